@@ -1,0 +1,70 @@
+"""The audit: the loss of a network on its training data, recomputed with exact signs, beside what the solver said."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from bdnn.network import Network
+from bdnn.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Sign-exact loss of a network on all training points.
+
+    Attributes
+    ----------
+    loss : float
+        Weighted training loss, in units of sample weight.
+    n_wrong : int
+        Training points whose predicted class is wrong, unweighted.
+    n_rational : int
+        Signs that floating point could not decide and rational arithmetic did.
+    solver_loss : float or None
+        Loss that the solver reported for this network, None if no solver proposed it.
+    n_mismatched : int
+        In the audit of a whole run: how many of the solver's solutions had a larger loss than it reported.
+    """
+
+    loss: float
+    n_wrong: int
+    n_rational: int
+    solver_loss: float | None = None
+    n_mismatched: int = 0
+
+    @property
+    def mismatch(self) -> bool:
+        """Whether the solver promised a smaller loss than the network has.
+
+        The converse, a network that is better than the solver knows, is no error: a program may count a point as wrong
+        that is right by less than the margin.
+        """
+        return self.solver_loss is not None and self.loss > self.solver_loss + 1e-6 * max(self.solver_loss, self.loss)
+
+
+def audit(network: Network, problem: Problem, solver_loss: float | None = None) -> Audit:
+    """Evaluate a network on the training data of a problem with exact signs.
+
+    Parameters
+    ----------
+    network : Network
+        Its classes must be those of the problem.
+    problem : Problem
+        Data, labels and sample weights.
+    solver_loss : float or None
+        What a solver reported, to be compared.
+
+    Returns
+    -------
+    Audit
+        The loss is the correctly rounded sum of the exact products of weights and losses.
+    """
+    weight = np.asarray(problem.sample_weight)
+    losses, n_rational = network.losses(problem.X, problem.codes)
+    one_loss_per_point = network.head == "argmax" or network.widths[-1] == 1
+    wrong = losses if one_loss_per_point else network.predict_index(problem.X) != problem.codes
+    n_wrong = int(np.count_nonzero(wrong))
+    return Audit(math.fsum(weight * losses), n_wrong, n_rational, solver_loss)

@@ -1,0 +1,126 @@
+"""What a back-end is: a MILP solver behind one function, with its capabilities as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from bdnn.budget import Budget
+from bdnn.formulations.margin import Tolerances
+from bdnn.milp import Milp
+from bdnn.network import Floats
+from bdnn.result import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a solver can do.
+
+    Attributes
+    ----------
+    continuous : bool
+        Continuous variables; without, only integer weights on integer inputs can be trained.
+    indicators : bool
+        Indicator rows natively; without, they are passed as big-M rows.
+    warm_start : bool
+        Starting solutions.
+    tolerances : Tolerances
+        Tolerances that the back-end sets.
+    """
+
+    continuous: bool
+    indicators: bool
+    warm_start: bool
+    tolerances: Tolerances
+
+
+@dataclass(frozen=True, slots=True)
+class SolveEvent:
+    """News from a running solver.
+
+    Attributes
+    ----------
+    x : ndarray of shape (n,) or None
+        A new incumbent, if there is one.
+    objective, bound : float
+        The solver's incumbent value (inf if none) and dual bound (-inf if none).
+    nodes : int
+        Branch-and-bound nodes so far.
+    """
+
+    x: Floats | None
+    objective: float
+    bound: float
+    nodes: int
+
+
+EventCallback = Callable[[SolveEvent], bool]
+"""Receives news; returns whether the solver should stop. It runs on the solver's thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class MilpSolution:
+    """How a solve ended; an incumbent is kept whatever the reason.
+
+    Attributes
+    ----------
+    status : Status
+        `optimal`, `feasible`, `infeasible`, `no_solution` or `failed`.
+    x : ndarray of shape (n,) or None
+        Best solution known.
+    objective, bound : float
+        Its value (inf if none) and the dual bound (-inf if none).
+    nodes : int
+        Branch-and-bound nodes.
+    seconds : float
+        Wall-clock time of the solve.
+    message : str
+        Why it stopped.
+    interrupted : bool
+        Whether Ctrl-C ended it.
+    """
+
+    status: Status
+    x: Floats | None
+    objective: float
+    bound: float
+    nodes: int
+    seconds: float
+    message: str
+    interrupted: bool = False
+
+
+class Backend(Protocol):
+    """A MILP solver."""
+
+    name: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
+
+    @classmethod
+    def is_available(cls) -> bool:
+        """Whether the solver's package is installed; takes no licence."""
+        ...
+
+    def solve(
+        self, milp: Milp, budget: Budget, start: Floats | None = None, on_event: EventCallback | None = None
+    ) -> MilpSolution:
+        """Minimise.
+
+        Parameters
+        ----------
+        milp : Milp
+            The program.
+        budget : Budget
+            Limits; a running clock is honoured.
+        start : ndarray of shape (n,) or None
+            A feasible solution to start from.
+        on_event : callable or None
+            Called with each incumbent and with progress; returning True stops the solve.
+
+        Returns
+        -------
+        MilpSolution
+            Also after a limit, an interruption or a failure.
+        """
+        ...

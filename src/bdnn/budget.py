@@ -1,0 +1,70 @@
+"""Limits of a computation, handed to every method and back-end as one object."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+from bdnn.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits on time, nodes and threads, and the seed.
+
+    A budget that has not been started is a plain setting and can be reused; `start` returns a copy whose clock runs.
+
+    Parameters
+    ----------
+    seconds : float, default=inf
+        Wall-clock limit for the whole computation, presolve and model building included.
+    nodes : int or None, default=None
+        Limit on branch-and-bound nodes; None for no limit.
+    threads : int, default=1
+        Threads a solver may use.
+    seed : int, default=0
+        Seed of every random choice, from 0 to 2**31 - 1.
+    started : float or None, default=None
+        Reading of `time.monotonic` at the start; set by `start`.
+
+    Raises
+    ------
+    InputError
+        If a limit is not a positive number, or the seed is out of range.
+    """
+
+    seconds: float = math.inf
+    nodes: int | None = None
+    threads: int = 1
+    seed: int = 0
+    started: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.seconds, bool) or not isinstance(self.seconds, int | float) or not self.seconds > 0:
+            raise InputError(f"the time limit must be a positive number of seconds (or inf), got {self.seconds!r}")
+        if self.nodes is not None and (not isinstance(self.nodes, int) or self.nodes < 1):
+            raise InputError(f"the node limit must be a positive integer or None, got {self.nodes!r}")
+        if not isinstance(self.threads, int) or self.threads < 1:
+            raise InputError(f"the number of threads must be a positive integer, got {self.threads!r}")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
+            raise InputError(f"the seed must be an integer from 0 to 2**31 - 1, got {self.seed!r}")
+
+    def start(self) -> Budget:
+        """Return a budget whose clock runs: this one if it does already, else a copy started now."""
+        return self if self.started is not None else replace(self, started=time.monotonic())
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start; 0 if not started."""
+        return 0.0 if self.started is None else time.monotonic() - self.started
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, never below 0."""
+        return max(0.0, self.seconds - self.elapsed)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the time is used up."""
+        return self.remaining <= 0.0

@@ -1,0 +1,25 @@
+"""The errors of bdnn: a small tree in which every error is also the builtin that its readers expect."""
+
+
+class BDNNError(Exception):
+    """Base of every error that bdnn raises on purpose."""
+
+
+class InputError(BDNNError, ValueError):
+    """Data or a setting that cannot be used; the message says what was received and what is accepted."""
+
+
+class MarginError(InputError):
+    """No margin is both safe against the solver's tolerances and small enough to be meaningful."""
+
+
+class ModelFileError(BDNNError, ValueError):
+    """A model file that cannot be read: damaged, hostile, of another kind or of an unknown version."""
+
+
+class SolverError(BDNNError, RuntimeError):
+    """A solver that failed, before any network was known."""
+
+
+class MissingDependencyError(BDNNError, ImportError):
+    """An optional package that is needed and not installed; the message names the extra to install."""

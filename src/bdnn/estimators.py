@@ -1,0 +1,333 @@
+"""The scikit-learn face: validate, make a Problem, run a method, keep the Network. No mathematics here."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+
+from bdnn.budget import Budget
+from bdnn.errors import InputError, ModelFileError
+from bdnn.io import Model, TableInfo, load_model, save_model
+from bdnn.methods import METHODS
+from bdnn.network import Array, Floats, Network
+from bdnn.problem import Problem, choice, positive_integer
+from bdnn.result import Progress, ProgressCallback
+
+
+class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Binarized deep neural network, trained by mathematical optimization.
+
+    Neurons fire 1 if their pre-activation is >= 0 and else 0. The reported loss is always recomputed with exact signs.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(2,)
+        Neurons of each hidden layer; () for a single layer.
+    method : {"auto", "exact"}, default="auto"
+        How to train. "exact": mixed-integer program, with a bound on the loss of every network of the class.
+    weights : {"continuous", "integer"}, default="continuous"
+        Kind of weights and biases.
+    weight_bound : int, default=1
+        Integer weights lie in {-weight_bound..weight_bound}; 1 is ternary. Biases are free integers. Continuous weights
+        need no bound.
+    fit_intercept : bool, default=True
+        Whether neurons have biases.
+    head : {"auto", "threshold", "argmax"}, default="auto"
+        Output layer; "auto" is threshold for two classes and argmax for more. See `bdnn.Network`.
+    formulation : {"auto", "big_m"}, default="auto"
+        Program of the exact method: "big_m" is the paper's.
+    solver : {"auto", "highs"}, default="auto"
+        Solver of the program.
+    margin : float or None, default=None
+        Least distance of pre-activations from 0 in training, for inputs and weights scaled to 1; None takes the
+        smallest that is safe. Continuous weights only.
+    input_bits : int, default=8
+        Bits per input of the grid that quantises inputs for integer weights, unless all inputs are integers.
+    time_limit : float or None, default=60.0
+        Seconds for the whole fit; None for no limit.
+    n_jobs : int or None, default=1
+        Threads of the solver; None means 1, -1 all cores.
+    random_state : int, RandomState instance or None, default=None
+        Seed.
+    warm_start : bool, default=False
+        Whether to start from the network of the previous fit; the new one is then never worse on the new data.
+    verbose : int, default=0
+        1 prints a line with every improvement to stderr.
+
+    Attributes
+    ----------
+    network_ : Network
+        The trained network; it alone predicts.
+    result_ : Result
+        Status, audited loss, bound, gap and history of the training.
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had string column names.
+
+    References
+    ----------
+    J. Kurtz and B. Bah, Efficient and Robust Mixed-Integer Optimization Methods for Training Binarized Deep Neural
+    Networks, arXiv:2110.11382.
+
+    Examples
+    --------
+    >>> from bdnn import BDNNClassifier
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], ["same", "differ", "differ", "same"]
+    >>> clf = BDNNClassifier(hidden_layer_sizes=(2,), random_state=0).fit(X, y)
+    >>> clf.predict([[1, 1], [0, 1]]).tolist()
+    ['same', 'differ']
+    >>> str(clf.result_.status), clf.result_.objective
+    ('optimal', 0.0)
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Sequence[int] = (2,),
+        method: str = "auto",
+        weights: str = "continuous",
+        weight_bound: int = 1,
+        fit_intercept: bool = True,
+        head: str = "auto",
+        formulation: str = "auto",
+        solver: str = "auto",
+        margin: float | None = None,
+        input_bits: int = 8,
+        time_limit: float | None = 60.0,
+        n_jobs: int | None = 1,
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.method = method
+        self.weights = weights
+        self.weight_bound = weight_bound
+        self.fit_intercept = fit_intercept
+        self.head = head
+        self.formulation = formulation
+        self.solver = solver
+        self.margin = margin
+        self.input_bits = input_bits
+        self.time_limit = time_limit
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        on_progress: ProgressCallback | None = None,
+    ) -> Self:
+        """Train.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs, finite numbers.
+        y : array-like of shape (n_samples,)
+            Labels of at least two classes.
+        sample_weight : array-like of shape (n_samples,) or None
+            Non-negative weights of the samples in the loss.
+        on_progress : callable or None
+            Receives a `bdnn.result.Progress` several times a second.
+
+        Returns
+        -------
+        BDNNClassifier
+            This estimator.
+
+        Raises
+        ------
+        InputError
+            (a ValueError) If a setting or the data cannot be used.
+        """
+        budget = self._budget().start()
+        names = _text_columns(X)
+        if names:
+            raise InputError(f"columns {', '.join(map(repr, names))} hold text; encode them as numbers first")
+        inputs, labels = validate_data(self, X, y, dtype=np.float64, multi_output=True)
+        labels = column_or_1d(labels, warn=True)
+        check_classification_targets(labels)
+        if sample_weight is not None:
+            if np.isscalar(sample_weight):
+                sample_weight = np.full(len(labels), sample_weight)
+            sample_weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+        choice("method", self.method, ("auto", *METHODS))
+        problem = Problem(
+            X=inputs,
+            y=labels,
+            sample_weight=sample_weight,
+            hidden_layer_sizes=self.hidden_layer_sizes,
+            head=self.head,  # type: ignore[arg-type]  # checked by Problem
+            weights=self.weights,  # type: ignore[arg-type]  # checked by Problem
+            weight_bound=self.weight_bound,
+            fit_intercept=self.fit_intercept,
+            margin=self.margin,
+            input_bits=self.input_bits,
+            feature_names=getattr(self, "feature_names_in_", None),
+        )
+        method = METHODS["exact" if self.method == "auto" else self.method](
+            solver=self.solver, formulation=self.formulation
+        )
+        start: Network | None = getattr(self, "network_", None) if self.warm_start else None
+        listener = on_progress or (ProgressLines() if self.verbose else None)
+        self.result_ = method(problem, budget, start, listener)
+        self.network_ = self.result_.network
+        self.classes_ = problem.classes
+        return self
+
+    def _budget(self) -> Budget:
+        jobs = 1 if self.n_jobs is None else self.n_jobs
+        threads = (os.cpu_count() or 1) if jobs == -1 else positive_integer("n_jobs (or -1 for all cores)", jobs)
+        limit = self.time_limit
+        if isinstance(limit, np.integer | np.floating):
+            limit = limit.item()
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return Budget(seconds=math.inf if limit is None else limit, threads=threads, seed=seed)
+
+    def _inputs(self, X: ArrayLike) -> Floats:
+        check_is_fitted(self)
+        values: Floats = validate_data(self, X, dtype=np.float64, reset=False)
+        return values
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Return the predicted label of each row of X, shape (n_samples,)."""
+        values = self._inputs(X)
+        return self.network_.predict(values)
+
+    def decision_function(self, X: ArrayLike) -> Floats:
+        """Return the pre-activations of the outputs.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Two classes: one value, >= 0 for the second class (with an argmax head the difference of the two outputs,
+            > 0 for the second class). More classes: one per class.
+        """
+        inputs = self._inputs(X)
+        values = self.network_.decision_function(inputs)
+        if values.ndim == 2 and values.shape[1] == 2:
+            return np.asarray(values[:, 1] - values[:, 0])
+        return values
+
+    def save(self, path: str | os.PathLike[str], table: TableInfo | None = None) -> None:
+        """Write the fitted estimator to a JSON model file; `bdnn.load` reads it.
+
+        Parameters
+        ----------
+        path : path-like
+            Where to.
+        table : TableInfo or None
+            How the training table was read, if it came from a file.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        """
+        check_is_fitted(self)
+        settings = self.get_params() | {"hidden_layer_sizes": list(self.result_.network.widths[:-1])}
+        for name, value in settings.items():
+            if isinstance(value, np.generic):
+                settings[name] = value.item()
+        if not isinstance(settings["random_state"], int | None):
+            settings["random_state"] = None  # a generator has moved on; it cannot be stored
+        if settings["time_limit"] is not None and math.isinf(settings["time_limit"]):
+            settings["time_limit"] = None
+        save_model(path, Model(self.network_, settings, self.result_, table))
+
+
+def load(path: str | os.PathLike[str]) -> BDNNClassifier:
+    """Read a model file as a fitted classifier.
+
+    Parameters
+    ----------
+    path : path-like
+        A file written by `BDNNClassifier.save` or ``bdnn train``.
+
+    Returns
+    -------
+    BDNNClassifier
+        Fitted; its `result_` is there if the file has it.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is damaged, hostile, of another kind or of an unknown version.
+    OSError
+        If it cannot be read.
+    """
+    return from_model(load_model(path), path)
+
+
+def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
+    """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
+    settings = dict(model.settings or {})
+    simple = (str, int, float, type(None))
+    unknown = set(settings) - set(BDNNClassifier().get_params())
+    odd = [k for k, v in settings.items() if not isinstance(v, simple) and k != "hidden_layer_sizes"]
+    if unknown or odd:
+        name = sorted(unknown or odd)[0]
+        raise ModelFileError(f"{os.fspath(path)}: not a usable model file: unknown or malformed setting {name[:40]!r}")
+    settings["hidden_layer_sizes"] = model.network.widths[:-1]
+    clf = BDNNClassifier(**settings)
+    network = model.network
+    clf.network_, clf.classes_, clf.n_features_in_ = network, network.classes, network.n_features
+    if model.result is not None:
+        clf.result_ = model.result
+    if network.feature_names is not None:
+        clf.feature_names_in_ = np.array(network.feature_names, dtype=object)
+    return clf
+
+
+class ProgressLines:
+    """A listener that prints a plain line when the incumbent or the bound improves, and at least every few seconds."""
+
+    def __init__(self, every: float = 5.0) -> None:
+        self._every, self._last, self._shown = every, -math.inf, (math.inf, -math.inf)
+
+    def __call__(self, progress: Progress) -> None:
+        """Print the state if there is news."""
+        state = (progress.objective, progress.bound)
+        if state != self._shown or progress.seconds - self._last >= self._every:
+            self._shown, self._last = state, progress.seconds
+            print(
+                f"{progress.seconds:7.1f} s  incumbent {progress.objective:g}  bound {progress.bound:g}  "
+                f"gap {progress.gap:.1%}  nodes {progress.nodes}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _text_columns(X: Any) -> list[str]:
+    """Names of the columns of a data frame that hold strings."""
+    if not hasattr(X, "columns") or not hasattr(X, "dtypes"):
+        return []
+    text = []
+    for name in X.columns:
+        values = np.asarray(X[name])
+        if values.ndim == 1 and values.dtype.kind in "OUST" and any(isinstance(v, str) for v in values):
+            text.append(str(name))
+    return text

@@ -1,0 +1,1 @@
+"""Mathematical models: each module states one and builds it as a `Milp`."""

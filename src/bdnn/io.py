@@ -1,0 +1,304 @@
+"""Model files: versioned JSON without pickle, floats that round-trip exactly, everything checked on load.
+
+A file holds the network and, where known, the settings and the result of its training and how its table was read.
+A reader meets hostile files too, so size and bracket count are checked before parsing (they bound the memory that
+parsing can take), and every value is checked after it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bdnn.audit import Audit
+from bdnn.errors import InputError, ModelFileError
+from bdnn.network import InputGrid, Layer, Network
+from bdnn.result import Incumbent, Result, Status
+
+FORMAT, VERSION = "bdnn-model", 1
+
+_MOST_BYTES = 64 * 2**20
+_MOST_BRACKETS = 500_000
+_LABEL_KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float", "U": "str"}
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """How the table that a model was trained on was read.
+
+    Attributes
+    ----------
+    target : str
+        Name of the target column.
+    missing : str
+        Rule for missing values: "median" or "error".
+    fill : tuple of float or None
+        Replacement of a missing value in each feature, in units of the feature; None if none was allowed.
+    """
+
+    target: str
+    missing: str
+    fill: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Contents of a model file.
+
+    Attributes
+    ----------
+    network : Network
+        What predicts.
+    settings : dict or None
+        Parameters of the estimator that trained it.
+    result : Result or None
+        How the training ended.
+    table : TableInfo or None
+        How the training table was read.
+    """
+
+    network: Network
+    settings: dict[str, Any] | None = None
+    result: Result | None = None
+    table: TableInfo | None = None
+
+
+def save_model(path: str | os.PathLike[str], model: Model) -> None:
+    """Write a model file; an existing one is replaced only when the new one is complete.
+
+    Parameters
+    ----------
+    path : path-like
+        Where to, usually ``.json``.
+    model : Model
+        What to write.
+
+    Raises
+    ------
+    InputError
+        If the labels are not integers, floats, booleans or strings.
+    OSError
+        If the file cannot be written.
+    """
+    text = json.dumps(_to_json(model), allow_nan=False, indent=1) + "\n"
+    target = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """Read a model file.
+
+    Parameters
+    ----------
+    path : path-like
+        A file written by `save_model`.
+
+    Returns
+    -------
+    Model
+        Its contents.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is not a sound model file of a known version.
+    OSError
+        If it cannot be read.
+    """
+    with open(path, "rb") as file:
+        raw = file.read(_MOST_BYTES + 1)
+    try:
+        return _parse(raw)
+    except ModelFileError as error:
+        raise ModelFileError(f"{os.fspath(path)}: not a usable model file: {error}") from None
+
+
+def _parse(raw: bytes) -> Model:
+    if len(raw) > _MOST_BYTES:
+        raise ModelFileError(f"it is larger than {_MOST_BYTES // 2**20} MiB")
+    if raw.count(b"[") + raw.count(b"{") > _MOST_BRACKETS:
+        raise ModelFileError(f"it has more than {_MOST_BRACKETS} lists and objects")
+    try:
+        data = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+    except RecursionError:
+        raise ModelFileError("it is nested too deeply") from None
+    except ValueError as error:
+        raise ModelFileError(f"it is not valid JSON ({error})") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ModelFileError(f"it does not say that its format is {FORMAT!r}")
+    if data.get("version") != VERSION or isinstance(data["version"], bool):
+        raise ModelFileError(f"its version is {_shown(data.get('version'))}; this bdnn reads version {VERSION}")
+    try:
+        network = _network(_part(data, "network", dict))
+        return Model(
+            network,
+            settings=_part(data, "settings", dict, optional=True),
+            result=_result(_part(data, "result", dict, optional=True), network),
+            table=_table(_part(data, "table", dict, optional=True), network.n_features),
+        )
+    except InputError as error:
+        raise ModelFileError(str(error)) from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ModelFileError(f"it holds {name}, which is not a number")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _part(data: dict[str, Any], name: str, kind: type | tuple[type, ...], optional: bool = False) -> Any:
+    value = data.get(name)
+    if value is None and optional:
+        return None
+    allowed = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        expected = " or ".join(k.__name__ for k in allowed)
+        raise ModelFileError(f"{name!r} must be of type {expected}, got {_shown(value)}")
+    return value
+
+
+def _numbers(value: Any, name: str, integer: bool, depth: int = 1) -> Any:
+    """Return a list (of lists, for depth 2) of numbers as an array."""
+    rows = value if depth == 2 and isinstance(value, list) else [value]
+    if not isinstance(value, list) or not all(isinstance(row, list) for row in rows):
+        raise ModelFileError(f"{name} must be a list{' of lists' if depth == 2 else ''} of numbers")
+    if len({len(row) for row in rows}) > 1:
+        raise ModelFileError(f"the rows of {name} differ in length")
+    allowed = (int,) if integer else (int, float)
+    for row in rows:
+        for entry in row:
+            if type(entry) not in allowed or (type(entry) is int and abs(entry) > 2**53):
+                raise ModelFileError(f"{name} must hold {'integers' if integer else 'numbers'}, got {_shown(entry)}")
+    array = np.array(value, dtype=np.int64 if integer else np.float64)
+    if not np.all(np.isfinite(array)):
+        raise ModelFileError(f"{name} holds a number that is too large")
+    return array.reshape(len(rows), -1) if depth == 2 else array
+
+
+def _network(data: dict[str, Any]) -> Network:
+    integer = _part(data, "weights", str) == "integer"
+    if not integer and data["weights"] != "continuous":
+        raise ModelFileError(f"'weights' must be 'continuous' or 'integer', got {_shown(data['weights'])}")
+    layers = []
+    for k, layer in enumerate(_part(data, "layers", list), start=1):
+        if not isinstance(layer, dict):
+            raise ModelFileError(f"layer {k} must be an object with 'weights' and 'bias'")
+        W = _numbers(layer.get("weights"), f"the weights of layer {k}", integer, depth=2)
+        layers.append(Layer(W, _numbers(layer.get("bias"), f"the bias of layer {k}", integer)))
+    grid = None
+    if (stored := _part(data, "input_grid", dict, optional=True)) is not None:
+        offset, step = (_numbers(stored.get(name), f"the grid's {name}", False) for name in ("offset", "step"))
+        grid = InputGrid(offset, step, _part(stored, "bits", int))
+    names = _part(data, "feature_names", list, optional=True)
+    if names is not None and not all(isinstance(name, str) for name in names):
+        raise ModelFileError("'feature_names' must hold strings")
+    return Network(tuple(layers), _part(data, "head", str), _classes(_part(data, "classes", dict)), grid, names)
+
+
+def _classes(data: dict[str, Any]) -> Any:
+    kind, values = _part(data, "kind", str), _part(data, "values", list)
+    python = {"bool": bool, "int": int, "float": float, "str": str}.get(kind)
+    if python is None:
+        raise ModelFileError(f"the kind of the classes must be bool, int, float or str, got {_shown(kind)}")
+    if not all(type(v) is python or (python is float and type(v) is int) for v in values):
+        raise ModelFileError(f"the classes must be of kind {kind}")
+    try:
+        return np.array(values, dtype=python)
+    except (OverflowError, ValueError):
+        raise ModelFileError("a class label is too large") from None
+
+
+def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
+    if data is None:
+        return None
+    status = _part(data, "status", str)
+    if status not in list(Status):
+        raise ModelFileError(f"'status' must be one of {', '.join(Status)}, got {_shown(status)}")
+    number: tuple[type, ...] = (int, float)
+    audit = _part(data, "audit", dict)
+    history = []
+    for item in _part(data, "history", list):
+        if not isinstance(item, dict):
+            raise ModelFileError("'history' must hold objects")
+        history.append(
+            Incumbent(_part(item, "seconds", number), _part(item, "objective", number), _part(item, "source", str))
+        )
+    timings = _part(data, "timings", dict)
+    return Result(
+        network=network,
+        status=Status(status),
+        **{name: _part(data, name, number) for name in ("objective", "bound", "irreducible")},
+        **{name: _part(data, name, str) for name in ("bound_of", "method", "solver", "message")},
+        **{name: _part(data, name, int) for name in ("n_rows", "n_distinct", "nodes")},
+        interrupted=_part(data, "interrupted", bool),
+        audit=Audit(
+            loss=_part(audit, "loss", number),
+            solver_loss=_part(audit, "solver_loss", number, optional=True),
+            **{name: _part(audit, name, int) for name in ("n_wrong", "n_rational", "n_mismatched")},
+        ),
+        history=tuple(history),
+        timings={name: _part(timings, name, number) for name in timings},
+    )
+
+
+def _table(data: dict[str, Any] | None, n_features: int) -> TableInfo | None:
+    if data is None:
+        return None
+    fill = data.get("fill")
+    if fill is not None:
+        fill = tuple(_numbers(fill, "the table's fill", False).tolist())
+        if len(fill) != n_features:
+            raise ModelFileError(f"the table's fill must have {n_features} numbers, got {len(fill)}")
+    return TableInfo(_part(data, "target", str), _part(data, "missing", str), fill)
+
+
+def _to_json(model: Model) -> dict[str, Any]:
+    from bdnn import __version__
+
+    network, table = model.network, model.table
+    kind = _LABEL_KINDS.get(network.classes.dtype.kind)
+    labels = network.classes.tolist()
+    if kind is None and all(isinstance(label, str) for label in labels):
+        kind = "str"
+    if kind is None:
+        raise InputError(
+            f"labels of type {network.classes.dtype} cannot be saved; use integers, floats, booleans or strings"
+        )
+    grid = network.grid
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "bdnn": __version__,
+        "network": {
+            "head": network.head,
+            "weights": "integer" if network.is_integer else "continuous",
+            "classes": {"kind": kind, "values": labels},
+            "feature_names": None if network.feature_names is None else list(network.feature_names),
+            "input_grid": None
+            if grid is None
+            else {"bits": grid.bits, "offset": grid.offset.tolist(), "step": grid.step.tolist()},
+            "layers": [{"weights": W.tolist(), "bias": b.tolist()} for W, b in network.layers],
+        },
+        "settings": model.settings,
+        "result": None if model.result is None else model.result.to_dict(),
+        "table": None if table is None else {f.name: getattr(table, f.name) for f in fields(table)},
+    }

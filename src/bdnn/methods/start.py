@@ -1,0 +1,159 @@
+"""Starting networks: a constant one, and boosted linear separators layer by layer.
+
+They make sure that a limit never leaves a user without a network, and give the solver an incumbent.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdnn.budget import Budget
+from bdnn.network import Floats, Layer, Network
+from bdnn.presolve import Presolved
+
+_MOST_POINTS = 2000
+_TRIES = 8
+
+
+def constant(presolved: Presolved) -> Network:
+    """Return the network without input weights that errs least; without biases, the one with all weights 0."""
+    problem = presolved.problem
+    unit = np.int64(1) if problem.weights == "integer" else np.float64(1)
+    total = presolved.class_weight.sum(axis=0)
+    if problem.head == "argmax":
+        fire = np.arange(len(total)) == np.argmax(total)
+    elif problem.n_outputs == 1:
+        fire = total[1:] >= total[0]
+    else:
+        fire = total >= total.sum() - total
+    layers, n_in = [], presolved.X.shape[1]
+    for width in problem.widths:
+        layers.append(Layer(np.zeros((width, n_in)) * unit, np.zeros(width) * unit))
+        n_in = width
+    if problem.fit_intercept:
+        layers[-1] = Layer(layers[-1].weights, np.where(fire, unit, -unit if problem.head == "threshold" else 0 * unit))
+    elif problem.n_outputs == 1 and not fire[0] and len(layers) > 1:
+        # without biases every hidden neuron fires, so negative output weights switch the output off
+        layers[-1] = Layer(layers[-1].weights - unit, layers[-1].bias)
+    return presolved.to_network(layers)
+
+
+def layered(presolved: Presolved, budget: Budget) -> Iterator[Network]:
+    """Yield networks whose neurons are linear separators of boosted samples and whose outputs are fitted on top.
+
+    Parameters
+    ----------
+    presolved : Presolved
+        The reduced problem.
+    budget : Budget
+        Seeds the random choices; no further network is begun when a fifth of the time has passed.
+
+    Yields
+    ------
+    Network
+        Of the problem's class, not audited.
+    """
+    rng = np.random.default_rng(budget.seed)
+    occurs = np.argwhere(presolved.class_weight > 0)
+    weight = presolved.class_weight[tuple(occurs.T)]
+    for _ in range(_TRIES):
+        if budget.elapsed > 0.2 * budget.seconds:
+            return
+        chosen = np.arange(len(occurs))
+        if len(chosen) > _MOST_POINTS:
+            chosen = np.sort(rng.choice(len(chosen), _MOST_POINTS, replace=False))
+        X, y = presolved.X[occurs[chosen, 0]], occurs[chosen, 1]
+        if len(np.unique(y)) < 2:
+            continue
+        yield presolved.to_network(_layers(presolved, X, y, weight[chosen], rng))
+
+
+def _layers(
+    presolved: Presolved, X: Floats, y: NDArray[np.intp], weight: Floats, rng: np.random.Generator
+) -> list[Layer]:
+    problem = presolved.problem
+    layers, signal = [], X
+    for width in problem.hidden_layer_sizes:
+        rows, boosted = [], weight / weight.sum()
+        for _ in range(width):
+            target = _split(y, rng)
+            w, b = _neuron(presolved, signal, target, boosted)
+            rows.append((w, b))
+            wrong = ((signal @ w + b) >= 0) != target
+            wrong = ~wrong if wrong.mean() > 0.5 else wrong
+            boosted = boosted * np.where(wrong, 4.0, 1.0)
+            boosted /= boosted.sum()
+        layers.append(Layer(np.array([w for w, _ in rows]), np.array([b for _, b in rows])))
+        signal = (signal @ layers[-1].weights.T + layers[-1].bias >= 0).astype(np.float64)
+    targets = [y == 1] if problem.n_outputs == 1 else [y == c for c in range(problem.n_outputs)]
+    if problem.head == "argmax":
+        layers.append(_scores(presolved, signal, y, weight))
+    else:
+        outputs = [_neuron(presolved, signal, target, weight) for target in targets]
+        layers.append(Layer(np.array([w for w, _ in outputs]), np.array([b for _, b in outputs])))
+    return layers
+
+
+def _split(y: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Random division of the classes that occur into two non-empty groups."""
+    labels = rng.permutation(np.unique(y))
+    group: NDArray[np.bool_] = np.isin(y, labels[: rng.integers(1, len(labels))])
+    return group
+
+
+def _neuron(presolved: Presolved, X: Floats, target: NDArray[np.bool_], weight: Floats) -> tuple[Floats, float]:
+    """Fit a linear separator in the problem's set of weights, its bias chosen to err least on the sample."""
+    if target.all() or not target.any() or not X.shape[1]:
+        w = np.zeros(X.shape[1])
+    else:
+        w = _rounded(presolved, _logistic(X, target, weight)[0][0])
+    if not presolved.problem.fit_intercept:
+        return w, 0.0
+    score = X @ w
+    order = np.argsort(score, kind="stable")
+    gain = np.where(target, weight, -weight)[order]
+    # cutting below position k switches the points 0..k-1 off
+    lost = np.concatenate([[0.0], np.cumsum(gain)])
+    sorted_score = score[order]
+    edges = np.concatenate(
+        [[sorted_score[0] - 1.0], (sorted_score[:-1] + sorted_score[1:]) / 2, [sorted_score[-1] + 1.0]]
+    )
+    possible = np.concatenate([[True], np.diff(sorted_score) > 0, [True]])
+    cut = int(np.argmin(np.where(possible, lost, np.inf)))
+    bias = -edges[cut]
+    return w, float(np.floor(bias) if presolved.problem.weights == "integer" else bias)
+
+
+def _scores(presolved: Presolved, X: Floats, y: NDArray[np.intp], weight: Floats) -> Layer:
+    """Output layer of an argmax head."""
+    n_classes = len(presolved.problem.classes)
+    W, b = np.zeros((n_classes, X.shape[1])), np.full(n_classes, -10.0)
+    coefficients, intercept = _logistic(X, y, weight)
+    present = np.unique(y)
+    if len(present) == 2:
+        coefficients, intercept = np.vstack([-coefficients, coefficients]), np.concatenate([-intercept, intercept])
+    W[present], b[present] = coefficients, intercept
+    scale = max(float(np.abs(W).max(initial=0.0)), 1e-12)
+    W, b = W / scale, b / scale * presolved.problem.fit_intercept
+    if presolved.problem.weights == "integer":
+        P = presolved.problem.weight_bound
+        W, b = np.rint(W * P), np.rint(b * P)
+    return Layer(W, b)
+
+
+def _rounded(presolved: Presolved, w: Floats) -> Floats:
+    w = w / max(float(np.abs(w).max()), 1e-12)
+    return np.rint(w * presolved.problem.weight_bound) if presolved.problem.weights == "integer" else w
+
+
+def _logistic(X: Floats, y: NDArray[np.generic], weight: Floats) -> tuple[Floats, Floats]:
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a start need not converge
+        model = LogisticRegression(C=100.0, max_iter=200).fit(X, y, weight * (len(y) / weight.sum()))
+    return model.coef_, model.intercept_

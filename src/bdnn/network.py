@@ -1,0 +1,357 @@
+"""The binarized network: layers, heads and the forward pass. This is the definition of prediction."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bdnn import signs
+from bdnn.errors import InputError
+
+Head = Literal["threshold", "argmax"]
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+
+class Layer(NamedTuple):
+    """Weights of shape (d, d_in) and biases of shape (d,), both float64 or both int64."""
+
+    weights: Array
+    bias: Array
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class InputGrid:
+    """Per-feature grid that turns real inputs into small integers.
+
+    The integer of feature j is ``clip(rint((x_j - offset_j) / step_j), 0, 2**bits - 1)`` in double arithmetic.
+
+    Parameters
+    ----------
+    offset : ndarray of shape (n,)
+        Value of the first grid point, in units of the feature.
+    step : ndarray of shape (n,)
+        Distance between grid points, positive, in units of the feature.
+    bits : int
+        Bits per input, 1 to 16.
+
+    Raises
+    ------
+    InputError
+        If shapes differ, a value is not finite, a step is not positive or `bits` is out of range.
+    """
+
+    offset: Floats
+    step: Floats
+    bits: int
+
+    def __post_init__(self) -> None:
+        offset, step = (_frozen(np.asarray(a, dtype=np.float64)) for a in (self.offset, self.step))
+        if offset.ndim != 1 or offset.shape != step.shape:
+            raise InputError(
+                f"a grid needs one offset and one step per feature, got shapes {offset.shape}, {step.shape}"
+            )
+        if not (np.all(np.isfinite(offset)) and np.all(np.isfinite(step)) and np.all(step > 0)):
+            raise InputError("grid offsets must be finite and grid steps finite and positive")
+        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 1 <= self.bits <= 16:
+            raise InputError(f"input_bits must be an integer from 1 to 16, got {self.bits!r}")
+        object.__setattr__(self, "offset", offset)
+        object.__setattr__(self, "step", step)
+
+    @classmethod
+    def spanning(cls, X: Floats, bits: int) -> InputGrid:
+        """Return the grid with ``2**bits`` points from the smallest to the largest value of each column of X."""
+        low, high = X.min(axis=0), X.max(axis=0)
+        step = (high - low) / (2**bits - 1)
+        return cls(low, np.where(step > 0, step, 1.0), bits)
+
+    def quantise(self, X: Floats) -> Floats:
+        """Return the integers of X, of shape (m, n), as floats with integer values."""
+        with np.errstate(over="ignore"):
+            return np.clip(np.rint((X - self.offset) / self.step), 0.0, 2.0**self.bits - 1.0)
+
+
+def _frozen(a: Array) -> Array:
+    a = a.copy()
+    a.setflags(write=False)
+    return a
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Network:
+    """A feed-forward network whose neurons fire 1 if their pre-activation is >= 0 and else 0 (so σ(0) = 1).
+
+    Every sign and every argmax is decided exactly, as if in rational arithmetic; ties of the argmax go to the lowest
+    index. Networks are immutable and equal when all their numbers are.
+
+    Parameters
+    ----------
+    layers : sequence of (weights, bias)
+        Weights of shape (d_k, d_{k-1}) and biases of shape (d_k,), first layer first, acting on raw inputs (or on the
+        integers of `grid`). All floats (continuous weights) or all integers.
+    head : {"threshold", "argmax"}
+        Threshold: the last layer fires too; one output for two classes, or one output per class against a one-hot
+        target, in which case the class of largest pre-activation is predicted. Argmax: the class of largest
+        pre-activation, one output per class.
+    classes : array-like of shape (n_classes,)
+        Labels in the order of the outputs.
+    grid : InputGrid or None
+        Quantisation of the inputs that precedes the first layer.
+    feature_names : sequence of str or None
+        Names of the inputs.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, a number is not finite or an integer exceeds ``2**53``.
+
+    References
+    ----------
+    J. Kurtz and B. Bah, arXiv:2110.11382, section 2.
+
+    Examples
+    --------
+    >>> net = Network([([[1.0, -1.0]], [0.0])], head="threshold", classes=["no", "yes"])
+    >>> net.predict([[2, 1], [1, 2], [1, 1]]).tolist()
+    ['yes', 'no', 'yes']
+    """
+
+    layers: tuple[Layer, ...]
+    head: Head
+    classes: Array
+    grid: InputGrid | None = None
+    feature_names: tuple[str, ...] | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        layers = tuple(_checked_layer(k, *layer) for k, layer in enumerate(self.layers, start=1))
+        classes = _frozen(np.asarray(self.classes))
+        names = None if self.feature_names is None else tuple(str(name) for name in self.feature_names)
+        for name, value in (("layers", layers), ("classes", classes), ("feature_names", names)):
+            object.__setattr__(self, name, value)
+        if self.head not in get_args(Head):
+            raise InputError(f"head must be one of {', '.join(get_args(Head))}, got {self.head!r}")
+        if not layers:
+            raise InputError("a network needs at least one layer, got none")
+        if len({layer.weights.dtype for layer in layers}) > 1:
+            raise InputError("the layers of a network must be all continuous (float) or all integer, got both")
+        for k, (below, above) in enumerate(itertools.pairwise(layers), start=2):
+            if above.weights.shape[1] != below.weights.shape[0]:
+                raise InputError(
+                    f"layer {k} takes {above.weights.shape[1]} inputs "
+                    f"but layer {k - 1} has {below.weights.shape[0]} neurons"
+                )
+        n_classes = len(classes)
+        if classes.ndim != 1 or n_classes < 2 or len(np.unique(classes)) != n_classes:
+            raise InputError(f"classes must be at least two different labels, got {classes.tolist()!r}")
+        n_outputs = 1 if self.head == "threshold" and n_classes == 2 else n_classes
+        if layers[-1].weights.shape[0] != n_outputs:
+            raise InputError(
+                f"a {self.head} head for {n_classes} classes needs {n_outputs} output(s), "
+                f"the last layer has {layers[-1].weights.shape[0]}"
+            )
+        for what, size in (
+            ("the grid", None if self.grid is None else len(self.grid.step)),
+            ("feature_names", None if names is None else len(names)),
+        ):
+            if size is not None and size != self.n_features:
+                raise InputError(f"{what} covers {size} features but the first layer takes {self.n_features}")
+
+    @property
+    def n_features(self) -> int:
+        """Number of inputs."""
+        return int(self.layers[0].weights.shape[1])
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Number of neurons of each layer, outputs included."""
+        return tuple(int(layer.weights.shape[0]) for layer in self.layers)
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether weights and biases are integers."""
+        return bool(np.issubdtype(self.layers[0].weights.dtype, np.integer))
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases, zeros included."""
+        return sum(layer.weights.size + layer.bias.size for layer in self.layers)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that hold the numbers of the network exactly.
+
+        Continuous: 8 bytes a number. Integer: per layer the weights packed with ``ceil(log2(2 P + 1))`` bits each,
+        where P is the layer's largest absolute weight, and the biases in the smallest of 1, 2, 4 or 8 bytes that
+        holds them all. A grid adds 16 bytes a feature.
+        """
+        total = 0 if self.grid is None else 16 * self.n_features
+        for weights, bias in self.layers:
+            if self.is_integer:
+                largest = int(np.abs(weights).max(initial=0))
+                total += math.ceil(weights.size * math.ceil(math.log2(2 * max(largest, 1) + 1)) / 8)
+                total += bias.size * next(s for s in (1, 2, 4, 8) if _fits(bias, 8 * s))
+            else:
+                total += 8 * (weights.size + bias.size)
+        return total
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Network):
+            return NotImplemented
+        mine, theirs = self._numbers(), other._numbers()
+        return (
+            (self.head, self.feature_names) == (other.head, other.feature_names)
+            and len(mine) == len(theirs)
+            and all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _numbers(self) -> list[Array]:
+        grid = [] if self.grid is None else [self.grid.offset, self.grid.step, np.array([self.grid.bits])]
+        return [self.classes, *grid, *(a for layer in self.layers for a in layer)]
+
+    def check_inputs(self, X: ArrayLike) -> Floats:
+        """Return X as a float array of shape (m, n_features), or raise InputError saying what is wrong."""
+        try:
+            values = np.asarray(X, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"inputs must be numbers: {error}") from None
+        if values.ndim != 2 or values.shape[1] != self.n_features:
+            raise InputError(f"inputs must have shape (m, {self.n_features}), got {values.shape}")
+        if not np.all(np.isfinite(values)):
+            raise InputError("inputs hold NaN or infinity; this network takes finite numbers only")
+        return values
+
+    def _hidden(self, X: Floats) -> tuple[list[Floats], int]:
+        """Return the inputs of every layer, and how many signs needed rational arithmetic."""
+        signals, n_rational = [X if self.grid is None else self.grid.quantise(X)], 0
+        for weights, bias in self.layers[:-1]:
+            out = signs.affine(signals[-1], _floats(weights), _floats(bias))
+            signals.append((out.values >= 0).astype(np.float64))
+            n_rational += out.n_rational
+        return signals, n_rational
+
+    def activations(self, X: ArrayLike) -> list[NDArray[np.uint8]]:
+        """Return what the thresholded layers fire on X.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, n_features)
+            Raw inputs.
+
+        Returns
+        -------
+        list of ndarray of shape (m, d_k), uint8
+            One array per thresholded layer: all layers with a threshold head, all but the last with an argmax head.
+        """
+        values = self.check_inputs(X)
+        signals, _ = self._hidden(values)
+        fired = [u.astype(np.uint8) for u in signals[1:]]
+        if self.head == "threshold":
+            fired.append((self._outputs(signals[-1]).values >= 0).astype(np.uint8))
+        return fired
+
+    def _outputs(self, signal: Floats) -> signs.Affine:
+        return signs.affine(signal, *(_floats(a) for a in self.layers[-1]))
+
+    def decision_function(self, X: ArrayLike) -> Floats:
+        """Return the pre-activations of the output layer, rounded to doubles, with exact signs.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, n_features)
+            Raw inputs.
+
+        Returns
+        -------
+        ndarray of shape (m,) or (m, n_classes)
+            One value per point for a single output, else one per class.
+        """
+        signals, _ = self._hidden(self.check_inputs(X))
+        values = self._outputs(signals[-1]).values
+        return values[:, 0] if values.shape[1] == 1 else values
+
+    def predict_index(self, X: ArrayLike) -> NDArray[np.intp]:
+        """Return the index into `classes` of the predicted class of each row of X, shape (m,)."""
+        signals, _ = self._hidden(self.check_inputs(X))
+        if self.widths[-1] == 1:
+            return (self._outputs(signals[-1]).values[:, 0] >= 0).astype(np.intp)
+        return signs.largest(signals[-1], *(_floats(a) for a in self.layers[-1]))[0]
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Return the predicted labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, n_features)
+            Raw inputs.
+
+        Returns
+        -------
+        ndarray of shape (m,)
+            Elements of `classes`.
+
+        Raises
+        ------
+        InputError
+            If X has another shape or is not finite.
+        """
+        labels: Array = self.classes[self.predict_index(X)]
+        return labels
+
+    def losses(self, X: ArrayLike, codes: Sequence[int] | NDArray[np.intp]) -> tuple[NDArray[np.intp], int]:
+        """Return the unweighted training loss of each point, and the number of rational evaluations it took.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, n_features)
+            Raw inputs.
+        codes : array-like of shape (m,)
+            Index into `classes` of each point's label.
+
+        Returns
+        -------
+        losses : ndarray of shape (m,)
+            Threshold head: number of outputs that differ from the target. Argmax head: 1 if misclassified, else 0.
+        n_rational : int
+            Number of signs decided by rational arithmetic.
+        """
+        y = np.asarray(codes, dtype=np.intp)
+        signals, n_rational = self._hidden(self.check_inputs(X))
+        if self.head == "argmax":
+            winners, more = signs.largest(signals[-1], *(_floats(a) for a in self.layers[-1]))
+            return (winners != y).astype(np.intp), n_rational + more
+        out = self._outputs(signals[-1])
+        target = y[:, None] if self.widths[-1] == 1 else y[:, None] == np.arange(self.widths[-1])
+        return ((out.values >= 0) != target).sum(axis=1).astype(np.intp), n_rational + out.n_rational
+
+
+def _floats(a: Array) -> Floats:
+    return a.astype(np.float64, copy=False)
+
+
+def _fits(a: Array, bits: int) -> bool:
+    return bool(np.all(a >= -(2 ** (bits - 1))) and np.all(a < 2 ** (bits - 1)))
+
+
+def _checked_layer(k: int, weights: ArrayLike, bias: ArrayLike) -> Layer:
+    W, b = np.asarray(weights), np.asarray(bias)
+    if W.ndim != 2 or b.ndim != 1 or W.shape[0] != b.shape[0] or W.shape[0] < 1:
+        raise InputError(
+            f"layer {k} needs weights of shape (d, d_in) and biases of shape (d,), got {W.shape} and {b.shape}"
+        )
+    if W.dtype.kind not in "fiu" or b.dtype.kind not in "fiu":
+        raise InputError(f"the weights of layer {k} must be numbers, got {W.dtype} and {b.dtype}")
+    integer = W.dtype.kind in "iu" and b.dtype.kind in "iu"
+    if integer and any(np.any(np.abs(a.astype(np.float64)) > 2.0**53) for a in (W, b)):
+        raise InputError(f"the integers of layer {k} must not exceed 2**53 in absolute value")
+    if not all(np.all(np.isfinite(a)) for a in (W, b)):
+        raise InputError(f"the weights of layer {k} must be finite, got NaN or infinity")
+    kind = np.int64 if integer else np.float64
+    return Layer(_frozen(W.astype(kind)), _frozen(b.astype(kind)))

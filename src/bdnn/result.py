@@ -1,0 +1,132 @@
+"""What a training run returns: the network, its audited loss, the bound and what it bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from bdnn.audit import Audit
+from bdnn.network import Network
+
+
+class Status(StrEnum):
+    """How a computation ended."""
+
+    OPTIMAL = "optimal"
+    """The bound meets the objective."""
+    FEASIBLE = "feasible"
+    """Stopped with a network and a gap; give it more time to close it."""
+    INFEASIBLE = "infeasible"
+    """No solution exists."""
+    NO_SOLUTION = "no_solution"
+    """Stopped before any solution was found."""
+    FAILED = "failed"
+    """The solver failed; see the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incumbent:
+    """A network that was the best known, at `seconds` after the start, with its audited `objective`."""
+
+    seconds: float
+    objective: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """State of a running method: seconds since the start, best audited objective, bound, nodes, what it is doing."""
+
+    seconds: float
+    objective: float
+    bound: float
+    nodes: int
+    phase: str
+
+    @property
+    def gap(self) -> float:
+        """Relative gap, as in `Result.gap`."""
+        return relative_gap(self.objective, self.bound)
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def relative_gap(objective: float, bound: float) -> float:
+    """Return (objective - bound) / objective, 0 if they are equal.
+
+    Examples
+    --------
+    >>> relative_gap(4.0, 3.0)
+    0.25
+    """
+    return 0.0 if objective <= bound else (objective - bound) / objective
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Outcome of training.
+
+    Attributes
+    ----------
+    network : Network
+        The best network found.
+    status : Status
+        `optimal` only if `bound` meets `objective`.
+    objective : float
+        Audited training loss of `network`, in units of sample weight.
+    bound : float
+        No network in `bound_of` has a smaller training loss.
+    bound_of : str
+        The class of networks that the bound covers.
+    irreducible : float
+        Loss that no classifier can avoid, because equal rows have different labels.
+    audit : Audit
+        Sign-exact evaluation of `network`, and what the solver said.
+    method, solver : str
+        What ran; `solver` is empty if none was needed.
+    message : str
+        Why it stopped, in words.
+    interrupted : bool
+        Whether Ctrl-C ended the run.
+    n_rows, n_distinct : int
+        Training rows, and those left after merging duplicates.
+    nodes : int
+        Branch-and-bound nodes.
+    history : tuple of Incumbent
+        Successive best networks' audited losses.
+    timings : dict of str to float
+        Seconds by phase: ``presolve``, ``start``, ``build``, ``solve``, ``total``.
+    """
+
+    network: Network
+    status: Status
+    objective: float
+    bound: float
+    bound_of: str
+    irreducible: float
+    audit: Audit
+    method: str
+    solver: str
+    message: str
+    interrupted: bool
+    n_rows: int
+    n_distinct: int
+    nodes: int
+    history: tuple[Incumbent, ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def gap(self) -> float:
+        """Relative gap (objective - bound) / objective; 0 when closed."""
+        return relative_gap(self.objective, self.bound)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the network as plain Python values, `gap` included."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "network"}
+        values["status"] = str(self.status)
+        values["audit"] = asdict(self.audit) | {"mismatch": self.audit.mismatch}
+        values["history"] = [asdict(incumbent) for incumbent in self.history]
+        return values | {"gap": self.gap, "timings": dict(self.timings)}

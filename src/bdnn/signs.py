@@ -1,0 +1,144 @@
+"""Sign-exact evaluation of affine maps.
+
+Floats are rationals, so ``sign(w·x + b)`` has one right answer. Floating-point summation in any order differs from it
+by at most ``γ(n+1) (|w|·|x| + |b|)`` with ``γ(k) = k u / (1 - k u)``, ``u = 2**-53`` (N. J. Higham, *Accuracy and
+Stability of Numerical Algorithms*, 2nd ed., §3.1, doi:10.1137/1.9780898718027). Outside that bound the float sign is
+right; inside it the value is recomputed with `fractions.Fraction`. When everything is integer and below ``2**53`` the
+float result is exact and no bound is needed.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_UNIT = 2.0**-53
+_EXACT = 2.0**53
+_TINY = 5e-324
+
+
+class Affine(NamedTuple):
+    """Values of an affine map with exact signs.
+
+    Attributes
+    ----------
+    values : ndarray of shape (m, d)
+        Pre-activations, rounded, but each with the sign of the exact value (an exact zero is 0).
+    radius : ndarray of shape (m, d) or None
+        Bound on the rounding error of `values`; None if they are exact.
+    n_rational : int
+        Number of entries whose sign needed rational arithmetic.
+    """
+
+    values: Floats
+    radius: Floats | None
+    n_rational: int
+
+
+def _is_integral(a: Floats) -> bool:
+    return bool(np.all(a == np.rint(a)))
+
+
+def rational(x: Floats, weights: Floats, bias: float) -> Fraction:
+    """Return ``weights · x + bias`` exactly.
+
+    Parameters
+    ----------
+    x, weights : ndarray of shape (n,)
+        Finite floats.
+    bias : float
+        Finite.
+
+    Returns
+    -------
+    Fraction
+        The exact value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rational(np.array([0.1, 0.2]), np.array([1.0, 1.0]), -0.3) > 0
+    True
+    """
+    used = np.flatnonzero((x != 0) & (weights != 0))
+    products = (Fraction(float(weights[j])) * Fraction(float(x[j])) for j in used)
+    return sum(products, Fraction(float(bias)))
+
+
+def _rounded(value: Fraction) -> float:
+    """Nearest float of the same sign; never 0 for a value that is not 0."""
+    try:
+        near = float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf
+    if near == 0.0 and value != 0:
+        return _TINY if value > 0 else -_TINY
+    return near
+
+
+def affine(x: Floats, weights: Floats, bias: Floats) -> Affine:
+    """Evaluate ``x @ weights.T + bias`` with exact signs.
+
+    Parameters
+    ----------
+    x : ndarray of shape (m, n)
+        Finite inputs.
+    weights : ndarray of shape (d, n)
+        Finite weights.
+    bias : ndarray of shape (d,)
+        Finite biases.
+
+    Returns
+    -------
+    Affine
+        Values whose signs are exact, the radius of their rounding error and the number of rational evaluations.
+    """
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        values = x @ weights.T + bias
+        magnitude = np.abs(x) @ np.abs(weights).T + np.abs(bias)
+        if _is_integral(weights) and _is_integral(bias) and np.all(magnitude < _EXACT) and _is_integral(x):
+            return Affine(values, None, 0)
+        n = x.shape[1]
+        # 1.01: the magnitude is itself rounded; the last term covers products that underflow
+        radius = 1.01 * (n + 2) * _UNIT * magnitude + (n + 1) * _TINY
+        doubtful = ~(np.abs(values) > radius)
+    rows, columns = np.nonzero(doubtful)
+    for i, j in zip(rows, columns, strict=True):
+        values[i, j] = _rounded(rational(x[i], weights[j], bias[j]))
+    return Affine(values, radius, len(rows))
+
+
+def largest(x: Floats, weights: Floats, bias: Floats) -> tuple[NDArray[np.intp], int]:
+    """Return for each input the index of the exactly largest component of the affine map, the lowest on a tie.
+
+    Parameters
+    ----------
+    x, weights, bias : ndarray of shape (m, n), (d, n), (d,)
+        As in `affine`.
+
+    Returns
+    -------
+    winners : ndarray of shape (m,)
+        Index of the largest component.
+    n_rational : int
+        Number of values that needed rational arithmetic.
+    """
+    values, radius, _ = affine(x, weights, bias)
+    winners = np.argmax(values, axis=1)
+    if radius is None:
+        return winners, 0
+    with np.errstate(invalid="ignore"):
+        sure = (values - radius).max(axis=1, keepdims=True)
+        candidates = ~(values + radius < sure)
+    n_rational = 0
+    for i in np.flatnonzero(candidates.sum(axis=1) != 1):
+        columns = np.flatnonzero(candidates[i])
+        exact = [rational(x[i], weights[j], bias[j]) for j in columns]
+        winners[i] = columns[exact.index(max(exact))]
+        n_rational += len(columns)
+    return winners, n_rational
