@@ -1,1 +1,270 @@
-"""The command line."""
+"""The command line: ``bdnn train``, ``predict``, ``evaluate`` and ``inspect``.
+
+Exit codes: 0 done, 1 the run could not produce its output, 2 wrong usage or input (one line on stderr).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import bdnn
+from bdnn import reporting, tables
+from bdnn.errors import BDNNError, InputError, MissingDependencyError, ModelFileError, SolverError
+from bdnn.io import Model, TableInfo, load_model
+from bdnn.network import Array
+from bdnn.progress import shown_progress
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OUT = click.Path(dir_okay=False, path_type=Path)
+
+
+class _HiddenSizes(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """``16,8`` for two hidden layers, ``none`` for no hidden layer."""
+
+    name = "sizes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        if value.strip().lower() == "none":
+            return ()
+        try:
+            return tuple(int(size) for size in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of layer sizes such as 2 or 16,8, nor 'none'", param, ctx)
+
+
+def _estimator_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option per parameter of the estimator."""
+    options = (
+        click.option("--hidden", "hidden_layer_sizes", type=_HiddenSizes(), default="2", show_default=True,
+                     help="Neurons of each hidden layer, such as 2 or 16,8; 'none' for no hidden layer."),
+        click.option("--method", default="auto", show_default=True, help="auto or exact."),
+        click.option("--weights", default="continuous", show_default=True, help="continuous or integer."),
+        click.option("--weight-bound", type=int, default=1, show_default=True,
+                     help="Integer weights lie in {-B..B}; 1 is ternary."),
+        click.option("--intercept/--no-intercept", "fit_intercept", default=True, show_default=True,
+                     help="Whether neurons have biases."),
+        click.option("--head", default="auto", show_default=True, help="auto, threshold or argmax."),
+        click.option("--formulation", default="auto", show_default=True, help="auto or big_m."),
+        click.option("--solver", default="auto", show_default=True, help="auto or highs."),
+        click.option("--margin", type=float, default=None, help="Least distance of pre-activations from 0, on inputs "
+                     "and weights scaled to 1.  [default: the smallest that is safe]"),
+        click.option("--input-bits", type=int, default=8, show_default=True,
+                     help="Bits per input for integer weights, unless all inputs are integers."),
+        click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for the whole fit."),
+        click.option("--jobs", "n_jobs", type=int, default=1, show_default=True,
+                     help="Threads of the solver; -1 for all cores."),
+        click.option("--seed", "random_state", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
+                     help="Seed of the split and of the training."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(bdnn.__version__, prog_name="bdnn")
+def cli() -> None:
+    """Train binarized neural networks by mathematical optimization, with audited losses and bounds."""
+
+
+@cli.command()
+@click.argument("data", type=_FILE)
+@click.option("--target", required=True, help="Column of the labels.")
+@click.option("--drop", multiple=True, help="Column to leave out; may be repeated.")
+@click.option(
+    "--missing",
+    type=click.Choice(tables.MISSING_RULES),
+    default="median",
+    show_default=True,
+    help="Missing values (empty or ?): replace by the median of the training rows, or refuse.",
+)
+@click.option(
+    "--test-fraction",
+    type=float,
+    default=0.25,
+    show_default=True,
+    help="Part of the rows held out for the accuracy, stratified; 0 for none.",
+)
+@_estimator_options
+@click.option("--start", type=_FILE, default=None, help="Model file to start from; the result is never worse.")
+@click.option("--out", type=_OUT, default=None, help="Model file to write.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")  # fmt: skip
+def train(
+    data: Path,
+    target: str,
+    drop: tuple[str, ...],
+    missing: str,
+    test_fraction: float,
+    start: Path | None,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Train a network on a CSV table and save it."""
+    if not 0 <= test_fraction < 1:
+        raise InputError(f"--test-fraction must be at least 0 and below 1, got {test_fraction:g}")
+    if out is not None and not (out.parent.is_dir() and os.access(out.parent, os.W_OK)):
+        raise InputError(f"cannot write {out}: {out.parent} is not a writable folder")
+    clf = bdnn.BDNNClassifier(**settings)
+    if start is not None:
+        clf.set_params(warm_start=True)
+        clf.network_ = load_model(start).network
+    table = tables.read_table(data, target, drop=drop)
+    assert table.labels is not None
+    rows, held_out = _split(table.labels, test_fraction, settings["random_state"])
+    fill = tables.medians(table, rows) if missing == "median" and table.n_missing.any() else None
+    X = tables.filled(table, fill)
+    with shown_progress(settings["time_limit"], quiet) as listener:
+        clf.fit(X[rows], table.labels[rows], feature_names=table.names, on_progress=listener)
+    if out is not None:
+        clf.save(out, TableInfo(target, missing, None if fill is None else tuple(fill.tolist())))
+    report = reporting.training_report(clf.result_, table, rows, fill)
+    if len(held_out):
+        right = clf.network_.predict(X[held_out]) == table.labels[held_out]
+        report |= {"held_out_rows": len(held_out), "held_out_accuracy": float(right.mean())}
+    report["model_file"] = None if out is None else str(out)
+    click.echo(json.dumps(report, indent=1) if as_json else reporting.training_text(report))
+
+
+def _split(labels: Array, test_fraction: float, seed: int) -> tuple[Array, Array]:
+    """Return the rows for training and for testing."""
+    rows = np.arange(len(labels))
+    if test_fraction == 0:
+        return rows, rows[:0]
+    from sklearn.model_selection import train_test_split
+
+    try:
+        kept, held_out = train_test_split(rows, test_size=test_fraction, random_state=seed, stratify=labels)
+    except ValueError as error:
+        raise InputError(f"cannot hold out {test_fraction:g} of the rows ({error}); try --test-fraction 0") from None
+    return np.sort(kept), np.sort(held_out)
+
+
+@cli.command()
+@click.argument("model_file", metavar="MODEL", type=_FILE)
+@click.argument("data", type=_FILE)
+@click.option("--out", type=_OUT, default=None, help="CSV file to write.  [default: standard output]")
+@click.option("--scores", is_flag=True, help="Add the pre-activations of the outputs.")
+def predict(model_file: Path, data: Path, out: Path | None, scores: bool) -> None:
+    """Predict the rows of a CSV table; other columns than the model's features are ignored."""
+    model = load_model(model_file)
+    X, _ = _inputs(model, data, None)
+    columns = {"prediction": model.network.predict(X)}
+    if scores:
+        values = model.network.decision_function(X)
+        names = ["score"] if values.ndim == 1 else [f"score_{label}" for label in model.network.classes]
+        columns |= dict(zip(names, np.atleast_2d(values.T), strict=True))
+    with _writer(out) as write:
+        write(columns)
+        for row in zip(*(column.tolist() for column in columns.values()), strict=True):
+            write(row)
+
+
+@contextmanager
+def _writer(out: Path | None) -> Iterator[Callable[[Any], Any]]:
+    import csv
+
+    if out is None:
+        yield csv.writer(sys.stdout, lineterminator="\n").writerow
+        return
+    with out.open("w", encoding="utf-8", newline="") as file:
+        yield csv.writer(file, lineterminator="\n").writerow
+
+
+def _inputs(model: Model, data: Path, target: str | None) -> tuple[Array, Array | None]:
+    """Return the features, and the labels if there is a target, as the model wants them."""
+    names = model.network.feature_names
+    drop = [] if names is not None or model.table is None else [model.table.target]
+    table = tables.read_table(data, target, names, drop)
+    X = tables.filled(table, None if model.table is None else model.table.fill)
+    return model.network.check_inputs(X), table.labels
+
+
+@cli.command()
+@click.argument("model_file", metavar="MODEL", type=_FILE)
+@click.argument("data", type=_FILE)
+@click.option("--target", default=None, help="Column of the labels.  [default: the one the model was trained on]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate(model_file: Path, data: Path, target: str | None, as_json: bool) -> None:
+    """Print accuracy and confusion matrix of a model on a CSV table."""
+    model = load_model(model_file)
+    target = target or (model.table.target if model.table is not None else None)
+    if target is None:
+        raise InputError("the model file does not name its target column; give it with --target")
+    X, labels = _inputs(model, data, target)
+    assert labels is not None
+    report = reporting.evaluation(model.network, X, labels)
+    click.echo(json.dumps(report) if as_json else reporting.evaluation_text(report))
+
+
+@cli.command()
+@click.argument("model_file", metavar="MODEL", type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect(model_file: Path, as_json: bool) -> None:
+    """Print the layers, weights and training result of a model."""
+    model = load_model(model_file)
+    click.echo(json.dumps(reporting.model_description(model)) if as_json else reporting.model_text(model))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Parameters
+    ----------
+    arguments : sequence of str or None
+        Words after the program's name; None for those of the process.
+
+    Raises
+    ------
+    SystemExit
+        Always, with the exit code.
+    """
+    code = _run(arguments)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(thread.name.startswith("bdnn-") for thread in threading.enumerate()):
+        os._exit(code)  # a solver that overran its limit is still stopping; nothing waits for its answer
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        cli.main(args=None if arguments is None else list(arguments), prog_name="bdnn", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 2
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        return _fail(error.format_message(), 2)
+    except (InputError, ModelFileError, MissingDependencyError) as error:
+        return _fail(str(error), 2)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("stopped by Ctrl-C before a network was found", 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (SolverError, BDNNError, MemoryError, OSError) as error:
+        return _fail(str(error) or type(error).__name__, 1)
+    except (TypeError, ValueError) as error:  # scikit-learn's own checks of the data
+        return _fail(str(error), 2)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"bdnn: error: {' '.join(message.split())}", err=True)
+    return code

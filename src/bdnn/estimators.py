@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -21,7 +20,8 @@ from bdnn.io import Model, TableInfo, load_model, save_model
 from bdnn.methods import METHODS
 from bdnn.network import Array, Floats, Network
 from bdnn.problem import Problem, choice, positive_integer
-from bdnn.result import Progress, ProgressCallback
+from bdnn.progress import ProgressLines
+from bdnn.result import ProgressCallback
 
 
 class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -133,6 +133,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
+        feature_names: Sequence[str] | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> Self:
         """Train.
@@ -145,6 +146,8 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             Labels of at least two classes.
         sample_weight : array-like of shape (n_samples,) or None
             Non-negative weights of the samples in the loss.
+        feature_names : sequence of str or None
+            Names of the columns of an array; a data frame brings its own.
         on_progress : callable or None
             Receives a `bdnn.result.Progress` several times a second.
 
@@ -163,6 +166,8 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         if names:
             raise InputError(f"columns {', '.join(map(repr, names))} hold text; encode them as numbers first")
         inputs, labels = validate_data(self, X, y, dtype=np.float64, multi_output=True)
+        if feature_names is not None:
+            self.feature_names_in_ = np.array(feature_names, dtype=object)
         labels = column_or_1d(labels, warn=True)
         check_classification_targets(labels)
         if sample_weight is not None:
@@ -300,25 +305,6 @@ def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClas
     if network.feature_names is not None:
         clf.feature_names_in_ = np.array(network.feature_names, dtype=object)
     return clf
-
-
-class ProgressLines:
-    """A listener that prints a plain line when the incumbent or the bound improves, and at least every few seconds."""
-
-    def __init__(self, every: float = 5.0) -> None:
-        self._every, self._last, self._shown = every, -math.inf, (math.inf, -math.inf)
-
-    def __call__(self, progress: Progress) -> None:
-        """Print the state if there is news."""
-        state = (progress.objective, progress.bound)
-        if state != self._shown or progress.seconds - self._last >= self._every:
-            self._shown, self._last = state, progress.seconds
-            print(
-                f"{progress.seconds:7.1f} s  incumbent {progress.objective:g}  bound {progress.bound:g}  "
-                f"gap {progress.gap:.1%}  nodes {progress.nodes}",
-                file=sys.stderr,
-                flush=True,
-            )
 
 
 def _text_columns(X: Any) -> list[str]:

@@ -26,6 +26,9 @@ class Tolerances:
         return 2 * big_m * self.integrality + self.feasibility
 
 
+DEFAULT_TOLERANCES = Tolerances()
+
+
 def safe_margin(presolved: Presolved, reach: list[float], argmax: bool, tolerances: Tolerances) -> float:
     """Choose ε, the distance that pre-activations keep from 0.
 

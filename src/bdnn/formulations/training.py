@@ -45,7 +45,7 @@ import scipy.sparse as sp
 
 from bdnn.errors import InputError, MarginError
 from bdnn.formulations import blocks
-from bdnn.formulations.margin import Tolerances, safe_margin
+from bdnn.formulations.margin import DEFAULT_TOLERANCES, Tolerances, safe_margin
 from bdnn.milp import Index, Milp, MilpBuilder
 from bdnn.network import Floats, Layer, Network
 from bdnn.presolve import Presolved
@@ -233,7 +233,7 @@ def nonzeros(presolved: Presolved) -> int:
 
 
 def build(
-    presolved: Presolved, tolerances: Tolerances = Tolerances(), reductions: Collection[str] = REDUCTIONS
+    presolved: Presolved, tolerances: Tolerances = DEFAULT_TOLERANCES, reductions: Collection[str] = REDUCTIONS
 ) -> TrainingModel:
     """Build the training program of a reduced problem.
 

@@ -1,0 +1,72 @@
+"""Showing progress: plain lines, or one live line on a terminal."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bdnn.result import Progress, ProgressCallback
+
+
+class ProgressLines:
+    """A listener that prints a plain line to stderr when the incumbent or the bound improves, and every few seconds.
+
+    Parameters
+    ----------
+    every : float, default=5.0
+        Seconds between lines when nothing changes.
+    """
+
+    def __init__(self, every: float = 5.0) -> None:
+        self._every, self._last, self._shown = every, -math.inf, (math.inf, -math.inf)
+
+    def __call__(self, progress: Progress) -> None:
+        """Print the state if there is news."""
+        state = (progress.objective, progress.bound)
+        if state != self._shown or progress.seconds - self._last >= self._every:
+            self._shown, self._last = state, progress.seconds
+            line = f"{progress.seconds:7.1f} s  {_state(progress)}  nodes {progress.nodes}"
+            print(line, file=sys.stderr, flush=True)
+
+
+def _state(progress: Progress) -> str:
+    return f"incumbent {progress.objective:g}  bound {progress.bound:g}  gap {progress.gap:.1%}"
+
+
+@contextmanager
+def shown_progress(seconds: float | None, quiet: bool = False) -> Iterator[ProgressCallback | None]:
+    """Give a listener that shows progress on stderr: a live line on a terminal, plain lines elsewhere.
+
+    Parameters
+    ----------
+    seconds : float or None
+        The time limit, which the bar fills up to.
+    quiet : bool, default=False
+        Show nothing.
+
+    Yields
+    ------
+    callable or None
+        To be passed as `on_progress`.
+    """
+    if quiet:
+        yield None
+        return
+    if not sys.stderr.isatty():
+        yield ProgressLines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        limit = seconds if seconds is not None and math.isfinite(seconds) else None
+        task = bar.add_task("presolve", total=limit)
+
+        def listener(progress: Progress) -> None:
+            bar.update(task, description=f"{progress.phase}: {_state(progress)}", completed=progress.seconds)
+
+        yield listener
