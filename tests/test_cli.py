@@ -1,0 +1,243 @@
+"""The command line, in process where that is enough, as a process where signals and exit codes matter."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bdnn
+from bdnn import cli
+from bdnn.estimators import BDNNClassifier
+
+CANCER = Path(__file__).parent.parent / "examples" / "data" / "breast_cancer_wisconsin.csv"
+XOR = "a,b,target\n0,0,even\n0,1,odd\n1,0,odd\n1,1,even\n"
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command line and return (exit code, stdout, stderr)."""
+
+    def runner(*words):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return runner
+
+
+@pytest.fixture
+def xor(tmp_path):
+    path = tmp_path / "xor.csv"
+    path.write_text(XOR)
+    return path
+
+
+def test_train_evaluate_predict_inspect(run, xor, tmp_path):
+    model = tmp_path / "model.json"
+    code, out, err = run("train", xor, "--target", "target", "--test-fraction", 0, "--out", model)
+    assert code == 0
+    assert "incumbent" in err and "bound" in err and "gap" in err
+    lines = dict(line.split(None, 1) for line in out.replace("training loss", "loss").splitlines())
+    assert lines["loss"].startswith("0 (audited)") and lines["status"].startswith("optimal")
+    for needed in (
+        "rows read",
+        "after merging duplicates",
+        "irreducible loss",
+        "bound",
+        "gap",
+        "network size",
+        "bytes",
+    ):
+        assert needed in out
+    code, out, err = run("evaluate", model, xor, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {"rows": 4, "accuracy": 1.0, "classes": ["even", "odd"], "confusion": [[2, 0], [0, 2]]}
+    code, out, _ = run("evaluate", model, xor)
+    assert code == 0 and "accuracy  100.00%" in out and "confusion matrix" in out
+    code, out, _ = run("predict", model, xor)
+    assert out.splitlines() == ["prediction", "even", "odd", "odd", "even"]
+    code, out, _ = run("predict", model, xor, "--scores", "--out", tmp_path / "p.csv")
+    rows = [line.split(",") for line in (tmp_path / "p.csv").read_text().splitlines()]
+    assert (code, out, rows[0]) == (0, "", ["prediction", "score"])
+    assert all((float(score) >= 0) == (label == "odd") for label, score in rows[1:])
+    code, out, _ = run("inspect", model)
+    assert code == 0 and "optimal: loss 0" in out and "layer 2 (output)" in out and "bias" in out
+    described = json.loads(run("inspect", model, "--json")[1])
+    assert described["feature_names"] == ["a", "b"] and described["result"]["gap"] == 0
+    network = bdnn.load(model).network_
+    assert described["layers"] == [{"weights": W.tolist(), "bias": b.tolist()} for W, b in network.layers]
+
+
+def test_split_imputation_and_report_agree_with_the_estimator(run, tmp_path):
+    model = tmp_path / "model.json"
+    code, out, err = run(
+        *("train", CANCER, "--target", "target", "--hidden", "none", "--time-limit", 5, "--quiet", "--json"),
+        *("--out", model, "--seed", 3, "--weights", "integer"),
+    )
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert (report["rows"], report["training_rows"], report["held_out_rows"]) == (699, 524, 175)
+    assert report["missing_replaced"] == {"bare_nuclei": 16}
+    assert report["irreducible_loss"] <= report["bound"] <= report["training_loss"]
+    clf = bdnn.load(model)
+    assert clf.result_.objective == report["training_loss"]
+    evaluated = json.loads(run("evaluate", model, CANCER, "--json")[1])
+    wrong = (1 - report["training_accuracy"]) * 524 + (1 - report["held_out_accuracy"]) * 175
+    assert evaluated["accuracy"] == pytest.approx(1 - wrong / 699)
+
+
+def test_every_estimator_parameter_has_an_option():
+    options = {parameter.name for parameter in cli.train.params}
+    # warm_start is --start, verbose is --quiet
+    assert set(BDNNClassifier().get_params()) - {"warm_start", "verbose"} <= options
+
+
+def test_start_from_a_model_is_never_worse(run, tmp_path):
+    first, second = tmp_path / "1.json", tmp_path / "2.json"
+    common = ("train", CANCER, "--target", "target", "--quiet", "--json", "--test-fraction", 0)
+    loss = json.loads(run(*common, "--time-limit", 2, "--out", first)[1])["training_loss"]
+    again = json.loads(run(*common, "--time-limit", 0.2, "--start", first, "--out", second)[1])["training_loss"]
+    assert again <= loss
+
+
+def test_model_without_matching_columns(run, xor, tmp_path):
+    model, other = tmp_path / "model.json", tmp_path / "other.csv"
+    run("train", xor, "--target", "target", "--test-fraction", 0, "--out", model, "--quiet")
+    other.write_text("a,c,target\n0,0,even\n")
+    code, _, err = run("predict", model, other)
+    assert code == 2 and "no column 'b'" in err
+    other.write_text("b,more,a,target\n1,x,0,neither\n")
+    assert run("predict", model, other)[1].splitlines() == ["prediction", "odd"]
+    code, _, err = run("evaluate", model, other)
+    assert code == 2 and "neither" in err and "even, odd" in err
+    other.write_text("a,b\n0,?\n")
+    code, _, err = run("predict", model, other)
+    assert code == 2 and "1 values are missing in column 'b'" in err
+
+
+BAD = {
+    "nan": ("a,target\nnan,0\n1,1\n", (), "holds 'nan' in line 2"),
+    "inf": ("a,target\n1,0\n-inf,1\n", (), "holds '-inf' in line 3"),
+    "empty": ("", (), "is empty"),
+    "no target": ("a,b\n1,0\n", (), "no column 'target'; its columns are 'a', 'b'"),
+    "one class": ("a,target\n1,0\n2,0\n", (), "one class only"),
+    "text": ("a,b,target\nred,1,0\nblue,2,1\n", (), "column 'a' of .* text .* encode"),
+    "continuous target": ("a,target\n1,0.5\n2,0.7\n3,0.1\n", (), "continuous"),
+    "zero time": (XOR, ("--time-limit", "0"), "time limit must be a positive number"),
+    "negative time": (XOR, ("--time-limit", "-3"), "time limit must be a positive number"),
+    "solver": (XOR, ("--solver", "cplex"), "solver must be one of 'auto', 'highs'.*'cplex'"),
+    "method": (XOR, ("--method", "magic"), "method must be one of .*'magic'"),
+    "head": (XOR, ("--head", "softmax"), "head must be one of .*'softmax'"),
+    "weights": (XOR, ("--weights", "real"), "weights must be one of .*'real'"),
+    "hidden zero": (XOR, ("--hidden", "0"), "hidden layer size must be a positive integer, got 0"),
+    "hidden negative": (XOR, ("--hidden", "4,-1"), "hidden layer size must be a positive integer, got -1"),
+    "hidden text": (XOR, ("--hidden", "two"), "'two' is not a list of layer sizes"),
+    "test fraction": (XOR, ("--test-fraction", "1.5"), "--test-fraction must be at least 0 and below 1"),
+    "too few to hold out": (XOR, ("--test-fraction", "0.1"), "try --test-fraction 0"),
+    "option": (XOR, ("--bogus",), "No such option"),
+    "seed": (XOR, ("--seed", "-1"), "--seed"),
+    "missing refused": ("a,target\n?,0\n1,1\n", ("--missing", "error"), "1 values are missing"),
+    "no folder": (XOR, ("--out", "no/such/folder/model.json"), "not a writable folder"),
+    "huge value": ("a,target\n1e200,0\n1,1\n", (), "column"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path, case):
+    text, words, message = BAD[case]
+    data = tmp_path / "data.csv"
+    data.write_text(text)
+    fraction = () if "--test-fraction" in words else ("--test-fraction", 0)
+    code, out, err = run("train", data, "--target", "target", "--quiet", *fraction, *words)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1 and err.startswith("bdnn: error: ")
+    assert re.search(message, err), err
+
+
+def test_missing_file_and_bad_model_file(run, tmp_path, xor):
+    code, _, err = run("train", tmp_path / "none.csv", "--target", "t")
+    assert code == 2 and "does not exist" in err and len(err.splitlines()) == 1
+    code, _, err = run("predict", xor, xor)
+    assert code == 2 and "not a usable model file" in err and len(err.splitlines()) == 1
+
+
+def test_constant_columns_are_no_error(run, tmp_path):
+    data = tmp_path / "data.csv"
+    data.write_text("a,b,target\n1,7,0\n2,7,1\n3,7,1\n")
+    code, out, _ = run(
+        "train", data, "--target", "target", "--hidden", "none", "--test-fraction", 0, "--quiet", "--json"
+    )
+    assert code == 0 and json.loads(out)["training_loss"] == 0
+    data.write_text("b,target\n7,0\n7,1\n7,1\n")
+    code, out, _ = run("train", data, "--target", "target", "--test-fraction", 0, "--quiet", "--json")
+    report = json.loads(out)
+    assert code == 0 and (report["training_loss"], report["irreducible_loss"], report["status"]) == (1, 1, "optimal")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_saves_the_best_network(tmp_path):
+    model = tmp_path / "model.json"
+    words = ["train", str(CANCER), "--target", "target", "--time-limit", "300", "--out", str(model), "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys; from bdnn.cli import main; main(sys.argv[1:])", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr.readline()  # the first progress line: a network is known
+    time.sleep(2)  # into the solve; the outcome must be the same at any moment
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    report = json.loads(out)
+    assert report["status"] == "feasible" and "Ctrl-C" in report["message"]
+    result = bdnn.load(model).result_
+    assert result.interrupted and result.objective == report["training_loss"]
+
+
+def test_progress_is_a_live_line_on_a_terminal(monkeypatch):
+    import io
+
+    from bdnn.progress import shown_progress
+    from bdnn.result import Progress
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with shown_progress(10.0) as listener:
+        listener(Progress(1.0, 12.0, 3.0, 5, "solve"))
+    shown = sys.stderr.getvalue()
+    assert "solve: incumbent 12  bound 3  gap 75.0%" in shown
+
+
+def test_help_and_version(run):
+    code, out, _ = run("--version")
+    assert code == 0 and bdnn.__version__ in out
+    for command in ("train", "predict", "evaluate", "inspect"):
+        code, out, _ = run(command, "--help")
+        assert code == 0 and "Usage" in out
+
+
+def test_predictions_of_numbers_keep_their_kind(run, tmp_path):
+    data, model = tmp_path / "d.csv", tmp_path / "m.json"
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 2))
+    rows = "".join(f"{a!r},{b!r},{int(a > 0) + int(a > 1)}\n" for a, b in x.tolist())
+    data.write_text("a,b,target\n" + rows)
+    run("train", data, "--target", "target", "--hidden", "none", "--test-fraction", 0, "--out", model, "--quiet")
+    out = run("predict", model, data, "--scores")[1].splitlines()
+    assert out[0] == "prediction,score_0,score_1,score_2"
+    assert [line.split(",")[0] for line in out[1:]] == [str(int(a > 0) + int(a > 1)) for a, _ in x]
