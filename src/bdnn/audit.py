@@ -67,4 +67,5 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
     one_loss_per_point = network.head == "argmax" or network.widths[-1] == 1
     wrong = losses if one_loss_per_point else network.predict_index(problem.X) != problem.codes
     n_wrong = int(np.count_nonzero(wrong))
-    return Audit(math.fsum(weight * losses), n_wrong, n_rational, solver_loss)
+    # repeated, not multiplied: fsum rounds once, a product would round before it
+    return Audit(math.fsum(np.repeat(weight, losses)), n_wrong, n_rational, solver_loss)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 
 from bdnn.errors import InputError
 
@@ -41,14 +42,22 @@ class Budget:
     started: float | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.seconds, bool) or not isinstance(self.seconds, int | float) or not self.seconds > 0:
+        if isinstance(self.seconds, bool) or not isinstance(self.seconds, Real) or not self.seconds > 0:
             raise InputError(f"the time limit must be a positive number of seconds (or inf), got {self.seconds!r}")
-        if self.nodes is not None and (not isinstance(self.nodes, int) or self.nodes < 1):
-            raise InputError(f"the node limit must be a positive integer or None, got {self.nodes!r}")
-        if not isinstance(self.threads, int) or self.threads < 1:
-            raise InputError(f"the number of threads must be a positive integer, got {self.threads!r}")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
-            raise InputError(f"the seed must be an integer from 0 to 2**31 - 1, got {self.seed!r}")
+        try:
+            object.__setattr__(self, "seconds", float(self.seconds))
+        except OverflowError:  # an int may be too large for a float
+            object.__setattr__(self, "seconds", math.inf)
+        if self.nodes is not None:
+            self._put_integer("nodes", "the node limit must be a positive integer or None", 1)
+        self._put_integer("threads", "the number of threads must be a positive integer", 1)
+        self._put_integer("seed", "the seed must be an integer from 0 to 2**31 - 1", 0, 2**31 - 1)
+
+    def _put_integer(self, name: str, rule: str, least: int, most: float = math.inf) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) <= most:
+            raise InputError(f"{rule}, got {value!r}")
+        object.__setattr__(self, name, int(value))
 
     def start(self) -> Budget:
         """Return a budget whose clock runs: this one if it does already, else a copy started now."""

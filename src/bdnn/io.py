@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -25,6 +26,7 @@ FORMAT, VERSION = "bdnn-model", 1
 
 _MOST_BYTES = 64 * 2**20
 _MOST_BRACKETS = 500_000
+_LARGEST_FLOAT = sys.float_info.max
 _LABEL_KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float", "U": "str"}
 
 
@@ -82,13 +84,19 @@ def save_model(path: str | os.PathLike[str], model: Model) -> None:
     Raises
     ------
     InputError
-        If the labels are not integers, floats, booleans or strings.
+        If the labels are not integers, floats, booleans or strings, a setting or a number of the result cannot be
+        stored, or the file would be too large to be read again.
     OSError
         If the file cannot be written.
     """
-    text = json.dumps(_to_json(model), allow_nan=False, indent=1) + "\n"
+    try:
+        text = json.dumps(_to_json(model), allow_nan=False, indent=1) + "\n"
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the model cannot be saved: {error}") from None
+    if len(text) > _MOST_BYTES:
+        raise InputError(f"the model cannot be saved: its file would be larger than {_MOST_BYTES // 2**20} MiB")
     target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name[:64], suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
@@ -142,18 +150,18 @@ def _parse(raw: bytes) -> Model:
         raise ModelFileError(f"it is not valid JSON ({error})") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ModelFileError(f"it does not say that its format is {FORMAT!r}")
-    if data.get("version") != VERSION or isinstance(data["version"], bool):
+    if data.get("version") != VERSION or type(data["version"]) is not int:
         raise ModelFileError(f"its version is {_shown(data.get('version'))}; this bdnn reads version {VERSION}")
     try:
         network = _network(_part(data, "network", dict))
         return Model(
             network,
-            settings=_part(data, "settings", dict, optional=True),
+            settings=_settings(_part(data, "settings", dict, optional=True)),
             result=_result(_part(data, "result", dict, optional=True), network),
             table=_table(_part(data, "table", dict, optional=True), network.n_features),
         )
     except InputError as error:
-        raise ModelFileError(str(error)) from None
+        raise ModelFileError(_shortened(str(error), 300)) from None
 
 
 def _no_constant(name: str) -> Any:
@@ -161,8 +169,12 @@ def _no_constant(name: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    # a list or object may be huge, and too deep for repr
+    return f"a {type(value).__name__}" if isinstance(value, list | dict) else _shortened(repr(value), 40)
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _part(data: dict[str, Any], name: str, kind: type | tuple[type, ...], optional: bool = False) -> Any:
@@ -172,7 +184,9 @@ def _part(data: dict[str, Any], name: str, kind: type | tuple[type, ...], option
     allowed = kind if isinstance(kind, tuple) else (kind,)
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         expected = " or ".join(k.__name__ for k in allowed)
-        raise ModelFileError(f"{name!r} must be of type {expected}, got {_shown(value)}")
+        raise ModelFileError(f"{_shown(name)} must be of type {expected}, got {_shown(value)}")
+    if isinstance(value, int | float) and not abs(value) <= (2**53 if isinstance(value, int) else _LARGEST_FLOAT):
+        raise ModelFileError(f"{_shown(name)} is too large: {_shown(value)}")
     return value
 
 
@@ -191,7 +205,7 @@ def _numbers(value: Any, name: str, integer: bool, depth: int = 1) -> Any:
     array = np.array(value, dtype=np.int64 if integer else np.float64)
     if not np.all(np.isfinite(array)):
         raise ModelFileError(f"{name} holds a number that is too large")
-    return array.reshape(len(rows), -1) if depth == 2 else array
+    return array.reshape(len(rows), len(rows[0]) if rows else 0) if depth == 2 else array
 
 
 def _network(data: dict[str, Any]) -> Network:
@@ -221,10 +235,25 @@ def _classes(data: dict[str, Any]) -> Any:
         raise ModelFileError(f"the kind of the classes must be bool, int, float or str, got {_shown(kind)}")
     if not all(type(v) is python or (python is float and type(v) is int) for v in values):
         raise ModelFileError(f"the classes must be of kind {kind}")
+    # NumPy gives every string the room of the longest
+    if python is str and len(values) * max(map(len, values), default=0) > _MOST_BYTES // 4:
+        raise ModelFileError("the class labels are too long")
     try:
-        return np.array(values, dtype=python)
+        labels: Any = np.array(values, dtype="u8" if kind == "int" and max(values, default=0) >= 2**63 else python)
     except (OverflowError, ValueError):
         raise ModelFileError("a class label is too large") from None
+    if python is str and labels.tolist() != values:
+        raise ModelFileError("a class label ends in a null character")
+    return labels
+
+
+def _settings(data: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Check that settings are scalars, or lists of scalars."""
+    for name, value in (data or {}).items():
+        entries = value if isinstance(value, list) else [value]
+        for entry in entries:
+            _part({name: entry}, name, (str, int, float, bool), optional=True)
+    return data
 
 
 def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
@@ -233,31 +262,36 @@ def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
     status = _part(data, "status", str)
     if status not in list(Status):
         raise ModelFileError(f"'status' must be one of {', '.join(Status)}, got {_shown(status)}")
-    number: tuple[type, ...] = (int, float)
     audit = _part(data, "audit", dict)
     history = []
     for item in _part(data, "history", list):
         if not isinstance(item, dict):
             raise ModelFileError("'history' must hold objects")
-        history.append(
-            Incumbent(_part(item, "seconds", number), _part(item, "objective", number), _part(item, "source", str))
-        )
+        history.append(Incumbent(_amount(item, "seconds"), _amount(item, "objective"), _part(item, "source", str)))
     timings = _part(data, "timings", dict)
     return Result(
         network=network,
         status=Status(status),
-        **{name: _part(data, name, number) for name in ("objective", "bound", "irreducible")},
+        **{name: _amount(data, name) for name in ("objective", "bound", "irreducible")},
         **{name: _part(data, name, str) for name in ("bound_of", "method", "solver", "message")},
-        **{name: _part(data, name, int) for name in ("n_rows", "n_distinct", "nodes")},
+        **{name: _amount(data, name, int) for name in ("n_rows", "n_distinct", "nodes")},
         interrupted=_part(data, "interrupted", bool),
         audit=Audit(
-            loss=_part(audit, "loss", number),
-            solver_loss=_part(audit, "solver_loss", number, optional=True),
-            **{name: _part(audit, name, int) for name in ("n_wrong", "n_rational", "n_mismatched")},
+            loss=_amount(audit, "loss"),
+            solver_loss=None if audit.get("solver_loss") is None else _amount(audit, "solver_loss"),
+            **{name: _amount(audit, name, int) for name in ("n_wrong", "n_rational", "n_mismatched")},
         ),
         history=tuple(history),
-        timings={name: _part(timings, name, number) for name in timings},
+        timings={name: _amount(timings, name) for name in timings},
     )
+
+
+def _amount(data: dict[str, Any], name: str, kind: type | tuple[type, ...] = (int, float)) -> Any:
+    """Return a loss, a time or a count: a number that is not negative."""
+    value = _part(data, name, kind)
+    if value < 0:
+        raise ModelFileError(f"{_shown(name)} must not be negative, got {_shown(value)}")
+    return value
 
 
 def _table(data: dict[str, Any] | None, n_features: int) -> TableInfo | None:

@@ -95,7 +95,8 @@ class Milp:
             (cond.lower_on - conditional)[on],
             (conditional - cond.upper_off)[~on],
         ]
-        return float(max((part.max() for part in parts if part.size), default=0.0))
+        # NaN, not a maximum that skips it, if x holds NaN
+        return float(np.max([0.0, *(part.max() for part in parts if part.size)]))
 
     def with_big_m(self) -> tuple[Any, Floats, Floats]:
         """Return (rows, lower, upper) with each indicator row as one big-M row.
@@ -145,8 +146,11 @@ class Milp:
         return highs
 
     def write_mps(self, path: str | Path) -> None:
-        """Write the program, with big-M rows, to an MPS file (``.mps``)."""
-        self.to_highs().writeModel(str(path))
+        """Write the program, with big-M rows, to an MPS file (``.mps``); raise OSError if it cannot be written."""
+        import highspy
+
+        if self.to_highs().writeModel(str(path)) == highspy.HighsStatus.kError:
+            raise OSError(f"HiGHS cannot write {path}")
 
 
 class MilpBuilder:

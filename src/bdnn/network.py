@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bdnn import signs
+from bdnn.checks import label_array, name_tuple, real_numbers
 from bdnn.errors import InputError
 
 Head = Literal["threshold", "argmax"]
@@ -52,7 +53,9 @@ class InputGrid:
     bits: int
 
     def __post_init__(self) -> None:
-        offset, step = (_frozen(np.asarray(a, dtype=np.float64)) for a in (self.offset, self.step))
+        offset, step = (
+            _frozen(real_numbers(what, a)) for what, a in (("grid offsets", self.offset), ("grid steps", self.step))
+        )
         if offset.ndim != 1 or offset.shape != step.shape:
             raise InputError(
                 f"a grid needs one offset and one step per feature, got shapes {offset.shape}, {step.shape}"
@@ -69,6 +72,9 @@ class InputGrid:
         """Return the grid with ``2**bits`` points from the smallest to the largest value of each column of X."""
         low, high = X.min(axis=0), X.max(axis=0)
         step = (high - low) / (2**bits - 1)
+        flat = (high > low) & (step < np.finfo(np.float64).tiny)
+        if np.any(flat):
+            raise InputError(f"column {np.argmax(flat)} varies too little for a grid; rescale it or leave it out")
         return cls(low, np.where(step > 0, step, 1.0), bits)
 
     def quantise(self, X: Floats) -> Floats:
@@ -129,15 +135,17 @@ class Network:
     feature_names: tuple[str, ...] | None = field(default=None)
 
     def __post_init__(self) -> None:
-        layers = tuple(_checked_layer(k, *layer) for k, layer in enumerate(self.layers, start=1))
-        classes = _frozen(np.asarray(self.classes))
-        names = None if self.feature_names is None else tuple(str(name) for name in self.feature_names)
-        for name, value in (("layers", layers), ("classes", classes), ("feature_names", names)):
-            object.__setattr__(self, name, value)
-        if self.head not in get_args(Head):
+        if not isinstance(self.head, str) or self.head not in get_args(Head):
             raise InputError(f"head must be one of {', '.join(get_args(Head))}, got {self.head!r}")
+        if not np.iterable(self.layers):
+            raise InputError(f"layers must be a sequence of pairs (weights, bias), got {self.layers!r}")
+        layers = tuple(_checked_layer(k, layer) for k, layer in enumerate(self.layers, start=1))
         if not layers:
             raise InputError("a network needs at least one layer, got none")
+        classes = _frozen(label_array("classes", self.classes))
+        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "classes", classes)
+        object.__setattr__(self, "feature_names", name_tuple("feature_names", self.feature_names, self.n_features))
         if len({layer.weights.dtype for layer in layers}) > 1:
             raise InputError("the layers of a network must be all continuous (float) or all integer, got both")
         for k, (below, above) in enumerate(itertools.pairwise(layers), start=2):
@@ -146,21 +154,20 @@ class Network:
                     f"layer {k} takes {above.weights.shape[1]} inputs "
                     f"but layer {k - 1} has {below.weights.shape[0]} neurons"
                 )
-        n_classes = len(classes)
-        if classes.ndim != 1 or n_classes < 2 or len(np.unique(classes)) != n_classes:
-            raise InputError(f"classes must be at least two different labels, got {classes.tolist()!r}")
+        n_classes, labels = len(classes), classes.tolist()
+        if n_classes < 2 or len(set(labels)) != n_classes:
+            raise InputError(f"classes must be at least two different labels, got {labels!r}")
         n_outputs = 1 if self.head == "threshold" and n_classes == 2 else n_classes
         if layers[-1].weights.shape[0] != n_outputs:
             raise InputError(
                 f"a {self.head} head for {n_classes} classes needs {n_outputs} output(s), "
                 f"the last layer has {layers[-1].weights.shape[0]}"
             )
-        for what, size in (
-            ("the grid", None if self.grid is None else len(self.grid.step)),
-            ("feature_names", None if names is None else len(names)),
-        ):
-            if size is not None and size != self.n_features:
-                raise InputError(f"{what} covers {size} features but the first layer takes {self.n_features}")
+        if self.grid is not None and not isinstance(self.grid, InputGrid):
+            raise InputError(f"grid must be an InputGrid or None, got {self.grid!r}")
+        if self.grid is not None and len(self.grid.step) != self.n_features:
+            size = len(self.grid.step)
+            raise InputError(f"the grid covers {size} features but the first layer takes {self.n_features}")
 
     @property
     def n_features(self) -> int:
@@ -206,6 +213,7 @@ class Network:
         mine, theirs = self._numbers(), other._numbers()
         return (
             (self.head, self.feature_names) == (other.head, other.feature_names)
+            and self._labels() == other._labels()
             and len(mine) == len(theirs)
             and all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
         )
@@ -214,14 +222,15 @@ class Network:
 
     def _numbers(self) -> list[Array]:
         grid = [] if self.grid is None else [self.grid.offset, self.grid.step, np.array([self.grid.bits])]
-        return [self.classes, *grid, *(a for layer in self.layers for a in layer)]
+        return [*grid, *(a for layer in self.layers for a in layer)]
+
+    def _labels(self) -> list[tuple[type, Any]]:
+        """Labels with their Python types: 1 and True differ, the widths of integers and strings do not matter."""
+        return [(type(label), label) for label in self.classes.tolist()]
 
     def check_inputs(self, X: ArrayLike) -> Floats:
         """Return X as a float array of shape (m, n_features), or raise InputError saying what is wrong."""
-        try:
-            values = np.asarray(X, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"inputs must be numbers: {error}") from None
+        values = real_numbers("inputs", X)
         if values.ndim != 2 or values.shape[1] != self.n_features:
             raise InputError(f"inputs must have shape (m, {self.n_features}), got {values.shape}")
         if not np.all(np.isfinite(values)):
@@ -322,8 +331,11 @@ class Network:
         n_rational : int
             Number of signs decided by rational arithmetic.
         """
-        y = np.asarray(codes, dtype=np.intp)
-        signals, n_rational = self._hidden(self.check_inputs(X))
+        values = self.check_inputs(X)
+        y = np.asarray(codes)
+        if y.shape != (len(values),) or y.dtype.kind not in "iu":
+            raise InputError(f"codes must be integers of shape ({len(values)},), got {y.dtype} of shape {y.shape}")
+        signals, n_rational = self._hidden(values)
         if self.head == "argmax":
             winners, more = signs.largest(signals[-1], *(_floats(a) for a in self.layers[-1]))
             return (winners != y).astype(np.intp), n_rational + more
@@ -340,8 +352,13 @@ def _fits(a: Array, bits: int) -> bool:
     return bool(np.all(a >= -(2 ** (bits - 1))) and np.all(a < 2 ** (bits - 1)))
 
 
-def _checked_layer(k: int, weights: ArrayLike, bias: ArrayLike) -> Layer:
-    W, b = np.asarray(weights), np.asarray(bias)
+def _checked_layer(k: int, layer: Sequence[ArrayLike]) -> Layer:
+    if not np.iterable(layer) or len(pair := list(layer)) != 2:
+        raise InputError(f"layer {k} must be a pair (weights, bias), got {layer!r}")
+    try:
+        W, b = (np.asarray(a) for a in pair)
+    except ValueError:
+        raise InputError(f"layer {k} has rows that differ in length") from None
     if W.ndim != 2 or b.ndim != 1 or W.shape[0] != b.shape[0] or W.shape[0] < 1:
         raise InputError(
             f"layer {k} needs weights of shape (d, d_in) and biases of shape (d,), got {W.shape} and {b.shape}"
@@ -349,9 +366,11 @@ def _checked_layer(k: int, weights: ArrayLike, bias: ArrayLike) -> Layer:
     if W.dtype.kind not in "fiu" or b.dtype.kind not in "fiu":
         raise InputError(f"the weights of layer {k} must be numbers, got {W.dtype} and {b.dtype}")
     integer = W.dtype.kind in "iu" and b.dtype.kind in "iu"
-    if integer and any(np.any(np.abs(a.astype(np.float64)) > 2.0**53) for a in (W, b)):
+    if integer and any(np.any(a > 2**53) or np.any(a < -(2**53)) for a in (W, b)):
         raise InputError(f"the integers of layer {k} must not exceed 2**53 in absolute value")
+    kind = np.int64 if integer else np.float64
+    with np.errstate(over="ignore"):
+        W, b = W.astype(kind), b.astype(kind)
     if not all(np.all(np.isfinite(a)) for a in (W, b)):
         raise InputError(f"the weights of layer {k} must be finite, got NaN or infinity")
-    kind = np.int64 if integer else np.float64
-    return Layer(_frozen(W.astype(kind)), _frozen(b.astype(kind)))
+    return Layer(_frozen(W), _frozen(b))

@@ -4,8 +4,10 @@ Equal rows are merged (their weights add; conflicting labels give an irreducible
 that no prediction can make better or worse are dropped, constant columns are dropped, and inputs are centred and
 scaled: x' = (x - centre) / scale. For continuous weights the centre is the median and the scale the largest absolute
 deviation, so that |x'| <= 1 and frequent values become 0. For integer weights the centre is an integer and the scale
-one common divisor of all columns, so that the set of integer networks stays the same. Inputs that are not all integers
-are quantised on a grid first, which becomes part of the network.
+one common divisor of all columns, so that the set of integer networks stays the same: a threshold of multiples of d can
+itself be rounded to a multiple of d. Comparisons of several outputs by an argmax head cannot, so the divisor is 1 where
+such a head reads the inputs. Inputs that are not all integers are quantised on a grid first, which becomes part of the
+network.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from bdnn.network import Array, Floats, InputGrid, Layer, Network
 from bdnn.problem import Problem
 
 _SMALLEST_DEVIATION = 1e-150
+_LARGEST_SUM = 2.0**50
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -167,7 +170,7 @@ class Presolved:
         """Return the layers on reduced inputs of a network on raw inputs, or None if it is not of this class.
 
         A network is of this class if it has the problem's widths, head, classes, grid and, for integer weights,
-        integers within the bound. Biases may have any value.
+        integers within the bound. Biases may have any value. Numbers that overflow on reduced inputs are not of it.
         """
         problem = self.problem
         same_grid = (network.grid is None) == (self.grid is None) and (
@@ -202,8 +205,14 @@ class Presolved:
             first = Layer(weights[:, self.kept].astype(float), np.array(shift, dtype=float))
         else:
             floats = weights.astype(np.float64)
-            shifted = [self._shifted(w, b, 1) for w, b in zip(floats, bias, strict=True)]
-            first = Layer(floats[:, self.kept] * self.scale[self.kept], np.array(shifted))
+            try:
+                shifted = [self._shifted(w, b, 1) for w, b in zip(floats, bias, strict=True)]
+            except OverflowError:
+                return None
+            with np.errstate(over="ignore"):
+                first = Layer(floats[:, self.kept] * self.scale[self.kept], np.array(shifted))
+            if not np.all(np.isfinite(first.weights)):
+                return None
         return [first, *(Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers[1:])]
 
 
@@ -231,8 +240,12 @@ def presolve(problem: Problem) -> Presolved:
         if not np.all(X == np.rint(X)):
             grid = InputGrid.spanning(X[weight > 0], problem.input_bits)
             X = grid.quantise(X)
-        elif np.any(np.abs(X) > 2.0**40):
-            raise InputError("integer inputs above 2**40 cannot be used exactly with integer weights; rescale them")
+        elif np.abs(X).max(axis=0).sum() * problem.weight_bound > _LARGEST_SUM:
+            raise InputError(
+                "integer inputs are too large to be used exactly with integer weights: weighted sums reach "
+                f"{np.abs(X).max(axis=0).sum() * problem.weight_bound:.3g}, at most {_LARGEST_SUM:.3g} is accepted; "
+                "rescale them"
+            )
     points, class_weight = _merged(X[weight > 0], problem.codes[weight > 0], weight[weight > 0], len(problem.classes))
     n_distinct = len(points)
     irreducible = _irreducible(class_weight, one_hot=problem.head == "threshold" and problem.n_outputs > 1)
@@ -287,7 +300,8 @@ def _standardisation(points: Floats, problem: Problem) -> tuple[Floats, Floats, 
     kept = np.flatnonzero(deviation > 0)
     if problem.weights == "integer":
         values = np.unique(np.abs(points[:, kept] - centre[kept])).astype(np.int64)
-        divisor = int(np.gcd.reduce(values)) if len(values) else 1
+        compares_outputs = problem.head == "argmax" and not problem.hidden_layer_sizes
+        divisor = int(np.gcd.reduce(values)) if len(values) and not compares_outputs else 1
         return centre, np.full(n, float(max(divisor, 1))), kept
     if np.any(deviation[kept] < _SMALLEST_DEVIATION):
         column = problem.feature_labels[kept[np.argmin(deviation[kept])]]

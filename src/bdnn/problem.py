@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bdnn.checks import label_array, name_tuple, real_numbers
 from bdnn.errors import InputError
 from bdnn.network import Floats, Head
 
@@ -102,13 +103,10 @@ class Problem:
 
         X = _finite_matrix(self.X)
         m, n = X.shape
-        y = np.asarray(self.y)
+        y = label_array("y", self.y)
         if y.shape != (m,):
             raise InputError(f"y must have shape ({m},), one label per row of X, got {y.shape}")
-        try:
-            classes, codes = np.unique(y, return_inverse=True)
-        except TypeError:
-            raise InputError("labels must be of one kind (all numbers or all strings), got a mixture") from None
+        classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise InputError(f"training needs at least two classes in y, got one class only: {classes.tolist()!r}")
         put("X", X)
@@ -123,16 +121,15 @@ class Problem:
         choice("weights", self.weights, get_args(WeightSet))
         put("weight_bound", positive_integer("weight_bound", self.weight_bound, 2**15))
         put("input_bits", positive_integer("input_bits", self.input_bits, 16))
+        if not isinstance(self.fit_intercept, bool | np.bool_):
+            raise InputError(f"fit_intercept must be True or False, got {self.fit_intercept!r}")
         put("fit_intercept", bool(self.fit_intercept))
         if self.margin is not None:
             if self.weights == "integer":
                 raise InputError("margin applies to continuous weights only; leave it None for integer weights")
             if isinstance(self.margin, bool) or not isinstance(self.margin, int | float) or not 0 < self.margin < 1:
                 raise InputError(f"margin must be None or a number between 0 and 1, got {self.margin!r}")
-        if self.feature_names is not None:
-            put("feature_names", tuple(str(name) for name in self.feature_names))
-            if len(self.feature_names) != n:
-                raise InputError(f"feature_names must have one name per column ({n}), got {len(self.feature_names)}")
+        put("feature_names", name_tuple("feature_names", self.feature_names, n))
 
     @property
     def n_outputs(self) -> int:
@@ -151,10 +148,7 @@ class Problem:
 
 
 def _finite_matrix(X: ArrayLike) -> Floats:
-    try:
-        values = np.array(X, dtype=np.float64, order="C")
-    except (TypeError, ValueError) as error:
-        raise InputError(f"X must be a table of numbers; encode text columns first ({error})") from None
+    values = np.array(real_numbers("X", X), order="C")
     if values.ndim != 2 or values.shape[0] < 1:
         raise InputError(f"X must have shape (m, n) with at least one row, got {values.shape}")
     if not np.all(np.isfinite(values)):
@@ -171,19 +165,24 @@ def _finite_matrix(X: ArrayLike) -> Floats:
 def _weights(sample_weight: ArrayLike | None, m: int) -> Floats:
     if sample_weight is None:
         return np.ones(m)
-    try:
-        w = np.array(sample_weight, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"sample_weight must be numbers: {error}") from None
+    w = real_numbers("sample_weight", sample_weight).copy()
     if w.shape != (m,):
         raise InputError(f"sample_weight must have shape ({m},), got {w.shape}")
-    if not np.all(np.isfinite(w)) or np.any(w < 0) or not 0 < w.sum() <= _LARGEST_VALUE:
-        raise InputError("sample_weight must be finite and non-negative with a positive, finite sum")
+    bad = ~np.isfinite(w) | (w < 0)
+    if np.any(bad):
+        raise InputError(f"sample_weight must be finite and non-negative, got {w[bad][0]} for row {np.argmax(bad)}")
+    with np.errstate(over="ignore"):
+        total = w.sum()
+    if not 0 < total <= _LARGEST_VALUE:
+        raise InputError(
+            f"sample_weight must not be zero in every row but have a positive sum of at most {_LARGEST_VALUE:g}, "
+            f"got {total}"
+        )
     return w
 
 
 def _sizes(sizes: Sequence[int] | int) -> tuple[int, ...]:
     listed = (sizes,) if isinstance(sizes, int | np.integer) else sizes
-    if isinstance(listed, str) or not isinstance(listed, Iterable):
+    if isinstance(listed, str) or not np.iterable(listed):
         raise InputError(f"hidden_layer_sizes must be a sequence of positive integers, got {sizes!r}")
     return tuple(positive_integer("each hidden layer size", size) for size in listed)

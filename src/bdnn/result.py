@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -55,14 +56,16 @@ ProgressCallback = Callable[[Progress], None]
 
 
 def relative_gap(objective: float, bound: float) -> float:
-    """Return (objective - bound) / objective, 0 if they are equal.
+    """Return (objective - bound) / objective; 0 if the bound meets the objective, inf if the quotient makes no sense.
 
     Examples
     --------
     >>> relative_gap(4.0, 3.0)
     0.25
     """
-    return 0.0 if objective <= bound else (objective - bound) / objective
+    if objective <= bound:
+        return 0.0
+    return (objective - bound) / objective if 0 < objective < math.inf else math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

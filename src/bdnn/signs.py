@@ -132,7 +132,7 @@ def largest(x: Floats, weights: Floats, bias: Floats) -> tuple[NDArray[np.intp],
     winners = np.argmax(values, axis=1)
     if radius is None:
         return winners, 0
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         sure = (values - radius).max(axis=1, keepdims=True)
         candidates = ~(values + radius < sure)
     n_rational = 0

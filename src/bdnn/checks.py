@@ -1,0 +1,102 @@
+"""Checks of arrays, labels and names that come from outside; what passes is plain NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bdnn.errors import InputError
+
+
+def real_numbers(what: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return `values` as an array of floats.
+
+    Parameters
+    ----------
+    what : str
+        Name of the values in the message.
+    values : array-like
+        Numbers; an array of floats is returned as it is.
+
+    Returns
+    -------
+    ndarray
+        Of the same shape; NaN and infinity pass.
+
+    Raises
+    ------
+    InputError
+        If they are text (also text of digits), dates, complex, ragged or too large for a float.
+    """
+    try:
+        raw = np.asarray(values)
+        if raw.dtype.kind in "US" or (raw.dtype.kind == "O" and any(isinstance(v, str | bytes) for v in raw.flat)):
+            reason = "got text; encode it first"
+        elif raw.dtype.kind in "cmM":
+            reason = f"got {raw.dtype}"
+        elif raw.dtype.kind == "O" and raw.ndim == 0:
+            reason = f"got {type(values).__name__}"
+        else:
+            with np.errstate(over="ignore"):
+                return raw.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        reason = str(error)
+    raise InputError(f"{what} must be real numbers: {reason}")
+
+
+def name_tuple(what: str, names: Sequence[str] | None, count: int) -> tuple[str, ...] | None:
+    """Return `names` as a tuple of `count` strings (None stays None), or raise InputError."""
+    if names is None:
+        return None
+    if isinstance(names, str) or not np.iterable(names):
+        raise InputError(f"{what} must be a sequence of {count} names or None, got {names!r}")
+    listed = tuple(str(name) for name in names)
+    if len(listed) != count:
+        raise InputError(f"{what} must have one name per column ({count}), got {len(listed)}")
+    return listed
+
+
+def label_array(what: str, labels: ArrayLike) -> NDArray[Any]:
+    """Return class labels as an array of shape (m,), or raise InputError.
+
+    Parameters
+    ----------
+    what : str
+        Name of the labels in the message.
+    labels : array-like of shape (m,)
+        All numbers or all strings, none missing.
+
+    Returns
+    -------
+    ndarray of shape (m,)
+        The labels.
+
+    Raises
+    ------
+    InputError
+        If they are not as described.
+    """
+    try:
+        array = np.asarray(labels)
+    except ValueError:
+        raise InputError(f"{what} must have shape (m,), got rows that differ in length") from None
+    if array.ndim != 1:
+        raise InputError(f"{what} must have shape (m,), got {array.shape}")
+    # object arrays hold anything, and a list of numbers and strings becomes an array of strings
+    if array.dtype.kind in "OU":
+        each = np.asarray(labels, dtype=object)
+        if not (all(isinstance(v, str) for v in each) or all(isinstance(v, Real | np.bool_) for v in each)):
+            kinds = sorted({type(v).__name__ for v in each})
+            raise InputError(
+                f"{what} must be of one kind (all numbers or all strings), got a mixture of {', '.join(kinds)}"
+            )
+    missing = array != array
+    if array.dtype.kind in "fc":
+        missing = ~np.isfinite(array)
+    if np.any(missing):
+        raise InputError(f"{what} must not hold missing or infinite labels, got {array[missing][0]!r}")
+    return array

@@ -1,0 +1,99 @@
+"""The audit: exact losses of networks on all their training data."""
+
+import dataclasses
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import plain
+from bdnn import Network, Problem
+from bdnn.audit import Audit, audit
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+HEADS = [("threshold", 2), ("threshold", 3), ("threshold", 5), ("argmax", 2), ("argmax", 3)]
+
+
+@pytest.mark.parametrize("hidden", [(), (3,)])
+@pytest.mark.parametrize(("head", "n_classes"), HEADS)
+def test_loss_is_the_exact_sum_rounded_once(head, n_classes, hidden):
+    rng = np.random.default_rng([n_classes, len(hidden)])
+    m = 60
+    X = rng.integers(-2, 3, (m, 3)) / 10
+    y = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, m - n_classes)])
+    # sums of these depend on the order in floats
+    weight = rng.choice([0.1, 0.7, 1e-17, 3e15, 1 / 3, 0.0], m)
+    problem = Problem(X=X, y=y, sample_weight=weight, head=head, hidden_layer_sizes=hidden)
+    for _ in range(5):
+        network = plain.random_network(rng, 3, hidden, range(n_classes), head)
+        outputs, fired, predicted = plain.evaluate(network, X)
+        losses = [plain.point_loss(head, v, f[-1], c) for v, f, c in zip(outputs, fired, problem.codes, strict=True)]
+        exact = sum((Fraction(w) * loss for w, loss in zip(weight.tolist(), losses, strict=True)), Fraction(0))
+        result = audit(network, problem)
+        assert result.loss == float(exact)
+        assert result.n_wrong == sum(p != c for p, c in zip(predicted, problem.codes, strict=True))
+        assert (result.solver_loss, result.n_mismatched, result.mismatch) == (None, 0, False)
+
+
+def test_several_wrong_outputs_are_not_rounded_before_they_are_added():
+    # every point is wrong at three outputs, and 3 * 0.1 rounds up
+    m = 20
+    network = Network([(np.zeros((4, 1)), [-1.0, 1.0, 1.0, -1.0])], head="threshold", classes=range(4))
+    y = np.array([0, 3] * 8 + [1, 2, 1, 2])
+    problem = Problem(X=np.zeros((m, 1)), y=y, sample_weight=np.full(m, 0.1), head="threshold", hidden_layer_sizes=())
+    exact = float(Fraction(0.1) * (16 * 3 + 4 * 1))
+    assert audit(network, problem).loss == exact
+    assert math.fsum([3 * 0.1] * 16 + [0.1] * 4) != exact
+
+
+def test_wrong_points_are_counted_by_prediction_not_by_outputs():
+    # no output fires, yet the largest is right
+    network = Network([(np.zeros((3, 1)), [-1.0, -2.0, -3.0])], head="threshold", classes=[0, 1, 2])
+    problem = Problem(X=[[0.0], [1.0], [2.0]], y=[0, 1, 2], head="threshold", hidden_layer_sizes=())
+    result = audit(network, problem)
+    assert (result.loss, result.n_wrong) == (3.0, 2)
+
+
+def test_points_without_weight_count_as_wrong_but_cost_nothing():
+    network = Network([([[0.0]], [1.0])], head="threshold", classes=[0, 1])
+    problem = Problem(X=[[0.0], [1.0], [2.0]], y=[0, 0, 1], sample_weight=[2, 0, 5], hidden_layer_sizes=())
+    assert audit(network, problem) == Audit(loss=2.0, n_wrong=2, n_rational=0)
+
+
+def test_ties_and_undecidable_signs_are_counted_and_right():
+    network = Network([([[1.0, 1.0, 1.0]], [0.0])], head="threshold", classes=[0, 1])
+    X = [[1e16, 1.0, -1e16], [0.1, 0.2, -0.1 - 0.2], [1.0, 1.0, 1.0], [1e16, -1.0, -1e16]]
+    problem = Problem(X=X, y=[1, 0, 1, 0], hidden_layer_sizes=())
+    result = audit(network, problem)
+    # 0.1 + 0.2 - (0.1 + 0.2 rounded up) is negative: off
+    assert Fraction(0.1) + Fraction(0.2) - Fraction(0.1 + 0.2) < 0
+    assert (result.loss, result.n_wrong, result.n_rational) == (0.0, 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("loss", "promised", "mismatch"),
+    [
+        (3.0, None, False),
+        (3.0, 3.0, False),
+        (3.0, 4.0, False),
+        (3.0, 3.0 - 1e-7, False),
+        (3.0, 3.0 - 1e-5, True),
+        (3.0, 0.0, True),
+        (1e-9, 0.0, True),
+        (0.0, 0.0, False),
+        (1e12, 1e12 - 10.0, False),
+    ],
+)
+def test_mismatch_is_a_broken_promise_of_the_solver(loss, promised, mismatch):
+    assert Audit(loss, 1, 0, promised).mismatch is mismatch
+
+
+def test_solver_loss_is_kept_and_the_audit_is_immutable():
+    network = Network([([[0.0]], [1.0])], head="threshold", classes=[0, 1])
+    problem = Problem(X=[[0.0], [1.0]], y=[0, 1], hidden_layer_sizes=())
+    result = audit(network, problem, solver_loss=0.0)
+    assert (result.loss, result.solver_loss, result.mismatch) == (1.0, 0.0, True)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.loss = 0.0

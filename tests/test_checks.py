@@ -1,0 +1,97 @@
+"""Arrays, labels and names from outside."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from bdnn.checks import label_array, name_tuple, real_numbers
+from bdnn.errors import InputError
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[1, 2], [3, 4]],
+        np.array([[1, 2], [3, 4]], dtype=np.uint8),
+        np.array([[1, 2], [3, 4]], dtype=object),
+        np.array([[1, 2], [3, 4]], dtype=np.longdouble),
+        pd.DataFrame({"a": [1, 3], "b": [2.0, 4.0]}),
+    ],
+)
+def test_numbers_of_every_kind_become_floats(values):
+    array = real_numbers("X", values)
+    assert array.dtype == np.float64
+    assert array.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ("text", "got text"),
+        ([["1", "2"]], "got text"),
+        ([[1.0, "2"]], "got text"),
+        (np.array([[1.0, "2"]], dtype=object), "got text"),
+        ([[b"1"]], "got text"),
+        ([[1j]], "got complex128"),
+        (np.array([["2020-01-01"]], dtype="datetime64[D]"), r"got datetime64\[D\]"),
+        (np.array([[3]], dtype="timedelta64[s]"), r"got timedelta64\[s\]"),
+        ([[1, 2], [3]], "inhomogeneous"),
+        ([[10**400]], "too large"),
+        ([[{}]], "dict"),
+        (sp.csr_matrix((2, 2)), "got csr_matrix"),
+        (None, "got NoneType"),
+        (pd.DataFrame({"a": [1, pd.NA]}, dtype="object"), "NAType"),
+    ],
+)
+def test_what_is_no_number_is_refused(values, reason):
+    with pytest.raises(InputError, match=f"^speed must be real numbers: .*{reason}"):
+        real_numbers("speed", values)
+
+
+def test_a_number_beyond_floats_is_infinite():
+    assert real_numbers("X", np.array([np.longdouble("1e400")])).tolist() == [np.inf]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[0, 1], [True, False], [0.5, -0.5], ["a", "b"], pd.Series(["a", "b"]), np.array([1, 2], dtype=object), [b"a"]],
+)
+def test_labels_of_one_kind_pass_unchanged(labels):
+    assert label_array("y", labels).tolist() == list(labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ([1, "a"], "of one kind (all numbers or all strings), got a mixture of int, str"),
+        (np.array(["a", 1.5], dtype=object), "got a mixture of float, str"),
+        (["a", None], "got a mixture of NoneType, str"),
+        (pd.Series(["a", np.nan], dtype=object), "got a mixture of float, str"),
+        (pd.Series([1, pd.NA], dtype=object), "got a mixture of NAType, int"),
+        ([0.0, np.nan], "missing or infinite labels, got np.float64(nan)"),
+        (np.array([1, np.nan], dtype=object), "missing or infinite labels, got nan"),
+        ([0.0, -np.inf], "missing or infinite labels, got np.float64(-inf)"),
+        (np.array(["2020", "NaT"], dtype="datetime64[D]"), "missing or infinite labels"),
+        ([[0], [1]], "shape (m,), got (2, 1)"),
+        ([[0], [1, 2]], "shape (m,), got rows that differ in length"),
+        (3, "shape (m,), got ()"),
+        (None, "shape (m,), got ()"),
+    ],
+)
+def test_labels_that_are_refused(labels, reason):
+    with pytest.raises(InputError, match=f"^y must .*{re.escape(reason)}"):
+        label_array("y", labels)
+
+
+def test_names():
+    assert name_tuple("names", None, 2) is None
+    assert name_tuple("names", ["a", 7], 2) == ("a", "7")
+    assert name_tuple("names", np.array(["a", "b"]), 2) == ("a", "b")
+    for bad, reason in (("ab", "sequence of 2 names or None, got 'ab'"), (5, "got 5"), (["a"], r"column \(2\), got 1")):
+        with pytest.raises(InputError, match=reason):
+            name_tuple("names", bad, 2)

@@ -1,0 +1,282 @@
+"""Model files of honest users: everything comes back exactly, and a failing save leaves the old file."""
+
+import dataclasses
+import json
+import math
+import os
+import stat
+import sys
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import plain
+from bdnn import Network, Status
+from bdnn import io as model_io
+from bdnn.audit import Audit
+from bdnn.errors import InputError, ModelFileError
+from bdnn.io import Model, TableInfo, load_model, save_model
+from bdnn.network import InputGrid
+from bdnn.result import Incumbent
+from sample_models import network, result
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def bits(array):
+    return array.astype(np.float64).view(np.int64).tolist()
+
+
+def through_a_file(tmp_path, model):
+    save_model(tmp_path / "model.json", model)
+    return load_model(tmp_path / "model.json")
+
+
+floats = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=True)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(floats, min_size=11, max_size=11), floats, st.text(max_size=5))
+def test_finite_floats_come_back_bit_for_bit(tmp_path_factory, numbers, label, name):
+    a = np.array(numbers)
+    steps = np.abs(a[9:11]) + 5e-324
+    if not np.all(np.isfinite(steps)):
+        steps = np.ones(2)
+    grid = InputGrid(a[7:9], steps, 5)
+    classes = [label, math.nextafter(label, -math.inf if label > 0 else math.inf)]
+    net = Network([(a[:4].reshape(2, 2), a[4:6]), ([[a[6], -0.0]], [5e-324])], "threshold", classes, grid, [name, "x1"])
+    loaded = through_a_file(tmp_path_factory.getbasetemp(), Model(net)).network
+    assert loaded == net
+    for (W, b), (V, c) in zip(net.layers, loaded.layers, strict=True):
+        assert (bits(W), bits(b)) == (bits(V), bits(c))
+    assert bits(loaded.grid.offset) == bits(net.grid.offset)
+    assert bits(loaded.grid.step) == bits(net.grid.step)
+    assert bits(loaded.classes) == bits(net.classes)
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        [False, True],
+        [0, 1],
+        [-(2**63), 2**63 - 1],
+        np.array([1, 2**64 - 1], dtype=np.uint64),
+        np.array([3, 7], dtype=np.int8),
+        [0.1, 1e300],
+        np.array([0.5, 0.1], dtype=np.float32),
+        ["no", "yes"],
+        ["", " "],
+        ["π ≥ 3", '"\\\n\u2028'],
+        ["\U0001f600", "\x00a"],
+        np.array(["long", "er"], dtype=object),
+    ],
+    ids=repr,
+)
+def test_labels_of_every_kind_come_back(classes, tmp_path):
+    net = network(classes=classes)
+    loaded = through_a_file(tmp_path, Model(net)).network
+    assert loaded == net
+    assert loaded.classes.tolist() == net.classes.tolist()
+    assert [type(c) for c in loaded.classes.tolist()] == [type(c) for c in net.classes.tolist()]
+    X = [[0.0, 1.0], [1.0, 0.0]]
+    assert loaded.predict(X).tolist() == net.predict(X).tolist()
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        np.array([1j, 2]),
+        np.array(["2020", "2021"], dtype="datetime64[Y]"),
+        [b"a", b"b"],
+        np.array([1, 2], dtype=object),
+    ],
+    ids=repr,
+)
+def test_labels_of_other_kinds_are_refused_and_nothing_is_written(classes, tmp_path):
+    with pytest.raises(InputError, match=r"labels of type .* cannot be saved; use integers, floats, booleans or str"):
+        save_model(tmp_path / "model.json", Model(network(classes=classes)))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("head", ["threshold", "argmax"])
+@pytest.mark.parametrize("with_grid", [False, True])
+@pytest.mark.parametrize("integer", [False, True])
+def test_networks_of_every_kind_come_back(integer, with_grid, head, tmp_path):
+    rng = np.random.default_rng(0)
+    grid = InputGrid(rng.normal(size=3), np.exp(rng.normal(size=3)), 16) if with_grid else None
+    net = plain.random_network(rng, 3, (4, 2), ("a", "b", "c"), head, integer, grid)
+    if integer:
+        W, b = net.layers[0]
+        net = dataclasses.replace(net, layers=((W, b + 2**53 - 3), *net.layers[1:]))
+    loaded = through_a_file(tmp_path, Model(net)).network
+    assert loaded == net
+    assert loaded.is_integer == integer
+    assert loaded.size_bytes == net.size_bytes
+    X = rng.normal(size=(50, 3))
+    assert loaded.predict(X).tolist() == net.predict(X).tolist()
+
+
+def test_a_network_without_inputs_comes_back(tmp_path):
+    net = Network([(np.zeros((2, 0)), [1.0, -1.0])], head="argmax", classes=[0, 1])
+    loaded = through_a_file(tmp_path, Model(net)).network
+    assert loaded == net
+    assert loaded.n_features == 0
+
+
+def test_settings_result_and_table_come_back(tmp_path):
+    net = network(feature_names=["größe", "b"])
+    options = {"hidden_layer_sizes": [2], "weights": "continuous", "margin": None, "verbose": 0, "warm_start": False}
+    table = TableInfo("target", "median", (0.1, -0.0))
+    model = Model(net, options, result(net), table)
+    loaded = through_a_file(tmp_path, model)
+    assert loaded == model
+    assert loaded.result.network is loaded.network
+    assert type(loaded.result.status) is Status
+    assert isinstance(loaded.result.history[0], Incumbent)
+    assert loaded.result.to_dict() == model.result.to_dict()
+    assert math.copysign(1.0, loaded.table.fill[1]) == -1.0
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Model(network()),
+        Model(network(), {}),
+        Model(network(), None, result(network(), audit=Audit(0.0, 0, 0), history=(), timings={}, objective=0)),
+        Model(network(), None, None, TableInfo("t", "error", None)),
+    ],
+)
+def test_missing_parts_stay_missing(model, tmp_path):
+    assert through_a_file(tmp_path, model) == model
+
+
+def test_files_are_plain_json_of_a_known_version(tmp_path):
+    path = tmp_path / "model.json"
+    save_model(path, Model(network()))
+    data = json.loads(path.read_text("ascii"))
+    assert (data["format"], data["version"]) == ("bdnn-model", 1)
+    assert data["network"]["layers"] == [{"weights": [[1.0, -0.5]], "bias": [0.25]}]
+    assert data["network"]["classes"] == {"kind": "str", "values": ["no", "yes"]}
+
+
+def test_unknown_keys_are_ignored(tmp_path):
+    path = tmp_path / "model.json"
+    save_model(path, Model(network()))
+    data = json.loads(path.read_text())
+    data["future"] = {"x": [1, 2]}
+    data["network"]["comment"] = "made by hand"
+    path.write_text(json.dumps(data))
+    assert load_model(path) == Model(network())
+
+
+def test_no_pickle_is_used():
+    with open(model_io.__file__, encoding="utf-8") as file:
+        source = file.read()
+    assert "import pickle" not in source
+    assert "allow_pickle" not in source
+    assert "eval(" not in source
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permission bits are POSIX")
+def test_permissions_follow_the_umask(tmp_path):
+    for mask in (0o022, 0o077):
+        before = os.umask(mask)
+        try:
+            save_model(tmp_path / "model.json", Model(network()))
+        finally:
+            os.umask(before)
+        assert stat.S_IMODE((tmp_path / "model.json").stat().st_mode) == 0o666 & ~mask
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A model file that must survive."""
+    path = tmp_path / "model.json"
+    save_model(path, Model(network()))
+    return path
+
+
+def survives(path):
+    assert load_model(path) == Model(network())
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+NEW = network(layers=[([[9.0, 9.0]], [9.0])])
+
+
+@pytest.mark.parametrize("step", ["replace", "chmod", "fdopen"])
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()], ids=["OSError", "Ctrl-C"])
+def test_a_save_that_fails_leaves_the_old_file(old, monkeypatch, step, error):
+    real = getattr(os, step)
+
+    def fail(*args, **kwargs):
+        if step == "fdopen":
+            file = real(*args, **kwargs)
+            file.write("{half a file")
+            file.flush()
+            file.close()
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model_io.os, step, fail)
+        with pytest.raises(type(error)):
+            save_model(old, Model(NEW))
+    survives(old)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Model(NEW, {"odd": object()}),
+        Model(NEW, {"odd": math.nan}),
+        Model(NEW, None, result(NEW, bound=-math.inf)),
+        Model(NEW, None, None, TableInfo("t", "median", (math.nan, 0.0))),
+    ],
+)
+def test_what_cannot_be_stored_is_refused_before_the_old_file_is_touched(old, model):
+    with pytest.raises(InputError, match="the model cannot be saved"):
+        save_model(old, model)
+    survives(old)
+
+
+def test_a_model_that_could_not_be_read_again_is_refused(old, monkeypatch):
+    monkeypatch.setattr(model_io, "_MOST_BYTES", 100)
+    with pytest.raises(InputError, match="its file would be larger than"):
+        save_model(old, Model(NEW))
+    monkeypatch.undo()
+    survives(old)
+
+
+def test_places_that_cannot_be_written_or_read_are_os_errors(tmp_path):
+    with pytest.raises(OSError):
+        save_model(tmp_path / "missing" / "model.json", Model(network()))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError):
+        save_model(tmp_path / "folder", Model(network()))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+    for path in ("folder", "absent.json"):
+        with pytest.raises(OSError):
+            load_model(tmp_path / path)
+
+
+def test_long_names_and_text_paths_work(tmp_path):
+    path = tmp_path / ("m" * 250 + ".json")
+    save_model(str(path), Model(network()))
+    assert load_model(str(path)) == Model(network())
+
+
+def test_errors_name_the_file(tmp_path):
+    path = tmp_path / "broken.json"
+    path.write_text("{}")
+    with pytest.raises(ModelFileError, match=r"broken\.json: not a usable model file: it does not say"):
+        load_model(path)
+    with pytest.raises(ValueError):
+        load_model(path)
+
+
+def test_loading_does_not_change_the_recursion_limit(old):
+    before = sys.getrecursionlimit()
+    load_model(old)
+    assert sys.getrecursionlimit() == before
