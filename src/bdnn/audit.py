@@ -42,7 +42,10 @@ class Audit:
         The converse, a network that is better than the solver knows, is no error: a program may count a point as wrong
         that is right by less than the margin.
         """
-        return self.solver_loss is not None and self.loss > self.solver_loss + 1e-6 * max(self.solver_loss, self.loss)
+        if self.solver_loss is None:
+            return False
+        promised = max(self.solver_loss, 0.0)  # a solver's 0 may come as -1e-16
+        return self.loss > promised + 1e-6 * max(promised, self.loss)
 
 
 def audit(network: Network, problem: Problem, solver_loss: float | None = None) -> Audit:

@@ -228,14 +228,18 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Two classes: one value, >= 0 for the second class (with an argmax head the difference of the two outputs,
-            > 0 for the second class). More classes: one per class.
+            Two classes: one value, > 0 for the second class (with an argmax head the difference of the two outputs). A
+            pre-activation of exactly 0 fires; it is returned as the smallest positive normal double. More classes: one
+            per class.
         """
         inputs = self._inputs(X)
         values = self.network_.decision_function(inputs)
-        if values.ndim == 2 and values.shape[1] == 2:
-            return np.asarray(values[:, 1] - values[:, 0])
-        return values
+        if values.ndim == 2 and values.shape[1] > 2:
+            return values
+        if values.ndim == 2:
+            values = values[:, 1] - values[:, 0]
+        second = self.network_.predict_index(inputs) == 1
+        return np.where(second, np.maximum(values, np.finfo(np.float64).tiny), np.minimum(values, 0.0))
 
     def save(self, path: str | os.PathLike[str], table: TableInfo | None = None) -> None:
         """Write the fitted estimator to a JSON model file; `bdnn.load` reads it.

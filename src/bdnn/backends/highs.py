@@ -47,9 +47,20 @@ class Highs:
     ) -> MilpSolution:
         """Minimise; see `Backend.solve`."""
         budget = budget.start()
+        solution, misread = self._solve(milp, budget, start, on_event)
+        if misread and start is not None and not solution.interrupted:
+            # HiGHS 1.16 may carry a start over into its presolved program with too small a value, and so cut off
+            # better solutions
+            solution, _ = self._solve(milp, budget, None, on_event)
+        return solution
+
+    def _solve(
+        self, milp: Milp, budget: Budget, start: Floats | None, on_event: EventCallback | None
+    ) -> tuple[MilpSolution, bool]:
+        """Solve once; return also whether HiGHS claimed a smaller value for a solution than it has."""
         began = time.monotonic()
         highs = self._prepared(milp, budget, start)
-        run = _Run(highs)
+        run = _Run(highs, milp)
         interrupted = False
         deadline = time.monotonic() + budget.remaining + _GRACE_SECONDS
         while True:
@@ -62,13 +73,16 @@ class Highs:
                 interrupted = True
                 run.stop.set()
                 deadline = min(deadline, time.monotonic() + _INTERRUPT_GRACE_SECONDS)
+            except BaseException:  # from on_event: the solver must not run on
+                run.stop.set()
+                raise
         seconds = time.monotonic() - began
         if not finished:
             reason = "stopped by Ctrl-C" if interrupted else "time limit reached"
-            return run.solution(None, reason, seconds, interrupted)
+            return run.solution(None, reason, seconds, interrupted), run.misread
         if run.error is not None:
-            return run.solution(Status.FAILED, f"HiGHS failed: {run.error}", seconds, interrupted)
-        return self._outcome(highs, run, seconds, interrupted)
+            return run.solution(Status.FAILED, f"HiGHS failed: {run.error}", seconds, interrupted), False
+        return self._outcome(highs, run, seconds, interrupted), run.misread
 
     def _prepared(self, milp: Milp, budget: Budget, start: Floats | None) -> Any:
         highs = milp.to_highs()
@@ -101,6 +115,7 @@ class Highs:
         run.nodes = max(run.nodes, int(info.mip_node_count))
         if info.primal_solution_status == int(highspy.SolutionStatus.kSolutionStatusFeasible):
             x = np.array(highs.getSolution().col_value)
+            run.compare(info.objective_function_value, x)
             if info.objective_function_value <= run.objective:
                 run.objective, run.x = info.objective_function_value, x
         reasons = {
@@ -118,12 +133,14 @@ class Highs:
 class _Run:
     """One solve on a thread of its own, and the best that is known of it."""
 
-    def __init__(self, highs: Any) -> None:
+    def __init__(self, highs: Any, milp: Milp) -> None:
         import highspy
 
+        self._milp = milp
         self.x: Floats | None = None
         self.objective, self.bound, self.nodes = math.inf, -math.inf, 0
         self.stop = threading.Event()
+        self.misread = False
         self.error: Exception | None = None
         self._next_report = 0.0
         self._news: queue.SimpleQueue[SolveEvent | None] = queue.SimpleQueue()
@@ -155,8 +172,16 @@ class _Run:
         if x is None and now < self._next_report:
             return
         self._next_report = now + _TICK_SECONDS
-        value = out.objective_function_value if x is not None else math.inf
+        value = self.compare(out.objective_function_value, x) if x is not None else math.inf
         self._news.put(SolveEvent(x, value, out.mip_dual_bound, int(out.mip_node_count)))
+
+    def compare(self, claimed: float, x: Floats) -> float:
+        """Return the value of a solution, and stop if it is larger than claimed."""
+        value = self._milp.objective(x)
+        if claimed < value - 1e-6 * max(1.0, abs(value)):
+            self.misread = True
+            self.stop.set()
+        return value
 
     def listen(self, on_event: EventCallback | None, deadline: float) -> bool:
         """Pass news on until the solver ends (True) or the deadline passes (False)."""
@@ -168,18 +193,21 @@ class _Run:
             if event is None:
                 self._thread.join()
                 return True
-            self._note(event)
-            if on_event is not None and on_event(SolveEvent(event.x, self.objective, self.bound, self.nodes)):
+            x = event.x if self._note(event) else None
+            if on_event is not None and on_event(SolveEvent(x, self.objective, self.bound, self.nodes)):
                 self.stop.set()
             if time.monotonic() > deadline:
                 self.stop.set()
                 return False
 
-    def _note(self, event: SolveEvent) -> None:
+    def _note(self, event: SolveEvent) -> bool:
+        """Take over what is new, and say whether there is a new incumbent."""
         self.bound = max(self.bound, event.bound) if abs(event.bound) < 1e30 else self.bound
         self.nodes = max(self.nodes, event.nodes)
-        if event.x is not None and event.objective <= self.objective:
-            self.x, self.objective = event.x, event.objective
+        if event.x is None or event.objective >= self.objective:
+            return False
+        self.x, self.objective = event.x, event.objective
+        return True
 
     def solution(self, status: Status | None, message: str, seconds: float, interrupted: bool) -> MilpSolution:
         """Return what is known; a status of None depends on whether there is an incumbent."""

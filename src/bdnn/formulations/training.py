@@ -21,6 +21,10 @@ that occurs there, maximising Σ ω z subject to
 
 for integers with right-hand side 0 if c < c' and 1 if c > c', because ties go to the lowest index.
 
+Without biases, a neuron whose inputs are all 0 fires, whatever its weights, and no margin can be asked of it (integer
+weights need none). So the activations of points at 0 are fixed, and in deeper layers (3) has a + 1 - t in place of a,
+where t_i = max_j u_ij; so has (5) for c < c'.
+
 The big-M is ``M^1_i = ‖x_i‖₁ w̄ + b̄ + ε`` and deeper ``d_{k-1} w̄ + b̄ + ε``, where b̄ exceeds the largest possible
 weighted sum, so that a constant neuron is never excluded.
 
@@ -38,10 +42,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from bdnn.errors import InputError, MarginError
 from bdnn.formulations import blocks
@@ -65,6 +70,8 @@ class Layout:
         Activations of the thresholded layers.
     products : list of ndarray of shape (p, d_k, d_{k-1})
         For layers 2, …, K.
+    awake : list of ndarray of shape (p,)
+        t of the hidden layers, for continuous weights without biases.
     right : ndarray of shape (r,)
         z of the argmax head, for the points and labels in `right_of`, of shape (2, r).
     """
@@ -73,6 +80,7 @@ class Layout:
     biases: list[Index]
     fired: list[Index]
     products: list[Index]
+    awake: list[Index]
     right: Index
     right_of: Index
 
@@ -112,8 +120,9 @@ class TrainingModel:
         """The class of networks whose loss the program's bound bounds."""
         if self.presolved.problem.weights == "integer":
             return self.presolved.scope
+        zero = "" if self.presolved.problem.fit_intercept else " except where all inputs of a neuron are 0"
         return (
-            f"{self.presolved.scope}, margin >= {self.margin:.3g} on the training points "
+            f"{self.presolved.scope}, margin >= {self.margin:.3g} on the training points{zero} "
             f"(inputs scaled to |x| <= 1, weights to |w| <= 1)"
         )
 
@@ -152,9 +161,7 @@ class TrainingModel:
         if layers is None:
             raise InputError("the network has another architecture or other weights than the problem asks for")
         integer = self.presolved.problem.weights == "integer"
-        layers = self._ordered(self._positive_outputs(self._scaled(layers), integer))
-        if self.presolved.problem.fit_intercept:
-            layers = [Layer(W, np.clip(b, -B, B)) for (W, b), B in zip(layers, self.bias_bounds, strict=True)]
+        layers = self._bounded(self._ordered(self._positive_outputs(self._scaled(layers), integer)))
         x = np.zeros(self.milp.n_columns)
         layout, signal = self.layout, self.presolved.X
         for k, (W, b) in enumerate(layers):
@@ -165,9 +172,11 @@ class TrainingModel:
                 x[layout.products[k - 1]] = signal[:, None, :] * W
             values = signal @ W.T + b
             if k < len(layout.fired):
-                fired = values >= 0 if integer else values > 0
+                fired = values >= 0
                 x[layout.fired[k]] = fired
                 signal = fired.astype(np.float64)
+                if k < len(layout.awake):
+                    x[layout.awake[k]] = fired.any(axis=1)
         if layout.right.size:
             points, labels = layout.right_of
             x[layout.right] = np.argmax(values, axis=1)[points] == labels
@@ -185,13 +194,25 @@ class TrainingModel:
         scaled = []
         for k, (W, b) in enumerate(layers):
             size = np.abs(W).max(axis=1, initial=0.0)
-            # a neuron without weights is a constant: any bias but 0 will do
-            size = np.where(size > 0, size, np.abs(b))
             if k == len(layers) - 1 and problem.head == "argmax":
-                size = np.full_like(size, size.max())
+                size = np.full_like(size, size.max() or np.ptp(b))
+            elif problem.fit_intercept:
+                # a neuron without weights is a constant: any bias of the right sign will do
+                b = np.where(size > 0, b, np.where(b < 0, -1.0, 1.0))
             size = np.where(size > 0, size, 1.0)
             scaled.append(Layer(W / size[:, None], b / size))
         return scaled
+
+    def _bounded(self, layers: list[Layer]) -> list[Layer]:
+        """Move biases into their bounds, which leaves the network as it is on the training points."""
+        if not self.presolved.problem.fit_intercept:
+            return layers
+        bounded = [Layer(W, np.clip(b, -B, B)) for (W, b), B in zip(layers, self.bias_bounds, strict=True)]
+        if self.presolved.problem.head == "argmax":
+            # only differences count, and an output 2 b̄ below another one never wins
+            (W, b), B = layers[-1], self.bias_bounds[-1]
+            bounded[-1] = Layer(W, np.maximum(b - b.max(), -2 * B) + B)
+        return bounded
 
     def _positive_outputs(self, layers: list[Layer], integer: bool) -> list[Layer]:
         if "output_sign" not in self.reductions:
@@ -283,9 +304,10 @@ def build(
         return np.rint(units) if presolved.loss_step else units
 
     builder = MilpBuilder()
-    layout = Layout([], [], [], [], np.zeros(0, dtype=np.int32), np.zeros((2, 0), dtype=np.int32))
+    layout = Layout([], [], [], [], [], np.zeros(0, dtype=np.int32), np.zeros((2, 0), dtype=np.int32))
     points = sp.csr_matrix(presolved.X)
     on, off = (0.0, -1.0) if integer else (margin, -margin)
+    zero_fires = not integer and not problem.fit_intercept
     for k, d in enumerate(widths):
         last = k == len(widths) - 1
         low, high = np.full((d, widths[k - 1] if k else n), -bound), np.full((d, widths[k - 1] if k else n), bound)
@@ -304,34 +326,69 @@ def build(
             builder.rows(np.column_stack([key[:-1], key[1:]]), [1, -1], 0, np.inf)
         row_reach = (norms if k == 0 else np.full(len(norms), float(widths[k - 1]))) * bound
         big_m = row_reach + bias_bounds[k] + (1.0 if integer else margin)
+        at_zero = np.full(len(norms), zero_fires) & (norms == 0) & (k == 0)
+        if k and zero_fires:
+            on, off, big_m = margin - 1, -margin - 1, big_m + 1
         if last and argmax:
             builder.offset = float(in_units(presolved.constant + presolved.total_weight))
             weight = in_units(presolved.class_weight)
-            layout = _argmax(builder, layout, weight, points, big_m + row_reach + bias_bounds[k], on, integer)
+            layout = _argmax(builder, layout, weight, points, big_m + row_reach + bias_bounds[k], margin, at_zero)
             break
         cost_on, cost_off = (in_units(presolved.cost_on), in_units(presolved.cost_off)) if last else (0.0, 0.0)
-        u = builder.variables((len(norms), d), 0, 1, cost=np.subtract(cost_on, cost_off), integer=True)
-        layout.fired.append(u)
+        least = at_zero[:, None].astype(float)
+        u = builder.variables((len(norms), d), least, 1, cost=np.subtract(cost_on, cost_off), integer=True)
         lower, upper = np.full(u.shape, on), np.full(u.shape, off)
+        lower[at_zero], upper[at_zero] = -np.inf, np.inf
         if last:
             builder.offset = float(in_units(presolved.constant) + np.sum(cost_off))
             if "output_side" in active:
                 lower[presolved.cost_on > presolved.cost_off] = -np.inf
                 upper[presolved.cost_on < presolved.cost_off] = np.inf
-        block = blocks.affine_of_products(layout.products[-1], b) if k else blocks.affine_of_data(points, W, b)
+        if k == 0:
+            block = blocks.affine_of_data(points, W, b)
+        elif zero_fires:
+            terms = [(layout.products[-1], b, 1.0), _asleep(layout.awake[-1], d)]
+            block = blocks.combination_of_products(terms)
+        else:
+            block = blocks.affine_of_products(layout.products[-1], b)
+        layout.fired.append(u)
+        if zero_fires and not last:
+            layout.awake.append(_awake(builder, u))
         builder.indicators(block, u.T.ravel(), lower.T.ravel(), upper.T.ravel(), np.tile(big_m, d))
     return TrainingModel(
         builder.build(), layout, presolved, 0.0 if integer else margin, active, bias_bounds, tolerances
     )
 
 
+def _awake(builder: MilpBuilder, fired: Index) -> Index:
+    """Add t_i = max_j u_ij."""
+    p, d = fired.shape
+    t = builder.variables((p,), 0, 1)
+    builder.rows(np.column_stack([np.repeat(t, d), fired.ravel()]), [1, -1], 0, np.inf)
+    builder.rows(np.column_stack([fired, t]), [1] * d + [-1], 0, np.inf)
+    return t
+
+
+def _asleep(awake: Index, d: int) -> tuple[Index, None, float]:
+    """Term -t_i of the rows of d neurons; the 1 of 1 - t goes to the right-hand side."""
+    return np.broadcast_to(awake[:, None, None], (len(awake), d, 1)), None, -1.0
+
+
 def _argmax(
-    builder: MilpBuilder, layout: Layout, weight: Floats, points: sp.csr_matrix, big_m: Floats, on: float, integer: bool
+    builder: MilpBuilder,
+    layout: Layout,
+    weight: Floats,
+    points: sp.csr_matrix,
+    big_m: Floats,
+    margin: float,
+    at_zero: NDArray[np.bool_],
 ) -> Layout:
     """Equation (5); `weight` has shape (p, n_classes), `big_m` bounds differences of two outputs."""
     occurs = np.argwhere(weight > 0)
-    z = builder.variables((len(occurs),), 0, 1, cost=-weight[tuple(occurs.T)], integer=True)
+    possible = ~at_zero[occurs[:, 0]] | (occurs[:, 1] == 0)
+    z = builder.variables((len(occurs),), 0, possible, cost=-weight[tuple(occurs.T)], integer=True)
     W, b = layout.weights[-1], layout.biases[-1] if layout.biases else None
+    integer = margin == 0
     for label in range(len(W)):
         here = occurs[:, 1] == label
         rows = occurs[here, 0]
@@ -339,11 +396,16 @@ def _argmax(
             if other == label or not len(rows):
                 continue
             pair = [(c, None if b is None else b[c : c + 1], f) for c, f in ((label, 1.0), (other, -1.0))]
+            right_side = np.full(len(rows), float(label > other) if integer else margin)
             if layout.products:
                 s = layout.products[-1][rows]
-                block = blocks.combination_of_products([(s[:, c : c + 1], bias, f) for c, bias, f in pair])
+                terms = [(s[:, c : c + 1], bias, f) for c, bias, f in pair]
+                if layout.awake and label < other:
+                    terms.append(_asleep(layout.awake[-1][rows], 1))
+                    right_side -= 1
+                block = blocks.combination_of_products(terms)
             else:
                 block = blocks.combination_of_data(points[rows], [(W[c : c + 1], bias, f) for c, bias, f in pair])
-            right_side = on if not integer else float(label > other)
+                right_side[at_zero[rows]] = -np.inf
             builder.indicators(block, z[here], right_side, np.inf, big_m[rows])
-    return Layout(layout.weights, layout.biases, layout.fired, layout.products, z, occurs.T.astype(np.int32))
+    return replace(layout, right=z, right_of=occurs.T.astype(np.int32))

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from bdnn.audit import Audit, audit
 from bdnn.backends import backend
 from bdnn.backends.protocol import Backend, MilpSolution, SolveEvent
 from bdnn.budget import Budget
-from bdnn.errors import InputError
+from bdnn.errors import BDNNError, InputError
 from bdnn.formulations import training
 from bdnn.methods import start as starts
-from bdnn.network import Network
+from bdnn.network import Floats, Network
 from bdnn.presolve import Presolved, presolve
 from bdnn.problem import Problem, choice
 from bdnn.result import Incumbent, Progress, ProgressCallback, Result, Status
@@ -24,6 +26,7 @@ FORMULATIONS = ("big_m",)
 
 _MOST_NONZEROS = 100_000_000
 _NONZEROS_PER_SECOND = 4_000_000
+_ROUNDING = 1e-6
 
 
 class _Race:
@@ -38,6 +41,7 @@ class _Race:
         self.bound, self.nodes, self.phase = reduced.irreducible, 0, "start"
         self.n_mismatched = 0
         self.history: list[Incumbent] = []
+        self.starts: list[tuple[float, Network]] = []
 
     @property
     def loss(self) -> float:
@@ -47,13 +51,15 @@ class _Race:
     @property
     def closed(self) -> bool:
         """Whether the bound meets the loss, up to the rounding of sums of weights."""
-        tolerance = 1e-9 if self.reduced.loss_step else 1e-6
+        tolerance = 1e-9 if self.reduced.loss_step else 2 * _ROUNDING
         return self.loss - self.bound <= tolerance * max(self.loss, self.reduced.loss_unit)
 
     def enter(self, network: Network, source: str, solver_loss: float | None = None) -> None:
         """Audit a network and keep it if it is better than the best, or as good and the solver's own."""
         audited = audit(network, self.problem, solver_loss)
         self.n_mismatched += audited.mismatch
+        if source != "solver":
+            self.starts.append((audited.loss, network))
         if self.network is None or audited.loss < self.loss:
             self.network, self.audit = network, audited
             self.history.append(Incumbent(self.budget.elapsed, audited.loss, source))
@@ -62,7 +68,7 @@ class _Race:
     def raise_bound(self, solver_bound: float) -> None:
         """Take a solver's dual bound, in loss units, lowered by its rounding, raised to the next possible loss."""
         if math.isfinite(solver_bound):
-            safe = solver_bound - 1e-6 * max(1.0, abs(solver_bound))
+            safe = solver_bound - _ROUNDING * max(1.0, abs(solver_bound))
             units = math.ceil(safe) if self.reduced.loss_step else safe
             self.bound = max(self.bound, units * self.reduced.loss_unit)
 
@@ -195,25 +201,47 @@ def _enter_starts(race: _Race, start: Network | None) -> None:
 
 def _solve(race: _Race, model: training.TrainingModel, solver: Backend) -> MilpSolution:
     unit = race.reduced.loss_unit
-    assert race.network is not None
-    try:
-        x = model.encode(race.network)
-    except InputError:
-        x = None  # its margin is too small for the program: it stays as the network to beat
+    x = None
+    for _, network in sorted(race.starts, key=lambda start: start[0]):
+        try:
+            x = model.encode(network)
+            break
+        except InputError:
+            pass  # its margin is too small for the program: it only stays as a network to beat
+
+    def propose(solution: Floats, objective: float) -> None:
+        if np.all(np.isfinite(solution)):
+            race.enter(model.decode(solution), "solver", objective * unit)
+        else:
+            race.n_mismatched += 1
+
+    listening = False
 
     def on_event(event: SolveEvent) -> bool:
+        nonlocal listening
+        listening = True
         race.nodes = event.nodes
         race.raise_bound(event.bound)
         if event.x is not None:
-            race.enter(model.decode(event.x), "solver", event.objective * unit)
+            propose(event.x, event.objective)
         race.report()
+        listening = False
         return race.closed
 
-    solution = solver.solve(model.milp, race.budget, x, on_event)
+    try:
+        solution = solver.solve(model.milp, race.budget, x, on_event)
+    except BDNNError:
+        raise
+    except Exception as error:
+        if listening:  # the listener's error, not the solver's
+            raise
+        solution = MilpSolution(
+            Status.FAILED, None, math.inf, -math.inf, race.nodes, 0.0, f"the solver failed: {error!r}"
+        )
     race.nodes = solution.nodes
     race.raise_bound(solution.bound)
     if solution.x is not None:
-        race.enter(model.decode(solution.x), "solver", solution.objective * unit)
+        propose(solution.x, solution.objective)
     return solution
 
 

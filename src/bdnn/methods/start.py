@@ -57,10 +57,13 @@ def layered(presolved: Presolved, budget: Budget) -> Iterator[Network]:
     Network
         Of the problem's class, not audited.
     """
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    controller = ThreadpoolController()
     rng = np.random.default_rng(budget.seed)
     occurs = np.argwhere(presolved.class_weight > 0)
     weight = presolved.class_weight[tuple(occurs.T)]
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         if budget.elapsed > 0.2 * budget.seconds:
             return
         chosen = np.arange(len(occurs))
@@ -69,7 +72,11 @@ def layered(presolved: Presolved, budget: Budget) -> Iterator[Network]:
         X, y = presolved.X[occurs[chosen, 0]], occurs[chosen, 1]
         if len(np.unique(y)) < 2:
             continue
-        yield presolved.to_network(_layers(presolved, X, y, weight[chosen], rng))
+        # every network but the first on weights drawn anew, or two classes would give the same one each time
+        drawn = weight[chosen] * (rng.exponential(size=len(chosen)) if attempt else 1.0)
+        with controller.limit(limits=1):  # on problems of this size the threads of BLAS only wait for each other
+            layers = _layers(presolved, X, y, drawn, rng)
+        yield presolved.to_network(layers)
 
 
 def _layers(
@@ -153,7 +160,8 @@ def _rounded(presolved: Presolved, w: Floats) -> Floats:
 def _logistic(X: Floats, y: NDArray[np.generic], weight: Floats) -> tuple[Floats, Floats]:
     from sklearn.linear_model import LogisticRegression
 
+    scale = float(np.abs(X).max(initial=0.0)) or 1.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a start need not converge
-        model = LogisticRegression(C=100.0, max_iter=200).fit(X, y, weight * (len(y) / weight.sum()))
-    return model.coef_, model.intercept_
+        model = LogisticRegression(C=100.0, max_iter=200).fit(X / scale, y, weight * (len(y) / weight.sum()))
+    return model.coef_ / scale, model.intercept_
