@@ -241,3 +241,27 @@ def test_predictions_of_numbers_keep_their_kind(run, tmp_path):
     out = run("predict", model, data, "--scores")[1].splitlines()
     assert out[0] == "prediction,score_0,score_1,score_2"
     assert [line.split(",")[0] for line in out[1:]] == [str(int(a > 0) + int(a > 1)) for a, _ in x]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--method", "alternating", "--starts", "2", "--blocks", "neurons"),
+        ("--method", "data_splitting", "--max-splits", "3", "--splitter", "svm", "--batch-size", "30"),
+        ("--method", "data_splitting", "--validation-fraction", "0.3", "--initial-clusters", "class"),
+        ("--method", "exact", "--regularizer", "l0", "--regularization", "lexicographic", "--hidden", "none"),
+    ],
+)
+def test_methods_and_regularizers(run, tmp_path, words):
+    model = tmp_path / "m.json"
+    common = ("train", CANCER, "--target", "target", "--weights", "integer", "--time-limit", 4, "--quiet", "--json")
+    code, out, err = run(*common, *words, "--out", model)
+    assert (code, err) == (0, "")
+    report, result = json.loads(out), bdnn.load(model).result_
+    assert result.method == words[1] and result.objective == report["objective"]
+    assert report["training_accuracy"] > 0.6
+    if "--validation-fraction" in words:
+        assert result.validation_accuracy == report["validation_accuracy"] > 0.6
+        assert any(entry.clusters for entry in result.history)
+    if "--regularizer" in words:
+        assert report["penalty"] == sum(np.count_nonzero(W) for W, _ in bdnn.load(model).network_.layers)

@@ -78,13 +78,14 @@ def test_merging_and_losses_by_brute_force(head, n_classes, seed):
 def test_costs_of_firing_by_brute_force(n_classes):
     reduced = presolve(random_problem(9, "threshold", n_classes))
     n_outputs = 1 if n_classes == 2 else n_classes
-    assert reduced.cost_on.shape == reduced.cost_off.shape == (len(reduced.X), n_outputs)
+    cost_on, cost_off = reduced.firing_costs(reduced.class_weight)
+    assert cost_on.shape == cost_off.shape == (len(reduced.X), n_outputs)
     for point, weights in enumerate(reduced.class_weight.tolist()):
         for output in range(n_outputs):
             should_fire = [label == (1 if n_outputs == 1 else output) for label in range(n_classes)]
             on = sum(w for w, fire in zip(weights, should_fire, strict=True) if not fire)
             off = sum(w for w, fire in zip(weights, should_fire, strict=True) if fire)
-            assert (reduced.cost_on[point, output], reduced.cost_off[point, output]) == (on, off)
+            assert (cost_on[point, output], cost_off[point, output]) == (on, off)
 
 
 def test_no_row_is_merged_that_differs_in_one_bit():

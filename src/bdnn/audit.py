@@ -9,6 +9,7 @@ import numpy as np
 
 from bdnn.network import Network
 from bdnn.problem import Problem
+from bdnn.robustness import robust_losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Audit:
     Attributes
     ----------
     loss : float
-        Weighted training loss, in units of sample weight.
+        Weighted training loss, in units of sample weight; the robust loss if the problem has a radius.
     n_wrong : int
         Training points whose predicted class is wrong, unweighted.
     n_rational : int
@@ -42,10 +43,8 @@ class Audit:
         The converse, a network that is better than the solver knows, is no error: a program may count a point as wrong
         that is right by less than the margin.
         """
-        if self.solver_loss is None:
-            return False
-        promised = max(self.solver_loss, 0.0)  # a solver's 0 may come as -1e-16
-        return self.loss > promised + 1e-6 * max(promised, self.loss)
+        # a promise of a hair less than 0 is one of 0
+        return self.solver_loss is not None and self.loss > max(0.0, self.solver_loss) + 1e-6 * self.loss
 
 
 def audit(network: Network, problem: Problem, solver_loss: float | None = None) -> Audit:
@@ -66,9 +65,13 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
         The loss is the correctly rounded sum of the exact products of weights and losses.
     """
     weight = np.asarray(problem.sample_weight)
-    losses, n_rational = network.losses(problem.X, problem.codes)
+    X, codes = np.asarray(problem.X), problem.codes
+    losses, n_rational = network.losses(X, codes)
     one_loss_per_point = network.head == "argmax" or network.widths[-1] == 1
-    wrong = losses if one_loss_per_point else network.predict_index(problem.X) != problem.codes
+    wrong = losses if one_loss_per_point else network.predict_index(X) != codes
     n_wrong = int(np.count_nonzero(wrong))
+    if problem.robust:
+        radius = np.asarray(problem.robust_radius)
+        losses, n_rational = robust_losses(network, X, codes, radius, problem.robust_norm, problem.robust_model)
     # repeated, not multiplied: fsum rounds once, a product would round before it
     return Audit(math.fsum(np.repeat(weight, losses)), n_wrong, n_rational, solver_loss)

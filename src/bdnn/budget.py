@@ -63,6 +63,10 @@ class Budget:
         """Return a budget whose clock runs: this one if it does already, else a copy started now."""
         return self if self.started is not None else replace(self, started=time.monotonic())
 
+    def within(self, seconds: float) -> Budget:
+        """Return a budget that starts now and ends after `seconds`, or with this one if that is earlier."""
+        return replace(self, seconds=max(min(seconds, self.remaining), 1e-3), started=time.monotonic())
+
     @property
     def elapsed(self) -> float:
         """Seconds since the start; 0 if not started."""

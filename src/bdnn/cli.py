@@ -44,12 +44,41 @@ class _HiddenSizes(click.ParamType):  # type: ignore[type-arg]  # generic since 
             self.fail(f"{value!r} is not a list of layer sizes such as 2 or 16,8, nor 'none'", param, ctx)
 
 
+class _Factor(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """A number, or ``lexicographic``."""
+
+    name = "factor"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        if value == "lexicographic":
+            return "lexicographic"
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor 'lexicographic'", param, ctx)
+
+
+class _Radius(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """``0.1`` for all features, ``1,0,2.5`` for one radius each."""
+
+    name = "radius"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | list[float]:
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        try:
+            numbers = [float(part) for part in value.split(",")]
+        except ValueError:
+            self.fail(f"{value!r} is not a number, nor numbers separated by commas", param, ctx)
+        return numbers if len(numbers) > 1 else numbers[0]
+
+
 def _estimator_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option per parameter of the estimator."""
     options = (
         click.option("--hidden", "hidden_layer_sizes", type=_HiddenSizes(), default="2", show_default=True,
                      help="Neurons of each hidden layer, such as 2 or 16,8; 'none' for no hidden layer."),
-        click.option("--method", default="auto", show_default=True, help="auto or exact."),
+        click.option("--method", default="auto", show_default=True, help="auto, exact, alternating or data_splitting."),
         click.option("--weights", default="continuous", show_default=True, help="continuous or integer."),
         click.option("--weight-bound", type=int, default=1, show_default=True,
                      help="Integer weights lie in {-B..B}; 1 is ternary."),
@@ -57,7 +86,25 @@ def _estimator_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Whether neurons have biases."),
         click.option("--head", default="auto", show_default=True, help="auto, threshold or argmax."),
         click.option("--formulation", default="auto", show_default=True, help="auto or big_m."),
-        click.option("--solver", default="auto", show_default=True, help="auto or highs."),
+        click.option("--solver", default="auto", show_default=True, help="auto, highs, scip, cpsat or gurobi."),
+        click.option("--regularizer", default=None, help="l1, l0 or l2: keep the weights small."),
+        click.option("--regularization", type=_Factor(), default="0", show_default=True,
+                     help="Factor of the regularizer, or 'lexicographic': loss first, regularizer second."),
+        click.option("--max-splits", type=int, default=20, show_default=True, help="Data splitting: number of splits."),
+        click.option("--splitter", default="kmeans", show_default=True, help="Data splitting: kmeans or svm."),
+        click.option("--batch-size", type=int, default=None,
+                     help="Data splitting: random points per program.  [default: all]"),
+        click.option("--initial-clusters", default="one", show_default=True,
+                     help="Data splitting: one cluster, or one per class."),
+        click.option("--blocks", default="layers", show_default=True, help="Alternating: layers or neurons."),
+        click.option("--starts", "n_starts", type=int, default=1, show_default=True,
+                     help="Alternating: random starts."),
+        click.option("--robust-radius", type=_Radius(), default="0", show_default=True,
+                     help="Points must stay right within this radius: a number, or one per feature, as 1,0,2.5."),
+        click.option("--robust-norm", default="inf", show_default=True, help="inf, 1 or 2."),
+        click.option("--robust-model", default="interval", show_default=True, help="interval or pattern (the paper)."),
+        click.option("--validation-fraction", type=float, default=0.0, show_default=True,
+                     help="Part of the training rows held out to choose the network by its accuracy there."),
         click.option("--margin", type=float, default=None, help="Least distance of pre-activations from 0, on inputs "
                      "and weights scaled to 1.  [default: the smallest that is safe]"),
         click.option("--input-bits", type=int, default=8, show_default=True,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import fields
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -33,8 +35,10 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
     ----------
     hidden_layer_sizes : sequence of int, default=(2,)
         Neurons of each hidden layer; () for a single layer.
-    method : {"auto", "exact"}, default="auto"
+    method : {"auto", "exact", "alternating", "data_splitting"}, default="auto"
         How to train. "exact": mixed-integer program, with a bound on the loss of every network of the class.
+        "alternating": local search, one layer or neuron at a time. "data_splitting": programs in which clusters of
+        points share their activations, for many rows. "auto" is "exact".
     weights : {"continuous", "integer"}, default="continuous"
         Kind of weights and biases.
     weight_bound : int, default=1
@@ -46,8 +50,37 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         Output layer; "auto" is threshold for two classes and argmax for more. See `bdnn.Network`.
     formulation : {"auto", "big_m"}, default="auto"
         Program of the exact method: "big_m" is the paper's.
-    solver : {"auto", "highs"}, default="auto"
-        Solver of the program.
+    solver : {"auto", "highs", "scip", "cpsat", "gurobi"}, default="auto"
+        Solver of the programs; "auto" takes the fastest that is installed and can do what is needed. "cpsat" takes
+        integer weights only.
+    regularizer : {"l1", "l0", "l2"} or None, default=None
+        Keep the weights small: sum of absolute values, number of non-zeros or sum of squares ("l2" needs SCIP, Gurobi,
+        or CP-SAT with integer weights).
+    regularization : float or "lexicographic", default=0.0
+        Factor of the regularizer, in units of sample weight; "lexicographic" minimises the loss first, the regularizer
+        second.
+    max_splits : int, default=20
+        Data splitting: how often a cluster is split.
+    splitter : {"kmeans", "svm"}, default="kmeans"
+        Data splitting: how a cluster is split.
+    batch_size : int or None, default=None
+        Data splitting: random points per program; None for all.
+    initial_clusters : {"one", "class"}, default="one"
+        Data splitting: start with one cluster, or one per class.
+    blocks : {"layers", "neurons"}, default="layers"
+        Alternating: what is solved for at a time.
+    n_starts : int, default=1
+        Alternating: random starts.
+    robust_radius : float or array-like of shape (n_features,), default=0.0
+        Radius of the ball around each training point on which the loss must hold, for each feature, in its unit: a
+        point counts as right only if no perturbation δ with ‖δ / r‖ <= 1 makes it wrong.
+    robust_norm : {"inf", "1", "2"}, default="inf"
+        Norm of the ball.
+    robust_model : {"interval", "pattern"}, default="interval"
+        "interval" is ours, "pattern" the paper's, which is never better. See `bdnn.Problem`.
+    validation_fraction : float, default=0.0
+        Part of the data, stratified, that is held out; the network with the highest accuracy on it is kept (the paper
+        takes 0.25 to 0.5). 0 keeps the network of least loss.
     margin : float or None, default=None
         Least distance of pre-activations from 0 in training, for inputs and weights scaled to 1; None takes the
         smallest that is safe. Continuous weights only.
@@ -103,6 +136,18 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         head: str = "auto",
         formulation: str = "auto",
         solver: str = "auto",
+        regularizer: str | None = None,
+        regularization: float | str = 0.0,
+        max_splits: int = 20,
+        splitter: str = "kmeans",
+        batch_size: int | None = None,
+        initial_clusters: str = "one",
+        blocks: str = "layers",
+        n_starts: int = 1,
+        robust_radius: float | ArrayLike = 0.0,
+        robust_norm: str = "inf",
+        robust_model: str = "interval",
+        validation_fraction: float = 0.0,
         margin: float | None = None,
         input_bits: int = 8,
         time_limit: float | None = 60.0,
@@ -119,6 +164,18 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         self.head = head
         self.formulation = formulation
         self.solver = solver
+        self.regularizer = regularizer
+        self.regularization = regularization
+        self.max_splits = max_splits
+        self.splitter = splitter
+        self.batch_size = batch_size
+        self.initial_clusters = initial_clusters
+        self.blocks = blocks
+        self.n_starts = n_starts
+        self.robust_radius = robust_radius
+        self.robust_norm = robust_norm
+        self.robust_model = robust_model
+        self.validation_fraction = validation_fraction
         self.margin = margin
         self.input_bits = input_bits
         self.time_limit = time_limit
@@ -175,28 +232,51 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
                 sample_weight = np.full(len(labels), sample_weight)
             sample_weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
         choice("method", self.method, ("auto", *METHODS))
+        training, held_out = self._split(labels, budget.seed)
         problem = Problem(
-            X=inputs,
-            y=labels,
-            sample_weight=sample_weight,
+            X=inputs[training],
+            y=labels[training],
+            sample_weight=None if sample_weight is None else np.asarray(sample_weight)[training],
+            validation=None if held_out is None else (inputs[held_out], labels[held_out]),
+            regularizer=self.regularizer,  # type: ignore[arg-type]  # checked by Problem
+            regularization=self.regularization,  # type: ignore[arg-type]  # checked by Problem
             hidden_layer_sizes=self.hidden_layer_sizes,
             head=self.head,  # type: ignore[arg-type]  # checked by Problem
             weights=self.weights,  # type: ignore[arg-type]  # checked by Problem
             weight_bound=self.weight_bound,
             fit_intercept=self.fit_intercept,
+            robust_radius=self.robust_radius,
+            robust_norm=self.robust_norm,  # type: ignore[arg-type]  # checked by Problem
+            robust_model=self.robust_model,  # type: ignore[arg-type]  # checked by Problem
             margin=self.margin,
             input_bits=self.input_bits,
             feature_names=getattr(self, "feature_names_in_", None),
         )
-        method = METHODS["exact" if self.method == "auto" else self.method](
-            solver=self.solver, formulation=self.formulation
-        )
+        kind: type[Any] = METHODS["exact" if self.method == "auto" else self.method]
+        method = kind(**{f.name: getattr(self, f.name) for f in fields(kind) if hasattr(self, f.name)})
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)
         self.result_ = method(problem, budget, start, listener)
         self.network_ = self.result_.network
         self.classes_ = problem.classes
         return self
+
+    def _split(self, labels: Array, seed: int) -> tuple[Any, Any]:
+        """Return the rows for training (a slice if all) and for validation (None if none)."""
+        fraction = self.validation_fraction
+        if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 <= fraction < 1:
+            raise InputError(f"validation_fraction must be a number from 0 to below 1, got {fraction!r}")
+        if fraction == 0:
+            return slice(None), None
+        from sklearn.model_selection import train_test_split
+
+        try:
+            training, held_out = train_test_split(
+                np.arange(len(labels)), test_size=float(fraction), random_state=seed, stratify=labels
+            )
+        except ValueError as error:
+            raise InputError(f"cannot hold out validation_fraction={fraction!r}, stratified: {error}") from None
+        return np.sort(training), np.sort(held_out)
 
     def _budget(self) -> Budget:
         jobs = 1 if self.n_jobs is None else self.n_jobs
@@ -214,8 +294,9 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
 
     def predict(self, X: ArrayLike) -> Array:
         """Return the predicted label of each row of X, shape (n_samples,)."""
-        values = self._inputs(X)
-        return self.network_.predict(values)
+        inputs = self._inputs(X)
+        labels: Array = self.network_.predict(inputs)
+        return labels
 
     def decision_function(self, X: ArrayLike) -> Floats:
         """Return the pre-activations of the outputs.
@@ -233,7 +314,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             per class.
         """
         inputs = self._inputs(X)
-        values = self.network_.decision_function(inputs)
+        values: Floats = self.network_.decision_function(inputs)
         if values.ndim == 2 and values.shape[1] > 2:
             return values
         if values.ndim == 2:
@@ -261,6 +342,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         for name, value in settings.items():
             if isinstance(value, np.generic):
                 settings[name] = value.item()
+        settings["robust_radius"] = np.asarray(settings["robust_radius"], dtype=float).tolist()
         if not isinstance(settings["random_state"], int | None):
             settings["random_state"] = None  # a generator has moved on; it cannot be stored
         if settings["time_limit"] is not None and math.isinf(settings["time_limit"]):
@@ -294,9 +376,9 @@ def load(path: str | os.PathLike[str]) -> BDNNClassifier:
 def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
     """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
     settings = dict(model.settings or {})
-    simple = (str, int, float, type(None))
+    simple, listed = (str, int, float, type(None)), ("hidden_layer_sizes", "robust_radius")
     unknown = set(settings) - set(BDNNClassifier().get_params())
-    odd = [k for k, v in settings.items() if not isinstance(v, simple) and k != "hidden_layer_sizes"]
+    odd = [k for k, v in settings.items() if not isinstance(v, simple) and k not in listed]
     if unknown or odd:
         name = sorted(unknown or odd)[0]
         raise ModelFileError(f"{os.fspath(path)}: not a usable model file: unknown or malformed setting {name[:40]!r}")

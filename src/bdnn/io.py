@@ -267,7 +267,15 @@ def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
     for item in _part(data, "history", list):
         if not isinstance(item, dict):
             raise ModelFileError("'history' must hold objects")
-        history.append(Incumbent(_amount(item, "seconds"), _amount(item, "objective"), _part(item, "source", str)))
+        history.append(
+            Incumbent(
+                _amount(item, "seconds"),
+                _amount(item, "objective"),
+                _part(item, "source", str),
+                **{n: _amount(item, n, optional=True) for n in ("validation_accuracy", "solve_seconds")},
+                **{n: _amount(item, n, int, optional=True) for n in ("clusters", "binaries")},
+            )
+        )
     timings = _part(data, "timings", dict)
     return Result(
         network=network,
@@ -278,18 +286,22 @@ def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
         interrupted=_part(data, "interrupted", bool),
         audit=Audit(
             loss=_amount(audit, "loss"),
-            solver_loss=None if audit.get("solver_loss") is None else _amount(audit, "solver_loss"),
+            solver_loss=_amount(audit, "solver_loss", optional=True),
             **{name: _amount(audit, name, int) for name in ("n_wrong", "n_rational", "n_mismatched")},
         ),
+        penalty=_amount(data, "penalty"),
+        validation_accuracy=_amount(data, "validation_accuracy", optional=True),
         history=tuple(history),
         timings={name: _amount(timings, name) for name in timings},
     )
 
 
-def _amount(data: dict[str, Any], name: str, kind: type | tuple[type, ...] = (int, float)) -> Any:
+def _amount(
+    data: dict[str, Any], name: str, kind: type | tuple[type, ...] = (int, float), optional: bool = False
+) -> Any:
     """Return a loss, a time or a count: a number that is not negative."""
-    value = _part(data, name, kind)
-    if value < 0:
+    value = _part(data, name, kind, optional)
+    if value is not None and value < 0:
         raise ModelFileError(f"{_shown(name)} must not be negative, got {_shown(value)}")
     return value
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -44,9 +45,21 @@ class Indicators:
         return len(self.binary)
 
 
+class Cone(NamedTuple):
+    """The constraint ``x[bound] >= ‖coefficients * x[columns]‖₂``, with x[bound] >= 0."""
+
+    bound: int
+    columns: Index
+    coefficients: Floats
+
+    def excess(self, x: Floats) -> float:
+        """Return by how much x violates the cone; negative inside it."""
+        return float(np.linalg.norm(self.coefficients * x[self.columns]) - x[self.bound])
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Milp:
-    """Minimise ``cost · x + offset`` subject to rows, column bounds, integrality and indicator rows.
+    """Minimise ``cost · x + quadratic · x² + offset`` subject to rows, column bounds, integrality and indicator rows.
 
     Attributes
     ----------
@@ -54,23 +67,32 @@ class Milp:
         Objective and column bounds.
     integer : ndarray of shape (n,), bool
         Which columns are integers.
+    implied : ndarray of shape (n,), bool
+        Which further columns are integers in every solution, without being declared so.
     rows : csr_matrix of shape (r, n)
         Ordinary rows, with `row_lower` <= rows · x <= `row_upper`.
     indicators : Indicators
         Conditional rows.
     offset : float
         Constant of the objective.
+    cones : tuple of Cone
+        Second-order cones.
+    quadratic : ndarray of shape (n,) or None
+        Non-negative coefficients of the squares in the objective; None for a linear one.
     """
 
     cost: Floats
     lower: Floats
     upper: Floats
     integer: NDArray[np.bool_]
+    implied: NDArray[np.bool_]
     rows: Any
     row_lower: Floats
     row_upper: Floats
     indicators: Indicators
     offset: float = 0.0
+    quadratic: Floats | None = None
+    cones: tuple[Cone, ...] = ()
 
     @property
     def n_columns(self) -> int:
@@ -79,7 +101,8 @@ class Milp:
 
     def objective(self, x: Floats) -> float:
         """Return the objective at x."""
-        return float(self.cost @ x + self.offset)
+        squares = 0.0 if self.quadratic is None else self.quadratic @ (x * x)
+        return float(self.cost @ x + squares + self.offset)
 
     def violation(self, x: Floats) -> float:
         """Return the largest violation of any bound, row, indicator row or integrality at x, of shape (n,)."""
@@ -94,6 +117,7 @@ class Milp:
             value - self.row_upper,
             (cond.lower_on - conditional)[on],
             (conditional - cond.upper_off)[~on],
+            np.array([cone.excess(x) for cone in self.cones]),
         ]
         # NaN, not a maximum that skips it, if x holds NaN
         return float(np.max([0.0, *(part.max() for part in parts if part.size)]))
@@ -112,6 +136,15 @@ class Milp:
         rows = sp.vstack([self.rows, cond.rows + switch], format="csr")
         lower = np.concatenate([self.row_lower, cond.lower_on - cond.big_m])
         return rows, lower, np.concatenate([self.row_upper, cond.upper_off])
+
+    def with_rows(self, rows: Any, lower: Floats) -> Milp:
+        """Return the program with further rows, at least `lower`."""
+        return replace(
+            self,
+            rows=sp.vstack([self.rows, rows], format="csr"),
+            row_lower=np.concatenate([self.row_lower, lower]),
+            row_upper=np.concatenate([self.row_upper, np.full(len(lower), np.inf)]),
+        )
 
     def to_highs(self) -> Any:
         """Return a `highspy.Highs` that holds this program, with big-M rows and output switched off."""
@@ -153,6 +186,37 @@ class Milp:
             raise OSError(f"HiGHS cannot write {path}")
 
 
+def first_tangents(milp: Milp) -> tuple[Any, Floats]:
+    """Return rows that every cone implies: its bound is at least each entry, either sign, and their mean norm."""
+    gradients = []
+    for cone in milp.cones:
+        n = len(cone.columns)
+        for j in range(n):
+            for sign in (1.0, -1.0):
+                gradients.append((cone, sign * cone.coefficients * (np.arange(n) == j)))
+        for sign in (1.0, -1.0):
+            gradients.append((cone, sign * cone.coefficients / math.sqrt(n)))
+    return _tangent_rows(milp, gradients)
+
+
+def tangents(milp: Milp, x: Floats) -> tuple[Any, Floats]:
+    """Return the tangent rows of the cones that x violates, at x (J. E. Kelley, doi:10.1137/0108053)."""
+    gradients = []
+    for cone in milp.cones:
+        if cone.excess(x) > 0:
+            point = cone.coefficients * x[cone.columns]
+            gradients.append((cone, cone.coefficients * point / np.linalg.norm(point)))
+    return _tangent_rows(milp, gradients)
+
+
+def _tangent_rows(milp: Milp, gradients: list[tuple[Cone, Floats]]) -> tuple[Any, Floats]:
+    rows = sp.lil_matrix((len(gradients), milp.n_columns))
+    for r, (cone, gradient) in enumerate(gradients):
+        rows[r, cone.columns] = -gradient
+        rows[r, cone.bound] = 1.0
+    return rows.tocsr(), np.zeros(len(gradients))
+
+
 class MilpBuilder:
     """Collects variables and rows in blocks; `build` joins them once."""
 
@@ -161,6 +225,8 @@ class MilpBuilder:
         self._n = 0
         self._blocks: list[tuple[Any, ...]] = []
         self._conditional: list[tuple[Any, ...]] = []
+        self._cones: list[Cone] = []
+        self._quadratic: list[tuple[Index, Floats]] = []
         self.offset = 0.0
 
     def variables(
@@ -171,11 +237,11 @@ class MilpBuilder:
         *,
         cost: ArrayLike = 0.0,
         integer: bool = False,
+        implied: bool = False,
     ) -> Index:
         """Add a block of variables and return their column numbers in an array of that shape."""
-        columns = tuple(
-            np.broadcast_to(np.asarray(a, dtype=float), shape).ravel() for a in (lower, upper, cost, float(integer))
-        )
+        values = (lower, upper, cost, float(integer), float(implied))
+        columns = tuple(np.broadcast_to(np.asarray(a, dtype=float), shape).ravel() for a in values)
         self._columns.append(columns)
         index = np.arange(self._n, self._n + len(columns[0]), dtype=np.int32).reshape(shape)
         self._n += index.size
@@ -199,18 +265,43 @@ class MilpBuilder:
         big = np.broadcast_to(np.asarray(big_m, dtype=float), len(binary))
         self._conditional.append((indptr, data, indices, *sides, binary, big))
 
+    def cone(self, bound: int, columns: Index, coefficients: Floats) -> None:
+        """Add the cone ``x[bound] >= ‖coefficients * x[columns]‖₂``."""
+        self._cones.append(Cone(bound, columns.copy(), np.asarray(coefficients, dtype=float)))
+
+    def squares(self, columns: Index, coefficients: ArrayLike) -> None:
+        """Add ``Σ coefficients · x[columns]²`` to the objective; the coefficients must not be negative."""
+        flat = columns.ravel()
+        self._quadratic.append((flat, np.broadcast_to(np.asarray(coefficients, dtype=float), flat.shape)))
+
     def build(self) -> Milp:
         """Return the program."""
-        lower, upper, cost, integer = (
-            np.concatenate([c[k] for c in self._columns]) if self._columns else np.zeros(0) for k in range(4)
+        lower, upper, cost, integer, implied = (
+            np.concatenate([c[k] for c in self._columns]) if self._columns else np.zeros(0) for k in range(5)
         )
+        quadratic = np.zeros(self._n)
+        for columns, coefficients in self._quadratic:
+            np.add.at(quadratic, columns, coefficients)
         row_lower, row_upper = (_joined([b[k] for b in self._blocks]) for k in (3, 4))
         on, off, big = (_joined([b[k] for b in self._conditional]) for k in (3, 4, 6))
         binary = np.concatenate([b[5] for b in self._conditional] or [np.zeros(0, dtype=np.int32)]).astype(np.int32)
         rows = self._matrix(self._blocks)
         conditional = self._matrix(self._conditional)
         indicators = Indicators(conditional, binary, on, off, big)
-        return Milp(cost, lower, upper, integer > 0, rows, row_lower, row_upper, indicators, self.offset)
+        return Milp(
+            cost,
+            lower,
+            upper,
+            integer > 0,
+            implied > 0,
+            rows,
+            row_lower,
+            row_upper,
+            indicators,
+            self.offset,
+            quadratic if self._quadratic else None,
+            tuple(self._cones),
+        )
 
     def _matrix(self, blocks: list[tuple[Any, ...]]) -> Any:
         starts = np.cumsum([0, *(len(b[1]) for b in blocks)])

@@ -13,7 +13,7 @@ network.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from bdnn.errors import InputError
 from bdnn.network import Array, Floats, InputGrid, Layer, Network
 from bdnn.problem import Problem
+from bdnn.robustness import grid_box
 
 _SMALLEST_DEVIATION = 1e-150
 _LARGEST_SUM = 2.0**50
@@ -39,6 +40,8 @@ class Presolved:
         Distinct reduced points, sorted.
     class_weight : ndarray of shape (p, n_classes)
         Total sample weight of each label at each point.
+    rows : ndarray of shape (p,)
+        A row of the problem's X that became each point.
     n_distinct : int
         Rows after merging duplicates, dropped points included.
     constant : float
@@ -56,6 +59,7 @@ class Presolved:
     problem: Problem
     X: Floats
     class_weight: Floats
+    rows: NDArray[np.intp]
     n_distinct: int
     constant: float
     irreducible: float
@@ -69,16 +73,53 @@ class Presolved:
         """Sum of the weights of the reduced points."""
         return float(self.class_weight.sum())
 
-    @property
-    def cost_on(self) -> Floats:
-        """Loss of firing, per point and output of a threshold head, shape (p, n_outputs)."""
-        w = self.class_weight
-        return w[:, :1] if self.problem.n_outputs == 1 else w.sum(axis=1, keepdims=True) - w
+    def firing_costs(self, class_weight: Floats) -> tuple[Floats, Floats]:
+        """Return the losses of firing and of not firing, per point and output of a threshold head.
+
+        Parameters
+        ----------
+        class_weight : ndarray of shape (g, n_classes)
+            Total weight of each label at each point, or group of points.
+
+        Returns
+        -------
+        on, off : ndarray of shape (g, n_outputs)
+            In units of sample weight.
+        """
+        if self.problem.n_outputs == 1:
+            return class_weight[:, :1], class_weight[:, 1:]
+        return class_weight.sum(axis=1, keepdims=True) - class_weight, class_weight
+
+    def restricted(self, points: NDArray[np.intp]) -> Presolved:
+        """Return this problem on some of its points, with no constant loss."""
+        some = {name: getattr(self, name)[points] for name in ("X", "class_weight", "rows")}
+        return replace(self, **some, constant=0.0)
 
     @property
-    def cost_off(self) -> Floats:
-        """Loss of not firing, per point and output of a threshold head, shape (p, n_outputs)."""
-        return self.class_weight[:, 1:] if self.problem.n_outputs == 1 else self.class_weight
+    def radius(self) -> Floats:
+        """Robust radius of each used column, in units of reduced inputs, of shape (n',)."""
+        return np.asarray(np.asarray(self.problem.robust_radius)[self.kept] / self.scale[self.kept])
+
+    def box(self) -> tuple[Floats, Floats]:
+        """Return the least and largest reduced inputs of perturbed points on a grid, each of shape (p, n')."""
+        assert self.grid is not None
+        sides = grid_box(self.grid, self.raw_points, np.asarray(self.problem.robust_radius))
+        low, high = ((side[:, self.kept] - self.centre[self.kept]) / self.scale[self.kept] for side in sides)
+        return low, high
+
+    @property
+    def raw_points(self) -> Floats:
+        """The reduced points as they were, of shape (p, n): inputs for a `Network`."""
+        return np.asarray(self.problem.X)[self.rows]
+
+    def penalty(self, network: Network) -> float:
+        """Return the regulariser of a network, over all weights on reduced inputs, without its factor; 0 if none."""
+        kind = self.problem.regularizer
+        layers = self.to_layers(network) if kind is not None else None
+        weights = np.concatenate([W.ravel() for W, _ in layers or ()] or [np.zeros(0)])
+        if kind == "l0":
+            return float(np.count_nonzero(weights))
+        return math.fsum(np.abs(weights) if kind == "l1" else weights * weights)
 
     @property
     def loss_step(self) -> float:
@@ -107,7 +148,12 @@ class Presolved:
             kind = f"integer weights in {{-{problem.weight_bound}..{problem.weight_bound}}}"
             if self.grid is not None:
                 kind += f", inputs on the {self.grid.bits}-bit grid"
-        return f"networks with {hidden} hidden neurons, {problem.head} head, {kind}{biases}"
+        robust = ""
+        if problem.robust:
+            radius = np.unique(np.asarray(problem.robust_radius))
+            shown = f"{radius[0]:g}" if len(radius) == 1 else f"{radius[0]:g} to {radius[-1]:g}"
+            robust = f", robust ({problem.robust_model}) within radius {shown}, norm {problem.robust_norm}"
+        return f"networks with {hidden} hidden neurons, {problem.head} head, {kind}{biases}{robust}"
 
     def to_network(self, layers: list[Layer]) -> Network:
         """Return the network on raw inputs of layers that act on reduced inputs.
@@ -246,19 +292,26 @@ def presolve(problem: Problem) -> Presolved:
                 f"{np.abs(X).max(axis=0).sum() * problem.weight_bound:.3g}, at most {_LARGEST_SUM:.3g} is accepted; "
                 "rescale them"
             )
-    points, class_weight = _merged(X[weight > 0], problem.codes[weight > 0], weight[weight > 0], len(problem.classes))
+    used = np.flatnonzero(weight > 0)
+    # points that are rounded to the same integers differ in what perturbed ones are rounded to
+    merged = np.asarray(problem.X) if problem.robust else X
+    points, class_weight, first = _merged(merged[used], problem.codes[used], weight[used], len(problem.classes))
+    rows = used[first]
+    points = X[rows] + 0.0
     n_distinct = len(points)
     irreducible = _irreducible(class_weight, one_hot=problem.head == "threshold" and problem.n_outputs > 1)
     constant = 0.0
     indifferent = np.all(class_weight == class_weight[:, :1], axis=1)
-    if problem.head == "argmax" or problem.n_outputs == 1:
+    # with a radius, such a point can still be wrong for both labels
+    if not problem.robust and (problem.head == "argmax" or problem.n_outputs == 1):
         constant = math.fsum(class_weight[indifferent, 1:].ravel())
-        points, class_weight = points[~indifferent], class_weight[~indifferent]
+        points, class_weight, rows = points[~indifferent], class_weight[~indifferent], rows[~indifferent]
     centre, scale, kept = _standardisation(points, problem)
     return Presolved(
         problem=problem,
         X=(points[:, kept] - centre[kept]) / scale[kept],
         class_weight=class_weight,
+        rows=rows,
         n_distinct=n_distinct,
         constant=constant,
         irreducible=irreducible,
@@ -269,15 +322,17 @@ def presolve(problem: Problem) -> Presolved:
     )
 
 
-def _merged(X: Floats, codes: NDArray[np.intp], weight: Floats, n_classes: int) -> tuple[Floats, Floats]:
-    """Distinct rows, sorted, with the total weight of each label."""
+def _merged(
+    X: Floats, codes: NDArray[np.intp], weight: Floats, n_classes: int
+) -> tuple[Floats, Floats, NDArray[np.intp]]:
+    """Return the distinct rows, sorted, with the total weight of each label and the first row that is equal."""
     if X.shape[1]:
-        points, index = np.unique(X + 0.0, axis=0, return_inverse=True)
+        points, first, index = np.unique(X + 0.0, axis=0, return_index=True, return_inverse=True)
     else:
-        points, index = X[:1], np.zeros(len(X), dtype=np.intp)
+        points, first, index = X[:1], np.zeros(1, dtype=np.intp), np.zeros(len(X), dtype=np.intp)
     flat = index.ravel() * n_classes + codes
     totals = np.bincount(flat, weights=weight, minlength=len(points) * n_classes)
-    return points, np.asarray(totals, dtype=np.float64).reshape(len(points), n_classes)
+    return points, np.asarray(totals, dtype=np.float64).reshape(len(points), n_classes), first
 
 
 def _irreducible(class_weight: Floats, one_hot: bool) -> float:

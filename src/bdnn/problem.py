@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from bdnn.checks import label_array, name_tuple, real_numbers
 from bdnn.errors import InputError
 from bdnn.network import Floats, Head
+from bdnn.robustness import Norm, RobustModel
 
 WeightSet = Literal["continuous", "integer"]
+Regularizer = Literal["l1", "l0", "l2"]
 
 _LARGEST_VALUE = 1e150
 
@@ -61,6 +63,23 @@ class Problem:
         only.
     input_bits : int
         Bits per input of the grid used for integer weights when an input is not an integer, 1 to 16.
+    regularizer : {"l1", "l0", "l2"} or None
+        Norm of the weights to keep small: sum of absolute values, number of non-zeros, or sum of squares, over all
+        layers, biases left out; continuous weights are measured on scaled inputs.
+    regularization : float or "lexicographic"
+        Factor ρ of the regulariser, in units of sample weight; "lexicographic" minimises the loss first and the
+        regulariser second.
+    robust_radius : float or array-like of shape (n,)
+        Radius r of the ball around each training point on which the loss must hold: perturbations δ with ‖δ / r‖ <= 1,
+        in units of the features; 0 for none. With an array, features with radius 0 are not perturbed.
+    robust_norm : {"inf", "1", "2"}
+        Norm of the ball.
+    robust_model : {"interval", "pattern"}
+        "interval": a point counts as right if its output is right whatever the neurons do that are not constant on its
+        ball. "pattern" (the paper): the hidden neurons of the first layer must be constant on the ball of every
+        training point.
+    validation : tuple of array-like or None
+        Held-out inputs of shape (v, n) and labels (v,); methods then return the network of highest accuracy on them.
     feature_names : sequence of str or None
         Names of the columns of X.
 
@@ -91,6 +110,12 @@ class Problem:
     fit_intercept: bool = True
     margin: float | None = None
     input_bits: int = 8
+    regularizer: Regularizer | None = None
+    regularization: float | Literal["lexicographic"] = 0.0
+    robust_radius: float | ArrayLike = 0.0
+    robust_norm: Norm = "inf"
+    robust_model: RobustModel = "interval"
+    validation: tuple[ArrayLike, ArrayLike] | None = None
     feature_names: Sequence[str] | None = None
     classes: NDArray[Any] = None  # type: ignore[assignment]  # derived
     codes: NDArray[np.intp] = None  # type: ignore[assignment]  # derived
@@ -129,7 +154,38 @@ class Problem:
                 raise InputError("margin applies to continuous weights only; leave it None for integer weights")
             if isinstance(self.margin, bool) or not isinstance(self.margin, int | float) or not 0 < self.margin < 1:
                 raise InputError(f"margin must be None or a number between 0 and 1, got {self.margin!r}")
+        self._check_regularizer()
+        put("robust_radius", _radius(self.robust_radius, n))
+        choice("robust_norm", self.robust_norm, get_args(Norm))
+        choice("robust_model", self.robust_model, get_args(RobustModel))
+        if self.robust and not self.fit_intercept:
+            raise InputError("robust training needs biases: set fit_intercept=True, or robust_radius=0")
+        if self.validation is not None:
+            put("validation", _validation(self.validation, n, classes))
         put("feature_names", name_tuple("feature_names", self.feature_names, n))
+
+    def _check_regularizer(self) -> None:
+        factor = self.regularization
+        number = isinstance(factor, int | float) and not isinstance(factor, bool) and 0 <= factor < np.inf
+        if factor != "lexicographic" and not number:
+            raise InputError(f"regularization must be a non-negative number or 'lexicographic', got {factor!r}")
+        if self.regularizer is not None:
+            choice("regularizer", self.regularizer, get_args(Regularizer))
+        if (self.regularizer is None) != (factor == 0):
+            raise InputError(
+                f"regularizer {self.regularizer!r} does not go with regularization {factor!r}: give a name (l1, l0, l2)"
+                f" and a positive factor or 'lexicographic', or neither (None and 0)"
+            )
+
+    @property
+    def robust(self) -> bool:
+        """Whether there is a radius."""
+        return bool(np.any(np.asarray(self.robust_radius) > 0))
+
+    @property
+    def penalty_factor(self) -> float:
+        """ρ, 0 if there is no regulariser or it comes second."""
+        return 0.0 if self.regularization == "lexicographic" else float(self.regularization)
 
     @property
     def n_outputs(self) -> int:
@@ -179,6 +235,35 @@ def _weights(sample_weight: ArrayLike | None, m: int) -> Floats:
             f"got {total}"
         )
     return w
+
+
+def _radius(radius: float | ArrayLike, n: int) -> Floats:
+    """Return one radius per feature."""
+    values = real_numbers("robust_radius", radius)
+    if values.shape not in ((), (n,)):
+        raise InputError(f"robust_radius must be a number or have one entry per column ({n},), got {values.shape}")
+    values = np.array(np.broadcast_to(values, (n,)))
+    if not np.all(np.isfinite(values)) or np.any(values < 0) or np.any(values > _LARGEST_VALUE):
+        bad = values[~(np.isfinite(values) & (values >= 0))]
+        raise InputError(f"robust_radius must be finite and not negative, got {bad[0] if len(bad) else values.max()}")
+    return values
+
+
+def _validation(
+    validation: tuple[ArrayLike, ArrayLike], n: int, classes: NDArray[Any]
+) -> tuple[Floats, NDArray[np.intp]]:
+    """Return inputs and codes."""
+    if not isinstance(validation, tuple) or len(validation) != 2:
+        raise InputError("validation must be a pair of inputs and labels, or None")
+    X, y = _finite_matrix(validation[0]), label_array("validation labels", validation[1])
+    if X.shape[1] != n or y.shape != (len(X),):
+        raise InputError(f"validation must have shapes (v, {n}) and (v,), got {X.shape} and {y.shape}")
+    if not np.all(np.isin(y, classes)):
+        raise InputError("validation holds labels that do not occur in y")
+    codes = np.searchsorted(classes, y)
+    for array in (X, codes):
+        array.setflags(write=False)
+    return X, codes
 
 
 def _sizes(sizes: Sequence[int] | int) -> tuple[int, ...]:

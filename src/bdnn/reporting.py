@@ -26,7 +26,9 @@ def training_report(result: Result, table: Table, rows: Array, fill: Array | Non
         "training_rows": len(rows),
         "distinct_training_rows": result.n_distinct,
         "irreducible_loss": result.irreducible,
-        "training_loss": result.objective,
+        "training_loss": result.audit.loss,
+        "penalty": result.penalty,
+        "objective": result.objective,
         "training_accuracy": 1 - result.audit.n_wrong / result.n_rows,
         "bound": result.bound,
         "bound_of": result.bound_of,
@@ -34,6 +36,9 @@ def training_report(result: Result, table: Table, rows: Array, fill: Array | Non
         "status": str(result.status),
         "message": result.message,
         "seconds": result.timings["total"],
+        "validation_accuracy": result.validation_accuracy,
+        "method": result.method,
+        "solver": result.solver,
         "audit_mismatches": result.audit.n_mismatched,
         "n_parameters": network.n_parameters,
         "size_bytes": network.size_bytes,
@@ -45,15 +50,19 @@ def training_text(report: dict[str, Any]) -> str:
     r = report
     replaced = ", ".join(f"{count} in {name}" for name, count in r["missing_replaced"].items())
     held_out = f"{r['held_out_accuracy']:.2%} of {r['held_out_rows']} rows" if "held_out_rows" in r else None
+    validation, regularised = r["validation_accuracy"], r["objective"] != r["training_loss"]
     lines = [
         ("rows read", f"{r['rows']}, {r['features']} features"),
         ("missing values", f"{replaced}, replaced by the median" if replaced else None),
         ("training rows", f"{r['training_rows']}, {r['distinct_training_rows']} after merging duplicates"),
         ("irreducible loss", f"{r['irreducible_loss']:g}"),
         ("training loss", f"{r['training_loss']:g} (audited), accuracy {r['training_accuracy']:.2%}"),
+        ("regulariser", f"{r['penalty']:g}" if r["penalty"] else None),
+        ("objective", f"{r['objective']:g}" if regularised else None),
         ("bound", f"{r['bound']:g} for {r['bound_of']}"),
         ("gap", f"{r['gap']:.2%}"),
         ("status", f"{r['status']}: {r['message']}, {r['seconds']:.1f} s"),
+        ("validation", None if validation is None else f"accuracy {validation:.2%}, by which the network was chosen"),
         ("held-out accuracy", held_out),
         ("network size", f"{r['n_parameters']} weights and biases, {r['size_bytes']} bytes"),
         ("saved to", r["model_file"]),

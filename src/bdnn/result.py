@@ -29,11 +29,31 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Incumbent:
-    """A network that was the best known, at `seconds` after the start, with its audited `objective`."""
+    """A step of a run: a new best network, or an iteration of data splitting.
+
+    Attributes
+    ----------
+    seconds : float
+        Since the start.
+    objective : float
+        Audited objective of the network.
+    source : str
+        Where it came from.
+    validation_accuracy : float or None
+        On the held-out data, if there are any.
+    clusters, binaries : int or None
+        Data splitting: clusters of the iteration, and binary variables of its program.
+    solve_seconds : float or None
+        Data splitting: time of its solve.
+    """
 
     seconds: float
     objective: float
     source: str
+    validation_accuracy: float | None = None
+    clusters: int | None = None
+    binaries: int | None = None
+    solve_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +99,9 @@ class Result:
     status : Status
         `optimal` only if `bound` meets `objective`.
     objective : float
-        Audited training loss of `network`, in units of sample weight.
+        What was minimised, audited: training loss of `network`, in units of sample weight, plus weighted regulariser.
     bound : float
-        No network in `bound_of` has a smaller training loss.
+        No network in `bound_of` has a smaller objective.
     bound_of : str
         The class of networks that the bound covers.
     irreducible : float
@@ -98,8 +118,12 @@ class Result:
         Training rows, and those left after merging duplicates.
     nodes : int
         Branch-and-bound nodes.
+    penalty : float
+        Value of the regulariser, without its factor.
+    validation_accuracy : float or None
+        Accuracy on the held-out data by which the network was chosen.
     history : tuple of Incumbent
-        Successive best networks' audited losses.
+        Successive best networks, or the iterations of data splitting.
     timings : dict of str to float
         Seconds by phase: ``presolve``, ``start``, ``build``, ``solve``, ``total``.
     """
@@ -118,6 +142,8 @@ class Result:
     n_rows: int
     n_distinct: int
     nodes: int
+    penalty: float = 0.0
+    validation_accuracy: float | None = None
     history: tuple[Incumbent, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -131,5 +157,6 @@ class Result:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "network"}
         values["status"] = str(self.status)
         values["audit"] = asdict(self.audit) | {"mismatch": self.audit.mismatch}
-        values["history"] = [asdict(incumbent) for incumbent in self.history]
+        steps = (asdict(incumbent) for incumbent in self.history)
+        values["history"] = [{k: v for k, v in step.items() if v is not None} for step in steps]
         return values | {"gap": self.gap, "timings": dict(self.timings)}

@@ -12,10 +12,8 @@ import time
 import numpy as np
 import pytest
 
-import bdnn.backends
 from bdnn import Budget, Problem
 from bdnn.backends.highs import Highs
-from bdnn.errors import InputError, MissingDependencyError
 from bdnn.formulations import training
 from bdnn.milp import Milp, MilpBuilder
 from bdnn.presolve import presolve
@@ -227,23 +225,3 @@ def test_the_same_seed_gives_the_same_answer_and_threads_are_accepted():
     milp, best = knapsack(1)
     for threads in (2, 1):
         assert Highs().solve(milp, Budget(threads=threads)).objective == pytest.approx(best)
-
-
-def test_the_registry(monkeypatch):
-    assert "highs" in bdnn.backends.available()
-    assert isinstance(bdnn.backends.backend("auto"), Highs)
-    assert isinstance(bdnn.backends.backend("highs"), Highs)
-    with pytest.raises(InputError, match=r"solver must be one of 'auto', 'highs'.*got 'cplex'"):
-        bdnn.backends.backend("cplex")
-
-    class Missing(Highs):
-        name = "missing"
-
-        @classmethod
-        def is_available(cls) -> bool:
-            return False
-
-    monkeypatch.setitem(bdnn.backends.BACKENDS, "missing", Missing)
-    assert "missing" not in bdnn.backends.available()
-    with pytest.raises(MissingDependencyError, match=r"pip install 'bdnn\[missing\]'"):
-        bdnn.backends.backend("missing")

@@ -214,7 +214,7 @@ def test_ctrl_c_before_there_is_a_network(monkeypatch):
 
 
 def test_a_node_limit():
-    result = ExactTraining()(HARD, Budget(nodes=1))
+    result = ExactTraining(solver="highs")(HARD, Budget(nodes=1))
     assert (result.status, result.message, result.solver) == ("feasible", "node limit reached", "highs")
     assert result.nodes <= 2
     assert 0 <= result.bound < result.objective
@@ -222,15 +222,15 @@ def test_a_node_limit():
 
 
 def test_a_program_that_is_too_large_is_not_built(monkeypatch):
-    monkeypatch.setattr("bdnn.methods.exact._MOST_NONZEROS", 1000)
+    monkeypatch.setattr("bdnn.methods.race._MOST_ENTRIES", 1000)
     result = ExactTraining()(HARD)
     assert (result.status, result.solver, result.bound) == ("feasible", "", 0)
     assert "more than 1e+03; no bound was computed" in result.message
     assert "build" not in result.timings
-    monkeypatch.setattr("bdnn.methods.exact._NONZEROS_PER_SECOND", 10)
-    monkeypatch.setattr("bdnn.methods.exact._MOST_NONZEROS", 10**9)
-    result = ExactTraining()(HARD, Budget(seconds=100))
-    assert "time limit too short to build a program" in result.message
+    monkeypatch.setattr("bdnn.methods.race._MOST_ENTRIES", 10**9)
+    monkeypatch.setattr(Highs, "capabilities", replace(Highs.capabilities, entries_per_second=10))
+    result = ExactTraining(solver="highs")(HARD, Budget(seconds=100))
+    assert "time limit is too short for a program" in result.message
 
 
 def random_start(rng: np.random.Generator) -> Network:

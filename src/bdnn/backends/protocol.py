@@ -23,16 +23,19 @@ class Capabilities:
         Continuous variables; without, only integer weights on integer inputs can be trained.
     indicators : bool
         Indicator rows natively; without, they are passed as big-M rows.
-    warm_start : bool
-        Starting solutions.
+    quadratic : bool
+        Squares in the objective.
     tolerances : Tolerances
         Tolerances that the back-end sets.
+    entries_per_second : int
+        Matrix entries that can be passed to the solver in a second, roughly; larger programs are not begun.
     """
 
     continuous: bool
     indicators: bool
-    warm_start: bool
+    quadratic: bool
     tolerances: Tolerances
+    entries_per_second: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class SolveEvent:
 
 
 EventCallback = Callable[[SolveEvent], bool]
-"""Receives news; returns whether the solver should stop. It runs on the solver's thread."""
+"""Receives news; returns whether the solver should stop. It runs on the thread that called `Backend.solve`."""
 
 
 @dataclass(frozen=True, slots=True)

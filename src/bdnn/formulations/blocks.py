@@ -1,14 +1,17 @@
-"""Building blocks of the formulations: affine maps of data, products of a binary and a weight."""
+"""Building blocks of the formulations: affine maps, products of a binary and a weight, losses, regularisers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from bdnn.formulations.margin import Scales
 from bdnn.milp import Index, MilpBuilder
 from bdnn.network import Floats
+from bdnn.presolve import Presolved
 
 Rows = tuple[Index, Floats, Index]
 """CSR arrays (indptr, data, indices) of a block of rows."""
@@ -80,7 +83,20 @@ def combination_of_products(terms: list[tuple[Index, Index | None, float]]) -> R
     return indptr.astype(np.int32), np.tile(values, count), columns.ravel().astype(np.int32)
 
 
-def products(builder: MilpBuilder, weights: Index, fired: Index, lower: Floats, upper: Floats) -> Index:
+def affine_of_fired(fired: Index, weights: Floats) -> Rows:
+    """Rows ``Σ_j W_lj u_ij`` for columns u of shape (p, d_in) and numbers W of shape (d, d_in), neuron by neuron."""
+    p, d = len(fired), len(weights)
+    used = weights != 0
+    indptr = np.concatenate([[0], np.cumsum(np.repeat(used.sum(axis=1), p))])
+    data = [np.tile(row[nonzero], p) for row, nonzero in zip(weights, used, strict=True)]
+    indices = [fired[:, nonzero].ravel() for nonzero in used]
+    assert len(indptr) == p * d + 1
+    return indptr, np.concatenate([np.zeros(0), *data]), np.concatenate([np.zeros(0, np.int32), *indices])
+
+
+def products(
+    builder: MilpBuilder, weights: Index, fired: Index, lower: Floats, upper: Floats, *, implied: bool = False
+) -> Index:
     """Add s_ilj = W_lj u_ij by McCormick rows, exact for binary u (G. P. McCormick, doi:10.1007/BF01580665).
 
     Parameters
@@ -93,6 +109,8 @@ def products(builder: MilpBuilder, weights: Index, fired: Index, lower: Floats, 
         Columns of the binary u.
     lower, upper : ndarray of shape (d, d_in)
         Bounds of W.
+    implied : bool
+        Whether W is integer.
 
     Returns
     -------
@@ -101,7 +119,7 @@ def products(builder: MilpBuilder, weights: Index, fired: Index, lower: Floats, 
     """
     shape = (fired.shape[0], *weights.shape)
     low, high = (np.broadcast_to(a, shape) for a in (lower, upper))
-    s = builder.variables(shape, np.minimum(low, 0), np.maximum(high, 0))
+    s = builder.variables(shape, np.minimum(low, 0), np.maximum(high, 0), implied=implied)
     w, u = (np.broadcast_to(a, shape) for a in (weights, fired[:, None, :]))
     flat = [a.ravel() for a in (s, w, u, low, high)]
 
@@ -116,3 +134,172 @@ def products(builder: MilpBuilder, weights: Index, fired: Index, lower: Floats, 
     add([w_, s_, u_], [1, -1, low_], low_, np.inf)  # s <= w - w̲ (1 - u)
     add([w_, s_, u_], [1, -1, high_], -np.inf, high_)  # s >= w - w̄ (1 - u)
     return s
+
+
+class Losses:
+    """The loss of a program, in units of `Presolved.loss_unit`, as its objective or capped by a row.
+
+    Parameters
+    ----------
+    builder : MilpBuilder
+        Receives variables and rows.
+    presolved : Presolved
+        The reduced problem.
+    counted : bool
+        Whether the loss is the objective.
+    """
+
+    def __init__(self, builder: MilpBuilder, presolved: Presolved, counted: bool) -> None:
+        self._builder, self._presolved, self._counted = builder, presolved, counted
+        self._columns, self._costs, self._constant = np.zeros(0, dtype=np.int32), np.zeros(0), 0.0
+
+    def in_units(self, weight: ArrayLike) -> Floats:
+        """Return weights in the program's unit."""
+        units = np.asarray(weight) / self._presolved.loss_unit
+        return np.rint(units) if self._presolved.loss_step else units
+
+    def cost_of_firing(self, class_weight: Floats) -> Floats:
+        """Return what firing costs more than not firing, of shape (g, n_outputs), for class weights (g, n_classes)."""
+        on, off = self._presolved.firing_costs(class_weight)
+        return self.in_units(on) - self.in_units(off)
+
+    def threshold(self, class_weight: Floats, least: ArrayLike = 0.0, fixed: dict[int, Floats] | None = None) -> Index:
+        """Add the output activations u >= least, of shape (g, n_outputs), with their costs: equation (1).
+
+        Outputs in `fixed` have the given activations, of shape (g,), and no column.
+        """
+        cost = self.cost_of_firing(class_weight)
+        constant = float(self.in_units(self._presolved.firing_costs(class_weight)[1]).sum())
+        for output, fired in (fixed or {}).items():
+            constant += float(cost[:, output] @ fired)
+        return self._add(np.delete(cost, list(fixed or {}), axis=1), constant, least=least)
+
+    def robust_threshold(self, class_weight: Floats) -> tuple[Index, Index]:
+        """Add the lower and upper output activations, of shape (g, n_outputs), with their costs.
+
+        Not being surely on costs what not firing costs, and not being surely off what firing costs.
+        """
+        on, off = (self.in_units(cost) for cost in self._presolved.firing_costs(class_weight))
+        columns = self._add(np.stack([-off, on]), float(off.sum()))
+        return columns[0], columns[1]
+
+    def argmax(self, class_weight: Floats, zero: NDArray[np.bool_]) -> tuple[Index, Index]:
+        """Add a binary z for each group and label that occurs in it, and return it with its groups and labels.
+
+        Groups in `zero`, of shape (g,), get label 0 whatever the weights.
+        """
+        occurs = np.argwhere(class_weight > 0)
+        weight = self.in_units(class_weight)
+        possible = ~zero[occurs[:, 0]] | (occurs[:, 1] == 0)
+        cost = -weight[tuple(occurs.T)]
+        return self._add(cost, float(weight.sum()), most=possible), occurs.T.astype(np.int32)
+
+    def _add(self, cost: Floats, constant: float, least: ArrayLike = 0.0, most: ArrayLike = 1.0) -> Index:
+        counted = cost if self._counted else np.zeros_like(cost)
+        columns = self._builder.variables(cost.shape, least, most, cost=counted, integer=True)
+        self._columns, self._costs = columns.ravel(), cost.ravel()
+        self._constant = float(self.in_units(self._presolved.constant)) + constant
+        if self._counted:
+            self._builder.offset = self._constant
+        return columns
+
+    def cap(self, loss: float | None) -> None:
+        """Add a row that keeps the loss at most at `loss`, in units of sample weight."""
+        if loss is None:
+            return
+        units = loss / self._presolved.loss_unit
+        # a little above, for the rounding of sums; steps of 1 make that harmless
+        most = round(units) + 1e-6 if self._presolved.loss_step else units * (1 + 1e-9) + 1e-9
+        self._builder.rows(self._columns[None, :], self._costs[None, :], -np.inf, most - self._constant)
+
+
+def argmax_rows(
+    builder: MilpBuilder,
+    right: tuple[Index, Index],
+    owner: ArrayLike,
+    n_classes: int,
+    pair: Callable[[int, int, Any], tuple[Rows, ArrayLike]],
+    big_m: ArrayLike,
+    least: float,
+    lowest_wins: bool,
+) -> None:
+    """Add the rows (5) of an argmax head.
+
+    Parameters
+    ----------
+    builder : MilpBuilder
+        Receives the rows.
+    right : tuple of ndarray
+        The binaries z and, of shape (2, r), their groups and labels.
+    owner : ndarray of shape (p,)
+        Group of each point that has rows.
+    n_classes : int
+        Outputs.
+    pair : callable
+        ``pair(c, c', at)`` gives the rows of the points `at` for a_c - a_c', and the constant to be added to each (inf
+        where no row is needed).
+    big_m : ndarray of shape (p,)
+        Bounds of the differences.
+    least : float
+        Least difference, ε or 1.
+    lowest_wins : bool
+        Whether ties may be decided by the index, so that 0 is enough for c < c'.
+    """
+    z, (group, label_of) = right
+    owner, big_m = np.asarray(owner), np.asarray(big_m)
+    count = max(int(np.max(owner, initial=-1)), int(np.max(group, initial=-1))) + 1
+    column = np.full((count, n_classes), -1, dtype=np.int32)
+    column[group, label_of] = z
+    for label in range(n_classes):
+        binary = column[owner, label]
+        at = np.flatnonzero(binary >= 0)
+        for other in range(n_classes):
+            if other == label or not len(at):
+                continue
+            block, constant = pair(label, other, at)
+            side = 0.0 if lowest_wins and label < other else least
+            builder.indicators(block, binary[at], side - np.asarray(constant), np.inf, big_m[at])
+
+
+def regulariser(
+    builder: MilpBuilder, weights: list[Index], presolved: Presolved, scales: Scales, alone: bool
+) -> list[Index]:
+    """Add the regulariser to the objective.
+
+    Parameters
+    ----------
+    builder : MilpBuilder
+        Receives variables and rows.
+    weights : list of ndarray
+        Columns of the weights, one array per layer.
+    presolved : Presolved
+        The reduced problem.
+    scales : Scales
+        Bounds of the weights.
+    alone : bool
+        Whether the regulariser is the whole objective (the second step of a lexicographic minimisation).
+
+    Returns
+    -------
+    list of ndarray
+        Columns of |W| or [W ≠ 0] for ℓ1 and ℓ0, else empty.
+    """
+    problem = presolved.problem
+    lexicographic = problem.regularization == "lexicographic"
+    if problem.regularizer is None or (lexicographic and not alone):
+        return []
+    factor = 1.0 if lexicographic else float(problem.regularization) / presolved.loss_unit
+    added = []
+    for W in weights:
+        if problem.regularizer == "l2":
+            builder.squares(W, factor)
+            continue
+        count = problem.regularizer == "l0"
+        high = 1.0 if count else scales.weight
+        t = builder.variables(W.shape, 0, high, cost=factor, integer=count, implied=problem.weights == "integer")
+        pairs = np.column_stack([t.ravel(), W.ravel()])
+        per_unit = scales.weight if count else 1.0
+        builder.rows(pairs, [per_unit, -1.0], 0, np.inf)
+        builder.rows(pairs, [per_unit, 1.0], 0, np.inf)
+        added.append(t)
+    return added

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bdnn.methods.alternating import AlternatingSearch
+from bdnn.methods.data_splitting import DataSplitting
 from bdnn.methods.exact import ExactTraining
 
-METHODS = {"exact": ExactTraining}
+METHODS = {"exact": ExactTraining, "alternating": AlternatingSearch, "data_splitting": DataSplitting}

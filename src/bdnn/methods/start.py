@@ -10,8 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from bdnn.budget import Budget
+from bdnn.errors import InputError
+from bdnn.methods.race import Race
 from bdnn.network import Floats, Layer, Network
 from bdnn.presolve import Presolved
 
@@ -42,6 +45,27 @@ def constant(presolved: Presolved) -> Network:
     return presolved.to_network(layers)
 
 
+def enter_starts(race: Race, start: Network | None) -> None:
+    """Enter the user's start, which must be of the problem's class, a constant network and a few layered ones."""
+    enter_given(race, start)
+    if not race.closed:
+        for network in layered(race.reduced, race.budget):
+            race.enter(network, "linear")
+            if race.closed:
+                break
+
+
+def enter_given(race: Race, start: Network | None) -> None:
+    """Enter the user's start, which must be of the problem's class, and a constant network."""
+    if start is not None:
+        if race.reduced.to_layers(start) is None:
+            raise InputError(
+                "the start network has another architecture, other classes or other weights than the problem"
+            )
+        race.enter(start, "start")
+    race.enter(constant(race.reduced), "constant")
+
+
 def layered(presolved: Presolved, budget: Budget) -> Iterator[Network]:
     """Yield networks whose neurons are linear separators of boosted samples and whose outputs are fitted on top.
 
@@ -57,8 +81,6 @@ def layered(presolved: Presolved, budget: Budget) -> Iterator[Network]:
     Network
         Of the problem's class, not audited.
     """
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
-
     controller = ThreadpoolController()
     rng = np.random.default_rng(budget.seed)
     occurs = np.argwhere(presolved.class_weight > 0)

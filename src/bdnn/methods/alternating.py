@@ -1,0 +1,242 @@
+"""Local search by alternating blocks (J. Kurtz and B. Bah, arXiv:2110.11382): solve one block of neurons at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from bdnn.backends import backend
+from bdnn.backends.protocol import Backend
+from bdnn.budget import Budget
+from bdnn.formulations import block, robust
+from bdnn.methods.race import Model, Race, Runner, solve_into, too_large
+from bdnn.methods.start import enter_given
+from bdnn.network import Floats, Layer, Network
+from bdnn.presolve import Presolved
+from bdnn.problem import Problem, choice, positive_integer
+from bdnn.result import ProgressCallback, Result, Status
+
+BLOCKS = ("layers", "neurons")
+
+_BLOCK_SHARE = 0.25
+
+Block = tuple[int, tuple[int, ...] | None]
+"""A layer, and its neurons in the block (None: all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlternatingSearch:
+    """Solve for one block of neurons with the others fixed, in turn, until a full round brings nothing.
+
+    Parameters
+    ----------
+    solver : str, default="auto"
+        Name of a back-end; "auto" takes the fastest installed one that can do what is needed.
+    blocks : {"layers", "neurons"}, default="layers"
+        What is solved for at a time; the paper takes layers.
+    n_starts : int, default=1
+        Random starts; the best network of all is returned. A given start comes first.
+
+    References
+    ----------
+    J. Kurtz and B. Bah, arXiv:2110.11382, local search heuristic.
+    """
+
+    solver: str = "auto"
+    blocks: str = "layers"
+    n_starts: int = 1
+
+    def __call__(
+        self,
+        problem: Problem,
+        budget: Budget | None = None,
+        start: Network | None = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Result:
+        """Train.
+
+        Parameters
+        ----------
+        problem : Problem
+            What to train on.
+        budget : Budget or None
+            Limits; None for none. A node limit holds for each block.
+        start : Network or None
+            A network of the problem's class to start from; the result is never worse.
+        on_progress : callable or None
+            Receives a `Progress` with every new incumbent and several times a second.
+
+        Returns
+        -------
+        Result
+            With the best network found, also after a limit, Ctrl-C or a failure of the solver. Its bound is trivial:
+            local search proves nothing.
+
+        Raises
+        ------
+        InputError
+            If a setting, the data or the start cannot be used.
+        MarginError
+            If no margin is safe.
+        """
+        choice("blocks", self.blocks, BLOCKS)
+        n_starts = positive_integer("n_starts", self.n_starts)
+        solver = backend(self.solver, problem)
+        budget = (budget or Budget()).start()
+        race = Race(problem, budget, on_progress)
+        rng = np.random.default_rng(budget.seed)
+        interrupted, message = False, "nothing left to improve"
+        try:
+            enter_given(race, start)
+            for attempt in range(n_starts):
+                if race.closed or interrupted or (attempt and budget.exhausted):
+                    break
+                network = start if start is not None and attempt == 0 else random_network(race.reduced, rng)
+                message, interrupted = self._descend(race, solver, race.enter(network, "random start"))
+            if problem.regularization == "lexicographic" and not interrupted and race.best is not None:
+                interrupted = shrink_blockwise(race, solver)
+        except KeyboardInterrupt:
+            if race.best is None:
+                raise
+            message, interrupted = "stopped by Ctrl-C", True
+        return race.result("alternating", message, "every classifier on these inputs", interrupted)
+
+    def _descend(self, race: Race, solver: Backend, current: Runner) -> tuple[str, bool]:
+        """Improve a network block by block; return why it stopped, and whether by Ctrl-C."""
+        while not race.closed:
+            before, note = current.rank, ""
+            for layer, neurons in self._blocks(race.problem):
+                if race.budget.exhausted:
+                    return "time limit reached", False
+                improved, interrupted, failure = improve_block(race, solver, current, layer, neurons)
+                note = failure or note
+                current = improved
+                if interrupted or race.closed:
+                    return "stopped by Ctrl-C" if interrupted else "nothing left to improve", interrupted
+            if not current.rank < before:
+                return note or "a full round of blocks brought nothing", False
+        return "nothing left to improve", False
+
+    def _blocks(self, problem: Problem) -> Iterator[Block]:
+        for layer, width in enumerate(problem.widths):
+            joint = problem.head == "argmax" and layer == len(problem.widths) - 1
+            if self.blocks == "layers" or joint:
+                yield layer, None
+            else:
+                yield from ((layer, (neuron,)) for neuron in range(width))
+
+
+def improve_block(
+    race: Race,
+    solver: Backend,
+    current: Runner,
+    layer: int,
+    neurons: tuple[int, ...] | None,
+    loss_at_most: float | None = None,
+) -> tuple[Runner, bool, str]:
+    """Solve for one block of the current network.
+
+    Parameters
+    ----------
+    race : Race
+        Receives all networks.
+    solver : Backend
+        Solves.
+    current : Runner
+        The network.
+    layer : int
+        Index of the block's layer.
+    neurons : tuple of int or None
+        Its neurons; None for all.
+    loss_at_most : float or None
+        If given, minimise the regulariser at no more than this loss.
+
+    Returns
+    -------
+    best : Runner
+        The better of the current and the found network; the found one if they are equal.
+    interrupted : bool
+        Whether Ctrl-C came.
+    failure : str
+        Why the block could not be solved at all, or empty.
+    """
+    seconds = max(1.0, _BLOCK_SHARE * race.budget.remaining)
+    race.phase = f"layer {layer + 1}" if neurons is None else f"layer {layer + 1}, neuron {neurons[0] + 1}"
+    is_robust = race.problem.robust
+    entries = robust.nonzeros(race.reduced) if is_robust else block.nonzeros(race.reduced, layer, neurons)
+    if reason := too_large(entries, solver, race.budget):
+        return current, False, reason
+    with race.timed("build"):
+        tolerances = solver.capabilities.tolerances
+        model: Model
+        if is_robust:
+            whole = robust.build(race.reduced, tolerances, (), loss_at_most=loss_at_most)
+            model = robust.with_fixed_layers(whole, current.network, layer, neurons)
+        else:
+            model = block.build(race.reduced, current.network, layer, neurons, tolerances, loss_at_most=loss_at_most)
+    with race.timed("solve"):
+        budget = race.budget.within(seconds)
+        compares = race.problem.regularizer is None
+        outcome = solve_into(race, solver, model, budget, [current.network], bounds=False, compares=compares)
+    solution, found = outcome.solution, outcome.best
+    failure = solution.message if solution.status == Status.FAILED else ""
+    if found is None or found.rank > current.rank:
+        return current, solution.interrupted, failure
+    return found, solution.interrupted, failure
+
+
+def shrink_blockwise(race: Race, solver: Backend) -> bool:
+    """Minimise the regulariser layer by layer at no more than the best loss; return whether Ctrl-C came."""
+    assert race.best is not None
+    race.penalty_proven = race.best.penalty == 0
+    current, before = race.best, (np.inf, np.inf)
+    while current.rank < before:
+        before = current.rank
+        for layer in range(len(race.problem.widths)):
+            if race.budget.exhausted:
+                return False
+            current, interrupted, _ = improve_block(race, solver, current, layer, None, current.audit.loss)
+            if interrupted:
+                return True
+    return False
+
+
+def random_network(reduced: Presolved, rng: np.random.Generator) -> Network:
+    """Return a network with random weights whose neurons split the points.
+
+    Parameters
+    ----------
+    reduced : Presolved
+        The reduced problem.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Network
+        Of the problem's class.
+    """
+    problem, signal, layers = reduced.problem, reduced.X, []
+    integer = problem.weights == "integer"
+    for k, width in enumerate(problem.widths):
+        shape = (width, signal.shape[1])
+        if integer:
+            W = rng.integers(-problem.weight_bound, problem.weight_bound + 1, size=shape).astype(np.float64)
+        else:
+            W = rng.uniform(-1, 1, size=shape)
+        b = np.zeros(width)
+        argmax = k == len(problem.widths) - 1 and problem.head == "argmax"
+        if problem.fit_intercept and not argmax and len(signal):
+            b = _splitting_biases(signal @ W.T, rng, integer)
+        layers.append(Layer(W, b))
+        signal = (signal @ W.T + b >= 0).astype(np.float64)
+    return reduced.to_network(layers)
+
+
+def _splitting_biases(sums: Floats, rng: np.random.Generator, integer: bool) -> Floats:
+    """Biases that put each threshold halfway between two random points."""
+    pairs = rng.integers(len(sums), size=(2, sums.shape[1]))
+    middle = sums[pairs, np.arange(sums.shape[1])].mean(axis=0)
+    return np.asarray(-np.floor(middle) if integer else -middle)

@@ -1,0 +1,277 @@
+"""Iterative data splitting (J. Kurtz and B. Bah, arXiv:2110.11382): points of a cluster share their activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from bdnn.backends import backend
+from bdnn.backends.protocol import Backend
+from bdnn.budget import Budget
+from bdnn.formulations import clustered, robust
+from bdnn.formulations.model import TrainingModel
+from bdnn.methods.alternating import shrink_blockwise
+from bdnn.methods.race import Race, Runner, solve_into, too_large
+from bdnn.methods.start import constant, enter_given
+from bdnn.network import Floats, Network
+from bdnn.presolve import Presolved
+from bdnn.problem import Problem, choice, positive_integer
+from bdnn.result import Incumbent, ProgressCallback, Result, Status
+from bdnn.robustness import robust_losses
+
+SPLITTERS = ("kmeans", "svm")
+INITIAL_CLUSTERS = ("one", "class")
+
+_RESTARTS = 25
+_HULL_SHARE = 0.05
+_TRIVIAL = "every classifier on these inputs"
+
+
+@dataclass(frozen=True, slots=True)
+class DataSplitting:
+    """Solve with clusters of points that share all activations, and split the cluster with the largest loss, in turn.
+
+    The paper calls the model exact once every cluster with a loss is a single point. That is not enough: a cluster
+    without loss still binds the network, and splitting it can lower the loss of others. So this method goes on, with
+    the largest cluster, and claims optimality only when every cluster is a single point, or the loss is irreducible.
+
+    Parameters
+    ----------
+    solver : str, default="auto"
+        Name of a back-end; "auto" takes the fastest installed one that can do what is needed.
+    max_splits : int, default=20
+        Splits; one more program is solved.
+    splitter : {"kmeans", "svm"}, default="kmeans"
+        How a cluster is divided: k-means with k = 2, or a linear support-vector machine between its points that are
+        classified right and wrong (k-means where there is only one kind).
+    batch_size : int or None, default=None
+        Random points used in each program; None for all.
+    initial_clusters : {"one", "class"}, default="one"
+        One cluster, or one per class.
+
+    References
+    ----------
+    J. Kurtz and B. Bah, arXiv:2110.11382, iterative data splitting.
+    """
+
+    solver: str = "auto"
+    max_splits: int = 20
+    splitter: str = "kmeans"
+    batch_size: int | None = None
+    initial_clusters: str = "one"
+
+    def __call__(
+        self,
+        problem: Problem,
+        budget: Budget | None = None,
+        start: Network | None = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Result:
+        """Train.
+
+        Parameters
+        ----------
+        problem : Problem
+            What to train on; with held-out data, the network of highest accuracy on them is returned.
+        budget : Budget or None
+            Limits; None for none. A node limit holds for each program.
+        start : Network or None
+            A network of the problem's class to start from; the result is never worse.
+        on_progress : callable or None
+            Receives a `Progress` with every new incumbent and several times a second.
+
+        Returns
+        -------
+        Result
+            With the best network found, also after a limit, Ctrl-C or a failure of the solver. Its history has an entry
+            for each iteration.
+
+        Raises
+        ------
+        InputError
+            If a setting, the data or the start cannot be used.
+        MarginError
+            If no margin is safe.
+        """
+        choice("splitter", self.splitter, SPLITTERS)
+        choice("initial_clusters", self.initial_clusters, INITIAL_CLUSTERS)
+        splits = 0 if self.max_splits == 0 else positive_integer("max_splits", self.max_splits)
+        batch_size = None if self.batch_size is None else positive_integer("batch_size", self.batch_size)
+        solver = backend(self.solver, problem)
+        budget = (budget or Budget()).start()
+        race = Race(problem, budget, on_progress)
+        state = _Splitting(race, solver, self, batch_size)
+        interrupted, message, scope = False, "nothing left to improve", _TRIVIAL
+        try:
+            enter_given(race, start)
+            for iteration in range(splits + 1):
+                if race.closed:
+                    message = "nothing left to improve"
+                    break
+                if budget.exhausted:
+                    message = "time limit reached"
+                    break
+                message, interrupted, proven = state.solve(splits + 1 - iteration)
+                scope = proven or scope
+                if interrupted or proven or message:
+                    break
+                message = "split limit reached"
+                if iteration < splits and not state.split() and batch_size is None:
+                    message = "every cluster is a single point"
+                    break
+            if problem.regularization == "lexicographic" and not interrupted:
+                interrupted = shrink_blockwise(race, solver)
+        except KeyboardInterrupt:
+            if race.best is None:
+                raise
+            message, interrupted = "stopped by Ctrl-C", True
+        return race.result("data_splitting", message, scope, interrupted)
+
+
+class _Splitting:
+    """Clusters of the reduced points, and the network of the last iteration."""
+
+    def __init__(self, race: Race, solver: Backend, method: DataSplitting, batch_size: int | None) -> None:
+        self._race, self._solver, self._method, self._batch_size = race, solver, method, batch_size
+        self._rng = np.random.default_rng(race.budget.seed)
+        points = len(race.reduced.X)
+        self._clusters = np.zeros(points, dtype=np.intp)
+        if method.initial_clusters == "class" and points:
+            self._clusters = np.unique(race.reduced.class_weight.argmax(axis=1), return_inverse=True)[1].ravel()
+        self._current: Runner | None = None
+
+    def solve(self, iterations_left: int) -> tuple[str, bool, str]:
+        """Solve with the present clusters; return why to stop (or ""), whether by Ctrl-C, what a bound covers."""
+        race, solver, reduced = self._race, self._solver, self._race.reduced
+        count = len(reduced.X)
+        full = self._batch_size is None or self._batch_size >= count
+        batch = np.arange(count) if full else np.sort(self._rng.choice(count, self._batch_size, replace=False))
+        part = reduced if full else reduced.restricted(batch)
+        clusters = self._clusters[batch]
+        n_clusters = len(np.unique(clusters))
+        single = full and n_clusters == count
+        if reason := too_large(robust.nonzeros(part, n_clusters), solver, race.budget):
+            return reason, False, ""
+        race.phase = f"{n_clusters} clusters: build"
+        race.report()
+        budget = race.budget.within(race.budget.remaining / iterations_left)
+        with race.timed("build"):
+            hull_seconds = min(_HULL_SHARE * budget.remaining, 10.0)
+            model = clustered.build(part, clusters, solver.capabilities.tolerances, hull_seconds=hull_seconds)
+        race.phase = f"{n_clusters} clusters: solve"
+        with race.timed("solve"):
+            starts = [r.network for r in (self._current, race.best) if r is not None] + [constant(reduced)]
+            outcome = solve_into(race, solver, model, budget, starts, bounds=single, compares=full, log=False)
+        solution = outcome.solution
+        self._current = outcome.last or self._current
+        assert race.best is not None
+        runner = self._current or race.best
+        race.choose(runner)
+        entry = Incumbent(
+            seconds=race.budget.elapsed,
+            objective=runner.objective,
+            source="data splitting",
+            validation_accuracy=runner.accuracy,
+            clusters=n_clusters,
+            binaries=_binaries(model),
+            solve_seconds=solution.seconds,
+        )
+        race.history.append(entry)
+        stop = ""
+        if solution.status == Status.FAILED or solution.interrupted:
+            stop = solution.message
+        return stop, solution.interrupted, model.scope if single and solution.status == Status.OPTIMAL else ""
+
+    def split(self) -> bool:
+        """Divide the cluster of largest loss, or if only single points have one, the largest; False: none left."""
+        assert self._race.best is not None
+        network = (self._current or self._race.best).network
+        loss = point_losses(self._race.reduced, network)
+        sizes = np.bincount(self._clusters)
+        total = np.bincount(self._clusters, weights=loss)
+        divisible = sizes > 1
+        if not divisible.any():
+            return False
+        with_loss = divisible & (total > 0)
+        cluster = int(np.argmax(np.where(with_loss, total, -1.0) if with_loss.any() else np.where(divisible, sizes, 0)))
+        members = np.flatnonzero(self._clusters == cluster)
+        second = None
+        X, seed = self._race.reduced.X[members], self._race.budget.seed
+        X = X / np.maximum(np.abs(X).max(axis=0, initial=0.0), 1e-300)
+        with self._race.timed("split"), threadpool_limits(self._race.budget.threads):
+            if self._method.splitter == "svm":
+                second = _svm_split(X, loss[members] > 0, seed)
+            if second is None:
+                second = _kmeans_split(X, seed)
+        self._clusters[members[second]] = len(sizes)
+        return True
+
+
+def _binaries(model: TrainingModel) -> int:
+    return int(sum(columns.size for columns in model.layout.fired) + model.layout.right.size)
+
+
+def point_losses(reduced: Presolved, network: Network) -> Floats:
+    """Return the loss of a network at each reduced point, in units of sample weight.
+
+    Parameters
+    ----------
+    reduced : Presolved
+        The reduced problem.
+    network : Network
+        Of its class.
+
+    Returns
+    -------
+    ndarray of shape (p,)
+        Weighted losses beyond those that no network can avoid there.
+    """
+    weight, X = reduced.class_weight, reduced.raw_points
+    if reduced.problem.robust:
+        return _robust_point_losses(reduced, network)
+    if reduced.problem.head == "argmax":
+        return np.asarray(weight.max(axis=1) - weight[np.arange(len(weight)), network.predict_index(X)])
+    on, off = reduced.firing_costs(weight)
+    fired = network.activations(X)[-1]
+    return np.asarray((np.where(fired > 0, on, off) - np.minimum(on, off)).sum(axis=1))
+
+
+def _robust_point_losses(reduced: Presolved, network: Network) -> Floats:
+    problem, loss = reduced.problem, np.zeros(len(reduced.X))
+    for label in range(len(problem.classes)):
+        codes, radius = np.full(len(reduced.X), label), np.asarray(problem.robust_radius)
+        arguments = (radius, problem.robust_norm, problem.robust_model)
+        loss += reduced.class_weight[:, label] * robust_losses(network, reduced.raw_points, codes, *arguments)[0]
+    return loss
+
+
+def _kmeans_split(X: Floats, seed: int) -> NDArray[np.bool_]:
+    """Return which points go to the new cluster; both parts are non-empty, as the points are distinct."""
+    import warnings
+
+    from sklearn.cluster import KMeans
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # points that differ by less than its tolerance
+        labels = KMeans(n_clusters=2, n_init=_RESTARTS, random_state=seed).fit_predict(X)
+    second: NDArray[np.bool_] = labels == 1
+    if second.all() or not second.any():
+        second = np.arange(len(X)) % 2 == 1
+    return second
+
+
+def _svm_split(X: Floats, wrong: NDArray[np.bool_], seed: int) -> NDArray[np.bool_] | None:
+    """Return which points lie on the side of the wrongly classified ones, or None if that divides nothing."""
+    import warnings
+
+    from sklearn.svm import LinearSVC
+
+    if wrong.all() or not wrong.any():
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it need not converge
+        side = LinearSVC(random_state=seed).fit(X, wrong).decision_function(X) > 0
+    return None if side.all() or not side.any() else np.asarray(side)

@@ -1,0 +1,353 @@
+"""The best networks of a run so far, by audited objective, and the best bound: what every method keeps."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from bdnn.audit import Audit, audit
+from bdnn.backends.protocol import Backend, MilpSolution, SolveEvent
+from bdnn.budget import Budget
+from bdnn.errors import BDNNError, InputError
+from bdnn.formulations.margin import regularized_margin
+from bdnn.formulations.model import scaled
+from bdnn.milp import Milp
+from bdnn.network import Floats, Network
+from bdnn.presolve import presolve
+from bdnn.problem import Problem
+from bdnn.result import Incumbent, Progress, ProgressCallback, Result, Status
+
+_ROUNDING = 1e-6
+_MOST_ENTRIES = 100_000_000
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Runner:
+    """A network in the race.
+
+    Attributes
+    ----------
+    network : Network
+        Itself.
+    audit : Audit
+        Its sign-exact evaluation.
+    penalty : float
+        Its regulariser, without the factor.
+    objective : float
+        Loss plus weighted regulariser.
+    accuracy : float or None
+        On the held-out data.
+    """
+
+    network: Network
+    audit: Audit
+    penalty: float
+    objective: float
+    accuracy: float | None
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Objective, then regulariser: lower is better."""
+        return self.objective, self.penalty
+
+
+class Race:
+    """The best networks so far and the best bound.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to train on.
+    budget : Budget
+        With a running clock.
+    on_progress : callable or None
+        Receives a `Progress` with news.
+
+    Attributes
+    ----------
+    reduced : Presolved
+        The problem, presolved.
+    best : Runner or None
+        Of least objective.
+    chosen : Runner or None
+        The one to return: of highest accuracy on the held-out data if there are any, else the best.
+    bound : float
+        On the objective of every network.
+    phase : str
+        What is being done, for the progress.
+    solver : str
+        Name of the solver, once it was called.
+    nodes : int
+        Branch-and-bound nodes so far.
+    n_mismatched : int
+        Solutions of solvers with a larger loss than reported.
+    penalty_proven : bool
+        Whether the regulariser that comes second is known to be least.
+    starts : list of Runner
+        Networks that came from no solver.
+    history : list of Incumbent
+        To be returned.
+    """
+
+    def __init__(self, problem: Problem, budget: Budget, on_progress: ProgressCallback | None) -> None:
+        self.problem, self.budget, self._on_progress = problem, budget, on_progress
+        self.timings: dict[str, float] = {}
+        with self.timed("presolve"):
+            self.reduced = presolve(problem)
+        self.best: Runner | None = None
+        self.chosen: Runner | None = None
+        self.bound, self.nodes, self.phase, self.solver = self.reduced.irreducible, 0, "start", ""
+        self.n_mismatched = 0
+        self.penalty_proven = True
+        self.starts: list[Runner] = []
+        self.history: list[Incumbent] = []
+
+    @property
+    def _step(self) -> float:
+        """A number of which every objective is a multiple, or 0."""
+        return 0.0 if self.problem.penalty_factor else self.reduced.loss_step
+
+    def is_closed(self, objective: float) -> bool:
+        """Whether the bound meets an objective, up to the rounding of sums of weights."""
+        tolerance = 1e-9 if self._step else 2 * _ROUNDING
+        return objective - self.bound <= tolerance * max(objective, self.reduced.loss_unit)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the bound meets the best objective."""
+        return self.best is not None and self.is_closed(self.best.objective)
+
+    def evaluate(self, network: Network, solver_objective: float | None = None) -> Runner:
+        """Audit a network, without entering it; `solver_objective` is what a solver said of it.
+
+        With the regularisers ℓ1 and ℓ2 its continuous weights are made as small as the margin allows.
+        """
+        margin = regularized_margin(self.problem)
+        if margin is not None and (layers := self.reduced.to_layers(network)) is not None:
+            network = self.reduced.to_network(scaled(self.reduced, layers, margin))
+        penalty = self.reduced.penalty(network)
+        weighted = self.problem.penalty_factor * penalty
+        audited = audit(network, self.problem, None if solver_objective is None else solver_objective - weighted)
+        accuracy = None
+        if self.problem.validation is not None:
+            X, codes = self.problem.validation
+            accuracy = float(np.mean(network.predict_index(X) == codes))
+        return Runner(network, audited, penalty, audited.loss + weighted, accuracy)
+
+    def enter(
+        self, network: Network, source: str, solver_objective: float | None = None, *, log: bool = True
+    ) -> Runner:
+        """Audit a network, keep it if it is better than the best, and return its evaluation.
+
+        Without `log` it does not go to the history, nor is it taken for its accuracy on held-out data.
+        """
+        runner = self.evaluate(network, solver_objective)
+        self.n_mismatched += runner.audit.mismatch
+        if source != "solver":
+            self.starts.append(runner)
+        # both are set before anything is reported: a listener may raise
+        if log or self.problem.validation is None:
+            self.choose(runner)
+        if self.best is None or runner.rank < self.best.rank:
+            self.best = runner
+            if log:
+                seconds = self.budget.elapsed
+                self.history.append(Incumbent(seconds, runner.objective, source, runner.accuracy))
+            self.report()
+        return runner
+
+    def choose(self, runner: Runner) -> None:
+        """Take a network as the one to return, if it is better on the held-out data, or without any, better at all."""
+        old = self.chosen
+        if old is None or (-(runner.accuracy or 0.0), *runner.rank) < (-(old.accuracy or 0.0), *old.rank):
+            self.chosen = runner
+
+    def raise_bound(self, solver_bound: float) -> None:
+        """Take a solver's dual bound, in loss units, lowered by its rounding, raised to the next possible loss."""
+        if math.isfinite(solver_bound):
+            safe = solver_bound - _ROUNDING * max(1.0, abs(solver_bound))
+            units = math.ceil(safe) if self._step else safe
+            self.bound = max(self.bound, units * self.reduced.loss_unit)
+
+    def report(self) -> None:
+        """Tell the listener where things stand."""
+        if self._on_progress is not None and self.best is not None:
+            objective = self.best.objective
+            seconds, bound = self.budget.elapsed, min(self.bound, objective)
+            self._on_progress(Progress(seconds, objective, bound, self.nodes, self.phase))
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add the seconds of a block of code to the timings."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.timings[phase] = self.timings.get(phase, 0.0) + time.monotonic() - began
+
+    def result(self, method: str, message: str, scope: str, interrupted: bool) -> Result:
+        """Return the outcome; `scope` says what the bound bounds."""
+        chosen = self.chosen
+        assert chosen is not None
+        if self.n_mismatched:
+            message += f"; {self.n_mismatched} solution(s) of the solver had a larger loss than it reported"
+        self.timings["total"] = self.budget.elapsed
+        closed = self.is_closed(chosen.objective)
+        return Result(
+            network=chosen.network,
+            status=Status.OPTIMAL if closed and self.penalty_proven else Status.FEASIBLE,
+            objective=chosen.objective,
+            bound=chosen.objective if closed else self.bound,
+            bound_of=scope,
+            irreducible=self.reduced.irreducible,
+            audit=replace(chosen.audit, n_mismatched=self.n_mismatched),
+            method=method,
+            solver=self.solver,
+            message=message,
+            interrupted=interrupted,
+            n_rows=len(self.problem.codes),
+            n_distinct=self.reduced.n_distinct,
+            nodes=self.nodes,
+            penalty=chosen.penalty,
+            validation_accuracy=chosen.accuracy,
+            history=tuple(self.history),
+            timings=dict(self.timings),
+        )
+
+
+def too_large(entries: int, solver: Backend, budget: Budget) -> str:
+    """Why a program with so many matrix entries should not even be built, or an empty string."""
+    if entries > _MOST_ENTRIES:
+        return f"the program would have {entries:.3g} matrix entries, more than {_MOST_ENTRIES:.0e}"
+    if entries / solver.capabilities.entries_per_second > budget.remaining:
+        return f"the time limit is too short for a program of {entries:.3g} matrix entries"
+    return ""
+
+
+class Model(Protocol):
+    """A program whose solutions are networks."""
+
+    @property
+    def milp(self) -> Milp:
+        """The program."""
+        ...
+
+    def encode(self, network: Network) -> Floats:
+        """Return the solution vector of a network."""
+        ...
+
+    def decode(self, x: Floats) -> Network:
+        """Return the network of a solution vector."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Outcome:
+    """How a solve ended, and the networks it found.
+
+    Attributes
+    ----------
+    solution : MilpSolution
+        From the solver.
+    best : Runner or None
+        The best network among its solutions, by audit on all points.
+    last : Runner or None
+        The network of its best solution, by its own objective.
+    """
+
+    solution: MilpSolution
+    best: Runner | None
+    last: Runner | None
+
+
+def solve_into(
+    race: Race,
+    solver: Backend,
+    model: Model,
+    budget: Budget,
+    starts: Iterable[Network],
+    *,
+    bounds: bool,
+    compares: bool = True,
+    log: bool = True,
+) -> Outcome:
+    """Solve a program and enter all its solutions into the race.
+
+    Parameters
+    ----------
+    race : Race
+        Receives networks, nodes and perhaps bounds.
+    solver : Backend
+        Solves. If it crashes, the status is `failed` and nothing is raised.
+    model : Model
+        The program.
+    budget : Budget
+        Limits of the solve.
+    starts : iterable of Network
+        The first that the program can express is the starting solution.
+    bounds : bool
+        Whether the program's dual bound holds for every network of the problem.
+    compares : bool
+        Whether the program's objective is that of the network, so that it can be compared with the audit.
+    log : bool
+        Whether new best networks go to the history.
+
+    Returns
+    -------
+    Outcome
+        How the solve ended, and the networks it found.
+    """
+    unit, nodes, race.solver = race.reduced.loss_unit, race.nodes, solver.name
+    best: Runner | None = None
+    last: Runner | None = None
+    listening = False
+
+    def enter(x: Floats, objective: float) -> None:
+        nonlocal best, last
+        if not np.all(np.isfinite(x)):
+            race.n_mismatched += 1
+            return
+        last = race.enter(model.decode(x), "solver", objective * unit if compares else None, log=log)
+        if best is None or last.rank < best.rank:
+            best = last
+
+    def on_event(event: SolveEvent) -> bool:
+        nonlocal listening
+        listening = True
+        race.nodes = nodes + event.nodes
+        if bounds:
+            race.raise_bound(event.bound)
+        if event.x is not None:
+            enter(event.x, event.objective)
+        race.report()
+        listening = False
+        return bounds and race.closed
+
+    start = None
+    for network in starts:
+        try:
+            start = model.encode(network)
+            break
+        except InputError:
+            continue  # its margin is too small for the program: it stays as the network to beat
+    try:
+        solution = solver.solve(model.milp, budget, start, on_event)
+    except BDNNError:
+        raise
+    except Exception as error:
+        if listening:  # the listener's error, not the solver's
+            raise
+        message = f"the solver failed: {error!r}"
+        solution = MilpSolution(Status.FAILED, None, math.inf, -math.inf, 0, 0.0, message)
+    race.nodes = nodes + solution.nodes
+    if bounds:
+        race.raise_bound(solution.bound)
+    if solution.x is not None:
+        enter(solution.x, solution.objective)
+    return Outcome(solution, best, last)

@@ -1,0 +1,80 @@
+"""Solvers that fail: whatever they do, the best network and a clear status remain."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bdnn import Budget, Problem, Status
+from bdnn.audit import audit
+from bdnn.backends import BACKENDS
+from bdnn.backends.highs import Highs
+from bdnn.backends.protocol import MilpSolution
+from bdnn.methods import METHODS
+from bdnn.methods.alternating import random_network
+from bdnn.presolve import presolve
+
+
+class Scripted:
+    """A solver that does as told."""
+
+    name = "scripted"
+    capabilities = Highs.capabilities
+    behaviour = "crash"
+
+    @classmethod
+    def is_available(cls):
+        return True
+
+    def solve(self, milp, budget, start=None, on_event=None):
+        if self.behaviour == "crash":
+            raise RuntimeError("segment missing")
+        if self.behaviour == "interrupt":
+            raise KeyboardInterrupt
+        nothing = MilpSolution(Status.NO_SOLUTION, None, math.inf, -math.inf, 3, 0.1, "time limit reached")
+        if self.behaviour == "nothing":
+            return nothing
+        if self.behaviour == "failed":
+            return replace(nothing, status=Status.FAILED, message="numerical trouble")
+        assert self.behaviour == "lie"
+        honest = Highs().solve(milp, budget, start, None)
+        return replace(honest, objective=honest.objective - 1, bound=honest.bound - 1)
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    monkeypatch.setitem(BACKENDS, "scripted", Scripted)
+    return Scripted
+
+
+@pytest.fixture
+def problem():
+    rng = np.random.default_rng(0)
+    return Problem(X=rng.integers(0, 4, size=(14, 2)), y=rng.integers(0, 2, size=14), hidden_layer_sizes=(2,))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("behaviour", ["crash", "nothing", "failed", "interrupt"])
+def test_the_best_network_remains(scripted, problem, method, behaviour, monkeypatch):
+    monkeypatch.setattr(scripted, "behaviour", behaviour)
+    start = random_network(presolve(problem), np.random.default_rng(5))
+    result = METHODS[method](solver="scripted")(problem, Budget(seconds=5), start)
+    assert result.status == Status.FEASIBLE
+    assert result.objective == audit(result.network, problem).loss <= audit(start, problem).loss
+    assert result.bound == result.irreducible
+    assert result.interrupted == (behaviour == "interrupt")
+    expected = {"crash": "segment missing", "failed": "numerical trouble", "interrupt": "Ctrl-C"}
+    if behaviour in expected:
+        assert expected[behaviour] in result.message
+
+
+def test_a_lie_about_the_loss_is_reported(scripted, problem, monkeypatch):
+    monkeypatch.setattr(scripted, "behaviour", "lie")
+    problem = Problem(X=problem.X, y=problem.y, hidden_layer_sizes=())
+    truth = METHODS["exact"]()(problem, Budget(seconds=60))
+    result = METHODS["exact"](solver="scripted")(problem, Budget(seconds=60))
+    assert result.objective == truth.objective == audit(result.network, problem).loss > result.irreducible
+    assert result.audit.n_mismatched > 0 and "larger loss than it reported" in result.message
+    # its bound is one too low, so nothing is proven
+    assert result.status == Status.FEASIBLE and result.bound < result.objective
