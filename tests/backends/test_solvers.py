@@ -9,7 +9,7 @@ import pytest
 
 from bdnn import Budget, Problem, Status
 from bdnn.backends import AUTO_CONTINUOUS, AUTO_INTEGER, BACKENDS, available, backend
-from bdnn.errors import InputError, MissingDependencyError, SolverError
+from bdnn.errors import InputError, MissingDependencyError
 from bdnn.formulations import training
 from bdnn.formulations.margin import Tolerances
 from bdnn.methods import METHODS
@@ -197,7 +197,7 @@ def test_size_limit_of_the_licence_is_said_first():
     model = training.build(presolve(problem), Tolerances(1e-7, 1e-7))
     try:
         solution = BACKENDS["gurobi"]().solve(model.milp, Budget(seconds=1))
-    except SolverError as error:
+    except InputError as error:
         columns = model.milp.n_columns
         assert f"{columns} variables" in str(error) and "limited to 2000" in str(error)
     else:  # a full licence

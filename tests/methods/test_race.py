@@ -11,6 +11,7 @@ from bdnn.audit import audit
 from bdnn.backends import BACKENDS
 from bdnn.backends.highs import Highs
 from bdnn.backends.protocol import MilpSolution
+from bdnn.errors import InputError
 from bdnn.methods import METHODS
 from bdnn.methods.alternating import random_network
 from bdnn.presolve import presolve
@@ -78,3 +79,24 @@ def test_a_lie_about_the_loss_is_reported(scripted, problem, monkeypatch):
     assert result.audit.n_mismatched > 0 and "larger loss than it reported" in result.message
     # its bound is one too low, so nothing is proven
     assert result.status == Status.FEASIBLE and result.bound < result.objective
+
+
+def test_a_solver_that_refuses_later_costs_nothing(scripted, problem, monkeypatch):
+    """The first program is refused loudly; a later one only ends the run."""
+    calls = []
+
+    def solve(self, milp, budget, start=None, on_event=None):
+        calls.append(milp)
+        if len(calls) >= limits[0]:
+            raise InputError("too large for this licence")
+        return Highs().solve(milp, budget, start, on_event)
+
+    monkeypatch.setattr(scripted, "solve", solve)
+    limits = [1]
+    with pytest.raises(InputError, match="too large"):
+        METHODS["data_splitting"](solver="scripted")(problem, Budget(seconds=20))
+    calls.clear()
+    limits[0] = 2
+    result = METHODS["data_splitting"](solver="scripted")(problem, Budget(seconds=20))
+    assert result.message == "too large for this licence" and result.status == Status.FEASIBLE
+    assert result.objective == audit(result.network, problem).loss

@@ -16,8 +16,8 @@ BACKENDS: dict[str, type[Backend]] = {solver.name: solver for solver in (Highs, 
 
 # Fastest first, by benchmarks/solvers.py. Gurobi is used only when asked for: whether its licence holds more than toy
 # programs is not known before it is taken.
-AUTO_INTEGER = ("cpsat", "scip", "highs")
-AUTO_CONTINUOUS = ("scip", "highs")
+AUTO_INTEGER = ("cpsat", "highs", "scip")
+AUTO_CONTINUOUS = ("highs", "scip")
 
 
 def available() -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from bdnn.backends import running
 from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution
 from bdnn.budget import Budget
-from bdnn.errors import SolverError
+from bdnn.errors import InputError, SolverError
 from bdnn.formulations.margin import Tolerances
 from bdnn.milp import Milp
 from bdnn.network import Floats
@@ -44,7 +44,10 @@ class Gurobi:
     def solve(
         self, milp: Milp, budget: Budget, start: Floats | None = None, on_event: EventCallback | None = None
     ) -> MilpSolution:
-        """Minimise; see `Backend.solve`. Raises `SolverError` without a licence that holds the program."""
+        """Minimise; see `Backend.solve`.
+
+        Raises `SolverError` without a licence, and `InputError` if the program is too large for it.
+        """
         import gurobipy
 
         budget, began = budget.start(), time.monotonic()
@@ -73,7 +76,7 @@ class Gurobi:
 
 
 def _check_size(env: Any, milp: Milp) -> None:
-    """Raise SolverError if the licence is limited and the program exceeds it."""
+    """Raise InputError if the licence is limited and the program exceeds it."""
     import gurobipy
 
     n_rows = milp.rows.shape[0] + len(milp.indicators)
@@ -86,7 +89,7 @@ def _check_size(env: Any, milp: Milp) -> None:
         except gurobipy.GurobiError as error:
             if error.errno != _SIZE_LIMIT_EXCEEDED:
                 raise
-            raise SolverError(
+            raise InputError(
                 f"the program has {milp.n_columns} variables and {n_rows} rows, but this licence of Gurobi is "
                 f"limited to {_FREE_SIZE} of each; use a full licence, another solver, fewer rows or fewer neurons"
             ) from None

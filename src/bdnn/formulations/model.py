@@ -97,6 +97,8 @@ class TrainingModel:
                 W = np.where(x[layout.absolute[k]] > 0.5, W, 0.0)
             b = x[layout.biases[k]] if layout.biases else np.zeros(len(columns))
             layers.append(Layer(W, b))
+        if problem.weights == "continuous" and problem.regularizer not in ("l1", "l2"):
+            layers = self._scaled(layers)  # solvers like weights as small as the margin; people do not
         return self.presolved.to_network(layers)
 
     def encode(self, network: Network) -> Floats:

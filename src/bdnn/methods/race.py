@@ -284,7 +284,8 @@ def solve_into(
     race : Race
         Receives networks, nodes and perhaps bounds.
     solver : Backend
-        Solves. If it crashes, the status is `failed` and nothing is raised.
+        Solves. If it crashes, or refuses a program after it has solved others, the status is `failed` and nothing is
+        raised.
     model : Model
         The program.
     budget : Budget
@@ -303,6 +304,7 @@ def solve_into(
     Outcome
         How the solve ended, and the networks it found.
     """
+    first = not race.solver
     unit, nodes, race.solver = race.reduced.loss_unit, race.nodes, solver.name
     best: Runner | None = None
     last: Runner | None = None
@@ -338,12 +340,13 @@ def solve_into(
             continue  # its margin is too small for the program: it stays as the network to beat
     try:
         solution = solver.solve(model.milp, budget, start, on_event)
-    except BDNNError:
-        raise
     except Exception as error:
-        if listening:  # the listener's error, not the solver's
+        # the listener's errors are not the solver's; that the solver cannot be used at all is said at once, but later
+        # on, it must not cost the networks found so far
+        refused = isinstance(error, BDNNError)
+        if listening or (refused and first):
             raise
-        message = f"the solver failed: {error!r}"
+        message = str(error) if refused else f"the solver failed: {error!r}"
         solution = MilpSolution(Status.FAILED, None, math.inf, -math.inf, 0, 0.0, message)
     race.nodes = nodes + solution.nodes
     if bounds:
