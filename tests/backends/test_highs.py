@@ -42,7 +42,7 @@ def knapsack(seed: int, n: int = 8) -> tuple[Milp, float]:
 def hard_program(seed: int = 0) -> training.TrainingModel:
     """A training program that no computer solves within seconds."""
     rng = np.random.default_rng(seed)
-    problem = Problem(X=rng.normal(size=(150, 6)), y=rng.integers(0, 2, 150), hidden_layer_sizes=(3,))
+    problem = Problem(X=rng.normal(size=(80, 5)), y=rng.integers(0, 2, 80), hidden_layer_sizes=(2,))
     return training.build(presolve(problem))
 
 
@@ -219,7 +219,7 @@ def test_an_exception_inside_the_solver_is_a_failure(monkeypatch):
 
 def test_the_same_seed_gives_the_same_answer_and_threads_are_accepted():
     model = hard_program()
-    first, second = (Highs().solve(model.milp, Budget(nodes=10, seed=3)) for _ in range(2))
+    first, second = (Highs().solve(model.milp, Budget(nodes=3, seed=3)) for _ in range(2))
     np.testing.assert_array_equal(first.x, second.x)
     assert (first.bound, first.nodes) == (second.bound, second.nodes)
     milp, best = knapsack(1)

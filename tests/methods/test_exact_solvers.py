@@ -239,8 +239,8 @@ def random_start(rng: np.random.Generator) -> Network:
 
 
 def test_the_result_is_never_worse_than_the_start():
-    problem = Problem(X=HARD.X[:40], y=HARD.y[:40], hidden_layer_sizes=(2,))
-    good = ExactTraining()(problem, Budget(nodes=20)).network
+    problem = Problem(X=HARD.X[:30], y=HARD.y[:30], hidden_layer_sizes=(2,))
+    good = ExactTraining()(problem, Budget(nodes=5)).network
     rng = np.random.default_rng(1)
     for start in [good, *(random_start(rng) for _ in range(3))]:
         result = ExactTraining()(problem, Budget(nodes=1), start)
