@@ -1,0 +1,131 @@
+"""Markdown tables from a result file, and from nothing else but the registry's order of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from registry import DATA_SETS, ROBUST_DATA_SETS, Cell
+from runner import read_results
+
+Record = dict[str, Any]
+
+_COLUMNS = ("test %", "training %", "loss", "bound", "optimal", "seconds", "bytes")
+_NOTES = """\
+Splits 50/25/25 into training, validation and test, stratified, one for each seed. Mean ± standard deviation over the
+seeds; *n* is their number. *hidden*: neurons of the hidden layer. *loss*: training errors for two classes and for
+argmax heads. *bound*: no network of the class has a smaller loss; *optimal*: runs in which it was met. Data splitting
+chooses its network by validation accuracy, the ReLU network its epoch; the others do not use that part. Ternary
+networks take raw inputs where all are integers, else a grid of 8 bits; all others take inputs scaled to [0, 1].
+*bytes*: integers packed, a grid 16 bytes a feature, our continuous networks 8 bytes a number, float models 4, trees 10
+a node; scaling of inputs is not counted. One thread each."""
+
+
+def write(results: Path, cells: Iterable[Cell], title: str) -> Path:
+    """Write the tables beside the result file and return their path. Results of other settings are left out."""
+    machines, records = read_results(results)
+    wanted = [records[cell.key] for cell in cells if cell.key in records]
+    total = len(list(cells))
+    done = [record for record in wanted if record["state"] == "done"]
+    lines = [f"# {title}", "", f"{len(done)} of {total} cells are finished.", "", _NOTES, ""]
+    lines += [f"Machine: {_machine(entry)}." for entry in machines]
+    for data in DATA_SETS:
+        chosen = [record for record in done if record["data"] == data.name]
+        plain = [record for record in chosen if "attacks" not in record]
+        if plain:
+            lines += ["", f"## {data.name}", "", *_plain(plain)]
+            lines += _sizes(plain)
+    robust = [record for record in done if "attacks" in record]
+    if robust:
+        lines += ["", "## Robust training", "", *_robust(robust)]
+    missing = sorted({(r["state"], r["method"], r["data"], r["reason"]) for r in wanted if r["state"] != "done"})
+    if missing:
+        lines += ["", "## Without result", ""]
+        lines += [f"- {state}: {method} on {data}: {reason}" for state, method, data, reason in missing]
+    path = results.with_suffix(".md")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _machine(entry: Record) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in entry["packages"].items())
+    return f"{entry['processor']}, {entry['cores']} cores, Python {entry['python']}, {packages}"
+
+
+def _by_method(records: list[Record]) -> dict[str, list[Record]]:
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record["method"], []).append(record)
+    return groups
+
+
+def _plain(records: list[Record]) -> list[str]:
+    lines = [f"| method | hidden | n | {' | '.join(_COLUMNS)} |", "|---" * (len(_COLUMNS) + 3) + "|"]
+    for method, group in _by_method(records).items():
+        hidden = "–" if "hidden" not in group[0]["settings"] else (group[0]["settings"]["hidden"] or [0])[0]
+        bounded = [r["bound"] for r in group if r.get("bound") is not None]
+        optimal = sum(r.get("status") == "optimal" for r in group)
+        shown = [
+            _spread(group, lambda r: 100 * r["test"]),
+            _spread(group, lambda r: 100 * r["train"]),
+            _spread(group, lambda r: r["loss"]),
+            f"{mean(bounded):.1f}" if bounded else "–",
+            f"{optimal}/{len(group)}" if "status" in group[0] else "–",
+            _spread(group, lambda r: r["seconds"], 2),
+            f"{mean(r['bytes'] for r in group):.0f}",
+        ]
+        lines.append(f"| {method} | {hidden} | {len(group)} | {' | '.join(shown)} |")
+    return lines
+
+
+def _sizes(records: list[Record]) -> list[str]:
+    most = max(record["rows"] for record in records)
+    fewer = sorted({(r["method"], r["rows"]) for r in records if r["rows"] < most})
+    text = ", ".join(f"{method} ({rows})" for method, rows in fewer)
+    rest = f", but for {text}; *training %* is over all {most}" if fewer else ""
+    limits = sorted(
+        {(r["settings"]["method"], r["settings"]["seconds"]) for r in records if "seconds" in r["settings"]}
+    )
+    limited = ", ".join(f"{name.replace('_', ' ')} {seconds:g} s" for name, seconds in limits)
+    return ["", f"Training rows: {most}{rest}. Time limits: {limited or 'none'}."]
+
+
+def _spread(group: list[Record], value: Callable[[Record], float], digits: int = 1) -> str:
+    values = [value(record) for record in group]
+    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{spread}"
+
+
+def _robust(records: list[Record]) -> list[str]:
+    draws = records[0]["settings"]["draws"]
+    lines = [
+        "Exact method, continuous weights, ∞-norm, radii on inputs scaled to [0, 1]. *noise r*: test accuracy in %"
+        f" under random noise of ±r in every feature, mean of {draws} draws. *certified by intervals r*: share of the"
+        " test points, in %, proven right on the whole ball of radius r by three-valued propagation, a lower"
+        " bound on the accuracy under the worst perturbation. *loss*: training points not certified"
+        " at the training radius."
+    ]
+    for data in ROBUST_DATA_SETS:
+        chosen = [record for record in records if record["data"] == data]
+        if not chosen:
+            continue
+        radii = [attack["radius"] for attack in chosen[0]["attacks"]]
+        names = [
+            "loss",
+            "bound",
+            "seconds",
+            *(f"{kind} {r:g}" for kind in ("noise", "certified by intervals") for r in radii),
+        ]
+        lines += ["", f"### {data}", "", f"| training radius, model | n | {' | '.join(names)} |"]
+        lines.append("|---" * (len(names) + 2) + "|")
+        for method, group in _by_method(chosen).items():
+            shown = [_spread(group, lambda r: r["loss"]), f"{mean(r['bound'] or 0 for r in group):.1f}"]
+            shown.append(_spread(group, lambda r: r["seconds"]))
+            for kind in ("noise", "certified"):
+                for k in range(len(radii)):
+                    shown.append(_spread(group, lambda r, kind=kind, k=k: 100 * r["attacks"][k][kind]))
+            lines.append(f"| {method.removeprefix('robust, radius ')} | {len(group)} | {' | '.join(shown)} |")
+        lines += _sizes(chosen)
+    return lines
