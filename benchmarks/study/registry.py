@@ -49,7 +49,7 @@ class DataSet:
     source: str
     narrow: int = 2
     wide: int = 25
-    batch: int | None = None
+    batch: int | None = 64
     exact_rows: int | None = None
     quick_rows: int = 160
     instances: int = 1
@@ -58,11 +58,11 @@ class DataSet:
 
 DATA_SETS = (
     DataSet("breast cancer", "breast_cancer_wisconsin_bdnn.csv"),
-    DataSet("credit card", "default_credit_card.csv.gz", wide=50, batch=64, exact_rows=1000, quick_rows=600),
-    DataSet("digits", "sklearn:digits", narrow=10, wide=50, batch=64, quick_rows=300),
+    DataSet("credit card", "default_credit_card.csv.gz", wide=50, exact_rows=1000, quick_rows=600),
+    DataSet("digits", "sklearn:digits", narrow=10, wide=50, quick_rows=300),
     DataSet("iris", "sklearn:iris"),
     DataSet("Boston", "boston_housing.csv", binary_at_median=True),
-    DataSet("uniform N10 m1000", "uniform/Uniform_N10_m1000_{}.csv.gz", batch=64, instances=5),
+    DataSet("uniform N10 m1000", "uniform/Uniform_N10_m1000_{}.csv.gz", instances=5),
     DataSet("uniform N100 m200", "uniform/Uniform_N100_m200_{}.csv.gz", instances=5, quick_rows=100),
 )
 ROBUST_DATA_SETS = ("breast cancer", "iris")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -23,11 +23,11 @@ networks take raw inputs where all are integers, else a grid of 8 bits; all othe
 a node; scaling of inputs is not counted. One thread each."""
 
 
-def write(results: Path, cells: Iterable[Cell], title: str) -> Path:
+def write(results: Path, cells: list[Cell], title: str) -> Path:
     """Write the tables beside the result file and return their path. Results of other settings are left out."""
     machines, records = read_results(results)
     wanted = [records[cell.key] for cell in cells if cell.key in records]
-    total = len(list(cells))
+    total = len(cells)
     done = [record for record in wanted if record["state"] == "done"]
     lines = [f"# {title}", "", f"{len(done)} of {total} cells are finished.", "", _NOTES, ""]
     lines += [f"Machine: {_machine(entry)}." for entry in machines]
