@@ -20,7 +20,7 @@ from bdnn.result import Status
 
 _FREE_SIZE = 2000
 _SIZE_LIMIT_EXCEEDED = 10010
-_CONE_SCALE = 1e3
+_CONE_SCALE = 10.0
 
 
 class Gurobi:

@@ -64,11 +64,11 @@ class Highs:
 
         def listener(event: SolveEvent) -> bool:
             nonlocal best, wants_stop
-            if event.x is not None and milp.violation(event.x) <= CONE_TOLERANCE:
-                if best is None or milp.objective(event.x) < milp.objective(best):
-                    best = event.x
-            else:
-                event = replace(event, x=None)
+            x = event.x if event.x is not None and milp.violation(event.x) <= CONE_TOLERANCE else None
+            if x is not None and best is not None and milp.objective(x) >= milp.objective(best):
+                x = None  # each round begins anew
+            best = best if x is None else x
+            event = replace(event, x=x)
             value = math.inf if best is None else milp.objective(best)
             told = replace(event, objective=value, bound=max(bound, event.bound), nodes=nodes + event.nodes)
             wants_stop = on_event is not None and on_event(told)

@@ -20,7 +20,7 @@ from bdnn.network import Floats
 from bdnn.result import Status
 
 _MOST_SECONDS = 1e20
-_CONE_SCALE = 1e3
+_CONE_SCALE = 100.0
 
 
 class Scip:
@@ -55,6 +55,8 @@ class Scip:
                 "randomization/randomseedshift": budget.seed,
                 "numerics/feastol": tolerances.feasibility,
                 "misc/catchctrlc": False,
+                # not needed for cones, and its solver has crashed in a process that had loaded Gurobi
+                "nlp/disable": True,
             }
         )
         if start is not None:
