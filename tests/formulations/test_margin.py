@@ -36,6 +36,10 @@ def test_a_margin_that_is_asked_for_is_used_or_refused():
     assert built(Problem(X=X, y=y, margin=0.01)).margin == 0.01
     with pytest.raises(MarginError, match="margin 1e-09 is too small for the solver's tolerances: it needs at least"):
         built(Problem(X=X, y=y, margin=1e-9))
+    # two binaries off by the tolerance, in the row itself and in a product, must not bridge half the margin
+    big_m = built(Problem(X=X, y=y, margin=0.01)).milp.indicators.big_m.max()
+    with pytest.raises(MarginError):
+        built(Problem(X=X, y=y, margin=3.9 * big_m * Highs.capabilities.tolerances.integrality))
     # what the message calls enough is enough
     with pytest.raises(MarginError) as refusal:
         built(Problem(X=X, y=y, margin=1e-9))

@@ -249,6 +249,26 @@ def test_the_result_is_never_worse_than_the_start():
         assert result.history[0].objective == audit(start, problem).loss
 
 
+def test_the_solver_is_given_the_best_start_that_it_can_express(train_with):
+    given = []
+
+    def note(honest, milp, budget, start, on_event):
+        assert milp.violation(start) <= 1e-9
+        given.append(milp.objective(start))
+        return nothing("")
+
+    train_with(note)
+    good = ExactTraining()(PROBLEM, Budget(seconds=60)).network
+    assert train_with(note, start=good).objective == OPTIMUM
+    # the same network with a neuron that is almost 0 at a point
+    (W, b), output = good.layers
+    nearest = np.argmin(np.abs(X @ W[0] + b[0]))
+    touching = Network([(W, -(X[nearest] @ W.T) + 1e-9), output], "threshold", [0, 1])
+    result = train_with(note, start=touching)
+    assert given == [START, OPTIMUM, START]
+    assert result.objective == min(START, audit(touching, PROBLEM).loss)
+
+
 def test_a_start_within_the_margin_is_kept_all_the_same():
     # x >= 1 exactly: right on every point, and no network with a margin is better
     problem = Problem(X=[[0.0], [1.0], [2.0]], y=[0, 1, 1], hidden_layer_sizes=(1,))
