@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from bdnn import Budget, Problem, Status
 from bdnn.backends import AUTO_CONTINUOUS, AUTO_INTEGER, BACKENDS, available, backend
@@ -13,6 +14,7 @@ from bdnn.errors import InputError, MissingDependencyError
 from bdnn.formulations import training
 from bdnn.formulations.margin import Tolerances
 from bdnn.methods import METHODS
+from bdnn.methods.start import constant
 from bdnn.milp import MilpBuilder
 from bdnn.presolve import presolve
 
@@ -202,3 +204,31 @@ def test_size_limit_of_the_licence_is_said_first():
         assert f"{columns} variables" in str(error) and "limited to 2000" in str(error)
     else:  # a full licence
         assert solution.status in (Status.FEASIBLE, Status.OPTIMAL, Status.NO_SOLUTION)
+
+
+@pytest.mark.parametrize("start", [True, False])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_bounds_hold_whenever_the_solve_is_cut_off(solver, start):
+    """A network with few errors is known, so a bound above its loss would be false."""
+    X, y = load_digits(return_X_y=True)
+    weights = "integer" if solver == "cpsat" else "continuous"
+    problem = Problem(X=X[:60], y=y[:60], hidden_layer_sizes=(), weights=weights, weight_bound=15)
+    reduced = presolve(problem)
+    model = training.build(reduced, BACKENDS[solver].capabilities.tolerances)
+    best = METHODS["exact"](solver=solver)(problem, Budget(seconds=10))
+    assert best.objective <= 3
+    x = model.encode(constant(reduced)) if start else None
+    for seconds in (0.001, 0.02, 0.1, 0.3, 0.6, 1.0):
+        told: list[float] = []
+
+        def note(event, told=told):
+            told.append(event.bound)
+            return False
+
+        try:
+            solution = BACKENDS[solver]().solve(model.milp, Budget(seconds=seconds), x, note)
+        except InputError:
+            pytest.skip("the licence of this solver does not hold the program")
+        assert max([solution.bound, *told]) * reduced.loss_unit <= best.objective + 1e-6
+        if solution.status == Status.OPTIMAL:
+            assert solution.objective * reduced.loss_unit == pytest.approx(best.objective)

@@ -147,7 +147,8 @@ def _job(
     status = solver.solve(model, Listener())
     known = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
     x = np.array([solver.value(variable) for variable in variables], dtype=np.float64) if known else None
-    bound = solver.best_objective_bound / scale + offset if status != cp_model.MODEL_INVALID else -math.inf
+    # without a solution the bound is a meaningless 0; those of the callbacks hold
+    bound = solver.best_objective_bound / scale + offset if known else -math.inf
     run.tell(x, bound, solver.num_conflicts, last=True)
     if status == cp_model.OPTIMAL:
         return Status.OPTIMAL, running.OPTIMAL
