@@ -59,8 +59,8 @@ class Problem:
         Whether neurons have biases.
     margin : float or None
         Distance ε that every pre-activation of a training point keeps from 0, on inputs scaled to at most 1 in absolute
-        value and weights scaled to at most 1; None chooses the smallest that is safe for the solver. Continuous weights
-        only.
+        value and weights scaled to at most 1; None chooses the smallest that is safe for the solver (1e-4 or more;
+        below 1e-5 solvers were seen to return wrong bounds). Continuous weights only.
     input_bits : int
         Bits per input of the grid used for integer weights when an input is not an integer, 1 to 16.
     regularizer : {"l1", "l0", "l2"} or None

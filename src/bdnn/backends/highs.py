@@ -151,6 +151,7 @@ def _job(highs: Any, run: running.Run, check: _Claims) -> tuple[Status | None, s
     x = np.array(highs.getSolution().col_value) if feasible else None
     if x is not None:
         check.compare(info.objective_function_value, x)
+        run.claimed = info.objective_function_value
     run.tell(x, -math.inf if check.broken else info.mip_dual_bound, int(info.mip_node_count), last=True)
     if check.broken:
         return None, "HiGHS misread a solution"

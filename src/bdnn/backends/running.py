@@ -42,6 +42,8 @@ class Run:
         Makes the solver stop soon; called on the listener's thread. Solvers that poll look at `stopping` instead.
     interrupted : bool
         Set by a solver that took Ctrl-C for itself.
+    claimed : float
+        Set by a solver whose bound is to be raised to the value that it claims for an optimal solution.
     """
 
     def __init__(self, milp: Milp) -> None:
@@ -50,6 +52,7 @@ class Run:
         self.objective, self.bound, self.nodes = math.inf, -math.inf, 0
         self.stop_solver: Callable[[], None] | None = None
         self.interrupted = False
+        self.claimed = -math.inf
         self._stop = threading.Event()
         self._next_report = 0.0
         self._news: queue.SimpleQueue[SolveEvent | None] = queue.SimpleQueue()
@@ -125,7 +128,7 @@ class Run:
             message = "stopped by Ctrl-C"
         if status == Status.OPTIMAL:
             # HiGHS can end so with the bound of before its tree was exhausted
-            self.bound = max(self.bound, self.objective)
+            self.bound = max(self.bound, min(self.claimed, self.objective))
         if status is None:
             status = Status.FEASIBLE if self.x is not None else Status.NO_SOLUTION
         return MilpSolution(status, self.x, self.objective, self.bound, self.nodes, seconds, message, interrupted)
