@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-MODULES = ("common", "registry", "datasets", "rivals", "runner", "tables")
+MODULES = ("common", "registry", "datasets", "rivals", "verify", "runner", "tables")
 
 
 @pytest.fixture
@@ -49,7 +49,14 @@ def test_finished_cells_are_not_run_again_and_tables_need_only_the_file(study, t
     first = tables.write(path, cells, "Tiny").read_text()
     path.with_suffix(".md").unlink()
     assert tables.write(path, cells, "Tiny").read_text() == first
-    for expected in ("3 of 3 cells", "Machine: ", "## iris", "| exact, continuous | 2 | 1 |", "| 0.05, interval | 1 |"):
+    for expected in (
+        "3 of 3 cells",
+        "Machine: ",
+        "## iris",
+        "| exact, continuous | 2 | 1 |",
+        "| 0.05, interval | 1 |",
+        "worst case 0.2",
+    ):
         assert expected in first
 
 

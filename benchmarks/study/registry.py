@@ -127,6 +127,7 @@ def _robust(data: DataSet, quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     seconds = QUICK_ROBUST_SECONDS if quick else SECONDS["exact"]
     common = {"options": {}, "hidden": [data.narrow], "rows": None, "validation": False}
     common |= _common("exact", "continuous", seconds) | {"attacks": list(RADII), "draws": NOISE_DRAWS}
+    common |= {"verification": "cells"}
     yield "robust, radius 0", common | {"radius": 0.0, "model": "interval"}
     for radius in RADII[1:]:
         for model in ("interval", "pattern"):

@@ -18,6 +18,7 @@ from datasets import PARTS, Split, split, stratified
 from registry import BY_NAME, Cell
 from rivals import TRAINERS, Skipped, warm_up
 from threadpoolctl import threadpool_limits
+from verify import ends, verify
 
 from bdnn import Budget, Network, Problem
 from bdnn.methods import METHODS
@@ -162,9 +163,23 @@ def _ours(cell: Cell, parts: Split) -> Record:
 
 
 def attacked(network: Network, X: np.ndarray, y: np.ndarray, radius: float, draws: int, seed: int) -> Record:
-    """Return the mean accuracy under random noise of that size and sign, and the certified share of the points."""
+    """Return the mean accuracy under random noise of that size, and shares of points right on whole balls.
+
+    *worst* is the share proven right on the whole ball, *undecided* the share neither proven right nor broken by an
+    attack, *certified* the share proven by intervals alone. What must hold between them is checked.
+    """
     rng = np.random.default_rng(seed)
-    noisy = [np.mean(network.predict(X + radius * rng.choice((-1.0, 1.0), X.shape)) == y) for _ in range(draws)]
+    low, high = ends(X, radius)
+    noisy = [network.predict(np.where(rng.choice((-1.0, 1.0), X.shape) > 0, high, low)) == y for _ in range(draws)]
     codes = np.searchsorted(network.classes, y)
     losses, _ = robust_losses(network, X, codes, np.full(X.shape[1], radius), "inf", "interval")
-    return {"noise": float(np.mean(noisy)), "certified": float(np.mean(losses == 0))}
+    proven, broken, _ = verify(network, X, y, radius)
+    undecided = ~proven & ~broken
+    if np.any(broken & (losses == 0)):
+        raise AssertionError("a point certified by intervals is broken by an attack")
+    if np.any(proven & ~np.all(noisy, axis=0)):
+        raise AssertionError("noise changes the prediction of a point that is proven right")
+    if radius == 0 and (np.any(undecided) or np.any(proven != (network.predict(X) == y))):
+        raise AssertionError("without perturbations the worst case is not the accuracy")
+    shares = {"noise": np.array(noisy), "certified": losses == 0, "worst": proven, "undecided": undecided}
+    return {name: float(np.mean(points)) for name, points in shares.items()} | {"points": len(X)}
