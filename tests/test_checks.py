@@ -53,6 +53,15 @@ def test_what_is_no_number_is_refused(values, reason):
         real_numbers("speed", values)
 
 
+def test_single_precision_stays_where_it_is_wanted():
+    single = np.array([[0.1, 2.0]], dtype=np.float32)
+    assert real_numbers("X", single, single=True) is single
+    assert real_numbers("X", single).dtype == np.float64
+    assert real_numbers("X", single).tolist() == single.tolist()
+    for other in (single.astype(np.float16), single.astype(">f4"), single > 1, [[1]]):
+        assert real_numbers("X", other, single=True).dtype == np.float64
+
+
 def test_a_number_beyond_floats_is_infinite():
     assert real_numbers("X", np.array([np.longdouble("1e400")])).tolist() == [np.inf]
 

@@ -1,8 +1,10 @@
 """The network: the definition of prediction, its loss, its size; compared with a plain twin in rationals."""
 
 import dataclasses
+import itertools
 import math
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -306,3 +308,66 @@ def test_bad_inputs_are_refused_by_every_method(X, message):
     for call in calls:
         with pytest.raises(InputError, match=re.escape(message)):
             call(X)
+
+
+def results(net, X, codes):
+    return [
+        *(layer.tolist() for layer in net.activations(X)),
+        *(
+            a.tolist()
+            for a in (net.predict(X), net.predict_index(X), net.decision_function(X), net.losses(X, codes)[0])
+        ),
+        net.losses(X, codes)[1],
+    ]
+
+
+def mixed_inputs(rng, n):
+    """Multiples of 1/8, in some rows integers; sums of all are exact, so they do not depend on their order."""
+    X = rng.integers(-9, 10, size=(50, n)) / 8
+    X[::3] = np.rint(X[::3])
+    return X
+
+
+@pytest.mark.parametrize("grid", [False, True])
+@pytest.mark.parametrize("integer", [False, True])
+@pytest.mark.parametrize("hidden", [(), (4,), (3, 2)])
+@pytest.mark.parametrize(("head", "classes"), [("threshold", 2), ("threshold", 3), ("argmax", 2), ("argmax", 3)])
+def test_blocks_and_precision_do_not_matter(monkeypatch, head, classes, hidden, integer, grid):
+    rng = np.random.default_rng(classes + len(hidden))
+    X, codes = mixed_inputs(rng, 3), rng.integers(0, classes, size=50)
+    widths = (3, *hidden, 1 if head == "threshold" and classes == 2 else classes)
+    # few integers make many ties, which are counted in rows that are not integers only
+    layers = [(rng.integers(-2, 3, (d, n)), rng.integers(-1, 2, d)) for n, d in itertools.pairwise(widths)]
+    if not integer:
+        layers = [(W / 2.0, b / 2.0) if k == 0 and rng.integers(2) else (W + 0.0, b + 0.0)
+                  for k, (W, b) in enumerate(layers)]  # fmt: skip
+    net = Network(layers, head, range(classes), InputGrid.spanning(X, 3) if grid else None)
+    expected = results(net, X, codes)
+    assert results(net, X.astype(np.float32), codes) == expected
+    assert sum(net.losses(X[i : i + 1], codes[i : i + 1])[1] for i in range(50)) == expected[-1]
+    for block in (1, 9, 40):
+        monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", block)
+        assert results(net, X, codes) == expected
+        assert results(net, X.astype(np.float32), codes) == expected
+    nothing = [np.shape(part) for part in results(net, X[:0], codes[:0])]
+    assert nothing[-1] == () and all(shape[0] == 0 for shape in nothing[:-1])
+
+
+def test_single_precision_is_decided_exactly():
+    # in single precision the sum is 0; as doubles, and exactly, it is not
+    X = np.array([[0.1, 0.2, 0.3]], dtype=np.float32)
+    exact = sum(map(Fraction, X[0, :2].tolist())) - Fraction(float(X[0, 2]))
+    assert X[0, 0] + X[0, 1] - X[0, 2] == 0 and exact < 0
+    net = Network([([[1.0, 1.0, -1.0]], [0.0])], head="threshold", classes=["on or zero", "wrong"][::-1])
+    assert net.decision_function(X)[0] == float(exact)
+    assert net.check_inputs(X) is X
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_bad_inputs_are_found_in_any_block(monkeypatch, bad):
+    monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", 2)
+    net = Network([([[1.0]], [0.0])], head="threshold", classes=[0, 1])
+    X = np.ones((5, 1), dtype=np.float32)
+    X[4] = bad
+    with pytest.raises(InputError, match="NaN or infinity"):
+        net.predict(X)

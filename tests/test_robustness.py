@@ -126,3 +126,20 @@ def test_dual_norms_bound_what_a_ball_can_do():
         best = (on_ball(rng, norm, 5000) @ w.T).max(axis=0)
         bound = dual_norm(w, norm)
         assert np.all(best <= bound + 1e-12) and np.all(best >= 0.99 * bound)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(("head", "classes"), HEADS)
+@pytest.mark.parametrize("hidden", [(), (2,), (3, 2)])
+@pytest.mark.parametrize("grid", [False, True])
+def test_blocks_and_precision_do_not_matter(monkeypatch, norm, head, classes, hidden, grid):
+    rng = np.random.default_rng(len(hidden) + 10 * classes)
+    X, codes, radius = rng.integers(-12, 13, size=(40, 2)) / 4, rng.integers(0, classes, size=40), np.array([0.25, 0.5])
+    network = random_network(rng, hidden, head, classes, True, InputGrid.spanning(X, 4) if grid else None)
+    for model in ("interval", "pattern"):
+        losses, n_rational = robust_losses(network, X, codes, radius, norm, model)
+        for block in (1, 30, 2**19):
+            monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", block)
+            for data in (X, X.astype(np.float32)):
+                again, count = robust_losses(network, data, codes, radius, norm, model)
+                assert (again.tolist(), count) == (losses.tolist(), n_rational)

@@ -152,3 +152,17 @@ awkward = st.one_of(finite, st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.1, 0.2, -0.
 def test_any_finite_floats(data):
     X, W, b = (np.array(part, dtype=float) for part in data)
     check(X, W, b)
+
+
+def test_inputs_beside_an_input_do_not_change_its_results():
+    X = np.array([[1.0, 1.0], [0.5, 0.5], [2.0**53, -(2.0**53)], [3.0, -3.0], [1.5, 1.25]])
+    W, b = np.array([[1.0, -1.0], [2.0, -2.0], [1.0, 1.0]]), np.zeros(3)
+    together, alone = signs.affine(X, W, b), [signs.affine(x[None], W, b) for x in X]
+    assert together.values.tolist() == [one.values[0].tolist() for one in alone]
+    assert together.radius.tolist() == [[0.0] * 3 if one.radius is None else one.radius[0].tolist() for one in alone]
+    # exact zeros count only in rows that are not integers below 2**53
+    assert [one.n_rational for one in alone] == [0, 2, 1, 0, 0]
+    assert together.n_rational == 3
+    winners, n_rational = signs.largest(X, W, b)
+    assert winners.tolist() == [plain.lowest_argmax(values) for values in exact_values(X, W, b)]
+    assert n_rational == sum(signs.largest(x[None], W, b)[1] for x in X)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,15 +12,25 @@ from numpy.typing import ArrayLike, NDArray
 from bdnn.errors import InputError
 
 
-def real_numbers(what: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Return `values` as an array of floats.
+@overload
+def real_numbers(what: str, values: ArrayLike, single: Literal[False] = False) -> NDArray[np.float64]: ...
+
+
+@overload
+def real_numbers(what: str, values: ArrayLike, single: Literal[True]) -> NDArray[np.floating[Any]]: ...
+
+
+def real_numbers(what: str, values: ArrayLike, single: bool = False) -> NDArray[np.floating[Any]]:
+    """Return `values` as an array of doubles.
 
     Parameters
     ----------
     what : str
         Name of the values in the message.
     values : array-like
-        Numbers; an array of floats is returned as it is.
+        Numbers; an array of doubles is returned as it is.
+    single : bool
+        Whether an array of float32 is returned as it is, too.
 
     Returns
     -------
@@ -41,6 +51,8 @@ def real_numbers(what: str, values: ArrayLike) -> NDArray[np.float64]:
         elif raw.dtype.kind == "O" and raw.ndim == 0:
             reason = f"got {type(values).__name__}"
         else:
+            if single and raw.dtype == np.float32:
+                return raw
             with np.errstate(over="ignore"):
                 return raw.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from bdnn import signs
 from bdnn.checks import label_array, name_tuple, real_numbers
 from bdnn.errors import InputError
+from bdnn.rows import row_blocks
 
 Head = Literal["threshold", "argmax"]
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
+Reals = NDArray[np.floating[Any]]
 
 
 class Layer(NamedTuple):
@@ -77,7 +79,7 @@ class InputGrid:
             raise InputError(f"column {np.argmax(flat)} varies too little for a grid; rescale it or leave it out")
         return cls(low, np.where(step > 0, step, 1.0), bits)
 
-    def quantise(self, X: Floats) -> Floats:
+    def quantise(self, X: Reals) -> Floats:
         """Return the integers of X, of shape (m, n), as floats with integer values."""
         with np.errstate(over="ignore"):
             return np.clip(np.rint((X - self.offset) / self.step), 0.0, 2.0**self.bits - 1.0)
@@ -228,14 +230,19 @@ class Network:
         """Labels with their Python types: 1 and True differ, the widths of integers and strings do not matter."""
         return [(type(label), label) for label in self.classes.tolist()]
 
-    def check_inputs(self, X: ArrayLike) -> Floats:
-        """Return X as a float array of shape (m, n_features), or raise InputError saying what is wrong."""
-        values = real_numbers("inputs", X)
+    def check_inputs(self, X: ArrayLike) -> Reals:
+        """Return X as a float32 or float64 array of shape (m, n_features), or raise InputError saying what is wrong."""
+        values = real_numbers("inputs", X, single=True)
         if values.ndim != 2 or values.shape[1] != self.n_features:
             raise InputError(f"inputs must have shape (m, {self.n_features}), got {values.shape}")
-        if not np.all(np.isfinite(values)):
+        if not all(np.all(np.isfinite(values[rows])) for rows in row_blocks(*values.shape)):
             raise InputError("inputs hold NaN or infinity; this network takes finite numbers only")
         return values
+
+    def _blocks(self, X: Reals) -> Iterator[tuple[slice, Floats]]:
+        """Yield checked inputs as doubles, in blocks of rows so that no matrix of a whole data set arises."""
+        for rows in row_blocks(len(X), max(self.n_features, *self.widths)):
+            yield rows, X[rows].astype(np.float64, copy=False)
 
     def _hidden(self, X: Floats) -> tuple[list[Floats], int]:
         """Return the inputs of every layer, and how many signs needed rational arithmetic."""
@@ -260,10 +267,14 @@ class Network:
             One array per thresholded layer: all layers with a threshold head, all but the last with an argmax head.
         """
         values = self.check_inputs(X)
-        signals, _ = self._hidden(values)
-        fired = [u.astype(np.uint8) for u in signals[1:]]
-        if self.head == "threshold":
-            fired.append((self._outputs(signals[-1]).values >= 0).astype(np.uint8))
+        widths = self.widths if self.head == "threshold" else self.widths[:-1]
+        fired = [np.empty((len(values), width), dtype=np.uint8) for width in widths]
+        for rows, block in self._blocks(values):
+            signals, _ = self._hidden(block)
+            for layer, signal in zip(fired, signals[1:], strict=False):
+                layer[rows] = signal
+            if self.head == "threshold":
+                fired[-1][rows] = self._outputs(signals[-1]).values >= 0
         return fired
 
     def _outputs(self, signal: Floats) -> signs.Affine:
@@ -282,16 +293,23 @@ class Network:
         ndarray of shape (m,) or (m, n_classes)
             One value per point for a single output, else one per class.
         """
-        signals, _ = self._hidden(self.check_inputs(X))
-        values = self._outputs(signals[-1]).values
+        inputs = self.check_inputs(X)
+        values = np.empty((len(inputs), self.widths[-1]))
+        for rows, block in self._blocks(inputs):
+            values[rows] = self._outputs(self._hidden(block)[0][-1]).values
         return values[:, 0] if values.shape[1] == 1 else values
 
     def predict_index(self, X: ArrayLike) -> NDArray[np.intp]:
         """Return the index into `classes` of the predicted class of each row of X, shape (m,)."""
-        signals, _ = self._hidden(self.check_inputs(X))
-        if self.widths[-1] == 1:
-            return (self._outputs(signals[-1]).values[:, 0] >= 0).astype(np.intp)
-        return signs.largest(signals[-1], *(_floats(a) for a in self.layers[-1]))[0]
+        inputs = self.check_inputs(X)
+        index = np.empty(len(inputs), dtype=np.intp)
+        for rows, block in self._blocks(inputs):
+            last = self._hidden(block)[0][-1]
+            if self.widths[-1] == 1:
+                index[rows] = self._outputs(last).values[:, 0] >= 0
+            else:
+                index[rows] = signs.largest(last, *(_floats(a) for a in self.layers[-1]))[0]
+        return index
 
     def predict(self, X: ArrayLike) -> Array:
         """Return the predicted labels.
@@ -335,13 +353,20 @@ class Network:
         y = np.asarray(codes)
         if y.shape != (len(values),) or y.dtype.kind not in "iu":
             raise InputError(f"codes must be integers of shape ({len(values)},), got {y.dtype} of shape {y.shape}")
-        signals, n_rational = self._hidden(values)
-        if self.head == "argmax":
-            winners, more = signs.largest(signals[-1], *(_floats(a) for a in self.layers[-1]))
-            return (winners != y).astype(np.intp), n_rational + more
-        out = self._outputs(signals[-1])
-        target = y[:, None] if self.widths[-1] == 1 else y[:, None] == np.arange(self.widths[-1])
-        return ((out.values >= 0) != target).sum(axis=1).astype(np.intp), n_rational + out.n_rational
+        losses, n_rational = np.empty(len(values), dtype=np.intp), 0
+        for rows, block in self._blocks(values):
+            signals, more = self._hidden(block)
+            n_rational += more
+            label = y[rows, None]
+            if self.head == "argmax":
+                winners, more = signs.largest(signals[-1], *(_floats(a) for a in self.layers[-1]))
+                losses[rows] = winners != label[:, 0]
+            else:
+                fires, more = (out := self._outputs(signals[-1])).values >= 0, out.n_rational
+                target = label if self.widths[-1] == 1 else label == np.arange(self.widths[-1])
+                losses[rows] = (fires != target).sum(axis=1)
+            n_rational += more
+        return losses, n_rational
 
 
 def _floats(a: Array) -> Floats:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdnn import signs
-from bdnn.network import Floats, InputGrid, Network
+from bdnn.network import Floats, InputGrid, Network, Reals
+from bdnn.rows import row_blocks
 
 Norm = Literal["inf", "1", "2"]
 RobustModel = Literal["interval", "pattern"]
@@ -102,7 +103,7 @@ def _bounds(low: Floats, high: Floats, weights: Floats, bias: Floats) -> tuple[B
 
 
 def robust_losses(
-    network: Network, X: Floats, codes: NDArray[np.intp], radius: Floats, norm: Norm, model: RobustModel = "interval"
+    network: Network, X: Reals, codes: NDArray[np.intp], radius: Floats, norm: Norm, model: RobustModel = "interval"
 ) -> tuple[NDArray[np.intp], int]:
     """Return the robust loss of each point: an upper bound on its loss under every perturbation.
 
@@ -133,6 +134,19 @@ def robust_losses(
     ----------
     J. Kurtz and B. Bah, arXiv:2110.11382, robust optimization.
     """
+    losses, n_rational = np.empty(len(X), dtype=np.intp), 0
+    # intervals take two numbers per signal
+    for rows in row_blocks(len(X), 2 * max(network.n_features, *network.widths)):
+        block = X[rows].astype(np.float64, copy=False)
+        losses[rows], more = _robust_losses(network, block, codes[rows], radius, norm, model)
+        n_rational += more
+    return losses, n_rational
+
+
+def _robust_losses(
+    network: Network, X: Floats, codes: NDArray[np.intp], radius: Floats, norm: Norm, model: RobustModel
+) -> tuple[NDArray[np.intp], int]:
+    """Do the same for points that are few enough to be worked on at once."""
     on, maybe, n_rational = _first_layer(network, X, radius, norm)
     open_pattern = (on != maybe).any(axis=1)
     if len(network.layers) == 1 and network.head == "argmax":

@@ -3,8 +3,9 @@
 Floats are rationals, so ``sign(w·x + b)`` has one right answer. Floating-point summation in any order differs from it
 by at most ``γ(n+1) (|w|·|x| + |b|)`` with ``γ(k) = k u / (1 - k u)``, ``u = 2**-53`` (N. J. Higham, *Accuracy and
 Stability of Numerical Algorithms*, 2nd ed., §3.1, doi:10.1137/1.9780898718027). Outside that bound the float sign is
-right; inside it the value is recomputed with `fractions.Fraction`. When everything is integer and below ``2**53`` the
-float result is exact and no bound is needed.
+right; inside it the value is recomputed with `fractions.Fraction`. Where everything is integer and below ``2**53`` the
+float result is exact and no bound is needed. That is found out for each input by itself, so that the results for an
+input do not depend on those beside it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Affine(NamedTuple):
     values : ndarray of shape (m, d)
         Pre-activations, rounded, but each with the sign of the exact value (an exact zero is 0).
     radius : ndarray of shape (m, d) or None
-        Bound on the rounding error of `values`; None if they are exact.
+        Bound on the rounding error of `values`, 0 in rows that are exact; None if all are.
     n_rational : int
         Number of entries whose sign needed rational arithmetic.
     """
@@ -101,12 +102,16 @@ def affine(x: Floats, weights: Floats, bias: Floats) -> Affine:
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         values = x @ weights.T + bias
         magnitude = np.abs(x) @ np.abs(weights).T + np.abs(bias)
-        if _is_integral(weights) and _is_integral(bias) and np.all(magnitude < _EXACT) and _is_integral(x):
-            return Affine(values, None, 0)
+        exact = np.zeros(len(x), dtype=bool)
+        if _is_integral(weights) and _is_integral(bias):
+            if np.all(magnitude < _EXACT) and _is_integral(x):
+                return Affine(values, None, 0)
+            exact = np.all(magnitude < _EXACT, axis=1) & np.all(x == np.rint(x), axis=1)
         n = x.shape[1]
         # 1.01: the magnitude is itself rounded; the last term covers products that underflow
         radius = 1.01 * (n + 2) * _UNIT * magnitude + (n + 1) * _TINY
-        doubtful = ~(np.abs(values) > radius)
+        radius[exact] = 0.0
+        doubtful = ~(np.abs(values) > radius) & ~exact[:, None]
     rows, columns = np.nonzero(doubtful)
     for i, j in zip(rows, columns, strict=True):
         values[i, j] = _rounded(rational(x[i], weights[j], bias[j]))
@@ -136,7 +141,8 @@ def largest(x: Floats, weights: Floats, bias: Floats) -> tuple[NDArray[np.intp],
         sure = (values - radius).max(axis=1, keepdims=True)
         candidates = ~(values + radius < sure)
     n_rational = 0
-    for i in np.flatnonzero(candidates.sum(axis=1) != 1):
+    # a radius of 0 means exact values, whose argmax is right
+    for i in np.flatnonzero((candidates.sum(axis=1) != 1) & (radius[:, 0] > 0)):
         columns = np.flatnonzero(candidates[i])
         exact = [rational(x[i], weights[j], bias[j]) for j in columns]
         winners[i] = columns[exact.index(max(exact))]
