@@ -97,3 +97,41 @@ def test_solver_loss_is_kept_and_the_audit_is_immutable():
     assert (result.loss, result.solver_loss, result.mismatch) == (1.0, 0.0, True)
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.loss = 0.0
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [
+        [1.0] * 6,
+        [3.0, 0.0, 2.0**52, 1.0, 5.0, 2.0],
+        [2.0**53, 1.0, 1.0, 2.0**53, 3.0, 1.0],
+        [2.0**60, 1.0, 1.0, 2.0, 2.0**52, 1.0],
+        [0.1, 3.0, 0.7, 1e-17, 2.0**52, 1 / 3],
+        [1e149, 1.0, 1e-300, 5e-324, 2.0, 1.0],
+    ],
+)
+@pytest.mark.parametrize("block", [1, 2, 4, 2**19])
+def test_sums_of_integers_and_of_others_are_rounded_once(monkeypatch, weight, block):
+    # four outputs, of which each point has 3 wrong, or 1
+    network = Network([(np.zeros((4, 1)), [-1.0, 1.0, 1.0, -1.0])], head="threshold", classes=range(4))
+    y = [0, 3, 1, 0, 2, 3]
+    problem = Problem(X=np.zeros((6, 1)), y=y, sample_weight=weight, head="threshold", hidden_layer_sizes=())
+    exact = sum(Fraction(w) * (3 if label in (0, 3) else 1) for w, label in zip(weight, y, strict=True))
+    monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", block)
+    assert audit(network, problem).loss == float(exact)
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.125])
+@pytest.mark.parametrize(("head", "n_classes"), HEADS)
+def test_single_precision_and_blocks_do_not_matter(monkeypatch, head, n_classes, radius):
+    rng = np.random.default_rng(n_classes)
+    X = (rng.integers(-9, 10, (60, 3)) / 10).astype(np.float32)
+    y = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, 60 - n_classes)])
+    data = {"y": y, "head": head, "hidden_layer_sizes": (3,), "robust_radius": radius}
+    single, double = Problem(X=X, **data), Problem(X=X.astype(np.float64), **data)
+    assert (single.X.dtype, double.X.dtype) == (np.float32, np.float64)
+    network = plain.random_network(rng, 3, (3,), range(n_classes), head)
+    expected = audit(network, double)
+    assert audit(network, single) == expected
+    monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", 9)
+    assert audit(network, single) == audit(network, double) == expected

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bdnn.network import Network
+from bdnn.network import Floats, Network
 from bdnn.problem import Problem
 from bdnn.robustness import robust_losses
+from bdnn.rows import row_blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,5 +76,18 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
     if problem.robust:
         radius = np.asarray(problem.robust_radius)
         losses, n_rational = robust_losses(network, X, codes, radius, problem.robust_norm, problem.robust_model)
-    # repeated, not multiplied: fsum rounds once, a product would round before it
-    return Audit(math.fsum(np.repeat(weight, losses)), n_wrong, n_rational, solver_loss)
+    return Audit(math.fsum(_exact_terms(weight, losses)), n_wrong, n_rational, solver_loss)
+
+
+def _exact_terms(weight: Floats, losses: NDArray[np.intp]) -> Iterator[float]:
+    """Yield numbers whose exact sum is that of the products of weights and losses."""
+    for rows in row_blocks(len(losses), 1):
+        w, count = weight[rows], losses[rows]
+        if np.all(w == np.rint(w)):
+            total = float(w @ count.astype(np.float64))
+            # rounded sums of non-negative integers do not decrease, so none on the way was rounded either
+            if total < 2.0**53:
+                yield total
+                continue
+        # repeated, not multiplied: fsum rounds once, a product would round before it
+        yield from np.repeat(w, count).tolist()
