@@ -123,6 +123,20 @@ def test_pickles_and_copies_predict_the_same(duplicate):
     assert other.result_.to_dict() == clf.result_.to_dict()
 
 
+def test_single_precision_is_trained_and_predicted_as_it_is(monkeypatch):
+    given = []
+    monkeypatch.setattr("bdnn.estimators.Problem", lambda **data: given.append(data["X"]) or Problem(**data))
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 2)).astype(np.float32)
+    y = X[:, 0] + X[:, 1] > 0
+    single, double = (BDNNClassifier((), random_state=0).fit(data, y) for data in (X, X.astype(np.float64)))
+    assert np.shares_memory(given[0], X) and X.flags.writeable
+    assert single.network_ == double.network_
+    assert single.result_.objective == double.result_.objective == 0
+    assert single.predict(X).tolist() == double.predict(X.astype(np.float64)).tolist() == y.tolist()
+    assert single.decision_function(X).tolist() == double.decision_function(X.astype(np.float64)).tolist()
+
+
 def test_names_of_a_data_frame_are_kept_and_checked():
     frame = pd.DataFrame(SQUARE, columns=["width", "height"])
     clf = BDNNClassifier().fit(frame, pd.Series(PARITY))

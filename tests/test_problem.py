@@ -197,6 +197,96 @@ def test_immutable_and_independent_of_the_callers_arrays():
         p.unknown = 1
 
 
+def test_single_precision_is_kept_and_everything_else_becomes_double():
+    for dtype in (np.float32, np.float64):
+        assert problem(X=np.array(X, dtype=dtype)).X.dtype == dtype
+    for dtype in (np.float16, np.int8, np.uint64, bool, np.longdouble, ">f4", ">f8"):
+        p = problem(X=np.array(X, dtype=dtype))
+        assert (p.X.dtype, p.X.dtype.isnative, p.X.tolist()) == (np.float64, True, np.array(X, dtype=dtype).tolist())
+    held_out = (np.array(X, dtype=np.float32), Y)
+    assert problem(validation=held_out).validation[0].dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_is_found_in_any_block(monkeypatch, dtype, bad):
+    monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", 3)
+    for row, column in ((0, 0), (2, 1), (4, 0)):
+        data = np.ones((5, 2), dtype=dtype)
+        data[row, column] = bad
+        with pytest.raises(InputError, match=rf"first in row {row}, column {column}"):
+            Problem(X=data, y=[0, 1, 0, 1, 0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arrays_that_nobody_can_write_to_are_not_copied(dtype):
+    data, labels, weight = np.array(X, dtype=dtype), np.array(Y), np.ones(3)
+    for array in (data, labels, weight):
+        array.setflags(write=False)
+    p = problem(X=data, y=labels, sample_weight=weight, validation=(data[:2], Y[:2]))
+    for mine, given in ((p.X, data), (p.y, labels), (p.sample_weight, weight), (p.validation[0], data)):
+        assert np.shares_memory(mine, given)
+        assert not mine.flags.writeable
+    # what a problem holds is of this kind
+    assert np.shares_memory(dataclasses.replace(problem(X=data.copy()), margin=0.1).X, data) is False
+    first = problem(X=data.copy())
+    assert np.shares_memory(dataclasses.replace(first, margin=0.1).X, first.X)
+    stored = np.frombuffer(data.tobytes(), dtype=dtype).reshape(3, 2)
+    assert np.shares_memory(problem(X=stored).X, stored)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_view_that_cannot_be_written_to_is_copied_if_the_array_below_can(dtype):
+    data, labels, weight = np.array(X, dtype=dtype), np.array(Y), np.ones(3)
+    views = []
+    for array in (data, labels, weight):
+        views.append(array[:])
+        views[-1].setflags(write=False)
+    p = problem(X=views[0], y=views[1], sample_weight=views[2], validation=(views[0], Y))
+    buffer = bytearray(data.tobytes())
+    mapped = np.frombuffer(buffer, dtype=dtype).reshape(3, 2)
+    mapped.setflags(write=False)
+    other = problem(X=mapped)
+    data[0, 0], labels[0], weight[0], buffer[:] = 9.0, 9, 9.0, bytes(len(buffer))
+    assert (p.X[0, 0], p.y[0], p.sample_weight[0], p.validation[0][0, 0]) == (0.0, 0, 1.0, 0.0)
+    assert other.X.tolist() == X
+
+
+def test_callers_may_agree_not_to_write():
+    data, labels, weight = np.array(X), np.array(Y), np.ones(3)
+    p = problem(X=data, y=labels, sample_weight=weight, validation=(data, labels), copy=False)
+    for mine, given in ((p.X, data), (p.y, labels), (p.sample_weight, weight), (p.validation[0], data)):
+        assert np.shares_memory(mine, given)
+        assert given.flags.writeable and not mine.flags.writeable
+    transposed = np.asfortranarray(data)
+    assert problem(X=transposed, copy=False).X.flags.c_contiguous
+    assert problem(X=transposed, copy=False).X.tolist() == X
+    # a changed problem does not inherit the agreement
+    other = dataclasses.replace(p, margin=0.1)
+    data[0, 0] = 9.0
+    assert (p.X[0, 0], other.X[0, 0]) == (9.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [2, 0, 1, 2, 0],
+        np.array([5, -3, 5, 0, 5], dtype=np.int8),
+        [0.5, 0.25, 0.5, 1.0, 0.5],
+        ["b", "a", "abc", "b", "a"],
+        np.array(["b", "a", "abc", "b", "a"], dtype=object),
+        np.array([b"b", b"a", b"c", b"b", b"a"]),
+        np.array([True, 2, 1.5, False, 2], dtype=object),
+        [True, False, True, True, False],
+    ],
+)
+def test_classes_and_codes_are_those_of_numpy(monkeypatch, labels):
+    monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", 2)
+    p = Problem(X=np.zeros((5, 1)), y=labels)
+    classes, codes = np.unique(labels, return_inverse=True)
+    assert (p.classes.tolist(), p.codes.tolist(), p.codes.dtype) == (classes.tolist(), codes.tolist(), np.intp)
+
+
 def test_derived_fields_cannot_be_forged():
     p = problem(classes=np.array(["x"]), codes=np.array([7]))
     assert p.classes.tolist() == [0, 1]

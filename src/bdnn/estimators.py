@@ -20,7 +20,7 @@ from bdnn.budget import Budget
 from bdnn.errors import InputError, ModelFileError
 from bdnn.io import Model, TableInfo, load_model, save_model
 from bdnn.methods import METHODS
-from bdnn.network import Array, Floats, Network
+from bdnn.network import Array, Floats, Network, Reals
 from bdnn.problem import Problem, choice, positive_integer
 from bdnn.progress import ProgressLines
 from bdnn.result import ProgressCallback
@@ -222,7 +222,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         names = _text_columns(X)
         if names:
             raise InputError(f"columns {', '.join(map(repr, names))} hold text; encode them as numbers first")
-        inputs, labels = validate_data(self, X, y, dtype=np.float64, multi_output=True)
+        inputs, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=True)
         if feature_names is not None:
             self.feature_names_in_ = np.array(feature_names, dtype=object)
         labels = column_or_1d(labels, warn=True)
@@ -251,6 +251,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             margin=self.margin,
             input_bits=self.input_bits,
             feature_names=getattr(self, "feature_names_in_", None),
+            copy=False,  # the problem is not kept
         )
         kind: type[Any] = METHODS["exact" if self.method == "auto" else self.method]
         method = kind(**{f.name: getattr(self, f.name) for f in fields(kind) if hasattr(self, f.name)})
@@ -287,9 +288,9 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         return Budget(seconds=math.inf if limit is None else limit, threads=threads, seed=seed)
 
-    def _inputs(self, X: ArrayLike) -> Floats:
+    def _inputs(self, X: ArrayLike) -> Reals:
         check_is_fitted(self)
-        values: Floats = validate_data(self, X, dtype=np.float64, reset=False)
+        values: Reals = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         return values
 
     def predict(self, X: ArrayLike) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdnn.checks import label_array, name_tuple, real_numbers
 from bdnn.errors import InputError
-from bdnn.network import Floats, Head
+from bdnn.network import Floats, Head, Reals
 from bdnn.robustness import Norm, RobustModel
+from bdnn.rows import distinct, row_blocks
 
 WeightSet = Literal["continuous", "integer"]
 Regularizer = Literal["l1", "l0", "l2"]
@@ -41,7 +42,8 @@ class Problem:
     Parameters
     ----------
     X : array-like of shape (m, n)
-        Inputs, finite and at most 1e150 in absolute value.
+        Inputs, finite and at most 1e150 in absolute value. An array of float32 is kept as it is, everything else
+        becomes float64.
     y : array-like of shape (m,)
         Labels of at least two classes.
     sample_weight : array-like of shape (m,) or None
@@ -82,6 +84,10 @@ class Problem:
         Held-out inputs of shape (v, n) and labels (v,); methods then return the network of highest accuracy on them.
     feature_names : sequence of str or None
         Names of the columns of X.
+    copy : bool
+        Whether arrays that somebody could write to are copied, which keeps the problem immutable. False takes them as
+        they are where their layout allows, for callers who do not change them while the problem is in use. An array
+        that is read-only, like the one it is a view of, is never copied.
 
     Attributes
     ----------
@@ -117,28 +123,32 @@ class Problem:
     robust_model: RobustModel = "interval"
     validation: tuple[ArrayLike, ArrayLike] | None = None
     feature_names: Sequence[str] | None = None
+    copy: InitVar[bool] = True
     classes: NDArray[Any] = None  # type: ignore[assignment]  # derived
     codes: NDArray[np.intp] = None  # type: ignore[assignment]  # derived
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, copy: bool) -> None:
         def put(name: str, value: object) -> None:
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
             object.__setattr__(self, name, value)
 
-        X = _finite_matrix(self.X)
+        X = _finite_matrix(self.X, copy)
         m, n = X.shape
         y = label_array("y", self.y)
         if y.shape != (m,):
             raise InputError(f"y must have shape ({m},), one label per row of X, got {y.shape}")
-        classes, codes = np.unique(y, return_inverse=True)
+        classes = distinct(y)
         if len(classes) < 2:
             raise InputError(f"training needs at least two classes in y, got one class only: {classes.tolist()!r}")
         put("X", X)
-        put("y", y.copy())
+        codes = np.empty(m, dtype=np.intp)
+        for rows in row_blocks(m, 1):
+            codes[rows] = np.searchsorted(classes, y[rows])
+        put("y", _own(y, self.y, copy))
         put("classes", classes)
-        put("codes", codes.ravel())
-        put("sample_weight", _weights(self.sample_weight, m))
+        put("codes", codes)
+        put("sample_weight", _weights(self.sample_weight, m, copy))
         put("hidden_layer_sizes", _sizes(self.hidden_layer_sizes))
         choice("head", self.head, ("auto", *get_args(Head)))
         if self.head == "auto":
@@ -161,7 +171,7 @@ class Problem:
         if self.robust and not self.fit_intercept:
             raise InputError("robust training needs biases: set fit_intercept=True, or robust_radius=0")
         if self.validation is not None:
-            put("validation", _validation(self.validation, n, classes))
+            put("validation", _validation(self.validation, n, classes, copy))
         put("feature_names", name_tuple("feature_names", self.feature_names, n))
 
     def _check_regularizer(self) -> None:
@@ -203,25 +213,53 @@ class Problem:
         return list(self.feature_names or (f"x{j}" for j in range(np.shape(self.X)[1])))
 
 
-def _finite_matrix(X: ArrayLike) -> Floats:
-    values = np.array(real_numbers("X", X), order="C")
+def _own(values: NDArray[Any], given: object, copy: bool) -> NDArray[Any]:
+    """Return `values`, which were made of what was given, as a C-contiguous read-only array that nobody else changes.
+
+    They are copied unless they are a copy already, nobody can write to them, or the caller does not want it.
+    """
+    converted = isinstance(given, list | tuple) or (isinstance(given, np.ndarray) and given.dtype != values.dtype)
+    if not values.flags.c_contiguous or (copy and not converted and not _is_frozen(values)):
+        values = np.array(values, order="C")
+    elif not converted:
+        values = values.view()  # so that the caller's array stays writeable
+    values.setflags(write=False)
+    return values
+
+
+def _is_frozen(values: NDArray[Any]) -> bool:
+    """Whether an array and all that it is a view of are read-only."""
+    owner: object = values
+    while isinstance(owner, np.ndarray) and not owner.flags.writeable:
+        owner = owner.base
+    return owner is None or isinstance(owner, bytes)
+
+
+def _finite_matrix(X: ArrayLike, copy: bool) -> Reals:
+    values = real_numbers("X", X, single=True)
     if values.ndim != 2 or values.shape[0] < 1:
         raise InputError(f"X must have shape (m, n) with at least one row, got {values.shape}")
+    values = _own(values, X, copy)
+    with np.errstate(invalid="ignore"):
+        blocks = (values[rows] for rows in row_blocks(*values.shape))
+        extremes = np.array([(block.min(initial=0.0), block.max(initial=0.0)) for block in blocks], dtype=np.float64)
+    # asked so that NaN fails, too
+    if np.all(np.abs(extremes) <= _LARGEST_VALUE):
+        return values
     if not np.all(np.isfinite(values)):
         bad = np.argwhere(~np.isfinite(values))[0]
         raise InputError(
             f"X holds NaN or infinity (first in row {bad[0]}, column {bad[1]}); remove or impute such values"
         )
-    if np.any(np.abs(values) > _LARGEST_VALUE):
-        column = int(np.argmax(np.abs(values).max(axis=0)))
-        raise InputError(f"X holds values above {_LARGEST_VALUE:g} in column {column}; rescale that column")
-    return values
+    column = int(np.argmax(np.abs(values).max(axis=0)))
+    raise InputError(f"X holds values above {_LARGEST_VALUE:g} in column {column}; rescale that column")
 
 
-def _weights(sample_weight: ArrayLike | None, m: int) -> Floats:
+def _weights(sample_weight: ArrayLike | None, m: int, copy: bool) -> Floats:
     if sample_weight is None:
-        return np.ones(m)
-    w = real_numbers("sample_weight", sample_weight).copy()
+        # takes no memory
+        return np.broadcast_to(np.float64(1.0), (m,))
+    w = _own(real_numbers("sample_weight", sample_weight), sample_weight, copy)
     if w.shape != (m,):
         raise InputError(f"sample_weight must have shape ({m},), got {w.shape}")
     bad = ~np.isfinite(w) | (w < 0)
@@ -250,19 +288,18 @@ def _radius(radius: float | ArrayLike, n: int) -> Floats:
 
 
 def _validation(
-    validation: tuple[ArrayLike, ArrayLike], n: int, classes: NDArray[Any]
-) -> tuple[Floats, NDArray[np.intp]]:
+    validation: tuple[ArrayLike, ArrayLike], n: int, classes: NDArray[Any], copy: bool
+) -> tuple[Reals, NDArray[np.intp]]:
     """Return inputs and codes."""
     if not isinstance(validation, tuple) or len(validation) != 2:
         raise InputError("validation must be a pair of inputs and labels, or None")
-    X, y = _finite_matrix(validation[0]), label_array("validation labels", validation[1])
+    X, y = _finite_matrix(validation[0], copy), label_array("validation labels", validation[1])
     if X.shape[1] != n or y.shape != (len(X),):
         raise InputError(f"validation must have shapes (v, {n}) and (v,), got {X.shape} and {y.shape}")
     if not np.all(np.isin(y, classes)):
         raise InputError("validation holds labels that do not occur in y")
     codes = np.searchsorted(classes, y)
-    for array in (X, codes):
-        array.setflags(write=False)
+    codes.setflags(write=False)
     return X, codes
 
 
