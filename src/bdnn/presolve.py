@@ -13,22 +13,63 @@ network.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bdnn.errors import InputError
-from bdnn.network import Array, Floats, InputGrid, Layer, Network
+from bdnn.network import Array, Floats, InputGrid, Layer, Network, Reals
 from bdnn.problem import Problem
 from bdnn.robustness import grid_box
+from bdnn.rows import distinct, row_blocks
 
 _SMALLEST_DEVIATION = 1e-150
 _LARGEST_SUM = 2.0**50
+_SORTED_ROWS = 100_000
+_HASH_FACTORS = 0x9FB21C651E98DF25, 0xD6E8FEB86659FD93
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class _Inputs:
+    """Rows of raw inputs as the reduced problem sees them, quantised and without negative zeros, made block by block.
+
+    `chosen` names the rows, None all of them.
+    """
+
+    X: Reals
+    grid: InputGrid | None
+    chosen: NDArray[np.intp] | None
+
+    def __len__(self) -> int:
+        return len(self.X if self.chosen is None else self.chosen)
+
+    def take(self, rows: slice | NDArray[np.intp]) -> Floats:
+        """Return some of the chosen rows."""
+        X = self.X[rows if self.chosen is None else self.chosen[rows]]
+        return (X.astype(np.float64, copy=False) if self.grid is None else self.grid.quantise(X)) + 0.0
+
+    def blocks(self) -> Iterator[tuple[slice, Floats]]:
+        """Yield all chosen rows."""
+        for rows in row_blocks(len(self), self.X.shape[1]):
+            yield rows, self.take(rows)
+
+    def columns(self, columns: slice) -> Reals:
+        """Return some columns of all chosen rows, of shape (columns, rows)."""
+        grid, X = self.grid, self.X[:, columns]
+        if grid is not None:
+            grid = InputGrid(grid.offset[columns], grid.step[columns], grid.bits)
+        found = np.empty((X.shape[1], len(self)), dtype=X.dtype)
+        for rows, block in _Inputs(X, grid, self.chosen).blocks():
+            found[:, rows] = block.T
+        return found
+
+
+@dataclass(frozen=True, eq=False)
 class Presolved:
     """A reduced problem.
 
@@ -37,11 +78,12 @@ class Presolved:
     problem : Problem
         Where it came from.
     X : ndarray of shape (p, n')
-        Distinct reduced points, sorted.
+        Distinct reduced points; made at first use. Up to 100,000 rows of positive weight they are sorted, more are in
+        the order of `rows`.
     class_weight : ndarray of shape (p, n_classes)
         Total sample weight of each label at each point.
     rows : ndarray of shape (p,)
-        A row of the problem's X that became each point.
+        The first row of the problem's X that became each point.
     n_distinct : int
         Rows after merging duplicates, dropped points included.
     constant : float
@@ -57,7 +99,6 @@ class Presolved:
     """
 
     problem: Problem
-    X: Floats
     class_weight: Floats
     rows: NDArray[np.intp]
     n_distinct: int
@@ -67,6 +108,14 @@ class Presolved:
     centre: Floats
     scale: Floats
     grid: InputGrid | None
+
+    @cached_property
+    def X(self) -> Floats:
+        """The reduced points, of shape (p, n')."""
+        points = np.empty((len(self.rows), len(self.kept)))
+        for rows, block in _Inputs(np.asarray(self.problem.X), self.grid, self.rows).blocks():
+            points[rows] = (block[:, self.kept] - self.centre[self.kept]) / self.scale[self.kept]
+        return points
 
     @property
     def total_weight(self) -> float:
@@ -92,8 +141,7 @@ class Presolved:
 
     def restricted(self, points: NDArray[np.intp]) -> Presolved:
         """Return this problem on some of its points, with no constant loss."""
-        some = {name: getattr(self, name)[points] for name in ("X", "class_weight", "rows")}
-        return replace(self, **some, constant=0.0)
+        return replace(self, class_weight=self.class_weight[points], rows=self.rows[points], constant=0.0)
 
     @property
     def radius(self) -> Floats:
@@ -103,13 +151,13 @@ class Presolved:
     def box(self) -> tuple[Floats, Floats]:
         """Return the least and largest reduced inputs of perturbed points on a grid, each of shape (p, n')."""
         assert self.grid is not None
-        sides = grid_box(self.grid, self.raw_points, np.asarray(self.problem.robust_radius))
+        sides = grid_box(self.grid, self.raw_points.astype(np.float64), np.asarray(self.problem.robust_radius))
         low, high = ((side[:, self.kept] - self.centre[self.kept]) / self.scale[self.kept] for side in sides)
         return low, high
 
     @property
-    def raw_points(self) -> Floats:
-        """The reduced points as they were, of shape (p, n): inputs for a `Network`."""
+    def raw_points(self) -> Reals:
+        """The reduced points as they were, of shape (p, n) and the type of the problem's X: inputs for a `Network`."""
         return np.asarray(self.problem.X)[self.rows]
 
     def penalty(self, network: Network) -> float:
@@ -124,7 +172,7 @@ class Presolved:
     @property
     def loss_step(self) -> float:
         """A number of which every achievable loss is an integer multiple; 0 if there is none."""
-        weights = np.unique(np.asarray(self.problem.sample_weight))
+        weights = distinct(np.asarray(self.problem.sample_weight))
         weights = weights[weights > 0]
         if np.all(weights == np.rint(weights)) and weights[-1] < 2.0**53:
             return float(math.gcd(*(int(w) for w in weights)))
@@ -281,35 +329,39 @@ def presolve(problem: Problem) -> Presolved:
         If integers of the inputs are too large for exact arithmetic.
     """
     X, weight = np.asarray(problem.X), np.asarray(problem.sample_weight)
+    used = None if np.all(weight > 0) else np.flatnonzero(weight > 0)
     grid = None
     if problem.weights == "integer":
-        if not np.all(X == np.rint(X)):
-            grid = InputGrid.spanning(X[weight > 0], problem.input_bits)
-            X = grid.quantise(X)
-        elif np.abs(X).max(axis=0).sum() * problem.weight_bound > _LARGEST_SUM:
-            raise InputError(
-                "integer inputs are too large to be used exactly with integer weights: weighted sums reach "
-                f"{np.abs(X).max(axis=0).sum() * problem.weight_bound:.3g}, at most {_LARGEST_SUM:.3g} is accepted; "
-                "rescale them"
-            )
-    used = np.flatnonzero(weight > 0)
+        everything = _Inputs(X, None, None)
+        if not all(np.array_equal(block, np.rint(block)) for _, block in everything.blocks()):
+            grid = _grid(_Inputs(X, None, used), problem.input_bits)
+        else:
+            largest = np.max([np.abs(block).max(axis=0) for _, block in everything.blocks()], axis=0)
+            if (reach := largest.sum() * problem.weight_bound) > _LARGEST_SUM:
+                raise InputError(
+                    "integer inputs are too large to be used exactly with integer weights: weighted sums reach "
+                    f"{reach:.3g}, at most {_LARGEST_SUM:.3g} is accepted; rescale them"
+                )
     # points that are rounded to the same integers differ in what perturbed ones are rounded to
-    merged = np.asarray(problem.X) if problem.robust else X
-    points, class_weight, first = _merged(merged[used], problem.codes[used], weight[used], len(problem.classes))
-    rows = used[first]
-    points = X[rows] + 0.0
-    n_distinct = len(points)
+    merged = _Inputs(X, None if problem.robust else grid, used)
+    class_weight, first = _merged(merged, problem.codes, weight, len(problem.classes))
+    rows = first if used is None else used[first]
+    n_distinct = len(rows)
     irreducible = _irreducible(class_weight, one_hot=problem.head == "threshold" and problem.n_outputs > 1)
     constant = 0.0
-    indifferent = np.all(class_weight == class_weight[:, :1], axis=1)
-    # with a radius, such a point can still be wrong for both labels
+    # with a radius, a point where all labels weigh the same can still be wrong for all of them
     if not problem.robust and (problem.head == "argmax" or problem.n_outputs == 1):
-        constant = math.fsum(class_weight[indifferent, 1:].ravel())
-        points, class_weight, rows = points[~indifferent], class_weight[~indifferent], rows[~indifferent]
+        indifferent = np.ones(len(rows), dtype=bool)
+        for column in class_weight.T[1:]:
+            indifferent &= column == class_weight[:, 0]
+        if np.any(indifferent):
+            constant = math.fsum(class_weight[indifferent, 1:].ravel())
+            class_weight, rows = class_weight[~indifferent], rows[~indifferent]
+    # the order does not matter here, and all rows are read faster than chosen ones
+    points = _Inputs(X, grid, None if len(rows) == len(X) else rows)
     centre, scale, kept = _standardisation(points, problem)
     return Presolved(
         problem=problem,
-        X=(points[:, kept] - centre[kept]) / scale[kept],
         class_weight=class_weight,
         rows=rows,
         n_distinct=n_distinct,
@@ -322,43 +374,138 @@ def presolve(problem: Problem) -> Presolved:
     )
 
 
+def _grid(inputs: _Inputs, bits: int) -> InputGrid:
+    sides = [(block.min(axis=0), block.max(axis=0)) for _, block in inputs.blocks()]
+    return InputGrid.spanning(np.concatenate(sides), bits)
+
+
 def _merged(
-    X: Floats, codes: NDArray[np.intp], weight: Floats, n_classes: int
-) -> tuple[Floats, Floats, NDArray[np.intp]]:
-    """Return the distinct rows, sorted, with the total weight of each label and the first row that is equal."""
-    if X.shape[1]:
-        points, first, index = np.unique(X + 0.0, axis=0, return_index=True, return_inverse=True)
+    inputs: _Inputs, codes: NDArray[np.intp], weight: Floats, n_classes: int
+) -> tuple[Floats, NDArray[np.intp]]:
+    """Return the total weight of each label at each distinct row, and the first of the chosen rows that is equal.
+
+    Few rows are sorted; many are left in the order of their first occurrence.
+    """
+    if inputs.chosen is not None:
+        codes, weight = codes[inputs.chosen], weight[inputs.chosen]
+    if len(inputs) > _SORTED_ROWS:
+        first, index = _equal_rows(inputs)
+    elif inputs.X.shape[1]:
+        _, first, index = np.unique(inputs.take(slice(None)), axis=0, return_index=True, return_inverse=True)
     else:
-        points, first, index = X[:1], np.zeros(1, dtype=np.intp), np.zeros(len(X), dtype=np.intp)
-    flat = index.ravel() * n_classes + codes
-    totals = np.bincount(flat, weights=weight, minlength=len(points) * n_classes)
-    return points, np.asarray(totals, dtype=np.float64).reshape(len(points), n_classes), first
+        first, index = np.zeros(1, dtype=np.intp), np.zeros(len(inputs), dtype=np.intp)
+    if index is None:
+        totals = np.zeros((len(first), n_classes))
+        totals[first, codes] = weight
+        return totals, first
+    flat = index.ravel() * n_classes
+    flat += codes
+    sums = np.bincount(flat, weights=weight, minlength=len(first) * n_classes)
+    return np.asarray(sums, dtype=np.float64).reshape(len(first), n_classes), first
+
+
+def _equal_rows(inputs: _Inputs) -> tuple[NDArray[np.intp], NDArray[np.intp] | None]:
+    """Return the first of each class of equal rows, in order, and the class of each row, None if all rows differ.
+
+    Rows of equal hashes are compared. Where hashes deceive, rows are sorted.
+    """
+    hashes = _hashes(inputs)
+    ordered = np.sort(hashes)
+    starts = np.ones(len(hashes), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
+    del ordered
+    if np.all(starts):
+        return np.arange(len(hashes)), None
+    # stable: the first of each run of equal hashes is the first in the data
+    order = np.argsort(hashes, kind="stable")
+    del hashes
+    lengths = np.diff(np.flatnonzero(starts), append=len(order))
+    alike = np.empty_like(order)
+    alike[order] = np.repeat(order[starts], lengths)
+    del order, starts, lengths
+    deceived = [np.zeros(0, dtype=np.intp)]
+    for rows in row_blocks(len(alike), inputs.X.shape[1]):
+        some = rows.start + np.flatnonzero(alike[rows] != np.arange(rows.start, rows.stop))
+        unequal = np.any(inputs.take(some) != inputs.take(alike[some]), axis=1)
+        deceived.append(alike[some[unequal]])
+    if len(runs := np.unique(np.concatenate(deceived))):
+        mixed = np.flatnonzero(np.isin(alike, runs))
+        _, first, index = np.unique(inputs.take(mixed), axis=0, return_index=True, return_inverse=True)
+        alike[mixed] = mixed[first][index.ravel()]
+    is_first = np.empty(len(alike), dtype=bool)
+    for rows in row_blocks(len(alike), 1):
+        is_first[rows] = alike[rows] == np.arange(rows.start, rows.stop)
+    return np.flatnonzero(is_first), (np.cumsum(is_first) - 1)[alike]
+
+
+def _hashes(inputs: _Inputs) -> NDArray[np.uint64]:
+    """Return 64 bits for each row, the same for rows of the same numbers."""
+    one, other = (np.uint64(factor) for factor in _HASH_FACTORS)
+    hashes = np.zeros(len(inputs), dtype=np.uint64)
+    for rows, block in inputs.blocks():
+        mixed = hashes[rows]
+        # each step can be undone, so that two rows meet only by chance
+        for bits in np.ascontiguousarray(block.T).view(np.uint64):
+            bits *= one
+            bits ^= bits >> np.uint64(32)
+            mixed ^= bits
+            mixed *= other
+            mixed ^= mixed >> np.uint64(29)
+    return hashes
 
 
 def _irreducible(class_weight: Floats, one_hot: bool) -> float:
-    total = class_weight.sum(axis=1, keepdims=True)
-    if one_hot:
-        return math.fsum(np.minimum(class_weight, total - class_weight).ravel())
-    # the sum of the losing labels, not a difference, which would round
-    return math.fsum(np.sort(class_weight, axis=1)[:, :-1].ravel())
+    """Sum of what the best answer at each point costs."""
+
+    def costs() -> Iterator[list[float]]:
+        for rows in row_blocks(*class_weight.shape):
+            weight = class_weight[rows]
+            if one_hot:
+                cost = np.minimum(weight, weight.sum(axis=1, keepdims=True) - weight)
+            else:
+                # the losing labels, not a difference, which would round
+                cost = np.sort(weight, axis=1)[:, :-1]
+            yield cost[cost != 0].tolist()
+
+    return math.fsum(chain.from_iterable(costs()))
 
 
-def _standardisation(points: Floats, problem: Problem) -> tuple[Floats, Floats, NDArray[np.intp]]:
+def _standardisation(points: _Inputs, problem: Problem) -> tuple[Floats, Floats, NDArray[np.intp]]:
     """Centre and scale of every column, and the columns that vary."""
-    n = points.shape[1]
-    if not len(points):
+    p, n = len(points), points.X.shape[1]
+    if not p:
         return np.zeros(n), np.ones(n), np.arange(0)
-    centre = np.quantile(points, 0.5, axis=0, method="lower") if n else np.zeros(0)
-    if not problem.fit_intercept:
-        centre = np.zeros(n)  # without biases nothing can absorb a shift
-    deviation = np.abs(points - centre).max(axis=0)
+    centre, low, high = np.zeros((3, n))
+    # as many columns at a time as are a sixteenth of the data
+    step = max(n // 16, 1)
+    for start in range(0, n, step):
+        some = slice(start, start + step)
+        values = points.columns(some)
+        low[some], high[some] = values.min(axis=1), values.max(axis=1)
+        # without biases nothing can absorb a shift
+        if problem.fit_intercept:
+            values.partition((p - 1) // 2, axis=1)
+            centre[some] = values[:, (p - 1) // 2]
+        del values
+    # rounding is monotone: this is the largest of the rounded deviations
+    deviation = np.maximum(high - centre, centre - low)
     kept = np.flatnonzero(deviation > 0)
     if problem.weights == "integer":
-        values = np.unique(np.abs(points[:, kept] - centre[kept])).astype(np.int64)
         compares_outputs = problem.head == "argmax" and not problem.hidden_layer_sizes
-        divisor = int(np.gcd.reduce(values)) if len(values) and not compares_outputs else 1
-        return centre, np.full(n, float(max(divisor, 1))), kept
+        divisor = 1 if compares_outputs else _divisor(points, centre, kept)
+        return centre, np.full(n, float(divisor)), kept
     if np.any(deviation[kept] < _SMALLEST_DEVIATION):
         column = problem.feature_labels[kept[np.argmin(deviation[kept])]]
         raise InputError(f"column {column!r} varies by less than {_SMALLEST_DEVIATION:g}; rescale it or leave it out")
     return centre, np.where(deviation > 0, deviation, 1.0), kept
+
+
+def _divisor(points: _Inputs, centre: Floats, kept: NDArray[np.intp]) -> int:
+    """Greatest common divisor of all integers after centring, 1 if all are 0."""
+    divisor = 0
+    for _, block in points.blocks():
+        values = np.abs(block[:, kept] - centre[kept]).astype(np.int64)
+        divisor = math.gcd(divisor, int(np.gcd.reduce(values, axis=None)))
+        if divisor == 1:
+            break
+    return max(divisor, 1)
