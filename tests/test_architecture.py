@@ -18,6 +18,7 @@ ORDER = [
     "rows",
     "signs",
     "separation",
+    "rounding",
     "network",
     "robustness",
     "polish",

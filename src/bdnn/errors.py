@@ -13,6 +13,10 @@ class MarginError(InputError):
     """No margin is both safe against the solver's tolerances and small enough to be meaningful."""
 
 
+class RoundingError(BDNNError, ValueError):
+    """No network of small integers with the same decisions; the message says where and what to do."""
+
+
 class ModelFileError(BDNNError, ValueError):
     """A model file that cannot be read: damaged, hostile, of another kind or of an unknown version."""
 

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdnn import signs
 from bdnn.checks import label_array, name_tuple, real_numbers
-from bdnn.errors import InputError
+from bdnn.errors import InputError, RoundingError
+from bdnn.rounding import rounded
 from bdnn.rows import row_blocks
 
 Head = Literal["threshold", "argmax"]
@@ -331,6 +332,65 @@ class Network:
         """
         labels: Array = self.classes[self.predict_index(X)]
         return labels
+
+    def to_integer(
+        self, X: ArrayLike, *, input_bits: int = 8, weight_bound: int | None = None, time_limit: float = 10.0
+    ) -> Network:
+        """Return a network of small integers with the same activations and predictions on X.
+
+        The largest weight P of each layer, which `size_bytes` depends on, is the smallest that was found; it is the
+        smallest there is only where a lower bound meets it. `bdnn.rounding.rounded` tells these bounds.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, n_features)
+            Points whose decisions are kept, at least one. If they are not all integers and the network has no grid, the
+            network gets the grid that spans them; at other inputs predictions may differ.
+        input_bits : int
+            Bits per input of that grid, 1 to 16.
+        weight_bound : int or None
+            Largest absolute weight that is accepted; None for any.
+        time_limit : float
+            Seconds for the search. Checks of all points are not interrupted.
+
+        Returns
+        -------
+        Network
+            Verified exactly. A network of integers never gets larger weights.
+
+        Raises
+        ------
+        RoundingError
+            If there is no such network, or none was found; the message says where and why.
+        InputError
+            If X does not fit or a setting is not as described.
+
+        References
+        ----------
+        `bdnn.rounding` states the method.
+
+        Examples
+        --------
+        >>> net = Network([([[0.51, 0.26]], [-0.4])], head="threshold", classes=[0, 1])
+        >>> net.to_integer([[0, 0], [0, 1], [1, 0], [1, 1]]).layers[0].weights.tolist()
+        [[1, 0]]
+        """
+        values = self.check_inputs(X).astype(np.float64, copy=False)
+        if not len(values):
+            raise InputError("rounding to integers needs at least one row of inputs, got none")
+        if weight_bound is not None and (
+            isinstance(weight_bound, bool) or not isinstance(weight_bound, int | np.integer) or weight_bound < 1
+        ):
+            raise InputError(f"weight_bound must be a positive integer or None, got {weight_bound!r}")
+        if isinstance(time_limit, bool) or not isinstance(time_limit, int | float) or not time_limit > 0:
+            raise InputError(f"time_limit must be a positive number of seconds, got {time_limit!r}")
+        grid = self.grid
+        if grid is None and not np.all(values == np.rint(values)):
+            grid = InputGrid.spanning(values, input_bits)
+        outcome = rounded(self, values, grid=grid, weight_bound=weight_bound, time_limit=time_limit)
+        if outcome.network is None:
+            raise RoundingError(outcome.reason)
+        return outcome.network
 
     def losses(self, X: ArrayLike, codes: Sequence[int] | NDArray[np.intp]) -> tuple[NDArray[np.intp], int]:
         """Return the unweighted training loss of each point, and the number of rational evaluations it took.
