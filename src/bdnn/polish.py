@@ -29,6 +29,7 @@ from bdnn.separation import Comparisons, by_linear_program, euclidean
 Bools = NDArray[np.bool_]
 
 _MOST_RATIONAL = 2000
+_MOST_QUICK = 50
 _GAIN = 1e-9
 
 
@@ -129,12 +130,14 @@ def polished(
         together = k == last and len(layer.bias) > 1  # outputs that are compared where not exactly one fires
         found: list[tuple[Floats, float]] = []
         for j in range(len(layer.bias)):
+            if clock.exhausted:
+                break
             w, b = space.neuron(layer.weights[j], float(layer.bias[j]), fired[k][space.rows, j], _deadline(clock, left))
             left -= 1
             found.append((w, b))
             if not together:
                 network = guard.accepted(network, k, _with_neurons(network.layers[k], {j: (w, b)}))
-        if together:
+        if together and found:
             compared = np.flatnonzero(fired[k][space.rows].sum(axis=1) != 1)
             points, winners = space.points[compared], predicted[space.rows][compared]
             for some in (dict(enumerate(found)), *({j: neuron} for j, neuron in enumerate(found))):
@@ -221,12 +224,15 @@ class _Space:
     points : ndarray of shape (p, n)
     rows : ndarray of shape (p,)
         A row of the data for each.
+    largest : ndarray of shape (n,)
+        Largest absolute value of each column.
     scaled : ndarray of shape (p, n')
         Columns that vary, (points - centre) / scale.
     """
 
     points: Floats
     rows: NDArray[np.intp]
+    largest: Floats
     scaled: Floats
     kept: NDArray[np.intp]
     centre: Floats
@@ -244,13 +250,14 @@ class _Space:
             _, rows = np.unique(np.packbits(signal.astype(bool), axis=1), axis=0, return_index=True)
             points, centre = signal[rows], np.zeros(signal.shape[1])
         with np.errstate(over="ignore"):
-            deviation = np.maximum(points.max(axis=0) - centre, centre - points.min(axis=0))
-        varies = (points.max(axis=0) > points.min(axis=0)) & np.isfinite(deviation)
+            low, high = points.min(axis=0), points.max(axis=0)
+            deviation = np.maximum(high - centre, centre - low)
+        varies = (high > low) & np.isfinite(deviation)
         kept = np.flatnonzero(varies)
         scale = deviation[kept] if standardise else np.ones(len(kept))
         with np.errstate(over="ignore", under="ignore"):
             scaled = (points[:, kept] - centre[kept]) / scale
-        return cls(points, rows, scaled, kept, centre, scale, norm, tolerance)
+        return cls(points, rows, np.maximum(np.abs(low), np.abs(high)), scaled, kept, centre, scale, norm, tolerance)
 
     def inwards(self, weights: Floats, bias: Floats) -> tuple[Floats, Floats]:
         """Scores of standardised inputs that equal those of the inputs, rounded."""
@@ -381,6 +388,9 @@ class _Space:
         Exact but for one rounding; where too many points would need rational arithmetic, a lower or an upper bound.
         """
         weights, bias = neuron
+        quick = self._quick_margin(weights, bias, on)
+        if quick is not None:
+            return quick
         out = signs.affine(self.points, weights[None, :], np.array([bias]))
         a = out.values[:, 0]
         if not np.array_equal(a >= 0, on):
@@ -397,6 +407,25 @@ class _Space:
             bound = (distance - radius).min() if low else (distance + radius).min()
             return max(float(bound), 0.0) / size
         return float(min(abs(signs.rational(self.points[i], weights, bias)) for i in least)) / size
+
+    def _quick_margin(self, weights: Floats, bias: float, on: Bools) -> float | None:
+        """Exact margin by one error bound for all points, None if it leaves too many of them undecided."""
+        size = self.size(weights[None, :])
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            a = self.points @ weights + bias
+            reach = float(np.abs(weights) @ self.largest) + abs(bias)
+            error = 1.01 * (len(weights) + 2) * 2.0**-53 * reach + (len(weights) + 1) * 5e-324
+            distance = np.abs(a)
+            near = np.flatnonzero(~(distance > min(float(distance.min()) + 2 * error, math.inf)) | ~(distance > error))
+        if not (0 < size < math.inf and math.isfinite(error) and 0 < len(near) <= _MOST_QUICK):
+            return None
+        sure = distance > error
+        if np.any((a >= 0)[sure] != on[sure]):
+            return -1.0
+        exact = [signs.rational(self.points[i], weights, bias) for i in near]
+        if any((value >= 0) != on[i] for value, i in zip(exact, near, strict=True)):
+            return -1.0
+        return float(min(abs(value) for value in exact)) / size
 
     def _lead(self, layer: Layer, winners: NDArray[np.intp], low: bool) -> float:
         """Least lead of the winners, as `_margin`; 0 on a tie."""

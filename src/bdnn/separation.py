@@ -410,3 +410,4 @@ def by_linear_program(
             missing = missing[np.argpartition(lead[missing], most - 1)[:most]]
         add(missing)
         working = np.concatenate([working, missing])
+        multipliers = np.concatenate([multipliers, np.zeros(len(missing))])
