@@ -168,6 +168,14 @@ class Race:
         if old is None or (-(runner.accuracy or 0.0), *runner.rank) < (-(old.accuracy or 0.0), *old.rank):
             self.chosen = runner
 
+    def replace(self, old: Runner, network: Network) -> None:
+        """Put a network in the place of the best and the chosen one if it is no worse than `old`, also on new data."""
+        runner = self.evaluate(network)
+        if runner.rank <= old.rank and (runner.accuracy or 0.0) >= (old.accuracy or 0.0):
+            self.chosen = runner
+            if self.best is old or (self.best is not None and runner.rank <= self.best.rank):
+                self.best = runner
+
     def raise_bound(self, solver_bound: float) -> None:
         """Take a solver's dual bound, in loss units, lowered by its rounding, raised to the next possible loss."""
         if math.isfinite(solver_bound):

@@ -18,6 +18,7 @@ _fast = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=Fals
 
 SAMPLE = 64
 MOST_BUCKETS = 8192
+BLOCK = 32768
 
 
 class State(NamedTuple):
@@ -27,18 +28,20 @@ class State(NamedTuple):
     ----------
     X : ndarray of shape (n, p), float32 or float64
         Points by feature.
-    class_weight : ndarray of shape (p, C)
+    class_weight : ndarray of shape (p, C), float32 or float64
         Weight of each label at each point.
-    total : ndarray of shape (p,)
-        Their sum.
     centre, unit : ndarray of shape (n,)
         A typical value of each feature, and the length of a step along it.
+    reach : ndarray of shape (n,)
+        Largest absolute value of each feature.
     width : ndarray of shape (K,), int64
         Neurons of each layer.
     W, b : ndarray
         All weights and biases, layer by layer, row by row.
     w_from, b_from : ndarray of shape (K + 1,), int64
         Where each layer begins in `W` and `b`.
+    doubt : ndarray of shape (sum of widths,)
+        Bound on the rounding error of the pre-activations of each neuron.
     U : ndarray of shape (sum of widths, p), uint8
         What each neuron fires; the rows of an argmax output are not used.
     A : ndarray of shape (p, sum of widths)
@@ -57,14 +60,15 @@ class State(NamedTuple):
 
     X: Any
     class_weight: Any
-    total: Any
     centre: Any
     unit: Any
+    reach: Any
     width: Any
     W: Any
     b: Any
     w_from: Any
     b_from: Any
+    doubt: Any
     U: Any
     A: Any
     loss: Any
@@ -74,9 +78,38 @@ class State(NamedTuple):
     rng: Any
 
 
+def new_state(X, class_weight, centre, unit, reach, widths, argmax, bound, intercept, seed):
+    """Return a state with all weights 0 whose activations are not computed; see `State` for the arguments."""
+    n, p = X.shape
+    width = np.array(widths, dtype=np.int64)
+    inputs = np.concatenate([[n], width[:-1]])
+    b_from = np.concatenate([[0], np.cumsum(width)]).astype(np.int64)
+    neurons = int(b_from[-1])
+    return State(
+        X=X,
+        class_weight=class_weight,
+        centre=centre,
+        unit=unit,
+        reach=reach,
+        width=width,
+        W=np.zeros(int((width * inputs).sum())),
+        b=np.zeros(neurons),
+        w_from=np.concatenate([[0], np.cumsum(width * inputs)]).astype(np.int64),
+        b_from=b_from,
+        doubt=np.zeros(neurons),
+        U=np.zeros((neurons, p), dtype=np.uint8),
+        A=np.zeros((p, neurons - int(b_from[1]) if len(width) > 1 else neurons)),
+        loss=np.zeros(p),
+        argmax=bool(argmax),
+        bound=np.int64(bound),
+        intercept=bool(intercept),
+        rng=np.array([seed], dtype=np.uint64),
+    )
+
+
 @_jit
 def uniform(rng):
-    """Next number of the generator, in [0, 1): xorshift64*."""
+    """Return the next number of the generator, in [0, 1): xorshift64*."""
     x = rng[0]
     x ^= x >> np.uint64(12)
     x ^= x << np.uint64(25)
@@ -87,7 +120,7 @@ def uniform(rng):
 
 @_jit
 def normal(rng):
-    """Standard normal number (Box and Muller)."""
+    """Return a standard normal number (Box and Muller)."""
     u = 1.0 - uniform(rng)
     return np.sqrt(-2.0 * np.log(u)) * np.cos(6.283185307179586 * uniform(rng))
 
@@ -315,8 +348,99 @@ def layer_of(st, neuron):
 
 
 @_jit
+def _add(parts, n, x):
+    """Add x exactly to a sum that is held as n numbers without overlap, the largest last (J. R. Shewchuk, 1997)."""
+    kept = 0
+    for k in range(n):
+        y = parts[k]
+        total = x + y
+        back = total - x
+        low = (x - (total - back)) + (y - back)
+        if low != 0.0:
+            parts[kept] = low
+            kept += 1
+        x = total
+    if x != 0.0 or kept == 0:
+        parts[kept] = x
+        kept += 1
+    return kept
+
+
+@_jit
+def _add_product(parts, n, x, y):
+    """Add x times y exactly (T. J. Dekker's product)."""
+    high = x * y
+    c = 134217729.0 * x
+    x1 = c - (c - x)
+    x2 = x - x1
+    c = 134217729.0 * y
+    y1 = c - (c - y)
+    y2 = y - y1
+    low = ((x1 * y1 - high) + x1 * y2 + x2 * y1) + x2 * y2
+    return _add(parts, _add(parts, n, low), high)
+
+
+@_jit
+def _exact(st, k, row, less, i):
+    """Pre-activation of a neuron at point i, less that of another of its layer (-1: of none), with the exact sign.
+
+    References
+    ----------
+    J. R. Shewchuk, Adaptive precision floating-point arithmetic and fast robust geometric predicates,
+    doi:10.1007/PL00009321.
+    """
+    n_in = st.X.shape[0] if k == 0 else st.width[k - 1]
+    parts = np.empty(4 * n_in + 8)
+    parts[0] = 0.0
+    n = _add(parts, 1, st.b[st.b_from[k] + row])
+    if less >= 0:
+        n = _add(parts, n, -st.b[st.b_from[k] + less])
+    for j in range(n_in):
+        x = float(st.X[j, i]) if k == 0 else float(st.U[st.b_from[k - 1] + j, i])
+        if x != 0.0:
+            n = _add_product(parts, n, st.W[st.w_from[k] + row * n_in + j], x)
+            if less >= 0:
+                n = _add_product(parts, n, -st.W[st.w_from[k] + less * n_in + j], x)
+    return parts[n - 1]
+
+
+@_jit
+def _update_doubt(st, neuron):
+    """Bound the rounding errors of a neuron: twice the standard bound of a sum of products."""
+    k, row = layer_of(st, neuron)
+    n_in = st.X.shape[0] if k == 0 else st.width[k - 1]
+    size = abs(st.b[st.b_from[k] + row])
+    for j in range(n_in):
+        size += abs(st.W[st.w_from[k] + row * n_in + j]) * (st.reach[j] if k == 0 else 1.0)
+    st.doubt[neuron] = (n_in + 2) * 2.3e-16 * size
+
+
+@_jit
+def _output_loss(st, i, z):
+    """Loss of point i if the output layer has the pre-activations z."""
+    n_out = st.width[st.width.shape[0] - 1]
+    n_classes = st.class_weight.shape[1]
+    if n_out == 1:
+        return float(st.class_weight[i, 0] if z[0] >= 0.0 else st.class_weight[i, 1])
+    total = 0.0
+    for c in range(n_classes):
+        total += st.class_weight[i, c]
+    if st.argmax:
+        best = 0
+        for c in range(1, n_out):
+            if z[c] > z[best]:
+                best = c
+        return total - st.class_weight[i, best]
+    loss = 0.0
+    for c in range(n_out):
+        own = st.class_weight[i, c]
+        loss += total - own if z[c] >= 0.0 else own
+    return loss
+
+
+@_jit
 def _loss_above(st, i, k, z, u):
-    """Loss of point i if the pre-activations of layer k are in ``z[0]``; ``z[1]`` and ``u`` are work space."""
+    """Loss of point i if layer k has the pre-activations ``z[0]``; the rest of z and u is work space."""
     last = st.width.shape[0] - 1
     here = 0
     while k < last:
@@ -331,120 +455,136 @@ def _loss_above(st, i, k, z, u):
             z[1 - here, c] = total + st.b[st.b_from[k + 1] + c]
         here = 1 - here
         k += 1
-    n_out = st.width[last]
-    if st.argmax:
-        best = 0
-        for c in range(1, n_out):
-            if z[here, c] > z[here, best]:
-                best = c
-        return st.total[i] - st.class_weight[i, best]
-    if n_out == 1:
-        return st.class_weight[i, 0] if z[here, 0] >= 0.0 else st.class_weight[i, 1]
-    loss = 0.0
-    for c in range(n_out):
-        own = st.class_weight[i, c]
-        loss += st.total[i] - own if z[here, c] >= 0.0 else own
-    return loss
+    return _output_loss(st, i, z[here])
 
 
 @_jit
-def refresh(st, rows, n_rows, k):
-    """Recompute the given points from the activations of layer k on; return the change of the total loss."""
+def _widest(st):
+    most = 1
+    for k in range(st.width.shape[0]):
+        most = max(most, st.width[k])
+    return most
+
+
+@_jit
+def _refresh(st, i, k):
+    """Recompute point i from the activations of layer k on; return the change of its loss."""
     last = st.width.shape[0] - 1
     stored = _stored_from(st)
-    for r in range(n_rows):
-        i = rows[r]
-        for layer in range(k + 1, last + 1):
-            n_in, n_out, w = st.width[layer - 1], st.width[layer], st.w_from[layer]
-            below, at = st.b_from[layer - 1], st.b_from[layer]
-            for c in range(n_out):
-                total = 0.0
-                for j in range(n_in):
-                    if st.U[below + j, i]:
-                        total += st.W[w + c * n_in + j]
-                total += st.b[at + c]
-                st.A[i, at - stored + c] = total
-                st.U[at + c, i] = total >= 0.0
-    return _reloss(st, rows, n_rows)
-
-
-@_jit
-def gains(st, k, row, g, offset):
-    """Loss of firing less loss of not firing, of one neuron at every point.
-
-    For an output of an argmax head *firing* means to win, and `offset` receives the score to beat; it is 0 otherwise.
-    """
-    p = st.total.shape[0]
-    last = st.width.shape[0] - 1
-    first = _stored_from(st)
-    if k == last and st.argmax:
-        at = st.b_from[last] - first
-        for i in range(p):
-            best = 1 if row == 0 else 0
-            for c in range(best + 1, st.width[last]):
-                if c != row and st.A[i, at + c] > st.A[i, at + best]:
-                    best = c
-            g[i] = st.class_weight[i, best] - st.class_weight[i, row]
-            beat = st.A[i, at + best]
-            offset[i] = np.nextafter(beat, np.inf) if best < row else beat  # ties go to the lowest index
-        return
-    if k == last:
-        for i in range(p):
-            offset[i] = 0.0
-            if st.width[last] == 1:
-                g[i] = st.class_weight[i, 0] - st.class_weight[i, 1]
-            else:
-                g[i] = st.total[i] - 2.0 * st.class_weight[i, row]
-        return
-    n_in, n_out = st.width[k], st.width[k + 1]
-    at, w = st.b_from[k + 1] - first, st.w_from[k + 1]
-    me = st.b_from[k] + row
-    widest = 1
-    for c in range(last + 1):
-        widest = max(widest, st.width[c])
-    z, u = np.empty((2, widest)), np.empty(widest)
-    top = k + 1 == last
-    for i in range(p):
-        offset[i] = 0.0
-        fires = st.U[me, i]
-        if not (top and st.argmax):
-            # no output changes its sign: no gain
-            same = True
-            for c in range(n_out):
-                v = st.W[w + c * n_in + row]
-                now = st.A[i, at + c]
-                then = now - v if fires else now + v
-                same = same and ((now >= 0.0) == (then >= 0.0))
-            if same:
-                g[i] = 0.0
-                continue
+    for layer in range(k + 1, last + 1):
+        n_in, n_out, w = st.width[layer - 1], st.width[layer], st.w_from[layer]
+        below, at = st.b_from[layer - 1], st.b_from[layer]
         for c in range(n_out):
-            v = st.W[w + c * n_in + row]
-            z[0, c] = st.A[i, at + c] - v if fires else st.A[i, at + c] + v
-        other = _loss_above(st, i, k + 1, z, u)
-        g[i] = st.loss[i] - other if fires else other - st.loss[i]
+            total = 0.0
+            for j in range(n_in):
+                if st.U[below + j, i]:
+                    total += st.W[w + c * n_in + j]
+            total += st.b[at + c]
+            if abs(total) <= st.doubt[at + c]:
+                total = _exact(st, layer, c, -1, i)
+            st.A[i, at - stored + c] = total
+            st.U[at + c, i] = total >= 0.0
+    scores = st.A[i, st.b_from[last] - stored :]
+    if st.argmax:
+        best = 0
+        for c in range(1, st.width[last]):
+            lead = scores[c] - scores[best]
+            if abs(lead) <= st.doubt[st.b_from[last] + c] + st.doubt[st.b_from[last] + best]:
+                lead = _exact(st, last, c, best, i)
+            if lead > 0.0:
+                best = c
+        loss = -float(st.class_weight[i, best])
+        for c in range(st.class_weight.shape[1]):
+            loss += st.class_weight[i, c]
+    else:
+        loss = _output_loss(st, i, scores)
+    change = loss - st.loss[i]
+    st.loss[i] = loss
+    return change
 
 
 @_jit
-def _pre_activations(st, k, row, rows, q, a):
-    """Pre-activations of one neuron at the first q of the given points."""
-    n_in = st.X.shape[0] if k == 0 else st.width[k - 1]
-    w = st.w_from[k] + row * n_in
-    bias = st.b[st.b_from[k] + row]
-    for r in range(q):
-        a[r] = 0.0
-    for j in range(n_in):
-        v = st.W[w + j]
-        if v != 0.0:
-            if k == 0:
-                for r in range(q):
-                    a[r] += v * st.X[j, rows[r]]
-            else:
-                below = st.b_from[k - 1] + j
-                for r in range(q):
-                    a[r] += v * st.U[below, rows[r]]
-    for r in range(q):
-        a[r] += bias
+def _gain(st, i, k, row, z, u):
+    """Return loss of firing less loss of not firing, of one neuron at point i, and the score to beat.
+
+    For an output of an argmax head *firing* means to win against that score; otherwise the score is 0.
+    """
+    last = st.width.shape[0] - 1
+    stored = _stored_from(st)
+    if k == last and st.argmax:
+        at = st.b_from[last] - stored
+        best = 1 if row == 0 else 0
+        for c in range(best + 1, st.width[last]):
+            if c != row and st.A[i, at + c] > st.A[i, at + best]:
+                best = c
+        beat = st.A[i, at + best]
+        gain = float(st.class_weight[i, best]) - st.class_weight[i, row]
+        return gain, np.nextafter(beat, np.inf) if best < row else beat  # ties go to the lowest index
+    if k == last:
+        if st.width[last] == 1:
+            return float(st.class_weight[i, 0]) - st.class_weight[i, 1], 0.0
+        total = 0.0
+        for c in range(st.class_weight.shape[1]):
+            total += st.class_weight[i, c]
+        return total - 2.0 * st.class_weight[i, row], 0.0
+    n_in, n_out = st.width[k], st.width[k + 1]
+    at, w = st.b_from[k + 1] - stored, st.w_from[k + 1]
+    fires = st.U[st.b_from[k] + row, i]
+    same = not (k + 1 == last and st.argmax)
+    for c in range(n_out):
+        v = st.W[w + c * n_in + row]
+        now = st.A[i, at + c]
+        z[0, c] = now - v if fires else now + v
+        same = same and ((now >= 0.0) == (z[0, c] >= 0.0))
+    if same:
+        return 0.0, 0.0
+    other = _loss_above(st, i, k + 1, z, u)
+    return st.loss[i] - other if fires else other - st.loss[i], 0.0
+
+
+@_jit
+def gains(st, neuron, first, step, active, g, offset):
+    """Find the points at which a neuron matters, among first, first + step, ...
+
+    Parameters
+    ----------
+    st : State
+        Is not changed.
+    neuron : int
+        Numbered through all layers.
+    first, step : int
+        Which points to look at.
+    active, g, offset : ndarray, int32, float64, float64
+        Receive the points, their gains and, for outputs of an argmax head, the scores to beat; as long as the number of
+        points looked at.
+
+    Returns
+    -------
+    int
+        How many there are.
+    """
+    k, row = layer_of(st, neuron)
+    widest = _widest(st)
+    z, u = np.empty((2, widest)), np.empty(widest)
+    q = 0
+    for i in range(first, st.loss.shape[0], step):
+        gain, beat = _gain(st, i, k, row, z, u)
+        active[q], g[q], offset[q] = i, gain, beat
+        q += 1 if gain != 0.0 else 0
+    return q
+
+
+@_jit
+def _slopes(st, k, j, x, points, s):
+    """Add x times the signal j of layer k at the given points to s."""
+    if k == 0:
+        signal = st.X[j]
+        for r in range(points.shape[0]):
+            s[r] += x * signal[points[r]]
+    else:
+        fired = st.U[st.b_from[k - 1] + j]
+        for r in range(points.shape[0]):
+            s[r] += x * fired[points[r]]
 
 
 @_fast
@@ -456,8 +596,14 @@ def _objective(a, g):
 
 
 @_jit
-def turn(st, neuron, moves, spread):
-    """Improve one neuron, all others fixed, by exact line searches over its active points.
+def _move(a, t, s, out):
+    for r in range(a.shape[0]):
+        out[r] = a[r] + t * s[r]
+
+
+@_jit
+def turn(st, neuron, moves, spread, most):
+    """Improve one neuron, all others fixed, by exact line searches over the points at which it matters.
 
     Parameters
     ----------
@@ -469,46 +615,40 @@ def turn(st, neuron, moves, spread):
         Line searches.
     spread : float
         Share of the searches along random directions; the others go along coordinates and the bias.
+    most : int
+        If there are more points than this, a random part of them is used; then the turn counts only if the loss of all
+        points does not grow.
+
+    With no moves, everything is brought up to date after a change of the neuron; see `update`.
 
     Returns
     -------
     float
-        Change of the total loss, never positive.
+        Change of the total loss, never positive but for rounding.
     """
+    if moves == 0:
+        return update(st, neuron)
     k, row = layer_of(st, neuron)
-    p = st.total.shape[0]
     rng = st.rng
+    p = st.loss.shape[0]
     n_in = st.X.shape[0] if k == 0 else st.width[k - 1]
-    gain, offset = np.empty(p), np.empty(p)
-    gains(st, k, row, gain, offset)
-    active = np.empty(p, np.int32)
-    q = 0
-    for i in range(p):
-        active[q] = i
-        q += 1 if gain[i] != 0.0 else 0
+    step = (p + most - 1) // most
+    first = int(uniform(rng) * step)
+    size = p // step + 1
+    active, g, a = np.empty(size, np.int32), np.empty(size), np.empty(size)
+    q = gains(st, neuron, first, step, active, g, a)
     if q == 0:
         return 0.0
-    a = np.empty(q)
-    _pre_activations(st, k, row, active, q, a)
-    g = np.empty(q)
-    for r in range(q):
-        g[r] = gain[active[r]]
-        a[r] -= offset[active[r]]
-    # signals of the active points
-    S = np.empty((n_in, q), st.X.dtype)
-    for j in range(n_in):
-        if k == 0:
-            for r in range(q):
-                S[j, r] = st.X[j, active[r]]
-        else:
-            below = st.b_from[k - 1] + j
-            for r in range(q):
-                S[j, r] = st.U[below, active[r]]
+    active, g, a = active[:q], g[:q], a[:q]
     w = st.W[st.w_from[k] + row * n_in : st.w_from[k] + (row + 1) * n_in]
     b_at = st.b_from[k] + row
-    size = 1e-300
+    for r in range(q):
+        a[r] = st.b[b_at] - a[r]
+    length = 1e-300
     for j in range(n_in):
-        size = max(size, abs(w[j]) / (st.unit[j] if k == 0 else 1.0))
+        if w[j] != 0.0:
+            _slopes(st, k, j, w[j], active, a)
+            length = max(length, abs(w[j]) / (st.unit[j] if k == 0 else 1.0))
     d, bucket, picked = np.empty(q + 1), np.empty(q + 1, np.int32), np.empty(q + 1, np.int32)
     s, a_new = np.empty(q), np.empty(q)
     v, chosen = np.zeros(n_in), np.empty(n_in, np.int64)
@@ -519,9 +659,9 @@ def turn(st, neuron, moves, spread):
     integer = st.bound > 0
     now = _objective(a, g)
     for _ in range(moves):
-        # a direction
+        # a direction v with a shift of the bias
         n_chosen = 0
-        if n_in == 0 or uniform(rng) >= spread or integer:
+        if n_in == 0 or integer or uniform(rng) >= spread:
             if at > n_in:
                 at = 0
                 for j in range(n_in, 0, -1):
@@ -531,46 +671,40 @@ def turn(st, neuron, moves, spread):
             at += 1
             if j < n_in:
                 chosen[0], n_chosen = j, 1
-                v[j] = 1.0 if integer else (st.unit[j] if k == 0 else 1.0)
         else:
-            n_chosen = min(n_in, 2 + int(3.0 * uniform(rng)))
-            if uniform(rng) < 0.15:
-                n_chosen = n_in
+            n_chosen = n_in if uniform(rng) < 0.15 else min(n_in, 2 + int(3.0 * uniform(rng)))
             for c in range(n_chosen):
-                j = c if n_chosen == n_in else int(uniform(rng) * n_in)
-                chosen[c] = j
-                v[j] = normal(rng) * (st.unit[j] if k == 0 else 1.0)
-        if n_chosen == 0 and not st.intercept:
-            continue
-        if n_chosen == 0:
-            shift = 1.0
-        elif integer or not st.intercept:
-            shift = 0.0
-        elif uniform(rng) < 0.5:
-            i = int(uniform(rng) * q)  # turn about a point
-            shift = 0.0
-            for c in range(n_chosen):
-                shift -= v[chosen[c]] * S[chosen[c], i]
-        else:
-            shift = 0.0
-            for c in range(n_chosen):
-                shift -= v[chosen[c]] * (st.centre[chosen[c]] if k == 0 else 0.5)
-        for r in range(q):
-            s[r] = shift
+                chosen[c] = c if n_chosen == n_in else int(uniform(rng) * n_in)
         for c in range(n_chosen):
             j = chosen[c]
-            if c > 0 and n_chosen < n_in:
-                repeated = False
-                for e in range(c):
-                    repeated = repeated or chosen[e] == j
-                if repeated:
-                    chosen[c] = -1
-                    continue
-            x = v[j]
-            for r in range(q):
-                s[r] += x * S[j, r]
+            if integer:
+                v[j] = 1.0
+            else:
+                v[j] = (st.unit[j] if k == 0 else 1.0) * (1.0 if n_chosen == 1 else normal(rng))
+        if n_chosen == 0 and not st.intercept:
+            continue
+        shift = 1.0 if n_chosen == 0 else 0.0
+        if n_chosen > 0 and not integer and st.intercept:
+            pivot = active[int(uniform(rng) * q)] if uniform(rng) < 0.5 else -1  # turn about a point
+            for c in range(n_chosen):
+                j = chosen[c]
+                if pivot < 0:
+                    shift -= v[j] * (st.centre[j] if k == 0 else 0.5)
+                else:
+                    shift -= v[j] * (st.X[j, pivot] if k == 0 else st.U[st.b_from[k - 1] + j, pivot])
+        s[:] = shift
+        for c in range(n_chosen):
+            for e in range(c):
+                if chosen[e] == chosen[c]:
+                    shift_again = v[chosen[c]]
+                    v[chosen[c]] = 0.0
+                    _slopes(st, k, chosen[c], -shift_again, active, s)
+                    chosen[c] = chosen[e]
+                    break
+            _slopes(st, k, chosen[c], v[chosen[c]], active, s)
         if integer and n_chosen > 0:
-            change, t = lattice_search(a, s, g, -st.bound - w[chosen[0]], st.bound - w[chosen[0]], rng)
+            j = chosen[0]
+            change, t = lattice_search(a, s, g, -st.bound - w[j], st.bound - w[j], rng)
         else:
             change, left, right = line_search(a, s, g, integer, rng, d, bucket, picked)
             if integer:
@@ -581,118 +715,116 @@ def turn(st, neuron, moves, spread):
                 else:
                     t = np.floor((left + right - 1.0) / 2.0)
             elif left == -np.inf:
-                t = 0.0 if right > 0.0 else right - size
+                t = 0.0 if right > 0.0 else right - length * (0.5 + uniform(rng))
             elif right == np.inf:
-                t = 0.0 if left < 0.0 else left + size
+                t = 0.0 if left < 0.0 else left + length * (0.5 + uniform(rng))
             else:
-                t = 0.5 * (left + right)
+                # near the middle but in no special position, so that no other point lies exactly on the threshold
+                t = left + (0.4 + 0.2 * uniform(rng)) * (right - left)
         if change <= 0.0 and t != 0.0:
-            for r in range(q):
-                a_new[r] = a[r] + t * s[r]
+            _move(a, t, s, a_new)
             then = _objective(a_new, g)
             if then <= now:  # rounding may have moved a point across
                 now = then
                 a, a_new = a_new, a
                 for c in range(n_chosen):
-                    if chosen[c] >= 0:
+                    if v[chosen[c]] != 0.0:
                         w[chosen[c]] += t * v[chosen[c]]
+                        v[chosen[c]] = 0.0
                 st.b[b_at] += t * shift
                 changed = True
         for c in range(n_chosen):
-            if chosen[c] >= 0:
-                v[chosen[c]] = 0.0
+            v[chosen[c]] = 0.0
     if not changed:
         return 0.0
-    change = settle(st, neuron)
-    if change > 0.0:  # rounding: sums of weights in another order
+    if not integer and not (k == st.width.shape[0] - 1 and st.argmax):
+        _normalise(st, k, w, b_at)
+    change = 0.0
+    for _ in range(2):
+        change += update(st, neuron)
+        if change <= 0.0:
+            break
         w[:] = w_old
         st.b[b_at] = b_old
-        change += settle(st, neuron)
     return change
 
 
 @_jit
-def settle(st, neuron):
-    """Bring everything up to date after a change of one neuron; return the change of the total loss."""
-    k, row = layer_of(st, neuron)
-    p = st.total.shape[0]
-    last = st.width.shape[0] - 1
-    everywhere = np.arange(p).astype(np.int32)
-    a = np.empty(p)
-    _pre_activations(st, k, row, everywhere, p, a)
-    rows = np.empty(p, np.int32)
-    n = 0
-    me = st.b_from[k] + row
-    first = _stored_from(st)
-    if k == last and st.argmax:
-        at = st.b_from[k] - first + row
-        for i in range(p):
-            if st.A[i, at] != a[i]:
-                st.A[i, at] = a[i]
-                rows[n] = i
-                n += 1
-        return _reloss(st, rows, n)
-    for i in range(p):
-        fires = a[i] >= 0.0
-        if fires != (st.U[me, i] != 0):
-            st.U[me, i] = fires
-            rows[n] = i
-            n += 1
-        if me >= first:
-            st.A[i, me - first] = a[i]
-    if k == last:
-        return _reloss(st, rows, n)
-    return refresh(st, rows, n, k)
+def _normalise(st, k, w, b_at):
+    """Bring the weights of a neuron near 1, on scaled inputs, by a power of two: no sign changes."""
+    size = 0.0
+    for j in range(w.shape[0]):
+        unit = st.unit[j] if k == 0 else 1.0
+        if unit > 0.0:
+            size = max(size, abs(w[j]) / unit)
+    if size > 0.0 and (size > 4.0 or size < 0.25):
+        factor = 2.0 ** -np.floor(np.log2(size))
+        for j in range(w.shape[0]):
+            w[j] *= factor
+        st.b[b_at] *= factor
 
 
 @_jit
-def _reloss(st, rows, n):
-    """Recompute the loss of points whose output layer is up to date."""
+def _pre_activations(st, k, row, start, a):
+    """Pre-activations of one neuron at the points from `start` on, as many as `a` holds."""
+    n_in = st.X.shape[0] if k == 0 else st.width[k - 1]
+    w = st.w_from[k] + row * n_in
+    m = a.shape[0]
+    a[:] = 0.0
+    for j in range(n_in):
+        v = st.W[w + j]
+        if v != 0.0:
+            if k == 0:
+                signal = st.X[j, start : start + m]
+                for r in range(m):
+                    a[r] += v * signal[r]
+            else:
+                fired = st.U[st.b_from[k - 1] + j, start : start + m]
+                for r in range(m):
+                    a[r] += v * fired[r]
+    bias = st.b[st.b_from[k] + row]
+    for r in range(m):
+        a[r] += bias
+
+
+@_jit
+def update(st, neuron):
+    """Bring everything up to date after a change of one neuron; return the change of the total loss.
+
+    For neuron -1 everything is computed anew from the weights.
+    """
+    everything = neuron < 0
+    p = st.loss.shape[0]
     last = st.width.shape[0] - 1
-    n_out = st.width[last]
-    at, stored = st.b_from[last], _stored_from(st)
+    stored = _stored_from(st)
+    first_neuron, last_neuron = (0, st.width[0] - 1) if everything else (neuron, neuron)
+    k, _ = layer_of(st, first_neuron)
+    competes = k == last and st.argmax
+    if everything:
+        for each in range(st.b.shape[0]):
+            _update_doubt(st, each)
+        st.loss[:] = 0.0
+    else:
+        _update_doubt(st, neuron)
+    buffer, news = np.empty(min(p, BLOCK)), np.empty(min(p, BLOCK), np.uint8)
     change = 0.0
-    for r in range(n):
-        i = rows[r]
-        loss = 0.0
-        if st.argmax:
-            best = 0
-            for c in range(1, n_out):
-                if st.A[i, at - stored + c] > st.A[i, at - stored + best]:
-                    best = c
-            loss = st.total[i] - st.class_weight[i, best]
-        elif n_out == 1:
-            loss = st.class_weight[i, 0] if st.U[at, i] else st.class_weight[i, 1]
-        else:
-            for c in range(n_out):
-                own = st.class_weight[i, c]
-                loss += st.total[i] - own if st.U[at + c, i] else own
-        change += loss - st.loss[i]
-        st.loss[i] = loss
-    return change
-
-
-@_jit
-def fill(st):
-    """Compute activations, pre-activations and losses of all points from the weights; return the total loss."""
-    p = st.total.shape[0]
-    everywhere = np.arange(p).astype(np.int32)
-    a = np.empty(p)
-    last = st.width.shape[0] - 1
-    for row in range(st.width[0]):
-        _pre_activations(st, 0, row, everywhere, p, a)
-        for i in range(p):
-            st.U[row, i] = a[i] >= 0.0
-            if last == 0:
-                st.A[i, row] = a[i]
-    st.loss[:] = 0.0
-    return refresh(st, everywhere, p, 0)
-
-
-@_jit
-def sweep(st, order, moves, spread):
-    """Give each neuron of `order` a turn; return the change of the total loss."""
-    change = 0.0
-    for neuron in order:
-        change += turn(st, neuron, moves, spread)
+    for start in range(0, p, BLOCK):
+        m = min(BLOCK, p - start)
+        a = buffer[:m]
+        news[:] = everything or competes
+        for each in range(first_neuron, last_neuron + 1):
+            row = each - st.b_from[k]
+            _pre_activations(st, k, row, start, a)
+            for r in range(m):
+                i = start + r
+                if abs(a[r]) <= st.doubt[each]:
+                    a[r] = _exact(st, k, row, -1, i)
+                fires = a[r] >= 0.0
+                news[r] |= fires != (st.U[each, i] != 0)
+                st.U[each, i] = fires
+                if each >= stored:
+                    st.A[i, each - stored] = a[r]
+        for r in range(m):
+            if news[r]:
+                change += _refresh(st, start + r, k)
     return change

@@ -1,4 +1,4 @@
-"""A smooth start for wide or deep networks: stochastic gradients through the thresholds.
+"""A smooth start for the search: stochastic gradients through the thresholds.
 
 Thresholds pass gradients where the pre-activation is at most 1 in absolute value (the straight-through estimator of
 Y. Bengio, N. Léonard and A. Courville, arXiv:1308.3432), steps are those of Adam (D. P. Kingma and J. Ba,
@@ -7,173 +7,133 @@ arXiv:1412.6980). It is a start only: exact line search takes over from its best
 
 from __future__ import annotations
 
-import numba
+import math
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
+Singles = NDArray[np.float32]
 
-
-@_jit
-def _adam(values, grad, first, second, size, fix):
-    tiny, zero = np.float32(1e-30), np.float32(0.0)
-    for i in range(values.shape[0]):
-        g = grad[i]
-        m1 = np.float32(0.9) * first[i] + np.float32(0.1) * g
-        m2 = np.float32(0.999) * second[i] + np.float32(0.001) * g * g
-        # numbers below the normal range are very slow
-        first[i] = m1 if abs(m1) > tiny else zero
-        second[i] = m2 if m2 > tiny else zero
-        values[i] -= size * first[i] / (np.sqrt(second[i] * fix) + np.float32(1e-8))
+# keeps the moments of weights without gradients above the denormal numbers, which are very slow
+_NORMAL = np.float32(1e-25)
+_BLOCK = 4096
 
 
-@_jit
-def epoch(Z, class_weight, order, width, w_from, b_from, W, b, moments, steps, rate, batch, argmax):
-    """Take one pass over the points, in place.
+class Surrogate:
+    """A network in single precision and the state of its training.
 
     Parameters
     ----------
-    Z : ndarray of shape (p, n), float32
+    Z : ndarray of shape (m, n), float32
         Standardised points.
-    class_weight : ndarray of shape (p, C), float32
-        Weight of each label at each point, 1 on average.
-    order : ndarray of shape (p,), int64
-        Points in the order of the pass.
-    width, w_from, b_from : ndarray of int64
-        As in `bdnn.search.kernels.State`.
-    W, b : ndarray, float32
-        Parameters.
-    moments : ndarray of shape (2, len(W) + len(b)), float32
-        Of the gradients.
-    steps : int
-        Taken before.
-    rate : float
-        Learning rate.
-    batch : int
-        Points per step.
+    class_weight : ndarray of shape (m, C), float32
+        Weight of each label at each point, 1 a point on average.
+    widths : sequence of int
+        Neurons of each layer, outputs included.
     argmax : bool
         Whether outputs compete (softmax); else each output is a logistic regression.
+    rng : numpy.random.Generator
+        Initial weights and the order of the points.
 
-    Returns
-    -------
-    int
-        Steps taken in all.
+    Attributes
+    ----------
+    layers : list of (ndarray of shape (d, d_in), ndarray of shape (d,))
+        Weights and biases: views of one vector.
     """
-    p, n = Z.shape
-    layers = width.shape[0]
-    last = layers - 1
-    n_w = W.shape[0]
-    grad = np.empty(n_w + b.shape[0], np.float32)
-    total = b_from[layers]
-    pre = np.empty(total * batch, np.float32)
-    act = np.empty(total * batch, np.float32)
-    back = np.empty(total * batch, np.float32)
-    X = np.empty((batch, n), np.float32)
-    cw = np.empty((batch, class_weight.shape[1]), np.float32)
-    one = np.float32(1.0)
-    for start in range(0, p, batch):
-        m = min(batch, p - start)
-        for r in range(m):
-            X[r] = Z[order[start + r]]
-            cw[r] = class_weight[order[start + r]]
-        for k in range(layers):
-            d = width[k]
-            signal = X[:m] if k == 0 else act[b_from[k - 1] * batch : b_from[k - 1] * batch + m * width[k - 1]].reshape(
-                m, width[k - 1]
-            )
-            weights = W[w_from[k] : w_from[k + 1]].reshape(d, signal.shape[1])
-            a = pre[b_from[k] * batch : b_from[k] * batch + m * d].reshape(m, d)
-            np.dot(signal, weights.T, a)
-            u = act[b_from[k] * batch : b_from[k] * batch + m * d].reshape(m, d)
-            for r in range(m):
-                for c in range(d):
-                    a[r, c] += b[b_from[k] + c]
-                    u[r, c] = one if a[r, c] >= 0 else np.float32(0.0)
-        d = width[last]
-        a = pre[b_from[last] * batch : b_from[last] * batch + m * d].reshape(m, d)
-        delta = back[b_from[last] * batch : b_from[last] * batch + m * d].reshape(m, d)
-        for r in range(m):
-            weight = np.float32(0.0)
-            for c in range(cw.shape[1]):
-                weight += cw[r, c]
-            if argmax:
-                top = a[r, 0]
-                for c in range(1, d):
-                    top = max(top, a[r, c])
-                norm = np.float32(0.0)
-                for c in range(d):
-                    delta[r, c] = np.exp(a[r, c] - top)
-                    norm += delta[r, c]
-                for c in range(d):
-                    delta[r, c] = (weight * delta[r, c] / norm - cw[r, c]) / m
-            else:
-                for c in range(d):
-                    own = cw[r, c] if d > 1 else cw[r, 1]
-                    delta[r, c] = (weight / (one + np.exp(-a[r, c])) - own) / m
-        for k in range(last, -1, -1):
-            d = width[k]
-            delta = back[b_from[k] * batch : b_from[k] * batch + m * d].reshape(m, d)
-            signal = X[:m] if k == 0 else act[b_from[k - 1] * batch : b_from[k - 1] * batch + m * width[k - 1]].reshape(
-                m, width[k - 1]
-            )
-            np.dot(delta.T, signal, grad[w_from[k] : w_from[k + 1]].reshape(d, signal.shape[1]))
-            for c in range(d):
-                g = np.float32(0.0)
-                for r in range(m):
-                    g += delta[r, c]
-                grad[n_w + b_from[k] + c] = g
-            if k > 0:
-                below = width[k - 1]
-                weights = W[w_from[k] : w_from[k + 1]].reshape(d, below)
-                down = back[b_from[k - 1] * batch : b_from[k - 1] * batch + m * below].reshape(m, below)
-                np.dot(delta, weights, down)
-                a = pre[b_from[k - 1] * batch : b_from[k - 1] * batch + m * below].reshape(m, below)
-                for r in range(m):
-                    for c in range(below):
-                        if abs(a[r, c]) > one:
-                            down[r, c] = np.float32(0.0)
-        steps += 1
-        fix1, fix2 = np.float32(1.0 / (1.0 - 0.9**steps)), np.float32(1.0 / (1.0 - 0.999**steps))
-        _adam(W, grad[:n_w], moments[0, :n_w], moments[1, :n_w], np.float32(rate) * fix1, fix2)
-        _adam(b, grad[n_w:], moments[0, n_w:], moments[1, n_w:], np.float32(rate) * fix1, fix2)
-    return steps
 
+    def __init__(
+        self, Z: Singles, class_weight: Singles, widths: Sequence[int], argmax: bool, rng: np.random.Generator
+    ) -> None:
+        self._Z, self._class_weight, self._argmax, self._rng = Z, class_weight, argmax, rng
+        self._target = class_weight if argmax or len(widths) == 0 or widths[-1] > 1 else class_weight[:, 1:]
+        self._weight = class_weight.sum(axis=1, keepdims=True)
+        inputs = [Z.shape[1], *widths[:-1]]
+        size = sum(d * (n + 1) for d, n in zip(widths, inputs, strict=True))
+        self.values = np.empty(size, dtype=np.float32)
+        self._gradient = np.zeros_like(self.values)
+        self._moments = np.zeros((2, size), dtype=np.float32)
+        self._work = np.empty((2, size), dtype=np.float32)
+        self._steps = 0
+        self.layers, self._gradients = self._views(self.values, widths, inputs), []
+        self._gradients = self._views(self._gradient, widths, inputs)
+        for W, b in self.layers:
+            bound = 1 / math.sqrt(max(W.shape[1], 1))
+            W[:], b[:] = rng.uniform(-bound, bound, W.shape), rng.uniform(-bound, bound, b.shape)
 
-@_jit
-def errors(Z, class_weight, width, w_from, b_from, W, b, argmax):
-    """Return the total weight of the points that the network gets wrong, in blocks of points."""
-    p = Z.shape[0]
-    layers = width.shape[0]
-    block = 4096
-    loss = 0.0
-    for start in range(0, p, block):
-        stop = min(p, start + block)
-        signal = Z[start:stop]
-        for k in range(layers):
-            weights = W[w_from[k] : w_from[k + 1]].reshape(width[k], signal.shape[1])
-            a = np.dot(signal, weights.T)
-            for r in range(a.shape[0]):
-                for c in range(a.shape[1]):
-                    a[r, c] += b[b_from[k] + c]
-            if k < layers - 1:
-                for r in range(a.shape[0]):
-                    for c in range(a.shape[1]):
-                        a[r, c] = np.float32(1.0) if a[r, c] >= 0 else np.float32(0.0)
-            signal = a
-        for r in range(signal.shape[0]):
-            i = start + r
-            total = 0.0
-            for c in range(class_weight.shape[1]):
-                total += class_weight[i, c]
-            if argmax:
-                best = 0
-                for c in range(1, signal.shape[1]):
-                    if signal[r, c] > signal[r, best]:
-                        best = c
-                loss += total - class_weight[i, best]
-            elif signal.shape[1] == 1:
-                loss += class_weight[i, 0] if signal[r, 0] >= 0 else class_weight[i, 1]
+    @staticmethod
+    def _views(vector: Singles, widths: Sequence[int], inputs: Sequence[int]) -> list[tuple[Singles, Singles]]:
+        views, at = [], 0
+        for d, n in zip(widths, inputs, strict=True):
+            views.append((vector[at : at + d * n].reshape(d, n), vector[at + d * n : at + d * (n + 1)]))
+            at += d * (n + 1)
+        return views
+
+    def epoch(self, rate: float, batch: int) -> None:
+        """Take one pass over the points in random order, so many a step."""
+        order = self._rng.permutation(len(self._Z))
+        for start in range(0, len(order), batch):
+            some = order[start : start + batch]
+            self._backward(self._Z[some], self._target[some], self._weight[some])
+            self._step(np.float32(rate))
+
+    def _backward(self, signal: Singles, target: Singles, weight: Singles) -> None:
+        signals, sums = [signal], []
+        for W, b in self.layers:
+            a = signals[-1] @ W.T
+            a += b
+            sums.append(a)
+            signals.append((a >= 0).astype(np.float32))
+        out = sums[-1]
+        if self._argmax:
+            delta = np.exp(out - out.max(axis=1, keepdims=True))
+            delta *= weight / delta.sum(axis=1, keepdims=True)
+        else:
+            delta = weight / (1 + np.exp(-np.clip(out, -60, 60)))
+        delta -= target
+        delta *= np.float32(1 / len(signal))
+        for k in range(len(self.layers) - 1, -1, -1):
+            np.matmul(delta.T, signals[k], out=self._gradients[k][0])
+            np.sum(delta, axis=0, out=self._gradients[k][1])
+            if k:
+                delta = delta @ self.layers[k][0]
+                delta *= np.abs(sums[k - 1]) <= 1
+
+    def _step(self, rate: np.float32) -> None:
+        """Take a step of Adam with its usual constants."""
+        self._steps += 1
+        g, (first, second), (one, two) = self._gradient, self._moments, self._work
+        first *= np.float32(0.9)
+        np.multiply(g, np.float32(0.1), out=one)
+        one += _NORMAL
+        first += one
+        second *= np.float32(0.999)
+        np.multiply(g, g, out=two)
+        two *= np.float32(0.001)
+        two += _NORMAL
+        second += two
+        np.multiply(second, np.float32(1 / (1 - 0.999**self._steps)), out=two)
+        np.sqrt(two, out=two)
+        two += np.float32(1e-8)
+        np.divide(first, two, out=one)
+        one *= np.float32(rate / (1 - 0.9**self._steps))
+        self.values -= one
+
+    def loss(self) -> float:
+        """Return the total weight of the wrong outputs (wrong points if outputs compete)."""
+        total = 0.0
+        for start in range(0, len(self._Z), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            signal: Any = self._Z[block]
+            for W, b in self.layers[:-1]:
+                signal = (signal @ W.T + b >= 0).astype(np.float32)
+            W, b = self.layers[-1]
+            out = signal @ W.T + b
+            target, weight = self._target[block], self._weight[block]
+            if self._argmax:
+                right = np.take_along_axis(target, np.argmax(out, axis=1)[:, None], axis=1)
+                total += float((weight - right).sum(dtype=np.float64))
             else:
-                for c in range(signal.shape[1]):
-                    own = class_weight[i, c]
-                    loss += total - own if signal[r, c] >= 0 else own
-    return loss
+                total += float(np.where(out >= 0, weight - target, target).sum(dtype=np.float64))
+        return total

@@ -1,0 +1,248 @@
+"""Local search in weight space on all the data: exact line search, many starts, and a margin polish at the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from bdnn.budget import Budget
+from bdnn.methods.race import Race
+from bdnn.methods.start import enter_given
+from bdnn.network import Network
+from bdnn.polish import polished
+from bdnn.problem import Problem, choice
+from bdnn.result import ProgressCallback, Result
+
+if TYPE_CHECKING:
+    from bdnn.search.engine import Search
+
+POLISHES = ("margin", "none")
+
+_POLISH_SHARE = 0.1
+_AUDIT_SHARE = 0.05
+_LEAST_ROUNDS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSearch:
+    """Train by local search with exact line searches along directions in weight space.
+
+    The loss is piecewise constant along every direction; its breakpoints are sorted and the best interval is taken. A
+    descent gives every neuron of every layer its turn until nothing improves, then neurons are kicked and repaired.
+    Starts come from a gradient surrogate and at random; threads search independently.
+
+    Parameters
+    ----------
+    polish : {"margin", "none"}, default="margin"
+        "margin" moves every neuron of the best network to the separator of largest margin between the training points
+        it fires on and the others, which changes no decision on them.
+
+    References
+    ----------
+    Exact line search for the 0/1 loss: T. Nguyen and S. Sanner, Algorithms for direct 0-1 loss optimization in binary
+    classification, ICML 2013.
+    """
+
+    polish: str = "margin"
+
+    def __call__(
+        self,
+        problem: Problem,
+        budget: Budget | None = None,
+        start: Network | None = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Result:
+        """Train.
+
+        Parameters
+        ----------
+        problem : Problem
+            What to train on.
+        budget : Budget or None
+            Limits; None for none. Nodes limit the rounds (a descent, or a kick and its repair) of each thread; with
+            them and one thread, equal seeds give equal networks. Without a limit on rounds the search ends when many
+            rounds in a row bring nothing.
+        start : Network or None
+            A network of the problem's class to start from; the result is never worse.
+        on_progress : callable or None
+            Receives a `Progress` several times a second.
+
+        Returns
+        -------
+        Result
+            With the best network found, also after a limit or Ctrl-C. Its bound is trivial: local search proves
+            nothing.
+
+        Raises
+        ------
+        InputError
+            If a setting, the data or the start cannot be used.
+        """
+        choice("polish", self.polish, POLISHES)
+        budget = (budget or Budget()).start()
+        race = Race(problem, budget, on_progress)
+        message, interrupted = "nothing left to improve", False
+        try:
+            with race.timed("start"):
+                enter_given(race, start)
+            if not race.closed:
+                message, interrupted = search_into(race, self._time_to_search(budget), start)
+            if self.polish == "margin" and problem.weights == "continuous" and not interrupted:
+                with race.timed("polish"):
+                    self._polish(race)
+        except KeyboardInterrupt:
+            if race.best is None:
+                raise
+            message, interrupted = "stopped by Ctrl-C", True
+        return race.result("local_search", message, "every classifier on these inputs", interrupted)
+
+    def _time_to_search(self, budget: Budget) -> Budget:
+        share = 1 - _POLISH_SHARE if self.polish == "margin" else 1.0
+        return budget.within(share * budget.remaining)
+
+    def _polish(self, race: Race) -> None:
+        """Enter the polished network; it replaces an equally good one."""
+        assert race.chosen is not None
+        race.phase = "polish"
+        problem, before = race.problem, race.chosen
+        network = polished(before.network, np.asarray(problem.X), budget=race.budget)
+        if network is not before.network and network != before.network:
+            race.replace(before, network)
+
+
+def search_into(race: Race, budget: Budget, start: Network | None = None) -> tuple[str, bool]:
+    """Search and enter the networks found into the race.
+
+    Parameters
+    ----------
+    race : Race
+        Receives networks and progress.
+    budget : Budget
+        Limits of the search.
+    start : Network or None
+        Where one of the threads starts.
+
+    Returns
+    -------
+    message : str
+        Why it stopped.
+    interrupted : bool
+        Whether Ctrl-C came.
+    """
+    from bdnn.search.points import points
+    from bdnn.search.ready import ready
+
+    race.phase = "build"
+    with race.timed("build"):
+        data = points(race.reduced)
+    race.phase = "compile"
+    race.report()
+    with race.timed("compile"):
+        if not ready(data.X.dtype, budget):
+            return "the time limit passed while the search was compiled, which is done once; train again", False
+    from bdnn.search.engine import Search
+
+    race.phase = "search"
+    with race.timed("build"):
+        searches = [Search(data, budget.seed + number) for number in range(budget.threads)]
+    relay = _Relay(race, budget, searches)
+    with race.timed("search"), ThreadpoolController().limit(limits=1):
+        try:
+            if len(searches) == 1:
+                for _ in searches[0].run(budget, start):
+                    if relay.finished():
+                        break
+            else:
+                with _threads(searches, budget, start) as running:
+                    while any(thread.is_alive() for thread in running):
+                        running[0].join(0.02)
+                        if relay.finished():
+                            break
+            interrupted = False
+        except KeyboardInterrupt:
+            interrupted = True
+        relay.enter(last=True)
+    return "stopped by Ctrl-C" if interrupted else relay.message, interrupted
+
+
+class _Relay:
+    """Brings the best network of all searches into the race, now and then, and says when to stop."""
+
+    def __init__(self, race: Race, budget: Budget, searches: list[Search]) -> None:
+        self._race, self._budget, self._searches = race, budget, searches
+        self._entered, self._next, self._shown = np.inf, 0.0, 0.0
+        self._rounds_of_best = 0
+        self._seen = np.inf
+        self.message = "nothing left to improve"
+
+    def finished(self) -> bool:
+        """Report, and return whether the search is over."""
+        rounds = min(search.rounds for search in self._searches)
+        best = min(search.best for search in self._searches)
+        if best < self._seen:
+            self._seen, self._rounds_of_best = best, rounds
+        now = time.monotonic()
+        if best < self._entered and now >= self._next:
+            self.enter()
+        if now - self._shown > 0.1:
+            self._shown = now
+            self._race.nodes = sum(search.rounds for search in self._searches)
+            self._race.report()
+        if self._race.closed or best <= 0:
+            return True
+        if self._budget.exhausted:
+            self.message = "time limit reached"
+            return True
+        if self._budget.nodes is not None:
+            self.message = "round limit reached"
+            return rounds >= self._budget.nodes
+        if rounds > max(_LEAST_ROUNDS, 3 * self._rounds_of_best):
+            self.message = f"{rounds - self._rounds_of_best} rounds brought nothing"
+            return True
+        return False
+
+    def enter(self, last: bool = False) -> None:
+        """Enter the best network; not so often that audits take much of the time."""
+        search = min(self._searches, key=lambda each: each.best)
+        if search.best < self._entered:
+            began = time.monotonic()
+            self._entered = search.best
+            self._race.nodes = sum(each.rounds for each in self._searches)
+            self._race.enter(search.best_network(), "search")
+            self._next = time.monotonic() + (time.monotonic() - began) / _AUDIT_SHARE
+
+
+@contextmanager
+def _threads(searches: list[Search], budget: Budget, start: Network | None) -> Iterator[list[threading.Thread]]:
+    """Run searches on threads until the block ends; an error of one of them is raised then."""
+    stop, errors = threading.Event(), []
+
+    def work(search: Search, given: Network | None) -> None:
+        try:
+            for _ in search.run(budget, given):
+                if stop.is_set() or (budget.nodes is not None and search.rounds >= budget.nodes):
+                    break
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [
+        threading.Thread(target=work, args=(search, start if number == 0 else None), daemon=True)
+        for number, search in enumerate(searches)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield threads
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    if errors:
+        raise errors[0]

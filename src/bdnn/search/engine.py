@@ -1,0 +1,323 @@
+"""One search: a network as a `State`, starts, descents by turns of neurons, and kicks out of local optima."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdnn.budget import Budget
+from bdnn.network import Floats, Layer, Network
+from bdnn.search import kernels
+from bdnn.search.points import Points
+from bdnn.search.surrogate import Surrogate
+
+_MOST_POINTS = 1 << 21
+_SURROGATE_ROWS = 200_000
+_SURROGATE_STEPS = 4000
+_MOST_EPOCHS = 300
+_SLICE = 0.02
+_NARROW = 16
+_SPREAD = 0.5
+_KICKS = 40
+
+
+class Search:
+    """A search on one thread.
+
+    Parameters
+    ----------
+    points : Points
+        What to train on.
+    seed : int
+        Of all its random choices.
+
+    Attributes
+    ----------
+    total : float
+        Loss of the network under search, on the points.
+    best : float
+        Least loss so far; `best_network` gives the network.
+    rounds : int
+        Descents and kicks so far.
+    """
+
+    def __init__(self, points: Points, seed: int) -> None:
+        problem = points.reduced.problem
+        self.points = points
+        self._rng = np.random.default_rng([seed, 0x5EA2C4])
+        self.state = kernels.new_state(
+            points.X,
+            points.class_weight,
+            points.centre,
+            points.unit,
+            points.reach,
+            problem.widths,
+            problem.head == "argmax",
+            problem.weight_bound if problem.weights == "integer" else 0,
+            problem.fit_intercept,
+            int(self._rng.integers(1, 2**62)),
+        )
+        self._inputs = np.concatenate([[points.X.shape[0]], self.state.width[:-1]]).astype(np.int64)
+        self._integer = problem.weights == "integer"
+        self.total = self.best = math.inf
+        self._kept = (self.state.W.copy(), self.state.b.copy())
+        self._seconds_of_turn = 0.0
+        self.rounds = 0
+
+    @property
+    def n_neurons(self) -> int:
+        """Neurons of all layers."""
+        return len(self.state.b)
+
+    def load(self, network: Network) -> None:
+        """Take over a network of the problem's class."""
+        layers = [Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers]
+        layers[0] = Layer(layers[0].weights[:, self.points.reduced.kept], layers[0].bias)
+        # columns without variation are left out: their part goes to the bias
+        out = np.setdiff1d(np.arange(network.n_features), self.points.reduced.kept)
+        if len(out) and np.any(network.layers[0].weights[:, out]):
+            return self._put(self.points.reduced.to_network(self._reduced_layers(network)))
+        return self._put_layers(layers)
+
+    def _reduced_layers(self, network: Network) -> list[Layer]:
+        layers = self.points.reduced.to_layers(network)
+        assert layers is not None
+        return layers
+
+    def _put(self, network: Network) -> None:
+        kept = self.points.reduced.kept
+        layers = [Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers]
+        self._put_layers([Layer(layers[0].weights[:, kept], layers[0].bias), *layers[1:]])
+
+    def _put_layers(self, layers: list[Layer]) -> None:
+        self.state.W[:] = np.concatenate([W.ravel() for W, _ in layers])
+        self.state.b[:] = np.concatenate([b for _, b in layers])
+        self.total = self._update(-1)
+        self._note()
+
+    def _update(self, neuron: int) -> float:
+        return float(kernels.turn(self.state, neuron, 0, 0.0, 1))
+
+    def _layer(self, neuron: int) -> tuple[int, int]:
+        """Layer of a neuron and its row there."""
+        k = int(np.searchsorted(self.state.b_from, neuron, side="right")) - 1
+        return k, neuron - int(self.state.b_from[k])
+
+    def _note(self) -> None:
+        if self.total < self.best:
+            self.best = self.total
+            self._kept = (self.state.W.copy(), self.state.b.copy())
+
+    def best_network(self) -> Network:
+        """Return the best network so far."""
+        return self._network(*self._kept)
+
+    def _network(self, W: Floats, b: Floats) -> Network:
+        st, reduced = self.state, self.points.reduced
+        kind: Any = np.int64 if self._integer else np.float64
+        layers = []
+        for k, (d, n_in) in enumerate(zip(st.width, self._inputs, strict=True)):
+            weights = W[st.w_from[k] : st.w_from[k + 1]].reshape(d, n_in)
+            if k == 0:
+                full = np.zeros((d, len(reduced.centre)))
+                full[:, reduced.kept] = weights
+                weights = full
+            bias = b[st.b_from[k] : st.b_from[k + 1]]
+            layers.append(Layer((weights + 0.0).astype(kind), (bias + 0.0).astype(kind)))
+        problem = reduced.problem
+        return Network(
+            tuple(layers),
+            head=problem.head,  # type: ignore[arg-type]  # 'auto' was resolved by Problem
+            classes=problem.classes,
+            grid=reduced.grid,
+            feature_names=problem.feature_names,  # type: ignore[arg-type]  # a tuple since validation
+        )
+
+    # starts
+
+    def randomise(self) -> None:
+        """Start from random weights whose neurons split the points."""
+        st, rng = self.state, self._rng
+        p = st.loss.shape[0]
+        for k, (d, n_in) in enumerate(zip(st.width, self._inputs, strict=True)):
+            shape = (int(d), int(n_in))
+            if self._integer:
+                weights = rng.integers(-st.bound, st.bound + 1, size=shape).astype(np.float64)
+            else:
+                weights = rng.normal(size=shape) * (st.unit if k == 0 else 1.0)
+            bias = np.zeros(d)
+            if st.intercept and p:
+                for row in range(d):
+                    # halfway between two random points or patterns
+                    if k == 0:
+                        i, j = rng.integers(p, size=2)
+                        middle = weights[row] @ (st.X[:, i].astype(np.float64) + st.X[:, j]) / 2
+                    else:
+                        middle = weights[row] @ rng.random(n_in)
+                    bias[row] = -np.floor(middle) if self._integer else -middle
+            st.W[st.w_from[k] : st.w_from[k + 1]] = weights.ravel()
+            st.b[st.b_from[k] : st.b_from[k + 1]] = bias
+        self.total = self._update(-1)
+        self._note()
+
+    def smooth(self, budget: Budget) -> Iterator[None]:
+        """Start from the best epoch of a surrogate; yields between epochs."""
+        st, rng = self.state, self._rng
+        n, p = st.X.shape
+        rows = np.arange(p) if p <= _SURROGATE_ROWS else np.sort(rng.choice(p, _SURROGATE_ROWS, replace=False))
+        m = len(rows)
+        mean = np.array([column[rows].mean(dtype=np.float64) for column in st.X]) if n else np.zeros(0)
+        Z = np.empty((m, n), dtype=np.float32)
+        for j in range(n):
+            Z[:, j] = (st.X[j, rows].astype(np.float64) - mean[j]) * st.unit[j]
+        weight = st.class_weight[rows].astype(np.float32)
+        weight *= np.float32(m / max(float(weight.sum(dtype=np.float64)), 1e-300))
+        network = Surrogate(Z, weight, st.width.tolist(), bool(st.argmax), rng)
+        batch = 256 if m >= 1000 else 64
+        epochs = int(np.clip(_SURROGATE_STEPS * batch / m, 8, _MOST_EPOCHS))
+        best, kept = math.inf, network.values.copy()
+        for number in range(epochs):
+            network.epoch(0.01 * (1 - number / epochs) + 1e-4, batch)
+            if number >= epochs // 2 or number % 4 == 3 or budget.exhausted:
+                loss = network.loss()
+                if loss < best:
+                    best, kept = loss, network.values.copy()
+            yield
+            if best == 0.0 or budget.exhausted:
+                break
+        network.values[:] = kept
+        layers = [Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers]
+        first = layers[0].weights * st.unit
+        layers[0] = Layer(first, layers[0].bias - first @ mean)
+        self._put_layers([self._rounded(layer) for layer in layers] if self._integer else layers)
+
+    def _rounded(self, layer: Layer) -> Layer:
+        """Scale every neuron to the largest integer weights and round."""
+        size = np.abs(layer.weights).max(axis=1, initial=0.0)
+        factor = np.where(size > 0, self.state.bound / np.where(size > 0, size, 1.0), 1.0)
+        return Layer(np.rint(layer.weights * factor[:, None]), np.rint(layer.bias * factor))
+
+    # moves
+
+    def _moves(self, neuron: int) -> int:
+        k, _ = self._layer(neuron)
+        p = max(len(self.state.loss), 1)
+        return int(min(np.clip(2 * self._inputs[k], 20, 100), max(8, 2 * 10**8 // p)))
+
+    def turns(self, neurons: NDArray[np.int64]) -> Iterator[None]:
+        """Give neurons a turn in this order; yields every few hundredths of a second."""
+        at = 0
+        while at < len(neurons):
+            few = max(1, int(_SLICE / max(self._seconds_of_turn, 1e-6)))
+            some = neurons[at : at + few]
+            began = time.perf_counter()
+            for neuron in some:
+                self.total += kernels.turn(self.state, neuron, self._moves(neuron), _SPREAD, _MOST_POINTS)
+            self._seconds_of_turn = (time.perf_counter() - began) / len(some)
+            at += len(some)
+            self._note()
+            yield
+
+    def descend(self) -> Iterator[None]:
+        """Sweep over all neurons until two sweeps bring nothing."""
+        stalled = 0
+        while stalled < 2 and self.total > 0:
+            before = self.total
+            yield from self.turns(self._rng.permutation(self.n_neurons))
+            stalled = 0 if self.total < before else stalled + 1
+        self.rounds += 1
+
+    def _snapshot(self) -> tuple[Floats, Floats]:
+        return self.state.W.copy(), self.state.b.copy()
+
+    def restore(self, kept: tuple[Floats, Floats]) -> None:
+        """Go back to other weights; only neurons that differ are evaluated again."""
+        st, (W, b) = self.state, kept
+        for neuron in range(self.n_neurons):
+            at = self._weights_of(neuron)
+            if st.b[neuron] != b[neuron] or not np.array_equal(st.W[at], W[at]):
+                st.W[at], st.b[neuron] = W[at], b[neuron]
+                self.total += self._update(neuron)
+
+    def _weights_of(self, neuron: int) -> slice:
+        k, row = self._layer(neuron)
+        start = int(self.state.w_from[k] + row * self._inputs[k])
+        return slice(start, start + int(self._inputs[k]))
+
+    def kick(self) -> int:
+        """Disturb one neuron; return which."""
+        st, rng = self.state, self._rng
+        hidden = self.n_neurons - int(st.width[-1])
+        neuron = int(rng.integers(hidden if hidden and rng.random() < 0.9 else self.n_neurons))
+        k, _ = self._layer(neuron)
+        at, n_in = self._weights_of(neuron), int(self._inputs[k])
+        chosen = rng.random(n_in) < rng.random()
+        if self._integer:
+            chosen &= rng.random(n_in) < min(1.0, 4 / max(n_in, 1))
+            st.W[at] = np.where(chosen, rng.integers(-st.bound, st.bound + 1, n_in), st.W[at])
+        else:
+            unit = st.unit if k == 0 else np.ones(n_in)
+            scaled = np.abs(st.W[at])[unit > 0] / unit[unit > 0]
+            size = rng.random() * (scaled.max(initial=0.0) or 1.0)
+            change = np.where(chosen, rng.normal(size=n_in) * unit * size, 0.0)
+            st.W[at] += change
+            if st.intercept and len(st.loss):
+                i = int(rng.integers(len(st.loss)))
+                st.b[neuron] -= change @ (st.X[:, i] if k == 0 else st.U[st.b_from[k - 1] : st.b_from[k], i])
+        self.total += self._update(neuron)
+        return neuron
+
+    def kicks(self, patience: int) -> Iterator[None]:
+        """Kick and repair until so many kicks in a row bring nothing; better and equal networks are kept."""
+        stalled, current, kept = 0, self.total, self._snapshot()
+        while stalled < patience and self.total > 0:
+            neuron = self.kick()
+            if self.n_neurons <= _NARROW:
+                order = self._rng.permutation(self.n_neurons)
+            else:
+                order = np.append(self._rng.permutation(self.n_neurons)[: _NARROW - 1], neuron)
+            last = math.inf
+            for _ in range(3):
+                yield from self.turns(order)
+                if not self.total < last:
+                    break
+                last = self.total
+            self.rounds += 1
+            if self.total <= current:
+                stalled = 0 if self.total < current else stalled + 1
+                current, kept = self.total, self._snapshot()
+            else:
+                stalled += 1
+                self.restore(kept)
+            yield
+
+    def run(self, budget: Budget, given: Network | None = None) -> Iterator[None]:
+        """Search without end: a start and a descent, kicks, and again, or on from the best.
+
+        Yields
+        ------
+        None
+            Every few hundredths of a second, so that the caller can look at the clock, `best` and `rounds`.
+        """
+        for attempt in itertools.count():
+            patience = _KICKS * (1 + attempt // 4)
+            if attempt == 0 and given is not None:
+                self.load(given)
+            elif attempt % 4 == 3:
+                self.restore(self._kept)
+                patience *= 3
+            elif attempt % 2 == 0 and self.state.intercept:
+                yield from self.smooth(budget)
+            else:
+                self.randomise()
+            yield
+            yield from self.descend()
+            yield from self.kicks(patience)
+            if self.best <= 0:
+                return
