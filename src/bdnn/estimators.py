@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d,
 from bdnn.budget import Budget
 from bdnn.errors import InputError, ModelFileError
 from bdnn.io import Model, TableInfo, load_model, save_model
-from bdnn.methods import METHODS
+from bdnn.methods import METHODS, automatic
 from bdnn.network import Array, Floats, Network, Reals
 from bdnn.problem import Problem, choice, positive_integer
 from bdnn.progress import ProgressLines
@@ -35,10 +35,11 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
     ----------
     hidden_layer_sizes : sequence of int, default=(2,)
         Neurons of each hidden layer; () for a single layer.
-    method : {"auto", "exact", "alternating", "data_splitting"}, default="auto"
+    method : {"auto", "exact", "local_search", "alternating", "data_splitting"}, default="auto"
         How to train. "exact": mixed-integer program, with a bound on the loss of every network of the class.
-        "alternating": local search, one layer or neuron at a time. "data_splitting": programs in which clusters of
-        points share their activations, for many rows. "auto" is "exact".
+        "local_search": exact line searches in weight space, for any amount of data, by far the best loss in the time.
+        "alternating": programs for one layer or neuron at a time. "data_splitting": programs in which clusters of
+        points share their activations. "auto" is "exact" for small problems and "local_search" for all others.
     weights : {"continuous", "integer"}, default="continuous"
         Kind of weights and biases.
     weight_bound : int, default=1
@@ -70,7 +71,12 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
     blocks : {"layers", "neurons"}, default="layers"
         Alternating: what is solved for at a time.
     n_starts : int, default=1
-        Alternating: random starts.
+        Alternating: starts.
+    incumbents : {"search", "none"}, default="search"
+        The methods that solve programs: "search" begins with a short local search; "none" is the plain method.
+    polish : {"margin", "none"}, default="margin"
+        Local search: "margin" moves every neuron to the separator of largest margin, which keeps all decisions on the
+        training data and helps on other data.
     robust_radius : float or array-like of shape (n_features,), default=0.0
         Radius of the ball around each training point on which the loss must hold, for each feature, in its unit: a
         point counts as right only if no perturbation δ with ‖δ / r‖ <= 1 makes it wrong.
@@ -89,7 +95,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
     time_limit : float or None, default=60.0
         Seconds for the whole fit; None for no limit.
     n_jobs : int or None, default=1
-        Threads of the solver; None means 1, -1 all cores.
+        Threads of the solver, or of the local search; None means 1, -1 all cores.
     random_state : int, RandomState instance or None, default=None
         Seed.
     warm_start : bool, default=False
@@ -144,6 +150,8 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         initial_clusters: str = "one",
         blocks: str = "layers",
         n_starts: int = 1,
+        incumbents: str = "search",
+        polish: str = "margin",
         robust_radius: float | ArrayLike = 0.0,
         robust_norm: str = "inf",
         robust_model: str = "interval",
@@ -172,6 +180,8 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         self.initial_clusters = initial_clusters
         self.blocks = blocks
         self.n_starts = n_starts
+        self.incumbents = incumbents
+        self.polish = polish
         self.robust_radius = robust_radius
         self.robust_norm = robust_norm
         self.robust_model = robust_model
@@ -253,7 +263,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             feature_names=getattr(self, "feature_names_in_", None),
             copy=False,  # the problem is not kept
         )
-        kind: type[Any] = METHODS["exact" if self.method == "auto" else self.method]
+        kind: type[Any] = METHODS[automatic(problem) if self.method == "auto" else self.method]
         method = kind(**{f.name: getattr(self, f.name) for f in fields(kind) if hasattr(self, f.name)})
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)

@@ -11,6 +11,7 @@ from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
 from bdnn.budget import Budget
 from bdnn.formulations import block, robust
+from bdnn.methods.local_search import INCUMBENTS, enter_incumbents
 from bdnn.methods.race import Model, Race, Runner, solve_into, too_large
 from bdnn.methods.start import enter_given
 from bdnn.network import Floats, Layer, Network
@@ -37,7 +38,10 @@ class AlternatingSearch:
     blocks : {"layers", "neurons"}, default="layers"
         What is solved for at a time; the paper takes layers.
     n_starts : int, default=1
-        Random starts; the best network of all is returned. A given start comes first.
+        Starts; the best network of all is returned. A given start comes first, or the network of the local search; the
+        others are random.
+    incumbents : {"search", "none"}, default="search"
+        "search" begins with a short local search; "none" is the paper's method.
 
     References
     ----------
@@ -47,6 +51,7 @@ class AlternatingSearch:
     solver: str = "auto"
     blocks: str = "layers"
     n_starts: int = 1
+    incumbents: str = "search"
 
     def __call__(
         self,
@@ -82,6 +87,7 @@ class AlternatingSearch:
             If no margin is safe.
         """
         choice("blocks", self.blocks, BLOCKS)
+        choice("incumbents", self.incumbents, INCUMBENTS)
         n_starts = positive_integer("n_starts", self.n_starts)
         solver = backend(self.solver, problem)
         budget = (budget or Budget()).start()
@@ -89,11 +95,15 @@ class AlternatingSearch:
         rng = np.random.default_rng(budget.seed)
         interrupted, message = False, "nothing left to improve"
         try:
-            enter_given(race, start)
+            first = start
+            if self.incumbents == "none":
+                enter_given(race, start)
+            elif enter_incumbents(race, start) and race.best is not None:
+                first = race.best.network
             for attempt in range(n_starts):
                 if race.closed or interrupted or (attempt and budget.exhausted):
                     break
-                network = start if start is not None and attempt == 0 else random_network(race.reduced, rng)
+                network = first if first is not None and attempt == 0 else random_network(race.reduced, rng)
                 message, interrupted = self._descend(race, solver, race.enter(network, "random start"))
             if problem.regularization == "lexicographic" and not interrupted and race.best is not None:
                 interrupted = shrink_blockwise(race, solver)

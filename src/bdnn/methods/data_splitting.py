@@ -14,6 +14,7 @@ from bdnn.budget import Budget
 from bdnn.formulations import clustered, robust
 from bdnn.formulations.model import TrainingModel
 from bdnn.methods.alternating import shrink_blockwise
+from bdnn.methods.local_search import INCUMBENTS, enter_incumbents
 from bdnn.methods.race import Race, Runner, solve_into, too_large
 from bdnn.methods.start import constant, enter_given
 from bdnn.network import Floats, Network
@@ -51,6 +52,9 @@ class DataSplitting:
         Random points used in each program; None for all.
     initial_clusters : {"one", "class"}, default="one"
         One cluster, or one per class.
+    incumbents : {"search", "none"}, default="search"
+        "search" begins with a short local search, from whose network the first program starts; "none" is the paper's
+        method.
 
     References
     ----------
@@ -62,6 +66,7 @@ class DataSplitting:
     splitter: str = "kmeans"
     batch_size: int | None = None
     initial_clusters: str = "one"
+    incumbents: str = "search"
 
     def __call__(
         self,
@@ -97,6 +102,7 @@ class DataSplitting:
             If no margin is safe.
         """
         choice("splitter", self.splitter, SPLITTERS)
+        choice("incumbents", self.incumbents, INCUMBENTS)
         choice("initial_clusters", self.initial_clusters, INITIAL_CLUSTERS)
         splits = 0 if self.max_splits == 0 else positive_integer("max_splits", self.max_splits)
         batch_size = None if self.batch_size is None else positive_integer("batch_size", self.batch_size)
@@ -106,7 +112,10 @@ class DataSplitting:
         state = _Splitting(race, solver, self, batch_size)
         interrupted, message, scope = False, "nothing left to improve", _TRIVIAL
         try:
-            enter_given(race, start)
+            if self.incumbents == "none":
+                enter_given(race, start)
+            elif enter_incumbents(race, start):
+                state.start_from(race.best)
             for iteration in range(splits + 1):
                 if race.closed:
                     message = "nothing left to improve"
@@ -142,6 +151,10 @@ class _Splitting:
         if method.initial_clusters == "class" and points:
             self._clusters = np.unique(race.reduced.class_weight.argmax(axis=1), return_inverse=True)[1].ravel()
         self._current: Runner | None = None
+
+    def start_from(self, runner: Runner | None) -> None:
+        """Take a network as that of the iteration before the first."""
+        self._current = runner
 
     def solve(self, iterations_left: int) -> tuple[str, bool, str]:
         """Solve with the present clusters; return why to stop (or ""), whether by Ctrl-C, what a bound covers."""

@@ -8,6 +8,7 @@ from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
 from bdnn.budget import Budget
 from bdnn.formulations import robust, training
+from bdnn.methods.local_search import INCUMBENTS, enter_incumbents
 from bdnn.methods.race import Race, solve_into, too_large
 from bdnn.methods.start import enter_starts
 from bdnn.network import Network
@@ -31,6 +32,8 @@ class ExactTraining:
         "big_m" is the model of the paper, section 2.
     reductions : tuple of str
         Symmetry reductions, see `bdnn.formulations.training`.
+    incumbents : {"search", "none"}, default="search"
+        "search" begins with a short local search, whose network the solver starts from.
 
     References
     ----------
@@ -40,6 +43,7 @@ class ExactTraining:
     solver: str = "auto"
     formulation: str = "auto"
     reductions: tuple[str, ...] = training.REDUCTIONS
+    incumbents: str = "search"
 
     def __call__(
         self,
@@ -74,13 +78,15 @@ class ExactTraining:
             If no margin is safe.
         """
         choice("formulation", self.formulation, ("auto", *FORMULATIONS))
+        choice("incumbents", self.incumbents, INCUMBENTS)
         solver = backend(self.solver, problem)
         budget = (budget or Budget()).start()
         race = Race(problem, budget, on_progress)
         scope, interrupted = "every classifier on these inputs", False
         try:
             with race.timed("start"):
-                enter_starts(race, start)
+                if self.incumbents == "none" or not enter_incumbents(race, start):
+                    enter_starts(race, start)
             message = "nothing left to improve" if race.closed else ""
             if not message and (reason := too_large(robust.nonzeros(race.reduced), solver, budget)):
                 message = f"{reason}; no bound was computed"

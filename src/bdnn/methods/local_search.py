@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from bdnn.search.engine import Search
 
 POLISHES = ("margin", "none")
+INCUMBENTS = ("search", "none")
 
 _POLISH_SHARE = 0.1
 _AUDIT_SHARE = 0.05
 _LEAST_ROUNDS = 400
+_INCUMBENT_SHARE = 0.1
+_INCUMBENT_SECONDS = 5.0
+_INCUMBENT_ROUNDS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +98,8 @@ class LocalSearch:
                 enter_given(race, start)
             if not race.closed:
                 message, interrupted = search_into(race, self._time_to_search(budget), start)
-            if self.polish == "margin" and problem.weights == "continuous" and not interrupted:
-                with race.timed("polish"):
-                    self._polish(race)
+            if self.polish == "margin" and not interrupted:
+                polish(race, budget)
         except KeyboardInterrupt:
             if race.best is None:
                 raise
@@ -107,14 +110,64 @@ class LocalSearch:
         share = 1 - _POLISH_SHARE if self.polish == "margin" else 1.0
         return budget.within(share * budget.remaining)
 
-    def _polish(self, race: Race) -> None:
-        """Enter the polished network; it replaces an equally good one."""
-        assert race.chosen is not None
-        race.phase = "polish"
-        problem, before = race.problem, race.chosen
-        network = polished(before.network, np.asarray(problem.X), budget=race.budget)
-        if network is not before.network and network != before.network:
+
+def polish(race: Race, budget: Budget) -> None:
+    """Put the network of largest margins in the place of the best one; integer networks stay."""
+    before = race.chosen
+    if before is None or race.problem.weights == "integer":
+        return
+    race.phase = "polish"
+    problem = race.problem
+    with race.timed("polish"):
+        network = polished(
+            before.network,
+            np.asarray(problem.X),
+            codes=problem.codes,
+            budget=budget,
+            robust_radius=problem.robust_radius,
+            robust_norm=problem.robust_norm,
+            robust_model=problem.robust_model,
+        )
+        if network != before.network:
             race.replace(before, network)
+
+
+def enter_incumbents(race: Race, start: Network | None) -> bool:
+    """Enter the user's start, a constant network, and the outcome of a short local search, for a solver to start from.
+
+    Parameters
+    ----------
+    race : Race
+        Receives the networks.
+    start : Network or None
+        A network of the problem's class.
+
+    Returns
+    -------
+    bool
+        Whether there was a search: not if it was compiled for the first time, which takes longer.
+
+    Raises
+    ------
+    InputError
+        If the start is of another class.
+    """
+    enter_given(race, start)
+    if race.closed:
+        return False
+    budget = race.budget
+    seconds = min(_INCUMBENT_SHARE * budget.remaining, _INCUMBENT_SECONDS)
+    short = replace(budget.within(seconds), nodes=_INCUMBENT_ROUNDS, threads=1)
+    entered = len(race.starts)
+    _, interrupted = search_into(race, short, start)
+    race.nodes = 0
+    if interrupted:
+        raise KeyboardInterrupt
+    if len(race.starts) == entered or race.best is None:
+        return False
+    polish(race, short)  # solvers want a margin
+    race.starts.append(race.best)
+    return True
 
 
 def search_into(race: Race, budget: Budget, start: Network | None = None) -> tuple[str, bool]:

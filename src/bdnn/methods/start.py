@@ -47,7 +47,8 @@ def constant(presolved: Presolved) -> Network:
 
 def enter_starts(race: Race, start: Network | None) -> None:
     """Enter the user's start, which must be of the problem's class, a constant network and a few layered ones."""
-    enter_given(race, start)
+    if not race.starts:
+        enter_given(race, start)
     if not race.closed:
         for network in layered(race.reduced, race.budget):
             race.enter(network, "linear")
