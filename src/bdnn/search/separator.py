@@ -1,0 +1,508 @@
+"""Good linear separators: the fewest points, by weight, on the wrong side of one hyperplane.
+
+The problem is to minimise ``sum of g_i [w.x_i + b >= 0]``, a weighted minimum misclassification (NP-hard; D. S. Johnson
+and F. P. Preparata, doi:10.1016/0304-3975(78)90006-3). It is what one neuron has to solve while all others are fixed.
+Line search along coordinates stalls early; here two things work together.
+
+- *Hinge programs.* The least weighted sum of slacks is a linear program, solved in its dual form, whose columns are the
+  points and whose upper bounds are the costs, so that after reweighting the basis is still dual feasible. Its value is
+  0 if and only if the points are separable. Reweighting each point by one over its slack (O. L. Mangasarian, Machine
+  learning via polyhedral concave minimization, 1996; E. J. Candès, M. B. Wakin and S. P. Boyd,
+  doi:10.1007/s00041-008-9045-x) leads to few violated points; random weights make different starts.
+- *Walks on vertices.* A hyperplane through n points in general position is a vertex of the arrangement of all
+  separators: a small turn puts each of these points on the side where it should be. Letting go of one point leaves a
+  line of hyperplanes through the other n - 1, along which the best vertex is found exactly by sorting. Like the simplex
+  method, a walk keeps the values of all such lines at all points in one table and updates it at each step. It looks at
+  a few random lines, takes the best vertex even if it is worse, and does not return for a while (tabu search; F.
+  Glover, doi:10.1287/ijoc.1.3.190).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bdnn.budget import Budget
+from bdnn.search.kernels import uniform
+from bdnn.separation import quiet_highs
+
+Floats = NDArray[np.float64]
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MOST_POINTS = 2000
+_MOST_FEATURES = 500
+_MOST_ENTRIES = 200_000
+_SOFTENING = np.geomspace(1.0, 0.02, 12)
+_FIRST_EFFORT = 2_000
+_MOST_EFFORT = 20_000
+_OPERATIONS = 2e7
+_TINY = 1e-9
+
+
+def fits(X: ArrayLike, g: ArrayLike) -> tuple[Floats, float] | None:
+    """Return a neuron that fires exactly where it should, if the linear program finds one.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, p)
+        Points by feature.
+    g : array-like of shape (p,)
+        Negative where the neuron should fire, positive where it should not, 0 where it does not matter.
+
+    Returns
+    -------
+    tuple of ndarray of shape (n,) and float, or None
+        Weights and bias, checked in floating point. None is no proof that there are none.
+
+    Examples
+    --------
+    >>> w, b = fits([[0.0, 1.0, 2.0]], [1.0, -1.0, -1.0])
+    >>> (w @ [[0.0, 1.0, 2.0]] + b >= 0).tolist()
+    [False, True, True]
+    >>> fits([[0.0, 1.0, 2.0]], [1.0, -1.0, 1.0]) is None
+    True
+    """
+    task = _Task.of(X, g)
+    value, w, b = task.constant()
+    if value > task.least:
+        slope = _Hinge(task).solve(np.ones(len(task.g)), Budget())
+        if slope is None:
+            return None
+        value, w, b = task.candidate(slope)
+    return (w, b) if value <= task.least else None
+
+
+def separators(
+    X: ArrayLike,
+    g: ArrayLike,
+    budget: Budget,
+    rng: np.random.Generator,
+    *,
+    start: tuple[ArrayLike, float] | None = None,
+    rounds: int = 1000,
+) -> Iterator[tuple[Floats, float]]:
+    """Find neurons with small ``sum of g_i [w.x_i + b >= 0]``, cheap ones first.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, p)
+        Points by feature.
+    g : array-like of shape (p,)
+        Gains: negative where the neuron should fire, positive where it should not; points with 0 are left out.
+    budget : Budget
+        Its time limit; without one the number of rounds ends the search.
+    rng : numpy.random.Generator
+        As long as time does not run out, the candidates depend on its state only.
+    start : tuple of array-like of shape (n,) and float, or None
+        Weights and bias from which the first walk begins.
+    rounds : int, default=1000
+        How often to begin anew.
+
+    Yields
+    ------
+    w : ndarray of shape (n,)
+        Weights.
+    b : float
+        Bias. The boundary lies midway between the nearest points on both sides.
+
+    Notes
+    -----
+    A candidate is yielded when it is the best so far, and at the end of each round, for diversity. The search ends
+    when no point is on the wrong side. Made for up to about 2,000 points and 100 features. Of more points a part is
+    used, most of them near a least-squares boundary, but candidates are compared on all; with more than 500 features
+    the only candidate is a start or a constant.
+    """
+    budget = budget.start()
+    task = _Task.of(X, g)
+    if not len(task.g):
+        return
+    best = task.constant()
+    if start is not None:
+        given = np.append(np.asarray(start[0], dtype=np.float64), float(start[1]))
+        best = min(best, task.told(given[:-1], float(given[-1])), key=lambda c: c[0])
+    if best[0] <= task.least or len(task.X) > _MOST_FEATURES:
+        yield best[1:]
+        return
+    part = task.part(rng)
+    hinge = _Hinge(part)
+    weight = np.abs(part.g)
+    effort = _FIRST_EFFORT
+    for k in range(rounds):
+        cost = weight * (rng.exponential(size=len(weight)) if k else 1.0)
+        first: tuple[float, Floats] | None = None
+        for softening in _SOFTENING:
+            slope = None if budget.exhausted else hinge.solve(cost, budget)
+            if slope is None:
+                break
+            found = task.candidate(slope)
+            if first is None or found[0] < first[0]:
+                first = found[0], slope
+            if found[0] < best[0]:
+                best = found
+                yield best[1:]
+                if best[0] <= task.least:
+                    return
+            cost = weight / (softening + np.maximum(0.0, 1.0 - hinge.margins(slope)))
+            cost /= cost.max()
+        if budget.exhausted:
+            if not k:
+                yield best[1:]
+            return
+        begin = np.zeros(len(part.Z)) if first is None else first[1]
+        if start is not None and not k:
+            begin = task.standardised(given[:-1], float(given[-1]))
+        if not begin.any():
+            begin = rng.normal(size=len(begin))
+        local = task.candidate(begin)
+        for found in _Walk(part, begin, rng).candidates(task, effort, budget):
+            local = min(local, found, key=lambda c: c[0])
+            if found[0] < best[0]:
+                best = found
+                yield best[1:]
+                if best[0] <= task.least:
+                    return
+        if local is not best:
+            yield local[1:]
+        if budget.exhausted:
+            return
+        effort = min(2 * effort, _MOST_EFFORT)
+
+
+Candidate = tuple[float, Floats, float]
+"""Objective, weights, bias."""
+
+
+class _Task(NamedTuple):
+    """The points that matter, as given and standardised.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, p)
+    g : ndarray of shape (p,)
+    Z : ndarray of shape (n + 1, p)
+        Standardised features and a row of ones; *slopes* are coefficients of these rows.
+    centre, unit : ndarray of shape (n,)
+    """
+
+    X: Floats
+    g: Floats
+    Z: Floats
+    centre: Floats
+    unit: Floats
+
+    @classmethod
+    def of(cls, X: ArrayLike, g: ArrayLike) -> _Task:
+        points, gains = np.asarray(X, dtype=np.float64), np.asarray(g, dtype=np.float64)
+        matters = gains != 0.0
+        points, gains = np.ascontiguousarray(points[:, matters]), gains[matters]
+        if not len(gains):
+            nothing = np.zeros(len(points))
+            return cls(points, gains, np.zeros((len(points) + 1, 0)), nothing, nothing)
+        centre = points.mean(axis=1)
+        spread = np.sqrt(((points - centre[:, None]) ** 2).mean(axis=1))
+        varies = spread > 1e-13 * np.abs(points).max(axis=1)
+        unit = np.divide(1.0, spread, out=np.zeros(len(points)), where=varies)
+        Z = np.vstack([(points - centre[:, None]) * unit[:, None], np.ones(len(gains))])
+        return cls(points, gains, Z, centre, unit)
+
+    @property
+    def least(self) -> float:
+        """Objective if all points are on the right side."""
+        return float(self.g[self.g < 0].sum())
+
+    def constant(self) -> Candidate:
+        """Return the better of the two neurons without weights."""
+        total = float(self.g.sum())
+        return min(0.0, total), np.zeros(len(self.X)), 1.0 if total < 0 else -1.0
+
+    def told(self, w: Floats, b: float) -> Candidate:
+        """Return a neuron with its objective, its boundary moved midway between the nearest points."""
+        a = w @ self.X + b
+        fires = a >= 0
+        value = float(self.g[fires].sum())
+        if fires.any() and not fires.all():
+            shift = -0.5 * (float(a[fires].min()) + float(a[~fires].max()))
+            moved = float(self.g[w @ self.X + (b + shift) >= 0].sum())
+            if moved <= value:
+                return moved, w, b + shift
+        return value, w, b
+
+    def candidate(self, slope: Floats) -> Candidate:
+        """Return the neuron of a slope."""
+        w = slope[:-1] * self.unit
+        return self.told(w, float(slope[-1] - w @ self.centre))
+
+    def standardised(self, w: Floats, b: float) -> Floats:
+        """Return the slope of a neuron."""
+        scaled = np.divide(w, self.unit, out=np.zeros(len(w)), where=self.unit > 0)
+        return np.append(scaled, b + w @ self.centre)
+
+    def part(self, rng: np.random.Generator) -> _Task:
+        """Return a task of bearable size: of too many points, those near a boundary and some of the others."""
+        p, most = len(self.g), max(200, min(_MOST_POINTS, _MOST_ENTRIES // len(self.Z)))
+        if p <= most:
+            return self
+        root = np.sqrt(np.abs(self.g))
+        gram = (self.Z * root**2) @ self.Z.T + 1e-6 * p * np.eye(len(self.Z))
+        slope = np.linalg.solve(gram, self.Z @ -self.g)
+        order = np.argsort(np.abs(slope @ self.Z))
+        near = order[: 3 * most // 4]
+        chosen = np.sort(np.concatenate([near, rng.choice(order[len(near) :], most - len(near), replace=False)]))
+        Z = np.ascontiguousarray(self.Z[:, chosen])
+        return self._replace(X=np.ascontiguousarray(self.X[:, chosen]), g=self.g[chosen], Z=Z)
+
+
+class _Hinge:
+    """The dual of the hinge program: max sum of alpha, sum of s_i alpha_i (x_i, 1) = 0, 0 <= alpha <= cost."""
+
+    def __init__(self, task: _Task) -> None:
+        import highspy
+
+        self.Z, self.sign = task.Z, -np.sign(task.g)
+        rows, columns = task.Z.shape
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = columns, rows
+        lp.col_cost_, lp.col_lower_, lp.col_upper_ = -np.ones(columns), np.zeros(columns), np.ones(columns)
+        lp.row_lower_ = lp.row_upper_ = np.zeros(rows)
+        entries = (task.Z * self.sign).T
+        column, row = np.nonzero(entries)
+        lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(column, minlength=columns))])
+        lp.a_matrix_.index_, lp.a_matrix_.value_ = row, entries[column, row]
+        self.highs = quiet_highs()
+        for option, value in (("threads", 1), ("presolve", "off")):
+            self.highs.setOptionValue(option, value)
+        self.highs.passModel(lp)
+        self.index, self.zero = np.arange(columns, dtype=np.int32), np.zeros(columns)
+        self.optimal = highspy.HighsModelStatus.kOptimal
+
+    def solve(self, cost: Floats, budget: Budget) -> Floats | None:
+        """Return the slope with the least sum of slacks times cost; None if the solver did not finish."""
+        if math.isfinite(budget.seconds):
+            self.highs.setOptionValue("time_limit", float(self.highs.getRunTime()) + max(budget.remaining, 1e-3))
+        self.highs.changeColsBounds(len(cost), self.index, self.zero, cost)
+        self.highs.run()
+        if self.highs.getModelStatus() != self.optimal:
+            return None
+        return -np.asarray(self.highs.getSolution().row_dual, dtype=np.float64)
+
+    def margins(self, slope: Floats) -> Floats:
+        """Return by how much each point is on the right side, of shape (p,)."""
+        return np.asarray(self.sign * (slope @ self.Z))
+
+
+class _Walk:
+    """A walk from vertex to vertex.
+
+    `lines[0]` is the current hyperplane, `lines[k]` the direction in which it turns when point `basis[k]` is let go
+    of and moves to the positive side by 1; `table` holds the values of all lines at all points. Before a direction has
+    met a point its `basis` is -1, or -2 if there is none to meet.
+    """
+
+    def __init__(self, task: _Task, slope: Floats, rng: np.random.Generator) -> None:
+        self.task = task
+        size, p = task.Z.shape
+        first = slope / np.abs(slope).max()
+        axes = np.eye(size)
+        j = int(np.argmax(np.abs(first)))
+        axes[:, j] = axes[:, 0]
+        axes[:, 0] = first
+        self.lines = np.ascontiguousarray(np.linalg.qr(axes)[0].T)
+        self.lines[0] = first
+        self.table = self.lines @ task.Z
+        self.basis = np.full(size, -1, dtype=np.int64)
+        self.inside = np.zeros(p, dtype=np.bool_)
+        self.banned, self.kept = np.zeros(p, dtype=np.int64), np.zeros(p, dtype=np.int64)
+        self.order = np.arange(size)
+        self.looked = max(2.0, size / rng.uniform(4.0, 8.0))
+        self.tenure = rng.uniform(2.0, 10.0)
+        self.random = rng.integers(1, 2**63, size=1, dtype=np.uint64)
+
+    def candidates(self, whole: _Task, effort: int, budget: Budget) -> Iterator[Candidate]:
+        """Walk until `effort` lines have been searched; yield what is promising, with its objective in `whole`."""
+        size, p = self.table.shape
+        same = whole is self.task
+        target = whole.candidate(self.lines[0])[0] if same else math.inf
+        steps, done = int(effort / self.looked) + size, 0
+        chunk = max(1, min(100, int(_OPERATIONS / (p * (size + 40 * self.looked)))))
+        g = self.task.g
+        while done < steps and not budget.exhausted:
+            until = min(steps, done + chunk)
+            done, value = _walk(
+                self.table, self.lines, self.basis, self.inside, self.banned, self.kept, self.order, g, done, until,
+                self.tenure, self.looked, target, self.random,
+            )  # fmt: skip
+            if value < target:
+                found = whole.candidate(self.turned())
+                target = min(target, found[0]) if same else value
+                yield found
+            if done == until:
+                self.refresh()
+
+    def turned(self) -> Floats:
+        """Return the current hyperplane, turned a little so that the points on it come to their sides."""
+        held = np.flatnonzero(self.basis >= 0)
+        side = np.where(self.task.g[self.basis[held]] < 0, 1.0, -1.0)
+        a, change = self.table[0], side @ self.table[held]
+        crosses = ~self.inside & (np.abs(a) > _TINY) & (a * change < 0)
+        length = 0.5 * float(np.min(np.abs(a[crosses] / change[crosses]), initial=1e3))
+        return np.asarray(self.lines[0] + length * (side @ self.lines[held]))
+
+    def refresh(self) -> None:
+        """Remove rounding errors by a step of Newton's method for the inverse, and recompute the table."""
+        held = np.flatnonzero(self.basis >= 0)
+        points = self.task.Z[:, self.basis[held]]
+        error = self.lines @ points
+        error[held, np.arange(len(held))] -= 1.0
+        self.lines -= error @ self.lines[held]
+        np.dot(self.lines, self.task.Z, out=self.table)
+
+
+def _jit(function: F) -> F:
+    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)(function)
+    return compiled
+
+
+@_jit
+def _best_vertex(
+    table: Floats, line: int, basis: Any, inside: Any, banned: Any, g: Floats, step: int, target: float, random: Any,
+    keys: Floats, index: Any, fixed: float,
+) -> tuple[float, int, float]:  # fmt: skip
+    """Return the best vertex on a line: its objective, the point met and how far away; -1 if there is none."""
+    a, s = table[0], table[line]
+    own = basis[line]
+    value = fixed
+    if own >= 0:
+        value -= min(g[own], 0.0)
+    n = 0
+    for i in range(g.shape[0]):
+        if inside[i] and i != own:
+            continue
+        if i == own or abs(s[i]) > _TINY:
+            keys[n] = 0.0 if i == own else -a[i] / s[i]
+            index[n] = i
+            n += 1
+            value += g[i] if s[i] < 0.0 else 0.0
+        elif abs(a[i]) > _TINY:
+            value += g[i] if a[i] > 0.0 else 0.0
+        else:  # on all hyperplanes of the line: the small turn of the points held decides
+            turn = 0.0
+            for k in range(1, table.shape[0]):
+                if k != line and basis[k] >= 0:
+                    turn += table[k, i] if g[basis[k]] < 0.0 else -table[k, i]
+            value += g[i] if turn >= 0.0 else 0.0
+    order = np.argsort(keys[:n])
+    best, met, away, ties = np.inf, -1, 0.0, 0
+    at = 0
+    while at < n:
+        t = keys[order[at]]
+        before = value
+        point, steepest = -1, 1e-7
+        while at < n and keys[order[at]] <= t + 1e-10 * abs(t) + 1e-12:
+            i = index[order[at]]
+            value += g[i] if s[i] > 0.0 else -g[i]
+            if i != own and abs(s[i]) > steepest:
+                point, steepest = i, abs(s[i])
+            at += 1
+        if point < 0 or abs(t) < 1e-11:
+            continue
+        v = min(before, value)
+        if banned[point] > step and v >= target:
+            continue
+        if v < best - 1e-9:
+            best, met, away, ties = v, point, t, 1
+        elif v <= best + 1e-9:
+            ties += 1
+            if uniform(random) * ties < 1.0:
+                met, away = point, t
+    return best, met, away
+
+
+@_jit
+def _pivot(table: Floats, lines: Floats, basis: Any, inside: Any, line: int, point: int, t: float) -> None:
+    """Go along a line to the hyperplane through another point."""
+    size = table.shape[0]
+    table[0] += t * table[line]
+    lines[0] += t * lines[line]
+    scale = 1.0 / table[line, point]
+    for k in range(1, size):
+        factor = table[k, point] * scale
+        if k != line and factor != 0.0:
+            table[k] -= factor * table[line]
+            lines[k] -= factor * lines[line]
+            table[k, point] = 0.0
+    table[line] *= scale
+    lines[line] *= scale
+    table[line, point] = 1.0
+    if basis[line] >= 0:
+        inside[basis[line]] = False
+    basis[line] = point
+    inside[point] = True
+    for k in range(1, size):
+        if basis[k] >= 0:
+            table[0, basis[k]] = 0.0
+    largest = 0.0
+    for j in range(size):
+        largest = max(largest, abs(lines[0, j]))
+    table[0] *= 1.0 / largest
+    lines[0] *= 1.0 / largest
+
+
+@_jit
+def _walk(
+    table: Floats, lines: Floats, basis: Any, inside: Any, banned: Any, kept: Any, order: Any, g: Floats, step: int,
+    until: int, tenure: float, looked: float, target: float, random: Any,
+) -> tuple[int, float]:  # fmt: skip
+    """Go on from a step to another, or to the first vertex below the target; return the step and the objective."""
+    size, p = table.shape
+    keys, index = np.empty(p), np.empty(p, np.int64)
+    fixed = 0.0
+    for k in range(1, size):
+        if basis[k] >= 0:
+            fixed += min(g[basis[k]], 0.0)
+    value = np.inf
+    while step < until:
+        step += 1
+        value, line, point, away, ties = np.inf, -1, -1, 0.0, 0
+        count = 0.0
+        for c in range(1, size):
+            other = c + int(uniform(random) * (size - c))
+            k = order[other]
+            order[other] = order[c]
+            order[c] = k
+            own = basis[k]
+            if own == -2:
+                continue
+            if own >= 0:
+                if kept[own] > step:
+                    continue
+                if count >= looked and line >= 0:
+                    break
+                count += 1.0
+            v, i, t = _best_vertex(table, k, basis, inside, banned, g, step, target, random, keys, index, fixed)
+            if i < 0:
+                if own == -1 and np.abs(table[k]).max() <= _TINY:
+                    basis[k] = -2
+                continue
+            if v < value - 1e-9:
+                value, line, point, away, ties = v, k, i, t, 1
+            elif v <= value + 1e-9:
+                ties += 1
+                if uniform(random) * ties < 1.0:
+                    line, point, away = k, i, t
+        if line < 0:
+            continue
+        own = basis[line]
+        if own >= 0:
+            banned[own] = step + 1 + int(tenure * (0.5 + uniform(random)))
+            fixed -= min(g[own], 0.0)
+        kept[point] = step + 1 + int(0.3 * tenure * uniform(random))
+        _pivot(table, lines, basis, inside, line, point, away)
+        fixed += min(g[point], 0.0)
+        if value < target - 1e-9:
+            break
+    return step, value
