@@ -198,13 +198,15 @@ def search_into(race: Race, budget: Budget, start: Network | None = None) -> tup
     race.phase = "compile"
     race.report()
     with race.timed("compile"):
-        if not ready(data.X.dtype, budget):
+        if not ready(data.X.dtype, race.problem.robust, budget):
             return "the time limit passed while the search was compiled, which is done once; train again", False
     from bdnn.search.engine import Search
+    from bdnn.search.robust import RobustSearch
 
     race.phase = "search"
+    kind = RobustSearch if race.problem.robust else Search
     with race.timed("build"):
-        searches = [Search(data, budget.seed + number) for number in range(budget.threads)]
+        searches = [kind(data, budget.seed + number) for number in range(budget.threads)]
     relay = _Relay(race, budget, searches)
     with race.timed("search"), ThreadpoolController().limit(limits=1):
         try:

@@ -210,6 +210,9 @@ class Search:
         p = max(len(self.state.loss), 1)
         return int(min(np.clip(2 * self._inputs[k], 20, 100), max(8, 2 * 10**8 // p)))
 
+    def _turn(self, neuron: int) -> float:
+        return float(kernels.turn(self.state, neuron, self._moves(neuron), _SPREAD, _MOST_POINTS))
+
     def turns(self, neurons: NDArray[np.int64]) -> Iterator[None]:
         """Give neurons a turn in this order; yields every few hundredths of a second."""
         at = 0
@@ -218,7 +221,7 @@ class Search:
             some = neurons[at : at + few]
             began = time.perf_counter()
             for neuron in some:
-                self.total += kernels.turn(self.state, neuron, self._moves(neuron), _SPREAD, _MOST_POINTS)
+                self.total += self._turn(neuron)
             self._seconds_of_turn = (time.perf_counter() - began) / len(some)
             at += len(some)
             self._note()

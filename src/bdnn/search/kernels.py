@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
+_jit = numba.njit(**_OPTIONS)
+# functions that are called by compiled code only
+_inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
 # sums in any order: exact for integer sample weights, and every accepted move is recounted
-_fast = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False, fastmath={"reassoc"})
+_fast = numba.njit(fastmath={"reassoc"}, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
 
 SAMPLE = 64
 MOST_BUCKETS = 8192
@@ -107,7 +110,7 @@ def new_state(X, class_weight, centre, unit, reach, widths, argmax, bound, inter
     )
 
 
-@_jit
+@_inner
 def uniform(rng):
     """Return the next number of the generator, in [0, 1): xorshift64*."""
     x = rng[0]
@@ -118,14 +121,14 @@ def uniform(rng):
     return float((x * np.uint64(2685821657736338717)) >> np.uint64(11)) / 9007199254740992.0
 
 
-@_jit
+@_inner
 def normal(rng):
     """Return a standard normal number (Box and Muller)."""
     u = 1.0 - uniform(rng)
     return np.sqrt(-2.0 * np.log(u)) * np.cos(6.283185307179586 * uniform(rng))
 
 
-@_jit
+@_inner
 def _bounds_of_sample(a, s, integer):
     """Range of t that holds most of the breakpoints: between the extremes of a sample, its tails left out."""
     q = a.shape[0]
@@ -185,14 +188,14 @@ def _bucket_integer(a, s, g, low, per, top, bucket, d):
     return start
 
 
-@_jit
+@_inner
 def _histogram(bucket, d, sums):
     """Positive and negative jumps of each bucket."""
     for i in range(bucket.shape[0]):
         sums[bucket[i], 1 if d[i] < 0.0 else 0] += d[i]
 
 
-@_jit
+@_inner
 def _pick(bucket, wanted, out):
     n = 0
     for i in range(bucket.shape[0]):
@@ -201,16 +204,33 @@ def _pick(bucket, wanted, out):
     return n
 
 
-@_jit
-def _insertion(t, order, first, last):
-    """Sort `order[first:last]` by t, and by index where t is equal."""
-    for k in range(first + 1, last):
-        i = order[k]
-        j = k
-        while j > first and t[order[j - 1]] > t[i]:
-            order[j] = order[j - 1]
-            j -= 1
-        order[j] = i
+@_inner
+def _set(a, value):
+    for i in range(a.shape[0]):
+        a[i] = value
+
+
+@_inner
+def _sort(keys, order, work):
+    """Fill `order` with the indices that sort `keys` (merge sort; compiles faster than numpy's)."""
+    n = keys.shape[0]
+    for i in range(n):
+        order[i] = i
+    width = 1
+    while width < n:
+        for low in range(0, n, 2 * width):
+            middle, high = min(low + width, n), min(low + 2 * width, n)
+            i, j = low, middle
+            for k in range(low, high):
+                if i < middle and (j >= high or keys[order[i]] <= keys[order[j]]):
+                    work[k] = order[i]
+                    i += 1
+                else:
+                    work[k] = order[j]
+                    j += 1
+        for k in range(n):
+            order[k] = work[k]
+        width *= 2
 
 
 @_jit
@@ -272,7 +292,8 @@ def line_search(a, s, g, integer, rng, d, bucket, picked):
         if integer:
             t = np.ceil(t) if s[i] > 0.0 else np.floor(t) + 1.0
         keys[k] = t if s[i] != 0.0 else np.inf
-    order = np.argsort(keys)
+    order = np.empty(n, np.int64)
+    _sort(keys, order, np.empty(n, np.int64))
     best, left, right, ties = np.inf, 0.0, 0.0, 0
     previous, behind = -np.inf, -1
     current = starts[0]
@@ -332,13 +353,13 @@ def lattice_search(a, s, g, t_min, t_max, rng):
     return best, where
 
 
-@_jit
+@_inner
 def _stored_from(st):
     """First neuron whose pre-activations are stored."""
     return st.b_from[1] if st.width.shape[0] > 1 else 0
 
 
-@_jit
+@_inner
 def layer_of(st, neuron):
     """Layer of a neuron, and its row there; neurons are numbered through all layers."""
     k = 0
@@ -347,7 +368,7 @@ def layer_of(st, neuron):
     return k, neuron - st.b_from[k]
 
 
-@_jit
+@_inner
 def _add(parts, n, x):
     """Add x exactly to a sum that is held as n numbers without overlap, the largest last (J. R. Shewchuk, 1997)."""
     kept = 0
@@ -366,7 +387,7 @@ def _add(parts, n, x):
     return kept
 
 
-@_jit
+@_inner
 def _add_product(parts, n, x, y):
     """Add x times y exactly (T. J. Dekker's product)."""
     high = x * y
@@ -380,7 +401,7 @@ def _add_product(parts, n, x, y):
     return _add(parts, _add(parts, n, low), high)
 
 
-@_jit
+@_inner
 def _exact(st, k, row, less, i):
     """Pre-activation of a neuron at point i, less that of another of its layer (-1: of none), with the exact sign.
 
@@ -404,7 +425,7 @@ def _exact(st, k, row, less, i):
     return parts[n - 1]
 
 
-@_jit
+@_inner
 def _update_doubt(st, neuron):
     """Bound the rounding errors of a neuron: twice the standard bound of a sum of products."""
     k, row = layer_of(st, neuron)
@@ -415,7 +436,7 @@ def _update_doubt(st, neuron):
     st.doubt[neuron] = (n_in + 2) * 2.3e-16 * size
 
 
-@_jit
+@_inner
 def _output_loss(st, i, z):
     """Loss of point i if the output layer has the pre-activations z."""
     n_out = st.width[st.width.shape[0] - 1]
@@ -438,7 +459,7 @@ def _output_loss(st, i, z):
     return loss
 
 
-@_jit
+@_inner
 def _loss_above(st, i, k, z, u):
     """Loss of point i if layer k has the pre-activations ``z[0]``; the rest of z and u is work space."""
     last = st.width.shape[0] - 1
@@ -458,7 +479,7 @@ def _loss_above(st, i, k, z, u):
     return _output_loss(st, i, z[here])
 
 
-@_jit
+@_inner
 def _widest(st):
     most = 1
     for k in range(st.width.shape[0]):
@@ -466,7 +487,7 @@ def _widest(st):
     return most
 
 
-@_jit
+@_inner
 def _refresh(st, i, k):
     """Recompute point i from the activations of layer k on; return the change of its loss."""
     last = st.width.shape[0] - 1
@@ -503,7 +524,7 @@ def _refresh(st, i, k):
     return change
 
 
-@_jit
+@_inner
 def _gain(st, i, k, row, z, u):
     """Return loss of firing less loss of not firing, of one neuron at point i, and the score to beat.
 
@@ -574,7 +595,7 @@ def gains(st, neuron, first, step, active, g, offset):
     return q
 
 
-@_jit
+@_inner
 def _slopes(st, k, j, x, points, s):
     """Add x times the signal j of layer k at the given points to s."""
     if k == 0:
@@ -595,7 +616,7 @@ def _objective(a, g):
     return total
 
 
-@_jit
+@_inner
 def _move(a, t, s, out):
     for r in range(a.shape[0]):
         out[r] = a[r] + t * s[r]
@@ -614,7 +635,8 @@ def turn(st, neuron, moves, spread, most):
     moves : int
         Line searches.
     spread : float
-        Share of the searches along random directions; the others go along coordinates and the bias.
+        Share of the searches along random directions (integer weights: with random jumps of a few weights); the others
+        go along coordinates and the bias.
     most : int
         If there are more points than this, a random part of them is used; then the turn counts only if the loss of all
         points does not grow.
@@ -650,7 +672,7 @@ def turn(st, neuron, moves, spread, most):
             _slopes(st, k, j, w[j], active, a)
             length = max(length, abs(w[j]) / (st.unit[j] if k == 0 else 1.0))
     d, bucket, picked = np.empty(q + 1), np.empty(q + 1, np.int32), np.empty(q + 1, np.int32)
-    s, a_new = np.empty(q), np.empty(q)
+    s, a_new, jumped = np.empty(q), np.empty(q), np.empty(q)
     v, chosen = np.zeros(n_in), np.empty(n_in, np.int64)
     order = np.arange(n_in + 1)
     at = n_in + 1
@@ -659,9 +681,14 @@ def turn(st, neuron, moves, spread, most):
     integer = st.bound > 0
     now = _objective(a, g)
     for _ in range(moves):
-        # a direction v with a shift of the bias
+        # a direction v with a shift of the bias; or a jump of a few integer weights, with the best bias for it
         n_chosen = 0
-        if n_in == 0 or integer or uniform(rng) >= spread:
+        jump = integer and n_in > 0 and uniform(rng) < spread
+        if jump:
+            n_chosen = 1 + int(3.0 * uniform(rng) ** 2)
+            for c in range(n_chosen):
+                chosen[c] = int(uniform(rng) * n_in)
+        elif n_in == 0 or integer or uniform(rng) >= spread:
             if at > n_in:
                 at = 0
                 for j in range(n_in, 0, -1):
@@ -675,38 +702,44 @@ def turn(st, neuron, moves, spread, most):
             n_chosen = n_in if uniform(rng) < 0.15 else min(n_in, 2 + int(3.0 * uniform(rng)))
             for c in range(n_chosen):
                 chosen[c] = c if n_chosen == n_in else int(uniform(rng) * n_in)
+        if n_chosen == 0 and not st.intercept:
+            continue
         for c in range(n_chosen):
             j = chosen[c]
-            if integer:
+            if v[j] != 0.0:
+                chosen[c] = -1  # drawn twice
+            elif jump:
+                v[j] = np.floor(uniform(rng) * (2.0 * st.bound + 1.0)) - st.bound - w[j]
+            elif integer:
                 v[j] = 1.0
             else:
                 v[j] = (st.unit[j] if k == 0 else 1.0) * (1.0 if n_chosen == 1 else normal(rng))
-        if n_chosen == 0 and not st.intercept:
-            continue
         shift = 1.0 if n_chosen == 0 else 0.0
         if n_chosen > 0 and not integer and st.intercept:
             pivot = active[int(uniform(rng) * q)] if uniform(rng) < 0.5 else -1  # turn about a point
             for c in range(n_chosen):
                 j = chosen[c]
+                if j < 0:
+                    continue
                 if pivot < 0:
                     shift -= v[j] * (st.centre[j] if k == 0 else 0.5)
                 else:
                     shift -= v[j] * (st.X[j, pivot] if k == 0 else st.U[st.b_from[k - 1] + j, pivot])
-        s[:] = shift
+        _set(s, shift)
         for c in range(n_chosen):
-            for e in range(c):
-                if chosen[e] == chosen[c]:
-                    shift_again = v[chosen[c]]
-                    v[chosen[c]] = 0.0
-                    _slopes(st, k, chosen[c], -shift_again, active, s)
-                    chosen[c] = chosen[e]
-                    break
-            _slopes(st, k, chosen[c], v[chosen[c]], active, s)
-        if integer and n_chosen > 0:
+            if chosen[c] >= 0:
+                _slopes(st, k, chosen[c], v[chosen[c]], active, s)
+        t = 0.0
+        base = a
+        if jump:
+            _move(a, 1.0, s, jumped)
+            base = jumped
+            _set(s, 1.0)
+        if integer and n_chosen > 0 and not jump:
             j = chosen[0]
             change, t = lattice_search(a, s, g, -st.bound - w[j], st.bound - w[j], rng)
-        else:
-            change, left, right = line_search(a, s, g, integer, rng, d, bucket, picked)
+        elif not jump or st.intercept:
+            change, left, right = line_search(base, s, g, integer, rng, d, bucket, picked)
             if integer:
                 if left == -np.inf:
                     t = min(0.0, right - 1.0)
@@ -721,20 +754,20 @@ def turn(st, neuron, moves, spread, most):
             else:
                 # near the middle but in no special position, so that no other point lies exactly on the threshold
                 t = left + (0.4 + 0.2 * uniform(rng)) * (right - left)
-        if change <= 0.0 and t != 0.0:
-            _move(a, t, s, a_new)
+        if jump or t != 0.0:
+            _move(base, t, s, a_new)
             then = _objective(a_new, g)
             if then <= now:  # rounding may have moved a point across
                 now = then
                 a, a_new = a_new, a
                 for c in range(n_chosen):
-                    if v[chosen[c]] != 0.0:
-                        w[chosen[c]] += t * v[chosen[c]]
-                        v[chosen[c]] = 0.0
-                st.b[b_at] += t * shift
+                    if chosen[c] >= 0:
+                        w[chosen[c]] += (1.0 if jump else t) * v[chosen[c]]
+                st.b[b_at] += t if jump else t * shift
                 changed = True
         for c in range(n_chosen):
-            v[chosen[c]] = 0.0
+            if chosen[c] >= 0:
+                v[chosen[c]] = 0.0
     if not changed:
         return 0.0
     if not integer and not (k == st.width.shape[0] - 1 and st.argmax):
@@ -744,12 +777,13 @@ def turn(st, neuron, moves, spread, most):
         change += update(st, neuron)
         if change <= 0.0:
             break
-        w[:] = w_old
+        for j in range(n_in):
+            w[j] = w_old[j]
         st.b[b_at] = b_old
     return change
 
 
-@_jit
+@_inner
 def _normalise(st, k, w, b_at):
     """Bring the weights of a neuron near 1, on scaled inputs, by a power of two: no sign changes."""
     size = 0.0
@@ -764,13 +798,13 @@ def _normalise(st, k, w, b_at):
         st.b[b_at] *= factor
 
 
-@_jit
+@_inner
 def _pre_activations(st, k, row, start, a):
     """Pre-activations of one neuron at the points from `start` on, as many as `a` holds."""
     n_in = st.X.shape[0] if k == 0 else st.width[k - 1]
     w = st.w_from[k] + row * n_in
     m = a.shape[0]
-    a[:] = 0.0
+    _set(a, 0.0)
     for j in range(n_in):
         v = st.W[w + j]
         if v != 0.0:
@@ -787,7 +821,7 @@ def _pre_activations(st, k, row, start, a):
         a[r] += bias
 
 
-@_jit
+@_inner
 def update(st, neuron):
     """Bring everything up to date after a change of one neuron; return the change of the total loss.
 
@@ -803,7 +837,7 @@ def update(st, neuron):
     if everything:
         for each in range(st.b.shape[0]):
             _update_doubt(st, each)
-        st.loss[:] = 0.0
+        _set(st.loss, 0.0)
     else:
         _update_doubt(st, neuron)
     buffer, news = np.empty(min(p, BLOCK)), np.empty(min(p, BLOCK), np.uint8)
@@ -811,7 +845,7 @@ def update(st, neuron):
     for start in range(0, p, BLOCK):
         m = min(BLOCK, p - start)
         a = buffer[:m]
-        news[:] = everything or competes
+        _set(news, everything or competes)
         for each in range(first_neuron, last_neuron + 1):
             row = each - st.b_from[k]
             _pre_activations(st, k, row, start, a)

@@ -37,11 +37,11 @@ class Points:
     reach: Floats
 
 
-def points(reduced: Presolved) -> Points:
-    """Return the points of a presolved problem by feature."""
+def points(reduced: Presolved, dtype: str | None = None) -> Points:
+    """Return the points of a presolved problem by feature; by default in single precision if there are many."""
     problem, rows, kept = reduced.problem, reduced.rows, reduced.kept
     p, n = len(rows), len(kept)
-    large = p * n > _LARGE
+    large = p * n > _LARGE if dtype is None else dtype == "float32"
     raw = np.asarray(problem.X)
     X = np.empty((n, p), dtype=np.float32 if large else np.float64)
     for block in row_blocks(p, max(raw.shape[1], 1)):

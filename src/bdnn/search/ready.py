@@ -8,12 +8,12 @@ import numpy as np
 
 from bdnn.budget import Budget
 
-_threads: dict[str, threading.Thread] = {}
-_failures: dict[str, BaseException] = {}
+_threads: dict[tuple[str, bool], threading.Thread] = {}
+_failures: dict[tuple[str, bool], BaseException] = {}
 _lock = threading.Lock()
 
 
-def ready(dtype: np.dtype[np.generic] | type, budget: Budget) -> bool:
+def ready(dtype: np.dtype[np.generic] | type, robust: bool, budget: Budget) -> bool:
     """Load or compile the kernels for points of a type; wait for it no longer than the budget lasts.
 
     The first call on a machine compiles for some ten seconds, later ones load what was cached on disk. Compilation goes
@@ -23,6 +23,8 @@ def ready(dtype: np.dtype[np.generic] | type, budget: Budget) -> bool:
     ----------
     dtype : numpy dtype
         float32 or float64.
+    robust : bool
+        Which search.
     budget : Budget
         With a running clock.
 
@@ -36,26 +38,29 @@ def ready(dtype: np.dtype[np.generic] | type, budget: Budget) -> bool:
     Exception
         What compilation raised, if it failed.
     """
-    name = np.dtype(dtype).name
+    key = (np.dtype(dtype).name, robust)
     with _lock:
-        if name not in _threads:
-            _threads[name] = threading.Thread(target=_compile, args=(name,), name=f"compile {name} kernels")
-            _threads[name].start()
-        thread = _threads[name]
+        if key not in _threads:
+            _threads[key] = threading.Thread(target=_compile, args=key, name=f"compile kernels {key}")
+            _threads[key].start()
+        thread = _threads[key]
     while thread.is_alive() and not budget.exhausted:
         thread.join(min(0.05, budget.remaining))
-    if name in _failures:
-        raise _failures[name]
+    if key in _failures:
+        raise _failures[key]
     return not thread.is_alive()
 
 
-def _compile(name: str) -> None:
+def _compile(dtype: str, robust: bool) -> None:
     try:
-        from bdnn.search import kernels
+        from bdnn.presolve import presolve
+        from bdnn.problem import Problem
+        from bdnn.search.engine import Search
+        from bdnn.search.points import points
+        from bdnn.search.robust import RobustSearch
 
-        X, ones = np.array([[0.0, 1.0]], dtype=name), np.ones(1)
-        kernels.turn(
-            kernels.new_state(X, np.eye(2, dtype=name), ones, ones, ones, (1,), False, 0, True, 1), -1, 0, 0.0, 1
-        )
+        problem = Problem(X=[[0.0], [1.0]], y=[0, 1], hidden_layer_sizes=(), robust_radius=0.1 if robust else 0.0)
+        kind = RobustSearch if robust else Search
+        kind(points(presolve(problem), dtype), 0).randomise()
     except BaseException as error:
-        _failures[name] = error
+        _failures[dtype, robust] = error
