@@ -104,6 +104,20 @@ def test_separable_points_are_separated_at_once(n, p, margin):
         assert value(X, g, *found[-1]) == least  # nothing comes after it
 
 
+@pytest.mark.parametrize("scale", [1e-12, 0.1, 1e9])
+def test_weights_of_any_size(scale):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3, 70))
+    signs = np.where(X[0] + X[1] > 0.2, -1.0, 1.0)
+    g = signs * rng.uniform(1e-6, 1.0, 70) * scale
+    _, found = best_of(X, g)
+    for w, b in (fits(X, g), found[-1]):
+        assert np.array_equal(w @ X + b >= 0, g < 0)
+    g[:9] *= -1
+    _, found = best_of(X, g)
+    assert min(np.abs(g[(w @ X + b >= 0) != (g < 0)]).sum() for w, b in found) <= np.abs(g[:9]).sum() * (1 + 1e-9)
+
+
 def test_planted_outliers_are_found():
     for seed in range(5):
         rng = np.random.default_rng(seed)

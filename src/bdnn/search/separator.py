@@ -69,12 +69,12 @@ def fits(X: ArrayLike, g: ArrayLike) -> tuple[Floats, float] | None:
     """
     task = _Task.of(X, g)
     value, w, b = task.constant()
-    if value > task.least:
+    if value > 0:
         slope = _Hinge(task).solve(np.ones(len(task.g)), Budget())
         if slope is None:
             return None
         value, w, b = task.candidate(slope)
-    return (w, b) if value <= task.least else None
+    return (w, b) if value == 0 else None
 
 
 def separators(
@@ -125,7 +125,7 @@ def separators(
     if start is not None:
         given = np.append(np.asarray(start[0], dtype=np.float64), float(start[1]))
         best = min(best, task.told(given[:-1], float(given[-1])), key=lambda c: c[0])
-    if best[0] <= task.least or len(task.X) > _MOST_FEATURES:
+    if best[0] == 0 or len(task.X) > _MOST_FEATURES:
         yield best[1:]
         return
     part = task.part(rng)
@@ -145,7 +145,7 @@ def separators(
             if found[0] < best[0]:
                 best = found
                 yield best[1:]
-                if best[0] <= task.least:
+                if best[0] == 0:
                     return
             cost = weight / (softening + np.maximum(0.0, 1.0 - hinge.margins(slope)))
             cost /= cost.max()
@@ -164,7 +164,7 @@ def separators(
             if found[0] < best[0]:
                 best = found
                 yield best[1:]
-                if best[0] <= task.least:
+                if best[0] == 0:
                     return
         if local is not best:
             yield local[1:]
@@ -174,7 +174,7 @@ def separators(
 
 
 Candidate = tuple[float, Floats, float]
-"""Objective, weights, bias."""
+"""Weight of the points on the wrong side, weights, bias."""
 
 
 class _Task(NamedTuple):
@@ -184,6 +184,7 @@ class _Task(NamedTuple):
     ----------
     X : ndarray of shape (n, p)
     g : ndarray of shape (p,)
+        Scaled by a power of two so that the largest is near 1.
     Z : ndarray of shape (n + 1, p)
         Standardised features and a row of ones; *slopes* are coefficients of these rows.
     centre, unit : ndarray of shape (n,)
@@ -203,6 +204,7 @@ class _Task(NamedTuple):
         if not len(gains):
             nothing = np.zeros(len(points))
             return cls(points, gains, np.zeros((len(points) + 1, 0)), nothing, nothing)
+        gains = gains * 2.0 ** -math.floor(math.log2(float(np.abs(gains).max())))
         centre = points.mean(axis=1)
         spread = np.sqrt(((points - centre[:, None]) ** 2).mean(axis=1))
         varies = spread > 1e-13 * np.abs(points).max(axis=1)
@@ -212,25 +214,29 @@ class _Task(NamedTuple):
 
     @property
     def least(self) -> float:
-        """Objective if all points are on the right side."""
+        """Sum of the gains of the points that should fire."""
         return float(self.g[self.g < 0].sum())
 
     def constant(self) -> Candidate:
         """Return the better of the two neurons without weights."""
-        total = float(self.g.sum())
-        return min(0.0, total), np.zeros(len(self.X)), 1.0 if total < 0 else -1.0
+        off, on = float(self.g[self.g > 0].sum()), -self.least
+        return min(off, on), np.zeros(len(self.X)), 1.0 if off < on else -1.0
 
     def told(self, w: Floats, b: float) -> Candidate:
-        """Return a neuron with its objective, its boundary moved midway between the nearest points."""
+        """Return a neuron with its value, its boundary moved midway between the nearest points."""
         a = w @ self.X + b
         fires = a >= 0
-        value = float(self.g[fires].sum())
+        value = self.loss(fires)
         if fires.any() and not fires.all():
             shift = -0.5 * (float(a[fires].min()) + float(a[~fires].max()))
-            moved = float(self.g[w @ self.X + (b + shift) >= 0].sum())
+            moved = self.loss(w @ self.X + (b + shift) >= 0)
             if moved <= value:
                 return moved, w, b + shift
         return value, w, b
+
+    def loss(self, fires: NDArray[np.bool_]) -> float:
+        """Return the weight of the points on the wrong side; it is 0 only if there are none."""
+        return float(np.abs(self.g[fires != (self.g < 0)]).sum())
 
     def candidate(self, slope: Floats) -> Candidate:
         """Return the neuron of a slope."""
@@ -323,10 +329,10 @@ class _Walk:
         self.random = rng.integers(1, 2**63, size=1, dtype=np.uint64)
 
     def candidates(self, whole: _Task, effort: int, budget: Budget) -> Iterator[Candidate]:
-        """Walk until `effort` lines have been searched; yield what is promising, with its objective in `whole`."""
+        """Walk until `effort` lines have been searched; yield what is promising, with its value in `whole`."""
         size, p = self.table.shape
         same = whole is self.task
-        target = whole.candidate(self.lines[0])[0] if same else math.inf
+        target = whole.candidate(self.lines[0])[0] + whole.least if same else math.inf
         steps, done = int(effort / self.looked) + size, 0
         chunk = max(1, min(100, int(_OPERATIONS / (p * (size + 40 * self.looked)))))
         g = self.task.g
@@ -338,7 +344,7 @@ class _Walk:
             )  # fmt: skip
             if value < target:
                 found = whole.candidate(self.turned())
-                target = min(target, found[0]) if same else value
+                target = min(target, found[0] + whole.least) if same else value
                 yield found
             if done == until:
                 self.refresh()
