@@ -49,6 +49,7 @@ ORDER = [
     "search.surrogate",
     "search.points",
     "search.engine",
+    "search.robust_kernels",
     "search.robust",
     "search.ready",
     "methods.race",

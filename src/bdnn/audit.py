@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bdnn.network import Floats, Network
 from bdnn.problem import Problem
-from bdnn.robustness import robust_losses
+from bdnn.robustness import open_points, robust_losses
 from bdnn.rows import row_blocks
 
 
@@ -22,7 +22,9 @@ class Audit:
     Attributes
     ----------
     loss : float
-        Weighted training loss, in units of sample weight; the robust loss if the problem has a radius.
+        Weighted training loss, in units of sample weight; the robust loss if the problem has a radius. With the robust
+        model "pattern" infinity for a network that is not one of it: a hidden neuron of the first layer changes on the
+        ball of a training point.
     n_wrong : int
         Training points whose predicted class is wrong, unweighted.
     n_rational : int
@@ -76,6 +78,10 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
     if problem.robust:
         radius = np.asarray(problem.robust_radius)
         losses, n_rational = robust_losses(network, X, codes, radius, problem.robust_norm, problem.robust_model)
+        if problem.robust_model == "pattern" and len(network.layers) > 1:
+            used = weight > 0
+            if open_points(network, X[used], radius, problem.robust_norm).any():
+                return Audit(math.inf, n_wrong, n_rational, solver_loss)
     return Audit(math.fsum(_exact_terms(weight, losses)), n_wrong, n_rational, solver_loss)
 
 

@@ -143,6 +143,32 @@ def robust_losses(
     return losses, n_rational
 
 
+def open_points(network: Network, X: Reals, radius: Floats, norm: Norm) -> Bools:
+    """Return for each point whether a neuron of the first layer changes on its ball.
+
+    Parameters
+    ----------
+    network : Network
+        Any.
+    X : ndarray of shape (m, n)
+        Raw inputs.
+    radius : ndarray of shape (n,)
+        Radius of each feature.
+    norm : {"inf", "1", "2"}
+        Norm of the ball.
+
+    Returns
+    -------
+    ndarray of shape (m,), bool
+        Decided exactly.
+    """
+    found = np.zeros(len(X), dtype=bool)
+    for rows in row_blocks(len(X), 2 * max(network.n_features, network.widths[0])):
+        on, maybe, _ = _first_layer(network, X[rows].astype(np.float64, copy=False), radius, norm)
+        found[rows] = (on != maybe).any(axis=1)
+    return found
+
+
 def _robust_losses(
     network: Network, X: Floats, codes: NDArray[np.intp], radius: Floats, norm: Norm, model: RobustModel
 ) -> tuple[NDArray[np.intp], int]:

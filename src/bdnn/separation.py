@@ -317,6 +317,14 @@ def quiet_highs() -> Any:
             self.setOptionValue("output_flag", False)
             super().enableCallbacks()
 
+        def run(self) -> Any:
+            status = super().run()
+            if status == highspy.HighsStatus.kError:
+                # the number of threads was fixed when HiGHS first ran on this thread, perhaps by others
+                self.setOptionValue("threads", 0)
+                status = super().run()
+            return status
+
     return Quiet()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from bdnn.methods.alternating import AlternatingSearch
 from bdnn.methods.data_splitting import DataSplitting
 from bdnn.methods.exact import ExactTraining
@@ -16,9 +18,16 @@ METHODS = {
 }
 
 _MOST_BINARIES = 300
+_MOST_ROWS = 10_000
 
 
 def automatic(problem: Problem) -> str:
     """Return the method that suits a problem: "exact" if its program is small or it has a regulariser to minimise."""
-    binaries = len(problem.codes) * sum(problem.widths)
-    return "exact" if binaries <= _MOST_BINARIES or problem.regularizer is not None else "local_search"
+    if problem.regularizer is not None:
+        return "exact"
+    used = np.asarray(problem.X)[np.asarray(problem.sample_weight) > 0]
+    if len(used) > _MOST_ROWS:
+        return "local_search"
+    # distinct rows, so that weights and repeated rows come to the same
+    binaries = len(np.unique(used, axis=0)) * sum(problem.widths)
+    return "exact" if binaries <= _MOST_BINARIES else "local_search"

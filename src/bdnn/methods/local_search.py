@@ -112,17 +112,18 @@ class LocalSearch:
 
 
 def polish(race: Race, budget: Budget) -> None:
-    """Put the network of largest margins in the place of the best one; integer networks stay."""
+    """Put the network of largest margins in the place of the best one; those of integers or without biases stay."""
     before = race.chosen
-    if before is None or race.problem.weights == "integer":
+    if before is None or race.problem.weights == "integer" or not race.problem.fit_intercept:
         return
     race.phase = "polish"
     problem = race.problem
     with race.timed("polish"):
         network = polished(
             before.network,
-            np.asarray(problem.X),
-            codes=problem.codes,
+            # distinct points whose label matters, so that weights and repeated rows give the same network
+            np.asarray(problem.X) if problem.robust else race.reduced.raw_points,
+            codes=problem.codes if problem.robust else None,
             budget=budget,
             robust_radius=problem.robust_radius,
             robust_norm=problem.robust_norm,
@@ -235,6 +236,7 @@ class _Relay:
         self._entered, self._next, self._shown = np.inf, 0.0, 0.0
         self._rounds_of_best = 0
         self._seen = np.inf
+        self._accuracy, self._rounds_of_accuracy = -1.0, 0
         self.message = "nothing left to improve"
 
     def finished(self) -> bool:
@@ -261,7 +263,13 @@ class _Relay:
         if rounds > max(_LEAST_ROUNDS, 3 * self._rounds_of_best):
             self.message = f"{rounds - self._rounds_of_best} rounds brought nothing"
             return True
-        return False
+        chosen = self._race.chosen
+        if chosen is None or chosen.accuracy is None:
+            return False
+        if chosen.accuracy > self._accuracy:
+            self._accuracy, self._rounds_of_accuracy = chosen.accuracy, rounds
+        self.message = f"{rounds - self._rounds_of_accuracy} rounds brought nothing on the held-out data"
+        return rounds > max(_LEAST_ROUNDS, 3 * self._rounds_of_accuracy)
 
     def enter(self, last: bool = False) -> None:
         """Enter the best network; not so often that audits take much of the time."""

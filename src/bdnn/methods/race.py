@@ -165,8 +165,13 @@ class Race:
     def choose(self, runner: Runner) -> None:
         """Take a network as the one to return, if it is better on the held-out data, or without any, better at all."""
         old = self.chosen
-        if old is None or (-(runner.accuracy or 0.0), *runner.rank) < (-(old.accuracy or 0.0), *old.rank):
+        if old is None or self._merit(runner) < self._merit(old):
             self.chosen = runner
+
+    @staticmethod
+    def _merit(runner: Runner) -> tuple[float, ...]:
+        """Accuracy on the held-out data, then rank; networks that are not of the problem come last."""
+        return (float(math.isinf(runner.objective)), -(runner.accuracy or 0.0), *runner.rank)
 
     def replace(self, old: Runner, network: Network) -> None:
         """Put a network in the place of the best and the chosen one if it is no worse than `old`, also on new data."""

@@ -15,6 +15,7 @@ from bdnn.budget import Budget
 from bdnn.network import Floats, Layer, Network
 from bdnn.search import kernels
 from bdnn.search.points import Points
+from bdnn.search.separator import separators
 from bdnn.search.surrogate import Surrogate
 
 _MOST_POINTS = 1 << 21
@@ -25,6 +26,10 @@ _SLICE = 0.02
 _NARROW = 16
 _SPREAD = 0.5
 _KICKS = 40
+_MOST_SEPARATED = 2000
+_MOST_FEATURES = 100
+_SEPARATED = 0.05
+_WALKS = 40
 
 
 class Search:
@@ -227,6 +232,10 @@ class Search:
             self._note()
             yield
 
+    def approach(self) -> Iterator[None]:
+        """Prepare a fresh start for the descent."""
+        yield from ()
+
     def descend(self) -> Iterator[None]:
         """Sweep over all neurons until two sweeps bring nothing."""
         stalled = 0
@@ -276,11 +285,39 @@ class Search:
         self.total += self._update(neuron)
         return neuron
 
-    def kicks(self, patience: int) -> Iterator[None]:
+    def _separates(self) -> bool:
+        """Whether the points are few enough for walks over the separators of one neuron."""
+        n, p = self.points.X.shape
+        continuous = not self._integer and self.state.intercept
+        first_competes = self.state.argmax and len(self.state.width) == 1
+        return continuous and not first_competes and 0 < n <= _MOST_FEATURES and p <= _MOST_SEPARATED
+
+    def _separators(self, neuron: int, rounds: int, budget: Budget) -> Iterator[None]:
+        """Put a neuron of the first layer on separators of the points at which it matters, one after the other."""
+        st, p = self.state, len(self.state.loss)
+        active, g, offset = np.empty(p, dtype=np.int32), np.empty(p), np.empty(p)
+        q = kernels.gains(st, neuron, 0, 1, active, g, offset)
+        if q == 0:
+            return
+        X = st.X[:, active[:q]].astype(np.float64)
+        at = self._weights_of(neuron)
+        start = (st.W[at].copy(), float(st.b[neuron]))
+        for w, b in separators(X, g[:q], budget, self._rng, start=start, rounds=rounds):
+            st.W[at], st.b[neuron] = w, b
+            self.total += self._update(neuron)
+            self._note()
+            yield
+
+    def kicks(self, patience: int, budget: Budget) -> Iterator[None]:
         """Kick and repair until so many kicks in a row bring nothing; better and equal networks are kept."""
         stalled, current, kept = 0, self.total, self._snapshot()
+        separates = self._separates()
         while stalled < patience and self.total > 0:
-            neuron = self.kick()
+            if separates and self._rng.random() < _SEPARATED:
+                neuron = int(self._rng.integers(self.state.width[0]))
+                yield from self._separators(neuron, 1, budget)
+            else:
+                neuron = self.kick()
             if self.n_neurons <= _NARROW:
                 order = self._rng.permutation(self.n_neurons)
             else:
@@ -320,7 +357,13 @@ class Search:
             else:
                 self.randomise()
             yield
+            if attempt % 4 != 3:
+                yield from self.approach()
             yield from self.descend()
-            yield from self.kicks(patience)
+            if self.n_neurons == 1 and self._separates() and self.total > 0:
+                for _ in self._separators(0, _WALKS * (attempt + 1), budget):
+                    self.rounds += 1
+                    yield
+            yield from self.kicks(patience, budget)
             if self.best <= 0:
                 return

@@ -14,7 +14,7 @@ import numpy as np
 
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
 _jit = numba.njit(**_OPTIONS)
-# functions that are called by compiled code only
+# functions for compiled code only: a call from Python would crash
 _inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
 # sums in any order: exact for integer sample weights, and every accepted move is recounted
 _fast = numba.njit(fastmath={"reassoc"}, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
@@ -641,7 +641,7 @@ def turn(st, neuron, moves, spread, most):
         If there are more points than this, a random part of them is used; then the turn counts only if the loss of all
         points does not grow.
 
-    With no moves, everything is brought up to date after a change of the neuron; see `update`.
+    With no moves, everything is brought up to date after a change of the neuron; see `_update`.
 
     Returns
     -------
@@ -649,7 +649,7 @@ def turn(st, neuron, moves, spread, most):
         Change of the total loss, never positive but for rounding.
     """
     if moves == 0:
-        return update(st, neuron)
+        return _update(st, neuron)
     k, row = layer_of(st, neuron)
     rng = st.rng
     p = st.loss.shape[0]
@@ -774,7 +774,7 @@ def turn(st, neuron, moves, spread, most):
         _normalise(st, k, w, b_at)
     change = 0.0
     for _ in range(2):
-        change += update(st, neuron)
+        change += _update(st, neuron)
         if change <= 0.0:
             break
         for j in range(n_in):
@@ -822,7 +822,7 @@ def _pre_activations(st, k, row, start, a):
 
 
 @_inner
-def update(st, neuron):
+def _update(st, neuron):
     """Bring everything up to date after a change of one neuron; return the change of the total loss.
 
     For neuron -1 everything is computed anew from the weights.
