@@ -1,5 +1,6 @@
 """Margin polish: decisions stay, margins grow to the largest that an independent solver finds."""
 
+import threading
 import time
 from dataclasses import replace
 from fractions import Fraction
@@ -14,7 +15,7 @@ from bdnn.errors import InputError
 from bdnn.network import InputGrid
 from bdnn.polish import polished
 from bdnn.robustness import robust_losses
-from bdnn.separation import Comparisons, by_linear_program, euclidean
+from bdnn.separation import Comparisons, by_linear_program, euclidean, quiet_highs
 
 FAR = 1e18  # a deadline that never comes
 
@@ -170,6 +171,28 @@ def test_separators_of_many_points_with_many_classes(solver):
     assert found.finished
     size = np.linalg.norm if solver == "euclidean" else lambda a: np.abs(a).max()
     assert least / size(found.weights) > 2 * comparisons.differences(W, b).min() / size(W)
+
+
+def test_threads_that_others_gave_to_highs_do_no_harm():
+    # HiGHS fixes the number of threads when it first runs on a thread, and refuses to run with another one
+    rng = np.random.default_rng(29)
+    X, w = rng.uniform(-1, 1, (60, 4)), rng.normal(size=4)
+    network = Network([([w], [-np.median(X @ w)])], head="threshold", classes=[0, 1])
+    found = []
+
+    def work(threads):
+        others = quiet_highs()
+        others.setOptionValue("threads", threads)
+        others.addVars(1, [0.0], [1.0])
+        others.run()
+        found.append(margins(polished(network, X, norm="1"), X, "1")[0][0])
+
+    for threads in (1, 2, 3):
+        thread = threading.Thread(target=work, args=(threads,))
+        thread.start()
+        thread.join()
+    assert found[0] > margins(network, X, "1")[0][0]
+    assert found == [found[0]] * 3
 
 
 def test_a_point_on_the_threshold_counts_as_on():
