@@ -29,6 +29,7 @@ INCUMBENTS = ("search", "none")
 _POLISH_SHARE = 0.1
 _AUDIT_SHARE = 0.05
 _LEAST_ROUNDS = 400
+_LEAST_JUDGED = 100
 _INCUMBENT_SHARE = 0.1
 _INCUMBENT_SECONDS = 5.0
 _INCUMBENT_ROUNDS = 200
@@ -97,7 +98,8 @@ class LocalSearch:
             with race.timed("start"):
                 enter_given(race, start)
             if not race.closed:
-                message, interrupted = search_into(race, self._time_to_search(budget), start)
+                limits = self._time_to_search(budget)
+                message, interrupted = search_into(race, limits, start, polishes=self.polish == "margin")
             if self.polish == "margin" and not interrupted:
                 polish(race, budget)
         except KeyboardInterrupt:
@@ -131,6 +133,21 @@ def polish(race: Race, budget: Budget) -> None:
         )
         if network != before.network:
             race.replace(before, network)
+
+
+def polish_network(problem: Problem, network: Network, budget: Budget) -> Network:
+    """Return the network of largest margins with the same decisions on the training points."""
+    if problem.weights == "integer":
+        return network
+    return polished(
+        network,
+        np.asarray(problem.X),
+        codes=problem.codes,
+        budget=budget,
+        robust_radius=problem.robust_radius,
+        robust_norm=problem.robust_norm,
+        robust_model=problem.robust_model,
+    )
 
 
 def enter_incumbents(race: Race, start: Network | None) -> bool:
@@ -171,7 +188,9 @@ def enter_incumbents(race: Race, start: Network | None) -> bool:
     return True
 
 
-def search_into(race: Race, budget: Budget, start: Network | None = None) -> tuple[str, bool]:
+def search_into(
+    race: Race, budget: Budget, start: Network | None = None, *, polishes: bool = False
+) -> tuple[str, bool]:
     """Search and enter the networks found into the race.
 
     Parameters
@@ -182,6 +201,8 @@ def search_into(race: Race, budget: Budget, start: Network | None = None) -> tup
         Limits of the search.
     start : Network or None
         Where one of the threads starts.
+    polishes : bool
+        Whether local optima are polished before they are judged on held-out data.
 
     Returns
     -------
@@ -207,8 +228,9 @@ def search_into(race: Race, budget: Budget, start: Network | None = None) -> tup
     race.phase = "search"
     kind = RobustSearch if race.problem.robust else Search
     with race.timed("build"):
-        searches = [kind(data, budget.seed + number) for number in range(budget.threads)]
-    relay = _Relay(race, budget, searches)
+        collect = race.problem.validation is not None
+        searches = [kind(data, budget.seed + number, collect) for number in range(budget.threads)]
+    relay = _Relay(race, budget, searches, polishes)
     with race.timed("search"), ThreadpoolController().limit(limits=1):
         try:
             if len(searches) == 1:
@@ -231,20 +253,17 @@ def search_into(race: Race, budget: Budget, start: Network | None = None) -> tup
 class _Relay:
     """Brings the best network of all searches into the race, now and then, and says when to stop."""
 
-    def __init__(self, race: Race, budget: Budget, searches: list[Search]) -> None:
-        self._race, self._budget, self._searches = race, budget, searches
+    def __init__(self, race: Race, budget: Budget, searches: list[Search], polishes: bool) -> None:
+        self._race, self._budget, self._searches, self._polishes = race, budget, searches, polishes
         self._entered, self._next, self._shown = np.inf, 0.0, 0.0
-        self._rounds_of_best = 0
-        self._seen = np.inf
-        self._accuracy, self._rounds_of_accuracy = -1.0, 0
+        self._best, self._rounds_of_best = np.inf, 0
+        self._next_judged = 0.0
         self.message = "nothing left to improve"
 
     def finished(self) -> bool:
         """Report, and return whether the search is over."""
         rounds = min(search.rounds for search in self._searches)
         best = min(search.best for search in self._searches)
-        if best < self._seen:
-            self._seen, self._rounds_of_best = best, rounds
         now = time.monotonic()
         if best < self._entered and now >= self._next:
             self.enter()
@@ -252,7 +271,10 @@ class _Relay:
             self._shown = now
             self._race.nodes = sum(search.rounds for search in self._searches)
             self._race.report()
-        if self._race.closed or best <= 0:
+        held_out = self._race.problem.validation is not None
+        if held_out:
+            self._judge()
+        elif self._race.closed or best <= 0:
             return True
         if self._budget.exhausted:
             self.message = "time limit reached"
@@ -260,16 +282,27 @@ class _Relay:
         if self._budget.nodes is not None:
             self.message = "round limit reached"
             return rounds >= self._budget.nodes
-        if rounds > max(_LEAST_ROUNDS, 3 * self._rounds_of_best):
-            self.message = f"{rounds - self._rounds_of_best} rounds brought nothing"
-            return True
-        chosen = self._race.chosen
-        if chosen is None or chosen.accuracy is None:
-            return False
-        if chosen.accuracy > self._accuracy:
-            self._accuracy, self._rounds_of_accuracy = chosen.accuracy, rounds
-        self.message = f"{rounds - self._rounds_of_accuracy} rounds brought nothing on the held-out data"
-        return rounds > max(_LEAST_ROUNDS, 3 * self._rounds_of_accuracy)
+        patience = _LEAST_ROUNDS
+        if held_out:
+            chosen, patience = self._race.chosen, _LEAST_JUDGED
+            best = -(chosen.accuracy or 0.0) if chosen is not None else np.inf
+        if best < self._best:
+            self._best, self._rounds_of_best = best, rounds
+        self.message = f"{rounds - self._rounds_of_best} rounds brought nothing"
+        return rounds > max(patience, 3 * self._rounds_of_best)
+
+    def _judge(self) -> None:
+        """Judge local optima on the held-out data; not so many that this takes most of the time."""
+        for search in self._searches:
+            while search.optima:
+                network = search.optima.pop()
+                now = time.monotonic()
+                if now < self._next_judged:
+                    continue
+                if self._polishes:
+                    network = polish_network(self._race.problem, network, self._budget)
+                self._race.enter(network, "search")
+                self._next_judged = 2 * time.monotonic() - now
 
     def enter(self, last: bool = False) -> None:
         """Enter the best network; not so often that audits take much of the time."""

@@ -50,11 +50,19 @@ class Search:
         Least loss so far; `best_network` gives the network.
     rounds : int
         Descents and kicks so far.
+    optima : list of Network
+        Where descents ended, if they are collected; to be emptied by the caller.
+
+    Other Parameters
+    ----------------
+    collect : bool, default=False
+        Collect local optima, and go on when no point is wrong any more.
     """
 
-    def __init__(self, points: Points, seed: int) -> None:
+    def __init__(self, points: Points, seed: int, collect: bool = False) -> None:
         problem = points.reduced.problem
-        self.points = points
+        self.points, self._collect = points, collect
+        self.optima: list[Network] = []
         self._rng = np.random.default_rng([seed, 0x5EA2C4])
         self.state = kernels.new_state(
             points.X,
@@ -244,6 +252,11 @@ class Search:
             yield from self.turns(self._rng.permutation(self.n_neurons))
             stalled = 0 if self.total < before else stalled + 1
         self.rounds += 1
+        self._collected()
+
+    def _collected(self) -> None:
+        if self._collect:
+            self.optima.append(self._network(self.state.W, self.state.b))
 
     def _snapshot(self) -> tuple[Floats, Floats]:
         return self.state.W.copy(), self.state.b.copy()
@@ -365,5 +378,6 @@ class Search:
                     self.rounds += 1
                     yield
             yield from self.kicks(patience, budget)
-            if self.best <= 0:
+            self._collected()
+            if self.best <= 0 and not self._collect:
                 return

@@ -27,8 +27,8 @@ _SHARES = (0.2, 0.4, 0.6, 0.8)
 class RobustSearch(Search):
     """A search for the robust loss; see `Search`."""
 
-    def __init__(self, points: Points, seed: int) -> None:
-        super().__init__(points, seed)
+    def __init__(self, points: Points, seed: int, collect: bool = False) -> None:
+        super().__init__(points, seed, collect)
         reduced, st = points.reduced, self.state
         problem = reduced.problem
         low = high = points.X
