@@ -1,5 +1,7 @@
 """Alternating local search."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ def problem_of(seed, **settings):
     return Problem(X=X, y=y, **settings)
 
 
+plain = partial(AlternatingSearch, incumbents="none")
 ARCHITECTURES = [
     dict(hidden_layer_sizes=(3,)),
     dict(hidden_layer_sizes=(3, 2)),
@@ -32,11 +35,12 @@ ARCHITECTURES = [
 
 
 @pytest.mark.parametrize("blocks", ["layers", "neurons"])
+@pytest.mark.parametrize("incumbents", ["search", "none"])
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=str)
-def test_never_worse_than_its_start(settings, blocks):
+def test_never_worse_than_its_start(settings, incumbents, blocks):
     problem = problem_of(1, **settings)
     start = random_network(presolve(problem), np.random.default_rng(3))
-    result = AlternatingSearch(blocks=blocks)(problem, Budget(seconds=5), start)
+    result = AlternatingSearch(blocks=blocks, incumbents=incumbents)(problem, Budget(seconds=5), start)
     assert result.objective <= audit(start, problem).loss
     assert result.objective == audit(result.network, problem).loss
     assert result.audit.n_mismatched == 0
@@ -47,27 +51,27 @@ def test_never_worse_than_its_start(settings, blocks):
 
 def test_a_single_layer_is_solved_to_optimality():
     problem = problem_of(2, hidden_layer_sizes=())
-    exact = METHODS["exact"]()(problem, Budget(seconds=60))
+    exact = METHODS["exact"](incumbents="none")(problem, Budget(seconds=60))
     assert exact.status == Status.OPTIMAL
-    assert AlternatingSearch()(problem, Budget(seconds=60)).objective == exact.objective
+    assert plain()(problem, Budget(seconds=60)).objective == exact.objective
 
 
 def test_more_starts_are_no_worse_and_the_seed_decides():
     problem = problem_of(3, hidden_layer_sizes=(2,))
-    one, three = (AlternatingSearch(n_starts=n)(problem, Budget(seconds=60, seed=7)) for n in (1, 3))
+    one, three = (plain(n_starts=n)(problem, Budget(seconds=60, seed=7)) for n in (1, 3))
     assert three.objective <= one.objective
-    again = AlternatingSearch(n_starts=3)(problem, Budget(seconds=60, seed=7))
+    again = plain(n_starts=3)(problem, Budget(seconds=60, seed=7))
     assert again.network == three.network
 
 
 def test_stops_when_a_round_brings_nothing():
     problem = problem_of(4, hidden_layer_sizes=(2,), weights="integer")
-    result = AlternatingSearch()(problem, Budget(seconds=300))
+    result = plain()(problem, Budget(seconds=300))
     assert "full round" in result.message or result.status == Status.OPTIMAL
     assert result.timings["total"] < 200
 
 
-@pytest.mark.parametrize("kind", [{"blocks": "pairs"}, {"n_starts": 0}])
+@pytest.mark.parametrize("kind", [{"blocks": "pairs"}, {"n_starts": 0}, {"incumbents": "all"}])
 def test_bad_settings(kind):
     with pytest.raises(InputError, match=next(iter(kind))):
         AlternatingSearch(**kind)(problem_of(0))

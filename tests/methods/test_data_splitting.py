@@ -1,5 +1,7 @@
 """Iterative data splitting."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,7 @@ def problem_of(seed, points=8, **settings):
     return Problem(X=X, y=y, **settings)
 
 
+plain = partial(DataSplitting, incumbents="none")
 ARCHITECTURES = [
     dict(hidden_layer_sizes=()),
     dict(hidden_layer_sizes=(2,)),
@@ -36,8 +39,8 @@ ARCHITECTURES = [
 @pytest.mark.parametrize("seed", [0, 1])
 def test_enough_splits_give_the_optimum(settings, splitter, seed):
     problem = problem_of(seed, **settings)
-    exact = METHODS["exact"]()(problem, Budget(seconds=60))
-    result = DataSplitting(max_splits=20, splitter=splitter)(problem, Budget(seconds=120, seed=seed))
+    exact = METHODS["exact"](incumbents="none")(problem, Budget(seconds=60))
+    result = plain(max_splits=20, splitter=splitter)(problem, Budget(seconds=120, seed=seed))
     assert exact.status == result.status == Status.OPTIMAL
     assert result.objective == exact.objective
 
@@ -54,16 +57,17 @@ def test_the_criterion_of_the_paper_is_not_enough():
 
     solution = Highs().solve(model.milp, Budget())
     assert solution.status == Status.OPTIMAL and round(solution.objective) == 2
-    assert METHODS["exact"]()(problem).objective == 1
-    assert DataSplitting()(problem).objective == 1
+    assert METHODS["exact"](incumbents="none")(problem).objective == 1
+    assert plain()(problem).objective == 1
 
 
 @pytest.mark.parametrize("batch", [None, 3, 6])
 @pytest.mark.parametrize("initial", ["one", "class"])
-def test_never_worse_than_its_start_and_history_is_complete(batch, initial):
+@pytest.mark.parametrize("incumbents", ["search", "none"])
+def test_never_worse_than_its_start_and_history_is_complete(incumbents, initial, batch):
     problem = problem_of(5, points=20, hidden_layer_sizes=(2,), weights="integer")
     start = random_network(presolve(problem), np.random.default_rng(1))
-    method = DataSplitting(max_splits=4, batch_size=batch, initial_clusters=initial)
+    method = DataSplitting(incumbents=incumbents, max_splits=4, batch_size=batch, initial_clusters=initial)
     result = method(problem, Budget(seconds=30), start)
     assert result.objective <= audit(start, problem).loss
     assert result.audit.n_mismatched == 0
@@ -77,26 +81,29 @@ def test_never_worse_than_its_start_and_history_is_complete(batch, initial):
         assert [entry.clusters for entry in iterations] == list(range(first, first + len(iterations)))
 
 
-def test_validation_chooses_the_network():
+@pytest.mark.parametrize("incumbents", ["search", "none"])
+def test_validation_chooses_the_network(incumbents):
     rng = np.random.default_rng(2)
     X = rng.normal(size=(60, 2))
     y = (X[:, 0] + 0.8 * rng.normal(size=60) > 0).astype(int)
     problem = Problem(X=X[:30], y=y[:30], validation=(X[30:], y[30:]), hidden_layer_sizes=(2,))
-    result = DataSplitting(max_splits=6)(problem, Budget(seconds=20))
+    result = DataSplitting(max_splits=6, incumbents=incumbents)(problem, Budget(seconds=20))
     accuracies = [entry.validation_accuracy for entry in result.history]
     assert None not in accuracies
     assert result.validation_accuracy == max(accuracies)
     assert np.mean(result.network.predict(X[30:]) == y[30:]) == result.validation_accuracy
 
 
-def test_seed_decides():
+@pytest.mark.parametrize("incumbents", ["search", "none"])
+def test_seed_decides(incumbents):
     problem = problem_of(6, points=30, hidden_layer_sizes=(2,), weights="integer")
-    runs = [DataSplitting(max_splits=3, batch_size=8)(problem, Budget(seconds=60, seed=4)) for _ in range(2)]
+    method = DataSplitting(max_splits=3, batch_size=8, incumbents=incumbents)
+    runs = [method(problem, Budget(seconds=60, seed=4)) for _ in range(2)]
     assert runs[0].network == runs[1].network
 
 
 @pytest.mark.parametrize(
-    "kind", [{"splitter": "median"}, {"initial_clusters": "two"}, {"max_splits": -1}, {"batch_size": 0}]
+    "kind", [{"splitter": "median"}, {"initial_clusters": "two"}, {"max_splits": -1}, {"batch_size": 0}, {"incumbents": "all"}]
 )
 def test_bad_settings(kind):
     with pytest.raises(InputError, match=next(iter(kind))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from cases import POINTS, Case, all_labels, loss_by_hand, some_labels
 
 CUBE = list(itertools.product([0, 1], repeat=3))
 GRID = list(itertools.product([0, 1, 2], repeat=2))
+plain = partial(ExactTraining, incumbents="none")
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +26,7 @@ def one_start(monkeypatch):
 
 
 def assert_optimal(case: Case, **settings: object) -> None:
-    result = ExactTraining(**settings)(case.problem(), Budget(seconds=60))
+    result = plain(**settings)(case.problem(), Budget(seconds=60))
     expected = case.optimum()
     assert result.status == "optimal", (case, result.message)
     assert result.objective == pytest.approx(expected, rel=1e-9, abs=1e-12), case
@@ -51,6 +53,18 @@ def test_every_dichotomy_of_a_few_points(name, hidden, head):
 def test_sampled_dichotomies_of_up_to_eight_points(name, hidden, head):
     for y in some_labels(1, len(POINTS[name]), 5 if len(hidden) < 2 else 2):
         assert_optimal(Case(X=POINTS[name], y=y, hidden=hidden, head=head))
+
+
+@pytest.mark.parametrize("weights", ["continuous", "integer"])
+@pytest.mark.parametrize("head", ["threshold", "argmax"])
+@pytest.mark.parametrize("biases", [True, False])
+@pytest.mark.parametrize("hidden", [(), (1,), (2,), (1, 2)], ids=str)
+def test_from_the_networks_of_a_local_search(hidden, biases, head, weights):
+    name = "square with centre, doubled"
+    for n_classes in (2, 3):
+        for y in some_labels(10, len(POINTS[name]), 2, n_classes):
+            case = Case(X=POINTS[name], y=y, hidden=hidden, head=head, biases=biases, weights=weights)
+            assert_optimal(case, incumbents="search")
 
 
 @pytest.mark.parametrize("hidden", [(2, 2), (1, 2)], ids=str)
@@ -168,7 +182,7 @@ def test_order_of_rows_and_columns_does_not_matter(weights):
     for _ in range(4):
         rows, columns = rng.permutation(10), rng.permutation(3)
         problem = Problem(X=X[rows][:, columns], y=y[rows], hidden_layer_sizes=(1,), weights=weights)
-        result = ExactTraining()(problem)
+        result = plain()(problem)
         assert result.status == "optimal"
         losses.add(result.objective)
     assert len(losses) == 1
@@ -176,7 +190,7 @@ def test_order_of_rows_and_columns_does_not_matter(weights):
 
 def test_equal_rows_with_different_labels_cost_what_is_irreducible():
     problem = Problem(X=[[1.0], [1.0], [1.0], [2.0]], y=["a", "b", "b", "a"], sample_weight=[0.5, 1, 1, 1])
-    result = ExactTraining()(problem)
+    result = plain()(problem)
     assert (result.objective, result.irreducible, result.status) == (0.5, 0.5, "optimal")
     assert (result.n_rows, result.n_distinct, result.nodes) == (4, 2, 0)
 
@@ -184,6 +198,6 @@ def test_equal_rows_with_different_labels_cost_what_is_irreducible():
 @pytest.mark.parametrize("weights", ["continuous", "integer"])
 @pytest.mark.parametrize("X", [np.zeros((4, 2)), np.zeros((4, 0))], ids=["constant columns", "no columns"])
 def test_inputs_without_information_are_answered_by_the_larger_class(X, weights):
-    result = ExactTraining()(Problem(X=X, y=[0, 1, 1, 1], weights=weights))
+    result = plain()(Problem(X=X, y=[0, 1, 1, 1], weights=weights))
     assert (result.objective, result.status) == (1, "optimal")
     assert result.network.predict(X).tolist() == [1, 1, 1, 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from bdnn import BDNNClassifier, Budget, Problem
 from bdnn.audit import audit
 from bdnn.methods.exact import ExactTraining
 
+plain = partial(ExactTraining, incumbents="none")
 TABLE = Path(__file__).parents[2] / "examples" / "data" / "breast_cancer_wisconsin.csv"
 
 
@@ -43,7 +45,7 @@ def test_the_optimum_does_not_depend_on_units(table, count, hidden, weights, opt
         units.append(X * np.where(column % 2, 1e6, 1e-3) + 1e7 * (column % 3 == 0))
     for inputs in units:
         problem = Problem(X=inputs, y=y, hidden_layer_sizes=hidden, weights=weights)
-        result = ExactTraining()(problem, Budget(seconds=60))
+        result = plain()(problem, Budget(seconds=60))
         assert (result.status, result.objective, result.bound) == ("optimal", optimum, optimum)
         assert audit(result.network, problem).loss == optimum
         assert np.count_nonzero(result.network.predict(inputs) != y) == optimum
@@ -52,14 +54,15 @@ def test_the_optimum_does_not_depend_on_units(table, count, hidden, weights, opt
 
 def test_a_loose_bound_is_a_bound(table):
     X, y = drawn(table, 300)
-    stopped = ExactTraining()(Problem(X=X, y=y, hidden_layer_sizes=()), Budget(nodes=1))
+    stopped = plain()(Problem(X=X, y=y, hidden_layer_sizes=()), Budget(nodes=1))
     assert stopped.bound <= 1 <= stopped.objective
 
 
-def test_a_time_limit_on_the_whole_table(table):
+@pytest.mark.parametrize("incumbents", ["search", "none"])
+def test_a_time_limit_on_the_whole_table(table, incumbents, kernels):
     X, y = table
     began = time.monotonic()
-    clf = BDNNClassifier(hidden_layer_sizes=(2,), time_limit=5, random_state=0).fit(X, y)
+    clf = BDNNClassifier((2,), method="exact", incumbents=incumbents, time_limit=5, random_state=0).fit(X, y)
     assert time.monotonic() - began < 7
     result = clf.result_
     assert (result.status, result.message) == ("feasible", "time limit reached")

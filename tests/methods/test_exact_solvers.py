@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.integers(0, 6, (16, 2)), RNG.integers(0, 2, 16)
 PROBLEM = Problem(X=X, y=Y, hidden_layer_sizes=(1,))
 START, OPTIMUM = 5.0, 3.0
+plain = partial(ExactTraining, incumbents="none")
 # nobody solves this one within a minute
 HARD = Problem(X=RNG.normal(size=(80, 5)), y=RNG.integers(0, 2, 80), hidden_layer_sizes=(2,))
 
@@ -48,7 +50,7 @@ def train_with(monkeypatch):
                 return solve(super().solve, milp, budget, start, on_event)
 
         monkeypatch.setitem(bdnn.backends.BACKENDS, "fake", Fake)
-        result = ExactTraining(solver="fake")(problem, settings.pop("budget", Budget(seconds=60)), **settings)
+        result = plain(solver="fake")(problem, settings.pop("budget", Budget(seconds=60)), **settings)
         # whatever the solver said, the result is true
         assert result.objective == result.audit.loss == audit(result.network, problem).loss
         assert result.bound <= result.objective
@@ -154,7 +156,7 @@ def test_an_error_of_the_listener_is_passed_on():
             raise LookupError("the listener's own")
 
     with pytest.raises(LookupError, match="the listener's own"):
-        ExactTraining()(HARD, Budget(seconds=60), None, listener)
+        plain()(HARD, Budget(seconds=60), None, listener)
 
 
 def test_an_interrupt_raised_by_the_solver(train_with):
@@ -183,7 +185,7 @@ def test_ctrl_c_while_the_solver_runs(source):
                 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     began = time.monotonic()
-    result = ExactTraining()(HARD, Budget(seconds=60), None, listener)
+    result = plain()(HARD, Budget(seconds=60), None, listener)
     assert time.monotonic() - began < 20
     assert result.interrupted
     assert result.status == "feasible"
@@ -192,13 +194,16 @@ def test_ctrl_c_while_the_solver_runs(source):
     assert 0 <= result.bound < result.objective
 
 
-@pytest.mark.parametrize("phase", ["start", "build"])
-def test_ctrl_c_before_the_solver_runs(phase):
+@pytest.mark.parametrize(
+    ("incumbents", "phase"),
+    [("none", "start"), ("none", "build"), *(("search", p) for p in ("start", "compile", "search", "build"))],
+)
+def test_ctrl_c_before_the_solver_runs(incumbents, phase):
     def listener(progress):
         if progress.phase == phase:
             raise KeyboardInterrupt
 
-    result = ExactTraining()(HARD, Budget(seconds=60), None, listener)
+    result = ExactTraining(incumbents=incumbents)(HARD, Budget(seconds=60), None, listener)
     assert result.interrupted
     assert (result.status, result.solver, result.bound) == ("feasible", "", 0)
     assert result.objective == audit(result.network, HARD).loss
@@ -210,11 +215,11 @@ def test_ctrl_c_before_there_is_a_network(monkeypatch):
 
     monkeypatch.setattr("bdnn.methods.start.constant", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        ExactTraining()(HARD)
+        plain()(HARD)
 
 
 def test_a_node_limit():
-    result = ExactTraining(solver="highs")(HARD, Budget(nodes=1))
+    result = plain(solver="highs")(HARD, Budget(nodes=1))
     assert (result.status, result.message, result.solver) == ("feasible", "node limit reached", "highs")
     assert result.nodes <= 2
     assert 0 <= result.bound < result.objective
@@ -223,13 +228,13 @@ def test_a_node_limit():
 
 def test_a_program_that_is_too_large_is_not_built(monkeypatch):
     monkeypatch.setattr("bdnn.methods.race._MOST_ENTRIES", 1000)
-    result = ExactTraining()(HARD)
+    result = plain()(HARD)
     assert (result.status, result.solver, result.bound) == ("feasible", "", 0)
     assert "more than 1e+03; no bound was computed" in result.message
     assert "build" not in result.timings
     monkeypatch.setattr("bdnn.methods.race._MOST_ENTRIES", 10**9)
     monkeypatch.setattr(Highs, "capabilities", replace(Highs.capabilities, entries_per_second=10))
-    result = ExactTraining(solver="highs")(HARD, Budget(seconds=100))
+    result = plain(solver="highs")(HARD, Budget(seconds=100))
     assert "time limit is too short for a program" in result.message
 
 
@@ -240,10 +245,10 @@ def random_start(rng: np.random.Generator) -> Network:
 
 def test_the_result_is_never_worse_than_the_start():
     problem = Problem(X=HARD.X[:30], y=HARD.y[:30], hidden_layer_sizes=(2,))
-    good = ExactTraining()(problem, Budget(nodes=5)).network
+    good = plain()(problem, Budget(nodes=5)).network
     rng = np.random.default_rng(1)
     for start in [good, *(random_start(rng) for _ in range(3))]:
-        result = ExactTraining()(problem, Budget(nodes=1), start)
+        result = plain()(problem, Budget(nodes=1), start)
         assert result.objective <= audit(start, problem).loss
         assert result.history[0].source == "start"
         assert result.history[0].objective == audit(start, problem).loss
@@ -258,7 +263,7 @@ def test_the_solver_is_given_the_best_start_that_it_can_express(train_with):
         return nothing("")
 
     train_with(note)
-    good = ExactTraining()(PROBLEM, Budget(seconds=60)).network
+    good = plain()(PROBLEM, Budget(seconds=60)).network
     assert train_with(note, start=good).objective == OPTIMUM
     # the same network with a neuron that is almost 0 at a point
     (W, b), output = good.layers
@@ -269,11 +274,37 @@ def test_the_solver_is_given_the_best_start_that_it_can_express(train_with):
     assert result.objective == min(START, audit(touching, PROBLEM).loss)
 
 
+def test_the_solver_starts_from_the_network_of_a_local_search(monkeypatch):
+    given = []
+
+    class Fake(Highs):
+        name = "fake"
+
+        def solve(self, milp, budget, start=None, on_event=None):
+            assert milp.violation(start) <= 1e-9
+            given.append(milp.objective(start))
+            return nothing("tired")
+
+    monkeypatch.setitem(bdnn.backends.BACKENDS, "fake", Fake)
+    result = ExactTraining(solver="fake")(PROBLEM, Budget(seconds=60))
+    assert given == [OPTIMUM]
+    assert (result.status, result.objective, result.message) == ("feasible", OPTIMUM, "tired")
+    assert [(i.source, i.objective) for i in result.history][0] == ("constant", START)
+    assert {i.source for i in result.history[1:]} == {"search"}
+
+
+def test_a_search_that_is_still_compiled_is_replaced_by_other_starts(monkeypatch):
+    monkeypatch.setattr("bdnn.search.ready.ready", lambda *call: False)
+    result = ExactTraining()(PROBLEM, Budget(seconds=60))
+    assert result.status == "optimal"
+    assert {i.source for i in result.history} <= {"constant", "linear", "solver"}
+
+
 def test_a_start_within_the_margin_is_kept_all_the_same():
     # x >= 1 exactly: right on every point, and no network with a margin is better
     problem = Problem(X=[[0.0], [1.0], [2.0]], y=[0, 1, 1], hidden_layer_sizes=(1,))
     start = Network([([[1.0]], [-1.0]), ([[1.0]], [-1.0])], "threshold", [0, 1])
-    result = ExactTraining()(problem, None, start)
+    result = plain()(problem, None, start)
     assert result.network == start
     assert (result.status, result.objective) == ("optimal", 0)
 
@@ -284,37 +315,45 @@ def test_a_start_of_another_class_is_refused():
         Network(random_start(np.random.default_rng(2)).layers, "threshold", ["no", "yes"]),
     ):
         with pytest.raises(InputError, match="start network has another architecture"):
-            ExactTraining()(HARD, None, start)
+            plain()(HARD, None, start)
 
 
 def test_unusable_settings_are_refused():
     with pytest.raises(InputError, match="formulation must be one of 'auto', 'big_m'"):
-        ExactTraining(formulation="small_m")(PROBLEM)
+        plain(formulation="small_m")(PROBLEM)
     with pytest.raises(InputError, match="solver must be one of"):
-        ExactTraining(solver="none")(PROBLEM)
+        plain(solver="none")(PROBLEM)
+    with pytest.raises(InputError, match="incumbents must be one of 'search', 'none', got 'both'"):
+        ExactTraining(incumbents="both")(PROBLEM)
     with pytest.raises(InputError, match="unknown reductions"):
-        ExactTraining(reductions=("sorting",))(PROBLEM)
+        plain(reductions=("sorting",))(PROBLEM)
     with pytest.raises(MarginError, match="margin 1e-12 is too small"):
-        ExactTraining()(Problem(X=X, y=Y, margin=1e-12))
+        plain()(Problem(X=X, y=Y, margin=1e-12))
 
 
+@pytest.mark.parametrize("incumbents", ["search", "none"])
 @pytest.mark.parametrize("weights", ["continuous", "integer"])
-def test_the_same_seed_gives_the_same_network(weights):
+def test_the_same_seed_gives_the_same_network(weights, incumbents):
     problem = Problem(X=X, y=Y, hidden_layer_sizes=(2,), weights=weights)
-    first, second = (ExactTraining()(problem, Budget(nodes=10, seed=4)) for _ in range(2))
+    first, second = (ExactTraining(incumbents=incumbents)(problem, Budget(nodes=10, seed=4)) for _ in range(2))
     assert first.network == second.network
     assert (first.bound, first.nodes, first.message) == (second.bound, second.nodes, second.message)
 
 
-def test_progress_is_reported_and_consistent():
+@pytest.mark.parametrize(
+    ("incumbents", "phases"),
+    [("none", ["start", "build", "solve"]), ("search", ["start", "compile", "search", "build", "solve"])],
+)
+def test_progress_is_reported_and_consistent(incumbents, phases):
     seen = []
-    result = ExactTraining()(PROBLEM, Budget(seconds=60), None, seen.append)
-    assert [p.phase for p in seen] == sorted((p.phase for p in seen), key=["start", "build", "solve"].index)
-    assert {p.phase for p in seen} == {"start", "build", "solve"}
+    result = ExactTraining(incumbents=incumbents)(PROBLEM, Budget(seconds=60), None, seen.append)
+    assert [p.phase for p in seen] == sorted((p.phase for p in seen), key=phases.index)
+    assert {p.phase for p in seen} == set(phases)
     for before, after in itertools.pairwise(seen):
         assert before.seconds <= after.seconds
         assert before.objective >= after.objective >= result.objective
         assert before.bound <= after.bound <= result.bound
     assert all(0 <= p.gap <= 1 for p in seen)
-    assert set(result.timings) == {"presolve", "start", "build", "solve", "total"}
-    assert sum(result.timings.values()) <= 2 * result.timings["total"] + 1e-3
+    searching = {"compile", "search", "polish"} if incumbents == "search" else set()
+    assert set(result.timings) == {"presolve", "start", "build", "solve", "total"} | searching
+    assert sum(result.timings.values()) <= 3 * result.timings["total"] + 1e-3

@@ -14,7 +14,10 @@ from bdnn.backends.protocol import MilpSolution
 from bdnn.errors import InputError
 from bdnn.methods import METHODS
 from bdnn.methods.alternating import random_network
+from bdnn.methods.local_search import LocalSearch
 from bdnn.presolve import presolve
+
+WITH_SOLVER = [method for method in METHODS if method != "local_search"]
 
 
 class Scripted:
@@ -55,12 +58,12 @@ def problem():
     return Problem(X=rng.integers(0, 4, size=(14, 2)), y=rng.integers(0, 2, size=14), hidden_layer_sizes=(2,))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WITH_SOLVER)
 @pytest.mark.parametrize("behaviour", ["crash", "nothing", "failed", "interrupt"])
 def test_the_best_network_remains(scripted, problem, method, behaviour, monkeypatch):
     monkeypatch.setattr(scripted, "behaviour", behaviour)
     start = random_network(presolve(problem), np.random.default_rng(5))
-    result = METHODS[method](solver="scripted")(problem, Budget(seconds=5), start)
+    result = METHODS[method](solver="scripted", incumbents="none")(problem, Budget(seconds=5), start)
     assert result.status == Status.FEASIBLE
     assert result.objective == audit(result.network, problem).loss <= audit(start, problem).loss
     assert result.bound == result.irreducible
@@ -70,11 +73,42 @@ def test_the_best_network_remains(scripted, problem, method, behaviour, monkeypa
         assert expected[behaviour] in result.message
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_ctrl_c_keeps_the_best_network_wherever_it_comes(problem, method):
+    """Interrupted at every progress report in turn."""
+    start = random_network(presolve(problem), np.random.default_rng(5))
+    for number in range(8):
+        seen = []
+
+        def listener(progress, seen=seen, number=number):
+            seen.append(progress)
+            if len(seen) > number:
+                raise KeyboardInterrupt
+
+        result = METHODS[method]()(problem, Budget(seconds=60, nodes=50), start, listener)
+        assert result.interrupted == (len(seen) > number)
+        assert result.objective == audit(result.network, problem).loss <= seen[-1].objective
+        assert seen[0].objective <= audit(start, problem).loss
+        assert result.interrupted == ("Ctrl-C" in result.message)
+        assert (result.status == Status.OPTIMAL) == (result.objective == result.bound)
+
+
+@pytest.mark.parametrize("method", WITH_SOLVER)
+def test_a_solver_that_crashes_leaves_the_network_of_the_search(scripted, method):
+    rng = np.random.default_rng(1)
+    problem = Problem(X=rng.integers(0, 4, size=(40, 2)), y=rng.integers(0, 2, size=40), hidden_layer_sizes=(1,))
+    result = METHODS[method](solver="scripted")(problem, Budget(seconds=30))
+    assert "segment missing" in result.message
+    assert (result.status, result.bound) == (Status.FEASIBLE, result.irreducible)
+    assert result.objective == audit(result.network, problem).loss
+    assert result.objective <= LocalSearch(polish="none")(problem, Budget(nodes=1, seed=0)).objective
+
+
 def test_a_lie_about_the_loss_is_reported(scripted, problem, monkeypatch):
     monkeypatch.setattr(scripted, "behaviour", "lie")
     problem = Problem(X=problem.X, y=problem.y, hidden_layer_sizes=())
     truth = METHODS["exact"]()(problem, Budget(seconds=60))
-    result = METHODS["exact"](solver="scripted")(problem, Budget(seconds=60))
+    result = METHODS["exact"](solver="scripted", incumbents="none")(problem, Budget(seconds=60))
     assert result.objective == truth.objective == audit(result.network, problem).loss > result.irreducible
     assert result.audit.n_mismatched > 0 and "larger loss than it reported" in result.message
     # its bound is one too low, so nothing is proven
@@ -94,9 +128,9 @@ def test_a_solver_that_refuses_later_costs_nothing(scripted, problem, monkeypatc
     monkeypatch.setattr(scripted, "solve", solve)
     limits = [1]
     with pytest.raises(InputError, match="too large"):
-        METHODS["data_splitting"](solver="scripted")(problem, Budget(seconds=20))
+        METHODS["data_splitting"](solver="scripted", incumbents="none")(problem, Budget(seconds=20))
     calls.clear()
     limits[0] = 2
-    result = METHODS["data_splitting"](solver="scripted")(problem, Budget(seconds=20))
+    result = METHODS["data_splitting"](solver="scripted", incumbents="none")(problem, Budget(seconds=20))
     assert result.message == "too large for this licence" and result.status == Status.FEASIBLE
     assert result.objective == audit(result.network, problem).loss

@@ -1,6 +1,7 @@
 """Regularisers against brute force on ternary networks."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ def frontier(X, y, hidden):
 
 
 CASES = [(seed, hidden) for seed in range(2) for hidden in (0, 1, 2)]
+plain = partial(METHODS["exact"], incumbents="none")
 SOLVERS = [(r, s) for s in available() for r in ("l1", "l0", "l2") if (r, s) != ("l2", "highs")]
 
 
@@ -49,32 +51,33 @@ def test_against_brute_force(seed, hidden, regularizer, solver):
     settings = dict(X=X, y=y, hidden_layer_sizes=(hidden,) * (hidden > 0), weights="integer", regularizer=regularizer)
     # for ternary weights the three regularisers are equal
     for factor in (0.05, 0.3):
-        result = METHODS["exact"](solver=solver)(Problem(**settings, regularization=factor), Budget(seconds=60))
+        result = plain(solver=solver)(Problem(**settings, regularization=factor), Budget(seconds=60))
         assert result.status == Status.OPTIMAL and result.audit.n_mismatched == 0
         assert result.objective == pytest.approx(min(loss + factor * count for loss, count in pairs))
-    result = METHODS["exact"](solver=solver)(Problem(**settings, regularization="lexicographic"), Budget(seconds=60))
+    result = plain(solver=solver)(Problem(**settings, regularization="lexicographic"), Budget(seconds=60))
     assert (result.objective, result.penalty) == min(pairs)
     assert (result.status == Status.OPTIMAL and "proven least" in result.message) or result.penalty == 0
 
 
 @pytest.mark.parametrize("method", ["alternating", "data_splitting"])
 @pytest.mark.parametrize("regularization", [0.1, "lexicographic"])
-def test_heuristics_keep_the_regulariser_small(method, regularization):
+@pytest.mark.parametrize("incumbents", ["search", "none"])
+def test_heuristics_keep_the_regulariser_small(method, regularization, incumbents):
     rng = np.random.default_rng(4)
     X, y = rng.integers(0, 4, size=(12, 4)), rng.integers(0, 2, size=12)
     settings = dict(X=X, y=y, hidden_layer_sizes=(2,), weights="integer")
     problem = Problem(**settings, regularizer="l0", regularization=regularization)
-    result = METHODS[method]()(problem, Budget(seconds=30))
+    result = METHODS[method](incumbents=incumbents)(problem, Budget(seconds=30))
     weights = np.concatenate([W.ravel() for W, _ in result.network.layers])
     assert result.penalty == np.count_nonzero(weights)
     factor = 0.0 if regularization == "lexicographic" else regularization
     assert result.objective == pytest.approx(result.audit.loss + factor * result.penalty)
-    exact = METHODS["exact"]()(problem, Budget(seconds=30))
+    exact = plain()(problem, Budget(seconds=30))
     assert (result.objective, result.penalty) >= (exact.bound, 0)
     if method == "alternating" and regularization == "lexicographic":
-        plain = METHODS[method]()(Problem(**settings), Budget(seconds=30))
-        assert result.objective == plain.objective
-        assert result.penalty <= sum(np.count_nonzero(W) for W, _ in plain.network.layers)
+        free = METHODS[method](incumbents=incumbents)(Problem(**settings), Budget(seconds=30))
+        assert result.objective == free.objective
+        assert result.penalty <= sum(np.count_nonzero(W) for W, _ in free.network.layers)
 
 
 @pytest.mark.skipif("scip" not in available(), reason="solver scip is not installed")
@@ -82,7 +85,7 @@ def test_least_squares_of_one_neuron_is_the_maximum_margin_separator():
     """With separable points, the least ‖w‖₂² at margin ε is (ε / distance)² for the widest separating band."""
     X, y = [[0.0, 0.0], [0.0, 2.0], [4.0, 0.0], [4.0, 2.0]], [0, 0, 1, 1]
     settings = dict(hidden_layer_sizes=(), regularizer="l2", regularization="lexicographic", margin=0.01)
-    result = METHODS["exact"](solver="scip")(Problem(X=X, y=y, **settings), Budget(seconds=60))
+    result = plain(solver="scip")(Problem(X=X, y=y, **settings), Budget(seconds=60))
     assert result.objective == 0
     # the centre is (0, 0), the scale (4, 2): the band between x' = 0 and x' = 1 has half-width 1/2
     assert result.penalty == pytest.approx((0.01 / 0.5) ** 2, rel=1e-4)
