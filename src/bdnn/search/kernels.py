@@ -211,15 +211,20 @@ def _set(a, value):
 
 
 @_inner
-def _sort(keys, order, work):
-    """Fill `order` with the indices that sort `keys` (merge sort; compiles faster than numpy's)."""
-    n = keys.shape[0]
-    for i in range(n):
-        order[i] = i
-    width = 1
-    while width < n:
-        for low in range(0, n, 2 * width):
-            middle, high = min(low + width, n), min(low + 2 * width, n)
+def _sort(keys, order, first, last, work):
+    """Sort the indices ``order[first:last]`` by their keys (merge sort; compiles faster than numpy's)."""
+    for start in range(first, last, 16):
+        for k in range(start + 1, min(last, start + 16)):
+            i = order[k]
+            j = k
+            while j > start and keys[order[j - 1]] > keys[i]:
+                order[j] = order[j - 1]
+                j -= 1
+            order[j] = i
+    width = 16
+    while width < last - first:
+        for low in range(first, last, 2 * width):
+            middle, high = min(low + width, last), min(low + 2 * width, last)
             i, j = low, middle
             for k in range(low, high):
                 if i < middle and (j >= high or keys[order[i]] <= keys[order[j]]):
@@ -228,7 +233,7 @@ def _sort(keys, order, work):
                 else:
                     work[k] = order[j]
                     j += 1
-        for k in range(n):
+        for k in range(first, last):
             order[k] = work[k]
         width *= 2
 
@@ -286,21 +291,39 @@ def line_search(a, s, g, integer, rng, d, bucket, picked):
             wanted[k] = touches or starts[k] + sums[k, 1] < least
     n = _pick(bucket, wanted, picked)
     keys = np.empty(n)
+    moving = 0
     for k in range(n):
         i = picked[k]
-        t = -a[i] / s[i]
-        if integer:
-            t = np.ceil(t) if s[i] > 0.0 else np.floor(t) + 1.0
-        keys[k] = t if s[i] != 0.0 else np.inf
-    order = np.empty(n, np.int64)
-    _sort(keys, order, np.empty(n, np.int64))
+        if s[i] != 0.0:
+            t = -a[i] / s[i]
+            if integer:
+                t = np.ceil(t) if s[i] > 0.0 else np.floor(t) + 1.0
+            picked[moving], keys[moving] = i, t
+            moving += 1
+    n = moving
+    # by bucket, then within each
+    ends = np.zeros(count + 1, np.int64)
+    for k in range(n):
+        ends[bucket[picked[k]] + 1] += 1
+    for k in range(count):
+        ends[k + 1] += ends[k]
+    order, work = np.empty(n, np.int64), np.empty(n, np.int64)
+    for k in range(n):
+        at = bucket[picked[k]]
+        order[ends[at]] = k
+        ends[at] += 1
+    first = 0
+    for k in range(count):
+        if ends[k] > first:
+            _sort(keys, order, first, ends[k], work)
+            first = ends[k]
     best, left, right, ties = np.inf, 0.0, 0.0, 0
     previous, behind = -np.inf, -1
     current = starts[0]
     for k in range(n + 1):
         i = -1
         t, at = np.inf, count
-        if k < n and keys[order[k]] < np.inf:
+        if k < n:
             i = picked[order[k]]
             t, at = keys[order[k]], bucket[i]
         known = True
