@@ -235,9 +235,9 @@ class Search:
             began = time.perf_counter()
             for neuron in some:
                 self.total += self._turn(neuron)
+                self._note()
             self._seconds_of_turn = (time.perf_counter() - began) / len(some)
             at += len(some)
-            self._note()
             yield
 
     def approach(self) -> Iterator[None]:
@@ -253,6 +253,20 @@ class Search:
             stalled = 0 if self.total < before else stalled + 1
         self.rounds += 1
         self._collected()
+        self._rescale_outputs()
+
+    def _rescale_outputs(self) -> None:
+        """Keep competing outputs, which no turn normalises, within bounds: by a power of two, no winner changes."""
+        st = self.state
+        outputs = slice(int(st.w_from[-2]), int(st.w_from[-1]))
+        size = float(np.abs(st.W[outputs]).max(initial=0.0))
+        if self._integer or not st.argmax or not (size > 1e6 or 0 < size < 1e-6):
+            return
+        factor = 2.0 ** -math.floor(math.log2(size))
+        st.W[outputs] *= factor
+        st.b[st.b_from[-2] :] *= factor
+        for neuron in range(int(st.b_from[-2]), self.n_neurons):
+            self.total += self._update(neuron)
 
     def _collected(self) -> None:
         if self._collect:
@@ -288,8 +302,7 @@ class Search:
             st.W[at] = np.where(chosen, rng.integers(-st.bound, st.bound + 1, n_in), st.W[at])
         else:
             unit = st.unit if k == 0 else np.ones(n_in)
-            scaled = np.abs(st.W[at])[unit > 0] / unit[unit > 0]
-            size = rng.random() * (scaled.max(initial=0.0) or 1.0)
+            size = rng.random() * (float((np.abs(st.W[at]) / unit).max(initial=0.0)) or 1.0)
             change = np.where(chosen, rng.normal(size=n_in) * unit * size, 0.0)
             st.W[at] += change
             if st.intercept and len(st.loss):
@@ -348,6 +361,7 @@ class Search:
             else:
                 stalled += 1
                 self.restore(kept)
+            self._rescale_outputs()
             yield
 
     def run(self, budget: Budget, given: Network | None = None) -> Iterator[None]:

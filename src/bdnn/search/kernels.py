@@ -693,7 +693,8 @@ def turn(st, neuron, moves, spread, most):
     for j in range(n_in):
         if w[j] != 0.0:
             _slopes(st, k, j, w[j], active, a)
-            length = max(length, abs(w[j]) / (st.unit[j] if k == 0 else 1.0))
+            unit = st.unit[j] if k == 0 else 1.0
+            length = max(length, abs(w[j]) / unit if unit > 0.0 else 0.0)
     d, bucket, picked = np.empty(q + 1), np.empty(q + 1, np.int32), np.empty(q + 1, np.int32)
     s, a_new, jumped = np.empty(q), np.empty(q), np.empty(q)
     v, chosen = np.zeros(n_in), np.empty(n_in, np.int64)
@@ -729,9 +730,12 @@ def turn(st, neuron, moves, spread, most):
             continue
         for c in range(n_chosen):
             j = chosen[c]
-            if v[j] != 0.0:
-                chosen[c] = -1  # drawn twice
-            elif jump:
+            for e in range(c):
+                if chosen[e] == j:
+                    chosen[c] = -1  # drawn twice
+            if chosen[c] < 0:
+                continue
+            if jump:
                 v[j] = np.floor(uniform(rng) * (2.0 * st.bound + 1.0)) - st.bound - w[j]
             elif integer:
                 v[j] = 1.0

@@ -26,7 +26,7 @@ class Points:
     class_weight : ndarray of shape (p, C)
         Weight of each label.
     centre, unit, reach : ndarray of shape (n',)
-        Median, inverse of the standard deviation (0 for constant columns) and largest absolute value.
+        Median, inverse of the standard deviation (of the value of a constant column) and largest absolute value.
     """
 
     reduced: Presolved
@@ -53,7 +53,10 @@ def points(reduced: Presolved, dtype: str | None = None) -> Points:
         if X.dtype == np.float32 and values.dtype != np.float32 and not np.array_equal(X[:, block], values.T):
             X = X.astype(np.float64)
             X[:, block] = values.T
-    spread = np.array([_deviation(column) for column in X]) if n else np.zeros(0)
+    reach = np.array([max(abs(float(column.min())), abs(float(column.max()))) for column in X]) if p else np.zeros(n)
+    spread = np.array([float(column.std(dtype=np.float64)) for column in X]) if p else np.zeros(n)
+    # columns without variation do the work of biases where there are none
+    spread = np.where(spread > 0, spread, np.where(reach > 0, reach, 1.0))
     weight = np.asarray(reduced.class_weight)
     if large and np.array_equal(weight, weight.astype(np.float32)):
         weight = weight.astype(np.float32)
@@ -62,10 +65,6 @@ def points(reduced: Presolved, dtype: str | None = None) -> Points:
         X=X,
         class_weight=weight,
         centre=np.asarray(reduced.centre[kept], dtype=np.float64),
-        unit=np.where(spread > 0, 1 / np.where(spread > 0, spread, 1.0), 0.0),
-        reach=np.array([max(abs(float(column.min())), abs(float(column.max()))) for column in X]) if n else spread,
+        unit=1 / spread,
+        reach=reach,
     )
-
-
-def _deviation(column: Array) -> float:
-    return float(column.std(dtype=np.float64))
