@@ -13,11 +13,11 @@ SEEDS = 10
 RADII = (0.0, 0.05, 0.1, 0.2)
 NOISE_DRAWS = 10
 
-SECONDS = {"exact": 60.0, "alternating": 60.0, "data_splitting": 60.0}
+SECONDS = {"exact": 60.0, "alternating": 60.0, "data_splitting": 60.0, "local_search": 10.0}
 MAX_SPLITS = 20
 
 QUICK_SEEDS = 2
-QUICK_SECONDS = {"exact": 1.5, "alternating": 1.5, "data_splitting": 3.0}
+QUICK_SECONDS = {"exact": 1.5, "alternating": 1.5, "data_splitting": 3.0, "local_search": 1.0}
 QUICK_MAX_SPLITS = 10
 QUICK_WIDE = 8
 QUICK_ROBUST_SECONDS = 2.0
@@ -105,6 +105,9 @@ def _ours(data: DataSet, quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{method}, {shown}", settings | _common(method, weights, seconds[method])
         settings = {"options": splitting, "hidden": [data.wide], "rows": None, "validation": True}
         yield f"data splitting, {shown}", settings | _common("data_splitting", weights, seconds["data_splitting"])
+        search = {"options": {}, "rows": None} | _common("local_search", weights, seconds["local_search"])
+        yield f"local search, narrow, {shown}", search | {"hidden": [data.narrow], "validation": False}
+        yield f"local search, {shown}", search | {"hidden": [data.wide], "validation": True}
 
 
 def _common(method: str, weights: str, seconds: float) -> dict[str, Any]:
