@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from registry import DATA_SETS, ROBUST_DATA_SETS, Cell
+from registry import DATA_SETS, ROBUST_DATA_SETS, SEEDS, Cell
 from runner import read_results
 
 Record = dict[str, Any]
@@ -52,6 +52,33 @@ def write(results: Path, cells: list[Cell], title: str) -> Path:
     return path
 
 
+_OVERVIEW = {
+    "exact, 60 s": "exact, continuous",
+    "alternating, 60 s": "alternating, continuous",
+    "data splitting, 60 s": "data splitting, ternary",
+    "local search, 10 s": "local search, narrow, continuous",
+    "local search, wide": "local search, continuous",
+    "wide and ternary": "local search, ternary",
+    "ReLU, wide": "ReLU network",
+    "logistic regression": "logistic regression",
+}
+
+
+def overview(results: Path, cells: list[Cell]) -> str:
+    """Return a table of test accuracies of some methods, for the README."""
+    _, records = read_results(results)
+    done = [r for cell in cells if (r := records.get(cell.key, {"state": ""}))["state"] == "done"]
+    lines = [f"| data set | hidden | {' | '.join(_OVERVIEW)} |", "|---" * (len(_OVERVIEW) + 2) + "|"]
+    for data in DATA_SETS:
+        shown = []
+        for method in _OVERVIEW.values():
+            group = [r for r in done if r["data"] == data.name and r["method"] == method]
+            few = f" ({len(group)})" if group and len(group) < SEEDS else ""
+            shown.append(f"{100 * mean(r['test'] for r in group):.1f}{few}" if group else "–")
+        lines.append(f"| {data.name} | {data.narrow}, {data.wide} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
 def _polish(records: list[Record]) -> list[str]:
     """Test accuracy of the search without and with margin polish, beside the ReLU network of the same width."""
     pairs = (("local search, narrow, continuous", "ReLU network, narrow"), ("local search, continuous", "ReLU network"))
@@ -66,7 +93,7 @@ def _polish(records: list[Record]) -> list[str]:
                 continue
             own = [searched[seed] for seed in seeds]
             shown = [
-                _spread(own, lambda r: 100 * r["unpolished"]),
+                _spread(own, lambda r: 100 * r["unpolished"]) if "unpolished" in own[0] else "–",
                 _spread(own, lambda r: 100 * r["test"]),
                 _spread([networks[seed] for seed in seeds], lambda r: 100 * r["test"]),
             ]
@@ -75,7 +102,10 @@ def _polish(records: list[Record]) -> list[str]:
     if not rows:
         return []
     head = "| data set | hidden | n | search | search, polished | ReLU network |"
-    text = "Test accuracy in % over the same splits, both with as many hidden neurons."
+    text = (
+        "Test accuracy in % over the same splits, both with as many hidden neurons. The wide search judges polished"
+        " networks on the validation part, so there is no figure without polish."
+    )
     return ["", "## What the margin polish adds", "", text, "", head, "|---" * 6 + "|", *rows]
 
 

@@ -221,7 +221,7 @@ def search_into(
     race.report()
     with race.timed("compile"):
         if not ready(data.X.dtype, race.problem.robust, budget):
-            return "the time limit passed while the search was compiled, which is done once; train again", False
+            return "the time limit passed before the search was compiled, which is done once; train again", False
     from bdnn.search.engine import Search
     from bdnn.search.robust import RobustSearch
 

@@ -1,1 +1,1 @@
-"""Local search in weight space: exact line search, surrogate starts, separators (MODEL.md §7)."""
+"""Local search in weight space: exact line search, surrogate starts, separators."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bdnn.network import Array
+from bdnn.network import Array, Floats
 from bdnn.robustness import grid_box
 from bdnn.search.engine import Search
 from bdnn.search.points import Points
@@ -22,6 +22,15 @@ from bdnn.search.robust_kernels import RobustState, robust_turn
 _NORMS = ("inf", "1", "2")
 _MOVES = 60
 _SHARES = (0.2, 0.4, 0.6, 0.8)
+
+
+def _few_bits(reach: Floats, norm: str) -> bool:
+    """Whether doubles compare integers rightly with how far balls reach, which is at most this by feature.
+
+    Sums are exact: so are squares of half as many bits, whose root is an integer or far enough from all of them.
+    """
+    bits = 10 if norm == "2" else 20
+    return bool(np.all(np.fmod(reach, 2.0 ** (1 - bits)) == 0)) and float(reach.sum()) < 2.0 ** (16 if norm == "2" else 32)
 
 
 class RobustSearch(Search):
@@ -57,7 +66,7 @@ class RobustSearch(Search):
             penalty=1.0 + 2.0 * float(st.class_weight.sum()) * max(problem.n_outputs, 1)
             if problem.robust_model == "pattern"
             else 0.0,
-            exact=self._integer and problem.robust_norm != "2" and bool(np.all(np.fmod(radius, 2.0**-20) == 0)),
+            exact=self._integer and _few_bits(radius * 2 * problem.weight_bound, problem.robust_norm),
             bound=st.bound,
             intercept=st.intercept,
             rng=st.rng,
