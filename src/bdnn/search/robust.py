@@ -24,13 +24,13 @@ _MOVES = 60
 _SHARES = (0.2, 0.4, 0.6, 0.8)
 
 
-def _few_bits(reach: Floats, norm: str) -> bool:
-    """Whether doubles compare integers rightly with how far balls reach, which is at most this by feature.
+def _few_bits(radius: Floats, norm: str, largest: int) -> bool:
+    """Whether doubles compare integers rightly with how far balls reach, for integer weights up to the largest.
 
-    Sums are exact: so are squares of half as many bits, whose root is an integer or far enough from all of them.
+    Sums are exact; those of squares too if they have half as many bits, and their root is an integer or far from all.
     """
-    bits = 10 if norm == "2" else 20
-    return bool(np.all(np.fmod(reach, 2.0 ** (1 - bits)) == 0)) and float(reach.sum()) < 2.0 ** (16 if norm == "2" else 32)
+    bits, most = (10, 2.0**16) if norm == "2" else (20, 2.0**32)
+    return bool(np.all(np.fmod(radius, 2.0**-bits) == 0)) and largest * float(radius.sum()) < most
 
 
 class RobustSearch(Search):
@@ -66,7 +66,7 @@ class RobustSearch(Search):
             penalty=1.0 + 2.0 * float(st.class_weight.sum()) * max(problem.n_outputs, 1)
             if problem.robust_model == "pattern"
             else 0.0,
-            exact=self._integer and _few_bits(radius * 2 * problem.weight_bound, problem.robust_norm),
+            exact=self._integer and _few_bits(radius, problem.robust_norm, 2 * problem.weight_bound),
             bound=st.bound,
             intercept=st.intercept,
             rng=st.rng,
