@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import bdnn
-from bdnn import cli
+from bdnn import Budget, cli
 from bdnn.estimators import BDNNClassifier
 
 CANCER = Path(__file__).parent.parent / "examples" / "data" / "breast_cancer_wisconsin.csv"
@@ -182,10 +182,27 @@ def test_constant_columns_are_no_error(run, tmp_path):
     assert code == 0 and (report["training_loss"], report["irreducible_loss"], report["status"]) == (1, 1, "optimal")
 
 
+def test_polish_moves_weights_and_no_decision(run, tmp_path, monkeypatch):
+    # a limit on rounds, unlike one on time, lets trainings repeat
+    monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {"nodes": 3})))
+    models = [tmp_path / f"{polish}.json" for polish in ("none", "margin")]
+    for model in models:
+        words = ("--method", "local_search", "--polish", model.stem, "--test-fraction", 0, "--out", model, "--quiet")
+        assert run("train", CANCER, "--target", "target", *words)[0] == 0
+    assert bdnn.load(models[0]).network_ != bdnn.load(models[1]).network_
+    assert len({run("predict", model, CANCER)[1] for model in models}) == 1
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
-def test_ctrl_c_saves_the_best_network(tmp_path):
-    model = tmp_path / "model.json"
-    words = ["train", str(CANCER), "--target", "target", "--time-limit", "300", "--out", str(model), "--json"]
+@pytest.mark.parametrize("method", ["exact", "local_search"])
+def test_ctrl_c_saves_the_best_network(tmp_path, method, kernels):
+    model, table = tmp_path / "model.json", tmp_path / "noise.csv"
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(1000, 5)).round(3), rng.integers(0, 2, 1000)
+    lines = [",".join(map(str, (*x, label))) for x, label in zip(X, y, strict=True)]
+    table.write_text("\n".join(["a,b,c,d,e,target", *lines]) + "\n")
+    words = ["train", str(table), "--target", "target", "--time-limit", "300", "--out", str(model), "--json"]
+    words += ["--method", method, "--hidden", "8"]
     process = subprocess.Popen(
         [sys.executable, "-c", "import sys; from bdnn.cli import main; main(sys.argv[1:])", *words],
         stdout=subprocess.PIPE,
@@ -249,10 +266,15 @@ def test_predictions_of_numbers_keep_their_kind(run, tmp_path):
         ("--method", "alternating", "--starts", "2", "--blocks", "neurons"),
         ("--method", "data_splitting", "--max-splits", "3", "--splitter", "svm", "--batch-size", "30"),
         ("--method", "data_splitting", "--validation-fraction", "0.3", "--initial-clusters", "class"),
+        ("--method", "data_splitting", "--max-splits", "2", "--incumbents", "none"),
         ("--method", "exact", "--regularizer", "l0", "--regularization", "lexicographic", "--hidden", "none"),
+        ("--method", "exact", "--incumbents", "none"),
+        ("--method", "local_search"),
+        ("--method", "local_search", "--polish", "none", "--jobs", "2"),
+        ("--method", "local_search", "--validation-fraction", "0.3", "--head", "argmax"),
     ],
 )
-def test_methods_and_regularizers(run, tmp_path, words):
+def test_methods_and_regularizers(run, tmp_path, words, kernels):
     model = tmp_path / "m.json"
     common = ("train", CANCER, "--target", "target", "--weights", "integer", "--time-limit", 4, "--quiet", "--json")
     code, out, err = run(*common, *words, "--out", model)
@@ -262,6 +284,11 @@ def test_methods_and_regularizers(run, tmp_path, words):
     assert report["training_accuracy"] > 0.6
     if "--validation-fraction" in words:
         assert result.validation_accuracy == report["validation_accuracy"] > 0.6
-        assert any(entry.clusters for entry in result.history)
+        assert words[1] == "local_search" or any(entry.clusters for entry in result.history)
+    if words[1] == "local_search":
+        assert report["training_accuracy"] > 0.95
+        assert {entry.source for entry in result.history} <= {"constant", "search"}
+    if "--incumbents" in words:
+        assert "search" not in {entry.source for entry in result.history}
     if "--regularizer" in words:
         assert report["penalty"] == sum(np.count_nonzero(W) for W, _ in bdnn.load(model).network_.layers)

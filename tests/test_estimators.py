@@ -52,9 +52,10 @@ def test_parity_is_learnt():
 
 @pytest.mark.parametrize("head", ["auto", "threshold", "argmax"])
 @pytest.mark.parametrize("weights", ["continuous", "integer"])
-def test_three_classes_of_strings(weights, head):
+@pytest.mark.parametrize("method", ["exact", "local_search"])
+def test_three_classes_of_strings(method, weights, head, kernels):
     X, y = three_blobs()
-    clf = BDNNClassifier((3,), weights=weights, weight_bound=2, head=head, random_state=1, time_limit=2).fit(X, y)
+    clf = BDNNClassifier((3,), method, weights, weight_bound=2, head=head, random_state=1, time_limit=2).fit(X, y)
     assert clf.network_.head == ("threshold" if head == "threshold" else "argmax")
     assert clf.predict(X).dtype == y.dtype
     assert clf.score(X, y) >= 0.9
@@ -75,9 +76,11 @@ def test_labels_of_any_kind_come_back(labels):
 @pytest.mark.parametrize("head", ["threshold", "argmax"])
 @pytest.mark.parametrize("weights", ["continuous", "integer"])
 @pytest.mark.parametrize("biases", [True, False])
-def test_the_decision_function_of_two_classes_is_positive_for_the_second(head, weights, biases):
+@pytest.mark.parametrize("method", ["exact", "local_search"])
+def test_the_decision_function_of_two_classes_is_positive_for_the_second(method, biases, weights, head, kernels):
     X, y = noisy()
-    clf = BDNNClassifier((1,), head=head, weights=weights, fit_intercept=biases, time_limit=1).fit(X, y)
+    clf = BDNNClassifier((1,), method, weights, head=head, fit_intercept=biases, time_limit=1).fit(X, y)
+    assert biases or not any(np.any(layer.bias) for layer in clf.network_.layers)
     # a grid on which integer pre-activations are often exactly 0
     grid = np.array([[a, b] for a in range(-3, 8) for b in range(-3, 8)])
     scores = clf.decision_function(grid)
@@ -177,10 +180,11 @@ def test_sample_weights_are_repetitions():
     assert BDNNClassifier((1,)).fit(X, y, 2.0).result_.objective == 2 * BDNNClassifier((1,)).fit(X, y).result_.objective
 
 
-def test_a_warm_start_is_never_worse(monkeypatch):
+@pytest.mark.parametrize("settings", [{"method": "exact", "incumbents": "none"}, {"method": "local_search"}], ids=str)
+def test_a_warm_start_is_never_worse(settings, monkeypatch):
     monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {"nodes": 1})))
     X, y = noisy(3, 60)
-    clf = BDNNClassifier((3,), warm_start=True, random_state=0).fit(X, y)
+    clf = BDNNClassifier((3,), warm_start=True, random_state=0, **settings).fit(X, y)
     first = clf.network_
     clf.fit(X, y)
     assert clf.result_.history[0].source == "start"
@@ -230,7 +234,9 @@ def test_saved_models_predict_the_same(settings, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "magic"}, "method must be one of 'auto', 'exact'.*got 'magic'"),
+        ({"method": "magic"}, "method must be one of 'auto', 'exact', 'local_search', .*got 'magic'"),
+        ({"incumbents": "given"}, "incumbents must be one of 'search', 'none', got 'given'"),
+        ({"method": "local_search", "polish": "wax"}, "polish must be one of 'margin', 'none', got 'wax'"),
         ({"solver": "cplex"}, "solver must be one of 'auto', 'highs'.*got 'cplex'"),
         ({"head": "softmax"}, "head must be one of 'auto', 'threshold', 'argmax', got 'softmax'"),
         ({"weights": "binary"}, "weights must be one of 'continuous', 'integer', got 'binary'"),
@@ -292,17 +298,37 @@ def test_an_unfitted_estimator_says_so(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_random_state_decides(monkeypatch):
+@pytest.mark.parametrize("settings", [{"method": "exact", "incumbents": "none"}, {"method": "local_search"}], ids=str)
+def test_the_random_state_decides(settings, monkeypatch):
     monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {"nodes": 1})))
     X, y = noisy(6, 40)
     X = X + np.random.default_rng(6).normal(size=X.shape)
-    first, again, other = (BDNNClassifier((2,), random_state=s).fit(X, y) for s in (0, 0, 1))
+    first, again, other = (BDNNClassifier((2,), random_state=s, **settings).fit(X, y) for s in (0, 0, 1))
     assert first.network_ == again.network_
     assert first.network_ != other.network_
     generator = np.random.RandomState(0)
     draws = [BDNNClassifier((2,), random_state=generator)._budget().seed for _ in range(2)]
     assert draws[0] != draws[1]
     assert BDNNClassifier(n_jobs=-1)._budget().threads >= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "method"),
+    [
+        ({}, "exact"),
+        ({"hidden_layer_sizes": (4,)}, "local_search"),
+        ({"hidden_layer_sizes": (4,), "regularizer": "l1", "regularization": 0.1}, "exact"),
+    ],
+)
+def test_the_size_of_the_problem_chooses_the_method(changes, method, kernels):
+    X, y = noisy(7, 90)
+    X = X + np.random.default_rng(7).normal(size=X.shape)
+    clf = BDNNClassifier(**({"hidden_layer_sizes": (1,), "time_limit": 1} | changes))
+    assert clf.fit(X, y).result_.method == method
+    # equal rows do not count, nor do rows without weight
+    twice = clf.fit(np.vstack([X, X]), np.append(y, y), np.append(np.ones(90), np.zeros(90)))
+    assert twice.result_.method == method
+    assert twice.result_.n_distinct == 90
 
 
 def test_progress_goes_to_the_listener_or_to_stderr(capsys):
@@ -324,20 +350,32 @@ import json, sys
 import numpy as np
 from bdnn import BDNNClassifier
 
+method, phase, threads = sys.argv[1:]
 rng = np.random.default_rng(0)
-X, y = rng.normal(size=(100, 6)), rng.integers(0, 2, 100)
-ready = lambda progress: progress.phase == "solve" and print("solving", file=sys.stderr, flush=True)
-clf = BDNNClassifier((3,), time_limit=None).fit(X, y, on_progress=ready)
+X, y = rng.normal(size=(1000, 6)), rng.integers(0, 2, 1000)
+said = []
+def listener(progress):
+    if progress.phase == phase and not said:
+        said.append(phase)
+        print(phase, file=sys.stderr, flush=True)
+clf = BDNNClassifier((3,), method=method, time_limit=None, n_jobs=int(threads)).fit(X, y, on_progress=listener)
 print(json.dumps(clf.result_.to_dict() | {"score": clf.score(X, y)}))
 """
 
 
-def test_ctrl_c_in_a_terminal_keeps_the_network():
+@pytest.mark.parametrize(
+    ("method", "phase", "threads"),
+    [("exact", "solve", 1), ("exact", "search", 1), ("local_search", "search", 1), ("local_search", "search", 2)],
+)
+def test_ctrl_c_in_a_terminal_keeps_the_network(method, phase, threads, kernels):
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", INTERRUPTED, method, phase, str(threads)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
-        assert process.stderr.readline() == "solving\n"
+        assert process.stderr.readline() == f"{phase}\n"
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
@@ -347,5 +385,6 @@ def test_ctrl_c_in_a_terminal_keeps_the_network():
     assert process.returncode == 0
     result = json.loads(out)
     assert (result["interrupted"], result["status"], result["message"]) == (True, "feasible", "stopped by Ctrl-C")
-    assert result["score"] == pytest.approx(1 - result["objective"] / 100)
+    assert result["score"] == pytest.approx(1 - result["objective"] / 1000)
     assert 0 <= result["bound"] < result["objective"]
+    assert result["method"] == method

@@ -10,6 +10,7 @@ from sklearn.exceptions import NotFittedError
 from bdnn import BDNNClassifier, load
 from bdnn.estimators import from_model
 from bdnn.io import Model
+from bdnn.methods import METHODS
 
 
 @pytest.fixture
@@ -17,10 +18,11 @@ def xor():
     return np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.array(["even", "odd", "odd", "even"])
 
 
-def test_save_and_load(xor, tmp_path):
+def test_save_and_load(xor, tmp_path, kernels):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(30, 3)), rng.integers(0, 3, size=30)
-    for settings in (dict(weights="integer", input_bits=5), dict(head="threshold"), dict(method="alternating")):
+    methods = (dict(method="alternating"), dict(method="local_search", polish="none", incumbents="none"))
+    for settings in (dict(weights="integer", input_bits=5), dict(head="threshold"), *methods):
         clf = BDNNClassifier((3,), time_limit=1, random_state=1, **settings).fit(X, y)
         clf.save(tmp_path / "m.json")
         again = load(str(tmp_path / "m.json"))
@@ -36,18 +38,19 @@ def test_save_and_load(xor, tmp_path):
     np.testing.assert_array_equal(bare.predict(X), clf.predict(X))
 
 
-def test_validation_fraction_holds_rows_out():
+@pytest.mark.parametrize("method", ["data_splitting", "local_search"])
+def test_validation_fraction_holds_rows_out(method, kernels):
     X, y = load_breast_cancer(return_X_y=True)
-    clf = BDNNClassifier((3,), method="data_splitting", validation_fraction=0.4, max_splits=3, time_limit=5)
+    clf = BDNNClassifier((3,), method=method, validation_fraction=0.4, max_splits=3, time_limit=5)
     clf.set_params(random_state=0).fit(X, y)
     assert clf.result_.n_rows == 341
     assert clf.result_.validation_accuracy > 0.7
 
 
-def test_time_limit_bounds_the_whole_fit():
+def test_time_limit_bounds_the_whole_fit(kernels):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(3000, 20)), rng.integers(0, 2, size=3000)
-    for method in ("exact", "alternating", "data_splitting"):
+    for method in METHODS:
         began = time.monotonic()
         clf = BDNNClassifier((5,), method=method, time_limit=3).fit(X, y)
         assert time.monotonic() - began < 5

@@ -24,21 +24,25 @@ class Idle(Highs):
         return MilpSolution("no_solution", None, math.inf, -math.inf, 0, 0.0, "idle")
 
 
+PLAIN = {"method": "exact", "incumbents": "none"}
 VARIANTS = [
-    BDNNClassifier(solver="idle"),
-    BDNNClassifier(solver="idle", weights="integer"),
-    BDNNClassifier(solver="idle", head="argmax"),
+    BDNNClassifier(solver="idle", **PLAIN),
+    BDNNClassifier(solver="idle", weights="integer", **PLAIN),
+    BDNNClassifier(solver="idle", head="argmax", **PLAIN),
     # really solved, up to the root node
-    BDNNClassifier(hidden_layer_sizes=()),
+    BDNNClassifier(hidden_layer_sizes=(), **PLAIN),
+    BDNNClassifier(method="local_search", random_state=0),
+    BDNNClassifier(method="local_search", weights="integer", random_state=0),
 ]
-
-
-@pytest.fixture(autouse=True)
-def deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(bdnn.backends.BACKENDS, "idle", Idle)
-    monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {"nodes": 1})))
+# a limit on nodes and rounds, unlike one on time, lets fits repeat
+NODES = {"exact": 1, "local_search": 20}
 
 
 @parametrize_with_checks(VARIANTS)
-def test_scikit_learn_agrees(estimator: BDNNClassifier, check: Callable[[BDNNClassifier], None]) -> None:
+def test_scikit_learn_agrees(
+    estimator: BDNNClassifier, check: Callable[[BDNNClassifier], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = NODES[estimator.method]
+    monkeypatch.setitem(bdnn.backends.BACKENDS, "idle", Idle)
+    monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {"nodes": nodes})))
     check(estimator)

@@ -65,7 +65,7 @@ def test_solvers_agree(case):
             backend(name, problem)
         except InputError:
             continue
-        found[name] = METHODS["exact"](solver=name)(problem, Budget(seconds=60))
+        found[name] = METHODS["exact"](incumbents="none", solver=name)(problem, Budget(seconds=60))
     assert len(found) >= 1
     for name, result in found.items():
         assert result.status == Status.OPTIMAL, (name, result.message)
@@ -119,7 +119,7 @@ def hard_problem(weights):
 def test_limits_and_stop_keep_the_incumbent(solver):
     problem = hard_problem("integer" if solver == "cpsat" else "continuous")
     model = training.build(presolve(problem), BACKENDS[solver].capabilities.tolerances)
-    start = model.encode(METHODS["exact"](solver=solver)(problem, Budget(seconds=0.3)).network)
+    start = model.encode(METHODS["exact"](incumbents="none", solver=solver)(problem, Budget(seconds=0.3)).network)
     value = model.milp.objective(start)
     limited = BACKENDS[solver]().solve(model.milp, Budget(seconds=1.0), start)
     assert limited.status == Status.FEASIBLE and "time limit" in limited.message
@@ -136,7 +136,7 @@ def test_limits_and_stop_keep_the_incumbent(solver):
 def test_ctrl_c_keeps_the_incumbent(solver):
     problem = hard_problem("integer" if solver == "cpsat" else "continuous")
     model = training.build(presolve(problem), BACKENDS[solver].capabilities.tolerances)
-    start = model.encode(METHODS["exact"](solver=solver)(problem, Budget(seconds=0.3)).network)
+    start = model.encode(METHODS["exact"](incumbents="none", solver=solver)(problem, Budget(seconds=0.3)).network)
     timer = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     try:
@@ -151,7 +151,7 @@ def test_ctrl_c_keeps_the_incumbent(solver):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_same_seed_same_network(solver):
     problem = random_problem(11, 2, points=10, weights="integer", hidden_layer_sizes=(2,))
-    runs = [METHODS["exact"](solver=solver)(problem, Budget(seconds=60, seed=5)) for _ in range(2)]
+    runs = [METHODS["exact"](incumbents="none", solver=solver)(problem, Budget(seconds=60, seed=5)) for _ in range(2)]
     assert runs[0].status == Status.OPTIMAL
     assert runs[0].network == runs[1].network
 
@@ -215,7 +215,7 @@ def test_bounds_hold_whenever_the_solve_is_cut_off(solver, start):
     problem = Problem(X=X[:60], y=y[:60], hidden_layer_sizes=(), weights=weights, weight_bound=15)
     reduced = presolve(problem)
     model = training.build(reduced, BACKENDS[solver].capabilities.tolerances)
-    best = METHODS["exact"](solver=solver)(problem, Budget(seconds=10))
+    best = METHODS["exact"](incumbents="none", solver=solver)(problem, Budget(seconds=10))
     assert best.objective <= 3
     x = model.encode(constant(reduced)) if start else None
     for seconds in (0.001, 0.02, 0.1, 0.3, 0.6, 1.0):

@@ -44,7 +44,7 @@ def problem_of(seed, points=6, classes=2, fractions=False, **settings):
 
 
 def exact(problem, solver="auto"):
-    result = METHODS["exact"](solver=solver)(problem, Budget(seconds=60))
+    result = METHODS["exact"](incumbents="none", solver=solver)(problem, Budget(seconds=60))
     assert result.status == Status.OPTIMAL, result.message
     assert result.audit.n_mismatched == 0
     return result
@@ -161,11 +161,12 @@ def test_pattern_refuses_a_network_that_is_not_constant_on_a_ball():
 
 @pytest.mark.parametrize("model", ["interval", "pattern"])
 @pytest.mark.parametrize("method", ["alternating", "data_splitting"])
+@pytest.mark.parametrize("incumbents", ["search", "none"])
 @pytest.mark.parametrize("case", ["hidden", "argmax", "ternary", "ternary on a grid"])
-def test_heuristics_audit_the_robust_loss(case, method, model):
+def test_heuristics_audit_the_robust_loss(case, incumbents, method, model):
     problem = problem_of(15, points=9, **ARCHITECTURES[case], robust_radius=0.2, robust_model=model)
     start = random_network(presolve(problem), np.random.default_rng(1))
-    result = METHODS[method]()(problem, Budget(seconds=20), start)
+    result = METHODS[method](incumbents=incumbents)(problem, Budget(seconds=20), start)
     assert result.objective == audit(result.network, problem).loss <= audit(start, problem).loss
     assert result.audit.n_mismatched == 0
     assert result.objective >= exact(problem).objective
@@ -184,7 +185,7 @@ def test_tangents_stop_at_the_time_limit_with_a_network():
     rng = np.random.default_rng(18)
     X, y = rng.normal(size=(60, 8)), rng.integers(0, 2, size=60)
     problem = Problem(X=X, y=y, hidden_layer_sizes=(3,), robust_radius=0.2, robust_norm="2")
-    result = METHODS["exact"](solver="highs")(problem, Budget(seconds=3))
+    result = METHODS["exact"](incumbents="none", solver="highs")(problem, Budget(seconds=3))
     assert result.status == Status.FEASIBLE and result.timings["total"] < 6
     assert BACKENDS["highs"].capabilities.quadratic is False
 

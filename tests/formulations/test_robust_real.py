@@ -26,7 +26,7 @@ def table():
 def trained(request, table):
     X, y = table
     problem = Problem(X=X, y=y, hidden_layer_sizes=(2,), robust_radius=RADIUS, robust_norm=request.param)
-    result = METHODS["exact"]()(problem, Budget(seconds=15))
+    result = METHODS["exact"](incumbents="none")(problem, Budget(seconds=15))
     radius = np.full(X.shape[1], RADIUS)
     losses, _ = robust_losses(result.network, problem.X, problem.codes, radius, request.param)
     assert losses.sum() == result.objective < 10

@@ -103,7 +103,8 @@ def test_seed_decides(incumbents):
 
 
 @pytest.mark.parametrize(
-    "kind", [{"splitter": "median"}, {"initial_clusters": "two"}, {"max_splits": -1}, {"batch_size": 0}, {"incumbents": "all"}]
+    "kind",
+    [{"splitter": "median"}, {"initial_clusters": "two"}, {"max_splits": -1}, {"batch_size": 0}, {"incumbents": "all"}],
 )
 def test_bad_settings(kind):
     with pytest.raises(InputError, match=next(iter(kind))):

@@ -289,7 +289,7 @@ def test_the_solver_starts_from_the_network_of_a_local_search(monkeypatch):
     result = ExactTraining(solver="fake")(PROBLEM, Budget(seconds=60))
     assert given == [OPTIMUM]
     assert (result.status, result.objective, result.message) == ("feasible", OPTIMUM, "tired")
-    assert [(i.source, i.objective) for i in result.history][0] == ("constant", START)
+    assert (result.history[0].source, result.history[0].objective) == ("constant", START)
     assert {i.source for i in result.history[1:]} == {"search"}
 
 
