@@ -198,7 +198,7 @@ def test_ctrl_c_while_the_solver_runs(source):
     ("incumbents", "phase"),
     [("none", "start"), ("none", "build"), *(("search", p) for p in ("start", "compile", "search", "build"))],
 )
-def test_ctrl_c_before_the_solver_runs(incumbents, phase):
+def test_ctrl_c_before_the_solver_runs(incumbents, phase, kernels):
     def listener(progress):
         if progress.phase == phase:
             raise KeyboardInterrupt
@@ -274,7 +274,7 @@ def test_the_solver_is_given_the_best_start_that_it_can_express(train_with):
     assert result.objective == min(START, audit(touching, PROBLEM).loss)
 
 
-def test_the_solver_starts_from_the_network_of_a_local_search(monkeypatch):
+def test_the_solver_starts_from_the_network_of_a_local_search(monkeypatch, kernels):
     given = []
 
     class Fake(Highs):
@@ -333,7 +333,7 @@ def test_unusable_settings_are_refused():
 
 @pytest.mark.parametrize("incumbents", ["search", "none"])
 @pytest.mark.parametrize("weights", ["continuous", "integer"])
-def test_the_same_seed_gives_the_same_network(weights, incumbents):
+def test_the_same_seed_gives_the_same_network(weights, incumbents, kernels):
     problem = Problem(X=X, y=Y, hidden_layer_sizes=(2,), weights=weights)
     first, second = (ExactTraining(incumbents=incumbents)(problem, Budget(nodes=10, seed=4)) for _ in range(2))
     assert first.network == second.network
@@ -344,7 +344,7 @@ def test_the_same_seed_gives_the_same_network(weights, incumbents):
     ("incumbents", "phases"),
     [("none", ["start", "build", "solve"]), ("search", ["start", "compile", "search", "build", "solve"])],
 )
-def test_progress_is_reported_and_consistent(incumbents, phases):
+def test_progress_is_reported_and_consistent(incumbents, phases, kernels):
     seen = []
     result = ExactTraining(incumbents=incumbents)(PROBLEM, Budget(seconds=60), None, seen.append)
     assert [p.phase for p in seen] == sorted((p.phase for p in seen), key=phases.index)
