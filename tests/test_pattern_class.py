@@ -159,11 +159,7 @@ SETTINGS = {
     "exact": [dict(incumbents="search"), dict(incumbents="none")],
     "local_search": [dict(), dict(polish="none")],
     "alternating": [dict(), dict(incumbents="none", n_starts=3), dict(blocks="neurons")],
-    "data_splitting": [
-        dict(batch_size=4),
-        dict(batch_size=4, incumbents="none"),
-        dict(incumbents="none", max_splits=3),
-    ],
+    "data_splitting": [dict(batch_size=4, max_splits=2), dict(batch_size=4, max_splits=3, incumbents="none")],
 }
 
 

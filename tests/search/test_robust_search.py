@@ -216,7 +216,7 @@ def small_problem(seed, kind, model, norm):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_search_is_never_below_a_proven_optimum_and_mostly_reaches_it(kind, model):
     reached = 0
-    for seed in range(5):
+    for seed in range(4):
         problem = small_problem(seed, kind, model, NORMS[(seed + KINDS.index(kind)) % 3])
         proven = ExactTraining(incumbents="none")(problem, Budget(seconds=60))
         assert proven.status == Status.OPTIMAL and proven.audit.n_mismatched == 0
@@ -226,7 +226,7 @@ def test_the_search_is_never_below_a_proven_optimum_and_mostly_reaches_it(kind, 
         both = ExactTraining(incumbents="search")(problem, Budget(seconds=60))
         assert (both.objective, both.status) == (proven.objective, Status.OPTIMAL)
         assert both.audit.n_mismatched == 0
-    assert reached >= 4
+    assert reached >= 3
 
 
 # what it finds
