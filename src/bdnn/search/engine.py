@@ -41,6 +41,8 @@ class Search:
         What to train on.
     seed : int
         Of all its random choices.
+    collect : bool, default=False
+        Collect local optima, and go on when no point is wrong any more.
 
     Attributes
     ----------
@@ -52,11 +54,6 @@ class Search:
         Descents and kicks so far.
     optima : list of Network
         Where descents ended, if they are collected; to be emptied by the caller.
-
-    Other Parameters
-    ----------------
-    collect : bool, default=False
-        Collect local optima, and go on when no point is wrong any more.
     """
 
     def __init__(self, points: Points, seed: int, collect: bool = False) -> None:
