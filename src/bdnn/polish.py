@@ -23,7 +23,7 @@ from bdnn.budget import Budget
 from bdnn.checks import real_numbers
 from bdnn.errors import InputError
 from bdnn.network import Floats, Layer, Network
-from bdnn.robustness import Norm, RobustModel, robust_losses
+from bdnn.robustness import Norm, RobustModel, open_points, robust_losses
 from bdnn.separation import Comparisons, by_linear_program, euclidean
 
 Bools = NDArray[np.bool_]
@@ -172,7 +172,7 @@ def _with_neurons(layer: Layer, changed: dict[int, tuple[Floats, float]]) -> Lay
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Guard:
-    """Robust losses that must not grow."""
+    """Robust losses that must not grow; in the model of the paper, no point may become open either."""
 
     X: Floats
     codes: NDArray[np.intp] | None
@@ -201,7 +201,7 @@ class _Guard:
         if y is None or y.shape != (len(X),) or y.dtype.kind not in "iu":
             raise InputError("a robust radius needs codes: for each row of X the index into classes of its label")
         y = y.astype(np.intp)
-        return cls(X, y, radius, norm, model, robust_losses(network, X, y, radius, norm, model)[0])
+        return cls(X, y, radius, norm, model, _judged(network, X, y, radius, norm, model))
 
     def accepted(self, network: Network, k: int, layer: Layer) -> Network:
         """Return the network with another layer k, or the network itself if a robust loss would grow."""
@@ -210,9 +210,19 @@ class _Guard:
         changed = _with_layer(network, k, layer)
         if self.codes is None:
             return changed
-        losses, _ = robust_losses(changed, self.X, self.codes, self.radius, self.norm, self.model)
+        losses = _judged(changed, self.X, self.codes, self.radius, self.norm, self.model)
         assert self.losses is not None
         return network if np.any(losses > self.losses) else changed
+
+
+def _judged(
+    network: Network, X: Floats, codes: NDArray[np.intp], radius: Floats, norm: Norm, model: RobustModel
+) -> NDArray[np.intp]:
+    """Robust loss of each point; a second column says which points are open where that counts."""
+    losses, _ = robust_losses(network, X, codes, radius, norm, model)
+    if model == "interval" or len(network.layers) == 1:
+        return losses[:, None]
+    return np.column_stack([losses, open_points(network, X, radius, norm)])
 
 
 @dataclass(frozen=True, eq=False, slots=True)

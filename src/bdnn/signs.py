@@ -112,6 +112,7 @@ def affine(x: Floats, weights: Floats, bias: Floats) -> Affine:
         radius = 1.01 * (n + 2) * _UNIT * magnitude + (n + 1) * _TINY
         radius[exact] = 0.0
         doubtful = ~(np.abs(values) > radius) & ~exact[:, None]
+        doubtful[:, ~np.any(weights != 0, axis=1)] = False  # such a value is the bias itself
     rows, columns = np.nonzero(doubtful)
     for i, j in zip(rows, columns, strict=True):
         values[i, j] = _rounded(rational(x[i], weights[j], bias[j]))

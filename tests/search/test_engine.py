@@ -108,7 +108,6 @@ def test_values_that_single_precision_does_not_hold_stay_double():
     assert sorted(data.X.T.tolist()) == sorted(grid_points(4).tolist())
 
 
-@pytest.mark.xfail(reason="these pairs of types are compiled during the search, whatever the time limit")
 @pytest.mark.parametrize("settings", [dict(X=grid_points(4)), dict(sample_weight=grid_points(5, 40, 1)[:, 0] ** 2)])
 def test_points_and_weights_are_of_the_type_that_was_compiled(settings):
     data = points(presolve(problem_of(4, **settings)), "float32")

@@ -9,7 +9,8 @@ import plain
 from bdnn import Budget, Network, Problem, Status
 from bdnn.audit import audit
 from bdnn.methods.exact import ExactTraining
-from bdnn.methods.local_search import LocalSearch, polish_network
+from bdnn.methods.local_search import LocalSearch, with_largest_margins
+from bdnn.methods.race import Race
 from bdnn.presolve import presolve
 from bdnn.robustness import robust_losses
 from bdnn.search.points import points
@@ -278,7 +279,8 @@ def test_polish_keeps_the_robust_loss(norm, model):
         )
         rough, smooth = (LocalSearch(polish=p)(problem, Budget(nodes=30, seed=seed)) for p in ("none", "margin"))
         assert smooth.objective == audit(smooth.network, problem).loss <= rough.objective
-        polished = polish_network(problem, rough.network, Budget().start())
+        race = Race(problem, Budget().start(), None)
+        polished = with_largest_margins(race, rough.network, race.budget)
         arguments = problem.X, problem.codes, np.asarray(problem.robust_radius), norm, model
         before, after = (robust_losses(network, *arguments)[0] for network in (rough.network, polished))
         assert np.all(after <= before)

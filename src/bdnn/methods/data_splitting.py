@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -182,6 +183,8 @@ class _Splitting:
         self._current = outcome.last or self._current
         assert race.best is not None
         runner = self._current or race.best
+        if math.isinf(runner.objective):
+            runner = race.best  # it fits the batch only
         race.choose(runner)
         entry = Incumbent(
             seconds=race.budget.elapsed,

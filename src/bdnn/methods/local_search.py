@@ -114,35 +114,30 @@ class LocalSearch:
 
 
 def polish(race: Race, budget: Budget) -> None:
-    """Put the network of largest margins in the place of the best one; those of integers or without biases stay."""
+    """Put the network of largest margins in the place of the best one."""
     before = race.chosen
-    if before is None or race.problem.weights == "integer" or not race.problem.fit_intercept:
+    if before is None:
         return
     race.phase = "polish"
-    problem = race.problem
     with race.timed("polish"):
-        network = polished(
-            before.network,
-            # distinct points whose label matters, so that weights and repeated rows give the same network
-            np.asarray(problem.X) if problem.robust else race.reduced.raw_points,
-            codes=problem.codes if problem.robust else None,
-            budget=budget,
-            robust_radius=problem.robust_radius,
-            robust_norm=problem.robust_norm,
-            robust_model=problem.robust_model,
-        )
+        network = with_largest_margins(race, before.network, budget)
         if network != before.network:
             race.replace(before, network)
 
 
-def polish_network(problem: Problem, network: Network, budget: Budget) -> Network:
-    """Return the network of largest margins with the same decisions on the training points."""
-    if problem.weights == "integer":
+def with_largest_margins(race: Race, network: Network, budget: Budget) -> Network:
+    """Return the network of largest margins with the same decisions on the training points.
+
+    Networks of integers or without biases stay as they are.
+    """
+    problem = race.problem
+    if problem.weights == "integer" or not problem.fit_intercept:
         return network
     return polished(
         network,
-        np.asarray(problem.X),
-        codes=problem.codes,
+        # distinct points whose label matters, so that weights and repeated rows give the same network
+        np.asarray(problem.X) if problem.robust else race.reduced.raw_points,
+        codes=problem.codes if problem.robust else None,
         budget=budget,
         robust_radius=problem.robust_radius,
         robust_norm=problem.robust_norm,
@@ -238,15 +233,15 @@ def search_into(
                     if relay.finished():
                         break
             else:
-                with _threads(searches, budget, start) as running:
-                    while any(thread.is_alive() for thread in running):
-                        running[0].join(0.02)
+                with _threads(searches, budget, start) as (running, errors):
+                    while not errors and any(thread.is_alive() for thread in running):
+                        time.sleep(0.02)
                         if relay.finished():
                             break
             interrupted = False
         except KeyboardInterrupt:
             interrupted = True
-        relay.enter(last=True)
+        relay.enter()
     return "stopped by Ctrl-C" if interrupted else relay.message, interrupted
 
 
@@ -300,25 +295,27 @@ class _Relay:
                 if now < self._next_judged:
                     continue
                 if self._polishes:
-                    network = polish_network(self._race.problem, network, self._budget)
+                    network = with_largest_margins(self._race, network, self._budget)
                 self._race.enter(network, "search")
                 self._next_judged = 2 * time.monotonic() - now
 
-    def enter(self, last: bool = False) -> None:
+    def enter(self) -> None:
         """Enter the best network; not so often that audits take much of the time."""
         search = min(self._searches, key=lambda each: each.best)
+        self._race.nodes = sum(each.rounds for each in self._searches)
         if search.best < self._entered:
             began = time.monotonic()
             self._entered = search.best
-            self._race.nodes = sum(each.rounds for each in self._searches)
             self._race.enter(search.best_network(), "search")
             self._next = time.monotonic() + (time.monotonic() - began) / _AUDIT_SHARE
 
 
 @contextmanager
-def _threads(searches: list[Search], budget: Budget, start: Network | None) -> Iterator[list[threading.Thread]]:
+def _threads(
+    searches: list[Search], budget: Budget, start: Network | None
+) -> Iterator[tuple[list[threading.Thread], list[BaseException]]]:
     """Run searches on threads until the block ends; an error of one of them is raised then."""
-    stop, errors = threading.Event(), []
+    stop, errors = threading.Event(), list[BaseException]()
 
     def work(search: Search, given: Network | None) -> None:
         try:
@@ -335,7 +332,7 @@ def _threads(searches: list[Search], budget: Budget, start: Network | None) -> I
     for thread in threads:
         thread.start()
     try:
-        yield threads
+        yield threads, errors
     finally:
         stop.set()
         for thread in threads:

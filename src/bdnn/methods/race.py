@@ -151,6 +151,8 @@ class Race:
         self.n_mismatched += runner.audit.mismatch
         if source != "solver":
             self.starts.append(runner)
+        if math.isinf(runner.objective):
+            return runner  # not a network of the problem
         # both are set before anything is reported: a listener may raise
         if log or self.problem.validation is None:
             self.choose(runner)
@@ -165,13 +167,8 @@ class Race:
     def choose(self, runner: Runner) -> None:
         """Take a network as the one to return, if it is better on the held-out data, or without any, better at all."""
         old = self.chosen
-        if old is None or self._merit(runner) < self._merit(old):
+        if old is None or (-(runner.accuracy or 0.0), *runner.rank) < (-(old.accuracy or 0.0), *old.rank):
             self.chosen = runner
-
-    @staticmethod
-    def _merit(runner: Runner) -> tuple[float, ...]:
-        """Accuracy on the held-out data, then rank; networks that are not of the problem come last."""
-        return (float(math.isinf(runner.objective)), -(runner.accuracy or 0.0), *runner.rank)
 
     def replace(self, old: Runner, network: Network) -> None:
         """Put a network in the place of the best and the chosen one if it is no worse than `old`, also on new data."""

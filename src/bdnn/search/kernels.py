@@ -689,12 +689,14 @@ def turn(st, neuron, moves, spread, most):
     b_at = st.b_from[k] + row
     for r in range(q):
         a[r] = st.b[b_at] - a[r]
-    length = 1e-300
+    length = 0.0
     for j in range(n_in):
         if w[j] != 0.0:
             _slopes(st, k, j, w[j], active, a)
             unit = st.unit[j] if k == 0 else 1.0
             length = max(length, abs(w[j]) / unit if unit > 0.0 else 0.0)
+    if not 1e-200 < length < 1e200:
+        length = 1.0
     d, bucket, picked = np.empty(q + 1), np.empty(q + 1, np.int32), np.empty(q + 1, np.int32)
     s, a_new, jumped = np.empty(q), np.empty(q), np.empty(q)
     v, chosen = np.zeros(n_in), np.empty(n_in, np.int64)
@@ -709,7 +711,7 @@ def turn(st, neuron, moves, spread, most):
         n_chosen = 0
         jump = integer and n_in > 0 and uniform(rng) < spread
         if jump:
-            n_chosen = 1 + int(3.0 * uniform(rng) ** 2)
+            n_chosen = min(n_in, 1 + int(3.0 * uniform(rng) ** 2))
             for c in range(n_chosen):
                 chosen[c] = int(uniform(rng) * n_in)
         elif n_in == 0 or integer or uniform(rng) >= spread:
@@ -818,7 +820,7 @@ def _normalise(st, k, w, b_at):
         unit = st.unit[j] if k == 0 else 1.0
         if unit > 0.0:
             size = max(size, abs(w[j]) / unit)
-    if size > 0.0 and (size > 4.0 or size < 0.25):
+    if 1e-200 < size < 1e200 and (size > 4.0 or size < 0.25):
         factor = 2.0 ** -np.floor(np.log2(size))
         for j in range(w.shape[0]):
             w[j] *= factor

@@ -57,9 +57,12 @@ def points(reduced: Presolved, dtype: str | None = None) -> Points:
     spread = np.array([float(column.std(dtype=np.float64)) for column in X]) if p else np.zeros(n)
     # columns without variation do the work of biases where there are none
     spread = np.where(spread > 0, spread, np.where(reach > 0, reach, 1.0))
+    # one type for both, as the kernels are compiled
     weight = np.asarray(reduced.class_weight)
-    if large and np.array_equal(weight, weight.astype(np.float32)):
+    if X.dtype == np.float32 and np.array_equal(weight, weight.astype(np.float32)):
         weight = weight.astype(np.float32)
+    elif X.dtype == np.float32:
+        X = X.astype(np.float64)
     return Points(
         reduced=reduced,
         X=X,
