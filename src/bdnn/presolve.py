@@ -2,12 +2,12 @@
 
 Equal rows are merged (their weights add; conflicting labels give an irreducible loss known before any solve), points
 that no prediction can make better or worse are dropped, constant columns are dropped, and inputs are centred and
-scaled: x' = (x - centre) / scale. For continuous weights the centre is the median and the scale the largest absolute
-deviation, so that |x'| <= 1 and frequent values become 0. For integer weights the centre is an integer and the scale
-one common divisor of all columns, so that the set of integer networks stays the same: a threshold of multiples of d can
-itself be rounded to a multiple of d. Comparisons of several outputs by an argmax head cannot, so the divisor is 1 where
-such a head reads the inputs. Inputs that are not all integers are quantised on a grid first, which becomes part of the
-network.
+scaled: x' = (x - centre) / scale. For continuous weights the centre is the median (of much data: of part of the rows)
+and the scale the largest absolute deviation, so that |x'| <= 1 and frequent values become 0. For integer weights the
+centre is an integer and the scale one common divisor of all columns, so that the set of integer networks stays the
+same: a threshold of multiples of d can itself be rounded to a multiple of d. Comparisons of several outputs by an
+argmax head cannot, so the divisor is 1 where such a head reads the inputs. Inputs that are not all integers are
+quantised on a grid first, which becomes part of the network.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from bdnn.rows import distinct, row_blocks
 _SMALLEST_DEVIATION = 1e-150
 _LARGEST_SUM = 2.0**50
 _SORTED_ROWS = 100_000
+_SORTED_NUMBERS = 10_000_000
+_MEDIAN_ROWS = 10_000
 _HASH_FACTORS = 0x9FB21C651E98DF25, 0xD6E8FEB86659FD93
 
 
@@ -388,7 +390,7 @@ def _merged(
     """
     if inputs.chosen is not None:
         codes, weight = codes[inputs.chosen], weight[inputs.chosen]
-    if len(inputs) > _SORTED_ROWS:
+    if len(inputs) > _SORTED_ROWS or len(inputs) * inputs.X.shape[1] > _SORTED_NUMBERS:
         first, index = _equal_rows(inputs)
     elif inputs.X.shape[1]:
         _, first, index = np.unique(inputs.take(slice(None)), axis=0, return_index=True, return_inverse=True)
@@ -484,8 +486,10 @@ def _standardisation(points: _Inputs, problem: Problem) -> tuple[Floats, Floats,
         low[some], high[some] = values.min(axis=1), values.max(axis=1)
         # without biases nothing can absorb a shift
         if problem.fit_intercept:
-            values.partition((p - 1) // 2, axis=1)
-            centre[some] = values[:, (p - 1) // 2]
+            # any value near the middle will do: of much data, the median of every so many rows
+            sample = values[:, :: max(p // _MEDIAN_ROWS, 1)] if p * n > _SORTED_NUMBERS else values
+            middle = (sample.shape[1] - 1) // 2
+            centre[some] = np.partition(sample, middle, axis=1)[:, middle]
         del values
     # rounding is monotone: this is the largest of the rounded deviations
     deviation = np.maximum(high - centre, centre - low)

@@ -283,5 +283,5 @@ def test_a_smooth_start_beats_random_ones():
 def test_a_smooth_start_ends_with_the_time():
     problem = problem_of(13, p=5000, X=grid_points(13, 5000, 10), hidden_layer_sizes=(20,))
     search = search_of(problem)
-    assert len(list(search.smooth(Budget(seconds=1e-9).start()))) == 1
+    assert not list(search.smooth(Budget(seconds=1e-9).start()))
     check(search)

@@ -98,7 +98,7 @@ class LocalSearch:
             with race.timed("start"):
                 enter_given(race, start)
             if not race.closed:
-                limits = self._time_to_search(budget)
+                limits = self._time_to_search(race)
                 message, interrupted = search_into(race, limits, start, polishes=self.polish == "margin")
             if self.polish == "margin" and not interrupted:
                 polish(race, budget)
@@ -108,9 +108,10 @@ class LocalSearch:
             message, interrupted = "stopped by Ctrl-C", True
         return race.result("local_search", message, "every classifier on these inputs", interrupted)
 
-    def _time_to_search(self, budget: Budget) -> Budget:
-        share = 1 - _POLISH_SHARE if self.polish == "margin" else 1.0
-        return budget.within(share * budget.remaining)
+    def _time_to_search(self, race: Race) -> Budget:
+        """Return the budget of the search: the rest is for the polish and the last audit."""
+        remaining = race.budget.remaining - 2 * race.timings["start"]
+        return race.budget.within((1 - _POLISH_SHARE if self.polish == "margin" else 1.0) * remaining)
 
 
 def polish(race: Race, budget: Budget) -> None:

@@ -30,6 +30,7 @@ _MOST_SEPARATED = 2000
 _MOST_FEATURES = 100
 _SEPARATED = 0.05
 _WALKS = 40
+_SECONDS_PER_PRODUCT = 1.5e-9
 
 
 class Search:
@@ -191,21 +192,28 @@ class Search:
         network = Surrogate(Z, weight, st.width.tolist(), bool(st.argmax), rng)
         batch = 256 if m >= 1000 else 64
         epochs = int(np.clip(_SURROGATE_STEPS * batch / m, 8, _MOST_EPOCHS))
-        best, kept = math.inf, network.values.copy()
-        for number in range(epochs):
-            network.epoch(0.01 * (1 - number / epochs) + 1e-4, batch)
-            if number >= epochs // 2 or number % 4 == 3 or budget.exhausted:
-                loss = network.loss()
-                if loss < best:
-                    best, kept = loss, network.values.copy()
-            yield
-            if best == 0.0 or budget.exhausted:
-                break
-        network.values[:] = kept
-        layers = [Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers]
-        first = layers[0].weights * st.unit
-        layers[0] = Layer(first, layers[0].bias - first @ mean)
-        self._put_layers([self._rounded(layer) for layer in layers] if self._integer else layers)
+        best, kept, longest = math.inf, network.values.copy(), 0.0
+        taking = _SECONDS_PER_PRODUCT * n * p * int(st.width[0])
+        try:
+            for number in range(epochs):
+                began = time.perf_counter()
+                network.epoch(0.01 * (1 - number / epochs) + 1e-4, batch)
+                longest = max(longest, time.perf_counter() - began)
+                # time is left for another epoch, and to take this one over
+                last = number == epochs - 1 or budget.remaining < 3 * longest + taking
+                if number >= epochs // 2 or number % 4 == 3 or last:
+                    loss = network.loss()
+                    if loss < best:
+                        best, kept = loss, network.values.copy()
+                if best == 0.0 or last:
+                    break
+                yield
+        finally:  # also if the caller stops here
+            network.values[:] = kept
+            layers = [Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers]
+            first = layers[0].weights * st.unit
+            layers[0] = Layer(first, layers[0].bias - first @ mean)
+            self._put_layers([self._rounded(layer) for layer in layers] if self._integer else layers)
 
     def _rounded(self, layer: Layer) -> Layer:
         """Scale every neuron to the largest integer weights and round."""
