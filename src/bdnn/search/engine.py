@@ -54,7 +54,8 @@ class Search:
     rounds : int
         Descents and kicks so far.
     optima : list of Network
-        Where descents ended, if they are collected; to be emptied by the caller.
+        Starts, the networks after each sweep of a descent, and where kicks ended, if they are collected; to be emptied
+        by the caller.
     """
 
     def __init__(self, points: Points, seed: int, collect: bool = False) -> None:
@@ -256,8 +257,8 @@ class Search:
             before = self.total
             yield from self.turns(self._rng.permutation(self.n_neurons))
             stalled = 0 if self.total < before else stalled + 1
+            self._collected()
         self.rounds += 1
-        self._collected()
         self._rescale_outputs()
 
     def _rescale_outputs(self) -> None:
@@ -388,8 +389,9 @@ class Search:
                 yield from self.smooth(budget)
             else:
                 self.randomise()
-            yield
             if attempt % 4 != 3:
+                self._collected()
+                yield
                 yield from self.approach()
             yield from self.descend()
             if self.n_neurons == 1 and self._separates() and self.total > 0:
