@@ -7,7 +7,7 @@ training until then (its evaluation and scaling not counted). Then BDNNClassifie
 time; all of its `fit` counts, the audit too. With `polish="none"`, since the limits are down to tenths of a second.
 quality: the training loss within a time limit, all settings as they are by default.
 paper: the loss that the paper's methods reach in 30 s (300 s with --long), without our search inside them, and when
-local search reaches it.
+local search reaches it; no times where they got no further than the constant classifier.
 first_call: compilation in a fresh process, with and without a cache on disk.
 
 Errors are audited losses. A time is kept if `fit` takes no more than the limit and 10 %, or 2 s. All runs on one core
@@ -134,7 +134,8 @@ QUALITY = [
 
 # data, rows drawn, hidden neurons
 PAPER = [("breast cancer", None, (2,)), ("credit card", 2000, (2,)), ("credit card", 2000, (3,))]
-PAPERS_METHODS = {"alternating": {"n_starts": 1000}, "data_splitting": {"max_splits": 1000}}
+# each program of data splitting gets an equal share of the time: more splits than the default starve it
+PAPERS_METHODS = {"alternating": {"n_starts": 1000}, "data_splitting": {}}
 
 
 def title(name, hidden, rows=None):
@@ -288,6 +289,8 @@ def paper(data, options):
                 rival = METHODS[method](incumbents="none", **settings)(problem, Budget(seconds=limit, seed=seed))
                 result, _, _ = fitted(X, y, hidden, limit, seed, polish="none")
                 theirs, ours = reached(rival.history, rival.objective), reached(result.history, rival.objective)
+                if rival.objective == rival.history[0].objective:  # no better than a constant: nothing to reach
+                    theirs = ours = None
                 runs.append((rival.objective, theirs, rival.timings["total"], ours, result.objective))
             row = {
                 "case": case,
@@ -299,7 +302,8 @@ def paper(data, options):
                 "search_losses": [run[4] for run in runs],
                 "ratio": middle([None if run[3] is None else round(run[1] / run[3], 1) for run in runs]),
             }
-            row["met"] = row["ratio"] is not None and row["ratio"] > 1
+            lower = all(run[4] < run[0] for run in runs)
+            row["met"] = row["ratio"] > 1 if row["ratio"] is not None else lower and None in row["reached_seconds"]
             rows.append(row)
             print(
                 f"{case:44} loss {row['losses']} after {row['reached_seconds']} s; local search after "
@@ -371,11 +375,9 @@ def table(results) -> str:
             "|---|---|---|---|",
         ]
         for row in rows:
-            when = middle(row["search_reached_seconds"])
-            lines.append(
-                f"| {row['case'].replace('_', ' ')} | {median(row['losses']):g} | {median(row['reached_seconds']):.2f} "
-                f"s | {'–' if when is None else f'{when:.2f} s'} |"
-            )
+            times = (middle(row[key]) for key in ("reached_seconds", "search_reached_seconds"))
+            cells = " | ".join("–" if when is None else f"{when:.2f} s" for when in times)
+            lines.append(f"| {row['case'].replace('_', ' ')} | {median(row['losses']):g} | {cells} |")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 

@@ -120,7 +120,7 @@ def fit(rows: int, seconds: float) -> dict:
 
 def threads(seeds: int, seconds: float = 10.0) -> dict:
     rates: dict[str, list[float]] = {"1": [], "2": []}
-    X, y = synthetic(100_000)
+    X, y = synthetic(5000)
     problem = Problem(X=X, y=y, hidden_layer_sizes=(NEURONS,))
     ready(np.dtype(np.float64), False, Budget().start())
     load = os.getloadavg()[0]
