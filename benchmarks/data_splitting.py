@@ -29,6 +29,7 @@ def run(folder, batch_size: int, seconds: float) -> dict:
         method="data_splitting",
         weights="integer",
         batch_size=batch_size,
+        incumbents="none",
         validation_fraction=0.0,
         time_limit=seconds,
         random_state=0,

@@ -35,7 +35,7 @@ def main() -> None:
             row = {"rows": rows, "radius": radius}
             for model in ("interval", "pattern"):
                 problem = Problem(X=X, y=y, hidden_layer_sizes=(2,), robust_radius=radius, robust_model=model)
-                result = METHODS["exact"]()(problem, Budget(seconds=options.seconds))
+                result = METHODS["exact"](incumbents="none")(problem, Budget(seconds=options.seconds))
                 row[model] = {
                     "loss": result.objective,
                     "bound": result.bound,

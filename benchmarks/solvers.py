@@ -59,7 +59,8 @@ def main() -> None:
                 runs = []
                 for seed in range(options.seeds):
                     began = time.perf_counter()
-                    result = METHODS["exact"](solver=solver)(problem, Budget(seconds=options.seconds, seed=seed))
+                    method = METHODS["exact"](solver=solver, incumbents="none")
+                    result = method(problem, Budget(seconds=options.seconds, seed=seed))
                     seconds = time.perf_counter() - began
                     proven = result.status == Status.OPTIMAL
                     runs.append((seconds if proven else options.seconds, result.objective, result.bound))

@@ -100,6 +100,9 @@ class Race:
         self.timings: dict[str, float] = {}
         with self.timed("presolve"):
             self.reduced = presolve(problem)
+        # a number of which every objective is a multiple, or 0; asked for at every step of a search
+        self._step = 0.0 if problem.penalty_factor else self.reduced.loss_step
+        self._unit = self.reduced.loss_unit
         self.best: Runner | None = None
         self.chosen: Runner | None = None
         self.bound, self.nodes, self.phase, self.solver = self.reduced.irreducible, 0, "start", ""
@@ -108,15 +111,10 @@ class Race:
         self.starts: list[Runner] = []
         self.history: list[Incumbent] = []
 
-    @property
-    def _step(self) -> float:
-        """A number of which every objective is a multiple, or 0."""
-        return 0.0 if self.problem.penalty_factor else self.reduced.loss_step
-
     def is_closed(self, objective: float) -> bool:
         """Whether the bound meets an objective, up to the rounding of sums of weights."""
         tolerance = 1e-9 if self._step else 2 * _ROUNDING
-        return objective - self.bound <= tolerance * max(objective, self.reduced.loss_unit)
+        return objective - self.bound <= tolerance * max(objective, self._unit)
 
     @property
     def closed(self) -> bool:
