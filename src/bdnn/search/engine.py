@@ -89,23 +89,15 @@ class Search:
 
     def load(self, network: Network) -> None:
         """Take over a network of the problem's class."""
+        reduced = self.points.reduced
+        left_out = np.setdiff1d(np.arange(network.n_features), reduced.kept)
+        if np.any(network.layers[0].weights[:, left_out]):
+            # these columns do not vary: their part goes to the bias
+            reduced_layers = reduced.to_layers(network)
+            assert reduced_layers is not None
+            network = reduced.to_network(reduced_layers)
         layers = [Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers]
-        layers[0] = Layer(layers[0].weights[:, self.points.reduced.kept], layers[0].bias)
-        # columns without variation are left out: their part goes to the bias
-        out = np.setdiff1d(np.arange(network.n_features), self.points.reduced.kept)
-        if len(out) and np.any(network.layers[0].weights[:, out]):
-            return self._put(self.points.reduced.to_network(self._reduced_layers(network)))
-        return self._put_layers(layers)
-
-    def _reduced_layers(self, network: Network) -> list[Layer]:
-        layers = self.points.reduced.to_layers(network)
-        assert layers is not None
-        return layers
-
-    def _put(self, network: Network) -> None:
-        kept = self.points.reduced.kept
-        layers = [Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers]
-        self._put_layers([Layer(layers[0].weights[:, kept], layers[0].bias), *layers[1:]])
+        self._put_layers([Layer(layers[0].weights[:, reduced.kept], layers[0].bias), *layers[1:]])
 
     def _put_layers(self, layers: list[Layer]) -> None:
         self.state.W[:] = np.concatenate([W.ravel() for W, _ in layers])
