@@ -58,9 +58,14 @@ def _compile(dtype: str, robust: bool) -> None:
         from bdnn.search.engine import Search
         from bdnn.search.points import points
         from bdnn.search.robust import RobustSearch
+        from bdnn.search.separator import separators
 
         problem = Problem(X=[[0.0], [1.0]], y=[0, 1], hidden_layer_sizes=(), robust_radius=0.1 if robust else 0.0)
         kind = RobustSearch if robust else Search
         kind(points(presolve(problem), dtype), 0).randomise()
+        if not robust:
+            # four points that no threshold separates, so that walks are compiled too
+            X, gains = np.arange(4.0)[None, :], np.array([1.0, -1.0, 1.0, -1.0])
+            list(separators(X, gains, Budget(seconds=60).start(), np.random.default_rng(0), rounds=2))
     except BaseException as error:
         _failures[dtype, robust] = error
