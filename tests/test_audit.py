@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import plain
 from bdnn import Network, Problem
 from bdnn.audit import Audit, audit
+from bdnn.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -135,3 +137,64 @@ def test_single_precision_and_blocks_do_not_matter(monkeypatch, head, n_classes,
     assert audit(network, single) == expected
     monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", 9)
     assert audit(network, single) == audit(network, double) == expected
+
+
+@pytest.mark.parametrize("head", ["threshold", "argmax"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_borders_of_blocks_lose_no_points(monkeypatch, head, n_classes):
+    # every point but one is right, and many lie on a threshold
+    X = np.zeros((23, 2), dtype=np.float32)
+    y = np.zeros(23, dtype=int)
+    bias = [-1.0] if (head, n_classes) == ("threshold", 2) else [1.0] + [-1.0] * (n_classes - 1)
+    network = Network([(np.ones((len(bias), 2)), bias)], head=head, classes=range(n_classes))
+    for wrong in range(23):
+        labels = y.copy()
+        labels[wrong] = 1
+        for block in (1, 6, 10, 2**19):
+            monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", block)
+            data = {"X": X, "sample_weight": 2.0 ** np.arange(23), "hidden_layer_sizes": (), "head": head}
+            if n_classes == 3:
+                labels[(wrong + 1) % 23] = 2
+            result = audit(network, Problem(y=labels, **data))
+            outputs = 2 if len(bias) > 1 and head == "threshold" else 1
+            others = 2.0 ** ((wrong + 1) % 23) if n_classes == 3 else 0.0
+            assert (result.loss, result.n_wrong) == (outputs * (2.0**wrong + others), n_classes - 1)
+
+
+def test_ties_at_zero_in_every_block(monkeypatch):
+    # 0.1 + 0.2 - 0.3 in single precision: exactly decided on both sides of every border
+    single = np.float32([0.1, 0.2, 0.3])
+    value = sum((Fraction(float(v)) * w for v, w in zip(single, (1, 1, -1), strict=True)), Fraction(0))
+    X = np.array([single, [1, 1, 2], [1, 1, np.nextafter(np.float32(2), np.float32(3))]] * 5, dtype=np.float32)
+    fires = [value >= 0, True, False] * 5
+    network = Network([([[1.0, 1.0, -1.0]], [0.0])], head="threshold", classes=[0, 1])
+    for block in (1, 6, 12, 2**19):
+        monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", block)
+        result = audit(network, Problem(X=X, y=np.array(fires, dtype=int), hidden_layer_sizes=()))
+        assert (result.loss, result.n_wrong) == (0.0, 0)
+        result = audit(network, Problem(X=X, y=1 - np.array(fires, dtype=int), hidden_layer_sizes=()))
+        assert (result.loss, result.n_wrong) == (15.0, 15)
+
+
+@pytest.mark.parametrize(("head", "n_classes"), HEADS)
+def test_no_array_as_long_as_the_data_is_made(monkeypatch, head, n_classes):
+    m = 100_000
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, n_classes, m)
+    X = rng.normal(size=(m, 4)).astype(np.float32)
+    problem = Problem(X=X, y=y, head=head, hidden_layer_sizes=(2,))
+    network = plain.random_network(rng, 4, (2,), range(n_classes), head)
+    expected = audit(network, problem)
+    monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", 2**11)
+    tracemalloc.start()
+    try:
+        assert audit(network, problem) == expected
+        assert tracemalloc.get_traced_memory()[1] < 2 * m
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_network_of_other_inputs_is_refused():
+    network = Network([([[0.0]], [1.0])], head="threshold", classes=[0, 1])
+    with pytest.raises(InputError, match=r"shape \(m, 1\), got \(2, 2\)"):
+        audit(network, Problem(X=[[0.0, 1.0], [1.0, 1.0]], y=[0, 1], hidden_layer_sizes=()))

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from bdnn import Problem, presolve, rows
-from bdnn.network import InputGrid
 from bdnn.presolve import _equal_rows, _hashes, _Inputs
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -160,11 +159,77 @@ def test_points_are_made_at_first_use_and_kept(monkeypatch):
         reduced.X = None
 
 
-@pytest.mark.parametrize("columns", [slice(0, 1), slice(1, 3), slice(2, 9)])
-def test_columns_on_a_grid(columns):
-    X = np.random.default_rng(5).normal(size=(20, 3))
-    grid, chosen = InputGrid.spanning(X, 3), np.array([3, 1, 4])
-    assert _Inputs(X, grid, chosen).columns(columns).tolist() == grid.quantise(X[chosen])[:, columns].T.tolist()
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("seed", range(4))
+def test_weights_of_very_many_points_are_held_in_single_precision(monkeypatch, settings, seed):
+    problem = random_problem(seed, np.float32, **settings)
+    monkeypatch.setattr(presolve, "_SORTED_ROWS", 10)
+    expected = presolve.presolve(problem)
+    assert expected.stored_weight.dtype == np.float64
+    monkeypatch.setattr(presolve, "_SORTED_NUMBERS", 10)
+    for block in (7, 2**19):
+        monkeypatch.setattr(rows, "BLOCK_NUMBERS", block)
+        reduced = presolve.presolve(problem)
+        assert reduced.stored_weight.dtype == np.float32
+        assert reduced.class_weight.dtype == np.float64
+        assert content(reduced, slice(None)) == content(expected, slice(None))
+        assert reduced.label_totals().tolist() == expected.class_weight.sum(axis=0).tolist()
+        assert reduced.total_weight == expected.class_weight.sum()
+        some = np.array([3, 0, 5])
+        assert reduced.restricted(some).class_weight.tolist() == expected.class_weight[some].tolist()
+
+
+@pytest.mark.parametrize("odd", [0.1, 2.0**24 + 1, 1e100, 1e-60])
+@pytest.mark.parametrize("row", [0, 6, 7, 19])
+def test_weights_that_single_precision_would_change_stay_as_they_are(monkeypatch, odd, row):
+    monkeypatch.setattr(presolve, "_SORTED_NUMBERS", 10)
+    monkeypatch.setattr(rows, "BLOCK_NUMBERS", 14)
+    weight = np.ones(20)
+    weight[row] = odd
+    problem = Problem(X=np.arange(20.0)[:, None], y=[0, 1] * 10, sample_weight=weight, hidden_layer_sizes=())
+    reduced = presolve.presolve(problem)
+    assert reduced.stored_weight.dtype == np.float64
+    assert reduced.class_weight.sum(axis=1).tolist() == weight.tolist()
+
+
+@pytest.mark.parametrize("m", [9, 10, 11])
+def test_rows_that_are_all_different_need_no_numbers(monkeypatch, m):
+    monkeypatch.setattr(presolve, "_SORTED_ROWS", 5)
+    monkeypatch.setattr(rows, "BLOCK_NUMBERS", 5)
+    X = np.random.default_rng(m).normal(size=(m, 2)).astype(np.float32)
+    y = np.arange(m) % 2
+    reduced = presolve.presolve(Problem(X=X, y=y, hidden_layer_sizes=()))
+    assert reduced.stored_rows is None
+    assert reduced.rows.tolist() == list(range(m))
+    assert reduced.raw_points is reduced.problem.X
+    part = reduced.restricted(np.array([4, 8, 1]))
+    assert (part.rows.tolist(), part.n_points) == ([4, 8, 1], 3)
+    assert part.raw_points.tolist() == X[[4, 8, 1]].tolist()
+    assert part.restricted(np.array([2])).raw_points.tolist() == X[[1]].tolist()
+    assert part.X.tolist() == reduced.X[[4, 8, 1]].tolist()
+    # the last row repeats one, or is left out
+    X[-1] = X[3]
+    assert presolve.presolve(Problem(X=X, y=y, hidden_layer_sizes=())).rows[:8].tolist()[:3] == [0, 1, 2]
+    weight = np.arange(m)[::-1]
+    reduced = presolve.presolve(Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=()))
+    assert reduced.raw_points.tolist() == X[reduced.rows].tolist()
+    assert reduced.stored_rows is not None
+
+
+@pytest.mark.parametrize("block", [3, 16, 2**19])
+@pytest.mark.parametrize("grid", [False, True])
+def test_centres_of_much_data_are_medians_of_every_so_many_rows(monkeypatch, block, grid):
+    monkeypatch.setattr(presolve, "_SORTED_NUMBERS", 10)
+    monkeypatch.setattr(presolve, "_MEDIAN_ROWS", 7)
+    monkeypatch.setattr(rows, "BLOCK_NUMBERS", block)
+    X = np.random.default_rng(0).normal(size=(31, 3)).astype(np.float32)
+    settings = {"weights": "integer"} if grid else {}
+    reduced = presolve.presolve(Problem(X=X, y=np.arange(31) % 2, hidden_layer_sizes=(), **settings))
+    seen = reduced.grid.quantise(X) if grid else X.astype(np.float64)
+    centre = np.quantile(seen[::4], 0.5, axis=0, method="lower")
+    assert reduced.centre.tolist() == centre.tolist()
+    if not grid:
+        assert reduced.scale.tolist() == np.abs(seen - centre).max(axis=0).tolist()
 
 
 def test_no_columns():

@@ -111,6 +111,20 @@ def test_no_inputs_and_no_rows():
     assert compared == 6
 
 
+@pytest.mark.parametrize("used", [[], [2], [0, 3], [1, 2, 4], [0, 1, 2, 3, 4]])
+@pytest.mark.parametrize("integral", [False, True])
+def test_inputs_without_weight_do_not_matter(used, integral):
+    rng = np.random.default_rng(len(used))
+    X = rng.choice([0.1, -0.1, 0.3, 1e16, 1.0, -1e16, 1e300, 5e-324], size=(80, 5))
+    if integral:  # the others are not
+        X[:, used] = rng.integers(-3, 4, size=(80, len(used)))
+    W, b = np.zeros((3, 5)), np.array([0.0, -1.0, 1.0])
+    W[:2, used] = rng.choice([1.0, -1.0, 2.0], size=(2, len(used)))
+    n_rational, _ = check(X, W, b)
+    assert not (integral or not used) or n_rational == 0
+    assert signs.affine(X, W, b).values.tolist() == signs.affine(X[:, used], W[:, used], b).values.tolist()
+
+
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 2, 0]])
 def test_ties_go_to_the_lowest_index(order):
     # rows 0 and 1 are equal in exact arithmetic and differ in floats: 0.1 * 3 against 0.1 + 0.1 + 0.1

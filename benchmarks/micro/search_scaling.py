@@ -1,13 +1,14 @@
 """Local search on ten thousand to ten million rows of 28 features as float32 and a 28-3-1 network.
 
-    python benchmarks/micro/search_scaling.py [--rows 10000 100000 1000000 10000000] [--seconds 60]
+    python benchmarks/micro/search_scaling.py [--rows 10000 100000 1000000 10000000] [--seconds 60 20]
 
 The rows are noise around a network of that shape: a third of its labels are wrong. "sweep": each neuron gets one turn
 of 10 line searches, over all points ("all") and as the search does it, over a part of very many ("part"); always from
-the same network, so equal work. "fit": LocalSearch with a time limit on the most rows, in a process of its own; memory
-is the peak beyond the data, as a multiple of X; it must stop within 10 % of the limit. "threads": rounds a second of
-two threads against one; it tells little unless two cores are idle, so the load of the machine is noted. Rewrites
-benchmarks/results/search_scaling.json.
+the same network, so equal work. "fit": LocalSearch with time limits on the most rows, which are read-only, so that they
+need not be copied, each in a process of its own; memory is the peak beyond the data, as a multiple of X, at most 1.5;
+it must stop within 10 % of the limit, or 2 s if that is more; "start" is the audit of the constant network. "threads":
+rounds a second of two threads against one; it tells little unless two cores are idle, so the load of the machine is
+noted. Rewrites benchmarks/results/search_scaling.json.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from bdnn.search.ready import ready
 FEATURES, NEURONS, MOVES, WRONG = 28, 3, 10, 1 / 3
 LINEAR = 1.5
 """Seconds a row on the most rows, at most, as a multiple of the least on fewer rows."""
+MEMORY = 1.5
+"""Peak beyond the data on the most rows, at most, as a multiple of the data."""
 BLOCK = 1_000_000
 
 
@@ -94,12 +97,13 @@ def sweep(rows: int, repeats: int) -> dict:
 def fit(rows: int, seconds: float) -> dict:
     X, y = synthetic(rows)
     ready(X.dtype, False, Budget().start())
-    held = memory("VmRSS")
+    held, load = memory("VmRSS"), os.getloadavg()[0]
     began = time.perf_counter()
     problem = Problem(X=X, y=y, hidden_layer_sizes=(NEURONS,))
     built, built_peak = time.perf_counter(), memory("VmHWM")
     result = LocalSearch()(problem, Budget(seconds=seconds))
     done = time.perf_counter()
+    peak, allowed = (memory("VmHWM") - held) / X.nbytes, seconds + max(0.1 * seconds, 2.0)
     return {
         "rows": rows,
         "limit": seconds,
@@ -107,14 +111,16 @@ def fit(rows: int, seconds: float) -> dict:
         "problem_seconds": round(built - began, 2),
         "problem_peak": round((built_peak - held) / X.nbytes, 2),
         "seconds": round(done - built, 2),
-        "peak": round((memory("VmHWM") - held) / X.nbytes, 2),
+        "peak": round(peak, 2),
         "error": round(result.objective / rows, 4),
         "least_possible_error": round(WRONG, 4),
         "rounds": result.nodes,
         "message": result.message,
         "timings": {name: round(value, 2) for name, value in result.timings.items()},
         "history": [[round(step.seconds, 1), round(step.objective / rows, 4)] for step in result.history],
-        "met": done - built <= 1.1 * seconds,
+        "load_before": round(load, 2),
+        "limit_met": done - built <= allowed,
+        "memory_met": peak <= MEMORY,
     }
 
 
@@ -142,7 +148,7 @@ def threads(seeds: int, seconds: float = 10.0) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000, 10_000_000])
-    parser.add_argument("--seconds", type=float, default=60.0, help="time limit of the fit")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[60.0, 20.0], help="time limits of the fits")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--parts", nargs="+", choices=["sweep", "fit", "threads"], default=["sweep", "fit", "threads"])
     parser.add_argument("--once", nargs="+", metavar="PART", help="run one part in this process and print JSON")
@@ -171,7 +177,9 @@ def main() -> None:
         results["sweep"] = {"cases": rows, "growth_per_row": growth, "target": LINEAR, "met": growth <= LINEAR}
         print(f"seconds a row grow by {growth}")
     if "fit" in options.parts:
-        results["fit"] = once("fit", options.rows[-1], float(options.seconds))
+        fits = [once("fit", options.rows[-1], seconds) for seconds in options.seconds]
+        met = all(case["limit_met"] and case["memory_met"] for case in fits)
+        results["fit"] = {"cases": fits, "memory_target": MEMORY, "met": met}
     if "threads" in options.parts:
         results["threads"] = once("threads", options.repeats)
     write_results("search_scaling", results)

@@ -151,6 +151,8 @@ def _ours(cell: Cell, parts: Split) -> Record:
     # the published methods as they are; what the margin polish adds is measured where no held-out data choose
     apart = searches and not settings["validation"]
     plain = {"polish": "none" if apart else "margin"} if searches else {"incumbents": "none"}
+    if settings["method"] == "exact":
+        plain["formulation"] = "big_m"
     method = METHODS[settings["method"]](**plain, **settings["options"])
     budget = Budget(seconds=settings["seconds"], seed=cell.seed).start()
     result = method(problem, budget)

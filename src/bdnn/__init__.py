@@ -10,16 +10,32 @@ from bdnn.result import Result, Status
 
 if TYPE_CHECKING:
     from bdnn.estimators import BDNNClassifier, load
+    from bdnn.verify import save_certificate, verify_certificate
 
 __version__ = "0.1.0"
 
-__all__ = ["BDNNClassifier", "BDNNError", "Budget", "Network", "Problem", "Result", "Status", "load"]
+__all__ = [
+    "BDNNClassifier",
+    "BDNNError",
+    "Budget",
+    "Network",
+    "Problem",
+    "Result",
+    "Status",
+    "load",
+    "save_certificate",
+    "verify_certificate",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the estimators at first use: scikit-learn takes a second to load."""
+    """Import at first use what not every program needs: scikit-learn alone takes a second to load."""
     if name in ("BDNNClassifier", "load"):
         from bdnn import estimators
 
         return getattr(estimators, name)
+    if name in ("save_certificate", "verify_certificate"):
+        from bdnn import verify
+
+        return getattr(verify, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

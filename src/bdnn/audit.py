@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bdnn.errors import InputError
 from bdnn.network import Floats, Network
 from bdnn.problem import Problem
 from bdnn.robustness import open_points, robust_losses
@@ -70,11 +71,23 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
         The loss is the correctly rounded sum of the exact products of weights and losses.
     """
     weight = np.asarray(problem.sample_weight)
+    # a problem checks its data: they are finite
     X, codes = np.asarray(problem.X), problem.codes
-    losses, n_rational = network.losses(X, codes)
+    if X.shape[1] != network.n_features:
+        raise InputError(f"inputs must have shape (m, {network.n_features}), got {X.shape}")
     one_loss_per_point = network.head == "argmax" or network.widths[-1] == 1
-    wrong = losses if one_loss_per_point else network.predict_index(X) != codes
-    n_wrong = int(np.count_nonzero(wrong))
+    n_wrong = n_rational = 0
+
+    def terms() -> Iterator[float]:
+        # no array as long as the data: they may fill most of the memory
+        nonlocal n_wrong, n_rational
+        for rows, losses, more in network.losses_by_block(X, codes):
+            wrong = losses if one_loss_per_point else network.predict_index(X[rows]) != codes[rows]
+            n_wrong += int(np.count_nonzero(wrong))
+            n_rational += more
+            yield from _exact_terms(weight[rows], losses)
+
+    loss = math.fsum(terms())
     if problem.robust:
         radius = np.asarray(problem.robust_radius)
         losses, n_rational = robust_losses(network, X, codes, radius, problem.robust_norm, problem.robust_model)
@@ -82,7 +95,8 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
             used = weight > 0
             if open_points(network, X[used], radius, problem.robust_norm).any():
                 return Audit(math.inf, n_wrong, n_rational, solver_loss)
-    return Audit(math.fsum(_exact_terms(weight, losses)), n_wrong, n_rational, solver_loss)
+        loss = math.fsum(_exact_terms(weight, losses))
+    return Audit(loss, n_wrong, n_rational, solver_loss)
 
 
 def _exact_terms(weight: Floats, losses: NDArray[np.intp]) -> Iterator[float]:

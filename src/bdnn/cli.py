@@ -1,6 +1,7 @@
-"""The command line: ``bdnn train``, ``predict``, ``evaluate`` and ``inspect``.
+"""The command line: ``bdnn train``, ``predict``, ``evaluate``, ``inspect``, ``bound`` and ``verify``.
 
-Exit codes: 0 done, 1 the run could not produce its output, 2 wrong usage or input (one line on stderr).
+Exit codes: 0 done, 1 the run could not produce its output or a certificate does not hold, 2 wrong usage or input (one
+line on stderr).
 """
 
 from __future__ import annotations
@@ -12,20 +13,31 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
 
 import bdnn
 from bdnn import reporting, tables
-from bdnn.errors import BDNNError, InputError, MissingDependencyError, ModelFileError, SolverError
+from bdnn.errors import (
+    BDNNError,
+    CertificateError,
+    CertificateFileError,
+    InputError,
+    MissingDependencyError,
+    ModelFileError,
+    SolverError,
+)
 from bdnn.io import Model, TableInfo, load_model
-from bdnn.network import Array
+from bdnn.network import Array, Floats
 from bdnn.progress import shown_progress
+from bdnn.result import Result
+from bdnn.verify import OTHER_DATA
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
+_SEED = click.IntRange(0, 2**31 - 1)
 
 
 class _HiddenSizes(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
@@ -78,7 +90,7 @@ def _estimator_options(command: Callable[..., None]) -> Callable[..., None]:
     options = (
         click.option("--hidden", "hidden_layer_sizes", type=_HiddenSizes(), default="2", show_default=True,
                      help="Neurons of each hidden layer, such as 2 or 16,8; 'none' for no hidden layer."),
-        click.option("--method", default="auto", show_default=True, 
+        click.option("--method", default="auto", show_default=True,
                      help="auto, exact, local_search, alternating or data_splitting."),
         click.option("--weights", default="continuous", show_default=True, help="continuous or integer."),
         click.option("--weight-bound", type=int, default=1, show_default=True,
@@ -86,7 +98,8 @@ def _estimator_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--intercept/--no-intercept", "fit_intercept", default=True, show_default=True,
                      help="Whether neurons have biases."),
         click.option("--head", default="auto", show_default=True, help="auto, threshold or argmax."),
-        click.option("--formulation", default="auto", show_default=True, help="auto or big_m."),
+        click.option("--formulation", default="auto", show_default=True,
+                     help="Exact: auto, activation or big_m (the paper)."),
         click.option("--solver", default="auto", show_default=True, help="auto, highs, scip, cpsat or gurobi."),
         click.option("--regularizer", default=None, help="l1, l0 or l2: keep the weights small."),
         click.option("--regularization", type=_Factor(), default="0", show_default=True,
@@ -100,6 +113,8 @@ def _estimator_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--blocks", default="layers", show_default=True, help="Alternating: layers or neurons."),
         click.option("--starts", "n_starts", type=int, default=1, show_default=True,
                      help="Alternating: starts."),
+        click.option("--checkpoint", type=_OUT, default=None,
+                     help="Exact, activation: file to write the state of the run to, and to go on from if it exists."),
         click.option("--incumbents", default="search", show_default=True,
                      help="Programs start from a short local search, or none."),
         click.option("--polish", default="margin", show_default=True,
@@ -117,8 +132,23 @@ def _estimator_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for the whole fit."),
         click.option("--jobs", "n_jobs", type=int, default=1, show_default=True,
                      help="Threads of the solver or of the search; -1 for all cores."),
-        click.option("--seed", "random_state", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
+        click.option("--seed", "random_state", type=_SEED, default=0, show_default=True,
                      help="Seed of the split and of the training."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _table_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which rows and columns of a table are trained on."""
+    options = (
+        click.option("--target", required=True, help="Column of the labels."),
+        click.option("--drop", multiple=True, help="Column to leave out; may be repeated."),
+        click.option("--missing", type=click.Choice(tables.MISSING_RULES), default="median", show_default=True,
+                     help="Missing values (empty or ?): replace by the median of the training rows, or refuse."),
+        click.option("--test-fraction", type=float, default=0.25, show_default=True,
+                     help="Part of the rows held out for the accuracy, stratified; 0 for none."),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -133,25 +163,16 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("data", type=_FILE)
-@click.option("--target", required=True, help="Column of the labels.")
-@click.option("--drop", multiple=True, help="Column to leave out; may be repeated.")
-@click.option(
-    "--missing",
-    type=click.Choice(tables.MISSING_RULES),
-    default="median",
-    show_default=True,
-    help="Missing values (empty or ?): replace by the median of the training rows, or refuse.",
-)
-@click.option(
-    "--test-fraction",
-    type=float,
-    default=0.25,
-    show_default=True,
-    help="Part of the rows held out for the accuracy, stratified; 0 for none.",
-)
+@_table_options
 @_estimator_options
 @click.option("--start", type=_FILE, default=None, help="Model file to start from; the result is never worse.")
 @click.option("--out", type=_OUT, default=None, help="Model file to write.")
+@click.option(
+    "--certificate",
+    type=_OUT,
+    default=None,
+    help="Certificate of the bound to write, compressed if its name ends in .gz, for 'bdnn verify'; method exact only.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")  # fmt: skip
 def train(
@@ -162,34 +183,143 @@ def train(
     test_fraction: float,
     start: Path | None,
     out: Path | None,
+    certificate: Path | None,
     as_json: bool,
     quiet: bool,
     **settings: Any,
 ) -> None:
     """Train a network on a CSV table and save it."""
-    if not 0 <= test_fraction < 1:
-        raise InputError(f"--test-fraction must be at least 0 and below 1, got {test_fraction:g}")
-    if out is not None and not (out.parent.is_dir() and os.access(out.parent, os.W_OK)):
-        raise InputError(f"cannot write {out}: {out.parent} is not a writable folder")
+    for path in (out, certificate):
+        if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+            raise InputError(f"cannot write {path}: {path.parent} is not a writable folder")
+    if certificate is not None:
+        _check_certifiable(certificate, out, settings)
+        settings["certificate"] = True
     clf = bdnn.BDNNClassifier(**settings)
     if start is not None:
         clf.set_params(warm_start=True)
         clf.network_ = load_model(start).network
-    table = tables.read_table(data, target, drop=drop)
-    assert table.labels is not None
-    rows, held_out = _split(table.labels, test_fraction, settings["random_state"])
-    fill = tables.medians(table, rows) if missing == "median" and table.n_missing.any() else None
-    X = tables.filled(table, fill)
+    read = _read(data, target, drop, missing, test_fraction, settings["random_state"])
+    X, labels, rows, held_out = read.X, read.labels, read.rows, read.held_out
     with shown_progress(settings["time_limit"], quiet) as listener:
-        clf.fit(X[rows], table.labels[rows], feature_names=table.names, on_progress=listener)
+        clf.fit(X[rows], labels[rows], feature_names=read.table.names, on_progress=listener)
     if out is not None:
-        clf.save(out, TableInfo(target, missing, None if fill is None else tuple(fill.tolist())))
-    report = reporting.training_report(clf.result_, table, rows, fill)
+        clf.save(out, TableInfo(target, missing, None if read.fill is None else tuple(read.fill.tolist())))
+    report = reporting.training_report(clf.result_, read.table, rows, read.fill)
     if len(held_out):
-        right = clf.network_.predict(X[held_out]) == table.labels[held_out]
+        right = clf.network_.predict(X[held_out]) == labels[held_out]
         report |= {"held_out_rows": len(held_out), "held_out_accuracy": float(right.mean())}
     report["model_file"] = None if out is None else str(out)
-    click.echo(json.dumps(report, indent=1) if as_json else reporting.training_text(report))
+    lines = []
+    if certificate is not None:
+        report["certificate"], line = _written(clf.result_, certificate)
+        lines = [f"{'certificate':<18}{line}"]
+    click.echo(json.dumps(report, indent=1) if as_json else "\n".join([reporting.training_text(report), *lines]))
+
+
+@cli.command()
+@click.argument("data", type=_FILE)
+@_table_options
+@click.option(
+    "--hidden",
+    "hidden_layer_sizes",
+    type=_HiddenSizes(),
+    default="none",
+    show_default=True,
+    help="Neurons of the hidden layer, up to 5, or 'none'; not with --model.",
+)
+@click.option(
+    "--model",
+    "model_file",
+    type=_FILE,
+    default=None,
+    help="Model file whose architecture and loss are taken; its loss on the rows is audited.",
+)
+@click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds.")
+@click.option(
+    "--seed", "random_state", type=_SEED, default=0, show_default=True, help="Seed of the split and of the run."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")  # fmt: skip
+def bound(
+    data: Path,
+    target: str,
+    drop: tuple[str, ...],
+    missing: str,
+    test_fraction: float,
+    hidden_layer_sizes: tuple[int, ...],
+    model_file: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Bound the training loss of every network of an architecture on a CSV table, however large.
+
+    Rows are chosen as by 'bdnn train': the bound is for the training rows.
+    """
+    read = _read(data, target, drop, missing, test_fraction, settings["random_state"])
+    clf = bdnn.BDNNClassifier(method="exact", formulation="activation", **settings)
+    if model_file is not None:
+        clf.network_ = load_model(model_file).network
+        clf.set_params(warm_start=True, head=clf.network_.head)
+        hidden_layer_sizes = clf.network_.widths[:-1]
+    clf.set_params(hidden_layer_sizes=hidden_layer_sizes)
+    with shown_progress(settings["time_limit"], quiet) as listener:
+        clf.fit(read.X[read.rows], read.labels[read.rows], feature_names=read.table.names, on_progress=listener)
+    report = reporting.bound_report(clf.result_)
+    click.echo(json.dumps(report, indent=1) if as_json else reporting.bound_text(report))
+
+
+def _check_certifiable(certificate: Path, out: Path | None, settings: dict[str, Any]) -> None:
+    if settings["method"] != "exact":
+        raise InputError(
+            f"--certificate needs --method exact, got {settings['method']!r}: other methods prove no bound"
+        )
+    if settings["validation_fraction"]:
+        raise InputError("--certificate needs --validation-fraction 0: 'bdnn verify' takes all of the training rows")
+    if out is not None and out.resolve() == certificate.resolve():
+        raise InputError(f"--out and --certificate must be two files, got {out} for both")
+
+
+def _written(result: Result, path: Path) -> tuple[dict[str, Any], str]:
+    """Write the certificate of a result; return what to report of it, as values and as a line."""
+    content = result.certificate
+    if content is None:
+        reason = (
+            f"this run has no proof to write down (it ended with: {result.message}); there is one when branch and cut "
+            f"has begun and the sample weights are multiples of a common unit"
+        )
+        return {"file": None, "reason": reason}, f"none written: {reason}"
+    bdnn.save_certificate(content, path)
+    cuts, leaves = len(content["cuts"]), sum(type(node) is int for tree in content["trees"] for node in tree["nodes"])
+    optimal = content["bound"] == content["loss"]
+    claim = f"loss {content['loss']} is optimal" if optimal else f"no network has a loss below {content['bound']}"
+    report = {"file": str(path), "cuts": cuts, "leaves": leaves, "claim": claim}
+    return report, f"{path}: {cuts} cuts, {leaves} leaves; claims that {claim}"
+
+
+class _TrainingTable(NamedTuple):
+    """A table without missing values, and its rows for training and for testing."""
+
+    table: tables.Table
+    X: Floats
+    labels: Array
+    rows: Array
+    held_out: Array
+    fill: Floats | None
+
+
+def _read(
+    data: Path, target: str, drop: tuple[str, ...], missing: str, test_fraction: float, seed: int
+) -> _TrainingTable:
+    """Read what is trained on, for training and for the check of its certificate."""
+    if not 0 <= test_fraction < 1:
+        raise InputError(f"--test-fraction must be at least 0 and below 1, got {test_fraction:g}")
+    table = tables.read_table(data, target, drop=drop)
+    assert table.labels is not None
+    rows, held_out = _split(table.labels, test_fraction, seed)
+    fill = tables.medians(table, rows) if missing == "median" and table.n_missing.any() else None
+    return _TrainingTable(table, tables.filled(table, fill), table.labels, rows, held_out, fill)
 
 
 def _split(labels: Array, test_fraction: float, seed: int) -> tuple[Array, Array]:
@@ -272,6 +402,38 @@ def inspect(model_file: Path, as_json: bool) -> None:
     click.echo(json.dumps(reporting.model_description(model)) if as_json else reporting.model_text(model))
 
 
+@cli.command()
+@click.argument("certificate", type=_FILE)
+@click.argument("data", type=_FILE)
+@_table_options
+@click.option("--seed", type=_SEED, default=0, show_default=True, help="Seed of the split.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(certificate: Path, data: Path, as_json: bool, **options: Any) -> None:
+    """Check a certificate of optimality against the CSV table it is about, without any solver.
+
+    The options that choose rows and columns must be those of the training.
+    """
+    try:
+        read = _read(data, **options)
+        verified = bdnn.verify_certificate(certificate, read.X[read.rows], read.labels[read.rows])
+    except OSError as error:
+        raise InputError(str(error)) from None
+    except CertificateFileError as error:
+        raise CertificateFileError(f"{certificate} is not a certificate: {error}") from None
+    except CertificateError as error:
+        hint = " Give --test-fraction, --seed, --drop and --missing as in the training." * str(error).endswith(
+            OTHER_DATA
+        )
+        raise CertificateError(f"{certificate} is not verified: {error}{hint}") from None
+    counts = {"trees": verified.n_trees, "leaves": verified.n_leaves, "cuts": verified.n_cuts}
+    if as_json:
+        exact = {"loss": str(verified.loss), "bound": str(verified.bound), "optimal": verified.optimal}
+        click.echo(json.dumps(exact | counts | {"seconds": verified.seconds, "statement": verified.statement}))
+        return
+    click.echo(f"verified  {verified.statement}")
+    click.echo(f"checked   {', '.join(f'{n} {what}' for what, n in counts.items())}, in {verified.seconds:.1f} s")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit.
 
@@ -303,7 +465,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         return stop.exit_code
     except click.ClickException as error:
         return _fail(error.format_message(), 2)
-    except (InputError, ModelFileError, MissingDependencyError) as error:
+    except (InputError, ModelFileError, CertificateFileError, MissingDependencyError) as error:
         return _fail(str(error), 2)
     except (click.Abort, KeyboardInterrupt):
         return _fail("stopped by Ctrl-C before a network was found", 1)

@@ -21,6 +21,14 @@ class ModelFileError(BDNNError, ValueError):
     """A model file that cannot be read: damaged, hostile, of another kind or of an unknown version."""
 
 
+class CertificateError(BDNNError, ValueError):
+    """A certificate that does not prove what it claims; the message names the failed check and its place."""
+
+
+class CertificateFileError(CertificateError):
+    """A file that is no certificate at all: damaged, too large, of another kind or of an unknown version."""
+
+
 class SolverError(BDNNError, RuntimeError):
     """A solver that failed, before any network was known."""
 

@@ -49,8 +49,10 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         Whether neurons have biases.
     head : {"auto", "threshold", "argmax"}, default="auto"
         Output layer; "auto" is threshold for two classes and argmax for more. See `bdnn.Network`.
-    formulation : {"auto", "big_m"}, default="auto"
-        Program of the exact method: "big_m" is the paper's.
+    formulation : {"auto", "activation", "big_m"}, default="auto"
+        Exact method: "activation" is a branch and cut of our own, for two classes, continuous weights with biases, and
+        no hidden layer or one of up to five neurons; "big_m" is the program of the paper. "auto" takes the first where
+        it can, unless a solver is named.
     solver : {"auto", "highs", "scip", "cpsat", "gurobi"}, default="auto"
         Solver of the programs; "auto" takes the fastest that is installed and can do what is needed. "cpsat" takes
         integer weights only.
@@ -72,6 +74,12 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         Alternating: what is solved for at a time.
     n_starts : int, default=1
         Alternating: starts.
+    certificate : bool, default=False
+        Exact method, formulation "activation": whether ``result_.certificate`` holds a proof that
+        `bdnn.verify_certificate` can check without a solver.
+    checkpoint : path-like or None, default=None
+        Exact method, formulation "activation": file to which the state of the run is written two or three times a
+        minute; if it exists, the run goes on from there.
     incumbents : {"search", "none"}, default="search"
         The methods that solve programs: "search" begins with a short local search; "none" is the plain method.
     polish : {"margin", "none"}, default="margin"
@@ -150,6 +158,8 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         initial_clusters: str = "one",
         blocks: str = "layers",
         n_starts: int = 1,
+        certificate: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
         incumbents: str = "search",
         polish: str = "margin",
         robust_radius: float | ArrayLike = 0.0,
@@ -180,6 +190,8 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         self.initial_clusters = initial_clusters
         self.blocks = blocks
         self.n_starts = n_starts
+        self.certificate = certificate
+        self.checkpoint = checkpoint
         self.incumbents = incumbents
         self.polish = polish
         self.robust_radius = robust_radius
@@ -354,6 +366,8 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             if isinstance(value, np.generic):
                 settings[name] = value.item()
         settings["robust_radius"] = np.asarray(settings["robust_radius"], dtype=float).tolist()
+        if settings["checkpoint"] is not None:
+            settings["checkpoint"] = os.fspath(settings["checkpoint"])
         if not isinstance(settings["random_state"], int | None):
             settings["random_state"] = None  # a generator has moved on; it cannot be stored
         if settings["time_limit"] is not None and math.isinf(settings["time_limit"]):

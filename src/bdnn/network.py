@@ -414,19 +414,41 @@ class Network:
         if y.shape != (len(values),) or y.dtype.kind not in "iu":
             raise InputError(f"codes must be integers of shape ({len(values)},), got {y.dtype} of shape {y.shape}")
         losses, n_rational = np.empty(len(values), dtype=np.intp), 0
-        for rows, block in self._blocks(values):
-            signals, more = self._hidden(block)
+        for rows, block, more in self.losses_by_block(values, y):
+            losses[rows] = block
             n_rational += more
-            label = y[rows, None]
+        return losses, n_rational
+
+    def losses_by_block(self, X: Reals, codes: NDArray[np.intp]) -> Iterator[tuple[slice, NDArray[np.intp], int]]:
+        """Yield the losses block by block; for finite inputs and codes that fit, which is not checked.
+
+        Parameters
+        ----------
+        X : ndarray of shape (m, n_features)
+            As `check_inputs` returns them.
+        codes : ndarray of shape (m,)
+            Index into `classes` of each point's label.
+
+        Yields
+        ------
+        rows : slice
+            Some of the points, all in turn.
+        losses : ndarray
+            Of these points; see `losses`.
+        n_rational : int
+            Number of signs of these points decided by rational arithmetic.
+        """
+        for rows, block in self._blocks(X):
+            signals, n_rational = self._hidden(block)
+            label = codes[rows, None]
             if self.head == "argmax":
                 winners, more = signs.largest(signals[-1], *(_floats(a) for a in self.layers[-1]))
-                losses[rows] = winners != label[:, 0]
+                losses = (winners != label[:, 0]).astype(np.intp)
             else:
                 fires, more = (out := self._outputs(signals[-1])).values >= 0, out.n_rational
                 target = label if self.widths[-1] == 1 else label == np.arange(self.widths[-1])
-                losses[rows] = (fires != target).sum(axis=1)
-            n_rational += more
-        return losses, n_rational
+                losses = (fires != target).sum(axis=1, dtype=np.intp)
+            yield rows, losses, n_rational + more
 
 
 def _floats(a: Array) -> Floats:

@@ -70,6 +70,36 @@ def training_text(report: dict[str, Any]) -> str:
     return "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
 
 
+def bound_report(result: Result) -> dict[str, Any]:
+    """Return the figures of a run whose bound is of interest."""
+    return {
+        "rows": result.n_rows,
+        "distinct_rows": result.n_distinct,
+        "irreducible_loss": result.irreducible,
+        "bound": result.bound,
+        "bound_of": result.bound_of,
+        "best_loss_known": result.audit.loss,
+        "gap": result.gap,
+        "status": str(result.status),
+        "message": result.message,
+        "seconds": result.timings["total"],
+    }
+
+
+def bound_text(report: dict[str, Any]) -> str:
+    """Return a report of a bound as lines."""
+    r = report
+    lines = [
+        ("rows", f"{r['rows']}, {r['distinct_rows']} after merging duplicates"),
+        ("irreducible loss", f"{r['irreducible_loss']:g}"),
+        ("bound", f"no network has a loss below {r['bound']:g}, of {r['bound_of']}"),
+        ("best loss known", f"{r['best_loss_known']:g} (audited)"),
+        ("gap", f"{r['gap']:.2%}"),
+        ("status", f"{r['status']}: {r['message']}, {r['seconds']:.1f} s"),
+    ]
+    return "\n".join(f"{name:<18}{text}" for name, text in lines)
+
+
 def evaluation(network: Network, X: Floats, labels: Array) -> dict[str, Any]:
     """Return rows, accuracy, classes and confusion matrix (true class by predicted class) as plain values.
 

@@ -126,6 +126,8 @@ class Result:
         Successive best networks, or the iterations of data splitting.
     timings : dict of str to float
         Seconds by phase: ``presolve``, ``start``, ``build``, ``solve``, ``total``.
+    certificate : dict or None
+        Contents of a certificate file that proves the bound, if one was asked for and can be given; see `bdnn.verify`.
     """
 
     network: Network
@@ -146,6 +148,7 @@ class Result:
     validation_accuracy: float | None = None
     history: tuple[Incumbent, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
+    certificate: dict[str, Any] | None = None
 
     @property
     def gap(self) -> float:
@@ -153,8 +156,9 @@ class Result:
         return relative_gap(self.objective, self.bound)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the network as plain Python values, `gap` included."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "network"}
+        """Return everything but network and certificate as plain Python values, `gap` included."""
+        left_out = "network", "certificate"
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in left_out}
         values["status"] = str(self.status)
         values["audit"] = asdict(self.audit) | {"mismatch": self.audit.mismatch}
         steps = (asdict(incumbent) for incumbent in self.history)

@@ -99,6 +99,9 @@ def affine(x: Floats, weights: Floats, bias: Floats) -> Affine:
     Affine
         Values whose signs are exact, the radius of their rounding error and the number of rational evaluations.
     """
+    used = np.any(weights != 0, axis=0)
+    if not np.all(used):  # the first network of every training has no weights
+        x, weights = x[:, used], weights[:, used]
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         values = x @ weights.T + bias
         magnitude = np.abs(x) @ np.abs(weights).T + np.abs(bias)

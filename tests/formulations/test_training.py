@@ -269,6 +269,8 @@ def test_only_valid_reductions_are_in_force():
     assert active(hidden_layer_sizes=()) == {"neuron_order", "output_side"}
     assert active(fit_intercept=False) == {"neuron_order", "output_side"}
     assert active(head="argmax") == {"neuron_order"}
+    # integer weights keep both sides of every output
+    assert active(weights="integer") == {"output_sign", "neuron_order"}
     assert active(head="threshold", y=[0, 1, 2]) == {"neuron_order", "output_side"}
     with pytest.raises(InputError, match="unknown reductions \\['order'\\]"):
         built(Problem(X=[[0], [1]], y=[0, 1]), ("order",))

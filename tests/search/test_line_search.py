@@ -172,6 +172,18 @@ def test_points_on_the_threshold_move_off_to_either_side():
 
 
 @pytest.mark.parametrize("integer", [False, True])
+@pytest.mark.parametrize("order", ["sorted", "but one", "reversed", "mixed"])
+def test_few_breakpoints_of_many_points(integer, order):
+    """Lines of a layer above the first: buckets hold one breakpoint many times, or a few in any order."""
+    rng = np.random.default_rng(8)
+    for few in (1, 2, 3, 9):
+        t = np.sort(rng.choice(np.concatenate([rng.normal(size=few), [1e-9, 2e-9]]), 600))
+        t = {"sorted": t, "but one": np.roll(t, 1), "reversed": t[::-1], "mixed": rng.permutation(t)}[order]
+        s = rng.choice([-2.0, -1.0, 1.0, 2.0], 600)
+        check(-t * s, s, rng.integers(-2, 3, 600).astype(float), integer)
+
+
+@pytest.mark.parametrize("integer", [False, True])
 def test_gains_that_are_no_integers(integer):
     rng, tie = np.random.default_rng(5), generator()
     for size in (1, 5, 60, 900):

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from bdnn import Budget, Problem, Status
+from bdnn import Budget, Problem, Status, background
 from bdnn.methods.local_search import LocalSearch
 from bdnn.search import ready as module
 from bdnn.search.ready import ready
@@ -14,8 +14,8 @@ from bdnn.search.ready import ready
 @pytest.fixture
 def uncompiled(monkeypatch):
     """As in a new process."""
-    monkeypatch.setattr(module, "_threads", {})
-    monkeypatch.setattr(module, "_failures", {})
+    monkeypatch.setattr(background, "_threads", {})
+    monkeypatch.setattr(background, "_failures", {})
 
 
 def sleeps(seconds, monkeypatch):
@@ -91,7 +91,7 @@ def test_training_keeps_its_limit_and_says_why(uncompiled, monkeypatch):
 
 def test_training_raises_what_compilation_raised(uncompiled, monkeypatch):
     def fail(dtype, *rest):
-        module._failures[dtype, *rest] = OSError("the disk is full")
+        raise OSError("the disk is full")
 
     monkeypatch.setattr(module, "_compile", fail)
     with pytest.raises(OSError, match="the disk is full"):

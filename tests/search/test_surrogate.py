@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bdnn import Network
-from bdnn.search.surrogate import Surrogate
+from bdnn.search.surrogate import Surrogate, shuffled
 
 
 def sigmoid(a):
@@ -103,6 +103,40 @@ def test_epochs_are_steps_of_adam_along_the_gradient(hidden, n_classes, argmax):
             layers = unflat(adam.step(flat(layers), g, rate), layers)
     np.testing.assert_allclose(network.values, flat(layers), atol=1e-5)
     np.testing.assert_array_equal(network.values, flat(network.layers))
+
+
+@pytest.mark.parametrize(("hidden", "n_classes", "argmax"), KINDS, ids=str)
+def test_steps_in_double_precision_are_those_of_the_twin(hidden, n_classes, argmax):
+    Z, class_weight, single, rng = sample(8, m=300, hidden=hidden, n_classes=n_classes, argmax=argmax)
+    Z, class_weight = Z.astype(float), class_weight.astype(float)
+    network = Surrogate(Z, class_weight, [len(b) for _, b in single.layers], argmax, rng)
+    layers, order, adam, batch = doubles(network), copy.deepcopy(rng), Adam(network.values.size), 64
+    for rate in (0.01, 0.02):
+        network.epoch(rate, batch)
+        for some in np.split(order.permutation(len(Z)), range(batch, len(Z), batch)):
+            layers = unflat(
+                adam.step(flat(layers), flat(gradient(layers, Z[some], class_weight[some], argmax)), rate), layers
+            )
+    np.testing.assert_allclose(network.values, flat(layers), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("m", "batch"), [(1, 64), (999, 64), (1024, 64), (5001, 256), (5003, 64)])
+def test_orders_have_each_point_once(m, batch):
+    order = shuffled(np.random.default_rng(9), m, batch)
+    assert sorted(order) == list(range(m))
+    if m >= 16 * batch:  # groups of eight, which themselves are shuffled
+        assert np.mean(np.diff(order) == 1) > 0.8 and np.mean(np.diff(order[::8]) == 8) < 0.2
+
+
+def test_slices_do_not_change_what_is_found(monkeypatch):
+    found = []
+    for seconds in (0.0, 1e-4, 1e9):
+        monkeypatch.setattr("bdnn.search.surrogate._SLICE", seconds)
+        _, _, network, _ = sample(10, m=3000)
+        pauses = sum(1 for _ in range(3) for _ in network.slices(0.01, 64))
+        found.append((pauses, network.values.tolist()))
+    assert found[0][1] == found[1][1] == found[2][1]
+    assert found[0][0] > found[2][0]
 
 
 @pytest.mark.parametrize(("hidden", "n_classes", "argmax"), KINDS, ids=str)

@@ -70,8 +70,13 @@ class CpSat:
 
 def _integers(what: str, values: Floats) -> list[int]:
     whole = np.rint(values)
-    if not np.array_equal(whole, values) or np.any(np.abs(whole) > _LARGEST):
+    if not np.array_equal(whole, values):
         raise InputError(f"solver 'cpsat' needs integers, but {what} of this program are not; use integer weights")
+    if np.any(np.abs(whole) > _LARGEST):
+        raise InputError(
+            f"{what} of this program reach {np.abs(whole).max():.3g}, too large for the 64-bit integers of solver "
+            f"'cpsat'; rescale the inputs, or make them non-integer so that they are quantised"
+        )
     numbers: list[int] = whole.astype(np.int64).tolist()
     return numbers
 

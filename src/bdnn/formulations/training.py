@@ -42,7 +42,9 @@ Reductions, each of which can be left out and none of which changes the optimum:
 - ``neuron_order``: the neurons of a hidden layer can be permuted, so their biases are ordered (without biases: their
   first weights).
 - ``output_side``: of the two sides of (3) at an output, only the one that costs nothing is needed, since the
-  objective chooses it by itself. The bound then even covers networks that are wrong on a point by less than ε.
+  objective chooses it by itself. The bound then even covers networks that are wrong on a point by less than ε. Integer
+  weights keep both sides: solvers that learn from conflicts, CP-SAT above all, would else look again and again at
+  points that are counted as wrong and are right (benchmarks/integer_exact.py).
 """
 
 from __future__ import annotations
@@ -121,7 +123,7 @@ def build(
     problem = presolved.problem
     widths, n = problem.widths, presolved.X.shape[1]
     integer, argmax = problem.weights == "integer", problem.head == "argmax"
-    active = frozenset(reductions) & _valid_reductions(presolved)
+    active = frozenset(reductions) & _valid_reductions(presolved, grouped=groups is not None)
     scales = Scales.of(presolved, tolerances)
     groups = np.arange(len(presolved.X)) if groups is None else groups
     class_weight = np.zeros((int(groups.max(initial=-1)) + 1, presolved.class_weight.shape[1]))
@@ -212,11 +214,12 @@ def _fired(fired: Index, d: int, margin: float) -> tuple[Index, None, float]:
     return np.broadcast_to(fired[:, None, :], (len(fired), d, fired.shape[1])), None, -margin
 
 
-def _valid_reductions(presolved: Presolved) -> set[str]:
+def _valid_reductions(presolved: Presolved, grouped: bool) -> set[str]:
     problem = presolved.problem
     valid = {"neuron_order"}
-    # where a loss counts in a row, firing for free must be excluded
-    if problem.head == "threshold":
+    # where a loss counts in a row, firing for free must be excluded; a group is given up as a whole, which both sides
+    # of each of its points would not allow
+    if problem.head == "threshold" and (grouped or problem.weights == "continuous"):
         valid.add("output_side")
     if problem.hidden_layer_sizes and problem.n_outputs == 1 and problem.fit_intercept:
         valid.add("output_sign")

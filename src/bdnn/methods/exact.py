@@ -1,23 +1,35 @@
-"""Exact training: presolve, a start, the mixed-integer program, and an audit of everything it proposes."""
+"""Exact training: presolve, a start, branch and cut or a mixed-integer program, and an audit of all they propose."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from bdnn import background
+from bdnn.activation.program import covers, n_columns
 from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
 from bdnn.budget import Budget
+from bdnn.errors import InputError
 from bdnn.formulations import robust, training
-from bdnn.methods.local_search import INCUMBENTS, enter_incumbents
+from bdnn.methods.local_search import INCUMBENTS, enter_incumbents, polish
 from bdnn.methods.race import Race, solve_into, too_large
-from bdnn.methods.start import enter_starts
+from bdnn.methods.start import enter_given, enter_starts
 from bdnn.network import Network
 from bdnn.problem import Problem, choice
 from bdnn.result import ProgressCallback, Result, Status
 
-FORMULATIONS = ("big_m",)
+if TYPE_CHECKING:
+    from bdnn.activation.engine import Proof
+
+FORMULATIONS = ("activation", "big_m")
 
 _LOSS_SHARE = 0.7
+_FIRST_ROUNDS = 40
+_MOST_COLUMNS = 2500
+_FIRST_NODES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +40,20 @@ class ExactTraining:
     ----------
     solver : str, default="auto"
         Name of a back-end; "auto" takes the fastest installed one that can do what is needed.
-    formulation : {"auto", "big_m"}
-        "big_m" is the model of the paper, section 2.
+    formulation : {"auto", "activation", "big_m"}
+        "activation" is a branch and cut of our own over the activations of the points: no big constants, no margin, no
+        solver; for two classes, continuous weights with biases, and no hidden layer or one of up to five neurons.
+        "big_m" is the model of the paper, section 2. "auto" takes the first where it can and no solver was named.
     reductions : tuple of str
         Symmetry reductions, see `bdnn.formulations.training`.
     incumbents : {"search", "none"}, default="search"
         "search" begins with a short local search, whose network the solver starts from.
+    certificate : bool, default=False
+        Whether the result carries a certificate that `bdnn.verify_certificate` can check. Only "activation" can write
+        one.
+    checkpoint : path-like or None
+        File to which "activation" writes its state two or three times a minute, and from which it goes on if it exists
+        already. It must be of the same data and architecture.
 
     References
     ----------
@@ -44,6 +64,8 @@ class ExactTraining:
     formulation: str = "auto"
     reductions: tuple[str, ...] = training.REDUCTIONS
     incumbents: str = "search"
+    certificate: bool = False
+    checkpoint: str | os.PathLike[str] | None = None
 
     def __call__(
         self,
@@ -83,7 +105,30 @@ class ExactTraining:
         budget = (budget or Budget()).start()
         race = Race(problem, budget, on_progress)
         scope, interrupted = "every classifier on these inputs", False
+        uncovered = covers(race.reduced)
+        if self.formulation == "activation" and uncovered:
+            raise InputError(
+                f'formulation "activation" does not cover {uncovered}: it takes two classes with one threshold output, '
+                'continuous weights with biases, no hidden layer or one of up to five neurons; use "big_m" or "auto"'
+            )
+        activation = self.formulation == "activation" or (
+            self.formulation == "auto" and self.solver == "auto" and not uncovered
+        )
         try:
+            if activation:
+                message, interrupted, proven, proof = self._branch_and_cut(race, start)
+                result = race.result("exact", message, proven or scope, interrupted)
+                if self.certificate and proof is not None:
+                    result = replace(result, certificate=proof.certificate(result.network))
+                return result
+            if self.checkpoint is not None:
+                raise InputError('a checkpoint can be written only by formulation "activation"')
+            if self.certificate:
+                raise InputError(
+                    f"no certificate can be written for {uncovered or 'the paper-style model'}: certificates are for "
+                    'formulation "activation", which takes two classes with one threshold output, continuous weights '
+                    "with biases, and no hidden layer or one of up to five neurons"
+                )
             with race.timed("start"):
                 if self.incumbents == "none" or not enter_incumbents(race, start):
                     enter_starts(race, start)
@@ -100,6 +145,55 @@ class ExactTraining:
                 raise
             message, interrupted = "stopped by Ctrl-C", True
         return race.result("exact", message, scope, interrupted)
+
+    def _branch_and_cut(self, race: Race, start: Network | None) -> tuple[str, bool, str, Proof | None]:
+        """Return message, whether Ctrl-C came, what the bound bounds (empty: no better than trivial), and the proof."""
+        background.begin(_compile, _compile)
+        message, interrupted, budget = "nothing left to improve", False, race.budget
+        proof: Proof | None = None
+        path = None if self.checkpoint is None else Path(self.checkpoint)
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"the checkpoint {path} cannot be written: there is no folder {path.parent}")
+        try:
+            with race.timed("start"):
+                if path is not None and path.exists():
+                    enter_given(race, start)  # the search was done
+                elif self.incumbents == "none" or not enter_incumbents(race, start, _FIRST_ROUNDS, polishes=False):
+                    enter_starts(race, start)
+            race.phase = "compile"
+            with race.timed("compile"):
+                if not background.done(_compile, budget):
+                    return "the time limit passed before the kernels were compiled, which is done once", False, "", None
+            from bdnn.activation.engine import begin, work
+            from bdnn.activation.parts import work_on_parts
+
+            if n_columns(race.reduced) > _MOST_COLUMNS:
+                race.phase = "bound"
+                with race.timed("solve"):
+                    message = work_on_parts(race)
+            elif not race.closed or self.certificate:
+                race.phase = "build"
+                with race.timed("build"):
+                    proof = begin(race, record=self.certificate, path=path)
+            if proof is not None and not race.closed:
+                race.phase = "branch and cut"
+                with race.timed("solve"):
+                    message = work(race, proof, _FIRST_NODES if self.incumbents == "search" else None)
+                if not race.closed and message == "node limit" and proof.nodes == _FIRST_NODES:
+                    # it is not easy, so a better network is worth more time
+                    with race.timed("start"):
+                        enter_incumbents(race, start, polishes=False)
+                    race.phase = "branch and cut"
+                    with race.timed("solve"):
+                        message = work(race, proof)
+        except KeyboardInterrupt:
+            if race.best is None:
+                raise
+            message, interrupted = "stopped by Ctrl-C", True
+        if not interrupted:
+            polish(race, budget)
+        improved = race.bound > race.reduced.irreducible or race.closed
+        return message, interrupted, race.reduced.scope if improved else "", proof
 
     def _solve(self, race: Race, solver: Backend) -> tuple[str, bool, str]:
         """Return message, whether Ctrl-C came, and what the bound bounds (empty: no better than trivial)."""
@@ -137,3 +231,9 @@ class ExactTraining:
         race.penalty_proven = penalty - least <= 1e-6 * max(1.0, penalty)
         said = "proven least" if race.penalty_proven else f"lower bound {least:.6g}, {solution.message}"
         return f"{message}; {race.problem.regularizer} {penalty:.6g} at this loss ({said})", solution.interrupted
+
+
+def _compile() -> None:
+    from bdnn.activation.engine import compile_kernels
+
+    compile_kernels()

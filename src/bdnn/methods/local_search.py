@@ -148,7 +148,9 @@ def with_largest_margins(race: Race, network: Network, budget: Budget) -> Networ
     )
 
 
-def enter_incumbents(race: Race, start: Network | None) -> bool:
+def enter_incumbents(
+    race: Race, start: Network | None, rounds: int = _INCUMBENT_ROUNDS, *, polishes: bool = True
+) -> bool:
     """Enter the user's start, a constant network, and the outcome of a short local search, for a solver to start from.
 
     Parameters
@@ -157,6 +159,10 @@ def enter_incumbents(race: Race, start: Network | None) -> bool:
         Receives the networks.
     start : Network or None
         A network of the problem's class.
+    rounds : int
+        Of the search, at most.
+    polishes : bool
+        Whether the margins of the best network are made largest.
 
     Returns
     -------
@@ -173,7 +179,7 @@ def enter_incumbents(race: Race, start: Network | None) -> bool:
         return False
     budget = race.budget
     seconds = min(_INCUMBENT_SHARE * budget.remaining, _INCUMBENT_SECONDS)
-    short = replace(budget.within(seconds), nodes=_INCUMBENT_ROUNDS, threads=1)
+    short = replace(budget.within(seconds), nodes=rounds, threads=1)
     entered = len(race.starts)
     _, interrupted = search_into(race, short, start)
     race.nodes = 0
@@ -181,7 +187,8 @@ def enter_incumbents(race: Race, start: Network | None) -> bool:
         raise KeyboardInterrupt
     if len(race.starts) == entered or race.best is None:
         return False
-    polish(race, short)  # solvers want a margin
+    if polishes:  # solvers want a margin
+        polish(race, short)
     race.starts.append(race.best)
     return True
 
@@ -228,6 +235,8 @@ def search_into(
     with race.timed("build"):
         collect = race.problem.validation is not None
         searches = [kind(data, budget.seed + number, collect) for number in range(budget.threads)]
+    if budget.exhausted:
+        return "the time limit passed before the search could begin", False
     relay = _Relay(race, budget, searches, polishes)
     with race.timed("search"), ThreadpoolController().limit(limits=1):
         try:

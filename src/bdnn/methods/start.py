@@ -26,14 +26,14 @@ def constant(presolved: Presolved) -> Network:
     """Return the network without input weights that errs least; without biases, the one with all weights 0."""
     problem = presolved.problem
     unit = np.int64(1) if problem.weights == "integer" else np.float64(1)
-    total = presolved.class_weight.sum(axis=0)
+    total = presolved.label_totals()
     if problem.head == "argmax":
         fire = np.arange(len(total)) == np.argmax(total)
     elif problem.n_outputs == 1:
         fire = total[1:] >= total[0]
     else:
         fire = total >= total.sum() - total
-    layers, n_in = [], presolved.X.shape[1]
+    layers, n_in = [], len(presolved.kept)
     for width in problem.widths:
         layers.append(Layer(np.zeros((width, n_in)) * unit, np.zeros(width) * unit))
         n_in = width
@@ -92,7 +92,8 @@ def layered(presolved: Presolved, budget: Budget) -> Iterator[Network]:
         chosen = np.arange(len(occurs))
         if len(chosen) > _MOST_POINTS:
             chosen = np.sort(rng.choice(len(chosen), _MOST_POINTS, replace=False))
-        X, y = presolved.X[occurs[chosen, 0]], occurs[chosen, 1]
+        # not `presolved.X`, which holds all points
+        X, y = presolved.restricted(occurs[chosen, 0]).X, occurs[chosen, 1]
         if len(np.unique(y)) < 2:
             continue
         # every network but the first on weights drawn anew, or two classes would give the same one each time

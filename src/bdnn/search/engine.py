@@ -16,16 +16,19 @@ from bdnn.network import Floats, Layer, Network
 from bdnn.search import kernels
 from bdnn.search.points import Points
 from bdnn.search.separator import separators
-from bdnn.search.surrogate import Surrogate
+from bdnn.search.surrogate import Singles, Surrogate
 
 _MOST_POINTS = 1 << 21
 _SURROGATE_ROWS = 200_000
 _SURROGATE_STEPS = 4000
 _MOST_EPOCHS = 300
-_SLICE = 0.02
+_ROWS_AT_ONCE = 4096
+_LEAST_SLICE, _MOST_SLICE, _SLICE_SHARE = 0.02, 0.1, 0.01
 _NARROW = 16
 _SPREAD = 0.5
 _KICKS = 40
+_HEAT = 2e-4
+_REPLACED = 0.1
 _MOST_SEPARATED = 2000
 _MOST_FEATURES = 100
 _SEPARATED = 0.05
@@ -80,6 +83,7 @@ class Search:
         self.total = self.best = math.inf
         self._kept = (self.state.W.copy(), self.state.b.copy())
         self._seconds_of_turn = 0.0
+        self._budget = Budget()
         self.rounds = 0
 
     @property
@@ -115,8 +119,8 @@ class Search:
 
     def _note(self) -> None:
         if self.total < self.best:
-            self.best = self.total
             self._kept = (self.state.W.copy(), self.state.b.copy())
+            self.best = self.total
 
     def best_network(self) -> Network:
         """Return the best network so far."""
@@ -171,42 +175,56 @@ class Search:
         self._note()
 
     def smooth(self, budget: Budget) -> Iterator[None]:
-        """Start from the best epoch of a surrogate; yields between epochs."""
+        """Start from the best epoch of a surrogate; yields every few hundredths of a second."""
         st, rng = self.state, self._rng
         n, p = st.X.shape
-        rows = np.arange(p) if p <= _SURROGATE_ROWS else np.sort(rng.choice(p, _SURROGATE_ROWS, replace=False))
-        m = len(rows)
-        mean = np.array([column[rows].mean(dtype=np.float64) for column in st.X]) if n else np.zeros(0)
-        Z = np.empty((m, n), dtype=np.float32)
-        for j in range(n):
-            Z[:, j] = (st.X[j, rows].astype(np.float64) - mean[j]) * st.unit[j]
-        weight = st.class_weight[rows].astype(np.float32)
-        weight *= np.float32(m / max(float(weight.sum(dtype=np.float64)), 1e-300))
+        rows = rng.permutation(p)[:_SURROGATE_ROWS]
+        Z, weight, mean = self._standardised(rows)
         network = Surrogate(Z, weight, st.width.tolist(), bool(st.argmax), rng)
+        m = len(rows)
         batch = 256 if m >= 1000 else 64
         epochs = int(np.clip(_SURROGATE_STEPS * batch / m, 8, _MOST_EPOCHS))
-        best, kept, longest = math.inf, network.values.copy(), 0.0
-        taking = _SECONDS_PER_PRODUCT * n * p * int(st.width[0])
+        best, kept = math.inf, network.values.copy()
+        # seconds of a slice, of judging the network, and of taking it over
+        slice_, judging, taking = 0.0, 0.0, _SECONDS_PER_PRODUCT * n * p * int(st.width[0])
+        late = False
         try:
             for number in range(epochs):
                 began = time.perf_counter()
-                network.epoch(0.01 * (1 - number / epochs) + 1e-4, batch)
-                longest = max(longest, time.perf_counter() - began)
-                # time is left for another epoch, and to take this one over
-                last = number == epochs - 1 or budget.remaining < 3 * longest + taking
-                if number >= epochs // 2 or number % 4 == 3 or last:
+                for _ in network.slices(0.01 * (1 - number / epochs) + 1e-4, batch):
+                    slice_ = max(slice_, time.perf_counter() - began)
+                    late = budget.remaining < 3 * slice_ + 2 * judging + taking
+                    if late:
+                        break
+                    yield
+                    began = time.perf_counter()
+                if number >= epochs // 2 or number % 4 == 3 or late:
+                    began = time.perf_counter()
                     loss = network.loss()
+                    judging = max(judging, time.perf_counter() - began)
                     if loss < best:
                         best, kept = loss, network.values.copy()
-                if best == 0.0 or last:
+                if best == 0.0 or late:
                     break
-                yield
         finally:  # also if the caller stops here
             network.values[:] = kept
             layers = [Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers]
             first = layers[0].weights * st.unit
             layers[0] = Layer(first, layers[0].bias - first @ mean)
             self._put_layers([self._rounded(layer) for layer in layers] if self._integer else layers)
+
+    def _standardised(self, rows: NDArray[np.int64]) -> tuple[Singles, Singles, Floats]:
+        """Return points by row of mean 0 and variance near 1, their weights of labels, scaled, and the means."""
+        st = self.state
+        m, n = len(rows), st.X.shape[0]
+        mean = np.array([column[rows].mean(dtype=np.float64) for column in st.X]) if n else np.zeros(0)
+        Z = np.empty((m, n), dtype=np.float32)
+        for start in range(0, m, _ROWS_AT_ONCE):  # little memory beyond Z
+            some = slice(start, start + _ROWS_AT_ONCE)
+            Z[some] = ((st.X[:, rows[some]].astype(np.float64) - mean[:, None]) * st.unit[:, None]).T
+        weight = st.class_weight[rows].astype(np.float32)
+        weight *= np.float32(m / max(float(weight.sum(dtype=np.float64)), 1e-300))
+        return Z, weight, mean
 
     def _rounded(self, layer: Layer) -> Layer:
         """Scale every neuron to the largest integer weights and round."""
@@ -221,19 +239,25 @@ class Search:
         p = max(len(self.state.loss), 1)
         return int(min(np.clip(2 * self._inputs[k], 20, 100), max(8, 2 * 10**8 // p)))
 
-    def _turn(self, neuron: int) -> float:
-        return float(kernels.turn(self.state, neuron, self._moves(neuron), _SPREAD, _MOST_POINTS))
+    def _turns(self, neurons: NDArray[np.int64]) -> None:
+        """Give neurons a turn in this order, without Python's lock."""
+        moves = np.array([self._moves(neuron) for neuron in range(self.n_neurons)])[neurons]
+        W, b = np.empty_like(self.state.W), np.empty_like(self.state.b)
+        self.total, best = kernels.turns(self.state, neurons, moves, _SPREAD, _MOST_POINTS, self.total, self.best, W, b)
+        if best < self.best:
+            # in this order, as another thread may read them
+            self._kept = (W, b)
+            self.best = best
 
     def turns(self, neurons: NDArray[np.int64]) -> Iterator[None]:
         """Give neurons a turn in this order; yields every few hundredths of a second."""
         at = 0
         while at < len(neurons):
-            few = max(1, int(_SLICE / max(self._seconds_of_turn, 1e-6)))
+            slice_ = min(_MOST_SLICE, max(_LEAST_SLICE, _SLICE_SHARE * self._budget.remaining))
+            few = max(1, int(slice_ / max(self._seconds_of_turn, 1e-6)))
             some = neurons[at : at + few]
             began = time.perf_counter()
-            for neuron in some:
-                self.total += self._turn(neuron)
-                self._note()
+            self._turns(some)
             self._seconds_of_turn = (time.perf_counter() - began) / len(some)
             at += len(some)
             yield
@@ -300,12 +324,18 @@ class Search:
             st.W[at] = np.where(chosen, rng.integers(-st.bound, st.bound + 1, n_in), st.W[at])
         else:
             unit = st.unit if k == 0 else np.ones(n_in)
-            size = rng.random() * (float((np.abs(st.W[at]) / unit).max(initial=0.0)) or 1.0)
-            change = np.where(chosen, rng.normal(size=n_in) * unit * size, 0.0)
-            st.W[at] += change
-            if st.intercept and len(st.loss):
-                i = int(rng.integers(len(st.loss)))
-                st.b[neuron] -= change @ (st.X[:, i] if k == 0 else st.U[st.b_from[k - 1] : st.b_from[k], i])
+            size = float((np.abs(st.W[at]) / unit).max(initial=0.0)) or 1.0
+            signal = st.X if k == 0 else st.U[st.b_from[k - 1] : st.b_from[k]]
+            if st.intercept and len(st.loss) and rng.random() < _REPLACED:
+                # anew, between two points: small changes may have led far away from all
+                i, j = rng.integers(len(st.loss), size=2)
+                st.W[at] = rng.normal(size=n_in) * unit * size
+                st.b[neuron] = -st.W[at] @ (signal[:, i].astype(np.float64) + signal[:, j]) / 2
+            else:
+                change = np.where(chosen, rng.normal(size=n_in) * unit * size * rng.random(), 0.0)
+                st.W[at] += change
+                if st.intercept and len(st.loss):
+                    st.b[neuron] -= change @ signal[:, int(rng.integers(len(st.loss)))]
         self.total += self._update(neuron)
         return neuron
 
@@ -333,8 +363,9 @@ class Search:
             yield
 
     def kicks(self, patience: int, budget: Budget) -> Iterator[None]:
-        """Kick and repair until so many kicks in a row bring nothing; better and equal networks are kept."""
+        """Kick and repair until so many kicks in a row bring nothing; better and equal networks are kept, mostly."""
         stalled, current, kept = 0, self.total, self._snapshot()
+        lowest, best = current, kept
         separates = self._separates()
         while stalled < patience and self.total > 0:
             if separates and self._rng.random() < _SEPARATED:
@@ -353,14 +384,19 @@ class Search:
                     break
                 last = self.total
             self.rounds += 1
-            if self.total <= current:
-                stalled = 0 if self.total < current else stalled + 1
-                current, kept = self.total, self._snapshot()
+            if self.total < lowest:
+                stalled, lowest, best = 0, self.total, self._snapshot()
             else:
                 stalled += 1
+            # slightly worse networks too, now and then, which leads out of where better ones are rare
+            if self.total <= current + _HEAT * lowest * self._rng.exponential():
+                current, kept = self.total, self._snapshot()
+            else:
                 self.restore(kept)
             self._rescale_outputs()
             yield
+        if current > lowest:
+            self.restore(best)
 
     def run(self, budget: Budget, given: Network | None = None) -> Iterator[None]:
         """Search without end: a start and a descent, kicks, and again, or on from the best.
@@ -370,6 +406,7 @@ class Search:
         None
             Every few hundredths of a second, so that the caller can look at the clock, `best` and `rounds`.
         """
+        self._budget = budget
         for attempt in itertools.count():
             patience = _KICKS * (1 + attempt // 4)
             if attempt == 0 and given is not None:

@@ -12,16 +12,24 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from bdnn.search.directions import FEW_FEATURES, MOST_FEATURES, toward
+
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
 _jit = numba.njit(**_OPTIONS)
 # functions for compiled code only: a call from Python would crash
 _inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+# called for every point, with a whole state: handing it over and counting references to its arrays takes longer than
+# the work does. Such functions allocate nothing; what allocates for them says so, as it would inherit their options
+_per_point = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, forceinline=True, **_OPTIONS)
+_allocating = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=True, forceinline=False, **_OPTIONS)
 # sums in any order: exact for integer sample weights, and every accepted move is recounted
 _fast = numba.njit(fastmath={"reassoc"}, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
 
 SAMPLE = 64
 MOST_BUCKETS = 8192
 BLOCK = 32768
+SMOOTHED = 0.5
+"""Share of Newton steps among the directions of several weights."""
 
 
 class State(NamedTuple):
@@ -213,6 +221,11 @@ def _set(a, value):
 @_inner
 def _sort(keys, order, first, last, work):
     """Sort the indices ``order[first:last]`` by their keys (merge sort; compiles faster than numpy's)."""
+    k = first + 1
+    while k < last and keys[order[k - 1]] <= keys[order[k]]:
+        k += 1
+    if k >= last:
+        return  # a layer above the first has few different breakpoints: most buckets hold a single one
     for start in range(first, last, 16):
         for k in range(start + 1, min(last, start + 16)):
             i = order[k]
@@ -307,7 +320,7 @@ def line_search(a, s, g, integer, rng, d, bucket, picked):
         ends[bucket[picked[k]] + 1] += 1
     for k in range(count):
         ends[k + 1] += ends[k]
-    order, work = np.empty(n, np.int64), np.empty(n, np.int64)
+    order, work = np.empty(n, np.int32), np.empty(n, np.int32)
     for k in range(n):
         at = bucket[picked[k]]
         order[ends[at]] = k
@@ -424,7 +437,7 @@ def _add_product(parts, n, x, y):
     return _add(parts, _add(parts, n, low), high)
 
 
-@_inner
+@_allocating
 def _exact(st, k, row, less, i):
     """Pre-activation of a neuron at point i, less that of another of its layer (-1: of none), with the exact sign.
 
@@ -459,7 +472,7 @@ def _update_doubt(st, neuron):
     st.doubt[neuron] = (n_in + 2) * 2.3e-16 * size
 
 
-@_inner
+@_per_point
 def _output_loss(st, i, z):
     """Loss of point i if the output layer has the pre-activations z."""
     n_out = st.width[st.width.shape[0] - 1]
@@ -482,7 +495,7 @@ def _output_loss(st, i, z):
     return loss
 
 
-@_inner
+@_per_point
 def _loss_above(st, i, k, z, u):
     """Loss of point i if layer k has the pre-activations ``z[0]``; the rest of z and u is work space."""
     last = st.width.shape[0] - 1
@@ -510,7 +523,7 @@ def _widest(st):
     return most
 
 
-@_inner
+@_per_point
 def _refresh(st, i, k):
     """Recompute point i from the activations of layer k on; return the change of its loss."""
     last = st.width.shape[0] - 1
@@ -547,7 +560,7 @@ def _refresh(st, i, k):
     return change
 
 
-@_inner
+@_per_point
 def _gain(st, i, k, row, z, u):
     """Return loss of firing less loss of not firing, of one neuron at point i, and the score to beat.
 
@@ -658,8 +671,8 @@ def turn(st, neuron, moves, spread, most):
     moves : int
         Line searches.
     spread : float
-        Share of the searches along random directions (integer weights: with random jumps of a few weights); the others
-        go along coordinates and the bias.
+        Share of the searches along random directions and Newton steps (integer weights: with random jumps of a few
+        weights); the others go along coordinates and the bias.
     most : int
         If there are more points than this, a random part of them is used; then the turn counts only if the loss of all
         points does not grow.
@@ -703,9 +716,11 @@ def turn(st, neuron, moves, spread, most):
     order = np.arange(n_in + 1)
     at = n_in + 1
     changed = False
+    ahead, pool = np.zeros(1), np.arange(n_in)
     w_old, b_old = w.copy(), st.b[b_at]
     integer = st.bound > 0
     now = _objective(a, g)
+    bends = k == 0 and not integer and st.intercept and n_in > 1
     for _ in range(moves):
         # a direction v with a shift of the bias; or a jump of a few integer weights, with the best bias for it
         n_chosen = 0
@@ -730,8 +745,24 @@ def turn(st, neuron, moves, spread, most):
                 chosen[c] = c if n_chosen == n_in else int(uniform(rng) * n_in)
         if n_chosen == 0 and not st.intercept:
             continue
+        smoothed = bends and n_chosen > 1 and uniform(rng) < SMOOTHED
+        if smoothed:
+            n_chosen = n_in if n_in <= MOST_FEATURES else FEW_FEATURES
+            for c in range(n_chosen):
+                other = c + int(uniform(rng) * (n_in - c))
+                pool[c], pool[other] = pool[other], pool[c]
+                chosen[c] = pool[c]
+            # as wide as the nearest of a few or many points is away from the boundary
+            width = np.inf
+            for _ in range(int(2.0 ** (6.0 * uniform(rng)))):
+                width = min(width, abs(a[int(uniform(rng) * q)]))
+            start, ridge = int(uniform(rng) * q), 10.0 ** (-4.0 * uniform(rng))
+            ahead = toward(st.X, st.centre, st.unit, chosen[:n_chosen], active, a, g, width, start, ridge)
         for c in range(n_chosen):
             j = chosen[c]
+            if smoothed:
+                v[j] = ahead[c]
+                continue
             for e in range(c):
                 if chosen[e] == j:
                     chosen[c] = -1  # drawn twice
@@ -743,8 +774,8 @@ def turn(st, neuron, moves, spread, most):
                 v[j] = 1.0
             else:
                 v[j] = (st.unit[j] if k == 0 else 1.0) * (1.0 if n_chosen == 1 else normal(rng))
-        shift = 1.0 if n_chosen == 0 else 0.0
-        if n_chosen > 0 and not integer and st.intercept:
+        shift = 1.0 if n_chosen == 0 else ahead[n_chosen] if smoothed else 0.0
+        if n_chosen > 0 and not integer and st.intercept and not smoothed:
             pivot = active[int(uniform(rng) * q)] if uniform(rng) < 0.5 else -1  # turn about a point
             for c in range(n_chosen):
                 j = chosen[c]
@@ -810,6 +841,34 @@ def turn(st, neuron, moves, spread, most):
             w[j] = w_old[j]
         st.b[b_at] = b_old
     return change
+
+
+@_jit
+def turns(st, neurons, moves, spread, most, total, best, W, b):
+    """Give several neurons a turn, one after the other, and keep the best network.
+
+    Parameters
+    ----------
+    st, spread, most
+        As for `turn`.
+    neurons, moves : ndarray of int64
+        Neurons, and line searches of each.
+    total, best : float
+        Loss of the network, and the least so far.
+    W, b : ndarray
+        Receive weights and biases whenever the loss is less than that.
+
+    Returns
+    -------
+    total, best : float
+        Now.
+    """
+    for each in range(neurons.shape[0]):
+        total += turn(st, neurons[each], moves[each], spread, most)
+        if total < best:
+            best = total
+            W[:], b[:] = st.W, st.b
+    return total, best
 
 
 @_inner

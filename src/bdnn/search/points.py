@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from bdnn.network import Array, Floats
+from bdnn.network import Array, Floats, Reals
 from bdnn.presolve import Presolved
 from bdnn.rows import row_blocks
 
@@ -39,30 +40,20 @@ class Points:
 
 def points(reduced: Presolved, dtype: str | None = None) -> Points:
     """Return the points of a presolved problem by feature; by default in single precision if there are many."""
-    problem, rows, kept = reduced.problem, reduced.rows, reduced.kept
-    p, n = len(rows), len(kept)
-    large = p * n > _LARGE if dtype is None else dtype == "float32"
-    raw = np.asarray(problem.X)
-    X = np.empty((n, p), dtype=np.float32 if large else np.float64)
-    for block in row_blocks(p, max(raw.shape[1], 1)):
-        values = raw[rows[block]]
-        if reduced.grid is not None:
-            values = reduced.grid.quantise(values.astype(np.float64))
-        values = values[:, kept]
-        X[:, block] = values.T
-        if X.dtype == np.float32 and values.dtype != np.float32 and not np.array_equal(X[:, block], values.T):
-            X = X.astype(np.float64)
-            X[:, block] = values.T
-    reach = np.array([max(abs(float(column.min())), abs(float(column.max()))) for column in X]) if p else np.zeros(n)
-    spread = np.array([float(column.std(dtype=np.float64)) for column in X]) if p else np.zeros(n)
+    p, kept = reduced.n_points, reduced.kept
+    large = p * len(kept) > _LARGE if dtype is None else dtype == "float32"
+    # one type for both, as the kernels are compiled
+    weight = _single(reduced.stored_weight) if large else None
+    X = None if weight is None else _by_feature(reduced, np.float32)
+    if weight is None or X is None:
+        weight, X = reduced.class_weight, _by_feature(reduced, np.float64)
+    assert X is not None  # doubles hold everything
+    reach, spread = np.zeros((2, len(X)))
+    if p:
+        reach[:] = [max(abs(float(column.min())), abs(float(column.max()))) for column in X]
+        spread[:] = [_deviation(column) for column in X]
     # columns without variation do the work of biases where there are none
     spread = np.where(spread > 0, spread, np.where(reach > 0, reach, 1.0))
-    # one type for both, as the kernels are compiled
-    weight = np.asarray(reduced.class_weight)
-    if X.dtype == np.float32 and np.array_equal(weight, weight.astype(np.float32)):
-        weight = weight.astype(np.float32)
-    elif X.dtype == np.float32:
-        X = X.astype(np.float64)
     return Points(
         reduced=reduced,
         X=X,
@@ -71,3 +62,39 @@ def points(reduced: Presolved, dtype: str | None = None) -> Points:
         unit=1 / spread,
         reach=reach,
     )
+
+
+def _single(values: Reals) -> Array | None:
+    """Return values in single precision, None if that would change one."""
+    with np.errstate(over="ignore", under="ignore"):
+        single = values.astype(np.float32, copy=False)
+    return single if single is values or np.array_equal(single, values) else None
+
+
+def _by_feature(reduced: Presolved, dtype: type[np.float32] | type[np.float64]) -> Array | None:
+    """Return the used columns of the points, of shape (n', p); None if the type does not hold all numbers."""
+    raw, rows, kept = np.asarray(reduced.problem.X), reduced.stored_rows, reduced.kept
+    every = len(kept) == raw.shape[1]
+    X = np.empty((len(kept), reduced.n_points), dtype=dtype)
+    for block in row_blocks(reduced.n_points, max(raw.shape[1], 1)):
+        values = raw[block if rows is None else rows[block]]
+        if reduced.grid is not None:
+            values = reduced.grid.quantise(values.astype(np.float64))
+        if not every:
+            values = values[:, kept]
+        if dtype is np.float32 and values.dtype != np.float32:
+            single = _single(values)
+            if single is None:
+                return None
+            values = single
+        X[:, block] = values.T
+    return X
+
+
+def _deviation(column: Array) -> float:
+    """Return the standard deviation of a column, as numpy does, but without a copy of it in double precision."""
+    mean, total = column.mean(dtype=np.float64), 0.0
+    for block in row_blocks(len(column), 1):
+        off = column[block] - mean
+        total += float((off * off).sum())
+    return math.sqrt(total / len(column))

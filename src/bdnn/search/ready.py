@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 
+from bdnn import background
 from bdnn.budget import Budget
-
-_threads: dict[tuple[str, bool], threading.Thread] = {}
-_failures: dict[tuple[str, bool], BaseException] = {}
-_lock = threading.Lock()
 
 
 def ready(dtype: np.dtype[np.generic] | type, robust: bool, budget: Budget) -> bool:
@@ -38,34 +33,30 @@ def ready(dtype: np.dtype[np.generic] | type, robust: bool, budget: Budget) -> b
     Exception
         What compilation raised, if it failed.
     """
-    key = (np.dtype(dtype).name, robust)
-    with _lock:
-        if key not in _threads:
-            _threads[key] = threading.Thread(target=_compile, args=key, name=f"compile kernels {key}")
-            _threads[key].start()
-        thread = _threads[key]
-    while thread.is_alive() and not budget.exhausted:
-        thread.join(min(0.05, budget.remaining))
-    if key in _failures:
-        raise _failures[key]
-    return not thread.is_alive()
+    name = np.dtype(dtype).name
+    key = f"bdnn search kernels, {name}, {'robust' if robust else 'plain'}"
+    background.begin(key, lambda: _compile(name, robust))
+    return background.done(key, budget)
 
 
 def _compile(dtype: str, robust: bool) -> None:
-    try:
-        from bdnn.presolve import presolve
-        from bdnn.problem import Problem
-        from bdnn.search.engine import Search
-        from bdnn.search.points import points
-        from bdnn.search.robust import RobustSearch
-        from bdnn.search.separator import separators
+    from bdnn.presolve import presolve
+    from bdnn.problem import Problem
+    from bdnn.search.engine import Search
+    from bdnn.search.points import points
+    from bdnn.search.robust import RobustSearch
+    from bdnn.search.separator import separators
+    from bdnn.search.surrogate import Surrogate
 
-        problem = Problem(X=[[0.0], [1.0]], y=[0, 1], hidden_layer_sizes=(), robust_radius=0.1 if robust else 0.0)
-        kind = RobustSearch if robust else Search
-        kind(points(presolve(problem), dtype), 0).randomise()
-        if not robust:
-            # four points that no threshold separates, so that walks are compiled too
-            X, gains = np.arange(4.0)[None, :], np.array([1.0, -1.0, 1.0, -1.0])
-            list(separators(X, gains, Budget(seconds=60).start(), np.random.default_rng(0), rounds=2))
-    except BaseException as error:
-        _failures[dtype, robust] = error
+    problem = Problem(X=[[0.0], [1.0]], y=[0, 1], hidden_layer_sizes=(), robust_radius=0.1 if robust else 0.0)
+    kind = RobustSearch if robust else Search
+    search = kind(points(presolve(problem), dtype), 0)
+    search.randomise()
+    list(search.turns(np.arange(search.n_neurons)))
+    network = Surrogate(np.zeros((2, 1), np.float32), np.eye(2, dtype=np.float32), [1], False, np.random.default_rng())
+    network.epoch(0.01, 1)
+    network.loss()
+    if not robust:
+        # four points that no threshold separates, so that walks are compiled too
+        X, gains = np.arange(4.0)[None, :], np.array([1.0, -1.0, 1.0, -1.0])
+        list(separators(X, gains, Budget(seconds=60).start(), np.random.default_rng(0), rounds=2))

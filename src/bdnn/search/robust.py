@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bdnn.network import Array, Floats
 from bdnn.robustness import grid_box
@@ -111,6 +112,11 @@ class RobustSearch(Search):
     def _note(self) -> None:
         if not self._approaching:
             super()._note()
+
+    def _turns(self, neurons: NDArray[np.int64]) -> None:
+        for neuron in neurons:
+            self.total += self._turn(int(neuron))
+            self._note()
 
     def _turn(self, neuron: int) -> float:
         moves = min(self._moves(neuron), _MOVES)

@@ -2,23 +2,48 @@
 
 Thresholds pass gradients where the pre-activation is at most 1 in absolute value (the straight-through estimator of
 Y. Bengio, N. Léonard and A. Courville, arXiv:1308.3432), steps are those of Adam (D. P. Kingma and J. Ba,
-arXiv:1412.6980). It is a start only: exact line search takes over from its best epoch.
+arXiv:1412.6980). It is a start only: exact line search takes over from its best epoch. Steps are compiled and run
+without Python's lock, so that several searches do not wait for each other; products of matrices go to BLAS.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
+import numba
 import numpy as np
+import scipy.linalg  # noqa: F401  # its BLAS is that of the kernels, and must be loaded before threads are limited
 from numpy.typing import NDArray
 
 Singles = NDArray[np.float32]
+F = TypeVar("F", bound=Callable[..., Any])
 
-# keeps the moments of weights without gradients above the denormal numbers, which are very slow
-_NORMAL = np.float32(1e-25)
-_BLOCK = 4096
+_SLICE = 0.05
+_FIRST_STEPS = 8
+_GROUP = 8
+_BLOCK = 256
+
+_OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",
+    "boundscheck": False,
+    # of any order of sums and products; infinities and what is not a number keep their meaning
+    "fastmath": {"reassoc", "contract", "arcp", "nsz"},
+}
+
+
+def _jit(function: F) -> F:
+    compiled: F = numba.njit(**_OPTIONS)(function)
+    return compiled
+
+
+def _inner(function: F) -> F:
+    compiled: F = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+    return compiled
 
 
 class Surrogate:
@@ -27,7 +52,8 @@ class Surrogate:
     Parameters
     ----------
     Z : ndarray of shape (m, n), float32
-        Standardised points.
+        Standardised points. Groups of neighbours stay together, which saves most of the time that memory takes: where
+        there are many points, they should come in random order.
     class_weight : ndarray of shape (m, C), float32
         Weight of each label at each point, 1 a point on average.
     widths : sequence of int
@@ -40,100 +66,239 @@ class Surrogate:
     Attributes
     ----------
     layers : list of (ndarray of shape (d, d_in), ndarray of shape (d,))
-        Weights and biases: views of one vector.
+        Weights and biases: views of one vector, `values`.
     """
 
     def __init__(
         self, Z: Singles, class_weight: Singles, widths: Sequence[int], argmax: bool, rng: np.random.Generator
     ) -> None:
-        self._Z, self._class_weight, self._argmax, self._rng = Z, class_weight, argmax, rng
-        self._target = class_weight if argmax or len(widths) == 0 or widths[-1] > 1 else class_weight[:, 1:]
-        self._weight = class_weight.sum(axis=1, keepdims=True)
+        self._Z, self._argmax, self._rng = np.ascontiguousarray(Z), bool(argmax), rng
+        several = argmax or widths[-1] > 1
+        self._target = np.ascontiguousarray(class_weight if several else class_weight[:, 1:])
+        self._weight = class_weight.sum(axis=1)
+        self._width = np.array(widths, dtype=np.int64)
         inputs = [Z.shape[1], *widths[:-1]]
         size = sum(d * (n + 1) for d, n in zip(widths, inputs, strict=True))
-        self.values = np.empty(size, dtype=np.float32)
+        self.values = np.empty(size, dtype=Z.dtype)
         self._gradient = np.zeros_like(self.values)
-        self._moments = np.zeros((2, size), dtype=np.float32)
-        self._work = np.empty((2, size), dtype=np.float32)
-        self._steps = 0
-        self.layers, self._gradients = self._views(self.values, widths, inputs), []
-        self._gradients = self._views(self._gradient, widths, inputs)
-        for W, b in self.layers:
-            bound = 1 / math.sqrt(max(W.shape[1], 1))
-            W[:], b[:] = rng.uniform(-bound, bound, W.shape), rng.uniform(-bound, bound, b.shape)
-
-    @staticmethod
-    def _views(vector: Singles, widths: Sequence[int], inputs: Sequence[int]) -> list[tuple[Singles, Singles]]:
-        views, at = [], 0
+        self._moments = np.zeros((2, size), dtype=Z.dtype)
+        self._steps, self._seconds_of_step = 0, 0.0
+        self.layers = []
+        at = 0
         for d, n in zip(widths, inputs, strict=True):
-            views.append((vector[at : at + d * n].reshape(d, n), vector[at + d * n : at + d * (n + 1)]))
+            bound = 1 / math.sqrt(max(n, 1))
+            W, b = self.values[at : at + d * n].reshape(d, n), self.values[at + d * n : at + d * (n + 1)]
+            W[:], b[:] = rng.uniform(-bound, bound, W.shape), rng.uniform(-bound, bound, b.shape)
+            self.layers.append((W, b))
             at += d * (n + 1)
-        return views
 
     def epoch(self, rate: float, batch: int) -> None:
         """Take one pass over the points in random order, so many a step."""
-        order = self._rng.permutation(len(self._Z))
-        for start in range(0, len(order), batch):
-            some = order[start : start + batch]
-            self._backward(self._Z[some], self._target[some], self._weight[some])
-            self._step(np.float32(rate))
+        for _ in self.slices(rate, batch):
+            pass
 
-    def _backward(self, signal: Singles, target: Singles, weight: Singles) -> None:
-        signals, sums = [signal], []
-        for W, b in self.layers:
-            a = signals[-1] @ W.T
-            a += b
-            sums.append(a)
-            signals.append((a >= 0).astype(np.float32))
-        out = sums[-1]
-        if self._argmax:
-            delta = np.exp(out - out.max(axis=1, keepdims=True))
-            delta *= weight / delta.sum(axis=1, keepdims=True)
-        else:
-            delta = weight / (1 + np.exp(-np.clip(out, -60, 60)))
-        delta -= target
-        delta *= np.float32(1 / len(signal))
-        for k in range(len(self.layers) - 1, -1, -1):
-            np.matmul(delta.T, signals[k], out=self._gradients[k][0])
-            np.sum(delta, axis=0, out=self._gradients[k][1])
-            if k:
-                delta = delta @ self.layers[k][0]
-                delta *= np.abs(sums[k - 1]) <= 1
-
-    def _step(self, rate: np.float32) -> None:
-        """Take a step of Adam with its usual constants."""
-        self._steps += 1
-        g, (first, second), (one, two) = self._gradient, self._moments, self._work
-        first *= np.float32(0.9)
-        np.multiply(g, np.float32(0.1), out=one)
-        one += _NORMAL
-        first += one
-        second *= np.float32(0.999)
-        np.multiply(g, g, out=two)
-        two *= np.float32(0.001)
-        two += _NORMAL
-        second += two
-        np.multiply(second, np.float32(1 / (1 - 0.999**self._steps)), out=two)
-        np.sqrt(two, out=two)
-        two += np.float32(1e-8)
-        np.divide(first, two, out=one)
-        one *= np.float32(rate / (1 - 0.9**self._steps))
-        self.values -= one
+    def slices(self, rate: float, batch: int) -> Iterator[None]:
+        """As `epoch`; yields every few hundredths of a second."""
+        order = shuffled(self._rng, len(self._Z), batch)
+        at = 0
+        while at < len(order):
+            few = int(_SLICE / self._seconds_of_step) if self._seconds_of_step else _FIRST_STEPS
+            until = min(len(order), at + batch * max(1, few))
+            began, before = time.perf_counter(), self._steps
+            self._steps = steps(
+                self._Z, self._target, self._weight, order[at:until], batch, self._width, self._argmax, self.values,
+                self._gradient, self._moments, self._steps, rate,
+            )  # fmt: skip
+            self._seconds_of_step = max(1e-7, (time.perf_counter() - began) / (self._steps - before))
+            at = until
+            yield
 
     def loss(self) -> float:
         """Return the total weight of the wrong outputs (wrong points if outputs compete)."""
-        total = 0.0
-        for start in range(0, len(self._Z), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            signal: Any = self._Z[block]
-            for W, b in self.layers[:-1]:
-                signal = (signal @ W.T + b >= 0).astype(np.float32)
-            W, b = self.layers[-1]
-            out = signal @ W.T + b
-            target, weight = self._target[block], self._weight[block]
-            if self._argmax:
-                right = np.take_along_axis(target, np.argmax(out, axis=1)[:, None], axis=1)
-                total += float((weight - right).sum(dtype=np.float64))
-            else:
-                total += float(np.where(out >= 0, weight - target, target).sum(dtype=np.float64))
-        return total
+        return float(loss(self._Z, self._target, self._weight, self._width, self._argmax, self.values))
+
+
+def shuffled(rng: np.random.Generator, m: int, batch: int) -> NDArray[np.int64]:
+    """Return 0, ..., m - 1 in random order; of many points, small groups stay together."""
+    group = _GROUP if m >= 16 * batch else 1
+    starts = rng.permutation((m + group - 1) // group) * group
+    order = (starts[:, None] + np.arange(group)).ravel()
+    return order[order < m] if m % group else order
+
+
+@_inner
+def _forward(points: Any, values: Any, width: Any, sums: Any, signals: Any) -> None:
+    """Pre-activations and signals of all layers, one after the other, each of shape (d, m)."""
+    m, n_in = points.shape
+    at, to = 0, 0
+    for k in range(width.shape[0]):
+        d = width[k]
+        W, b = values[at : at + d * n_in].reshape(d, n_in), values[at + d * n_in : at + d * (n_in + 1)]
+        a = sums[to : to + d * m].reshape(d, m)
+        if n_in == 0:
+            a[:] = 0.0
+        elif k == 0:
+            np.dot(W, points.T, a)
+        else:
+            np.dot(W, signals[to - n_in * m : to].reshape(n_in, m), a)
+        u = signals[to : to + d * m].reshape(d, m)
+        for c in range(d):
+            for r in range(m):
+                a[c, r] += b[c]
+                u[c, r] = a[c, r] >= 0.0
+        at, to, n_in = at + d * (n_in + 1), to + d * m, d
+
+
+@_inner
+def _softmax(out: Any, target: Any, weight: Any, delta: Any, work: Any) -> None:
+    """Gradient of the cross-entropy by the competing outputs, times the number of points."""
+    d, m = out.shape
+    for r in range(m):
+        work[r] = out[0, r]
+    for c in range(1, d):
+        for r in range(m):
+            work[r] = max(work[r], out[c, r])
+    total = np.zeros_like(work)
+    for c in range(d):
+        for r in range(m):
+            delta[c, r] = np.exp(out[c, r] - work[r])
+            total[r] += delta[c, r]
+    for r in range(m):
+        total[r] = weight[r] / total[r]
+    for c in range(d):
+        for r in range(m):
+            delta[c, r] = delta[c, r] * total[r] - target[c, r]
+
+
+@_jit
+def steps(
+    Z: Any, class_weight: Any, weight: Any, order: Any, batch: int, width: Any, argmax: bool, values: Any,
+    gradient: Any, moments: Any, taken: int, rate: float,
+) -> int:  # fmt: skip
+    """Take a step of Adam, with its usual constants, for each batch of points.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (m, n), float32
+        Points.
+    class_weight : ndarray of shape (m, outputs), float32
+        Weight for each output to fire.
+    weight : ndarray of shape (m,), float32
+        Weight of each point.
+    order : ndarray of int64
+        Points to go through.
+    batch : int
+        So many a step.
+    width : ndarray of shape (K,), int64
+        Neurons of each layer.
+    argmax : bool
+        Whether outputs compete.
+    values, gradient : ndarray of shape (size,), float32
+        Weights and biases of each layer, and work space.
+    moments : ndarray of shape (2, size), float32
+        Of Adam.
+    taken : int
+        Steps so far.
+    rate : float
+        Learning rate.
+
+    Returns
+    -------
+    int
+        Steps so far.
+    """
+    n, size, layers = Z.shape[1], values.shape[0], width.shape[0]
+    neurons, widest, d_out = width.sum(), width.max(), width[layers - 1]
+    points = np.empty((batch, n), Z.dtype)
+    target_of, weight_of = np.empty(batch * d_out, Z.dtype), np.empty(batch, Z.dtype)
+    sums, signals = np.empty(batch * neurons, Z.dtype), np.empty(batch * neurons, Z.dtype)
+    deltas, work = np.empty((2, batch * widest), Z.dtype), np.empty(batch, Z.dtype)
+    # constants of the type of the values: doubles are slower
+    zero, one, most, tiny = Z.dtype.type(0.0), Z.dtype.type(1.0), Z.dtype.type(60.0), Z.dtype.type(1e-8)
+    keep_1, add_1, keep_2, add_2 = (
+        Z.dtype.type(0.9), Z.dtype.type(0.1), Z.dtype.type(0.999), Z.dtype.type(0.001)
+    )  # fmt: skip
+    # keeps the moments of weights without gradients above the denormal numbers, which are very slow
+    normal = Z.dtype.type(1e-25)
+    for start in range(0, order.shape[0], batch):
+        m = min(batch, order.shape[0] - start)
+        target = target_of[: d_out * m].reshape(d_out, m)
+        for r in range(m):
+            i = order[start + r]
+            for j in range(n):
+                points[r, j] = Z[i, j]
+            for c in range(d_out):
+                target[c, r] = class_weight[i, c]
+            weight_of[r] = weight[i]
+        _forward(points[:m], values, width, sums, signals)
+        to, at, here = m * (neurons - d_out), size, 0
+        out = sums[to : to + d_out * m].reshape(d_out, m)
+        delta = deltas[0, : d_out * m].reshape(d_out, m)
+        if argmax:
+            _softmax(out, target, weight_of[:m], delta, work[:m])
+        else:
+            for c in range(d_out):
+                for r in range(m):
+                    x = max(-most, min(most, out[c, r]))
+                    delta[c, r] = weight_of[r] / (one + np.exp(-x)) - target[c, r]
+        share = one / Z.dtype.type(m)
+        for c in range(d_out):
+            for r in range(m):
+                delta[c, r] *= share
+        for k in range(layers - 1, -1, -1):
+            d, n_in = width[k], width[k - 1] if k > 0 else n
+            at -= d * (n_in + 1)
+            delta = deltas[here, : d * m].reshape(d, m)
+            G = gradient[at : at + d * n_in].reshape(d, n_in)
+            for c in range(d):
+                total = zero
+                for r in range(m):
+                    total += delta[c, r]
+                gradient[at + d * n_in + c] = total
+            if k == 0:
+                if n > 0:
+                    np.dot(delta, points[:m], G)
+                continue
+            to -= n_in * m
+            np.dot(delta, signals[to : to + n_in * m].reshape(n_in, m).T, G)
+            below = deltas[1 - here, : n_in * m].reshape(n_in, m)
+            np.dot(values[at : at + d * n_in].reshape(d, n_in).T, delta, below)
+            for c in range(n_in):
+                for r in range(m):
+                    below[c, r] = below[c, r] if abs(sums[to + c * m + r]) <= one else zero
+            here = 1 - here
+        taken += 1
+        length, scale = Z.dtype.type(rate / (1 - 0.9**taken)), Z.dtype.type(1 / (1 - 0.999**taken))
+        for i in range(size):
+            g = gradient[i]
+            first = keep_1 * moments[0, i] + (add_1 * g + normal)
+            second = keep_2 * moments[1, i] + (add_2 * g * g + normal)
+            moments[0, i], moments[1, i] = first, second
+            values[i] -= length * first / (np.sqrt(scale * second) + tiny)
+    return taken
+
+
+@_jit
+def loss(Z: Any, class_weight: Any, weight: Any, width: Any, argmax: bool, values: Any) -> float:
+    """Return the weight of the wrong outputs, or of the wrong points if outputs compete; see `steps`."""
+    neurons, d_out = width.sum(), width[width.shape[0] - 1]
+    sums, signals = np.empty(_BLOCK * neurons, Z.dtype), np.empty(_BLOCK * neurons, Z.dtype)
+    total = 0.0
+    for start in range(0, Z.shape[0], _BLOCK):
+        m = min(_BLOCK, Z.shape[0] - start)
+        _forward(Z[start : start + m], values, width, sums, signals)
+        to = m * (neurons - d_out)
+        out = sums[to : to + d_out * m].reshape(d_out, m)
+        for r in range(m):
+            i = start + r
+            best = 0
+            for c in range(d_out):
+                if argmax:
+                    best = c if out[c, r] > out[best, r] else best
+                elif out[c, r] >= 0.0:
+                    total += weight[i] - class_weight[i, c]
+                else:
+                    total += class_weight[i, c]
+            if argmax:
+                total += weight[i] - class_weight[i, best]
+    return total

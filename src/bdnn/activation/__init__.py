@@ -1,0 +1,1 @@
+"""Training as a covering program over what hidden neurons fire, with exactly proven cuts."""

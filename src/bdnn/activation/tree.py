@@ -1,0 +1,391 @@
+"""Branch and cut for one output function: a tree over activations, with bounds that exact arithmetic confirms."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdnn.activation import covering
+from bdnn.activation.cuts import Cuts
+from bdnn.activation.program import Program
+from bdnn.activation.record import Record
+from bdnn.activation.rows import Rows
+from bdnn.network import Floats, Network
+
+Bits = NDArray[np.int8]
+Integers = NDArray[np.int64]
+
+_CAPACITY = 4000
+_SPARE_ROWS = 500
+_ROOT_ROUNDS, _ROUNDS = 100, 8
+_ROOT_TRIES, _TRIES = 20, 6
+_ROOT_STALL, _STALL = 6, 2
+_ROOT_GAIN, _GAIN = 1e-3, 0.02
+_ENOUGH = 10
+_MOST_ROWS = 60
+_VIOLATION = 1e-4
+_STRONG, _RELIABLE, _TRIAL_PIVOTS = 6, 4, 60
+_INTEGRAL = 1e-6
+_RETRIES = 3
+
+
+@dataclass(order=True)
+class Node:
+    """An open node: a box, and what is proven of it.
+
+    Attributes
+    ----------
+    level : int
+        No solution in it costs less, in units.
+    rank : int
+        Depth with a minus sign: among equals the deepest is next.
+    tie : int
+        Order of creation.
+    lower, upper : ndarray of shape (v,), int8
+        The box.
+    spot : int
+        Its place in the record.
+    proof : int
+        In the record, of its level.
+    """
+
+    level: int
+    rank: int
+    tie: int
+    lower: Bits = field(compare=False)
+    upper: Bits = field(compare=False)
+    spot: int = field(compare=False, default=0)
+    proof: int = field(compare=False, default=0)
+
+
+class Tree:
+    """Branch and cut for one program.
+
+    Parameters
+    ----------
+    program : Program
+        To be solved.
+    cuts : Cuts
+        Inseparable sets, shared with other trees.
+    offer : callable
+        Receives a network and returns its audited objective, in units.
+    step : int
+        Solutions that save less than this many units are of no interest; at least 1.
+    record : bool
+        Whether the proof is written down.
+
+    Attributes
+    ----------
+    best : float
+        Objective of the best network known, in units; what is to be shown is that nothing costs less. It falls with
+        every better network.
+    gain, tried : ndarray of shape (2, v)
+        Pseudo-costs: how much branching on each column down and up has raised the bound, and how often.
+    nodes : int
+        Nodes solved.
+    doubtful : int or None
+        Least level of the nodes that rounding errors kept from being decided.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        cuts: Cuts,
+        best: float,
+        offer: Callable[[Network], float],
+        *,
+        step: int = 1,
+        record: bool = False,
+    ) -> None:
+        self.program, self.cuts, self.best, self.step, self._offer = program, cuts, best, step, offer
+        self.v, self.p = len(program.cost), len(program.points)
+        self.record = Record() if record else None
+        self.rows = Rows(program.cost, min(_CAPACITY, 6 * self.v + _SPARE_ROWS))
+        self._most = min(self.rows.room - 200, 120 + self.v // 4)
+        self._trial = covering.dictionary(self.rows.scaled_cost, self.rows.room, self.rows.room)
+        self._source: list[tuple[int, int]] = []  # of each row: cut and neuron, or -1 - link and -1
+        self._taken = 0
+        self._sure = np.zeros(1024, dtype=np.bool_)
+        self.gain, self.tried = np.zeros((2, self.v)), np.zeros((2, self.v))
+        self._tie = itertools.count()
+        self.nodes = 0
+        self.doubtful: int | None = None
+        self._current: Node | None = None
+        self._heap = [Node(0, 0, 0, np.zeros(self.v, dtype=np.int8), np.ones(self.v, dtype=np.int8))]
+        for link, (_, _, columns) in enumerate(program.links):
+            values = np.where(np.arange(len(columns)) == 0, 1, -1).astype(np.int64)
+            self.rows.add(columns, values, 2 - len(columns))
+            self._source.append((-1 - link, -1))
+
+    @property
+    def goal(self) -> float:
+        """What a node must be shown to cost more than."""
+        return self.best - self.step
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is left that could be better."""
+        return self.bound > self.goal
+
+    @property
+    def bound(self) -> float:
+        """No solution costs less, in units."""
+        levels = [float(node.level) for node in (*self._heap[:1], self._current) if node is not None]
+        if self.doubtful is not None:
+            levels.append(float(self.doubtful))
+        # closed nodes cost more than the goal; costs are integers
+        return min([*levels, float(np.floor(self.goal)) + 1.0])
+
+    @property
+    def open(self) -> bool:
+        """Whether there is something left to do."""
+        return bool(self._heap) and (self.record is not None or self._heap[0].level <= self.goal)
+
+    def run(self, proceed: Callable[[], bool]) -> None:
+        """Work until the tree is closed or `proceed`, which is asked at every node and round, says no."""
+        while self.open and proceed():
+            # still counted until decided, so that an interruption loses nothing
+            self._current = node = heapq.heappop(self._heap)
+            for child in self._process(node, proceed):
+                heapq.heappush(self._heap, child)
+            self._current = None
+
+    def finish_record(self) -> Record:
+        """Close the nodes that are open with what is proven of them, and return the record."""
+        assert self.record is not None
+        for node in self.open_nodes():
+            self.record.close_below(node.spot, node.proof)
+        self._heap.clear()
+        return self.record
+
+    def open_nodes(self) -> list[Node]:
+        """Return what is left to do; between runs."""
+        return self._heap if self._current is None else [*self._heap, self._current]
+
+    def resume(self, nodes: list[Node], gain: Floats, tried: Floats, solved: int, doubtful: int) -> None:
+        """Go on from the nodes and numbers of an earlier run; `doubtful` is -1 for none."""
+        self._heap, self._current = list(nodes), None
+        heapq.heapify(self._heap)
+        self.gain, self.tried = gain.copy(), tried.copy()
+        self.nodes, self.doubtful = solved, None if doubtful < 0 else doubtful
+        self._tie = itertools.count(1 + max((node.tie for node in nodes), default=0))
+
+    # one node
+
+    def _process(self, node: Node, proceed: Callable[[], bool]) -> list[Node]:
+        """Bound, cut and branch; return what is left to do, the first to go on with first."""
+        lower, upper = node.lower.astype(np.float64), node.upper.astype(np.float64)
+        state = self._bound_node(node, lower, upper, proceed)
+        if state == "stopped":
+            return [node]
+        self.nodes += 1
+        if state == "closed":
+            return []
+        if state == "doubtful":
+            return self._give_up(node)
+        x = self.rows.D.x[: self.v].copy()
+        column, first = self._choose(x, lower, upper)
+        if column < 0:
+            return self._integral(node, x)
+        children = []
+        spots = self.record.branch(node.spot, column) if self.record else (0, 0)
+        for side in (first, 1 - first):
+            low, high = node.lower.copy(), node.upper.copy()
+            (low if side else high)[column] = side
+            children.append(Node(node.level, node.rank - 1, next(self._tie), low, high, spots[side], node.proof))
+        return children
+
+    def _give_up(self, node: Node) -> list[Node]:
+        """Leave a node undecided, for good."""
+        self.doubtful = node.level if self.doubtful is None else min(self.doubtful, node.level)
+        if self.record:
+            self.record.close(node.spot, node.proof)
+        return []
+
+    def _bound_node(self, node: Node, lower: Floats, upper: Floats, proceed: Callable[[], bool]) -> str:
+        """Solve and cut until the node is closed, or cuts bring nothing; fix columns by reduced costs."""
+        rows, root = self.rows, node.rank == 0
+        last, stalled, failures = -np.inf, 0, 0
+        for turn in itertools.count():
+            if turn and not proceed():
+                return "stopped"
+            status = rows.solve(lower, upper, self.goal)
+            if status == covering.UNFINISHED:
+                rows.rebuild()
+                failures += 1
+            farkas = 2.0 * max(self.best, 1.0) if status == covering.INFEASIBLE else 0.0
+            total, labels, multipliers, reduced = rows.prove(lower, upper, farkas=farkas)
+            if not self._sound(labels):
+                continue
+            if total > self.goal * rows.scale:
+                if self.record:
+                    self.record.close(node.spot, self.record.proof(self._named(labels), multipliers))
+                return "closed"
+            if status != covering.OPTIMAL:
+                rows.rebuild()
+                failures += 1
+                if failures > _RETRIES:
+                    return "open" if status == covering.CUT_OFF else "doubtful"
+                continue
+            if (level := -(-total // rows.scale)) > node.level:
+                node.level = level
+                if self.record:
+                    node.proof = self.record.proof(self._named(labels), multipliers)
+            objective = rows.objective(rows.D)
+            self._fix(node, lower, upper, total, labels, multipliers, reduced)
+            x = rows.D.x[: self.v].copy()
+            if rows.D.size[0] > self._most or rows.room < 200:
+                rows.drop()
+            stalled = stalled + 1 if objective - last < (_ROOT_GAIN if root else _GAIN) else 0
+            last = objective
+            if turn >= (_ROOT_ROUNDS if root else _ROUNDS) or stalled >= (_ROOT_STALL if root else _STALL):
+                # its rows count, too
+                return "open"
+            if not self._cut(x, lower, _ROOT_TRIES if root else _TRIES):
+                return "open"
+        raise AssertionError
+
+    def _fix(
+        self,
+        node: Node,
+        lower: Floats,
+        upper: Floats,
+        total: int,
+        labels: Integers,
+        multipliers: Integers,
+        reduced: Integers,
+    ) -> None:
+        """Fix columns whose other value would cost too much."""
+        slack = int(np.floor(self.goal * self.rows.scale)) - total
+        free = (node.lower == 0) & (node.upper == 1)
+        off, on = free & (reduced > slack), free & (-reduced > slack)
+        if not (np.any(off) or np.any(on)):
+            return
+        proof = self.record.proof(self._named(labels), multipliers) if self.record else 0
+        for columns, value in ((off, 0), (on, 1)):
+            for column in np.flatnonzero(columns).tolist():
+                if self.record:
+                    spots = self.record.branch(node.spot, column)
+                    self.record.close(spots[1 - value], proof)
+                    node.spot = spots[value]
+        upper[off], lower[on] = 0.0, 1.0
+        node.upper[off], node.lower[on] = 0, 1
+
+    # rows
+
+    def _named(self, labels: Integers) -> list[tuple[int, int]]:
+        return [self._source[label] for label in labels.tolist()]
+
+    def _sound(self, labels: Integers) -> bool:
+        """Prove the cuts behind some rows; take out those that cannot be proven."""
+        if len(self._sure) < self.rows.n_rows:
+            self._sure = np.concatenate([self._sure, np.zeros(self.rows.n_rows, dtype=np.bool_)])
+        new = labels[~self._sure[labels]]
+        if not len(new):
+            return True
+        proven = self.cuts.proven({cut for cut, _ in self._named(new) if cut >= 0})
+        if bad := {cut for cut, holds in proven.items() if not holds}:
+            self.rows.discard([label for label, (cut, _) in enumerate(self._source) if cut in bad])
+            return False
+        self._sure[new] = True
+        return True
+
+    def _store(self) -> Integers:
+        """Make rows of new cuts for all neurons; return their labels."""
+        labels: list[int] = []
+        while self._taken < len(self.cuts):
+            members = self.cuts.sets[self._taken]
+            for neuron in range(self.program.n_neurons):
+                columns = np.sort(self.program.columns[members, neuron])
+                label = self.rows.add(columns, np.ones(len(columns), dtype=np.int64), 1)
+                if label >= 0:
+                    self._source.append((self._taken, neuron))
+                    labels.append(label)
+            self._taken += 1
+        return np.array(labels, dtype=np.int64)
+
+    def _cut(self, x: Floats, lower: Floats, tries: int) -> int:
+        """Enter violated rows, known ones first; return how many."""
+        self._store()
+        entered = self.rows.enter(self.rows.violated(x, most=_MOST_ROWS))
+        if entered > _ENOUGH:
+            return entered
+        for neuron in range(self.program.n_neurons):
+            columns = self.program.columns[:, neuron]
+            for members in self.cuts.separate(x[columns], tries, lower[columns] > 0.5):
+                self.cuts.add(members)
+        new = self._store()
+        return entered + self.rows.enter(new[self.rows.gaps(new, x) < -_VIOLATION])
+
+    # branching
+
+    def _choose(self, x: Floats, lower: Floats, upper: Floats) -> tuple[int, int]:
+        """Return the column to branch on, -1 if all are integers, and the side to begin with."""
+        D = self.rows.D
+        free = np.flatnonzero((upper > lower) & (np.abs(x - 0.5) < 0.5 - _INTEGRAL) & (D.place[: self.v] < 0))
+        if not len(free):
+            return -1, 0
+        tried = np.maximum(self.tried, 1.0)
+        mean = self.gain.sum(axis=1) / np.maximum(self.tried.sum(axis=1), 1.0)
+        expected = np.where(self.tried > 0, self.gain / tried, mean[:, None])[:, free]
+        distance = np.array([x[free], 1.0 - x[free]])
+        promised = np.array([covering.penalties(D, -1 - place) for place in D.place[free].tolist()]).T
+        scores = np.prod(np.maximum(np.maximum(expected * distance, promised), 1e-4), axis=0)
+        best, first, best_score, since, trials = -1, 0, -1.0, 0, 0
+        objective = self.rows.objective(D)
+        for k in np.argsort(-scores, kind="stable").tolist():
+            column = int(free[k])
+            if np.all(self.tried[:, column] >= _RELIABLE):
+                gains = expected[:, k] * distance[:, k]
+            elif trials < _STRONG:
+                trials += 1
+                gains = self._try(column, objective)
+                self.gain[:, column] += gains / distance[:, k]
+                self.tried[:, column] += 1.0
+            else:
+                continue
+            score = float(np.prod(np.maximum(gains, 1e-4)))
+            if score > best_score:
+                best, first, best_score, since = column, int(gains[1] < gains[0]), score, 0
+            else:
+                since += 1
+                if since >= _STRONG:
+                    break
+        return best, first
+
+    def _try(self, column: int, objective: float) -> Floats:
+        """Return by how much the objective rises if a column is 0, and if it is 1."""
+        gains = np.empty(2)
+        for side in (0, 1):
+            covering.copy_into(self._trial, self.rows.D)
+            (self._trial.lower if side else self._trial.upper)[column] = float(side)
+            status = self.rows.resolve(self._trial, self.goal, _TRIAL_PIVOTS)
+            reached = self.rows.objective(self._trial)
+            if status in (covering.CUT_OFF, covering.INFEASIBLE):
+                reached = max(self.best, objective + 0.5)
+            gains[side] = max(reached - objective, 0.0)
+        return gains
+
+    def _integral(self, node: Node, x: Floats) -> list[Node]:
+        """Make a network of an integral solution, or find out why there is none."""
+        if self._cut(x, x, _ROOT_TRIES):  # the rounds were used up before
+            return [node]
+        if np.any(np.abs(x - 0.5) < 0.5 - _INTEGRAL):  # of columns that were fixed since the program was solved
+            return [node]
+        given = x > 0.5
+        weights = np.empty((self.program.n_neurons, self.cuts.points.rows.shape[1]))
+        for neuron in range(self.program.n_neurons):
+            found, inseparable = self.cuts.weights(given[self.program.columns[:, neuron]])
+            if inseparable is not None and self.cuts.add(inseparable) >= 0:
+                return [node]
+            if found is None:
+                return self._give_up(node)
+            weights[neuron] = found
+        self.best = min(self.best, self._offer(self.program.network(weights)))
+        # everything in the node costs at least as much, which its rows show when it is solved again
+        return [node] if node.level > self.goal else self._give_up(node)

@@ -1,0 +1,104 @@
+"""Bounds from parts of the data."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bdnn import Budget, Problem, cli
+from bdnn.activation import parts
+from bdnn.activation.parts import work_on_parts
+from bdnn.methods import exact
+from bdnn.methods.exact import ExactTraining
+from bdnn.methods.race import Race
+from bdnn.methods.start import constant
+
+
+def noisy(rows, seed, features=2):
+    rng = np.random.default_rng(seed)
+    X = rng.integers(-9, 10, (rows, features)).astype(float)
+    return X, (X.sum(axis=1) + rng.normal(0, 8, rows) > 0).astype(int)
+
+
+def bounded(X, y, hidden, seconds, monkeypatch, size=25, weight=None):
+    monkeypatch.setattr(parts, "_LEAST_PART", size)
+    monkeypatch.setattr(parts, "_POINTS_PER_WEIGHT", 1)
+    problem = Problem(X=X, y=y, hidden_layer_sizes=hidden, sample_weight=weight)
+    race = Race(problem, Budget(seconds=seconds).start(), None)
+    race.enter(constant(race.reduced), "constant")
+    return work_on_parts(race), race
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("hidden", [(), (2,)])
+def test_the_bound_of_parts_is_a_bound(hidden, seed, monkeypatch):
+    X, y = noisy(80 if hidden == () else 45, seed)
+    problem = Problem(X=X, y=y, hidden_layer_sizes=hidden)
+    optimum = ExactTraining()(problem, Budget(seconds=60))
+    assert optimum.status == "optimal"
+    message, race = bounded(X, y, hidden, 0.7, monkeypatch)
+    assert "parts" in message
+    assert race.reduced.irreducible <= race.bound <= optimum.objective
+    if hidden == ():
+        assert race.bound > race.reduced.irreducible
+
+
+def test_parts_grow_until_they_are_the_whole(monkeypatch):
+    X, y = noisy(60, 1)
+    optimum = ExactTraining()(Problem(X=X, y=y, hidden_layer_sizes=()), Budget(seconds=60))
+    message, race = bounded(X, y, (), 60, monkeypatch)
+    assert race.bound == optimum.objective
+    assert "1 parts" in message
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_real_weights(seed, monkeypatch):
+    X, y = noisy(60, seed)
+    weight = np.random.default_rng(seed).uniform(0.1, 3.0, len(X))
+    optimum = ExactTraining()(Problem(X=X, y=y, hidden_layer_sizes=(), sample_weight=weight), Budget(seconds=60))
+    _, race = bounded(X, y, (), 0.5, monkeypatch, weight=weight)
+    assert 0 < race.bound <= optimum.objective * (1 + 1e-9)
+
+
+def test_exact_training_deals_large_data(monkeypatch):
+    monkeypatch.setattr(exact, "_MOST_COLUMNS", 100)
+    X, y = noisy(300, 0, features=4)
+    problem = Problem(X=X, y=y, hidden_layer_sizes=())
+    result = ExactTraining(certificate=True)(problem, Budget(seconds=4))
+    assert result.irreducible < result.bound < result.objective
+    assert "parts" in result.message and "real weights" in result.bound_of
+    assert result.certificate is None
+    assert result.timings["total"] < 6
+
+
+def test_the_command(tmp_path, capsys):
+    X, y = noisy(70, 0)
+    table = tmp_path / "t.csv"
+    np.savetxt(table, np.column_stack([X, y]), delimiter=",", header="a,b,label", comments="")
+    words = ["bound", str(table), "--target", "label", "--test-fraction", "0", "--time-limit", "30", "-q"]
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*words, "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert stop.value.code == 0
+    assert report["bound"] == report["best_loss_known"] > 0
+    assert report["rows"] == 70 and report["status"] == "optimal"
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*words, "--hidden", "9"])
+    assert stop.value.code == 2
+    assert "up to five neurons" in capsys.readouterr().err
+
+
+def test_the_command_with_a_model(tmp_path, capsys):
+    X, y = noisy(70, 0)
+    table, model = tmp_path / "t.csv", tmp_path / "m.json"
+    np.savetxt(table, np.column_stack([X, y]), delimiter=",", header="a,b,label", comments="")
+    common = [str(table), "--target", "label", "--test-fraction", "0", "-q"]
+    for words in (
+        ["train", *common, "--hidden", "1", "--method", "local_search", "--time-limit", "2", "--out", str(model)],
+        ["bound", *common, "--model", str(model), "--time-limit", "30"],
+    ):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(words)
+        assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    assert "no network has a loss below" in shown and "1 hidden neurons" in shown
