@@ -134,7 +134,7 @@ def test_bounds_hold_whenever_the_nodes_run_out(seed):
         assert result.bound <= expected * (1 + 2e-6) and result.objective >= expected - 1e-9
         assert (result.status == "optimal") == (result.message in ("optimal", "nothing left to improve"))
         if result.status != "optimal":
-            assert (result.status, result.message) == ("feasible", "node limit")
+            assert (result.status, result.message) == ("feasible", "node limit reached")
         bounds.append(result.bound)
     assert bounds == sorted(bounds)
     assert result.bound > 0
@@ -233,5 +233,5 @@ def test_a_short_limit_is_kept():
     began = time.monotonic()
     result = plain()(problem, Budget(seconds=1.0))
     assert time.monotonic() - began < 8.0
-    assert (result.status, result.message) == ("feasible", "time limit")
+    assert (result.status, result.message) == ("feasible", "time limit reached")
     assert 0 <= result.bound < result.objective

@@ -8,9 +8,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from bdnn import Budget, Problem
+from bdnn import Budget, Problem, Result
+from bdnn.activation.program import covers
 from bdnn.methods import start
 from bdnn.methods.exact import ExactTraining
+from bdnn.presolve import presolve
 from cases import POINTS, Case, all_labels, loss_by_hand, some_labels
 
 CUBE = list(itertools.product([0, 1], repeat=3))
@@ -26,8 +28,15 @@ def one_start(monkeypatch):
 
 
 def assert_optimal(case: Case, **settings: object) -> None:
-    result = plain(**settings)(case.problem(), Budget(seconds=60))
-    expected = case.optimum()
+    """The paper's program, and the other one where it applies."""
+    problem, expected = case.problem(), case.optimum()
+    formulations = ("big_m",) if covers(presolve(problem)) else ("big_m", "activation")
+    for formulation in formulations:
+        result = plain(formulation=formulation, **settings)(problem, Budget(seconds=60))
+        assert_result(result, case, expected)
+
+
+def assert_result(result: Result, case: Case, expected: float) -> None:
     assert result.status == "optimal", (case, result.message)
     assert result.objective == pytest.approx(expected, rel=1e-9, abs=1e-12), case
     assert result.objective == result.bound == result.audit.loss

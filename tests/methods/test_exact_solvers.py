@@ -27,7 +27,8 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.integers(0, 6, (16, 2)), RNG.integers(0, 2, 16)
 PROBLEM = Problem(X=X, y=Y, hidden_layer_sizes=(1,))
 START, OPTIMUM = 5.0, 3.0
-plain = partial(ExactTraining, incumbents="none")
+paper = partial(ExactTraining, formulation="big_m")
+plain = partial(paper, incumbents="none")
 # nobody solves this one within a minute
 HARD = Problem(X=RNG.normal(size=(80, 5)), y=RNG.integers(0, 2, 80), hidden_layer_sizes=(2,))
 
@@ -203,7 +204,7 @@ def test_ctrl_c_before_the_solver_runs(incumbents, phase, kernels):
         if progress.phase == phase:
             raise KeyboardInterrupt
 
-    result = ExactTraining(incumbents=incumbents)(HARD, Budget(seconds=60), None, listener)
+    result = paper(incumbents=incumbents)(HARD, Budget(seconds=60), None, listener)
     assert result.interrupted
     assert (result.status, result.solver, result.bound) == ("feasible", "", 0)
     assert result.objective == audit(result.network, HARD).loss
@@ -286,7 +287,7 @@ def test_the_solver_starts_from_the_network_of_a_local_search(monkeypatch, kerne
             return nothing("tired")
 
     monkeypatch.setitem(bdnn.backends.BACKENDS, "fake", Fake)
-    result = ExactTraining(solver="fake")(PROBLEM, Budget(seconds=60))
+    result = paper(solver="fake")(PROBLEM, Budget(seconds=60))
     assert given == [OPTIMUM]
     assert (result.status, result.objective, result.message) == ("feasible", OPTIMUM, "tired")
     assert (result.history[0].source, result.history[0].objective) == ("constant", START)
@@ -295,7 +296,7 @@ def test_the_solver_starts_from_the_network_of_a_local_search(monkeypatch, kerne
 
 def test_a_search_that_is_still_compiled_is_replaced_by_other_starts(monkeypatch):
     monkeypatch.setattr("bdnn.search.ready.ready", lambda *call: False)
-    result = ExactTraining()(PROBLEM, Budget(seconds=60))
+    result = paper()(PROBLEM, Budget(seconds=60))
     assert result.status == "optimal"
     assert {i.source for i in result.history} <= {"constant", "linear", "solver"}
 
@@ -319,7 +320,7 @@ def test_a_start_of_another_class_is_refused():
 
 
 def test_unusable_settings_are_refused():
-    with pytest.raises(InputError, match="formulation must be one of 'auto', 'big_m'"):
+    with pytest.raises(InputError, match="formulation must be one of 'auto', 'activation', 'big_m'"):
         plain(formulation="small_m")(PROBLEM)
     with pytest.raises(InputError, match="solver must be one of"):
         plain(solver="none")(PROBLEM)
@@ -346,7 +347,7 @@ def test_the_same_seed_gives_the_same_network(weights, incumbents, kernels):
 )
 def test_progress_is_reported_and_consistent(incumbents, phases, kernels):
     seen = []
-    result = ExactTraining(incumbents=incumbents)(PROBLEM, Budget(seconds=60), None, seen.append)
+    result = paper(incumbents=incumbents)(PROBLEM, Budget(seconds=60), None, seen.append)
     assert [p.phase for p in seen] == sorted((p.phase for p in seen), key=phases.index)
     assert {p.phase for p in seen} == set(phases)
     for before, after in itertools.pairwise(seen):

@@ -186,4 +186,4 @@ def work(race: Race, proof: Proof, nodes: int | None = None) -> str:
         return "optimal"
     if not any(tree.open for tree in proof.trees):
         return "rounding errors left parts of the tree undecided"
-    return "node limit" if most is not None and proof.nodes >= most else "time limit"
+    return "node limit reached" if most is not None and proof.nodes >= most else "time limit reached"

@@ -233,6 +233,10 @@ def covers(reduced: Presolved) -> str:
         return "hidden neurons with more than two classes"
     if len(problem.hidden_layer_sizes) > 1:
         return "more than one hidden layer"
+    if len(problem.classes) > 2:
+        ordered = np.sort(reduced.class_weight, axis=1)
+        if np.any(ordered[:, 0] != ordered[:, -2]):
+            return "equal rows with different labels of more than two classes"
     if problem.hidden_layer_sizes and problem.hidden_layer_sizes[0] > 5:
         return "more than five hidden neurons"
     return ""

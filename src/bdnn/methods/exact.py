@@ -179,7 +179,7 @@ class ExactTraining:
                 race.phase = "branch and cut"
                 with race.timed("solve"):
                     message = work(race, proof, _FIRST_NODES if self.incumbents == "search" else None)
-                if not race.closed and message == "node limit" and proof.nodes == _FIRST_NODES:
+                if not race.closed and message == "node limit reached" and proof.nodes == _FIRST_NODES:
                     # it is not easy, so a better network is worth more time
                     with race.timed("start"):
                         enter_incumbents(race, start, polishes=False)
