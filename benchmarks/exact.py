@@ -82,10 +82,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300.0, help="time limit of each run")
     parser.add_argument("--only", default="", help="only instances with this in their name")
     parser.add_argument("--ours", action="store_true", help="measure ours anew, the rival only where it is missing")
+    parser.add_argument("--table", action="store_true", help="measure nothing, only rewrite the table")
     options = parser.parse_args()
     path = RESULTS / "exact.json"
-    known = json.loads(path.read_text())["results"] if path.exists() else {"rows": []}
-    rows = {row["instance"]: row for row in known["rows"] if known.get("time_limit") == options.seconds}
+    known = json.loads(path.read_text())["results"] if path.exists() else {}
+    rows = {row["instance"]: row for row in known.get("rows", []) if known["time_limit"] == options.seconds}
+    if options.table:
+        rewrite_readme("exact", text(known))
+        return
     compiled = Problem(X=np.arange(12.0)[:, None], y=np.arange(12) % 2, hidden_layer_sizes=(2,))
     METHODS["exact"]()(compiled, Budget(seconds=300))
     order = []
@@ -102,39 +106,37 @@ def main() -> None:
             if solver not in row:
                 settings = {"solver": solver, "formulation": "big_m", "incumbents": "none"}
                 row[solver] = measure(problem, options.seconds, REPEATS, **settings)
-        rival = min(row[solver]["seconds"] for solver in RIVALS)
-        row["ratio"] = rival / max(row["ours"]["seconds"], 1e-3)
+        row["ratio"] = round(min(row[solver]["seconds"] for solver in RIVALS) / max(row["ours"]["seconds"], 1e-3), 2)
         for who in ("ours", *RIVALS):
             shown = row[who]
             print(f"{name:32} {who:6} {shown['seconds']:8.2f} s  {shown['bound']:g}..{shown['loss']:g}", flush=True)
-        done = [rows[each] for each in order if each in rows and "ratio" in rows[each]]
-        done += [rows[each] for each in rows if each not in order and "ratio" in rows[each]]
-        mean = math.exp(sum(math.log(each["ratio"]) for each in done) / len(done))
-        worst = max(each["ours"]["seconds"] - min(each[solver]["seconds"] for solver in RIVALS) for each in done)
-        summary = {"geometric_mean_of_ratios": round(mean, 2), "most_seconds_slower": round(worst, 3)}
-        write_results("exact", {"time_limit": options.seconds, "rows": list(rows.values()), **summary})
-    print(summary)
-    rewrite_readme(
-        "exact", text([rows[each] for each in order if "ratio" in rows.get(each, {})], options.seconds, summary)
-    )
+        done = sorted(rows.values(), key=lambda row: order.index(row["instance"]) if row["instance"] in order else 99)
+        results = {"time_limit": options.seconds, "rows": done, **summary(done)}
+        write_results("exact", results)
+        rewrite_readme("exact", text(results))
 
 
-def text(rows, limit, summary) -> str:
-    """Return rows and summary as Markdown."""
+def summary(rows) -> dict[str, float]:
+    """Return the geometric mean of the ratios, and by how many seconds we are slower at most."""
+    mean = math.exp(sum(math.log(row["ratio"]) for row in rows) / len(rows))
+    slower = max(row["ours"]["seconds"] - min(row[solver]["seconds"] for solver in RIVALS) for row in rows)
+    return {"geometric_mean_of_ratios": round(mean, 2), "most_seconds_slower": round(slower, 3)}
+
+
+def text(results) -> str:
+    """Return results as Markdown."""
+    limit = results["time_limit"]
 
     def cell(shown):
         return f"{shown['seconds']:.2f}" if shown["seconds"] < limit else f"{shown['bound']:g}..{shown['loss']:g}"
 
-    lines = [
-        f"| seconds, or bound..loss at {limit:g} s | activation | HiGHS, paper | SCIP, paper | ratio |",
-        "|---|---|---|---|---|",
-    ]
-    for row in rows:
-        both = row["ours"]["seconds"] >= limit and min(row[solver]["seconds"] for solver in RIVALS) >= limit
-        ratio = "–" if both else f"{row['ratio']:.1f}"
+    head = f"seconds, or bound..loss at {limit:g} s"
+    lines = [f"| {head} | activation | paper, HiGHS | paper, SCIP | ratio |", "|---|---|---|---|---|"]
+    for row in results["rows"]:
+        nobody = all(row[who]["seconds"] >= limit for who in ("ours", *RIVALS))
+        ratio = "–" if nobody else f"{row['ratio']:.1f}"
         lines.append(f"| {row['instance']} | {' | '.join(cell(row[who]) for who in ('ours', *RIVALS))} | {ratio} |")
-    lines.append("")
-    lines.append(f"Geometric mean of all ratios: {summary['geometric_mean_of_ratios']:g}.")
+    lines += ["", f"Geometric mean of all ratios: {results['geometric_mean_of_ratios']:g}."]
     return "\n".join(lines)
 
 
