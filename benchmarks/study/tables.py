@@ -19,10 +19,11 @@ seeds; *n* is their number. *hidden*: neurons of the hidden layer. *loss*: train
 argmax heads. *bound*: no network of the class has a smaller loss; *optimal*: runs in which it was met. Data splitting
 and the wide local search choose their networks by validation accuracy, the ReLU network its epoch; the others do not
 use that part. Exact training, alternation and data splitting are those of the paper, without a start from the local
-search. Ternary
-networks take raw inputs where all are integers, else a grid of 8 bits; all others take inputs scaled to [0, 1].
+search. Ternary networks take raw inputs where all are integers, else a grid of 8 bits; all others take inputs scaled to
+[0, 1].
 *bytes*: integers packed, a grid 16 bytes a feature, our continuous networks 8 bytes a number, float models 4, trees 10
-a node; scaling of inputs is not counted. One thread each."""
+a node; scaling of inputs is not counted. One thread each; the machine
+did other work at times, so that seconds, and losses at a time limit, are no better than those of an idle one."""
 
 
 def write(results: Path, cells: list[Cell], title: str) -> Path:
@@ -53,9 +54,9 @@ def write(results: Path, cells: list[Cell], title: str) -> Path:
 
 
 _OVERVIEW = {
-    "exact, 60 s": "exact, continuous",
-    "alternating, 60 s": "alternating, continuous",
-    "data splitting, 60 s": "data splitting, ternary",
+    "paper, exact, 60 s": "exact, continuous",
+    "paper, alternating, 60 s": "alternating, continuous",
+    "paper, data splitting, 60 s": "data splitting, ternary",
     "local search, 10 s": "local search, narrow, continuous",
     "local search, wide": "local search, continuous",
     "wide and ternary": "local search, ternary",

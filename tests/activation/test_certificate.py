@@ -96,7 +96,7 @@ def test_ctrl_c_leaves_a_certificate():
 
     def listener(progress):
         nonlocal seen
-        seen += progress.phase == "branch and cut"
+        seen += progress.phase == "solve"
         if seen == 2:
             raise KeyboardInterrupt
 

@@ -22,6 +22,7 @@ from bdnn.presolve import Presolved
 _POINTS_PER_WEIGHT = 6
 _LEAST_PART = 60
 _MARGIN = 2.0
+_MOST_SECONDS = 10.0
 
 
 def work_on_parts(race: Race) -> str:
@@ -44,6 +45,8 @@ def work_on_parts(race: Race) -> str:
             if race.budget.exhausted:
                 break
             seconds = race.budget.remaining / (n_parts - number)
+            if n_parts > 1:  # what is left then goes to larger parts
+                seconds = min(seconds, _MOST_SECONDS)
             total += _bound_of(race.reduced.restricted(np.sort(part)), time.monotonic() + seconds, rng, race)
             bounded += 1
             race.raise_bound(total / race.reduced.loss_unit)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 FORMULATIONS = ("activation", "big_m")
 
 _LOSS_SHARE = 0.7
-_FIRST_ROUNDS = 40
+# rounds of one neuron are long, and few are needed
+_FIRST_ROUNDS_OF_ONE, _FIRST_ROUNDS = 3, 40
 _MOST_COLUMNS = 2500
 _FIRST_NODES = 200
 
@@ -151,6 +152,7 @@ class ExactTraining:
         background.begin(_compile, _compile)
         message, interrupted, budget = "nothing left to improve", False, race.budget
         proof: Proof | None = None
+        rounds = _FIRST_ROUNDS if race.problem.hidden_layer_sizes else _FIRST_ROUNDS_OF_ONE
         path = None if self.checkpoint is None else Path(self.checkpoint)
         if path is not None and not path.parent.is_dir():
             raise InputError(f"the checkpoint {path} cannot be written: there is no folder {path.parent}")
@@ -158,7 +160,7 @@ class ExactTraining:
             with race.timed("start"):
                 if path is not None and path.exists():
                     enter_given(race, start)  # the search was done
-                elif self.incumbents == "none" or not enter_incumbents(race, start, _FIRST_ROUNDS, polishes=False):
+                elif self.incumbents == "none" or not enter_incumbents(race, start, rounds, polishes=False):
                     enter_starts(race, start)
             race.phase = "compile"
             with race.timed("compile"):
@@ -168,7 +170,8 @@ class ExactTraining:
             from bdnn.activation.parts import work_on_parts
 
             if n_columns(race.reduced) > _MOST_COLUMNS:
-                race.phase = "bound"
+                race.phase = "solve"
+                race.report()
                 with race.timed("solve"):
                     message = work_on_parts(race)
             elif not race.closed or self.certificate:
@@ -176,14 +179,14 @@ class ExactTraining:
                 with race.timed("build"):
                     proof = begin(race, record=self.certificate, path=path)
             if proof is not None and not race.closed:
-                race.phase = "branch and cut"
+                race.phase = "solve"
                 with race.timed("solve"):
                     message = work(race, proof, _FIRST_NODES if self.incumbents == "search" else None)
                 if not race.closed and message == "node limit reached" and proof.nodes == _FIRST_NODES:
                     # it is not easy, so a better network is worth more time
                     with race.timed("start"):
-                        enter_incumbents(race, start, polishes=False)
-                    race.phase = "branch and cut"
+                        enter_incumbents(race, start, most_seconds=2 * race.timings["solve"], polishes=False)
+                    race.phase = "solve"
                     with race.timed("solve"):
                         message = work(race, proof)
         except KeyboardInterrupt:

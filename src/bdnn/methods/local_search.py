@@ -149,7 +149,12 @@ def with_largest_margins(race: Race, network: Network, budget: Budget) -> Networ
 
 
 def enter_incumbents(
-    race: Race, start: Network | None, rounds: int = _INCUMBENT_ROUNDS, *, polishes: bool = True
+    race: Race,
+    start: Network | None,
+    rounds: int = _INCUMBENT_ROUNDS,
+    most_seconds: float = _INCUMBENT_SECONDS,
+    *,
+    polishes: bool = True,
 ) -> bool:
     """Enter the user's start, a constant network, and the outcome of a short local search, for a solver to start from.
 
@@ -161,6 +166,8 @@ def enter_incumbents(
         A network of the problem's class.
     rounds : int
         Of the search, at most.
+    most_seconds : float
+        Of the search, which takes a tenth of the time that is left at most.
     polishes : bool
         Whether the margins of the best network are made largest.
 
@@ -178,7 +185,7 @@ def enter_incumbents(
     if race.closed:
         return False
     budget = race.budget
-    seconds = min(_INCUMBENT_SHARE * budget.remaining, _INCUMBENT_SECONDS)
+    seconds = min(_INCUMBENT_SHARE * budget.remaining, most_seconds)
     short = replace(budget.within(seconds), nodes=rounds, threads=1)
     entered = len(race.starts)
     _, interrupted = search_into(race, short, start)
