@@ -45,9 +45,9 @@ def test_status_is_its_text():
     assert Status.FEASIBLE == "feasible"
 
 
-def test_plain_form_holds_everything_but_the_network():
+def test_plain_form_holds_everything_but_network_and_certificate():
     values = result().to_dict()
-    assert set(values) == {f.name for f in dataclasses.fields(Result)} - {"network"} | {"gap"}
+    assert set(values) == {f.name for f in dataclasses.fields(Result)} - {"network", "certificate"} | {"gap"}
     assert type(values["status"]) is str
     assert values["gap"] == 0.25
     assert values["history"][1] == {"seconds": 1.5, "objective": 4.0, "source": "solver"}
