@@ -30,6 +30,7 @@ from bdnn.rows import distinct, row_blocks
 
 _SMALLEST_DEVIATION = 1e-150
 _LARGEST_SUM = 2.0**50
+_LARGEST_SCALED = 2.0**30
 _SORTED_ROWS = 100_000
 _SORTED_NUMBERS = 10_000_000
 _MEDIAN_ROWS = 10_000
@@ -188,8 +189,14 @@ class Presolved:
         """A number of which every achievable loss is an integer multiple; 0 if there is none."""
         weights = distinct(np.asarray(self.problem.sample_weight))
         weights = weights[weights > 0]
-        if np.all(weights == np.rint(weights)) and weights[-1] < 2.0**53:
-            return float(math.gcd(*(int(w) for w in weights)))
+        # as integers with a common power of 2; real weights have none that is of use
+        mantissa, exponent = np.frexp(weights)
+        digits = np.ldexp(mantissa, 53).astype(np.int64)
+        power = int(np.min(exponent - 53 + np.round(np.log2(digits & -digits)).astype(np.int64), initial=0))
+        with np.errstate(over="ignore"):
+            scaled = np.ldexp(weights, -power)
+        if scaled[-1] < (2.0**53 if power == 0 else _LARGEST_SCALED):
+            return math.ldexp(float(math.gcd(*(int(w) for w in scaled))), power)
         return float(weights[0]) if np.all(np.fmod(weights, weights[0]) == 0) else 0.0
 
     @property

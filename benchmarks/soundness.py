@@ -1,0 +1,197 @@
+"""Exact training on random small problems against brute force, the paper's model and the checker of certificates.
+
+    python benchmarks/soundness.py [--problems 500] [--runs 10000]
+
+Each problem has 1 to 3 features, up to 14 points, no hidden layer or 1 to 3 hidden neurons, two classes, and sample
+weights, ties, duplicates or conflicting labels. Its least loss is found by enumerating every set of points that a
+threshold neuron can fire on, in integers. Branch and cut over activations must find it and prove it by a certificate
+that `bdnn.verify_certificate` accepts; the program of the paper must find it, too, unless its margin forbids it. In the
+further runs, on other problems and stopped after a random number of nodes, no bound may be above the least loss, and no
+loss below it. Rewrites benchmarks/results/soundness.json; fails at the first contradiction.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import itertools
+import time
+from collections import Counter
+
+import numpy as np
+from common import write_results
+
+from bdnn import Budget, Problem, verify_certificate
+from bdnn.methods.exact import ExactTraining
+
+FEATURES, POINTS, WIDTHS = (1, 2, 3), 14, (0, 1, 2, 3)
+
+
+def normal(corners):
+    """Return an integer normal of the hyperplane through n points of n dimensions; 0 if they are dependent."""
+    base = corners[0]
+    edges = [[a - b for a, b in zip(corner, base, strict=True)] for corner in corners[1:]]
+    n = len(base)
+    return [(-1) ** k * determinant([row[:k] + row[k + 1 :] for row in edges]) for k in range(n)]
+
+
+def determinant(rows):
+    """Return the determinant of a small square matrix of Python integers."""
+    if not rows:
+        return 1
+    minors = ([row[:k] + row[k + 1 :] for row in rows[1:]] for k in range(len(rows)))
+    return sum((-1) ** k * rows[0][k] * determinant(minor) for k, minor in enumerate(minors))
+
+
+@functools.lru_cache(maxsize=100_000)
+def dichotomies(points):
+    """Return the sets of distinct integer points that a threshold neuron can fire on, as tuples of bool.
+
+    A separating hyperplane can be moved until it goes through as many points as there are dimensions; those on it are
+    then divided by a hyperplane of it.
+    """
+    everything = {(False,) * len(points), (True,) * len(points)}
+    if len(points) == 1:
+        return everything
+    n = len(points[0])
+    planes = [(c, normal(c)) for c in itertools.combinations(points, n)]
+    planes = [(corners, direction) for corners, direction in planes if any(direction)]
+    if not planes:  # all on one hyperplane: some projection along an axis keeps them apart as they are
+        for k in range(n):
+            dropped = tuple(point[:k] + point[k + 1 :] for point in points)
+            if rank(dropped) == rank(points):
+                return dichotomies(dropped)
+    found = everything
+    for corners, direction in planes:
+        side = [sum(a * (x - y) for a, x, y in zip(direction, point, corners[0], strict=True)) for point in points]
+        axis = next(k for k, a in enumerate(direction) if a)
+        on = [k for k, s in enumerate(side) if s == 0]
+        inside = (
+            dichotomies(tuple(points[k][:axis] + points[k][axis + 1 :] for k in on)) if n > 1 else {(False,), (True,)}
+        )
+        for sign in (1, -1):
+            fired = [sign * s > 0 for s in side]
+            for part in inside:
+                for k, fires in zip(on, part, strict=True):
+                    fired[k] = fires
+                found.add(tuple(fired))
+    return found
+
+
+def rank(points):
+    """Return the dimension of the affine hull of small integer points."""
+    return int(np.linalg.matrix_rank(np.array(points, dtype=float) - np.array(points[0], dtype=float)))
+
+
+@functools.cache
+def output_functions(d):
+    """Return the truth tables of d bits of a threshold neuron, one of those that differ by order or inversion of bits."""
+    corners = list(itertools.product((0, 1), repeat=d))
+    weights = itertools.product(range(-2, 3), repeat=d)
+    tables = {
+        tuple(2 * sum(a * b for a, b in zip(w, u, strict=True)) >= t for u in corners)
+        for w in weights
+        for t in range(-13, 14)
+    }
+    assert len(tables) == {1: 4, 2: 14, 3: 104}[d]
+    kept, seen = [], set()
+    for table in sorted(tables):
+        if table in seen:
+            continue
+        kept.append(np.array(table, dtype=np.float64).reshape((2,) * d))
+        for order in itertools.permutations(range(d)):
+            turned = kept[-1].transpose(order)
+            for axes in itertools.product((1, -1), repeat=d):
+                seen.add(tuple(turned[tuple(slice(None, None, a) for a in axes)].ravel() > 0.5))
+    return kept
+
+
+def least_loss(X, y, weight, width):
+    """Return the smallest loss of all networks, by enumeration."""
+    points, place = np.unique(X, axis=0, return_inverse=True)
+    on, off = (np.bincount(place.ravel(), weight * (y == label), len(points)) for label in (1, 0))
+    gain = on - off
+    fired = np.array(sorted(dichotomies(tuple(map(tuple, points.astype(int).tolist())))), dtype=np.float64)
+    if width == 0:
+        return on.sum() - (fired @ gain).max()
+    best = 0.0
+    for table in output_functions(width):
+        # all neurons but the last are enumerated, the best last one then is a product of matrices
+        visits = gain[None, None, :]
+        for _ in range(width - 1):
+            visits = np.stack(
+                [
+                    (visits[:, :, None] * (fired if bit else 1 - fired)).reshape(len(visits), -1, len(gain))
+                    for bit in (0, 1)
+                ],
+                axis=1,
+            ).reshape(2 * len(visits), -1, len(gain))
+        values = table.reshape(-1, 2)
+        for part in range(0, visits.shape[1], 20_000):
+            block = visits[:, part : part + 20_000]
+            rests, differs = (
+                np.einsum("c,cvp->vp", column, block) for column in (values[:, 0], values[:, 1] - values[:, 0])
+            )
+            best = max(best, (rests.sum(axis=1) + (differs @ fired.T).max(axis=1)).max())
+    return on.sum() - best
+
+
+def random_problem(rng, fewest=4, cheap=False):
+    """Return points, labels, sample weights and width; cheap: no case whose enumeration takes seconds."""
+    width, n = int(rng.choice(WIDTHS)), int(rng.choice(FEATURES))
+    n = min(n, 2) if cheap and width == 3 else n
+    m = int(rng.integers(fewest, POINTS + 1))
+    largest = int(rng.choice([2, 3, 5, 9, 1000]))  # coarse grids have duplicates, conflicts and points in line
+    X, y = rng.integers(0, largest, (m, n)).astype(float), rng.permutation(np.r_[0, 1, rng.integers(0, 2, m - 2)])
+    weight = [np.ones(m), rng.integers(1, 9, m) / 1.0, rng.integers(1, 9, m) / 4.0][rng.integers(3)]
+    return X, y, weight, width
+
+
+def checked(result, best, name):
+    """Raise if a bound or a loss contradicts the least loss."""
+    if result.bound > best + 1e-9 or result.objective < best - 1e-9:
+        raise SystemExit(f"{name}: bound {result.bound}, loss {result.objective}, but the least loss is {best}")
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--problems", type=int, default=500)
+    parser.add_argument("--runs", type=int, default=10_000)
+    options = parser.parse_args()
+    began, counts = time.monotonic(), Counter()
+    for seed in range(options.problems):
+        X, y, weight, width = random_problem(np.random.default_rng([1, seed]))
+        problem = Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=(width,) if width else ())
+        best = least_loss(X, y, weight, width)
+        ours = ExactTraining(formulation="activation", certificate=True)(problem, Budget(seconds=120, seed=seed))
+        checked(ours, best, f"problem {seed}, activation")
+        if ours.status != "optimal" or ours.certificate is None:
+            raise SystemExit(
+                f"problem {seed}: {ours.status}, {ours.message}, certificate: {ours.certificate is not None}"
+            )
+        verified = verify_certificate(ours.certificate, X, y, sample_weight=weight)
+        if abs(float(verified.bound) - best) > 1e-9:
+            raise SystemExit(f"problem {seed}: the certificate proves {verified.bound}, the least loss is {best}")
+        counts["optimal, as by brute force, certificate accepted"] += 1
+        paper = ExactTraining(formulation="big_m")(problem, Budget(seconds=60))
+        if paper.objective < best - 1e-9:
+            raise SystemExit(f"problem {seed}: the paper's model found {paper.objective}, the least loss is {best}")
+        agrees = abs(paper.objective - best) <= 1e-9
+        counts[f"paper's model {'agrees' if agrees else 'stays above'}, {paper.status}"] += 1
+        counts[f"width {width}"] += 1
+    for seed in range(options.runs):
+        rng = np.random.default_rng([2, seed])
+        X, y, weight, width = random_problem(rng, fewest=11, cheap=True)
+        problem = Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=(width,) if width else ())
+        budget = Budget(nodes=int(rng.integers(1, 12)), seconds=60, seed=seed)
+        result = ExactTraining(formulation="activation", incumbents="none")(problem, budget)
+        checked(result, least_loss(X, y, weight, width), f"run {seed}")
+        counts[f"run: {result.message}"] += 1
+    print(*(f"{count:6} {what}" for what, count in sorted(counts.items())), sep="\n")
+    seconds = round(time.monotonic() - began, 1)
+    write_results("soundness", {"problems": options.problems, "runs": options.runs, "seconds": seconds, **counts})
+
+
+if __name__ == "__main__":
+    main()
