@@ -85,7 +85,7 @@ def rank(points):
 
 @functools.cache
 def output_functions(d):
-    """Return the truth tables of d bits of a threshold neuron, one of those that differ by order or inversion of bits."""
+    """Return truth tables of d bits of a threshold neuron, one of those equal up to order or inversion of bits."""
     corners = list(itertools.product((0, 1), repeat=d))
     weights = itertools.product(range(-2, 3), repeat=d)
     tables = {
