@@ -48,16 +48,17 @@ class Data:
         body = b"".join(struct.pack(f">{len(x)}d", *x) + f"{a} {b}\n".encode() for x, (a, b) in self.rows)
         self.sha256 = hashlib.sha256(head + body).hexdigest()
 
-    def loss(self, layers):
+    def loss(self, layers, head="threshold"):
         total = Fraction(0)
         for x, pair in self.rows:
             signal = [Fraction(v) for v in x]
             for layer in layers:
-                signal = [
-                    int(sum((Fraction(w) * v for w, v in zip(row, signal, strict=True)), Fraction(bias)) >= 0)
+                values = [
+                    sum((Fraction(w) * v for w, v in zip(row, signal, strict=True)), Fraction(bias))
                     for row, bias in zip(layer["weights"], layer["biases"], strict=True)
                 ]
-            total += pair[1 - signal[0]]
+                signal = [int(value >= 0) for value in values]
+            total += pair[1 - (values.index(max(values)) if head == "argmax" else signal[0])]
         return total
 
 
@@ -106,7 +107,9 @@ def holds(document, X, y, weight=None):
         assert document["data"]["n_points"] == len(data.points)
         assert document["scale"] >= 1
         loss, bound = Fraction(document["loss"]), Fraction(document["bound"])
-        assert loss == data.loss(document["network"]["layers"]) and bound <= loss
+        head = document["architecture"]["head"]
+        assert len(document["network"]["layers"][-1]["biases"]) == {"threshold": 1, "argmax": 2}[head]
+        assert loss == data.loss(document["network"]["layers"], head) and bound <= loss
         for cut in document["cuts"]:
             assert len(set(cut["points"])) == len(cut["points"]) == len(cut["multipliers"]) > 0
             multipliers = [int(m, 16) for m in cut["multipliers"]]
@@ -262,11 +265,20 @@ def best(data, hidden):
     return loss, layers
 
 
-def made(X, y, weight=None, hidden=0, bound=None):
+def two_outputs(layer):
+    """An argmax layer that decides like a neuron whose pre-activation is 0 or far from it."""
+    (weights,), (bias,) = layer["weights"], layer["biases"]
+    bias += 1e-3
+    return {"weights": [[-0.25 * w for w in weights], weights], "biases": [-0.25 * bias, bias]}
+
+
+def made(X, y, weight=None, hidden=0, bound=None, head="threshold"):
     """A certificate of the optimum of tiny data."""
     classes = sorted(set(y))
     data = Data(X, y, [1] * len(X) if weight is None else weight, classes)
     loss, layers = best(data, hidden)
+    if head == "argmax":
+        layers[-1] = two_outputs(layers[-1])
     cuts = inseparable(data, len(X[0]))
     trees = []
     for implicants in FUNCTIONS[hidden or 1]:
@@ -284,7 +296,7 @@ def made(X, y, weight=None, hidden=0, bound=None):
         },
         "architecture": {
             "hidden_layer_sizes": [hidden] if hidden else [],
-            "head": "threshold",
+            "head": head,
             "weights": "continuous",
             "fit_intercept": True,
         },

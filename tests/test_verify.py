@@ -41,12 +41,15 @@ CASES = {
     "two hidden, ties and decimals": (*TIED, 2),
     "plane": (*PLANE, 0),
     "plane, two hidden": (*PLANE, 2),
+    "argmax": (*TIED, 0),
+    "argmax, two hidden": (*PLANE, 2),
 }
 
 
 @pytest.fixture(scope="module")
 def certificates():
-    return {name: made(X, y, weight, hidden) for name, (X, y, weight, hidden) in CASES.items()}
+    heads = {name: "argmax" if name.startswith("argmax") else "threshold" for name in CASES}
+    return {name: made(*case, head=heads[name]) for name, case in CASES.items()}
 
 
 def check(document, X, y, weight=None):
@@ -70,6 +73,7 @@ def test_a_certificate_of_the_optimum_is_verified(name, certificates):
     assert verified.n_cuts == len(document["cuts"]) and verified.n_trees == len(FUNCTIONS[hidden or 1])
     assert verified.n_leaves == sum(isinstance(n, int) for tree in document["trees"] for n in tree["nodes"])
     assert ("no hidden layers" in verified.statement) == (hidden == 0) and "optimal" in verified.statement
+    assert ("the larger wins" in verified.statement) == name.startswith("argmax")
 
 
 def test_the_cases_are_not_trivial(certificates):
@@ -176,7 +180,9 @@ HARMLESS = {
 """Where a change may leave a proof, and which; the slow twin decides whether it does."""
 
 
-@pytest.mark.parametrize("name", ["ties and decimals", "two hidden", "plane", "plane, two hidden"])
+@pytest.mark.parametrize(
+    "name", ["ties and decimals", "two hidden", "plane", "plane, two hidden", "argmax", "argmax, two hidden"]
+)
 def test_every_change_of_the_file_is_noticed_unless_it_still_is_a_proof(name, certificates):
     X, y, weight, _ = CASES[name]
     document = certificates[name]
@@ -445,11 +451,26 @@ def test_architectures_that_cannot_be_certified(certificates):
         ("fit_intercept", False, "only networks with biases"),
         ("hidden_layer_sizes", [2, 2], "at most one hidden layer"),
         ("hidden_layer_sizes", [7], "at least 1 and below 7"),
-        ("head", "argmax", "only 'threshold' can be certified"),
+        ("head", "softmax", "only 'threshold' or 'argmax' can be certified"),
         ("weights", "integer", "only 'continuous' can be certified"),
     ):
         document = changed(certificates["two hidden"], ("architecture", name), value)
         refused(document, X, y, weight, match=f"architecture: {name}.*{match}")
+    # a head goes with its number of outputs
+    for name, head in (("two hidden", "argmax"), ("argmax, two hidden", "threshold")):
+        document = changed(certificates[name], ("architecture", "head"), head)
+        refused(document, *CASES[name][:3], match="network: layer 1: weights")
+
+
+def test_the_first_of_two_equal_outputs_wins(certificates):
+    X, y, weight, _ = CASES["argmax"]
+    for second, label in ((0.0, "a"), (5e-324, "b"), (-5e-324, "a")):
+        layers = [{"weights": [[0.1], [0.1]], "biases": [0.0, second]}]
+        lost = sum(Fraction(w) for w, given in zip(weight, y, strict=True) if given != label)
+        document = certificates["argmax"] | {"network": {"layers": layers}, "loss": str(lost)}
+        assert holds(document, X, y, weight)
+        assert check(document, X, y, weight).loss == lost
+        refused(document | {"loss": str(lost + 1)}, X, y, weight, match="loss: the network has loss")
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -467,6 +488,9 @@ def test_merged_data_and_losses_agree_with_the_twin(weighted):
         W, b = rng.choice([0.1, -3e-7, 1.0, 1e149], (width, 2)), rng.choice([0.0, -0.1, -1e150], width)
         layers = [(W.tolist(), b.tolist()), ([[0.1] * width], [-0.2])]
         assert verify_data.network_loss(layers, data) == twin.loss([dict(weights=w, biases=c) for w, c in layers])
+        layers[-1] = [[0.1] * width, [0.3] * width], [-0.2, -0.2]
+        lost = verify_data.network_loss(layers, data, "argmax")
+        assert lost == twin.loss([dict(weights=w, biases=c) for w, c in layers], "argmax")
 
 
 def test_bad_data():

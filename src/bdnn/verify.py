@@ -9,10 +9,13 @@ Notes
 a cost W_i, the difference of the weights of its classes in multiples of a unit; rows whose classes weigh the same are
 no points. A classifier has loss base + unit · Σ W_i e_i, where e_i = 1 if it disagrees with s_i.
 
-*Networks.* With one hidden layer of d neurons and one output, inverting a neuron together with its output weight
-changes nothing on finitely many rows. So the output is a monotone threshold function f of d bits, up to the order of
-the neurons one of those that need all d bits (fewer are covered: a neuron that is always on is added by a conjunction).
-One tree is demanded for each. Without a hidden layer f is the identity of one bit.
+*Networks.* The second class is what the output of a threshold head fires for, or what an argmax head says where the
+second of its two outputs is larger: where the difference of the two is positive. On finitely many rows a neuron for
+that difference can be on and off at the same rows. With one hidden layer of d neurons and one output, inverting a
+neuron together with its output weight changes nothing on finitely many rows. So the output is a monotone threshold
+function f of d bits, up to the order of the neurons one of those that need all d bits (fewer are covered: a neuron that
+is always on is added by a conjunction). One tree is demanded for each. Without a hidden layer f is the identity of one
+bit.
 
 *Program of f.* Implicants are the minimal sets S with f(1_S) = 1, blockers the minimal sets that meet every implicant.
 Variables are e_i and z_il (neuron l is not required to be right at point i: on for s_i = +1, off for -1); z_il is e_i
@@ -147,7 +150,7 @@ def verify_certificate(
     content = read_certificate(certificate)
     data = merged(X, y, sample_weight, content.classes)
     _check_data(content, data)
-    loss = network_loss(content.layers, data)
+    loss = network_loss(content.layers, data, content.head)
     if loss != content.loss:
         raise CertificateError(f"loss: the network has loss {loss}, the file says {content.loss}")
     if content.bound > loss:
@@ -179,7 +182,8 @@ def _statement(content: Certificate, loss: Fraction) -> str:
         layer = f"one hidden layer of {count} threshold neuron{'s' if count > 1 else ''}"
     else:
         layer = "no hidden layers"
-    kind = f"No network with {layer}, one threshold output and arbitrary real weights and biases"
+    output = "two outputs of which the larger wins" if content.head == "argmax" else "one threshold output"
+    kind = f"No network with {layer}, {output} and arbitrary real weights and biases"
     rows = f"these {content.n_rows} rows"
     if content.bound == loss:
         return f"{kind} has a loss below {loss} on {rows}, the loss of the stored network, which is therefore optimal."

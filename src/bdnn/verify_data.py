@@ -22,7 +22,8 @@ from bdnn.errors import CertificateError, InputError
 
 Label = bool | int | float | str
 Floats = NDArray[np.float64]
-Layers = Sequence[tuple[Sequence[Sequence[float]], Sequence[float]]]
+Real = float | Fraction
+Layers = Sequence[tuple[Sequence[Sequence[Real]], Sequence[Real]]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -180,8 +181,8 @@ def integer_columns(values: Floats) -> tuple[list[list[int]], list[int]]:
     return columns, shifts
 
 
-def network_loss(layers: Layers, data: MergedData) -> Fraction:
-    """Return the exact weight of the rows that a network of threshold neurons with one output gets wrong.
+def network_loss(layers: Layers, data: MergedData, head: str = "threshold") -> Fraction:
+    """Return the exact weight of the rows that a network of threshold neurons gets wrong.
 
     Parameters
     ----------
@@ -189,6 +190,9 @@ def network_loss(layers: Layers, data: MergedData) -> Fraction:
         Finite numbers; a neuron fires 1 if its pre-activation is >= 0 and else 0.
     data : MergedData
         What it is judged on.
+    head : {"threshold", "argmax"}
+        Threshold: one output, which fires for the second class. Argmax: two, of which the larger pre-activation wins,
+        the first one if they are equal.
 
     Returns
     -------
@@ -197,6 +201,12 @@ def network_loss(layers: Layers, data: MergedData) -> Fraction:
     """
     columns, shifts = integer_columns(data.values)
     signals: list[tuple[int, ...]] = list(zip(*columns, strict=True))
+    fires_for = 1
+    if head == "argmax":
+        # a neuron that fires where the first output is not behind, which is for the first class
+        *hidden, ((first, second), (bias, other)) = layers
+        ahead = [Fraction(a) - Fraction(b) for a, b in zip(first, second, strict=True)]
+        layers, fires_for = [*hidden, ([ahead], [Fraction(bias) - Fraction(other)])], 0
     for weights, biases in layers:
         neurons = [
             _integer_neuron(row, bias, shifts or [0] * len(row)) for row, bias in zip(weights, biases, strict=True)
@@ -207,11 +217,11 @@ def network_loss(layers: Layers, data: MergedData) -> Fraction:
             for signal in set(signals)
         }
         signals, shifts = [fired[signal] for signal in signals], []
-    wrong = (pair[1 - signal[0]] for pair, signal in zip(data.class_weights, signals, strict=True))
+    wrong = (pair[int(signal[0] != fires_for)] for pair, signal in zip(data.class_weights, signals, strict=True))
     return _sum(wrong)
 
 
-def _integer_neuron(weights: Sequence[float], bias: float, shifts: Sequence[int]) -> tuple[list[int], int]:
+def _integer_neuron(weights: Sequence[Real], bias: Real, shifts: Sequence[int]) -> tuple[list[int], int]:
     """Return a positive multiple of a neuron on inputs that were multiplied by powers of two."""
     numbers = [Fraction(w) / (1 << shift) for w, shift in zip(weights, shifts, strict=True)] + [Fraction(bias)]
     common = math.lcm(*(number.denominator for number in numbers))

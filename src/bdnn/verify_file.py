@@ -9,8 +9,8 @@ A certificate is a JSON object of exactly these names; all that is counted is co
 
 - ``format`` "bdnn-certificate", ``version`` 1;
 - ``data``: ``sha256`` (see `bdnn.verify_data.data_hash`), ``n_rows``, ``n_features``, ``n_points``, ``classes``;
-- ``architecture``: ``hidden_layer_sizes`` ([] or [d], d at most 6), ``head`` "threshold", ``weights`` "continuous",
-  ``fit_intercept`` true;
+- ``architecture``: ``hidden_layer_sizes`` ([] or [d], d at most 6), ``head`` "threshold" (one output) or "argmax"
+  (two), ``weights`` "continuous", ``fit_intercept`` true;
 - ``network``: ``layers``, each with ``weights`` (one list per neuron) and ``biases``;
 - ``loss`` and ``bound``: strings such as "7" or "15/2"; ``scale``: a power of two;
 - ``cuts``: each with ``points`` and as many ``multipliers``, strings of hexadecimal digits;
@@ -99,6 +99,7 @@ class Certificate:
     n_points: int
     classes: tuple[Label, Label]
     hidden_layer_sizes: tuple[int, ...]
+    head: str
     layers: list[tuple[list[list[float]], list[float]]]
     loss: Fraction
     bound: Fraction
@@ -340,7 +341,7 @@ def _certificate(document: dict[str, Any]) -> Certificate:
     data = _exactly("data", document["data"], "sha256 n_rows n_features n_points classes")
     if not isinstance(data["sha256"], str):
         raise _fail("data: sha256", f"must be a string, got {_shown(data['sha256'])}")
-    sizes = _architecture(document["architecture"])
+    sizes, head = _architecture(document["architecture"])
     n_features = _integer("data: n_features", data["n_features"], 1, _LARGEST_INDEX)
     scale = _integer("scale", document["scale"], 1)
     if scale & (scale - 1):
@@ -353,7 +354,8 @@ def _certificate(document: dict[str, Any]) -> Certificate:
         n_points=_integer("data: n_points", data["n_points"], 0),
         classes=_classes(data["classes"]),
         hidden_layer_sizes=sizes,
-        layers=_layers(document["network"], (n_features, *sizes, 1)),
+        head=head,
+        layers=_layers(document["network"], (n_features, *sizes, 2 if head == "argmax" else 1)),
         loss=_rational("loss", document["loss"]),
         bound=_rational("bound", document["bound"]),
         scale=scale,
@@ -374,20 +376,22 @@ def _classes(value: object) -> tuple[Label, Label]:
     return first, second
 
 
-def _architecture(value: object) -> tuple[int, ...]:
+def _architecture(value: object) -> tuple[tuple[int, ...], str]:
     place = "architecture"
     parts = _exactly(place, value, "hidden_layer_sizes head weights fit_intercept")
     sizes = _list(f"{place}: hidden_layer_sizes", parts["hidden_layer_sizes"])
     if len(sizes) > 1:
         raise _fail(f"{place}: hidden_layer_sizes", f"at most one hidden layer can be certified, got {len(sizes)}")
-    for name, accepted in (("head", "threshold"), ("weights", "continuous")):
-        if parts[name] != accepted:
-            raise _fail(f"{place}: {name}", f"only {accepted!r} can be certified, got {_shown(parts[name])}")
+    for name, accepted in (("head", ("threshold", "argmax")), ("weights", ("continuous",))):
+        if parts[name] not in accepted:
+            names = " or ".join(map(repr, accepted))
+            raise _fail(f"{place}: {name}", f"only {names} can be certified, got {_shown(parts[name])}")
     if parts["fit_intercept"] is not True:
         raise _fail(
             f"{place}: fit_intercept", f"only networks with biases (true) are, got {_shown(parts['fit_intercept'])}"
         )
-    return tuple(_integer(f"{place}: hidden_layer_sizes", size, 1, MOST_HIDDEN + 1) for size in sizes)
+    widths = tuple(_integer(f"{place}: hidden_layer_sizes", size, 1, MOST_HIDDEN + 1) for size in sizes)
+    return widths, parts["head"]
 
 
 def _layers(value: object, widths: tuple[int, ...]) -> list[tuple[list[list[float]], list[float]]]:

@@ -54,6 +54,20 @@ def test_certificates_of_optimal_networks_hold(hidden, seed):
     assert verified.n_trees == {(): 1, (1,): 1, (2,): 2, (3,): 5}[hidden]
 
 
+@pytest.mark.parametrize("hidden", [(), (1,), (2,)])
+def test_an_argmax_over_two_classes(hidden):
+    X, y = noisy(22, 1)
+    problem = Problem(X=X, y=y, hidden_layer_sizes=hidden, head="argmax")
+    result = ExactTraining(certificate=True)(problem, Budget(seconds=60))
+    certificate = json.loads(json.dumps(result.certificate))
+    verified = verify_certificate(certificate, X, y)
+    assert verified.optimal and verified.loss == verified.bound == Fraction(result.objective) > 0
+    assert "two outputs of which the larger wins" in verified.statement
+    certificate["architecture"]["head"] = "threshold"
+    with pytest.raises(CertificateError):
+        verify_certificate(certificate, X, y)
+
+
 def test_real_features_without_incumbents():
     X, y = data(60, features=4)
     result = run(X, y, incumbents="none")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bdnn.activation.cuts import Cuts
+from bdnn.activation.functions import OutputFunction
 from bdnn.activation.tree import Tree
 from bdnn.network import Network
 from bdnn.verify import columns, data_hash, merged
@@ -31,14 +32,14 @@ def certificate(cuts: Cuts, trees: list[Tree], network: Network) -> dict[str, An
     Returns
     -------
     dict or None
-        None if the head is not a threshold, costs are not multiples of a common unit that is large enough, or
+        None if there are more than two classes, costs are not multiples of a common unit that is large enough, or
         multipliers cannot be computed.
     """
     points = cuts.points
     problem = points.reduced.problem
-    if problem.head != "threshold":
-        return None
     classes = problem.classes.tolist()
+    if len(classes) > 2:
+        return None
     data = merged(problem.X, problem.y, problem.sample_weight, classes)
     raw = points.reduced.raw_points[points.point]
     order = np.lexsort(raw.T[::-1]) if raw.shape[1] else np.arange(len(raw))
@@ -57,7 +58,7 @@ def certificate(cuts: Cuts, trees: list[Tree], network: Network) -> dict[str, An
         members, factors = found
         sets.append({"points": rank[members].tolist(), "multipliers": [hex(factor) for factor in factors]})
     layers = [{"weights": W.tolist(), "biases": b.tolist()} for W, b in network.layers]
-    loss = network_loss([(layer["weights"], layer["biases"]) for layer in layers], data)
+    loss = network_loss([(layer["weights"], layer["biases"]) for layer in layers], data, problem.head)
     claim = min(loss, data.base + data.unit * Fraction(bound))
     return {
         "format": "bdnn-certificate",
@@ -86,8 +87,9 @@ def certificate(cuts: Cuts, trees: list[Tree], network: Network) -> dict[str, An
 
 def _tree(tree: Tree, rank: Any, numbers: dict[int, int], signs: tuple[int, ...]) -> dict[str, Any]:
     """Return a tree in the numbering of the checker; `numbers` receives the cuts that it uses."""
-    record, program = tree.finish_record(), tree.program
-    theirs = columns(program.function.implicants, signs)
+    record, program, function = tree.finish_record(), tree.program, tree.program.function
+    assert isinstance(function, OutputFunction)  # there are two classes
+    theirs = columns(function.implicants, signs)
     column = np.zeros(len(program.cost), dtype=np.int64)
     for i, row in enumerate(program.columns.tolist()):
         column[i] = rank[i]
@@ -111,4 +113,4 @@ def _tree(tree: Tree, rank: Any, numbers: dict[int, int], signs: tuple[int, ...]
                 i, k, _ = program.links[-1 - cut]
                 rows["links"].append([int(rank[i]), k, int(multiplier)])
         proofs.append(rows)
-    return {"implicants": [list(s) for s in program.function.implicants], "nodes": nodes, "proofs": proofs}
+    return {"implicants": [list(s) for s in function.implicants], "nodes": nodes, "proofs": proofs}

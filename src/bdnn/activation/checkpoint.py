@@ -59,10 +59,11 @@ def write(path: Path, title: str, cuts: Cuts, trees: list[Tree], network: Networ
     network : Network
         The best one.
     """
-    sizes = np.array([len(support) for support in cuts.supports], dtype=np.int64)
+    found = cuts.supports[cuts.n_given :]
+    sizes = np.array([len(support) for support in found], dtype=np.int64)
     arrays: _Arrays = {
         "title": np.array(title),
-        "sets": np.concatenate([*cuts.supports, np.zeros(0, dtype=np.int64)]),
+        "sets": np.concatenate([*found, np.zeros(0, dtype=np.int64)]),
         "sizes": sizes,
     }
     for number, layer in enumerate(network.layers):
@@ -125,15 +126,15 @@ def restore(arrays: _Arrays, cuts: Cuts, trees: list[Tree]) -> None:
         If arrays are missing or do not fit.
     """
     try:
-        p = len(cuts.points.row_point)
+        n_rows = len(cuts.points.row_demand)
         sizes, members = arrays["sizes"].astype(np.int64), arrays["sets"].astype(np.int64)
-        if np.any(sizes < 1) or sizes.sum() != len(members) or np.any((members < 0) | (members >= p)):
+        if np.any(sizes < 1) or sizes.sum() != len(members) or np.any((members < 0) | (members >= n_rows)):
             raise ValueError("sets")
         for part in np.split(members, np.cumsum(sizes)[:-1]) if len(sizes) else []:
             if cuts.add(part) < 0 or np.any(np.diff(part) <= 0):
                 raise ValueError("sets")
         for number, tree in enumerate(trees):
-            _restore(tree, {name: arrays[f"{name} {number}"] for name in _state(tree)}, len(sizes))
+            _restore(tree, {name: arrays[f"{name} {number}"] for name in _state(tree)}, len(cuts))
     except (KeyError, ValueError, IndexError, TypeError, OverflowError) as error:
         raise InputError(f"the checkpoint is damaged ({error}); remove it to start anew") from None
 

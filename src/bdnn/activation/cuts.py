@@ -1,4 +1,4 @@
-"""Inseparable sets of points: found by the alternative linear program, proven in exact arithmetic before they count."""
+"""Inseparable sets of demands: found by the alternative linear program, proven exactly before they count."""
 
 from __future__ import annotations
 
@@ -47,9 +47,11 @@ class Cuts:
     Attributes
     ----------
     sets : list of ndarray of int64
-        Points of each set, ascending.
+        Demands of each set, ascending.
     supports : list of ndarray of int64
-        Signed rows that make the points inseparable.
+        Signed rows that make them inseparable.
+    n_given : int
+        Sets that were there from the start: the pairs of `Points.pairs`.
     """
 
     def __init__(self, points: Points, rng: np.random.Generator) -> None:
@@ -65,13 +67,16 @@ class Cuts:
         self._most = max(50, min(_PIVOTS, int(_WORK / (rows.size + rows.shape[1] ** 2 + 1))))
         self._found = np.zeros((64, rows.shape[1] + 1), dtype=np.int64)
         self._sizes = np.zeros(64, dtype=np.int64)
+        for pair in points.pairs():
+            self.add(pair)
+        self.n_given = len(self.sets)
 
     def __len__(self) -> int:
         return len(self.sets)
 
     def add(self, support: Integers) -> int:
-        """Store the set of points of some signed rows, ascending; return its number, -1 if it is there already."""
-        members = np.unique(self.points.row_point[support]).astype(np.int64)
+        """Store the set of demands of some signed rows, ascending; return its number, -1 if it is there already."""
+        members = np.unique(self.points.row_demand[support]).astype(np.int64)
         key = members.tobytes()
         if key in self._known:
             return -1
@@ -114,15 +119,15 @@ class Cuts:
 
         Parameters
         ----------
-        given : ndarray of shape (p,)
-            How much each point is given up, 0 to 1.
+        given : ndarray of shape (m,)
+            How much each demand is given up, 0 to 1.
         tries : int
             Linear programs solved, each with other costs.
-        avoided : ndarray of shape (p,), bool, or None
-            Points that are given up for good.
+        avoided : ndarray of shape (m,), bool, or None
+            Demands that are given up for good.
         """
-        given = given[self.points.row_point]
-        avoided = None if avoided is None else avoided[self.points.row_point]
+        given = given[self.points.row_demand]
+        avoided = None if avoided is None else avoided[self.points.row_demand]
         found, p = 0, len(given)
         for _ in range(tries):
             # prices per multiplier, not per point: their scale is arbitrary, so it is varied a lot
@@ -133,11 +138,11 @@ class Cuts:
         return [self._found[k, : self._sizes[k]].copy() for k in range(found)]
 
     def weights(self, given: NDArray[np.bool_]) -> tuple[Floats | None, Integers | None]:
-        """Return weights that are right at all points not given up, or signed rows that show there are none.
+        """Return weights that meet all demands not given up, or signed rows that show there are none.
 
         Neither, if rounding errors leave the question open.
         """
-        given = given[self.points.row_point]
+        given = given[self.points.row_demand]
         cost = given.astype(np.float64)
         objective, found = self._solve(cost, cost, 0.5, 20 * self._most, 0)
         if found:

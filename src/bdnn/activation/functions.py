@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from bdnn.errors import InputError
 
 Sets = tuple[tuple[int, ...], ...]
+Cube = tuple[tuple[int, int], ...]
+Cubes = tuple[Cube, ...]
 
 MOST_BITS = 5
 
@@ -54,6 +56,14 @@ class OutputFunction:
     blockers: Sets
     weights: tuple[int, ...]
     threshold: int
+
+    @property
+    def wrong(self) -> tuple[Cubes, Cubes]:
+        """The maximal cubes of patterns that make f true, and of those that make it false: pairs (bit, value)."""
+        return (
+            tuple(tuple((bit, 1) for bit in members) for members in self.implicants),
+            tuple(tuple((bit, 0) for bit in members) for members in self.blockers),
+        )
 
     def dual(self) -> OutputFunction:
         """Return ``1 - f(1 - u)``: implicants and blockers change places.

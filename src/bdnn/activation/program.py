@@ -1,31 +1,40 @@
 """Training as a covering program over activations: columns, link rows, and the networks of its solutions.
 
-For one neuron, point i asks to be on (s_i = +1) or off (-1); it is right at all points of a set exactly if the signed
-rows s_i (x_i, 1) of the set have positive products with some weights. The program chooses which points a neuron may be
-wrong at:
+A *demand* j asks a neuron to be on (s_j = +1) or off (-1) at a point; a neuron meets all demands of a set exactly if
+the signed rows s_j (x, 1) of the set have positive products with some weights. *Goals* are what costs: that a point is
+of its class, or that an output fires, or does not. The program chooses the demands that a neuron need not meet:
 
-    z_il = 1: neuron l need not be right at point i;    e_i = 1: the network need not be right at point i;
+    z_jl = 1: neuron l need not meet demand j;    e_g = 1: the network need not reach goal g;
 
-    minimise Σ W_i e_i,
-    Σ_{i in S} z_il >= 1                        for every neuron l and every inseparable set S of signed rows,
-    Σ_{l in Q} z_il <= |Q| - 1 + e_i            for every blocker Q of the output function if s_i = +1, implicant if -1.
+    minimise Σ W_g e_g,
+    Σ_{j in S} z_jl >= 1                        for every neuron l and every inseparable set S of signed rows,
+    Σ_{(l, v) in Q} z_jl <= |Q| - 1 + e_g       for every maximal cube Q of the patterns that miss goal g,
 
-Where Q is a single neuron, z_il = e_i. The output function f is monotone: hidden neurons with negative output weights
-are replaced by their complements. With f(u) = u this is training without a hidden layer. There, an argmax over
-more than two classes is covered, too: a point then has several rows, and z_i1 says that not all need be positive.
+where a cube fixes the bits of some neurons l to values v, and j is the demand for the opposite of v. Where Q is a
+single bit that matters for no other goal of the point, z_jl = e_g.
+
+With two classes the output is a monotone function of the hidden neurons: those with negative output weights are
+replaced by their complements. So each point has one goal and one demand; cubes are blockers of the function where s_j =
++1, implicants where it is -1. With f(u) = u this is training without a hidden layer. More classes need demands of both
+signs, which are inseparable sets, and an `OutputMap` for the function. A demand that is in no cube of the goals of its
+point costs nothing: its column is always 1. Without hidden layer an argmax over more than two classes has one demand a
+point, of several rows.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn.activation.functions import OutputFunction, functions
+from bdnn.activation.functions import MOST_BITS, Cubes, OutputFunction, functions
+from bdnn.activation.heads import MOST_MAPS, OutputMap, identity, output_maps
 from bdnn.network import Floats, Layer, Network
 from bdnn.presolve import Presolved
+from bdnn.problem import Problem
 
 Integers = NDArray[np.int64]
 
@@ -42,10 +51,12 @@ class Points:
         The problem.
     point : ndarray of shape (p,)
         Points of the reduced problem with a preference, in its order.
-    wanted : ndarray of shape (p,)
-        Class that costs least at each point.
-    weight : ndarray of shape (p,), int64
-        Least cost of being wrong, in units.
+    goal_point : ndarray of shape (g,)
+        Of each goal, its place in `point`; ascending. With one output, or an argmax head, one goal for each point.
+    want : ndarray of shape (g,)
+        What costs least: a class, or ``2 k`` for output k of several to be off and ``2 k + 1`` for on.
+    weight : ndarray of shape (g,), int64
+        Least cost of missing the goal, in units.
     unit : float
         Of the weights, in units of sample weight. Costs are exact multiples of it, or rounded down.
     exact : bool
@@ -56,7 +67,8 @@ class Points:
 
     reduced: Presolved
     point: NDArray[np.intp]
-    wanted: NDArray[np.intp]
+    goal_point: NDArray[np.intp]
+    want: NDArray[np.intp]
     weight: Integers
     unit: float
     exact: bool
@@ -64,13 +76,19 @@ class Points:
 
     @classmethod
     def of(cls, reduced: Presolved) -> Points:
-        """Return the points of a problem with two classes, or an argmax head."""
+        """Return the points of a problem."""
         class_weight = reduced.class_weight
-        wanted = np.argmax(class_weight, axis=1)
-        ordered = np.sort(class_weight, axis=1)
-        difference = ordered[:, -1] - ordered[:, -2]
-        point = np.flatnonzero(difference)
-        cost = difference[point]
+        if _one_hot(reduced.problem):
+            on, off = reduced.firing_costs(class_weight)
+            difference = off - on
+            holder, output = np.nonzero(difference)
+            want, cost = 2 * output + (difference[holder, output] > 0), np.abs(difference[holder, output])
+        else:
+            ordered = np.sort(class_weight, axis=1)
+            difference = ordered[:, -1] - ordered[:, -2]
+            holder = np.flatnonzero(difference)
+            want, cost = np.argmax(class_weight, axis=1)[holder], difference[holder]
+        point, goal_point = np.unique(holder, return_inverse=True)
         unit, exact = reduced.loss_step, True
         units = cost / unit if unit else np.zeros(0)
         if not unit or units.max(initial=0.0) > _LARGEST_WEIGHT or not np.all(units == np.rint(units)):
@@ -80,7 +98,7 @@ class Points:
         if exact and len(weight):
             divisor = int(np.gcd.reduce(weight))
             weight, unit = weight // divisor, unit * divisor
-        return cls(reduced, point, wanted[point], weight, unit, exact, reduced.irreducible)
+        return cls(reduced, point, goal_point, want, weight, unit, exact, reduced.irreducible)
 
     def __len__(self) -> int:
         return len(self.point)
@@ -90,15 +108,22 @@ class Points:
         """Classes of the problem."""
         return len(self.reduced.problem.classes)
 
-    @property
-    def signs(self) -> Floats:
-        """+1 where the second class of two is wanted, -1 where the first is; of shape (p,)."""
-        return np.where(self.wanted == 0, -1.0, 1.0)
+    @cached_property
+    def demand_point(self) -> NDArray[np.intp]:
+        """Of each demand, its place in `point`; ascending."""
+        return np.repeat(np.arange(len(self)), 2 if _two_sided(self.reduced.problem) else 1)
 
     @cached_property
-    def row_point(self) -> NDArray[np.intp]:
-        """The point of each signed row."""
-        return np.repeat(np.arange(len(self)), self.n_classes - 1)
+    def signs(self) -> Floats:
+        """+1 where neurons are to be on, -1 where off; of shape (m,), for each demand."""
+        if _two_sided(self.reduced.problem):
+            return np.tile([1.0, -1.0], len(self))
+        return np.where((self.want == 0) & (self.n_classes == 2), -1.0, 1.0)
+
+    @cached_property
+    def row_demand(self) -> NDArray[np.intp]:
+        """The demand of each signed row."""
+        return np.repeat(np.arange(len(self.signs)), self.n_classes - 1 if self._compares else 1)
 
     @cached_property
     def rows(self) -> Floats:
@@ -110,25 +135,36 @@ class Points:
         """Signed rows of raw inputs, for proofs; left out are columns that do not vary."""
         return self._signed(self.reduced.raw_points[self.point][:, self.reduced.kept].astype(np.float64))
 
+    @property
+    def _compares(self) -> bool:
+        """Whether rows compare the scores of more than two classes."""
+        problem = self.reduced.problem
+        return self.n_classes > 2 and problem.head == "argmax" and not problem.hidden_layer_sizes
+
     def _signed(self, X: Floats) -> Floats:
         """Return the rows that must have positive products with the weights.
 
-        With two classes one for each point, ``±(x, 1)``. With C > 2, one for each point and each class it must beat:
-        (x, 1) in the place of the wanted class and -(x, 1) in that of the other (Kesler's construction); the scores of
-        the last class are 0.
+        In general one for each demand, ``±(x, 1)``. If scores of C > 2 classes are compared, one for each point and
+        each class it must beat: (x, 1) in the place of the wanted class and -(x, 1) in that of the other (Kesler's
+        construction); the scores of the last class are 0.
         """
         extended = np.hstack([X, np.ones((len(X), 1))])
-        classes = self.n_classes
-        if classes == 2:
-            return np.ascontiguousarray(self.signs[:, None] * extended)
-        width = extended.shape[1]
+        if not self._compares:
+            return np.ascontiguousarray(self.signs[:, None] * extended[self.demand_point])
+        classes, width = self.n_classes, extended.shape[1]
         rows = np.zeros((len(X), classes - 1, classes, width))
         for c in range(classes):
-            mine = np.flatnonzero(self.wanted == c)
+            mine = np.flatnonzero(self.want == c)
             rows[mine, :, c] = extended[mine, None, :]
             for k, other in enumerate(other for other in range(classes) if other != c):
                 rows[mine, k, other] = -extended[mine]
         return np.ascontiguousarray(rows[:, :, :-1].reshape(len(X) * (classes - 1), (classes - 1) * width))
+
+    def pairs(self) -> Integers:
+        """Return the inseparable pairs of signed rows that ask the same point for on and off, of shape (k, 2)."""
+        if not _two_sided(self.reduced.problem):
+            return np.zeros((0, 2), dtype=np.int64)
+        return np.arange(len(self.signs), dtype=np.int64).reshape(-1, 2)
 
     def loss(self, units: float) -> float:
         """Return the loss that an objective in units of the program stands for."""
@@ -149,43 +185,52 @@ class Program:
     ----------
     points : Points
         Of the problem.
-    function : OutputFunction
-        Of the hidden neurons, or of the only neuron.
-    columns : ndarray of shape (p, d), int64
-        Column of each z_il; columns 0 to p - 1 are the e_i.
+    function : OutputFunction or OutputMap
+        Of the hidden neurons, or of the only layer.
+    columns : ndarray of shape (m, d), int64
+        Column of each z_jl; columns 0 to g - 1 are the e_g.
     cost : ndarray of shape (v,), int64
         Objective.
-    links : list of (i, k, columns)
-        Link rows: columns e_i and z_il of the k-th set of at least two neurons.
+    links : list of (g, k, columns)
+        Link rows: columns of e_g and the z_jl of the k-th cube of goal g that has a row.
+    always : int
+        The column that is always 1, the last one; -1 if there is none.
     """
 
     points: Points
-    function: OutputFunction
+    function: OutputFunction | OutputMap
     columns: Integers
     cost: Integers
     links: list[tuple[int, int, Integers]]
+    always: int = -1
 
     @classmethod
-    def of(cls, points: Points, function: OutputFunction) -> Program:
+    def of(cls, points: Points, function: OutputFunction | OutputMap) -> Program:
         """Return the program of an output function."""
-        p, d = len(points), function.n_bits
-        sets = {1.0: function.blockers, -1.0: function.implicants}
-        columns = np.empty((p, d), dtype=np.int64)
+        d, n_goals = function.n_bits, len(points.weight)
+        goal_parts = _parts(points.goal_point, len(points))
+        demand_parts = _parts(points.demand_point, len(points))
+        values = (points.signs > 0).astype(int).tolist()
+        wanted = points.want.tolist()
+        templates: dict[tuple[tuple[int, ...], tuple[int, ...]], _Template] = {}
+        columns = np.empty((len(values), d), dtype=np.int64)
         links: list[tuple[int, int, Integers]] = []
-        v = p
-        for i, sign in enumerate(points.signs.tolist()):
-            single = {q[0] for q in sets[sign] if len(q) == 1}
-            for neuron in range(d):
-                if neuron in single:
-                    columns[i, neuron] = i
-                else:
-                    columns[i, neuron] = v
-                    v += 1
-            for k, q in enumerate(q for q in sets[sign] if len(q) > 1):
-                links.append((i, k, np.concatenate([[i], columns[i, list(q)]]).astype(np.int64)))
-        cost = np.zeros(v, dtype=np.int64)
-        cost[:p] = points.weight
-        return cls(points, function, columns, cost, links)
+        v = n_goals
+        for goals, demands in zip(goal_parts, demand_parts, strict=True):
+            key = tuple(wanted[goals]), tuple(values[demands])
+            if key not in templates:
+                templates[key] = _Template.of([function.wrong[want] for want in key[0]], key[1], d)
+            template = templates[key]
+            first, v = v, v + template.n_own
+            # what numbers of a template stand for: goals, then own columns; -1 is replaced below
+            meaning = np.concatenate([np.arange(goals.start, goals.stop), np.arange(first, v), [-1]])
+            columns[demands] = meaning[template.columns]
+            links += [(goals.start + goal, k, meaning[members]) for goal, k, members in template.links]
+        always = v if np.any(columns < 0) else -1
+        columns[columns < 0] = always
+        cost = np.zeros(v + (always >= 0), dtype=np.int64)
+        cost[:n_goals] = points.weight
+        return cls(points, function, columns, cost, links, always)
 
     @property
     def n_neurons(self) -> int:
@@ -203,20 +248,78 @@ class Program:
                 parts[slice(1, 2) if classes == 2 else slice(0, -1)] = weights.reshape(classes - 1, -1)
                 weights = parts
             return reduced.to_network([Layer(weights[:, :-1], weights[:, -1])])
+        first = Layer(weights[:, :-1], weights[:, -1])
+        if isinstance(self.function, OutputMap):
+            assert self.function.weights is not None
+            last = self.function.weights.astype(np.float64)
+            return reduced.to_network([first, Layer(last[:, :-1], last[:, -1])])
         w, threshold = np.array([self.function.weights], dtype=np.float64), float(self.function.threshold)
         if argmax:  # the second class must be ahead, not only equal
-            last = Layer(np.vstack([np.zeros_like(w), w]), np.array([0.0, 0.5 - threshold]))
+            output = Layer(np.vstack([np.zeros_like(w), w]), np.array([0.0, 0.5 - threshold]))
         else:
-            last = Layer(w, np.array([-threshold]))
-        return reduced.to_network([Layer(weights[:, :-1], weights[:, -1]), last])
+            output = Layer(w, np.array([-threshold]))
+        return reduced.to_network([first, output])
+
+
+@dataclass(frozen=True, eq=False)
+class _Template:
+    """Columns and links of a point, where goals count from 0, own columns on from there, and -1 is always 1."""
+
+    columns: Integers
+    n_own: int
+    links: list[tuple[int, int, Integers]]
+
+    @classmethod
+    def of(cls, wrong: list[Cubes], values: tuple[int, ...], d: int) -> _Template:
+        """Return the template of the cubes that miss each goal, and of demands for values."""
+        goals_of: dict[tuple[int, int], set[int]] = {}
+        for goal, cubes in enumerate(wrong):
+            for literal in (literal for cube in cubes for literal in cube):
+                goals_of.setdefault(literal, set()).add(goal)
+        shared = {
+            cube[0]: goal for goal, cubes in enumerate(wrong) for cube in cubes
+            if len(cube) == 1 and len(goals_of[cube[0]]) == 1
+        }  # fmt: skip
+        column_of: dict[tuple[int, int], int] = {}
+        n_own = 0
+        for literal in ((neuron, 1 - value) for value in values for neuron in range(d)):
+            if literal in shared:
+                column_of[literal] = shared[literal]
+            elif literal in goals_of:
+                column_of[literal] = len(wrong) + n_own
+                n_own += 1
+        columns = [[column_of.get((neuron, 1 - value), -1) for neuron in range(d)] for value in values]
+        links = [
+            (goal, k, np.array([goal, *(column_of[literal] for literal in cube)], dtype=np.int64))
+            for goal, cubes in enumerate(wrong)
+            for k, cube in enumerate(cube for cube in cubes if len(cube) != 1 or cube[0] not in shared)
+        ]
+        return cls(np.array(columns, dtype=np.int64), n_own, links)
+
+
+def _parts(owner: NDArray[np.intp], n: int) -> list[slice]:
+    """Return where 0 to n - 1 are in an ascending array."""
+    ends = np.searchsorted(owner, np.arange(n + 1)).tolist()
+    return [slice(begin, end) for begin, end in itertools.pairwise(ends)]
+
+
+def _one_hot(problem: Problem) -> bool:
+    """Whether each class has a threshold output."""
+    return problem.head == "threshold" and problem.n_outputs > 1
+
+
+def _two_sided(problem: Problem) -> bool:
+    """Whether points ask some neurons to be on and others to be off."""
+    return len(problem.classes) > 2 and (_one_hot(problem) or bool(problem.hidden_layer_sizes))
 
 
 def covers(reduced: Presolved) -> str:
     """Return why the activation programs do not cover a problem, or an empty string.
 
-    They cover continuous weights with biases, two classes with one threshold output or an argmax head, and no hidden
-    layer or one of up to five neurons, without regulariser and robust radius; without hidden layer also an argmax head
-    over more classes.
+    They cover continuous weights with biases, without regulariser and robust radius, and no hidden layer or one: with
+    two classes one of up to five neurons, with more classes one that has up to 100 output maps, see
+    `bdnn.activation.heads.output_maps`. With an argmax head over more than two classes, equal rows must have equal
+    labels.
     """
     problem = reduced.problem
     if problem.weights != "continuous":
@@ -227,18 +330,19 @@ def covers(reduced: Presolved) -> str:
         return "a regulariser"
     if problem.robust:
         return "a robust radius"
-    if problem.n_outputs > 1 and problem.head == "threshold":
-        return "several threshold outputs"
-    if len(problem.classes) > 2 and problem.hidden_layer_sizes:
-        return "hidden neurons with more than two classes"
     if len(problem.hidden_layer_sizes) > 1:
         return "more than one hidden layer"
-    if len(problem.classes) > 2:
+    classes = len(problem.classes)
+    if classes > 2 and not _one_hot(problem):
         ordered = np.sort(reduced.class_weight, axis=1)
         if np.any(ordered[:, 0] != ordered[:, -2]):
             return "equal rows with different labels of more than two classes"
-    if problem.hidden_layer_sizes and problem.hidden_layer_sizes[0] > 5:
-        return "more than five hidden neurons"
+    if problem.hidden_layer_sizes:
+        (width,) = problem.hidden_layer_sizes
+        if width > MOST_BITS:
+            return "more than five hidden neurons"
+        if classes > 2 and output_maps(problem.head, width, classes) is None:
+            return f"too many output functions (more than {MOST_MAPS})"
     return ""
 
 
@@ -246,11 +350,16 @@ def n_columns(reduced: Presolved) -> int:
     """Return about how many columns the program of an output function has at most."""
     problem = reduced.problem
     width = problem.hidden_layer_sizes[0] if problem.hidden_layer_sizes else 0
-    return len(reduced.class_weight) * (1 + width)
+    goals = problem.n_outputs if _one_hot(problem) else 1
+    return len(reduced.class_weight) * (goals + (2 if _two_sided(problem) else 1) * width)
 
 
 def programs(reduced: Presolved) -> list[Program]:
     """Return one program for each output function that a problem's networks need."""
-    points = Points.of(reduced)
-    width = reduced.problem.hidden_layer_sizes[0] if reduced.problem.hidden_layer_sizes else 1
-    return [Program.of(points, function) for function in functions(width)]
+    points, problem = Points.of(reduced), reduced.problem
+    sizes, classes = problem.hidden_layer_sizes, len(problem.classes)
+    if classes == 2:
+        return [Program.of(points, function) for function in functions(sizes[0] if sizes else 1)]
+    maps = output_maps(problem.head, sizes[0], classes) if sizes else (identity(problem.head, classes),)
+    assert maps is not None
+    return [Program.of(points, function) for function in maps]

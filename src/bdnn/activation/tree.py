@@ -103,7 +103,7 @@ class Tree:
         record: bool = False,
     ) -> None:
         self.program, self.cuts, self.best, self.step, self._offer = program, cuts, best, step, offer
-        self.v, self.p = len(program.cost), len(program.points)
+        self.v = len(program.cost)
         self.record = Record() if record else None
         self.rows = Rows(program.cost, min(_CAPACITY, 6 * self.v + _SPARE_ROWS))
         self._most = min(self.rows.room - 200, 120 + self.v // 4)
@@ -116,7 +116,10 @@ class Tree:
         self.nodes = 0
         self.doubtful: int | None = None
         self._current: Node | None = None
-        self._heap = [Node(0, 0, 0, np.zeros(self.v, dtype=np.int8), np.ones(self.v, dtype=np.int8))]
+        lower = np.zeros(self.v, dtype=np.int8)
+        if program.always >= 0:
+            lower[program.always] = 1
+        self._heap = [Node(0, 0, 0, lower, np.ones(self.v, dtype=np.int8))]
         for link, (_, _, columns) in enumerate(program.links):
             values = np.where(np.arange(len(columns)) == 0, 1, -1).astype(np.int64)
             self.rows.add(columns, values, 2 - len(columns))
@@ -302,6 +305,8 @@ class Tree:
             members = self.cuts.sets[self._taken]
             for neuron in range(self.program.n_neurons):
                 columns = np.sort(self.program.columns[members, neuron])
+                if columns[-1] == self.program.always:  # the row asks for nothing
+                    continue
                 label = self.rows.add(columns, np.ones(len(columns), dtype=np.int64), 1)
                 if label >= 0:
                     self._source.append((self._taken, neuron))

@@ -43,15 +43,16 @@ class ExactTraining:
         Name of a back-end; "auto" takes the fastest installed one that can do what is needed.
     formulation : {"auto", "activation", "big_m"}
         "activation" is a branch and cut of our own over the activations of the points: no big constants, no margin, no
-        solver; for two classes, continuous weights with biases, and no hidden layer or one of up to five neurons.
-        "big_m" is the model of the paper, section 2. "auto" takes the first where it can and no solver was named.
+        solver; for continuous weights with biases, and no hidden layer or one: of up to five neurons with two classes,
+        of one to three with more, see `bdnn.activation.heads.output_maps`. "big_m" is the model of the paper, section
+        2. "auto" takes the first where it can and no solver was named.
     reductions : tuple of str
         Symmetry reductions, see `bdnn.formulations.training`.
     incumbents : {"search", "none"}, default="search"
         "search" begins with a short local search, whose network the solver starts from.
     certificate : bool, default=False
         Whether the result carries a certificate that `bdnn.verify_certificate` can check. Only "activation" can write
-        one.
+        one, and only for two classes.
     checkpoint : path-like or None
         File to which "activation" writes its state two or three times a minute, and from which it goes on if it exists
         already. It must be of the same data and architecture.
@@ -109,8 +110,13 @@ class ExactTraining:
         uncovered = covers(race.reduced)
         if self.formulation == "activation" and uncovered:
             raise InputError(
-                f'formulation "activation" does not cover {uncovered}: it takes two classes with one threshold output, '
-                'continuous weights with biases, no hidden layer or one of up to five neurons; use "big_m" or "auto"'
+                f'formulation "activation" does not cover {uncovered}: it takes continuous weights with biases, and no '
+                "hidden layer or one: of up to five neurons with two classes, of up to three with more classes, "
+                'depending on their number; use "big_m" or "auto"'
+            )
+        if self.certificate and len(problem.classes) > 2:
+            raise InputError(
+                f"no certificate can be written for {len(problem.classes)} classes, only for two: leave certificate out"
             )
         activation = self.formulation == "activation" or (
             self.formulation == "auto" and self.solver == "auto" and not uncovered
@@ -127,8 +133,8 @@ class ExactTraining:
             if self.certificate:
                 raise InputError(
                     f"no certificate can be written for {uncovered or 'the paper-style model'}: certificates are for "
-                    'formulation "activation", which takes two classes with one threshold output, continuous weights '
-                    "with biases, and no hidden layer or one of up to five neurons"
+                    'formulation "activation", which takes two classes, continuous weights with biases, and no hidden '
+                    "layer or one of up to five neurons"
                 )
             with race.timed("start"):
                 if self.incumbents == "none" or not enter_incumbents(race, start):
