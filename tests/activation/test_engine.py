@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Problem
+from bdnn.activation.tree import Tree
 from bdnn.methods.exact import ExactTraining
 
 plain = functools.partial(ExactTraining, formulation="activation", incumbents="none")
@@ -235,3 +236,26 @@ def test_a_short_limit_is_kept():
     assert time.monotonic() - began < 8.0
     assert (result.status, result.message) == ("feasible", "time limit reached")
     assert 0 <= result.bound < result.objective
+
+
+def test_scouts_lift_bounds_no_higher_than_the_optimum(monkeypatch):
+    monkeypatch.setattr("bdnn.activation.engine._ALONE", 0.0)
+    monkeypatch.setattr("bdnn.activation.engine._FAR", 1.0)
+    monkeypatch.setattr("bdnn.activation.engine._SCOUTS_SLICE", 0.02)
+    monkeypatch.setattr("bdnn.activation.engine._SLICE", 0.02)
+    lifted = []
+    lift = Tree.lift
+    monkeypatch.setattr(Tree, "lift", lambda self, level: (lifted.append(level), lift(self, level)))
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X, y = rng.integers(0, 30, (24, 2)).astype(float), np.r_[0, 1, rng.integers(0, 2, 22)]
+        case = X, y, np.ones(24), [0, 2][seed % 2]
+        expected, told = optimum(*case), []
+        problem = problem_of(*case)
+        result = plain()(
+            problem, Budget(seconds=60), on_progress=lambda progress, told=told: told.append(progress.bound)
+        )
+        check(result, expected, problem)
+        assert max(told) <= expected
+        assert told == sorted(told)
+    assert len(lifted) > 3

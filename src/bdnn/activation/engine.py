@@ -13,6 +13,7 @@ from bdnn.activation import checkpoint
 from bdnn.activation.certificate import certificate
 from bdnn.activation.cuts import Cuts
 from bdnn.activation.program import Points, programs
+from bdnn.activation.scouts import Scouts
 from bdnn.activation.tree import Tree
 from bdnn.budget import Budget
 from bdnn.methods.race import Race
@@ -24,6 +25,9 @@ _REPORT = 0.2
 _SAVE = 20.0
 _SAVE_SHARE = 0.05
 _RELATIVE = 2e-7
+# of the bound in the objective, up to which scouts are sent; how long the trees work by themselves first
+_FAR, _ALONE = 0.6, 10.0
+_SCOUTS_SLICE = 4.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -38,6 +42,8 @@ class Proof:
         Inseparable sets.
     trees : list of Tree
         One for each output function.
+    scouts : Scouts or None
+        Of the same programs, unless the trees are recorded.
     checkpoint : Path or None
         File that is written now and then.
     title : str
@@ -47,6 +53,7 @@ class Proof:
     points: Points
     cuts: Cuts
     trees: list[Tree]
+    scouts: Scouts | None = None
     checkpoint: Path | None = None
     title: str = ""
 
@@ -58,7 +65,7 @@ class Proof:
     @property
     def nodes(self) -> int:
         """Nodes solved."""
-        return sum(tree.nodes for tree in self.trees)
+        return sum(tree.nodes for tree in self.trees) + (self.scouts.nodes if self.scouts is not None else 0)
 
     def certificate(self, network: Network) -> dict[str, Any] | None:
         """Return the contents of a certificate of recorded trees, or None if there can be none."""
@@ -122,7 +129,8 @@ def begin(race: Race, *, record: bool = False, path: Path | None = None) -> Proo
     trees = [Tree(p, cuts, best, offer, record=record) for p in found]
     if arrays is not None:
         checkpoint.restore(arrays, cuts, trees)
-    return Proof(points, cuts, trees, path, title)
+    scouts = None if record else Scouts(found, cuts, offer)
+    return Proof(points, cuts, trees, scouts, path, title)
 
 
 def work(race: Race, proof: Proof, nodes: int | None = None) -> str:
@@ -168,7 +176,7 @@ def work(race: Race, proof: Proof, nodes: int | None = None) -> str:
         race.nodes = proof.nodes
         race.report()
 
-    until = 0.0
+    until, alone = 0.0, time.monotonic() + _ALONE
     while not budget.exhausted:
         best = points.units(race.best.objective)
         for tree in proof.trees:
@@ -177,8 +185,16 @@ def work(race: Race, proof: Proof, nodes: int | None = None) -> str:
         unfinished = [tree for tree in proof.trees if tree.open]
         if not unfinished or (most is not None and proof.nodes >= most):
             break
+        far = proof.scouts is not None and most is None and points.exact and proof.bound <= _FAR * best
+        if far and time.monotonic() > alone:
+            assert proof.scouts is not None
+            until = time.monotonic() + _SCOUTS_SLICE
+            proof.scouts.work(proof.trees, proceed)
+            unfinished = [tree for tree in unfinished if tree.open]
+            if not unfinished:
+                continue
         tree = min(unfinished, key=lambda tree: (tree.bound, tree.nodes))
-        until = time.monotonic() + (_SLICE if len(unfinished) > 1 else np.inf)
+        until = time.monotonic() + (_SLICE if far or len(unfinished) > 1 else np.inf)
         tree.run(proceed)
     tell()
     save()

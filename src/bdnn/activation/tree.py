@@ -178,6 +178,14 @@ class Tree:
         self.nodes, self.doubtful = solved, None if doubtful < 0 else doubtful
         self._tie = itertools.count(1 + max((node.tie for node in nodes), default=0))
 
+    def lift(self, level: int) -> None:
+        """Raise what is left to do to a level that was proven elsewhere; not of a recorded tree, between runs."""
+        assert self.record is None
+        for node in self.open_nodes():
+            node.level = max(node.level, level)
+        heapq.heapify(self._heap)
+        self.doubtful = None if self.doubtful is None else max(self.doubtful, level)
+
     # one node
 
     def _process(self, node: Node, proceed: Callable[[], bool]) -> list[Node]:

@@ -1,0 +1,71 @@
+"""Trees that aim lower than the best network: they close sooner, and what they prove lifts the trees that count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from bdnn.activation.cuts import Cuts
+from bdnn.activation.program import Program
+from bdnn.activation.tree import Tree
+from bdnn.network import Network
+
+_SHARE = 0.1
+
+
+class Scouts:
+    """Raises the bounds of the trees of a problem while these are far from the best network.
+
+    A tree that is only to show that nothing costs less than a little more than its bound fixes more columns, and its
+    nodes are closed higher up. Its cuts remain.
+
+    Parameters
+    ----------
+    programs : list of Program
+        One for each output function.
+    cuts : Cuts
+        Inseparable sets, shared with other trees.
+    offer : callable
+        Receives a network and returns its audited objective, in units.
+
+    Attributes
+    ----------
+    nodes : int
+        Nodes solved.
+    """
+
+    def __init__(self, programs: list[Program], cuts: Cuts, offer: Callable[[Network], float]) -> None:
+        self._programs, self._cuts, self._offer = programs, cuts, offer
+        self._trees: list[Tree | None] = [None] * len(programs)
+        self._nodes = 0
+
+    @property
+    def nodes(self) -> int:
+        """Nodes solved."""
+        return self._nodes + sum(tree.nodes for tree in self._trees if tree is not None)
+
+    def work(self, trees: list[Tree], proceed: Callable[[], bool]) -> None:
+        """Work on what holds the bound down, until `proceed` says no or nothing is to be gained; lift `trees`.
+
+        Parameters
+        ----------
+        trees : list of Tree
+            Of the same programs; they are not recorded.
+        proceed : callable
+            Asked at every node and round.
+        """
+        while proceed():
+            number = min(range(len(trees)), key=lambda k: trees[k].bound)
+            main, tree = trees[number], self._trees[number]
+            if tree is None:
+                aim = main.bound + max(1, math.ceil(_SHARE * (main.best - main.bound)))
+                if aim >= main.best:
+                    return
+                tree = self._trees[number] = Tree(self._programs[number], self._cuts, aim, self._offer)
+            tree.run(proceed)
+            if not tree.open:
+                self._nodes += tree.nodes
+                self._trees[number] = None
+                if tree.bound <= main.bound:  # rounding errors
+                    return
+                main.lift(int(tree.bound))
