@@ -9,6 +9,8 @@ from bdnn.problem import Problem
 from bdnn.result import Result, Status
 
 if TYPE_CHECKING:
+    from bdnn.certification.engine import certify
+    from bdnn.certification.result import Certification
     from bdnn.estimators import BDNNClassifier, load
     from bdnn.verify import save_certificate, verify_certificate
 
@@ -18,10 +20,12 @@ __all__ = [
     "BDNNClassifier",
     "BDNNError",
     "Budget",
+    "Certification",
     "Network",
     "Problem",
     "Result",
     "Status",
+    "certify",
     "load",
     "save_certificate",
     "verify_certificate",
@@ -38,4 +42,12 @@ def __getattr__(name: str) -> Any:
         from bdnn import verify
 
         return getattr(verify, name)
+    if name == "certify":
+        from bdnn.certification import engine
+
+        return engine.certify
+    if name == "Certification":
+        from bdnn.certification import result
+
+        return result.Certification
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

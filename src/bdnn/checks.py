@@ -112,3 +112,45 @@ def label_array(what: str, labels: ArrayLike) -> NDArray[Any]:
     if np.any(missing):
         raise InputError(f"{what} must not hold missing or infinite labels, got {array[missing][0]!r}")
     return array
+
+
+def label_codes(classes: NDArray[Any], labels: ArrayLike, count: int) -> NDArray[np.intp]:
+    """Return the index into the classes of a network of each of `count` labels.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Different labels.
+    labels : array-like of shape (count,)
+        Labels that are among them.
+    count : int
+        Number of points.
+
+    Returns
+    -------
+    ndarray of shape (count,)
+        The indices.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer labels, or unknown ones.
+    """
+    array = label_array("y", labels)
+    if len(array) != count:
+        raise InputError(f"y must have one label per row of X ({count}), got {len(array)}")
+    where = {label: c for c, label in enumerate(classes.tolist())}
+    unknown = sorted({str(label) for label in array.tolist() if label not in where})
+    if unknown:
+        known = ", ".join(str(c) for c in classes.tolist()[:8])
+        raise InputError(f"labels {', '.join(unknown[:8])} are no classes of the network ({known})")
+    return np.array([where[label] for label in array.tolist()], dtype=np.intp)
+
+
+def radius_limit(radius: float | None) -> float:
+    """Return a radius in question as a float, inf for None, or raise InputError if it is no finite number >= 0."""
+    if radius is None:
+        return np.inf
+    if isinstance(radius, bool | np.bool_) or not isinstance(radius, Real) or not 0 <= radius < np.inf:
+        raise InputError(f"radius must be a finite number >= 0, or None for the smallest perturbations, got {radius!r}")
+    return float(radius)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import fields
 from numbers import Real
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +24,9 @@ from bdnn.network import Array, Floats, Network, Reals
 from bdnn.problem import Problem, choice, positive_integer
 from bdnn.progress import ProgressLines
 from bdnn.result import ProgressCallback
+
+if TYPE_CHECKING:
+    from bdnn.certification.result import Certification
 
 
 class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -344,6 +347,47 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             values = values[:, 1] - values[:, 0]
         second = self.network_.predict_index(inputs) == 1
         return np.where(second, np.maximum(values, np.finfo(np.float64).tiny), np.minimum(values, 0.0))
+
+    def certify(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        radius: float | None = None,
+        norm: str = "inf",
+        **settings: Any,
+    ) -> Certification:
+        """Decide exactly whether perturbations of inputs change the predictions; see `bdnn.certify`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or None
+            Labels: points that are predicted wrong are not robust. None: the predictions must not change.
+        radius : float or None
+            Radius in question; None for the smallest perturbation of each input.
+        norm : {"inf", "1", "2"}
+            Norm of the perturbations.
+        **settings : Any
+            The other keywords of `bdnn.certify`: scale, lower, upper, frozen, limits, threads and a listener.
+
+        Returns
+        -------
+        Certification
+            Verdicts by input.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        InputError
+            If the data or a setting cannot be used.
+        """
+        from bdnn.certification.engine import certify
+
+        inputs = self._inputs(X)
+        return certify(self.network_, inputs, y, radius=radius, norm=norm, **settings)
 
     def save(self, path: str | os.PathLike[str], table: TableInfo | None = None) -> None:
         """Write the fitted estimator to a JSON model file; `bdnn.load` reads it.

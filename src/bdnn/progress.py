@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bdnn.result import Progress, ProgressCallback
@@ -17,17 +17,20 @@ class ProgressLines:
     ----------
     every : float, default=5.0
         Seconds between lines when nothing changes.
+    text : callable or None
+        What to say of a state instead, every so many seconds only.
     """
 
-    def __init__(self, every: float = 5.0) -> None:
-        self._every, self._last, self._shown = every, -math.inf, (math.inf, -math.inf)
+    def __init__(self, every: float = 5.0, text: Callable[[Progress], str] | None = None) -> None:
+        self._every, self._last, self._shown, self._text = every, -math.inf, (math.inf, -math.inf), text
 
     def __call__(self, progress: Progress) -> None:
         """Print the state if there is news."""
-        state = (progress.objective, progress.bound)
+        state = self._shown if self._text is not None else (progress.objective, progress.bound)
         if state != self._shown or progress.seconds - self._last >= self._every:
             self._shown, self._last = state, progress.seconds
-            line = f"{progress.seconds:7.1f} s  {_state(progress)}  nodes {progress.nodes}"
+            said = (self._text or _state)(progress)
+            line = f"{progress.seconds:7.1f} s  {said}  nodes {progress.nodes}"
             print(line, file=sys.stderr, flush=True)
 
 
@@ -36,7 +39,9 @@ def _state(progress: Progress) -> str:
 
 
 @contextmanager
-def shown_progress(seconds: float | None, quiet: bool = False) -> Iterator[ProgressCallback | None]:
+def shown_progress(
+    seconds: float | None, quiet: bool = False, text: Callable[[Progress], str] | None = None
+) -> Iterator[ProgressCallback | None]:
     """Give a listener that shows progress on stderr: a live line on a terminal, plain lines elsewhere.
 
     Parameters
@@ -45,6 +50,8 @@ def shown_progress(seconds: float | None, quiet: bool = False) -> Iterator[Progr
         The time limit, which the bar fills up to.
     quiet : bool, default=False
         Show nothing.
+    text : callable or None
+        What to say of a state, if not incumbent, bound and gap.
 
     Yields
     ------
@@ -55,7 +62,7 @@ def shown_progress(seconds: float | None, quiet: bool = False) -> Iterator[Progr
         yield None
         return
     if not sys.stderr.isatty():
-        yield ProgressLines()
+        yield ProgressLines(text=text)
         return
     from rich.console import Console
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -67,6 +74,7 @@ def shown_progress(seconds: float | None, quiet: bool = False) -> Iterator[Progr
         task = bar.add_task("presolve", total=limit)
 
         def listener(progress: Progress) -> None:
-            bar.update(task, description=f"{progress.phase}: {_state(progress)}", completed=progress.seconds)
+            said = f"{progress.phase}: {_state(progress)}" if text is None else text(progress)
+            bar.update(task, description=said, completed=progress.seconds)
 
         yield listener

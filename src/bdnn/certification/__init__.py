@@ -1,0 +1,1 @@
+"""Exact robustness verification of trained networks: smallest perturbations, proofs and attacks."""

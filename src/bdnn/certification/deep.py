@@ -1,0 +1,145 @@
+"""Networks with two or more hidden layers: the search over the bits of the first."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from bdnn.certification import cells, sets
+from bdnn.certification.moves import shoot
+from bdnn.certification.point import Point
+from bdnn.certification.shallow import divide
+from bdnn.certification.support import TWO, UNIT, magnitude, smallest_radius, support
+from bdnn.certification.whole import WholePoint
+from bdnn.network import Network
+
+_GROWTH = 1.5
+_NODES_PER_CALL = 64
+_HARD = 256  # nodes after which an attack is looked for in other ways, too
+
+
+def search_cells(point: Point) -> float:
+    """Search for inputs that are decided otherwise; return a radius that is proven, attacks are with the point.
+
+    Parameters
+    ----------
+    point : Point
+        Of a network with hidden layers.
+
+    Returns
+    -------
+    float
+        No input up to this distance, included, is decided otherwise, but for cells that the point has noted; inf if
+        none at all is.
+    """
+    upper = _upper(point)
+    d = len(point.alpha)
+    now = (point.alpha >= 0).astype(np.float64)
+    constant = ~np.any(point.W, axis=1)
+    if cells.constant_class(upper, np.where(constant, now, 0.0), np.where(constant, now, 1.0)):
+        return math.inf
+    side = np.where(now > 0, -1.0, 1.0)
+    norm, low, high = point.allowed.norm, point.low, point.high
+    nearest = (
+        point.first_change()
+        if isinstance(point, WholePoint)
+        else min(smallest_radius(norm, side[i] * point.W[i], abs(point.alpha[i]), low, high) for i in range(d))
+    )
+    end, growth = point.farthest, _GROWTH
+    first = radius = max(_GROWTH * nearest, 1e-9) if nearest < math.inf else min(end, 1.0)
+    while True:
+        # small radii first: they are quick, and what is proven stands if the time runs out
+        radius = min(radius, end, point.radius)
+        proven = _decide(point, upper, radius)
+        point.floor = max(point.floor, proven)
+        if proven >= point.radius or (point.fixed and point.attack is not None):
+            return proven
+        if point.distance == math.inf and (proven >= end or radius > 1e7 * first):
+            return math.inf if proven >= end and point.least == math.inf else proven
+        growth *= 1.2
+        radius *= growth
+
+
+def _upper(point: Point) -> cells.Upper:
+    """Return the layers above the first as the kernels want them."""
+    layers = point.network.layers[1:]
+    numbers = [np.concatenate([w.ravel(), b]).astype(np.float64) for w, b in layers]
+    exact = [bool(np.all(a == np.rint(a)) and np.abs(a).sum() < 2**50) for a in numbers]
+    return cells.Upper(
+        np.concatenate(numbers), np.array(point.network.widths, dtype=np.int64), np.array(exact), point.code
+    )
+
+
+def _decide(point: Point, upper: cells.Upper, radius: float) -> float:
+    """Search at a radius, which shrinks with every attack found; return what is proven."""
+    norm, n = point.allowed.norm, len(point.columns)
+    at, low, high = point.extent(radius)
+    reach = np.array([magnitude(norm, w, at, low, high) for w in point.W])
+    up = np.array([support(norm, w, at, low, high)[0] for w in point.W])
+    down = np.array([support(norm, -w, at, low, high)[0] for w in point.W])
+    slack = 1.01 * point.error + 4.0 * (n + 20) * UNIT * (reach + np.abs(point.alpha)) + 1e-300
+    still = reach == 0.0
+    on = np.where(still, point.alpha >= 0, point.alpha - down > slack)
+    off = np.where(still, point.alpha < 0, point.alpha + up < -slack)
+    bits = np.stack([on, ~off]).astype(np.float64)
+    if cells.constant_class(upper, bits[0], bits[1]):
+        return radius
+    open_ = np.flatnonzero(~on & ~off)
+    tail = Network(point.network.layers[1:], point.network.head, point.network.classes)
+    if not len(open_):
+        if tail.predict_index(bits[:1])[0] != point.code:
+            point.least = 0.0
+            point.doubtful = True
+        return radius
+    rho = np.maximum(reach[open_], 1e-300)
+    scaled = point.alpha[open_] / rho
+    unit = point.unit(radius)
+    tree = cells.plant_cells(
+        norm,
+        point.spread(point.W[open_] * (unit / rho)[:, None]),
+        scaled,
+        point.error[open_] / rho + 4.0 * UNIT * np.abs(scaled),
+        *point.box(radius, unit),
+        open_,
+        bits,
+        np.abs(point.network.layers[1].weights[:, open_]).sum(axis=0).astype(np.float64) + 1e-9,
+        point.whole,
+    )
+    while True:
+        before = int(tree.state[sets.NODES])
+        code = cells.explore_cells(norm, tree, upper, _NODES_PER_CALL)
+        point.pause(int(tree.state[sets.NODES]) - before)
+        if code == sets.DONE:
+            return radius
+        if code == sets.LIMIT:
+            if point.attack is None and not point.shot and tree.state[sets.NODES] >= _HARD:
+                point.shot = True
+                shoot(point, np.random.default_rng(0), 64)
+        fire = _pattern(len(point.alpha), open_[tree.found == 1])
+        rest = _pattern(len(point.alpha), open_[tree.found == 0])
+        if isinstance(point, WholePoint) and code != sets.LIMIT:
+            if point.improved(tree.D.x[:n], fire, rest, radius):
+                tree.state[sets.MODE] = sets.FRESH  # the rest of the node is left
+            elif code == sets.LEAF and tail.predict_index(np.where(fire | on, 1.0, 0.0)[None, :])[0] != point.code:
+                divide(point, tree)
+        elif code == sets.CANDIDATE:
+            if norm != TWO or np.linalg.norm(tree.D.x[:n]) <= (1.0 + 1e-3) * tree.ball[0]:
+                point.close(fire, rest)
+        elif code == sets.LEAF:
+            pattern = np.where(fire | on, 1.0, 0.0)
+            if tail.predict_index(pattern[None, :])[0] != point.code:
+                point.settle(fire, rest, radius)
+        if point.fixed:
+            if point.attack is not None:
+                return 0.0
+        elif point.radius < radius:
+            radius = point.radius
+            sets.shrink(norm, tree, *point.box(radius, unit))
+
+
+def _pattern(d: int, chosen: Any) -> Any:
+    pattern = np.zeros(d, dtype=bool)
+    pattern[chosen] = True
+    return pattern

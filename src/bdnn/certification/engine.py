@@ -1,0 +1,323 @@
+"""Certification of many points: checks, limits, progress and threads around the searches."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bdnn import background
+from bdnn.budget import Budget
+from bdnn.certification.deep import search_cells
+from bdnn.certification.perturbation import Perturbations, check_points, perturbations
+from bdnn.certification.point import Clock, Point, Stopped
+from bdnn.certification.result import Certification
+from bdnn.certification.shallow import plane_of, rivals, search_corners, search_plane, search_sets
+from bdnn.certification.support import INF, NORMS
+from bdnn.certification.whole import WholePoint
+from bdnn.checks import label_codes, radius_limit
+from bdnn.errors import InputError
+from bdnn.network import Array, Floats, Layer, Network
+from bdnn.result import Progress, ProgressCallback
+
+_EVERY = 0.2
+_DIGITS = 1e-6
+
+
+@dataclass
+class _Outcome:
+    """What is known of a point."""
+
+    radius: float = 0.0
+    attack: Floats | None = None
+    distance: float = math.inf
+    decided: bool = False
+    seconds: float = 0.0
+    nodes: int = 0
+
+
+@dataclass
+class _Run:
+    """What the threads share."""
+
+    budget: Budget
+    listener: ProgressCallback | None
+    outcomes: list[_Outcome]
+    nodes: int = 0
+    last: float = -math.inf
+    stopped: bool = False
+    done: list[int] = field(default_factory=list)
+
+    def report(self, nodes: int) -> None:
+        """Count nodes, tell the listener and stop where that is wanted."""
+        self.nodes += nodes
+        if self.stopped or self.budget.exhausted or (self.budget.nodes is not None and self.nodes >= self.budget.nodes):
+            raise Stopped
+        now = time.monotonic()
+        if self.listener is not None and now - self.last >= _EVERY:
+            self.last = now
+            broken = sum(self.outcomes[i].distance < math.inf for i in self.done)
+            proven = sum(self.outcomes[i].decided and self.outcomes[i].distance == math.inf for i in self.done)
+            m = len(self.outcomes)
+            phase = f"{len(self.done)} of {m} points"
+            self.listener(Progress(self.budget.elapsed, float(m - proven), float(broken), self.nodes, phase))
+
+
+def certify(
+    network: Network,
+    X: ArrayLike,
+    y: ArrayLike | None = None,
+    *,
+    radius: float | None = None,
+    norm: str = "inf",
+    scale: ArrayLike | None = None,
+    lower: ArrayLike | None = None,
+    upper: ArrayLike | None = None,
+    frozen: Any = None,
+    integer: bool = False,
+    budget: Budget | None = None,
+    point_time_limit: float = 60.0,
+    n_jobs: int = 1,
+    on_progress: ProgressCallback | None = None,
+) -> Certification:
+    """Decide exactly whether perturbations of inputs change the decisions of a network.
+
+    Every claim is proven with bounded rounding errors or in rational arithmetic, over all real inputs; every attack is
+    an input of doubles that the network itself decides otherwise.
+
+    Parameters
+    ----------
+    network : Network
+        Trained; one with an input grid for norm "inf" only.
+    X : array-like of shape (m, n_features)
+        Points.
+    y : array-like of shape (m,) or None
+        Their labels: a point that is predicted wrong is not robust. None: the predictions must not change.
+    radius : float or None
+        Decide whether an input within this distance, included, changes the decision; None: find the smallest
+        perturbation of each point.
+    norm : {"inf", "1", "2"}
+        Norm of δ / scale.
+    scale : array-like of shape (n_features,), number or None
+        Units of the perturbation of each feature, positive; None for 1.
+    lower, upper : array-like of shape (n_features,), number or None
+        Bounds that perturbed inputs keep to, as the points do.
+    frozen : array-like or None
+        Features that an attacker cannot change: a mask, indices or names.
+    integer : bool
+        Whether perturbed features are integers, as the points must be; for norm "inf" only.
+    budget : Budget or None
+        Limits of the whole run; points that are not reached are undecided.
+    point_time_limit : float
+        Seconds for a point.
+    n_jobs : int
+        Threads; -1 for all cores.
+    on_progress : callable or None
+        Receives a `bdnn.result.Progress` several times a second: as objective the points not yet proven robust, as
+        bound those with an attack.
+
+    Returns
+    -------
+    Certification
+        Verdicts by point. Ctrl-C ends the run early and leaves the rest undecided.
+
+    Raises
+    ------
+    InputError
+        If the data or a setting is not as described.
+
+    References
+    ----------
+    M. Fischetti and J. Jo, doi:10.1007/s10601-018-9285-6 (the mixed-integer program that the search replaces).
+
+    Examples
+    --------
+    >>> from bdnn import Network, certify
+    >>> net = Network([([[1.0, 1.0]], [-1.0])], head="threshold", classes=["no", "yes"])
+    >>> found = certify(net, [[1.0, 1.0], [0.0, 0.5]])
+    >>> found.radius.round(6).tolist(), found.robust.tolist()
+    ([0.5, 0.25], [True, True])
+    """
+    if not isinstance(network, Network):
+        raise InputError(
+            f"network must be a bdnn.Network, got {type(network).__name__}; take clf.network_ of an estimator"
+        )
+    points = network.check_inputs(X).astype(np.float64, copy=False)
+    limit = radius_limit(radius)
+    allowed = perturbations(network, norm, scale, lower, upper, frozen)
+    check_points(allowed, points)
+    whole = _whole(network, allowed, points, integer)
+    if isinstance(point_time_limit, bool) or not isinstance(point_time_limit, Real) or not point_time_limit > 0:
+        raise InputError(f"point_time_limit must be a positive number of seconds, got {point_time_limit!r}")
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or not (n_jobs == -1 or n_jobs >= 1):
+        raise InputError(f"n_jobs must be a positive integer, or -1 for all cores, got {n_jobs!r}")
+    codes = network.predict_index(points)
+    clean = np.ones(len(points), dtype=bool) if y is None else codes == label_codes(network.classes, y, len(points))
+    run = _Run((budget or Budget()).start(), on_progress, [_Outcome() for _ in points])
+    interrupted = False
+    try:
+        hidden = min(len(network.layers) - 1, 2)
+        kernels = f"bdnn certification kernels, {hidden}"
+        background.begin(kernels, lambda: _compile(hidden))
+        if background.done(kernels, run.budget):
+            jobs = min((os.cpu_count() or 1) if n_jobs == -1 else int(n_jobs), max(len(points), 1))
+
+            def work(i: int) -> None:
+                if not run.stopped:
+                    run.outcomes[i] = _decided(
+                        network, allowed, points[i], int(codes[i]), bool(clean[i]), limit, run, point_time_limit, whole
+                    )
+                    run.done.append(i)
+
+            _for_all(work, len(points), jobs, run)
+    except KeyboardInterrupt:
+        run.stopped = interrupted = True
+    return _collected(points, clean, run.outcomes, radius, allowed, str(norm), interrupted)
+
+
+def _whole(network: Network, allowed: Perturbations, points: Floats, integer: bool) -> bool:
+    """Whether the network sees integers; raise InputError where that cannot be dealt with."""
+    if not isinstance(integer, bool):
+        raise InputError(f"integer must be True or False, got {integer!r}")
+    if network.grid is None and not integer:
+        return False
+    if allowed.norm != INF:
+        what = "networks with an input grid" if network.grid is not None else "integer features"
+        raise InputError(f"{what} can be certified in norm 'inf' only")
+    if network.grid is None and np.any(points != np.rint(points)):
+        i, j = np.argwhere(points != np.rint(points))[0].tolist()
+        raise InputError(f"integer=True needs integers, but row {i} has {points[i, j]:g} in feature {j}")
+    return True
+
+
+def _for_all(work: Callable[[int], None], count: int, jobs: int, run: _Run) -> None:
+    if jobs == 1:
+        for i in range(count):
+            work(i)
+        return
+    with ThreadPoolExecutor(jobs, thread_name_prefix="bdnn-certify") as pool:
+        try:
+            left = {pool.submit(work, i) for i in range(count)}
+            while left:  # short waits, so that Ctrl-C is noticed
+                done, left = wait(left, timeout=0.1, return_when=FIRST_COMPLETED)
+                for one in done:
+                    one.result()
+        except BaseException:
+            run.stopped = True  # else the pool waits for the points that are being worked on
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _decided(
+    network: Network,
+    allowed: Perturbations,
+    x: Floats,
+    code: int,
+    clean: bool,
+    limit: float,
+    run: _Run,
+    seconds: float,
+    whole: bool,
+) -> _Outcome:
+    """Decide one point, as far as the limits allow."""
+    began = time.monotonic()
+    if not clean:
+        return _Outcome(0.0, x.copy(), 0.0, True)
+    if limit == 0:
+        return _Outcome(0.0, None, math.inf, True)  # a right point alone
+    clock = Clock(began + seconds, run.report)
+    hidden, finished = len(network.layers) - 1, True
+    others = rivals(network, code) if hidden < 2 else []
+    kind = WholePoint if whole else Point
+    point = kind(network, allowed, x, code, limit, clock) if hidden or whole else None
+    attack, distance, proven, doubtful, least = None, math.inf, math.inf, False, math.inf
+    try:
+        clock(0)
+        if point is not None and hidden == 1:
+            for rival in others:
+                proven = min(proven, search_sets(point, rival))
+                if point.fixed and point.attack is not None:
+                    break
+        elif isinstance(point, WholePoint) and hidden == 0:
+            for rival in others:
+                proven = min(proven, search_corners(point, rival))
+        elif point is not None:
+            proven = search_cells(point)
+        else:
+            for rival in others:
+                one = Point(network, allowed, x, code, limit, clock, plane_of(rival))
+                one.attack, one.distance = attack, distance
+                proven = min(proven, search_plane(one, rival))
+                attack, distance, doubtful = one.attack, one.distance, doubtful or one.doubtful
+    except Stopped:
+        # what was proven against one of several classes says nothing of the others
+        finished, proven = False, 0.0 if point is None or len(others) > 1 else point.floor
+    if point is not None:
+        attack, distance, doubtful, least = point.attack, point.distance, point.doubtful, point.least
+    radius = min(proven, least)
+    if limit < math.inf:
+        decided = attack is not None or (finished and not doubtful)
+        radius = 0.0 if attack is not None or not decided else limit
+    else:
+        decided = finished and (distance <= radius * (1.0 + _DIGITS) or radius == math.inf)
+        radius = min(radius, distance)
+    return _Outcome(radius, attack, distance, decided, time.monotonic() - began, clock.nodes)
+
+
+def _collected(
+    points: Floats,
+    clean: Array,
+    outcomes: list[_Outcome],
+    asked: float | None,
+    allowed: Perturbations,
+    norm: str,
+    interrupted: bool,
+) -> Certification:
+    for i in np.flatnonzero(~clean).tolist():
+        outcomes[i] = _Outcome(0.0, points[i].copy(), 0.0, True)  # known without any search
+    radius = np.array([o.radius for o in outcomes])
+    distance = np.array([o.distance for o in outcomes])
+    decided = np.array([o.decided for o in outcomes], dtype=bool)
+    attack = np.full(points.shape, np.nan)
+    for i, o in enumerate(outcomes):
+        if o.attack is not None:
+            attack[i] = o.attack
+    robust = clean.copy() if asked is None else decided & (distance == np.inf)
+    return Certification(
+        robust=robust,
+        undecided=~decided,
+        radius=radius,
+        attained=(distance == radius) & np.isfinite(distance),
+        attack=attack,
+        distance=distance,
+        clean=clean,
+        seconds=np.array([o.seconds for o in outcomes]),
+        nodes=np.array([o.nodes for o in outcomes], dtype=np.int64),
+        asked=None if asked is None else float(asked),
+        norm=norm,
+        interrupted=interrupted,
+    )
+
+
+def _compile(hidden: int) -> None:
+    """Load or compile the kernels for networks with none, one or more hidden layers on tiny problems."""
+    first = Layer(np.array([[1.0, 0.5], [0.5, -1.0]]), np.array([-1.0, 0.25]))
+    last, x = Layer(np.array([[1.0, 1.0]]), np.array([-1.5])), np.array([0.25, 0.5])
+    network = Network((*[first] * hidden, last), head="threshold", classes=np.arange(2))
+    code = int(network.predict_index(x[None, :])[0])
+    for norm in NORMS:
+        allowed = perturbations(network, norm)
+        for rival in rivals(network, code) if hidden < 2 else []:
+            plane = None if hidden else plane_of(rival)
+            point = Point(network, allowed, x, code, math.inf, lambda _: None, plane)
+            (search_sets if hidden else search_plane)(point, rival)
+        if hidden >= 2:
+            search_cells(Point(network, allowed, x, code, math.inf, lambda _: None))

@@ -1,0 +1,159 @@
+"""Random directions in which many neurons change, and the first change of the decision along them.
+
+Directions push neurons of the first layer into the state that helps, with random weights: neurons count by their effect
+on the outputs (weights above multiplied through) and by how near they are to changing. The first change along the way
+is bracketed, and the nearest point of the cell found there is taken.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bdnn.certification.perturbation import Bools
+from bdnn.certification.point import Point
+from bdnn.certification.support import INF, ONE, magnitude, smallest_radius
+from bdnn.network import Floats
+
+_STEPS = 24
+_HALVINGS = 12
+_REFINED = 3
+
+
+def shoot(point: Point, rng: np.random.Generator, restarts: int) -> None:
+    """Look for attacks on a point along random directions and offer them to it.
+
+    Parameters
+    ----------
+    point : Point
+        Of a network with hidden layers.
+    rng : numpy Generator
+        Source of the directions.
+    restarts : int
+        Number of directions.
+    """
+    if not len(point.columns):
+        return
+    directions = _directions(point, rng, restarts)
+    start, end = _range(point)
+    if not start < end:
+        start = end * 1e-3
+    lengths = np.geomspace(start, end, _STEPS)
+    near, far = np.zeros(restarts), np.full(restarts, np.inf)
+    for length in lengths:
+        left = np.isinf(far)
+        if not left.any():
+            break
+        changed = _changes(point, _moves(point, directions[left], np.full(int(left.sum()), length)))
+        at = np.flatnonzero(left)
+        far[at[changed]] = length
+        near[at[~changed]] = length
+    hits = np.flatnonzero(far < np.inf)
+    if not len(hits):
+        return
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (near[hits] + far[hits])
+        changed = _changes(point, _moves(point, directions[hits], middle))
+        far[hits[changed]], near[hits[~changed]] = middle[changed], middle[~changed]
+    moves = _moves(point, directions[hits], far[hits])
+    size = {INF: np.abs(moves).max(axis=1), ONE: np.abs(moves).sum(axis=1)}.get(
+        point.allowed.norm, np.linalg.norm(moves, axis=1)
+    )
+    for k in np.argsort(size)[:_REFINED].tolist():
+        point.offer(point.moved(moves[k]))
+        _refine(point, moves[k])
+
+
+def _directions(point: Point, rng: np.random.Generator, restarts: int) -> Floats:
+    """Return directions of shape (restarts, n), one for each class that may win in turn."""
+    layers, rows = point.network.layers, point.W
+    effect = layers[-1].weights.astype(np.float64)
+    for weights, _ in layers[-2:0:-1]:
+        effect = effect @ weights
+    if len(effect) == 1:
+        targets = -effect if point.code == 1 else effect
+    else:
+        targets = np.delete(effect, point.code, axis=0) - effect[point.code]
+    near = np.abs(point.alpha) / np.maximum(np.linalg.norm(rows, axis=1), 1e-300)
+    unit = float(np.median(near)) or 1.0
+    weight = np.exp(-near / (unit * rng.choice([0.25, 1.0, 4.0], restarts)[:, None]))
+    weight = weight * (rng.random((restarts, len(near))) < rng.choice([0.3, 0.6, 1.0], restarts)[:, None])
+    chosen = targets[np.arange(restarts) % len(targets)]
+    directions = np.asarray((chosen * weight / np.maximum(np.linalg.norm(rows, axis=1), 1e-300)) @ rows)
+    # some at random, for what all of these miss
+    directions[3::4] = rng.normal(size=directions[3::4].shape)
+    return directions
+
+
+def _range(point: Point) -> tuple[float, float]:
+    """Return lengths between which the first change is looked for."""
+    norm = point.allowed.norm
+    sides = np.where(point.alpha >= 0, -1.0, 1.0)
+    rows = zip(point.W * sides[:, None], np.abs(point.alpha), strict=True)
+    reach = [smallest_radius(norm, w, a, point.low, point.high) for w, a in rows]
+    finite = [r for r in reach if r < math.inf]
+    if not finite:
+        return 0.0, 0.0
+    end = min(64.0 * max(finite), point.farthest)
+    return max(min(finite), end * 1e-6), min(end, point.limit) if point.fixed else end
+
+
+def _moves(point: Point, directions: Floats, lengths: Floats) -> Floats:
+    """Return moves of given lengths along directions, as far as bounds allow."""
+    low, high = point.low, point.high
+    if point.allowed.norm == INF:
+        return np.clip(np.sign(directions) * lengths[:, None], low, high)
+    if point.allowed.norm == ONE:
+        order = np.argsort(-np.abs(directions), axis=1)
+        cap = np.where(directions > 0, high, -low)
+        sizes = np.take_along_axis(np.where(directions != 0, np.minimum(cap, lengths[:, None]), 0.0), order, axis=1)
+        used = np.minimum(np.cumsum(sizes, axis=1), lengths[:, None])
+        moves = np.zeros_like(directions)
+        np.put_along_axis(moves, order, np.diff(used, axis=1, prepend=0.0), axis=1)
+        return np.asarray(moves * np.sign(directions))
+    size = np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-300)
+    moves = directions / size * lengths[:, None]
+    for _ in range(4):  # what the bounds take away goes to the other features
+        clipped = np.clip(moves, low, high)
+        short = lengths[:, None] / np.maximum(np.linalg.norm(clipped, axis=1, keepdims=True), 1e-300)
+        moves = clipped * np.minimum(short, 4.0)
+    return np.asarray(np.clip(moves, low, high))
+
+
+def _changes(point: Point, moves: Floats) -> Bools:
+    """Whether moves change the decision, in floating point."""
+    values = moves @ point.W.T + point.alpha
+    layers = point.network.layers
+    for weights, bias in layers[1:]:
+        values = (values >= 0).astype(np.float64) @ weights.T + bias
+    if len(layers[-1].bias) == 1:
+        return np.asarray((values[:, 0] >= 0) != (point.code == 1))
+    return np.asarray(np.argmax(values, axis=1) != point.code)
+
+
+def _refine(point: Point, move: Floats) -> None:
+    """Take the nearest point of the cell that a move leads to, of as few neurons as will do."""
+    known = point.alpha >= 0
+    bits = point.W @ move + point.alpha >= 0
+    reach = np.array(
+        [magnitude(point.allowed.norm, w, float(np.abs(move).max()), point.low, point.high) for w in point.W]
+    )
+    matters = (bits != known) | (np.abs(point.alpha) <= reach * (1.0 if point.allowed.norm == INF else 4.0))
+    _, (factors, *_) = point.close(bits & matters, ~bits & matters)
+    # neurons that hold the move back and need not
+    for i in np.argsort(-factors)[:4].tolist():
+        if factors[i] <= 0:
+            break
+        without = bits.copy()
+        without[i] = not bits[i]
+        values = without.astype(np.float64)[None, :]
+        layers = point.network.layers
+        for weights, bias in layers[1:]:
+            sums = values @ weights.T + bias
+            values = (sums >= 0).astype(np.float64)
+        same = (sums[0, 0] >= 0) == (point.code == 1) if sums.shape[1] == 1 else np.argmax(sums[0]) == point.code
+        if not same:
+            matters[i] = False
+            bits = np.where(matters, bits, without)
+            _, (factors, *_) = point.close(bits & matters, ~bits & matters)

@@ -1,0 +1,201 @@
+"""What an attacker may do to an input: norm, scale, bounds and frozen features, with exact distances."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bdnn.certification.support import INF, NORMS, ONE
+from bdnn.checks import real_numbers
+from bdnn.errors import InputError
+from bdnn.network import Floats, Network
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Perturbations:
+    """A norm ‖δ / scale‖, bounds of the perturbed inputs and the features that may change.
+
+    Attributes
+    ----------
+    norm : int
+        `support.INF`, `support.ONE` or `support.TWO`.
+    scale : ndarray of shape (n,)
+        Positive, in units of the features.
+    lower, upper : ndarray of shape (n,)
+        Bounds of the perturbed inputs, infinite where there are none.
+    free : ndarray of shape (n,), bool
+        Features that may change.
+    """
+
+    norm: int
+    scale: Floats
+    lower: Floats
+    upper: Floats
+    free: Bools
+
+    def room(self, x: Floats) -> tuple[Floats, Floats]:
+        """Return how far each feature of a point can go down (<= 0) and up, in units of the scale, rounded outwards."""
+        with np.errstate(over="ignore"):
+            down = np.nextafter(np.nextafter(self.lower - x, -np.inf) / self.scale, -np.inf)
+            up = np.nextafter(np.nextafter(self.upper - x, np.inf) / self.scale, np.inf)
+        down, up = np.where(self.lower == x, 0.0, down), np.where(self.upper == x, 0.0, up)
+        return np.where(self.free, down, 0.0), np.where(self.free, up, 0.0)
+
+    def clip(self, x: Floats, z: Floats) -> Floats:
+        """Return z moved into the bounds, with the frozen features of x."""
+        return np.where(self.free, np.clip(z, self.lower, self.upper), x)
+
+    def measure(self, x: Floats, z: Floats) -> Fraction:
+        """Return the distance exactly; for norm 2 its square."""
+        moved = np.flatnonzero(x != z)
+        if self.norm == INF and len(moved) > 4:
+            # only the largest quotients matter, and rounding moves them by a few units in the last place
+            quotients = np.abs(z[moved] - x[moved]) / self.scale[moved]
+            moved = moved[quotients >= quotients.max() * (1.0 - 1e-14)]
+        parts = [
+            abs(Fraction(float(z[j])) - Fraction(float(x[j]))) / Fraction(float(self.scale[j])) for j in moved.tolist()
+        ]
+        if self.norm == INF:
+            return max(parts, default=Fraction(0))
+        return sum((p if self.norm == ONE else p * p for p in parts), Fraction(0))
+
+    def distance(self, x: Floats, z: Floats) -> float:
+        """Return the distance of two points, rounded up."""
+        exact = self.measure(x, z)
+        near = _float_above(exact) if self.norm in (INF, ONE) else math.sqrt(_float_above(exact))
+        if self.norm not in (INF, ONE):
+            while near > 0 and Fraction(math.nextafter(near, 0.0)) ** 2 >= exact:
+                near = math.nextafter(near, 0.0)
+            while Fraction(near) ** 2 < exact:
+                near = math.nextafter(near, math.inf)
+        return near
+
+    def within(self, x: Floats, z: Floats, radius: float) -> bool:
+        """Whether z is allowed and at distance at most `radius` of x, exactly."""
+        if np.any(z[~self.free] != x[~self.free]) or np.any(z < self.lower) or np.any(z > self.upper):
+            return False
+        if radius == math.inf:
+            return True
+        exact = self.measure(x, z)
+        return exact <= Fraction(radius) if self.norm in (INF, ONE) else exact <= Fraction(radius) ** 2
+
+    def pulled_in(self, x: Floats, z: Floats, radius: float) -> Floats:
+        """Return z with each feature at most `radius` scales away from x, to the last float (norm inf)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            excess = np.abs(z - x) >= self.scale * (radius * (1.0 - 1e-12))
+        z = z.copy()
+        for j in np.flatnonzero(excess).tolist():
+            far = Fraction(radius) * Fraction(float(self.scale[j]))
+            start, side = Fraction(float(x[j])), 1 if z[j] > x[j] else -1
+            end = float(start + side * far)
+            z[j] = end if abs(Fraction(end) - start) <= far else math.nextafter(end, float(x[j]))
+        return self.clip(x, z)
+
+
+def _float_above(value: Fraction) -> float:
+    near = float(value)
+    return near if Fraction(near) >= value else math.nextafter(near, math.inf)
+
+
+def perturbations(
+    network: Network,
+    norm: Any,
+    scale: ArrayLike | None = None,
+    lower: ArrayLike | None = None,
+    upper: ArrayLike | None = None,
+    frozen: Any = None,
+) -> Perturbations:
+    """Check the settings of an attacker.
+
+    Parameters
+    ----------
+    network : Network
+        Whose inputs are perturbed.
+    norm : {"inf", "1", "2"}
+        Norm of δ / scale.
+    scale : array-like of shape (n,), number or None
+        Positive units; None for 1.
+    lower, upper : array-like of shape (n,), number or None
+        Bounds; None for none.
+    frozen : array-like or None
+        Features that do not change: a mask of shape (n,), indices, or names.
+
+    Returns
+    -------
+    Perturbations
+
+    Raises
+    ------
+    InputError
+        If a setting is not as described.
+    """
+    n = network.n_features
+    if norm in (1, 2) and not isinstance(norm, bool):
+        norm = str(norm)
+    if not isinstance(norm, str) or norm not in NORMS:
+        raise InputError(f"norm must be 'inf', '1' or '2', got {norm!r}")
+    units = _per_feature("scale", 1.0 if scale is None else scale, n)
+    if not (np.all(np.isfinite(units)) and np.all(units > 0)):
+        bad = int(np.argmax(~(np.isfinite(units) & (units > 0))))
+        raise InputError(
+            f"scale must be finite and positive, got {units[bad]:g} for feature {bad}; freeze features that do not vary"
+        )
+    low = _per_feature("lower", -np.inf if lower is None else lower, n)
+    high = _per_feature("upper", np.inf if upper is None else upper, n)
+    if np.any(np.isnan(low)) or np.any(np.isnan(high)):
+        raise InputError("lower and upper must not hold NaN; use -inf and inf where there is no bound")
+    if np.any(low > high):
+        j = int(np.argmax(low > high))
+        raise InputError(f"lower must not exceed upper, got {low[j]:g} > {high[j]:g} for feature {j}")
+    return Perturbations(NORMS[norm], units, low, high, ~_mask(network, frozen))
+
+
+def check_points(allowed: Perturbations, X: Floats) -> None:
+    """Raise InputError if a point lies outside of the bounds."""
+    outside = (X < allowed.lower) | (X > allowed.upper)
+    if np.any(outside):
+        i, j = np.argwhere(outside)[0].tolist()
+        raise InputError(
+            f"row {i} has {X[i, j]:g} in feature {j}, outside of the bounds {allowed.lower[j]:g} to "
+            f"{allowed.upper[j]:g}; widen lower and upper so that they hold all points"
+        )
+
+
+def _per_feature(what: str, values: ArrayLike, n: int) -> Floats:
+    array = real_numbers(what, values)
+    if array.ndim == 0:
+        return np.full(n, float(array))
+    if array.shape != (n,):
+        raise InputError(f"{what} must be a number or one per feature, of shape ({n},), got shape {array.shape}")
+    return array
+
+
+def _mask(network: Network, frozen: Any) -> Bools:
+    """Return which features are frozen."""
+    n = network.n_features
+    mask = np.zeros(n, dtype=bool)
+    if frozen is None:
+        return mask
+    listed: list[Any] = [frozen] if isinstance(frozen, str) else list(np.ravel(np.asarray(frozen, dtype=object)))
+    if listed and all(isinstance(f, bool | np.bool_) for f in listed):
+        if len(listed) != n:
+            raise InputError(f"frozen as a mask needs one entry per feature ({n}), got {len(listed)}")
+        return np.array(listed, dtype=bool)
+    names: Sequence[str] = network.feature_names or ()
+    for f in listed:
+        if isinstance(f, str) and f in names:
+            mask[names.index(f)] = True
+        elif isinstance(f, int | np.integer) and not isinstance(f, bool) and 0 <= f < n:
+            mask[int(f)] = True
+        else:
+            known = f" or one of the names {', '.join(names[:8])}" if names else " (this network has no feature names)"
+            raise InputError(f"frozen must hold indices from 0 to {n - 1}{known}, or be a mask, got {f!r}")
+    return mask

@@ -1,0 +1,312 @@
+"""Networks without a hidden layer, and with one: which cells make the decision change, and the search among them."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bdnn.certification import sets
+from bdnn.certification.moves import shoot
+from bdnn.certification.point import TOLERANCE, Plane, Point
+from bdnn.certification.support import UNIT, magnitude, smallest_radius, support
+from bdnn.certification.whole import WholePoint
+from bdnn.network import Floats, Network
+
+_GROWTH = 1.5
+_NODES_PER_CALL = 64
+_HARD = 256  # nodes after which an attack is looked for in other ways, too
+_MOST_DROPS = 6
+
+
+class Rival(NamedTuple):
+    """A class that may win: it does if Σ v z + beta >= 0, or > 0 if `strict`, for the bits z of the last hidden layer.
+
+    Attributes
+    ----------
+    v : list of Fraction
+        Weights.
+    beta : Fraction
+        Constant.
+    strict : bool
+        Whether a tie is lost.
+    """
+
+    v: list[Fraction]
+    beta: Fraction
+    strict: bool
+
+    def wins(self, z: Any) -> bool:
+        """Whether the class wins for some bits."""
+        score = self.beta + sum((v for v, bit in zip(self.v, z, strict=True) if bit), Fraction(0))
+        return score > 0 or (score == 0 and not self.strict)
+
+    def wins_at(self, x: Floats) -> bool:
+        """Whether the class wins for some values, where they are inputs."""
+        pairs = zip(self.v, x.tolist(), strict=True)
+        score = sum((v * Fraction(value) for v, value in pairs if v and value), self.beta)
+        return score > 0 or (score == 0 and not self.strict)
+
+
+def rivals(network: Network, code: int) -> list[Rival]:
+    """Return what makes an output other than `code` win, in exact numbers."""
+    weights, bias = network.layers[-1]
+    rows = [[Fraction(w) for w in row] for row in weights.tolist()]
+    constants = [Fraction(b) for b in bias.tolist()]
+    if len(rows) == 1:
+        # class 1 fires; class 0 must stay below 0
+        return [Rival([-w for w in rows[0]], -constants[0], True) if code == 1 else Rival(rows[0], constants[0], False)]
+    return [
+        Rival([a - b for a, b in zip(rows[c], rows[code], strict=True)], constants[c] - constants[code], c > code)
+        for c in range(len(rows))
+        if c != code
+    ]
+
+
+def search_sets(point: Point, rival: Rival) -> float:
+    """Search for inputs at which a class wins; return a radius that is proven, attacks are with the point.
+
+    Parameters
+    ----------
+    point : Point
+        Of a network with one hidden layer.
+    rival : Rival
+        The class.
+
+    Returns
+    -------
+    float
+        No input up to this distance, included, makes the class win, but for cells that the point has noted; inf if
+        none at all does.
+    """
+    helpful = np.array([1 if v > 0 else -1 if v < 0 else 0 for v in rival.v])
+    constant = ~np.any(point.W, axis=1)
+    if not rival.wins(_bits(helpful, np.where(constant, (point.alpha >= 0) == (helpful > 0), True))):
+        return math.inf
+    growth, end = _GROWTH, point.farthest
+    start = point.first_change() if isinstance(point, WholePoint) else _knapsack(point, rival, helpful)
+    first = radius = min(max(start * _GROWTH, 1e-9), 1e300) if start < math.inf else min(end, 1.0)
+    point.floor = 0.0
+    while True:
+        # small radii first: they are quick, and what is proven stands if the time runs out
+        radius = min(radius, end, point.radius)
+        proven = _decide(point, rival, helpful, radius)
+        point.floor = max(point.floor, proven)
+        if proven >= point.radius or (point.fixed and point.attack is not None):
+            return proven
+        if point.distance == math.inf and (proven >= end or radius > 1e7 * first):
+            return math.inf if proven >= end and point.least == math.inf else proven
+        growth *= 1.2
+        radius *= growth
+
+
+def _knapsack(point: Point, rival: Rival, helpful: Any) -> float:
+    """Return about the radius below which too few neurons can be helpful, by their own distances."""
+    side = np.where(helpful >= 0, 1.0, -1.0)
+    norm, low, high = point.allowed.norm, point.low, point.high
+    rows = zip(point.W * side[:, None], point.alpha * side, strict=True)
+    reach = np.array([smallest_radius(norm, w, -a, low, high) for w, a in rows])
+    for distance in np.unique(reach[reach < math.inf]).tolist():
+        if rival.wins(_bits(helpful, reach <= distance)):
+            return float(distance)
+    return math.inf
+
+
+def _decide(point: Point, rival: Rival, helpful: Any, radius: float) -> float:
+    """Search at a radius, which shrinks with every attack found; return what is proven."""
+    size = max((abs(v) for v in rival.v), default=Fraction(0))
+    goal = -rival.beta - sum((v for v in rival.v if v < 0), Fraction(0))
+    norm = point.allowed.norm
+    side = np.where(helpful >= 0, 1.0, -1.0)
+    W, alpha = point.W * side[:, None], point.alpha * side
+    at, low, high = point.extent(radius)
+    reach = np.array([magnitude(norm, w, at, low, high) for w in W])
+    up = np.array([support(norm, w, at, low, high)[0] for w in W])
+    down = np.array([support(norm, -w, at, low, high)[0] for w in W])
+    n = len(point.columns)
+    slack = 1.01 * point.error + 4.0 * (n + 20) * UNIT * (reach + np.abs(alpha)) + 1e-300
+    surely, never = alpha - down > slack, alpha + up < -slack
+    exact = [abs(v) / size if size else Fraction(0) for v in rival.v]
+    stable = sum((e for e, h, s in zip(exact, helpful, surely, strict=True) if h and s), Fraction(0))
+    need = (goal / size if size else goal) - stable
+    open_ = np.flatnonzero((helpful != 0) & ~surely & ~never)
+    possible = sum((exact[i] for i in open_.tolist()), Fraction(0))
+    if possible < need or (possible == need and rival.strict):
+        return radius
+    v = np.array([float(exact[i]) for i in open_])
+    band = 1e-12 * (float(v.sum()) + abs(float(need)))
+    low_goal, high_goal = float(need) - band, float(need) + band
+    if _whole(rival):
+        # sums are multiples of 1 / size: half of that separates those that win
+        half = float(Fraction(1, 2) / size) if size else 0.5
+        low_goal = high_goal = float(need) + (half if rival.strict else -half)
+    if not len(open_):
+        point.settle(np.zeros(len(alpha), bool), np.zeros(len(alpha), bool), radius)
+        return radius
+    unit = point.unit(radius)
+    rho = np.maximum(reach[open_], 1e-300)
+    rows = point.spread(W[open_] * (unit / rho)[:, None])
+    scaled = alpha[open_] / rho
+    error = point.error[open_] / rho + 4.0 * UNIT * np.abs(scaled)
+    M = np.maximum(-(scaled - down[open_] / rho), 0.0) + error + 1e-11
+    tree = sets.plant(
+        norm,
+        rows,
+        scaled,
+        error,
+        M,
+        v,
+        np.array([low_goal, high_goal]),
+        *point.box(radius, unit),
+        np.full(rows.shape[1], point.whole),
+    )
+    stable_set = (helpful != 0) & surely
+    while True:
+        before = int(tree.state[sets.NODES])
+        code = sets.explore(norm, tree, _NODES_PER_CALL)
+        point.pause(int(tree.state[sets.NODES]) - before)
+        if code == sets.DONE:
+            return radius
+        if code == sets.LIMIT:
+            if point.attack is None and not point.shot and tree.state[sets.NODES] >= _HARD:
+                point.shot = True
+                shoot(point, np.random.default_rng(0), 64)
+        chosen = np.zeros(len(alpha), dtype=bool)
+        chosen[open_[tree.found]] = True
+        if isinstance(point, WholePoint) and code != sets.LIMIT:
+            if point.improved(tree.D.x[:n], chosen & (helpful > 0), chosen & (helpful < 0), radius):
+                tree.state[sets.MODE] = sets.FRESH  # the rest of the node is left
+            elif code == sets.LEAF:
+                divide(point, tree)
+        elif code == sets.CANDIDATE:
+            _improve(point, chosen, helpful, exact, need, open_)
+        elif code == sets.LEAF and rival.wins(_bits(helpful, chosen | stable_set)):
+            point.settle(chosen & (helpful > 0), chosen & (helpful < 0), radius)
+        if point.fixed:
+            if point.attack is not None:
+                return 0.0
+        elif point.radius < radius:
+            radius = point.radius
+            sets.shrink(norm, tree, *point.box(radius, unit))
+
+
+def divide(point: WholePoint, tree: Any) -> None:
+    """Go on below a leaf that is feasible up to rounding, but whose input is no attack; a single input is done with."""
+    if tree.state[sets.TRAIL] + len(tree.W) + 4 >= len(tree.trail):
+        point.settle(tree.found, tree.found, 0.0)
+    elif not sets.branch_any(tree):
+        point.offer(point.moved(tree.D.lower[: len(point.columns)]))
+
+
+def _improve(point: Point, chosen: Any, helpful: Any, exact: list[Fraction], need: Fraction, open_: Any) -> None:
+    """Find the nearest attack with a set of helpful neurons, and then without those that it does not need."""
+    weight = np.array([float(e) for e in exact])
+    for _ in range(_MOST_DROPS):
+        known = point.distance
+        _, (factors, *_) = point.close(chosen & (helpful > 0), chosen & (helpful < 0))
+        if (point.fixed and point.attack is not None) or not point.distance < known:
+            return
+        spare = float(weight[chosen].sum()) - float(need)
+        dropped = False
+        for i in np.argsort(-factors):
+            if chosen[i] and factors[i] > 0 and weight[i] < spare:
+                chosen[i], dropped = False, True
+                spare -= weight[i]
+        if not dropped:
+            return
+
+
+def _bits(helpful: Any, chosen: Any) -> list[bool]:
+    """Bits with the chosen neurons in their helpful state and all others not."""
+    return [bool(c) == (h > 0) if h else False for h, c in zip(helpful, chosen, strict=True)]
+
+
+def _whole(rival: Rival) -> bool:
+    """Whether all numbers are integers small enough for half a unit to be seen in floats."""
+    numbers = [*rival.v, rival.beta]
+    return all(f.denominator == 1 for f in numbers) and sum(abs(f) for f in numbers) < 2**30
+
+
+def search_plane(point: Point, rival: Rival) -> float:
+    """Do the same for a network without hidden layer, where one half-space is all there is.
+
+    Parameters
+    ----------
+    point : Point
+        Whose only row is the linear form of `plane_of`.
+    rival : Rival
+        The class.
+
+    Returns
+    -------
+    float
+        As for `search_sets`.
+    """
+    on = np.array([not rival.strict])
+    if not np.any(point.W):
+        return math.inf  # the form does not change, and the class does not win at the point
+    end = point.radius if point.radius < math.inf else point.farthest
+    proven, listed = point.close(on, ~on)
+    if proven < min(end, point.radius) and (not point.fixed or point.attack is None):
+        exact = any(point.excluded_exactly(on, ~on, factors, end) for factors in listed)
+        point.doubtful |= point.fixed and not exact
+        return end if exact else proven
+    return proven
+
+
+def plane_of(rival: Rival) -> Plane:
+    """Return the linear form that must be >= 0, or < 0 if the rival loses ties."""
+    sign = -1 if rival.strict else 1
+    return Plane([sign * v for v in rival.v], sign * rival.beta)
+
+
+def search_corners(point: WholePoint, rival: Rival) -> float:
+    """Do the same for integers: the corner of the box that favours the class decides at a radius, so bisect.
+
+    Parameters
+    ----------
+    point : WholePoint
+        Of a network without hidden layer.
+    rival : Rival
+        The class.
+
+    Returns
+    -------
+    float
+        As for `search_sets`.
+    """
+    sides = np.array([1 if v > 0 else -1 if v < 0 else 0 for v in rival.v])[point.columns]
+
+    def attacked(radius: float) -> bool:
+        _, low, high = point.box(radius, 1.0)
+        corner = np.where(sides > 0, high, np.where(sides < 0, low, 0.0))
+        if not np.all(np.isfinite(corner)):
+            return True
+        integers = point.at.copy()
+        integers[point.columns] += corner
+        if not rival.wins_at(integers):
+            return False
+        point.offer(point.moved(corner))
+        return True
+
+    if point.fixed:
+        return 0.0 if attacked(point.limit) else point.limit
+    end = point.farthest
+    if not attacked(end):
+        return math.inf
+    low, high = 0.0, end if end < math.inf else max(point.first_change(), 1.0)
+    while end == math.inf and not attacked(high):
+        low, high = high, 2.0 * high
+        if high == math.inf:
+            return low
+    for _ in range(200):
+        middle = low + 0.5 * (high - low)
+        if high - low <= TOLERANCE * high or not low < middle < high:
+            break
+        if attacked(middle):
+            high = middle
+        else:
+            low = middle
+    return low
