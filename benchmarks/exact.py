@@ -51,6 +51,7 @@ def instances(folder):
     yield "credit card m=100, no hidden", drawn(*credit, 100), 0, 0.3
     yield "sonar, all, no hidden", every(sonar), 0, 1.0
     yield "banknote, all, no hidden", every(banknote), 0, 1.0
+    yield "breast cancer, all, no hidden, ternary", every(cancer), 0, 5.0
     yield "breast cancer m=300, 2 hidden", drawn(*cancer, 300), 2, 4.0
     yield "heart m=100, 2 hidden", drawn(*heart, 100), 2, 3.0
     yield "pima m=60, 2 hidden", drawn(*pima, 60), 2, 3.0
@@ -106,12 +107,13 @@ def main() -> None:
             best = min(row[solver]["seconds"] for solver in RIVALS)
             row["ratio"] = round(best / max(row["ours"]["seconds"], 1e-3), 2)
         results = {"time_limit": options.seconds, "rows": [rows[name] for name in order if name in rows]}
-        write_results("exact", results | (summary(done) if done else {}))
+        write_results("exact", results | (summary(done, options.seconds) if done else {}))
 
     found = list(instances(options.data))
     order = [name for name, *_ in found]
     for name, (X, y), hidden, target in found:
-        problem = Problem(X=X, y=y, hidden_layer_sizes=(hidden,) if hidden else ())
+        kind = {"weights": "integer", "weight_bound": 1} if "ternary" in name else {}
+        problem = Problem(X=X, y=y, hidden_layer_sizes=(hidden,) if hidden else (), **kind)
         if options.only in name:
             row = rows.setdefault(name, {"instance": name, "target": target})
             if options.ours or "ours" not in row:
@@ -131,11 +133,23 @@ def main() -> None:
     rewrite_readme("exact", text(json.loads(path.read_text())["results"]))
 
 
-def summary(rows) -> dict[str, float]:
-    """Return the geometric mean of the ratios, and by how many seconds we are slower at most."""
-    mean = math.exp(sum(math.log(row["ratio"]) for row in rows) / len(rows))
+def finished(row, limit):
+    """Tell whether somebody was done in time."""
+    return any(row[who]["seconds"] < limit for who in ("ours", *RIVALS))
+
+
+def summary(rows, limit) -> dict[str, float]:
+    """Return geometric means of the ratios, and by how many seconds we are slower at most."""
+
+    def mean(ratios):
+        return round(math.exp(sum(map(math.log, ratios)) / max(1, len(ratios))), 2)
+
     slower = max(row["ours"]["seconds"] - min(row[solver]["seconds"] for solver in RIVALS) for row in rows)
-    return {"geometric_mean_of_ratios": round(mean, 2), "most_seconds_slower": round(slower, 3)}
+    return {
+        "geometric_mean_of_ratios": mean([row["ratio"] for row in rows]),
+        "of_rows_that_somebody_finished": mean([row["ratio"] for row in rows if finished(row, limit)]),
+        "most_seconds_slower": round(slower, 3),
+    }
 
 
 def text(results) -> str:
@@ -150,10 +164,10 @@ def text(results) -> str:
     for row in results["rows"]:
         if "ratio" not in row:
             continue
-        nobody = all(row[who]["seconds"] >= limit for who in ("ours", *RIVALS))
-        ratio = "–" if nobody else f"{row['ratio']:.1f}"
+        ratio = f"{row['ratio']:.1f}" if finished(row, limit) else "–"
         lines.append(f"| {row['instance']} | {' | '.join(cell(row[who]) for who in ('ours', *RIVALS))} | {ratio} |")
-    lines += ["", f"Geometric mean of all ratios: {results['geometric_mean_of_ratios']:g}."]
+    means = results["geometric_mean_of_ratios"], results["of_rows_that_somebody_finished"]
+    lines += ["", f"Geometric mean of the ratios: {means[1]:g}; {means[0]:g} if rows that nobody finished count as 1."]
     return "\n".join(lines)
 
 

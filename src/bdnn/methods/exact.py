@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 FORMULATIONS = ("activation", "big_m")
 
 _LOSS_SHARE = 0.7
-# rounds of one neuron are long, and few are needed
-_FIRST_ROUNDS_OF_ONE, _FIRST_ROUNDS = 3, 40
+# rounds of one neuron are long, and few are needed, on many points one
+_FIRST_ROUNDS_OF_ONE, _FIRST_ROUNDS, _MANY_POINTS = 3, 40, 500
 _MOST_COLUMNS = 2500
 _FIRST_NODES = 200
 
@@ -158,7 +158,8 @@ class ExactTraining:
         background.begin(_compile, _compile)
         message, interrupted, budget = "nothing left to improve", False, race.budget
         proof: Proof | None = None
-        rounds = _FIRST_ROUNDS if race.problem.hidden_layer_sizes else _FIRST_ROUNDS_OF_ONE
+        many = race.reduced.n_distinct > _MANY_POINTS
+        rounds = _FIRST_ROUNDS if race.problem.hidden_layer_sizes else 1 if many else _FIRST_ROUNDS_OF_ONE
         path = None if self.checkpoint is None else Path(self.checkpoint)
         if path is not None and not path.parent.is_dir():
             raise InputError(f"the checkpoint {path} cannot be written: there is no folder {path.parent}")
