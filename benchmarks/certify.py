@@ -19,8 +19,7 @@ import numpy as np
 from common import add_data_option, load, rewrite_readme, write_results
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from bdnn import BDNNClassifier, certify
-from bdnn.certification.attack import attack
+from bdnn import BDNNClassifier, attack, certify
 
 _PIXELS = 255.0
 

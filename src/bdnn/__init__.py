@@ -1,5 +1,6 @@
 """bdnn: binarized deep neural networks, trained by mathematical optimization."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from bdnn.budget import Budget
@@ -9,6 +10,7 @@ from bdnn.problem import Problem
 from bdnn.result import Result, Status
 
 if TYPE_CHECKING:
+    from bdnn.certification.attack import attack
     from bdnn.certification.engine import certify
     from bdnn.certification.result import Certification
     from bdnn.estimators import BDNNClassifier, load
@@ -25,6 +27,7 @@ __all__ = [
     "Problem",
     "Result",
     "Status",
+    "attack",
     "certify",
     "load",
     "save_certificate",
@@ -32,22 +35,20 @@ __all__ = [
 ]
 
 
+# imported at first use, since not every program needs them: scikit-learn alone takes a second to load
+_LATER = {
+    "BDNNClassifier": "bdnn.estimators",
+    "Certification": "bdnn.certification.result",
+    "attack": "bdnn.certification.attack",
+    "certify": "bdnn.certification.engine",
+    "load": "bdnn.estimators",
+    "save_certificate": "bdnn.verify",
+    "verify_certificate": "bdnn.verify",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """Import at first use what not every program needs: scikit-learn alone takes a second to load."""
-    if name in ("BDNNClassifier", "load"):
-        from bdnn import estimators
-
-        return getattr(estimators, name)
-    if name in ("save_certificate", "verify_certificate"):
-        from bdnn import verify
-
-        return getattr(verify, name)
-    if name == "certify":
-        from bdnn.certification import engine
-
-        return engine.certify
-    if name == "Certification":
-        from bdnn.certification import result
-
-        return result.Certification
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Return what is imported at first use."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATER[name]), name)

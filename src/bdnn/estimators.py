@@ -53,9 +53,9 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
     head : {"auto", "threshold", "argmax"}, default="auto"
         Output layer; "auto" is threshold for two classes and argmax for more. See `bdnn.Network`.
     formulation : {"auto", "activation", "big_m"}, default="auto"
-        Exact method: "activation" is a branch and cut of our own, for two classes, continuous weights with biases, and
-        no hidden layer or one of up to five neurons; "big_m" is the program of the paper. "auto" takes the first where
-        it can, unless a solver is named.
+        Exact method: "activation" is a branch and cut of our own, for continuous weights with biases, and no hidden
+        layer or one: of up to five neurons with two classes, of up to three with more; "big_m" is the program of the
+        paper. "auto" takes the first where it can, unless a solver is named.
     solver : {"auto", "highs", "scip", "cpsat", "gurobi"}, default="auto"
         Solver of the programs; "auto" takes the fastest that is installed and can do what is needed. "cpsat" takes
         integer weights only.
@@ -79,7 +79,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         Alternating: starts.
     certificate : bool, default=False
         Exact method, formulation "activation": whether ``result_.certificate`` holds a proof that
-        `bdnn.verify_certificate` can check without a solver.
+        `bdnn.verify_certificate` can check without a solver; for two classes.
     checkpoint : path-like or None, default=None
         Exact method, formulation "activation": file to which the state of the run is written two or three times a
         minute; if it exists, the run goes on from there.

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from adversaries import distances
-from bdnn import Network, certify
-from bdnn.certification.attack import attack
+from bdnn import Network, attack, certify
 from bdnn.errors import InputError
 from bdnn.network import InputGrid
 from plain import random_network

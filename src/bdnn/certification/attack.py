@@ -1,7 +1,6 @@
 """A quick search for small perturbations that change a decision: no proof, but a figure beside the certified one.
 
-Every input that is
-returned has been decided otherwise by the network itself.
+Every input that is returned has been decided otherwise by the network itself.
 """
 
 from __future__ import annotations
