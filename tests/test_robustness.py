@@ -143,3 +143,17 @@ def test_blocks_and_precision_do_not_matter(monkeypatch, norm, head, classes, hi
             for data in (X, X.astype(np.float32)):
                 again, count = robust_losses(network, data, codes, radius, norm, model)
                 assert (again.tolist(), count) == (losses.tolist(), n_rational)
+
+
+@pytest.mark.parametrize("norm", ["inf", "1", "2"])
+def test_neurons_without_weights_are_their_biases(norm):
+    rng = np.random.default_rng(5)
+    X, weights = rng.normal(size=(40, 3)), np.zeros((4, 3))
+    weights[3] = [0.5, -1.0, 0.25]
+    hidden = weights, np.array([0.0, -0.0, -1e-300, 0.1])
+    network = Network([hidden, (np.array([[1.0, 1.0, -4.0, 1.0]]), np.array([-2.5]))], "threshold", [0, 1])
+    losses, n_rational = robust_losses(network, X, np.ones(40, dtype=int), np.full(3, 0.2), norm)
+    size = {"inf": 1.75, "1": 1.0, "2": np.sqrt(1.3125)}[norm]
+    # the first two are on, the third is off; the output is on where the fourth is surely on
+    assert losses.tolist() == (X @ weights[3] + 0.1 < 0.2 * size).astype(int).tolist()
+    assert n_rational == 0

@@ -65,11 +65,17 @@ def _first_layer(network: Network, X: Floats, radius: Floats, norm: Norm) -> tup
     error = (0.0 if out.radius is None else out.radius) + (X.shape[1] + 4) * 4 * _UNIT * (reach + np.abs(out.values))
     error = error + 1e-300
     on, off = out.values - reach > error, out.values + reach < -error
+    constant = ~np.any(weights != 0, axis=1)  # such a value is the bias itself
+    on[:, constant], off[:, constant] = bias[constant] >= 0, bias[constant] < 0
     doubtful = np.argwhere(~on & ~off & ((out.values - reach >= -error) | (out.values + reach <= error)))
-    for i, j in doubtful:
+    reaches: dict[int, Fraction] = {}
+    for i, j in doubtful.tolist():
+        if j not in reaches:
+            reaches[j] = _exact_reach(weights[j], radius, norm)
         exact = signs.rational(X[i], weights[j], bias[j])
-        on[i, j] = exact >= 0 and _at_least(exact, weights[j], radius, norm)
-        off[i, j] = exact < 0 and not _at_least(exact, weights[j], radius, norm, negative=True)
+        size = exact * exact if norm == "2" else abs(exact)
+        on[i, j] = exact >= 0 and size >= reaches[j]
+        off[i, j] = exact < 0 and size > reaches[j]
     return on, ~off, out.n_rational + len(doubtful)
 
 
@@ -83,15 +89,12 @@ def grid_box(grid: InputGrid, X: Floats, radius: Floats) -> tuple[Floats, Floats
     return grid.quantise(low), grid.quantise(high)
 
 
-def _at_least(exact: Fraction, weights: Floats, radius: Floats, norm: Norm, negative: bool = False) -> bool:
-    """Whether |exact| >= ‖r ∘ w‖_*; for `negative`, whether |exact| <= it (then a + ‖r ∘ w‖_* >= 0)."""
-    terms = [abs(Fraction(float(w)) * Fraction(float(r))) for w, r in zip(weights, radius, strict=True)]
-    size = abs(exact)
-    if norm == "2":
-        total, size = sum((t * t for t in terms), Fraction(0)), size * size
-    else:
-        total = sum(terms, Fraction(0)) if norm == "inf" else max(terms, default=Fraction(0))
-    return size <= total if negative else size >= total
+def _exact_reach(weights: Floats, radius: Floats, norm: Norm) -> Fraction:
+    """Return ‖r ∘ w‖_*; its square for the norm "2"."""
+    terms = [abs(Fraction(w) * Fraction(r)) for w, r in zip(weights.tolist(), radius.tolist(), strict=True)]
+    if norm == "1":
+        return max(terms, default=Fraction(0))
+    return sum((t * t for t in terms) if norm == "2" else terms, Fraction(0))
 
 
 def _bounds(low: Floats, high: Floats, weights: Floats, bias: Floats) -> tuple[Bools, Bools, int]:
