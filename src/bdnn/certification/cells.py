@@ -17,12 +17,8 @@ from bdnn.activation.covering import FARKAS, INFEASIBLE, OPTIMAL, Dictionary, ad
 from bdnn.certification.cell import empty_dictionary, solve
 from bdnn.certification.sets import (
     CANDIDATE,
-    DEPTH,
-    DONE,
-    FRESH,
     GOLDEN,
     LEAF,
-    LIMIT,
     MODE,
     MOST_CUTS,
     MOST_PIVOTS,
@@ -33,12 +29,11 @@ from bdnn.certification.sets import (
     SHAKE,
     TRAIL,
     add_sum,
+    advance,
     branch,
     branch_whole,
     cut,
     is_empty,
-    put,
-    undo,
 )
 from bdnn.certification.support import INF, ONE, TWO, UNIT, combined, support
 
@@ -244,19 +239,10 @@ def explore_cells(norm: int, t: CellTree, upper: Upper, most: int) -> int:
     low, high = t.low.copy(), t.high.copy()
     last = state[NODES] + most
     while True:
-        if state[MODE] == PRUNED:
-            if state[DEPTH] == 0:
-                return DONE
-            state[DEPTH] -= 1
-            depth = state[DEPTH]
-            undo(t, t.level[depth])
-            put(t, t.branch[depth], t.other[depth, 0], t.other[depth, 1])
-            state[MODE] = FRESH
-        if state[NODES] >= last:
-            return LIMIT
         offered = state[MODE] == RESUMED
-        state[MODE] = FRESH
-        state[NODES] += 1
+        stop = advance(t, last)
+        if stop >= 0:
+            return stop
         if is_empty(t):
             state[MODE] = PRUNED
             continue

@@ -8,16 +8,13 @@ from typing import Any
 import numpy as np
 
 from bdnn.certification import cells, sets
-from bdnn.certification.moves import shoot
 from bdnn.certification.point import Point
-from bdnn.certification.shallow import divide
+from bdnn.certification.shallow import NODES_PER_CALL, divide, explored, shrunk
 from bdnn.certification.support import TWO, UNIT, magnitude, smallest_radius, support
 from bdnn.certification.whole import WholePoint
 from bdnn.network import Network
 
 _GROWTH = 1.5
-_NODES_PER_CALL = 64
-_HARD = 256  # nodes after which an attack is looked for in other ways, too
 
 
 def search_cells(point: Point) -> float:
@@ -108,15 +105,9 @@ def _decide(point: Point, upper: cells.Upper, radius: float) -> float:
         point.whole,
     )
     while True:
-        before = int(tree.state[sets.NODES])
-        code = cells.explore_cells(norm, tree, upper, _NODES_PER_CALL)
-        point.pause(int(tree.state[sets.NODES]) - before)
+        code = explored(point, tree, lambda: cells.explore_cells(norm, tree, upper, NODES_PER_CALL))
         if code == sets.DONE:
             return radius
-        if code == sets.LIMIT:
-            if point.attack is None and not point.shot and tree.state[sets.NODES] >= _HARD:
-                point.shot = True
-                shoot(point, np.random.default_rng(0), 64)
         fire = _pattern(len(point.alpha), open_[tree.found == 1])
         rest = _pattern(len(point.alpha), open_[tree.found == 0])
         if isinstance(point, WholePoint) and code != sets.LIMIT:
@@ -131,12 +122,9 @@ def _decide(point: Point, upper: cells.Upper, radius: float) -> float:
             pattern = np.where(fire | on, 1.0, 0.0)
             if tail.predict_index(pattern[None, :])[0] != point.code:
                 point.settle(fire, rest, radius)
-        if point.fixed:
-            if point.attack is not None:
-                return 0.0
-        elif point.radius < radius:
-            radius = point.radius
-            sets.shrink(norm, tree, *point.box(radius, unit))
+        if point.fixed and point.attack is not None:
+            return 0.0
+        radius = shrunk(point, norm, tree, radius, unit)
 
 
 def _pattern(d: int, chosen: Any) -> Any:

@@ -288,6 +288,25 @@ def cut(t: Any, g: Any, value: float, first: int, before: int) -> bool:
 
 
 @_jit
+def advance(t: Any, last: int) -> int:
+    """Count a node: the current one, or if that is pruned the one that comes after; return why there is none, or -1."""
+    state = t.state
+    if state[MODE] == PRUNED:
+        if state[DEPTH] == 0:
+            return DONE
+        state[DEPTH] -= 1
+        depth = state[DEPTH]
+        undo(t, t.level[depth])
+        put(t, t.branch[depth], t.other[depth, 0], t.other[depth, 1])
+        state[MODE] = FRESH
+    if state[NODES] >= last:
+        return LIMIT
+    state[MODE] = FRESH
+    state[NODES] += 1
+    return -1
+
+
+@_jit
 def explore(norm: int, t: Tree, most: int) -> int:
     """Go on with the search for at most `most` nodes; return why it stopped.
 
@@ -299,19 +318,10 @@ def explore(norm: int, t: Tree, most: int) -> int:
     relaxed, point = np.empty(k), np.zeros(n)
     last = state[NODES] + most
     while True:
-        if state[MODE] == PRUNED:
-            if state[DEPTH] == 0:
-                return DONE
-            state[DEPTH] -= 1
-            depth = state[DEPTH]
-            undo(t, t.level[depth])
-            put(t, t.branch[depth], t.other[depth, 0], t.other[depth, 1])
-            state[MODE] = FRESH
-        if state[NODES] >= last:
-            return LIMIT
         offered = state[MODE] == RESUMED
-        state[MODE] = FRESH
-        state[NODES] += 1
+        stop = advance(t, last)
+        if stop >= 0:
+            return stop
         if is_empty(t):
             state[MODE] = PRUNED
             continue

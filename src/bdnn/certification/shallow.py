@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from bdnn.certification.whole import WholePoint
 from bdnn.network import Floats, Network
 
 _GROWTH = 1.5
-_NODES_PER_CALL = 64
+NODES_PER_CALL = 64
 _HARD = 256  # nodes after which an attack is looked for in other ways, too
 _MOST_DROPS = 6
 
@@ -164,15 +165,8 @@ def _decide(point: Point, rival: Rival, helpful: Any, radius: float) -> float:
     )
     stable_set = (helpful != 0) & surely
     while True:
-        before = int(tree.state[sets.NODES])
-        code = sets.explore(norm, tree, _NODES_PER_CALL)
-        point.pause(int(tree.state[sets.NODES]) - before)
-        if code == sets.DONE:
+        if (code := explored(point, tree, lambda: sets.explore(norm, tree, NODES_PER_CALL))) == sets.DONE:
             return radius
-        if code == sets.LIMIT:
-            if point.attack is None and not point.shot and tree.state[sets.NODES] >= _HARD:
-                point.shot = True
-                shoot(point, np.random.default_rng(0), 64)
         chosen = np.zeros(len(alpha), dtype=bool)
         chosen[open_[tree.found]] = True
         if isinstance(point, WholePoint) and code != sets.LIMIT:
@@ -184,12 +178,28 @@ def _decide(point: Point, rival: Rival, helpful: Any, radius: float) -> float:
             _improve(point, chosen, helpful, exact, need, open_)
         elif code == sets.LEAF and rival.wins(_bits(helpful, chosen | stable_set)):
             point.settle(chosen & (helpful > 0), chosen & (helpful < 0), radius)
-        if point.fixed:
-            if point.attack is not None:
-                return 0.0
-        elif point.radius < radius:
-            radius = point.radius
-            sets.shrink(norm, tree, *point.box(radius, unit))
+        if point.fixed and point.attack is not None:
+            return 0.0
+        radius = shrunk(point, norm, tree, radius, unit)
+
+
+def explored(point: Point, tree: Any, explore: Callable[[], int]) -> int:
+    """Go on with a tree; report, and shoot at what turns out to be hard; return why it stopped."""
+    before = int(tree.state[sets.NODES])
+    code = explore()
+    point.pause(int(tree.state[sets.NODES]) - before)
+    if code == sets.LIMIT and point.attack is None and not point.shot and tree.state[sets.NODES] >= _HARD:
+        point.shot = True
+        shoot(point, np.random.default_rng(0), 64)
+    return code
+
+
+def shrunk(point: Point, norm: int, tree: Any, radius: float, unit: float) -> float:
+    """Bring a tree down to the distance of the nearest attack, where that is asked for; return its radius."""
+    if point.fixed or not point.radius < radius:
+        return radius
+    sets.shrink(norm, tree, *point.box(point.radius, unit))
+    return point.radius
 
 
 def divide(point: WholePoint, tree: Any) -> None:
