@@ -1,0 +1,88 @@
+"""The command line: ``bdnn train``, ``predict``, ``evaluate``, ``certify``, ``inspect``, ``bound`` and ``verify``.
+
+Exit codes: 0 done, 1 the run could not produce its output or a certificate does not hold, 2 wrong usage or input (one
+line on stderr).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+
+import click
+
+import bdnn
+from bdnn.cli.certification import certify
+from bdnn.cli.models import evaluate, inspect, predict
+from bdnn.cli.training import bound, train
+from bdnn.cli.verification import verify
+from bdnn.errors import (
+    BDNNError,
+    CertificateFileError,
+    InputError,
+    MissingDependencyError,
+    ModelFileError,
+    SolverError,
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(bdnn.__version__, prog_name="bdnn")
+def cli() -> None:
+    """Train binarized neural networks by mathematical optimization, with audited losses and bounds."""
+
+
+for _command in (bound, certify, evaluate, inspect, predict, train, verify):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Parameters
+    ----------
+    arguments : sequence of str or None
+        Words after the program's name; None for those of the process.
+
+    Raises
+    ------
+    SystemExit
+        Always, with the exit code.
+    """
+    code = _run(arguments)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(thread.name.startswith("bdnn-") for thread in threading.enumerate()):
+        os._exit(code)  # a solver that overran its limit is still stopping; nothing waits for its answer
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        cli.main(args=None if arguments is None else list(arguments), prog_name="bdnn", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 2
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        return _fail(error.format_message(), 2)
+    except (InputError, ModelFileError, CertificateFileError, MissingDependencyError) as error:
+        return _fail(str(error), 2)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("stopped by Ctrl-C before a network was found", 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (SolverError, BDNNError, MemoryError, OSError) as error:
+        return _fail(str(error) or type(error).__name__, 1)
+    except (TypeError, ValueError) as error:  # scikit-learn's own checks of the data
+        return _fail(str(error), 2)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"bdnn: error: {' '.join(message.split())}", err=True)
+    return code

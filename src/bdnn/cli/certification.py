@@ -1,0 +1,73 @@
+"""``bdnn certify``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import bdnn
+from bdnn.cli.options import FILE, OUT, Radius
+from bdnn.cli.reading import csv_rows, model_inputs, target_of
+from bdnn.io import load_model
+from bdnn.progress import shown_progress
+
+
+@click.command()
+@click.argument("model_file", metavar="MODEL", type=FILE)
+@click.argument("data", type=FILE)
+@click.option("--target", default=None, help="Column of the labels.  [default: the one the model was trained on]")
+@click.option("--radius", type=float, default=None, help="Radius in question.  [default: the smallest perturbations]")
+@click.option("--norm", default="inf", show_default=True, help="inf, 1 or 2.")
+@click.option("--lower", type=Radius(), default=None, help="Least value of perturbed features: a number, or one each.")
+@click.option("--upper", type=Radius(), default=None, help="Largest value, likewise.")
+@click.option("--frozen", multiple=True, help="Column that an attacker cannot change; may be repeated.")
+@click.option("--integer", is_flag=True, help="Perturbed features are integers, as those of the table; norm inf.")
+@click.option(
+    "--scale",
+    type=click.Choice(["one", "range"]),
+    default="one",
+    show_default=True,
+    help="Unit of each feature's perturbation: 1, or its range in the table.",
+)
+@click.option("--time-limit", type=float, default=None, help="Seconds for all rows.  [default: none]")
+@click.option("--point-time-limit", type=float, default=60.0, show_default=True, help="Seconds for a row.")
+@click.option("--jobs", "n_jobs", type=int, default=1, show_default=True, help="Threads; -1 for all cores.")
+@click.option("--out", type=OUT, default=None, help="CSV file for the attacks found.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+def certify(
+    model_file: Path,
+    data: Path,
+    target: str | None,
+    scale: str,
+    frozen: tuple[str, ...],
+    time_limit: float | None,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Prove for each row of a CSV table that no perturbation changes its prediction, or find one that does."""
+    model = load_model(model_file)
+    network, target = model.network, target_of(model, target)
+    X, labels = model_inputs(model, data, target)
+    budget = bdnn.Budget() if time_limit is None else bdnn.Budget(seconds=time_limit)
+    if scale == "range":
+        width = np.ptp(X.astype(np.float64), axis=0)
+        settings["scale"] = np.where(width > 0, width, 1.0)
+    with shown_progress(time_limit, quiet, lambda p: f"{p.phase}, {p.bound:g} attacked") as listener:
+        found = bdnn.certify(
+            network, X, labels, frozen=list(frozen) or None, budget=budget, on_progress=listener, **settings
+        )
+    if out is not None:
+        names = network.feature_names or tuple(f"x{j}" for j in range(network.n_features))
+        with csv_rows(out) as write:
+            write(["row", "distance", "prediction", *names])
+            for i in np.flatnonzero(np.isfinite(found.distance)).tolist():
+                label = network.predict(found.attack[i : i + 1])[0]
+                write([i, found.distance[i], label, *found.attack[i].tolist()])
+    click.echo(json.dumps(found.to_dict()) if as_json else found.summary())

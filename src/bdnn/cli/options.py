@@ -1,0 +1,133 @@
+"""Options that commands share, and the kinds of values they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bdnn import tables
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+OUT = click.Path(dir_okay=False, path_type=Path)
+SEED = click.IntRange(0, 2**31 - 1)
+
+
+class HiddenSizes(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """``16,8`` for two hidden layers, ``none`` for no hidden layer."""
+
+    name = "sizes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Return the sizes."""
+        if isinstance(value, tuple):
+            return value
+        if value.strip().lower() == "none":
+            return ()
+        try:
+            return tuple(int(size) for size in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of layer sizes such as 2 or 16,8, nor 'none'", param, ctx)
+
+
+class Factor(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """A number, or ``lexicographic``."""
+
+    name = "factor"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """Return the number, or the word."""
+        if value == "lexicographic":
+            return "lexicographic"
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor 'lexicographic'", param, ctx)
+
+
+class Radius(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """``0.1`` for all features, ``1,0,2.5`` for one radius each."""
+
+    name = "radius"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | list[float]:
+        """Return the number or numbers."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        try:
+            numbers = [float(part) for part in value.split(",")]
+        except ValueError:
+            self.fail(f"{value!r} is not a number, nor numbers separated by commas", param, ctx)
+        return numbers if len(numbers) > 1 else numbers[0]
+
+
+def estimator_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option per parameter of the estimator."""
+    options = (
+        click.option("--hidden", "hidden_layer_sizes", type=HiddenSizes(), default="2", show_default=True,
+                     help="Neurons of each hidden layer, such as 2 or 16,8; 'none' for no hidden layer."),
+        click.option("--method", default="auto", show_default=True,
+                     help="auto, exact, local_search, alternating or data_splitting."),
+        click.option("--weights", default="continuous", show_default=True, help="continuous or integer."),
+        click.option("--weight-bound", type=int, default=1, show_default=True,
+                     help="Integer weights lie in {-B..B}; 1 is ternary."),
+        click.option("--intercept/--no-intercept", "fit_intercept", default=True, show_default=True,
+                     help="Whether neurons have biases."),
+        click.option("--head", default="auto", show_default=True, help="auto, threshold or argmax."),
+        click.option("--formulation", default="auto", show_default=True,
+                     help="Exact: auto, activation or big_m (the paper)."),
+        click.option("--solver", default="auto", show_default=True, help="auto, highs, scip, cpsat or gurobi."),
+        click.option("--regularizer", default=None, help="l1, l0 or l2: keep the weights small."),
+        click.option("--regularization", type=Factor(), default="0", show_default=True,
+                     help="Factor of the regularizer, or 'lexicographic': loss first, regularizer second."),
+        click.option("--max-splits", type=int, default=20, show_default=True, help="Data splitting: number of splits."),
+        click.option("--splitter", default="kmeans", show_default=True, help="Data splitting: kmeans or svm."),
+        click.option("--batch-size", type=int, default=None,
+                     help="Data splitting: random points per program.  [default: all]"),
+        click.option("--initial-clusters", default="one", show_default=True,
+                     help="Data splitting: one cluster, or one per class."),
+        click.option("--blocks", default="layers", show_default=True, help="Alternating: layers or neurons."),
+        click.option("--starts", "n_starts", type=int, default=1, show_default=True,
+                     help="Alternating: starts."),
+        click.option("--checkpoint", type=OUT, default=None,
+                     help="Exact, activation: file to write the state of the run to, and to go on from if it exists."),
+        click.option("--incumbents", default="search", show_default=True,
+                     help="Programs start from a short local search, or none."),
+        click.option("--polish", default="margin", show_default=True,
+                     help="Local search: margin (largest margins at the end) or none."),
+        click.option("--robust-radius", type=Radius(), default="0", show_default=True,
+                     help="Points must stay right within this radius: a number, or one per feature, as 1,0,2.5."),
+        click.option("--robust-norm", default="inf", show_default=True, help="inf, 1 or 2."),
+        click.option("--robust-model", default="interval", show_default=True, help="interval or pattern (the paper)."),
+        click.option("--validation-fraction", type=float, default=0.0, show_default=True,
+                     help="Part of the training rows held out to choose the network by its accuracy there."),
+        click.option("--margin", type=float, default=None, help="Least distance of pre-activations from 0, on inputs "
+                     "and weights scaled to 1.  [default: the smallest that is safe]"),
+        click.option("--input-bits", type=int, default=8, show_default=True,
+                     help="Bits per input for integer weights, unless all inputs are integers."),
+        click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for the whole fit."),
+        click.option("--jobs", "n_jobs", type=int, default=1, show_default=True,
+                     help="Threads of the solver or of the search; -1 for all cores."),
+        click.option("--seed", "random_state", type=SEED, default=0, show_default=True,
+                     help="Seed of the split and of the training."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def table_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which rows and columns of a table are trained on."""
+    options = (
+        click.option("--target", required=True, help="Column of the labels."),
+        click.option("--drop", multiple=True, help="Column to leave out; may be repeated."),
+        click.option("--missing", type=click.Choice(tables.MISSING_RULES), default="median", show_default=True,
+                     help="Missing values (empty or ?): replace by the median of the training rows, or refuse."),
+        click.option("--test-fraction", type=float, default=0.25, show_default=True,
+                     help="Part of the rows held out for the accuracy, stratified; 0 for none."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -1,0 +1,47 @@
+"""``bdnn verify``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+import bdnn
+from bdnn.cli.options import FILE, SEED, table_options
+from bdnn.cli.reading import read_training_table
+from bdnn.errors import CertificateError, CertificateFileError, InputError
+from bdnn.verify import OTHER_DATA
+
+
+@click.command()
+@click.argument("certificate", type=FILE)
+@click.argument("data", type=FILE)
+@table_options
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the split.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(certificate: Path, data: Path, as_json: bool, **options: Any) -> None:
+    """Check a certificate of optimality against the CSV table it is about, without any solver.
+
+    The options that choose rows and columns must be those of the training.
+    """
+    try:
+        read = read_training_table(data, **options)
+        verified = bdnn.verify_certificate(certificate, read.X[read.rows], read.labels[read.rows])
+    except OSError as error:
+        raise InputError(str(error)) from None
+    except CertificateFileError as error:
+        raise CertificateFileError(f"{certificate} is not a certificate: {error}") from None
+    except CertificateError as error:
+        hint = " Give --test-fraction, --seed, --drop and --missing as in the training." * str(error).endswith(
+            OTHER_DATA
+        )
+        raise CertificateError(f"{certificate} is not verified: {error}{hint}") from None
+    counts = {"trees": verified.n_trees, "leaves": verified.n_leaves, "cuts": verified.n_cuts}
+    if as_json:
+        exact = {"loss": str(verified.loss), "bound": str(verified.bound), "optimal": verified.optimal}
+        click.echo(json.dumps(exact | counts | {"seconds": verified.seconds, "statement": verified.statement}))
+        return
+    click.echo(f"verified  {verified.statement}")
+    click.echo(f"checked   {', '.join(f'{n} {what}' for what, n in counts.items())}, in {verified.seconds:.1f} s")
