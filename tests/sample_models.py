@@ -6,7 +6,7 @@ from bdnn import Network, Result, Status
 from bdnn.audit import Audit
 from bdnn.io import Model, TableInfo
 from bdnn.network import InputGrid
-from bdnn.result import Incumbent
+from bdnn.result import BoundStep, Incumbent
 
 
 def network(**changes):
@@ -31,6 +31,7 @@ def result(net, **changes):
         "n_distinct": 90,
         "nodes": 12345,
         "history": (Incumbent(0.5, 3.0, "constant"), Incumbent(1.5, 0.1 + 0.2, "solver")),
+        "bounds": (BoundStep(0.01, 5e-324), BoundStep(2.5, 1 / 3 - 0.1)),
         "timings": {"presolve": 0.01, "total": 1e-3},
     }
     return Result(**(values | changes))
@@ -43,7 +44,7 @@ def integer_model():
     grid = InputGrid(np.array([0.5, -1.0]), np.array([1.0, 0.25]), 8)
     layers = [(np.array([[1, -1], [0, 1]]), np.array([3, -300])), (np.array([[1, 1]]), np.array([-1]))]
     net = Network(layers, head="threshold", classes=[0, 1], grid=grid, feature_names=["a", "b"])
-    return Model(net, OPTIONS, result(net), TableInfo("target", "median", (1.0, 2.0)))
+    return Model(net, OPTIONS, result(net), TableInfo("target", "median", (1.0, 2.0), ("id",), 0.25, 7))
 
 
 def continuous_model():

@@ -15,6 +15,7 @@ import pytest
 import bdnn
 from bdnn import Budget, cli
 from bdnn.estimators import BDNNClassifier
+from bdnn.io import load_model
 
 CANCER = Path(__file__).parent.parent / "examples" / "data" / "breast_cancer_wisconsin.csv"
 XOR = "a,b,target\n0,0,even\n0,1,odd\n1,0,odd\n1,1,even\n"
@@ -92,6 +93,16 @@ def test_split_imputation_and_report_agree_with_the_estimator(run, tmp_path):
     evaluated = json.loads(run("evaluate", model, CANCER, "--json")[1])
     wrong = (1 - report["training_accuracy"]) * 524 + (1 - report["held_out_accuracy"]) * 175
     assert evaluated["accuracy"] == pytest.approx(1 - wrong / 699)
+
+
+def test_the_model_file_says_how_its_table_was_read(run, tmp_path):
+    model = tmp_path / "model.json"
+    words = ("--drop", "mitoses", "--test-fraction", 0.4, "--seed", 5, "--hidden", "none", "--method", "local_search")
+    run("train", CANCER, "--target", "target", *words, "--time-limit", 0.5, "--out", model, "--quiet")
+    table = load_model(model).table
+    assert (table.target, table.missing, table.drop) == ("target", "median", ("mitoses",))
+    assert (table.test_fraction, table.seed) == (0.4, 5)
+    assert len(table.fill) == 8
 
 
 def test_every_estimator_parameter_has_an_option():

@@ -19,8 +19,8 @@ from bdnn.audit import Audit
 from bdnn.errors import InputError, ModelFileError
 from bdnn.io import Model, TableInfo, load_model, save_model
 from bdnn.network import InputGrid
-from bdnn.result import Incumbent
-from sample_models import network, result
+from bdnn.result import BoundStep, Incumbent
+from sample_models import integer_model, network, result
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -128,13 +128,14 @@ def test_a_network_without_inputs_comes_back(tmp_path):
 def test_settings_result_and_table_come_back(tmp_path):
     net = network(feature_names=["größe", "b"])
     options = {"hidden_layer_sizes": [2], "weights": "continuous", "margin": None, "verbose": 0, "warm_start": False}
-    table = TableInfo("target", "median", (0.1, -0.0))
+    table = TableInfo("target", "median", (0.1, -0.0), ("id", "größe"), 0.1 + 0.2, 2**31 - 2)
     model = Model(net, options, result(net), table)
     loaded = through_a_file(tmp_path, model)
     assert loaded == model
     assert loaded.result.network is loaded.network
     assert type(loaded.result.status) is Status
     assert isinstance(loaded.result.history[0], Incumbent)
+    assert isinstance(loaded.result.bounds[0], BoundStep)
     assert loaded.result.to_dict() == model.result.to_dict()
     assert math.copysign(1.0, loaded.table.fill[1]) == -1.0
 
@@ -169,6 +170,17 @@ def test_unknown_keys_are_ignored(tmp_path):
     data["network"]["comment"] = "made by hand"
     path.write_text(json.dumps(data))
     assert load_model(path) == Model(network())
+
+
+def test_files_from_before_the_course_of_bounds_and_the_split_were_stored_load(tmp_path):
+    path, model = tmp_path / "model.json", integer_model()
+    save_model(path, model)
+    data = json.loads(path.read_text())
+    del data["result"]["bounds"], data["table"]["drop"], data["table"]["test_fraction"], data["table"]["seed"]
+    path.write_text(json.dumps(data))
+    loaded = load_model(path)
+    assert loaded.result == dataclasses.replace(model.result, bounds=())
+    assert loaded.table == TableInfo("target", "median", (1.0, 2.0), (), None, None)
 
 
 def test_no_pickle_is_used():

@@ -9,13 +9,14 @@ import pytest
 import sample_models
 from bdnn import Result, Status
 from bdnn.audit import Audit
-from bdnn.result import Incumbent, Progress, relative_gap
+from bdnn.result import BoundStep, Incumbent, Progress, relative_gap
 
 
 def result(**changes):
     values = {"objective": 4.0, "bound": 3.0, "audit": Audit(4.0, 4, 2, 3.5, 1), "timings": {"total": 2.0}}
     history = (Incumbent(0.5, 6.0, "constant"), Incumbent(1.5, 4.0, "solver"))
-    return sample_models.result(sample_models.network(), **(values | {"history": history} | changes))
+    bounds = (BoundStep(0.5, 0.0), BoundStep(1.0, 3.0))
+    return sample_models.result(sample_models.network(), **(values | {"history": history, "bounds": bounds} | changes))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,7 @@ def test_plain_form_holds_everything_but_network_and_certificate():
     assert type(values["status"]) is str
     assert values["gap"] == 0.25
     assert values["history"][1] == {"seconds": 1.5, "objective": 4.0, "source": "solver"}
+    assert values["bounds"] == [{"seconds": 0.5, "bound": 0.0}, {"seconds": 1.0, "bound": 3.0}]
     assert values["audit"] == {
         "loss": 4.0,
         "n_wrong": 4,

@@ -20,7 +20,7 @@ import numpy as np
 from bdnn.audit import Audit
 from bdnn.errors import InputError, ModelFileError
 from bdnn.network import InputGrid, Layer, Network
-from bdnn.result import Incumbent, Result, Status
+from bdnn.result import BoundStep, Incumbent, Result, Status
 
 FORMAT, VERSION = "bdnn-model", 1
 
@@ -42,11 +42,20 @@ class TableInfo:
         Rule for missing values: "median" or "error".
     fill : tuple of float or None
         Replacement of a missing value in each feature, in units of the feature; None if none was allowed.
+    drop : tuple of str
+        Columns left out.
+    test_fraction : float or None
+        Part of the rows held out for testing; None if that is not known.
+    seed : int or None
+        Seed of that split.
     """
 
     target: str
     missing: str
     fill: tuple[float, ...] | None
+    drop: tuple[str, ...] = ()
+    test_fraction: float | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +285,9 @@ def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
                 **{n: _amount(item, n, int, optional=True) for n in ("clusters", "binaries")},
             )
         )
+    bounds = _part(data, "bounds", list, optional=True) or []  # older files have none
+    if not all(isinstance(item, dict) for item in bounds):
+        raise ModelFileError("'bounds' must hold objects")
     timings = _part(data, "timings", dict)
     return Result(
         network=network,
@@ -292,6 +304,7 @@ def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
         penalty=_amount(data, "penalty"),
         validation_accuracy=_amount(data, "validation_accuracy", optional=True),
         history=tuple(history),
+        bounds=tuple(BoundStep(_amount(item, "seconds"), _amount(item, "bound")) for item in bounds),
         timings={name: _amount(timings, name) for name in timings},
     )
 
@@ -314,7 +327,13 @@ def _table(data: dict[str, Any] | None, n_features: int) -> TableInfo | None:
         fill = tuple(_numbers(fill, "the table's fill", False).tolist())
         if len(fill) != n_features:
             raise ModelFileError(f"the table's fill must have {n_features} numbers, got {len(fill)}")
-    return TableInfo(_part(data, "target", str), _part(data, "missing", str), fill)
+    drop = _part(data, "drop", list, optional=True) or []  # older files do not have it, nor what follows
+    if not all(isinstance(name, str) for name in drop):
+        raise ModelFileError("'drop' must hold strings")
+    fraction, seed = _amount(data, "test_fraction", optional=True), _amount(data, "seed", int, optional=True)
+    if fraction is not None and fraction >= 1:
+        raise ModelFileError(f"'test_fraction' must be below 1, got {_shown(fraction)}")
+    return TableInfo(_part(data, "target", str), _part(data, "missing", str), fill, tuple(drop), fraction, seed)
 
 
 def _to_json(model: Model) -> dict[str, Any]:

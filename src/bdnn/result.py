@@ -57,6 +57,22 @@ class Incumbent:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundStep:
+    """A step of a run: a better bound.
+
+    Attributes
+    ----------
+    seconds : float
+        Since the start.
+    bound : float
+        From then on.
+    """
+
+    seconds: float
+    bound: float
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """State of a running method: seconds since the start, best audited objective, bound, nodes, what it is doing."""
 
@@ -124,6 +140,9 @@ class Result:
         Accuracy on the held-out data by which the network was chosen.
     history : tuple of Incumbent
         Successive best networks, or the iterations of data splitting.
+    bounds : tuple of BoundStep
+        Successive bounds, the first from before any solve, the last one `bound`; steps that followed one another within
+        a thousandth of the time until then are one.
     timings : dict of str to float
         Seconds by phase: ``presolve``, ``start``, ``build``, ``solve``, ``total``.
     certificate : dict or None
@@ -147,6 +166,7 @@ class Result:
     penalty: float = 0.0
     validation_accuracy: float | None = None
     history: tuple[Incumbent, ...] = ()
+    bounds: tuple[BoundStep, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     certificate: dict[str, Any] | None = None
 
@@ -163,4 +183,5 @@ class Result:
         values["audit"] = asdict(self.audit) | {"mismatch": self.audit.mismatch}
         steps = (asdict(incumbent) for incumbent in self.history)
         values["history"] = [{k: v for k, v in step.items() if v is not None} for step in steps]
+        values["bounds"] = [asdict(step) for step in self.bounds]
         return values | {"gap": self.gap, "timings": dict(self.timings)}

@@ -62,7 +62,8 @@ def train(
     with shown_progress(settings["time_limit"], quiet) as listener:
         clf.fit(X[rows], labels[rows], feature_names=read.table.names, on_progress=listener)
     if out is not None:
-        clf.save(out, TableInfo(target, missing, None if read.fill is None else tuple(read.fill.tolist())))
+        fill = None if read.fill is None else tuple(read.fill.tolist())
+        clf.save(out, TableInfo(target, missing, fill, drop, test_fraction, settings["random_state"]))
     report = reporting.training_report(clf.result_, read.table, rows, read.fill)
     if len(held_out):
         right = clf.network_.predict(X[held_out]) == labels[held_out]

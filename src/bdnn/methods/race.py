@@ -21,9 +21,10 @@ from bdnn.milp import Milp
 from bdnn.network import Floats, Network
 from bdnn.presolve import presolve
 from bdnn.problem import Problem
-from bdnn.result import Incumbent, Progress, ProgressCallback, Result, Status
+from bdnn.result import BoundStep, Incumbent, Progress, ProgressCallback, Result, Status
 
 _ROUNDING = 1e-6
+_SAME_MOMENT = 1e-3
 _MOST_ENTRIES = 100_000_000
 
 
@@ -93,9 +94,18 @@ class Race:
         Networks that came from no solver.
     history : list of Incumbent
         To be returned.
+    bounds : list of BoundStep
+        To be returned.
     """
 
+    robust_models: tuple[str, ...] = ("interval", "pattern")
+
     def __init__(self, problem: Problem, budget: Budget, on_progress: ProgressCallback | None) -> None:
+        if problem.robust and problem.robust_model not in self.robust_models:
+            raise InputError(
+                f"this method does not train for robust_model={problem.robust_model!r}, but for 'interval' and "
+                f"'pattern'; the methods 'exact' and 'data_splitting' of BDNNClassifier take all"
+            )
         self.problem, self.budget, self._on_progress = problem, budget, on_progress
         self.timings: dict[str, float] = {}
         with self.timed("presolve"):
@@ -110,6 +120,7 @@ class Race:
         self.penalty_proven = True
         self.starts: list[Runner] = []
         self.history: list[Incumbent] = []
+        self.bounds = [BoundStep(budget.elapsed, self.bound)]
 
     def is_closed(self, objective: float) -> bool:
         """Whether the bound meets an objective, up to the rounding of sums of weights."""
@@ -180,8 +191,17 @@ class Race:
         """Take a solver's dual bound, in loss units, lowered by its rounding, raised to the next possible loss."""
         if math.isfinite(solver_bound):
             safe = solver_bound - _ROUNDING * max(1.0, abs(solver_bound))
-            units = math.ceil(safe) if self._step else safe
-            self.bound = max(self.bound, units * self.reduced.loss_unit)
+            bound = (math.ceil(safe) if self._step else safe) * self.reduced.loss_unit
+            if bound > self.bound:
+                self.bound = bound
+                self._record_bound(bound)
+
+    def _record_bound(self, bound: float) -> None:
+        """Put a bound into the course of bounds; in place of the last one if that was at nearly the same time."""
+        now = self.budget.elapsed
+        if len(self.bounds) > 1 and now - self.bounds[-1].seconds <= _SAME_MOMENT * now:
+            self.bounds.pop()
+        self.bounds.append(BoundStep(now, bound))
 
     def report(self) -> None:
         """Tell the listener where things stand."""
@@ -207,11 +227,14 @@ class Race:
             message += f"; {self.n_mismatched} solution(s) of the solver had a larger loss than it reported"
         self.timings["total"] = self.budget.elapsed
         closed = self.is_closed(chosen.objective)
+        bound = chosen.objective if closed else self.bound
+        if self.bounds[-1].bound != bound:  # a sum of weights, rounded in another order
+            self._record_bound(bound)
         return Result(
             network=chosen.network,
             status=Status.OPTIMAL if closed and self.penalty_proven else Status.FEASIBLE,
             objective=chosen.objective,
-            bound=chosen.objective if closed else self.bound,
+            bound=bound,
             bound_of=scope,
             irreducible=self.reduced.irreducible,
             audit=replace(chosen.audit, n_mismatched=self.n_mismatched),
@@ -225,6 +248,7 @@ class Race:
             penalty=chosen.penalty,
             validation_accuracy=chosen.accuracy,
             history=tuple(self.history),
+            bounds=tuple(BoundStep(step.seconds, min(step.bound, bound)) for step in self.bounds),
             timings=dict(self.timings),
         )
 
