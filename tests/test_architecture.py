@@ -84,6 +84,7 @@ ORDER = [
     "methods",
     "certification",
     "certification.support",
+    "certification.steps",
     "certification.cell",
     "certification.perturbation",
     "certification.sets",
@@ -96,10 +97,18 @@ ORDER = [
     "certification.deep",
     "certification.result",
     "certification.engine",
+    "methods.worst_case",
+    "methods.repair",
     "progress",
     "estimators",
     "tables",
     "reporting",
+    "plotting.style",
+    "plotting.history",
+    "plotting.regions",
+    "plotting.structure",
+    "plotting.accuracy",
+    "plotting",
     "cli.options",
     "cli.reading",
     "cli.training",
@@ -112,7 +121,7 @@ ORDER = [
 ]
 """Every module, each below all that it may import; a package stands for its __init__, which collects its modules."""
 
-OPTIONAL = {"pyscipopt", "ortools", "gurobipy", "matplotlib", "torch", "onnx", "pandas", "highspy", "sklearn"}
+OPTIONAL = {"pyscipopt", "ortools", "gurobipy", "matplotlib", "torch", "onnx", "jinja2", "pandas", "highspy", "sklearn"}
 AT_MODULE_LEVEL = {("estimators", "sklearn")}
 
 FILES = sorted(ROOT.rglob("*.py"))

@@ -10,6 +10,7 @@ from bdnn.problem import Problem
 from bdnn.result import Result, Status
 
 if TYPE_CHECKING:
+    from bdnn import plotting
     from bdnn.certification.attack import attack
     from bdnn.certification.engine import certify
     from bdnn.certification.result import Certification
@@ -30,6 +31,7 @@ __all__ = [
     "attack",
     "certify",
     "load",
+    "plotting",
     "save_certificate",
     "verify_certificate",
 ]
@@ -49,6 +51,8 @@ _LATER = {
 
 def __getattr__(name: str) -> Any:
     """Return what is imported at first use."""
+    if name == "plotting":
+        return importlib.import_module("bdnn.plotting")
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_LATER[name]), name)

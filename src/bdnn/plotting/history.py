@@ -1,0 +1,106 @@
+"""The course of a training."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from bdnn.errors import InputError
+from bdnn.plotting.style import BLUE, GREY, VERMILLION, axes_or_new, legend
+from bdnn.result import Result, relative_gap
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_WIDE = 10
+"""An axis is logarithmic if its last value is so many times the first, or the reverse."""
+
+
+def plot_history(result: Result, ax: Axes | None = None) -> Axes:
+    """Draw the best objective, the bound and the gap of a training over time.
+
+    Parameters
+    ----------
+    result : Result
+        With its history; where the course of the bound is not known, the final bound is drawn.
+    ax : matplotlib.axes.Axes or None
+        Where to draw; None for a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes; those of the gap, on the right, share their time axis.
+
+    Raises
+    ------
+    InputError
+        If there is no history.
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
+    ax = axes_or_new(ax, 6.4, 4.0)
+    steps = _best(result)
+    if not steps:
+        raise InputError("the result has no history to draw: no network of finite objective was recorded")
+    bounds = [(step.seconds, step.bound) for step in result.bounds]
+    last = max([result.timings.get("total", 0.0), steps[-1][0], *(seconds for seconds, _ in bounds[-1:])])
+    first = steps[0][0]
+    known = bool(bounds)
+    bounds = bounds or [(first, result.bound)]
+    gaps = _gaps(steps, bounds, last)
+    right = ax.twinx()
+    right.set_zorder(ax.get_zorder() - 1)  # the gap lies behind
+    ax.patch.set_visible(False)
+    lines = [
+        ax.plot(*zip(*steps, (last, steps[-1][1]), strict=True), drawstyle="steps-post", color=BLUE, lw=2,
+                marker="o", ms=4, markevery=range(len(steps)))[0],
+        ax.plot(*zip(*bounds, (last, bounds[-1][1]), strict=True), drawstyle="steps-post", color=VERMILLION, lw=2,
+                ls="--", marker="^", ms=4, markevery=range(len(bounds) if known and len(bounds) < 50 else 0))[0],
+        right.plot(*zip(*gaps, strict=True), drawstyle="steps-post", color=GREY, lw=1.2, ls=":")[0],
+    ]  # fmt: skip
+    regularised = result.objective != result.audit.loss
+    ax.set_ylabel("objective: loss + regulariser" if regularised else "training loss (sample weight)")
+    ax.set_xlabel("time (s)")
+    values = [value for _, value in [*steps, *bounds] if value > 0]
+    if values and steps[0][1] > _WIDE * steps[-1][1]:
+        # linear below the least value, since losses may be 0
+        linear = 10.0 ** math.floor(math.log10(min(values)))
+        ax.set_yscale("symlog", linthresh=linear)
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.set_ylim(-0.1 * linear, 1.5 * max(values))
+    else:
+        ax.set_ylim(-0.03 * max(values, default=1.0))
+    right.set_ylabel("gap, (loss − bound) / loss")
+    right.set_ylim(-0.03, 1.05)
+    right.yaxis.set_major_formatter("{x:.0%}")
+    if 0 < first * _WIDE < last:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.set_xlim(first * 0.9, last * 1.1)
+    ax.set_title(f"{result.method.replace('_', ' ')}, {result.status}: loss {result.objective:g}, "
+                 f"bound {result.bound:g}", fontsize="medium")  # fmt: skip
+    names = ["best network", "bound" if known else "final bound", "gap (right axis)"]
+    legend(ax, lines, names, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False)
+    return ax
+
+
+def _best(result: Result) -> list[tuple[float, float]]:
+    """Return time and objective of every network that was better than all before it."""
+    best, steps = math.inf, []
+    for step in result.history:
+        if step.objective < best:
+            best = step.objective
+            steps.append((step.seconds, best))
+    return steps
+
+
+def _gaps(
+    steps: list[tuple[float, float]], bounds: list[tuple[float, float]], last: float
+) -> list[tuple[float, float]]:
+    """Return the relative gap from the first network on, at every change of objective or bound."""
+    gaps = []
+    for now in sorted({max(seconds, steps[0][0]) for seconds, _ in [*steps, *bounds]} | {last}):
+        objective = [value for seconds, value in steps if seconds <= now][-1]
+        bound = max([value for seconds, value in bounds if seconds <= now], default=0.0)
+        gaps.append((now, min(relative_gap(objective, bound), 1.0)))
+    return gaps

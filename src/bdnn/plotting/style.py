@@ -1,0 +1,94 @@
+"""What all pictures share: axes, colours that colour-blind readers tell apart, and labels from data."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bdnn.checks import name_tuple
+from bdnn.errors import InputError, MissingDependencyError
+from bdnn.network import Network
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+PURPLE, SKY, YELLOW, GREY = "#CC79A7", "#56B4E9", "#F0E442", "#595959"
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, YELLOW, GREY)
+"""M. Okabe and K. Ito, Color Universal Design, 2008."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "h")
+"""More than, and not a multiple of, the colours: pairs of both repeat late."""
+
+_MOST_LETTERS = 28
+
+
+def require_matplotlib() -> None:
+    """Raise MissingDependencyError if matplotlib is not installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingDependencyError("pictures need matplotlib, which is not installed; run: pip install 'bdnn[plot]'")
+
+
+def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
+    """Return the given axes, or new ones of pyplot of the given size in inches.
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
+    require_matplotlib()
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    made: Axes = pyplot.subplots(figsize=(width, height), layout="constrained")[1]
+    return made
+
+
+def shown(text: Any, most: int = _MOST_LETTERS) -> str:
+    """Return a name from data as a label: on one line, not too long, and with dollars that start no formula."""
+    line = "".join(c if c.isprintable() else " " for c in str(text)).strip()
+    return (line if len(line) <= most else line[: most - 1] + "…").replace("$", r"\$")
+
+
+def input_names(network: Network, feature_names: Sequence[str] | None) -> list[str]:
+    """Return one label per input: of the given names, else of the network's, else x0, x1, …."""
+    names = name_tuple("feature_names", feature_names, network.n_features) or network.feature_names
+    return [shown(name) for name in names or (f"x{j}" for j in range(network.n_features))]
+
+
+def feature_index(network: Network, feature: Any) -> int:
+    """Return the index of a feature given as index or name, or raise InputError."""
+    if isinstance(feature, str):
+        names = network.feature_names or ()
+        if feature in names:
+            return names.index(feature)
+        known = ", ".join(map(repr, names[:8])) or "the network has no names"
+        raise InputError(f"no feature {feature!r}; known are {known}{', …' if len(names) > 8 else ''}")
+    if isinstance(feature, bool | np.bool_) or not isinstance(feature, int | np.integer):
+        raise InputError(f"a feature must be a name or an index, got {feature!r}")
+    if not 0 <= feature < network.n_features:
+        raise InputError(f"features are numbered from 0 to {network.n_features - 1}, got {feature}")
+    return int(feature)
+
+
+def unit_scale(network: Network, scale: Any) -> Any:
+    """Return the factor of each feature's weights, shape (n_features,), 1 each for None, or raise InputError."""
+    if scale is None:
+        return np.ones(network.n_features)
+    factors = np.asarray(scale, dtype=np.float64)
+    if factors.shape != (network.n_features,) or not np.all(np.isfinite(factors)) or np.any(factors < 0):
+        raise InputError(f"scale must be {network.n_features} finite numbers >= 0, one per feature")
+    return factors
+
+
+def legend(ax: Axes, handles: Sequence[Any], labels: Sequence[str], **where: Any) -> Any:
+    """Add a legend whose labels may be anything; matplotlib leaves out those that begin with an underscore."""
+    made = ax.legend(handles, [f"{k}" for k in range(len(labels))], **where)
+    for text, label in zip(made.get_texts(), labels, strict=True):
+        text.set_text(label)
+    return made
