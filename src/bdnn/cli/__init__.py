@@ -1,4 +1,4 @@
-"""The command line: ``bdnn train``, ``predict``, ``evaluate``, ``certify``, ``inspect``, ``bound`` and ``verify``.
+"""The command line: ``bdnn train``, ``predict``, ``evaluate`` and so on; one module per family of commands.
 
 Exit codes: 0 done, 1 the run could not produce its output or a certificate does not hold, 2 wrong usage or input (one
 line on stderr).
@@ -16,6 +16,7 @@ import click
 import bdnn
 from bdnn.cli.certification import certify
 from bdnn.cli.models import evaluate, inspect, predict
+from bdnn.cli.pictures import plot
 from bdnn.cli.training import bound, train
 from bdnn.cli.verification import verify
 from bdnn.errors import (
@@ -34,7 +35,7 @@ def cli() -> None:
     """Train binarized neural networks by mathematical optimization, with audited losses and bounds."""
 
 
-for _command in (bound, certify, evaluate, inspect, predict, train, verify):
+for _command in (bound, certify, evaluate, inspect, plot, predict, train, verify):
     cli.add_command(_command)
 
 

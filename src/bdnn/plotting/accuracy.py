@@ -16,6 +16,7 @@ from bdnn.plotting.style import BLUE, COLOURS, GREY, MARKERS, VERMILLION, axes_o
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _VISIBLE = 1e-3
 """Part of the picture from which on an area is worth a line in the legend."""
@@ -23,7 +24,9 @@ _VISIBLE = 1e-3
 _NORMS = {"inf": r"$\|\delta / \mathrm{scale}\|_\infty$"}
 
 
-def plot_certified(certification: Certification, radii: ArrayLike | None = None, ax: Axes | None = None) -> Axes:
+def plot_certified(
+    certification: Certification, radii: ArrayLike | None = None, ax: Axes | Figure | None = None
+) -> Axes:
     """Draw certified and attacked accuracy over radii.
 
     The true robust accuracy lies between the two. Between the given radii the
@@ -35,8 +38,8 @@ def plot_certified(certification: Certification, radii: ArrayLike | None = None,
         Verdicts on some points.
     radii : array-like of shape (k,) or None
         Radii, increasing, in units of the scale; None for all at which an accuracy changes.
-    ax : matplotlib.axes.Axes or None
-        Where to draw; None for a new figure.
+    ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None
+        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of pyplot.
 
     Returns
     -------
@@ -50,38 +53,38 @@ def plot_certified(certification: Certification, radii: ArrayLike | None = None,
     MissingDependencyError
         If matplotlib is not installed.
     """
-    ax = axes_or_new(ax, 6.4, 4.0)
     where = _steps(certification) if radii is None else np.atleast_1d(np.asarray(radii, dtype=np.float64))
     curve = certification.curve(where)
     r, certified, attacked = curve
     if np.any(np.diff(r) <= 0):
         raise InputError("radii must increase")
+    axes = axes_or_new(ax, 6.4, 4.0)
     proven = np.append(certified[1:], certified[-1:])
-    area = ax.fill_between(r, proven, attacked, step="post", color="0.85", lw=0)
+    area = axes.fill_between(r, proven, attacked, step="post", color="0.85", lw=0)
     drawn: list[Any] = [
-        ax.plot(r, certified, drawstyle="steps-pre", color=BLUE, lw=3)[0],
-        ax.plot(r, attacked, drawstyle="steps-post", color=VERMILLION, lw=1.5, ls="--")[0],
-        ax.axhline(certification.clean_accuracy, color=GREY, lw=1.2, ls=":"),
+        axes.plot(r, certified, drawstyle="steps-pre", color=BLUE, lw=3)[0],
+        axes.plot(r, attacked, drawstyle="steps-post", color=VERMILLION, lw=1.5, ls="--")[0],
+        axes.axhline(certification.clean_accuracy, color=GREY, lw=1.2, ls=":"),
     ]
     names = ["certified, at least", "without a known attack, at most", "clean accuracy"]
     if np.sum((attacked - proven)[:-1] * np.diff(r)) > _VISIBLE * r[-1]:
         drawn, names = [*drawn, area], [*names, "neither proven nor attacked"]
     if certification.asked is not None:
-        drawn.append(ax.axvline(certification.asked, color="black", lw=1, ls="-."))
+        drawn.append(axes.axvline(certification.asked, color="black", lw=1, ls="-."))
         names.append(f"radius in question, {certification.asked:g}")
     for line in drawn[:2] if radii is not None else ():
         line.set_marker("o")
     norm = _NORMS.get(certification.norm, rf"$\|\delta / \mathrm{{scale}}\|_{certification.norm}$")
-    ax.set_xlabel(f"radius of the perturbation, {norm}")
-    ax.set_ylabel("accuracy")
-    ax.yaxis.set_major_formatter("{x:.0%}")
-    ax.set_ylim(-0.02, 1.04)
-    ax.set_xlim(0, max(float(r[-1]), math.ulp(0.0)) * 1.02 if r[-1] > 0 else 1.0)
+    axes.set_xlabel(f"radius of the perturbation, {norm}")
+    axes.set_ylabel("accuracy")
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.set_ylim(-0.02, 1.04)
+    axes.set_xlim(0, max(float(r[-1]), math.ulp(0.0)) * 1.02 if r[-1] > 0 else 1.0)
     undecided = int(certification.undecided.sum())
     where_asked = "" if certification.asked is None else f" at radius {certification.asked:g}"
-    ax.set_title(f"{len(certification.robust)} points, {undecided} of them undecided{where_asked}", fontsize="medium")
-    legend(ax, drawn, names, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
-    return ax
+    axes.set_title(f"{len(certification.robust)} points, {undecided} of them undecided{where_asked}", fontsize="medium")
+    legend(axes, drawn, names, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
+    return axes
 
 
 def _steps(certification: Certification) -> Floats:
@@ -99,7 +102,9 @@ class _Point(NamedTuple):
     deviation: float
 
 
-def plot_pareto(points: Mapping[str, Sequence[float]], *, accuracy: str = "accuracy", ax: Axes | None = None) -> Axes:
+def plot_pareto(
+    points: Mapping[str, Sequence[float]], *, accuracy: str = "accuracy", ax: Axes | Figure | None = None
+) -> Axes:
     """Draw accuracies over sizes for several methods, and join those that no other beats in both.
 
     Parameters
@@ -108,8 +113,8 @@ def plot_pareto(points: Mapping[str, Sequence[float]], *, accuracy: str = "accur
         Size in bytes, positive; accuracy from 0 to 1; its standard deviation.
     accuracy : str
         What accuracy it is, for the axis.
-    ax : matplotlib.axes.Axes or None
-        Where to draw; None for a new figure.
+    ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None
+        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of pyplot.
 
     Returns
     -------
@@ -130,36 +135,36 @@ def plot_pareto(points: Mapping[str, Sequence[float]], *, accuracy: str = "accur
     read = {name: _point(name, values) for name, values in points.items()}
     if not read:
         raise InputError("there are no points to draw; give a mapping of method to (bytes, accuracy)")
-    ax = axes_or_new(ax, 6.4, 4.2)
+    axes = axes_or_new(ax, 6.4, 4.2)
     from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
     best = _front(list(read.values()))
-    front = ax.plot([p.size for p in best], [p.accuracy for p in best], drawstyle="steps-post", color="0.45",
+    front = axes.plot([p.size for p in best], [p.accuracy for p in best], drawstyle="steps-post", color="0.45",
                     ls="--", lw=1.4, zorder=1)[0]  # fmt: skip
     drawn, names = [], []
     for k, (name, point) in enumerate(read.items()):
         colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
         drawn.append(
-            ax.errorbar(
+            axes.errorbar(
                 point.size, point.accuracy, yerr=point.deviation or None, fmt=marker, color=colour, ecolor=colour,
                 ms=8, capsize=3, mec="black" if point in best else "none", mew=1.4, zorder=2,
             )
         )  # fmt: skip
         names.append(shown(name, 40))
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    ax.xaxis.set_major_formatter(EngFormatter(unit="B"))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.margins(x=0.12, y=0.12)
-    ax.set_xlabel("size of the network (bytes)")
-    ax.set_ylabel(accuracy)
-    ax.yaxis.set_major_formatter("{x:.1%}")
-    ax.grid(alpha=0.3)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(EngFormatter(unit="B"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.margins(x=0.12, y=0.12)
+    axes.set_xlabel("size of the network (bytes)")
+    axes.set_ylabel(accuracy)
+    axes.yaxis.set_major_formatter("{x:.1%}")
+    axes.grid(alpha=0.3)
     bars = ", bars: standard deviation" if any(point.deviation for point in read.values()) else ""
-    legend(ax, [*drawn, front], [*names, "Pareto front (outlined)"], loc="center left", bbox_to_anchor=(1.01, 0.5),
+    legend(axes, [*drawn, front], [*names, "Pareto front (outlined)"], loc="center left", bbox_to_anchor=(1.01, 0.5),
            frameon=False)  # fmt: skip
-    ax.set_title(f"{len(read)} methods{bars}", fontsize="medium")
-    return ax
+    axes.set_title(f"{len(read)} methods{bars}", fontsize="medium")
+    return axes
 
 
 def _point(name: str, values: Any) -> _Point:

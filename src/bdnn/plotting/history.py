@@ -11,20 +11,21 @@ from bdnn.result import Result, relative_gap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _WIDE = 10
 """An axis is logarithmic if its last value is so many times the first, or the reverse."""
 
 
-def plot_history(result: Result, ax: Axes | None = None) -> Axes:
+def plot_history(result: Result, ax: Axes | Figure | None = None) -> Axes:
     """Draw the best objective, the bound and the gap of a training over time.
 
     Parameters
     ----------
     result : Result
         With its history; where the course of the bound is not known, the final bound is drawn.
-    ax : matplotlib.axes.Axes or None
-        Where to draw; None for a new figure.
+    ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None
+        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of pyplot.
 
     Returns
     -------
@@ -38,50 +39,50 @@ def plot_history(result: Result, ax: Axes | None = None) -> Axes:
     MissingDependencyError
         If matplotlib is not installed.
     """
-    ax = axes_or_new(ax, 6.4, 4.0)
     steps = _best(result)
     if not steps:
         raise InputError("the result has no history to draw: no network of finite objective was recorded")
+    axes = axes_or_new(ax, 6.4, 4.0)
     bounds = [(step.seconds, step.bound) for step in result.bounds]
     last = max([result.timings.get("total", 0.0), steps[-1][0], *(seconds for seconds, _ in bounds[-1:])])
     first = steps[0][0]
     known = bool(bounds)
     bounds = bounds or [(first, result.bound)]
     gaps = _gaps(steps, bounds, last)
-    right = ax.twinx()
-    right.set_zorder(ax.get_zorder() - 1)  # the gap lies behind
-    ax.patch.set_visible(False)
+    right = axes.twinx()
+    right.set_zorder(axes.get_zorder() - 1)  # the gap lies behind
+    axes.patch.set_visible(False)
     lines = [
-        ax.plot(*zip(*steps, (last, steps[-1][1]), strict=True), drawstyle="steps-post", color=BLUE, lw=2,
+        axes.plot(*zip(*steps, (last, steps[-1][1]), strict=True), drawstyle="steps-post", color=BLUE, lw=2,
                 marker="o", ms=4, markevery=range(len(steps)))[0],
-        ax.plot(*zip(*bounds, (last, bounds[-1][1]), strict=True), drawstyle="steps-post", color=VERMILLION, lw=2,
+        axes.plot(*zip(*bounds, (last, bounds[-1][1]), strict=True), drawstyle="steps-post", color=VERMILLION, lw=2,
                 ls="--", marker="^", ms=4, markevery=range(len(bounds) if known and len(bounds) < 50 else 0))[0],
         right.plot(*zip(*gaps, strict=True), drawstyle="steps-post", color=GREY, lw=1.2, ls=":")[0],
     ]  # fmt: skip
     regularised = result.objective != result.audit.loss
-    ax.set_ylabel("objective: loss + regulariser" if regularised else "training loss (sample weight)")
-    ax.set_xlabel("time (s)")
+    axes.set_ylabel("objective: loss + regulariser" if regularised else "training loss (sample weight)")
+    axes.set_xlabel("time (s)")
     values = [value for _, value in [*steps, *bounds] if value > 0]
     if values and steps[0][1] > _WIDE * steps[-1][1]:
         # linear below the least value, since losses may be 0
         linear = 10.0 ** math.floor(math.log10(min(values)))
-        ax.set_yscale("symlog", linthresh=linear)
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.set_ylim(-0.1 * linear, 1.5 * max(values))
+        axes.set_yscale("symlog", linthresh=linear)
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_ylim(-0.1 * linear, 1.5 * max(values))
     else:
-        ax.set_ylim(-0.03 * max(values, default=1.0))
+        axes.set_ylim(-0.03 * max(values, default=1.0))
     right.set_ylabel("gap, (loss − bound) / loss")
     right.set_ylim(-0.03, 1.05)
     right.yaxis.set_major_formatter("{x:.0%}")
     if 0 < first * _WIDE < last:
-        ax.set_xscale("log")
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.set_xlim(first * 0.9, last * 1.1)
-    ax.set_title(f"{result.method.replace('_', ' ')}, {result.status}: loss {result.objective:g}, "
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlim(first * 0.9, last * 1.1)
+    axes.set_title(f"{result.method.replace('_', ' ')}, {result.status}: loss {result.objective:g}, "
                  f"bound {result.bound:g}", fontsize="medium")  # fmt: skip
     names = ["best network", "bound" if known else "final bound", "gap (right axis)"]
-    legend(ax, lines, names, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False)
-    return ax
+    legend(axes, lines, names, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False)
+    return axes
 
 
 def _best(result: Result) -> list[tuple[float, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from bdnn.plotting.style import COLOURS, MARKERS, axes_or_new, feature_index, in
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MOST_POINTS = 2000
 _MOST_IN_LEGEND = 10
@@ -26,11 +27,11 @@ def plot_decision_regions(
     network: Network,
     X: ArrayLike,
     y: ArrayLike,
-    features: tuple[int | str, int | str] = (0, 1),
+    features: Sequence[int | str] = (0, 1),
     *,
     values: ArrayLike | Mapping[int | str, float] | None = None,
     resolution: int = 200,
-    ax: Axes | None = None,
+    ax: Axes | Figure | None = None,
 ) -> Axes:
     """Draw what a network predicts over two features, with the points of a data set.
 
@@ -52,8 +53,8 @@ def plot_decision_regions(
         are at their medians in X.
     resolution : int
         Inputs per axis at which the network is asked.
-    ax : matplotlib.axes.Axes or None
-        Where to draw; None for a new figure.
+    ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None
+        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of pyplot.
 
     Returns
     -------
@@ -67,7 +68,6 @@ def plot_decision_regions(
     MissingDependencyError
         If matplotlib is not installed.
     """
-    ax = axes_or_new(ax, 6.4, 4.8)
     inputs = network.check_inputs(X)
     if not len(inputs):
         raise InputError("there are no points to draw; X has no rows")
@@ -80,6 +80,7 @@ def plot_decision_regions(
     if isinstance(resolution, bool) or not isinstance(resolution, int) or not 2 <= resolution <= 2000:
         raise InputError(f"resolution must be an integer from 2 to 2000, got {resolution!r}")
     base, medians = _fixed(network, inputs, values, {i, j})
+    axes = axes_or_new(ax, 6.4, 4.8)
 
     # cell centres, with a margin around the points
     low, high = inputs[:, [i, j]].min(axis=0), inputs[:, [i, j]].max(axis=0)
@@ -90,16 +91,16 @@ def plot_decision_regions(
     grid = np.tile(base, (resolution * resolution, 1))
     grid[:, i], grid[:, j] = np.tile(across, resolution), np.repeat(up, resolution)
     regions = network.predict_index(grid).reshape(resolution, resolution)
-    _draw_regions(ax, network, regions, across, up, (low[0], high[0], low[1], high[1]))
-    drawn = _draw_points(ax, network, inputs[:, [i, j]], codes, network.predict_index(inputs) != codes)
+    _draw_regions(axes, network, regions, across, up, (low[0], high[0], low[1], high[1]))
+    drawn = _draw_points(axes, network, inputs[:, [i, j]], codes, network.predict_index(inputs) != codes)
 
     names = input_names(network, None)
-    ax.set_xlabel(names[i])
-    ax.set_ylabel(names[j])
+    axes.set_xlabel(names[i])
+    axes.set_ylabel(names[j])
     fixed = ("other features at their medians" if medians else "other features fixed") if len(base) > 2 else ""
     part = f"{drawn} of {len(inputs)} rows" if drawn < len(inputs) else f"{len(inputs)} rows"
-    ax.set_title(", ".join(filter(None, ["Predicted classes", fixed, part])), fontsize="medium")
-    return ax
+    axes.set_title(", ".join(filter(None, ["Predicted classes", fixed, part])), fontsize="medium")
+    return axes
 
 
 def _fixed(network: Network, inputs: Array, values: Any, free: set[int]) -> tuple[Floats, bool]:

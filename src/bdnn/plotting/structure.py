@@ -15,6 +15,7 @@ from bdnn.plotting.style import BLUE, VERMILLION, axes_or_new, input_names, lege
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _ROOM_FOR_BIASES = 16
 _ROOM_FOR_NUMBERS = 12
@@ -26,7 +27,7 @@ def plot_network(
     *,
     scale: ArrayLike | None = None,
     max_nodes: int = 20,
-    ax: Axes | None = None,
+    ax: Axes | Figure | None = None,
 ) -> Axes:
     """Draw a network as layers of neurons joined by their weights.
 
@@ -44,8 +45,8 @@ def plot_network(
         None for 1.
     max_nodes : int
         Inputs or neurons of a layer that are drawn: those with the largest weights.
-    ax : matplotlib.axes.Axes or None
-        Where to draw; None for a new figure.
+    ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None
+        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of pyplot.
 
     Returns
     -------
@@ -65,7 +66,7 @@ def plot_network(
     relative = [_relative(W, b) for W, b in _scaled_layers(network, scale)]
     kept = _kept(relative, max_nodes)
     tallest = max(map(len, kept))
-    ax = axes_or_new(ax, 2.4 + 2.2 * len(kept), 1.5 + 0.34 * max(tallest, 6))
+    axes = axes_or_new(ax, 2.4 + 2.2 * len(kept), 1.5 + 0.34 * max(tallest, 6))
     from matplotlib.collections import LineCollection
     from matplotlib.colors import to_rgba
     from matplotlib.lines import Line2D
@@ -78,7 +79,7 @@ def plot_network(
             for row, column in np.argwhere(chosen > 0).tolist():
                 segments.append([(k, heights[k][column]), (k + 1, heights[k + 1][row])])
                 sizes.append(float(chosen[row, column]))
-        ax.add_collection(
+        axes.add_collection(
             LineCollection(
                 segments, linestyles=[style], linewidths=[0.3 + 3.2 * size for size in sizes], zorder=1,
                 colors=[to_rgba(colour, 0.25 + 0.75 * size) for size in sizes],
@@ -86,32 +87,32 @@ def plot_network(
         )  # fmt: skip
     area = min(300.0, 5000 / tallest)
     for k, (nodes, y) in enumerate(zip(kept, heights, strict=True)):
-        ax.scatter(
+        axes.scatter(
             np.full(len(y), k), y, s=area if k else area / 5, zorder=2, edgecolors="black",
             c="white" if k else "0.35", marker="o" if k else "s",
         )  # fmt: skip
         left_out = (network.n_features, *network.widths)[k] - len(nodes)
         if left_out:
-            ax.text(k, min(y) - 0.75, f"and {left_out} more", ha="center", va="top", fontsize="small", style="italic")
+            axes.text(k, min(y) - 0.75, f"and {left_out} more", ha="center", va="top", fontsize="small", style="italic")
         if k and tallest <= _ROOM_FOR_BIASES:
             for node, height in zip(nodes, y, strict=True):
                 bias = (network.layers if network.is_integer else relative)[k - 1][1][node]
-                ax.annotate(
+                axes.annotate(
                     f"bias {_short(float(bias))}", (k, height), (0, -0.6 * math.sqrt(area)), fontsize=7, zorder=3,
                     textcoords="offset points", ha="center", va="top",
                 )  # fmt: skip
     for node, height in zip(kept[0], heights[0], strict=True):
-        ax.text(-0.08, height, names[node], ha="right", va="center", fontsize="small")
+        axes.text(-0.08, height, names[node], ha="right", va="center", fontsize="small")
     for node, height in zip(kept[-1], heights[-1], strict=True):
-        ax.text(len(kept) - 0.84, height, _output_text(network, node), va="center", fontsize="small")
-    _label_layers(ax, network, max(map(max, heights)))
+        axes.text(len(kept) - 0.84, height, _output_text(network, node), va="center", fontsize="small")
+    _label_layers(axes, network, max(map(max, heights)))
     drawn = [Line2D([], [], color=BLUE, lw=2), Line2D([], [], color=VERMILLION, lw=2, ls=(0, (3, 1.5)))]
     labels = ["positive weight", "negative weight; wider: larger beside the others of its neuron"]
-    legend(ax, drawn, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, frameon=False, fontsize="small")
-    ax.set_xlim(-0.9, len(kept) - 0.1)
-    ax.set_ylim(min(map(min, heights)) - 1.2, max(map(max, heights)) + 1.6)
-    ax.set_axis_off()
-    return ax
+    legend(axes, drawn, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, frameon=False, fontsize="small")
+    axes.set_xlim(-0.9, len(kept) - 0.1)
+    axes.set_ylim(min(map(min, heights)) - 1.2, max(map(max, heights)) + 1.6)
+    axes.set_axis_off()
+    return axes
 
 
 def plot_weights(
@@ -121,7 +122,7 @@ def plot_weights(
     scale: ArrayLike | None = None,
     relative: bool = True,
     max_features: int = 25,
-    ax: Axes | None = None,
+    ax: Axes | Figure | None = None,
 ) -> Axes:
     """Draw the weights of the first layer as a table of coloured cells, a feature a row, a neuron a column.
 
@@ -138,8 +139,8 @@ def plot_weights(
         Whether the weights of a neuron are divided by its largest, since positive multiples are the same neuron.
     max_features : int
         Features that are drawn: those with the largest weights.
-    ax : matplotlib.axes.Axes or None
-        Where to draw; None for a new figure.
+    ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None
+        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of pyplot.
 
     Returns
     -------
@@ -158,31 +159,37 @@ def plot_weights(
         raise InputError(f"max_features must be a positive integer, got {max_features!r}")
     W, bias = _scaled_layers(network, scale)[0]
     if relative:
-        W, bias = _relative(W, bias)
-    order = np.argsort(-_importance(_relative(W, bias)[0]), kind="stable")[:max_features]
+        W, _ = _relative(W, bias)
+    order = np.array(heaviest_features(network, scale)[:max_features], dtype=np.intp)
     cells = W[:, order].T
-    ax = axes_or_new(ax, 2.9 + min(0.62 * len(W), 9.0), 1.6 + 0.3 * len(order))
+    axes = axes_or_new(ax, 2.9 + min(0.62 * len(W), 9.0), 1.6 + 0.3 * len(order))
     from matplotlib.colors import LinearSegmentedColormap
 
     most = float(np.abs(cells).max(initial=0.0)) or 1.0
     colours = LinearSegmentedColormap.from_list("signed", [VERMILLION, "white", BLUE])
-    image = ax.imshow(cells, cmap=colours, vmin=-most, vmax=most, aspect="auto")
-    ax.set_yticks(range(len(order)), [names[j] for j in order.tolist()], fontsize="small")
+    image = axes.imshow(cells, cmap=colours, vmin=-most, vmax=most, aspect="auto")
+    axes.set_yticks(range(len(order)), [names[j] for j in order.tolist()], fontsize="small")
     step = 1 + len(W) // 16
-    ax.set_xticks(range(0, len(W), step), [str(k) for k in range(0, len(W), step)])
+    axes.set_xticks(range(0, len(W), step), [str(k) for k in range(0, len(W), step)])
     if len(W) <= _ROOM_FOR_NUMBERS:  # the numbers say what colours cannot to everybody
         for (row, column), value in np.ndenumerate(cells):
             ink = "white" if abs(value) > 0.7 * most else "black"
-            ax.text(column, row, _short(value), ha="center", va="center", color=ink, fontsize=7.5)
+            axes.text(column, row, _short(value), ha="center", va="center", color=ink, fontsize=7.5)
     per = "\n" if len(W) < 5 else " "
-    ax.set_xlabel(f"{'output' if len(network.widths) == 1 else 'neuron'}{per}of layer 1")
+    axes.set_xlabel(f"{'output' if len(network.widths) == 1 else 'neuron'}{per}of layer 1")
     what = "weight" if scale is None else "weight × scale"
     unit = f"{what} / largest of the neuron" if relative else what
-    ax.figure.colorbar(image, ax=ax, label=unit, shrink=0.9)
+    axes.figure.colorbar(image, ax=axes, label=unit, shrink=0.9)
     left_out = network.n_features - len(order)
     if left_out:
-        ax.set_title(f"{len(order)} largest of {network.n_features} features", fontsize="medium")
-    return ax
+        axes.set_title(f"{len(order)} largest of {network.n_features} features", fontsize="medium")
+    return axes
+
+
+def heaviest_features(network: Network, scale: ArrayLike | None = None) -> list[int]:
+    """Return the features by their weights in the first layer, largest first; `scale` as in `plot_weights`."""
+    relative, _ = _relative(*_scaled_layers(network, scale)[0])
+    return [int(j) for j in np.argsort(-_importance(relative), kind="stable")]
 
 
 def _scaled_layers(network: Network, scale: Any) -> list[tuple[Floats, Floats]]:

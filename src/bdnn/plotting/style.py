@@ -14,6 +14,7 @@ from bdnn.network import Network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY, YELLOW, GREY = "#CC79A7", "#56B4E9", "#F0E442", "#595959"
@@ -32,8 +33,8 @@ def require_matplotlib() -> None:
         raise MissingDependencyError("pictures need matplotlib, which is not installed; run: pip install 'bdnn[plot]'")
 
 
-def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
-    """Return the given axes, or new ones of pyplot of the given size in inches.
+def axes_or_new(ax: Axes | Figure | None, width: float, height: float) -> Axes:
+    """Return the given axes, or new ones on the given figure or on one of pyplot, of a size in inches.
 
     Raises
     ------
@@ -41,11 +42,19 @@ def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
         If matplotlib is not installed.
     """
     require_matplotlib()
-    if ax is not None:
-        return ax
-    from matplotlib import pyplot
+    from matplotlib import figure as figures
 
-    made: Axes = pyplot.subplots(figsize=(width, height), layout="constrained")[1]
+    if ax is None:
+        from matplotlib import pyplot
+
+        figure = pyplot.figure()
+    elif isinstance(ax, figures.Figure):
+        figure = ax
+    else:
+        return ax
+    figure.set_layout_engine("constrained")
+    figure.set_size_inches(width, height)
+    made: Axes = figure.subplots()
     return made
 
 

@@ -1,0 +1,123 @@
+"""``bdnn plot``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import bdnn
+from bdnn.cli.options import FILE, OUT
+from bdnn.cli.reading import model_inputs, target_of
+from bdnn.errors import InputError
+from bdnn.io import Model, load_model
+from bdnn.network import Array
+from bdnn.progress import shown_progress
+
+Drawing = Callable[[Any], Any]
+"""Draws on the figure that it is given."""
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["history", "regions", "network", "weights", "certified"]))
+@click.argument("model_file", metavar="MODEL", type=FILE)
+@click.argument("data", type=FILE, required=False)
+@click.option("--target", default=None, help="Column of the labels.  [default: the one the model was trained on]")
+@click.option("--out", type=OUT, required=True, help="Picture to write: .png, .svg or .pdf.")
+@click.option(
+    "--feature", "features", multiple=True, help="Regions: column of an axis; twice.  [default: the two weightiest]"
+)
+@click.option(
+    "--rows", type=click.IntRange(1), default=200, show_default=True, help="Certified: rows, drawn at random."
+)
+@click.option("--radius", type=float, default=None, help="Certified: one radius.  [default: all radii]")
+@click.option("--norm", default="inf", show_default=True, help="Certified: inf, 1 or 2.")
+@click.option("--time-limit", type=float, default=60.0, show_default=True, help="Certified: seconds for all rows.")
+@click.option("--jobs", "n_jobs", type=int, default=1, show_default=True, help="Certified: threads; -1 for all cores.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Certified: of the rows.")
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+def plot(
+    kind: str,
+    model_file: Path,
+    data: Path | None,
+    target: str | None,
+    out: Path,
+    features: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Draw the training's history, decision regions, the network, its weights or its certified accuracy.
+
+    Regions and certified accuracy need DATA, a CSV table. With it, the pictures of network and weights show weights in
+    units of standard deviations of the features.
+    """
+    from bdnn.plotting.files import KINDS, picture
+
+    suffix = out.suffix.lower().removeprefix(".")
+    if suffix not in KINDS:
+        raise InputError(f"--out must end in .{', .'.join(KINDS)}, got {out}")
+    model = load_model(model_file)
+    if kind in ("regions", "certified") and data is None:
+        raise InputError(f"a picture of kind {kind!r} needs a CSV table after the model file")
+    if kind == "history":
+        drawing = _history(model, model_file)
+    elif kind in ("network", "weights"):
+        drawing = _structure(kind, model, data)
+    else:
+        assert data is not None
+        X, labels = model_inputs(model, data, target_of(model, target))
+        assert labels is not None
+        drawing = _regions(model, X, labels, features) if kind == "regions" else _certified(model, X, labels, **options)
+    contents = picture(drawing, suffix)
+    out.write_bytes(contents)
+
+
+def _history(model: Model, path: Path) -> Drawing:
+    result = model.result
+    if result is None:
+        raise InputError(f"{path} does not hold the result of a training, so there is no history to draw")
+    return lambda figure: bdnn.plotting.plot_history(result, figure)
+
+
+def _structure(kind: str, model: Model, data: Path | None) -> Drawing:
+    network, scale = model.network, None
+    if data is not None:
+        scale = model_inputs(model, data, None)[0].std(axis=0)
+    if kind == "network":
+        return lambda figure: bdnn.plotting.plot_network(network, scale=scale, ax=figure)
+    relative = not network.is_integer or scale is not None
+    return lambda figure: bdnn.plotting.plot_weights(network, scale=scale, relative=relative, ax=figure)
+
+
+def _regions(model: Model, X: Array, labels: Array, features: tuple[str, ...]) -> Drawing:
+    from bdnn.plotting.structure import heaviest_features
+
+    network = model.network
+    if network.n_features < 2:
+        raise InputError("decision regions need a network of two features or more")
+    if len(features) not in (0, 2):
+        raise InputError(f"give --feature twice, for the two axes, or not at all; got {len(features)}")
+    chosen: list[Any] = list(features) or heaviest_features(network, X.std(axis=0))[:2]
+    return lambda figure: bdnn.plotting.plot_decision_regions(network, X, labels, chosen, ax=figure)
+
+
+def _certified(
+    model: Model,
+    X: Array,
+    labels: Array,
+    *,
+    rows: int,
+    seed: int,
+    time_limit: float,
+    quiet: bool,
+    **settings: Any,
+) -> Drawing:
+    if len(X) > rows:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(X), rows, replace=False))
+        X, labels = X[chosen], labels[chosen]
+    with shown_progress(time_limit, quiet, lambda p: f"{p.phase}, {p.bound:g} attacked") as listener:
+        budget = bdnn.Budget(seconds=time_limit)
+        found = bdnn.certify(model.network, X, labels, budget=budget, on_progress=listener, **settings)
+    return lambda figure: bdnn.plotting.plot_certified(found, ax=figure)
