@@ -86,8 +86,8 @@ assert (whole.predict(X_train) == one.predict(X_train)).all()
 largest = max(abs(layer.weights).max() for layer in whole.layers)
 print(f"{one.network_.size_bytes} bytes with real weights, {whole.size_bytes} with integers up to {largest}")
 (weights,), (bias,) = whole.layers[0]
-terms = " ".join(f"{w:+d} {name}" for name, w in zip(X.columns, weights.tolist(), strict=True) if w)
-print(f"{whole.classes[1]} if {terms} {bias:+d} >= 0")
+terms = [f"{w:+d} {name}" for name, w in zip(X.columns, weights.tolist(), strict=True) if w]
+print(f"{whole.classes[1]} if", *terms, f"{bias:+d} >= 0", sep="\n    ")
 
 # %% [markdown]
 # ## How far can the grades be off?

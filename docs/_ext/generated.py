@@ -1,0 +1,164 @@
+"""What pages include and nobody writes: outputs of the examples, tables from result files, lists of public names.
+
+Everything goes to docs/generated. An example is run again only if it is newer than its output: delete the folder after
+a change of the library.
+"""
+
+import contextlib
+import importlib
+import io
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import types
+from pathlib import Path
+
+from sphinx.addnodes import pending_xref
+from sphinx.util import logging
+
+import bdnn
+from bdnn import Budget
+from bdnn.search.ready import ready
+
+LOGGER = logging.getLogger(__name__)
+ROOT = Path(__file__).parents[2]
+OUT = ROOT / "docs" / "generated"
+
+MODULES = {
+    "bdnn.result": "What a run returns",
+    "bdnn.network": "Networks",
+    "bdnn.errors": "Errors",
+    "bdnn.polish": "Margin polish",
+    "bdnn.audit": "Audit",
+    "bdnn.presolve": "Presolve",
+    "bdnn.methods.exact": "Exact training",
+    "bdnn.methods.local_search": "Local search",
+    "bdnn.methods.alternating": "Alternating blocks",
+    "bdnn.methods.data_splitting": "Data splitting",
+    "bdnn.methods.race": "The race that methods run",
+    "bdnn.milp": "Mixed-integer programs",
+    "bdnn.formulations.training": "Training program",
+    "bdnn.backends.protocol": "Back-ends",
+}
+"""Modules below the public names that pages refer to, with titles."""
+
+
+def write(name, text):
+    """Write a generated file, unless it is there already, so that Sphinx reads only what has changed."""
+    path = OUT / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def newer(script, name):
+    """Whether a script is newer than what was generated from it."""
+    path = OUT / name
+    return not path.exists() or path.stat().st_mtime < script.stat().st_mtime
+
+
+def examples():
+    """Run the scripts of examples/ and keep what they print."""
+    for script in sorted((ROOT / "examples").glob("*.py")):
+        is_page = script.stem == "walkthrough"
+        name = f"{script.stem}.md" if is_page else f"output/{script.stem}.txt"
+        if not newer(script, name):
+            continue
+        LOGGER.info("running %s", script.name)
+        for dtype in ("float32", "float64"):  # scripts have short time limits
+            for robust in (False, True):
+                ready(dtype, robust, Budget().start())
+        with tempfile.TemporaryDirectory() as folder:
+            if is_page:
+                write(name, notebook(script, folder))
+                continue
+            done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True)
+        if done.returncode:
+            LOGGER.warning("examples/%s does not run: %s", script.name, done.stderr)
+        write(name, done.stdout)
+
+
+def notebook(script, folder):
+    """Return a page of a script's ``# %%`` cells, each with what it prints."""
+    parts, names = [], {"__name__": "__main__", "__file__": str(script)}
+    for kind, cell in re.findall(r"^# %%( \[markdown\])?\n(.*?)(?=^# %%|\Z)", script.read_text(), re.M | re.S):
+        if kind:
+            parts.append(re.sub(r"^# ?", "", cell.strip(), flags=re.M))
+            continue
+        printed = io.StringIO()
+        with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
+            exec(compile(cell, script.name, "exec"), names)
+        parts.append(f"```python\n{cell.strip()}\n```")
+        if printed.getvalue():
+            parts.append(f"```text\n{printed.getvalue().rstrip()}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def tables():
+    """Write the tables of the benchmarks from their result files, by the functions that also write the README's."""
+    sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "benchmarks" / "study")]
+    try:
+        registry, study, results = (importlib.import_module(name) for name in ("registry", "tables", "common"))
+        write("tables/which_method.md", study.overview(results.RESULTS / "study.jsonl", registry.cells()) + "\n")
+        text = (results.RESULTS / "study.md").read_text(encoding="utf-8").split("\n", 1)[1]
+        write("tables/study.md", text.replace(" ± ", "\u00a0±\u00a0"))  # without its title, lines unbroken
+        for name, table in (("exact", "text"), ("certify", "text"), ("local_search", "table")):
+            content = json.loads((results.RESULTS / f"{name}.json").read_text())["results"]
+            write(f"tables/{name}.md", getattr(importlib.import_module(name), table)(content) + "\n")
+        solvers = json.loads((results.RESULTS / "solvers.json").read_text())["results"]
+        text = importlib.import_module("solvers").table(solvers["rows"], solvers["time_limit"])
+        write("tables/solvers.md", text + "\n")
+    finally:
+        del sys.path[:2]
+
+
+def reference():
+    """Write a page for each public name and for each of `MODULES`."""
+    for name in bdnn.__all__:
+        thing = getattr(bdnn, name)
+        if isinstance(thing, type) and issubclass(thing, Exception):
+            continue  # with the others, in bdnn.errors
+        kind = "class" if isinstance(thing, type) else "module" if isinstance(thing, types.ModuleType) else "function"
+        members = "   :members:\n   :exclude-members: set_fit_request, set_score_request\n" * (kind != "function")
+        write(f"api/{name}.rst", f"{name}\n{'=' * len(name)}\n\n.. auto{kind}:: bdnn.{name}\n{members}")
+    public = [getattr(bdnn, name) for name in bdnn.__all__]
+    for name, title in MODULES.items():
+        module = importlib.import_module(name)
+        own = {key for key, thing in vars(module).items() if getattr(thing, "__module__", "") == name}
+        elsewhere = sorted(key for key in own if name != "bdnn.errors" and vars(module)[key] in public)
+        exclude = f"   :exclude-members: {', '.join(elsewhere)}\n" if elsewhere else ""
+        heading = f"{title}\n{'=' * len(title)}\n\n"
+        write(f"api/modules/{name}.rst", f"{heading}.. automodule:: {name}\n   :members:\n{exclude}")
+
+
+def generate(app):
+    """Write everything that is included."""
+    examples()
+    tables()
+    reference()
+
+
+def readable(app, what, name, obj, options, lines):
+    """Make reStructuredText of docstrings: bars are absolute values and trailing underscores belong to names."""
+    for k, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            lines[k] = re.sub(
+                r"(?<![`\\\w])(\w+)_(?=[\s,.:);]|$)", r"\1\\_", re.sub(r"(?<![`\\])\|(?!`)", r"\\|", line)
+            )
+
+
+def plain_shapes(app, doctree):
+    """Unlink what is not a class in the types of parameters: (n_samples, n_features) is no reference to a property."""
+    for node in list(doctree.findall(pending_xref)):
+        if node.get("refspecific") and node["reftarget"].islower():
+            node.replace_self(node.children)
+
+
+def setup(app):
+    """Generate before pages are read."""
+    app.connect("builder-inited", generate)
+    app.connect("autodoc-process-docstring", readable)
+    app.connect("doctree-read", plain_shapes)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

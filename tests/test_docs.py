@@ -1,0 +1,108 @@
+"""What the documentation shows works: its code, its commands, its formulas and its links. Building it is .ci/run's."""
+
+import contextlib
+import importlib
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bdnn import Budget, cli
+from bdnn.search.ready import ready
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if not {"generated", "_build"} & set(page.parts))
+TEXTS = {str(page.relative_to(ROOT / "docs")): page.read_text(encoding="utf-8") for page in PAGES}
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+WITH_PYTHON = [name for name, text in TEXTS.items() if blocks(text, "python")]
+WITH_COMMANDS = [name for name, text in TEXTS.items() if blocks(text, "bash")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    """The kernels of the search, since pages have short time limits."""
+    for dtype in ("float32", "float64"):
+        for robust in (False, True):
+            assert ready(dtype, robust, Budget().start())
+
+
+@pytest.mark.parametrize("name", WITH_PYTHON)
+def test_python_blocks_run_one_after_the_other(name, tmp_path):
+    names = {"__name__": "docs"}
+    with contextlib.chdir(tmp_path):
+        for block in blocks(TEXTS[name], "python"):
+            exec(compile(block, name, "exec"), names)
+
+
+@pytest.mark.parametrize("name", WITH_COMMANDS)
+def test_commands_run_one_after_the_other(name, tmp_path):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    with contextlib.chdir(tmp_path):
+        for command in "".join(blocks(TEXTS[name], "bash")).replace("\\\n", " ").splitlines():
+            program, *words = shlex.split(command)
+            if program == "pip":
+                assert words[0] == "install" and words[1].startswith(".")
+                assert set(re.findall(r"\w+", words[1])) <= set(EXTRAS)
+            else:
+                assert program == "bdnn", command
+                with pytest.raises(SystemExit) as stop:
+                    cli.main(words)
+                assert stop.value.code == 0, command
+
+
+def test_scripts_and_extras_that_are_named_exist():
+    for name, text in TEXTS.items():
+        for script in re.findall(r"`python (benchmarks/[\w/.]+)", text):
+            assert (ROOT / script).exists(), f"{name} names {script}"
+        for extra in re.findall(r"'\.\[(\w+)\]'", text):
+            assert extra in EXTRAS, f"{name} names the extra {extra}"
+
+
+def test_modules_and_tests_that_are_named_exist():
+    for name, text in TEXTS.items():
+        for dotted in re.findall(r"`(bdnn(?:\.\w+)+)", text):
+            parts = dotted.split(".")
+            for k in range(len(parts), 0, -1):
+                with contextlib.suppress(ImportError):
+                    thing = importlib.import_module(".".join(parts[:k]))
+                    break
+            for part in parts[k:]:
+                assert hasattr(thing, part) or part in getattr(thing, "__annotations__", {}), f"{name} names {dotted}"
+                thing = getattr(thing, part, None)
+        for path in re.findall(r"`((?:src|tests|examples|docs)/[\w/]+\.\w+)`", text):
+            assert (ROOT / path).exists() or "NAME" in path, f"{name} names {path}"
+
+
+def plain(formula):
+    """A formula without what only sets it."""
+    formula = re.sub(r"\\tag\{\w+\}|\\text|\\[;,]|[\s{}]", "", formula)
+    return formula.rstrip(",")
+
+
+@pytest.mark.parametrize("model", ["training", "robust", "block"])
+def test_formulas_are_those_of_the_code(model):
+    code = importlib.import_module(f"bdnn.formulations.{model}").__doc__
+    stated = re.findall(r"(?:^|\n) *(?:\.\. math::)?(.*(?:\n    .*)*?)\\tag\{(\d)\}", code)
+    shown = re.findall(r"^\$\$\n(.*?)\n\$\$ \(", TEXTS[f"mathematics/{model}.md"], flags=re.DOTALL | re.MULTILINE)
+    assert len(stated) == len(shown) >= 1
+    for formula, number in stated:
+        assert plain(shown[int(number) - 1]) == plain(formula), f"formula ({number})"
+
+
+def test_every_page_is_in_a_table_of_contents():
+    listed = "\n".join(re.findall(r"```\{toctree\}\n(.*?)```", "\n".join(TEXTS.values()), flags=re.DOTALL))
+    for name in TEXTS:
+        assert name == "index.md" or re.search(rf"^{re.escape(name.removesuffix('.md'))}$", listed, flags=re.MULTILINE)
+
+
+def test_the_place_of_the_trade_off_is_kept():
+    before, rest = TEXTS["robustness.md"].split("<!-- trade-off: start -->\n")
+    assert before and "<!-- trade-off: end -->" in rest
