@@ -1,0 +1,204 @@
+"""Tables and plots from a result file and the order of the cells, and from nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from pool import BUDGETS
+from registry import Cell
+from runner import read_results
+from sources import MOST_ROWS
+
+OURS = "ours"
+TIE = 0.005
+"""Means that differ by no more are a tie: half a percentage point."""
+
+Scores = dict[tuple[str, str, int], dict[int, float]]
+"""Test accuracy by seed, of a data set, a method and a budget."""
+
+_NOTES = f"""\
+Test accuracy in %, mean over the seeds, of the best model of at most so many bytes. Each seed splits a table
+60/20/20 into training, validation and test, stratified; of large tables {MOST_ROWS["train"]:,} training and
+{MOST_ROWS["validation"]:,} validation rows are used, the same for all, and the whole test part. Of all models of a
+method that fit into the budget the one with the best validation accuracy is taken (of equal ones the smallest),
+trained again with the same settings on training and validation rows together where that is possible and still fits,
+and tested once. The most frequent class is a candidate of every method.
+
+Every figure is that of a model that was written to bytes and decoded from them (`benchmarks/bytes/coding.py`). Text
+columns are one 0/1 column per category for all methods (categories of less than 0.5 % of the rows together);
+missing numbers are the lower median of the training rows. What is not counted, for all alike: the program, the
+number of classes and the formats of the columns (which are integers, from where to where). Trees: one bit a node,
+feature, threshold (as many bits as an integer column has, else float16, for single trees also float32), leaf's
+class; no pointers, as nodes are in preorder; boosted leaves have 8 bits. Float models: float32, standardisation
+folded in, only the features that are used. Int8: weights of 8 bits, an exponent per feature, a scale per layer,
+float16 biases. Binarized networks: input features with thresholds, or grids of 2 or 4 bits with exponent and
+offset, integer weights packed, biases.
+
+*ours*: networks of integers from the local search. *straight-through*: the same inputs, shapes, integers and bytes,
+trained in PyTorch. Processor seconds of all fits of a method on one data set and seed are at the end."""
+
+
+def write(results: Path, cells: list[Cell]) -> None:
+    """Write the tables beside the result file, and plots of the full run."""
+    machines, records = read_results(results)
+    done = [r for cell in cells if (r := records.get(cell.key, {})).get("state") == "done"]
+    names = list(dict.fromkeys(cell.data for cell in cells))
+    scores: Scores = {}
+    for record in done:
+        for method, found in record["results"].items():
+            for budget, result in found.items():
+                scores.setdefault((record["data"], method, int(budget)), {})[record["seed"]] = result["test"]
+    methods = list(dict.fromkeys(method for _, method, _ in scores))
+    methods.sort(key=lambda method: method != OURS)
+    lines = ["# Accuracy per byte", "", f"{len(done)} of {len(cells)} cells are finished.", "", _NOTES, ""]
+    lines += [
+        f"Machine: {entry['processor']}, {entry['cores']} cores, Python {entry['python']}, one thread."
+        for entry in machines[-1:]
+    ]
+    if OURS in methods:
+        lines += ["", "## Ours against each rival", "", *_summary(scores, done, names, methods)]
+    for name in names:
+        lines += ["", f"## {name}", "", *_table(scores, name, methods)]
+    lines += ["", "## Processor seconds", "", *_seconds(done)]
+    failed = sorted({(r["data"], r["method"], r["reason"]) for r in records.values() if r["state"] != "done"})
+    if failed:
+        lines += ["", "## Without result", "", *(f"- {method} on {data}: {why}" for data, method, why in failed)]
+    path = results.with_suffix(".md")
+    path.write_text("\n".join(lines) + "\n")
+    print("wrote", path.name)
+    if results.stem == "bytes":
+        plot(scores, [name for name in names if any(key[0] == name for key in scores)], methods, results.parent)
+
+
+def _common(scores: Scores, name: str, budget: int, methods: list[str]) -> list[int]:
+    """Return the seeds for which all of these methods have a result."""
+    found = [set(scores.get((name, method, budget), {})) for method in methods]
+    return sorted(set.intersection(*found)) if found else []
+
+
+def _gap(scores: Scores, name: str, budget: int, rival: str) -> float | None:
+    """Return ours minus theirs, mean over the seeds that both have."""
+    seeds = _common(scores, name, budget, [OURS, rival])
+    if not seeds:
+        return None
+    return mean(scores[name, OURS, budget][s] - scores[name, rival, budget][s] for s in seeds)
+
+
+def _verdicts(gaps: list[float | None]) -> str:
+    known = [gap for gap in gaps if gap is not None]
+    if not known:
+        return "–"
+    wins, losses = sum(gap > TIE for gap in known), sum(gap < -TIE for gap in known)
+    return f"{wins} / {len(known) - wins - losses} / {losses} ({100 * mean(known):+.1f})"
+
+
+def _summary(scores: Scores, done: list[dict[str, Any]], names: list[str], methods: list[str]) -> list[str]:
+    """Count wins, ties and losses over the data sets."""
+    rivals = [method for method in methods if method != OURS]
+    lines = [
+        "Data sets won / tied / lost, and the mean difference in percentage points. A tie is a difference of means of"
+        f" at most {100 * TIE:g} points. *Best in hindsight* is the rival with the best mean test accuracy on that data"
+        " set and budget, which nobody can know beforehand; *best by validation* is the rival that validation picks"
+        " among all of theirs, seed by seed.",
+        "",
+        f"| ours against | {' | '.join(f'{budget:,} bytes' for budget in BUDGETS)} | all |",
+        "|---" * (len(BUDGETS) + 2) + "|",
+    ]
+    rows = {rival: [[_gap(scores, n, budget, rival) for n in names] for budget in BUDGETS] for rival in rivals}
+    hindsight, picked = [], _picked(done, rivals)
+    for budget in range(len(BUDGETS)):
+        worst = [[rows[rival][budget][k] for rival in rivals] for k in range(len(names))]
+        hindsight.append([min((g for g in gaps if g is not None), default=None) for gaps in worst])
+    validated = scores | {(n, "picked", b): values for (n, b), values in picked.items()}
+    rows["**best by validation**"] = [[_gap(validated, n, b, "picked") for n in names] for b in BUDGETS]
+    rows["**best in hindsight**"] = hindsight
+    for rival, gaps in rows.items():
+        everything = [gap for row in gaps for gap in row]
+        lines.append(f"| {rival} | {' | '.join(map(_verdicts, gaps))} | {_verdicts(everything)} |")
+    return lines
+
+
+def _picked(done: list[dict[str, Any]], rivals: list[str]) -> dict[tuple[str, int], dict[int, float]]:
+    """Return the test accuracy of the rival with the best validation accuracy, of equal ones the smallest."""
+    best: dict[tuple[str, int, int], tuple[float, int, float]] = {}
+    for record in done:
+        for method, found in record["results"].items():
+            for budget, result in found.items() if method in rivals else ():
+                key = (record["data"], int(budget), record["seed"])
+                entry = (result["validation"], -result["bytes"], result["test"])
+                best[key] = max(best.get(key, entry), entry, key=lambda each: each[:2])
+    picked: dict[tuple[str, int], dict[int, float]] = {}
+    for (name, budget, seed), (_, _, test) in best.items():
+        picked.setdefault((name, budget), {})[seed] = test
+    return picked
+
+
+def _table(scores: Scores, name: str, methods: list[str]) -> list[str]:
+    lines = [
+        f"| method | seeds | {' | '.join(f'{budget:,}' for budget in BUDGETS)} |",
+        "|---" * (len(BUDGETS) + 2) + "|",
+    ]
+    means = {m: {b: mean(v.values()) for b in BUDGETS if (v := scores.get((name, m, b)))} for m in methods}
+    highest = {b: max((each.get(b, 0.0) for each in means.values()), default=0.0) for b in BUDGETS}
+    for method in methods:
+        if not means[method]:
+            continue
+        shown = []
+        for budget in BUDGETS:
+            values = list(scores[name, method, budget].values())
+            text = f"{100 * means[method][budget]:.1f}"
+            if means[method][budget] >= highest[budget] - 5e-4:
+                text = f"**{text}**"
+            shown.append(text + (f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""))
+        lines.append(f"| {method} | {len(scores[name, method, BUDGETS[0]])} | {' | '.join(shown)} |")
+    return lines
+
+
+def _seconds(done: list[dict[str, Any]]) -> list[str]:
+    lines = ["| method | mean | longest |", "|---|---|---|"]
+    for method in dict.fromkeys(record["method"] for record in done):
+        seconds = [record["cpu_with_refits"] for record in done if record["method"] == method]
+        lines.append(f"| {method} | {mean(seconds):.1f} | {max(seconds):.1f} |")
+    return lines
+
+
+def plot(scores: Scores, names: list[str], methods: list[str], folder: Path) -> None:
+    """Draw mean test accuracy against the budget, a panel for each data set, as bytes.png and bytes.svg."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("no plots: matplotlib is not installed")
+        return
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    columns = 5
+    rows = -(-len(names) // columns)
+    figure, axes = pyplot.subplots(rows, columns, figsize=(3.2 * columns, 2.5 * rows), squeeze=False, sharex=True)
+    colours = dict(zip(methods, ["black", *matplotlib.colormaps["tab10"].colors], strict=False))
+    for axis, name in zip(axes.flat, names, strict=False):
+        for method in methods:
+            points = [(b, 100 * mean(v.values())) for b in BUDGETS if (v := scores.get((name, method, b)))]
+            if points:
+                front = method == OURS
+                axis.plot(
+                    *zip(*points, strict=True), marker="o", markersize=3.5 if front else 2, zorder=3 if front else 2,
+                    linewidth=2.0 if front else 1.0, color=colours[method], label=method,
+                )  # fmt: skip
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(BUDGETS, [f"{budget:,}" for budget in BUDGETS])
+        axis.tick_params(labelsize=7)
+        axis.set_title(name, fontsize=9)
+        axis.grid(alpha=0.3)
+    for axis in list(axes.flat)[len(names) :]:
+        axis.axis("off")
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=5, fontsize=8, frameon=False)
+    figure.supxlabel("bytes at most", fontsize=9, y=0.055)
+    figure.supylabel("test accuracy in %", fontsize=9)
+    figure.tight_layout(rect=(0.01, 0.06, 1, 1))
+    figure.savefig(folder / "bytes.png", dpi=80)
+    pyplot.close(figure)
+    print("wrote bytes.png")

@@ -1,0 +1,176 @@
+"""Accuracy per byte: models survive being written to bytes, sizes are those of the bytes, choices keep the budget."""
+
+import importlib
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.tree import DecisionTreeClassifier
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+OWN = ("bitstream", "sources", "coding", "pool", "plans", "opponents", "ours")
+NAMES = (*OWN, "common", "registry", "datasets", "rivals", "verify", "runner", "tables", "cells", "report")
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    if not (BENCHMARKS / "bytes").is_dir():
+        pytest.skip("the benchmarks are not part of this distribution")
+    others = {name: sys.modules.pop(name) for name in NAMES if name in sys.modules}
+    for folder in ("study", ".", "bytes"):
+        monkeypatch.syspath_prepend(str(BENCHMARKS / folder))
+    yield {name: importlib.import_module(name) for name in OWN}
+    for name in NAMES:
+        sys.modules.pop(name, None)
+    sys.modules.update(others)
+
+
+def table(bench, load=load_wine, seed=0):
+    X, y = load(return_X_y=True)
+    X = np.column_stack([X, X[:, 0] > np.median(X[:, 0]), np.rint(X[:, 1])])  # a 0/1 and an integer column
+    rows = np.random.default_rng(seed).permutation(len(y))
+    third = len(y) // 3
+    cuts = rows[:third], rows[third : 2 * third], rows[2 * third :]
+    parts = dict(zip(("train", "validation", "test"), cuts, strict=True))
+    sources = bench["sources"]
+    columns = sources.Columns.of(X)
+    return sources.Split(
+        {p: X[i] for p, i in parts.items()}, {p: y[i] for p, i in parts.items()}, int(y.max()) + 1, columns
+    )
+
+
+def again(model, split):
+    data = model.encode()
+    assert len(data) == model.size
+    decoded = type(model).decode(data, split.columns, split.classes)
+    for part in split.X.values():
+        assert np.array_equal(decoded.predict(part), model.predict(part))
+    assert decoded.encode() == data
+    return decoded
+
+
+def test_bits_come_back(bench):
+    rng = np.random.default_rng(0)
+    stream, actions = bench["bitstream"], []
+    out = stream.Writer()
+    for _ in range(300):
+        kind = rng.choice(["unsigned", "signed", "count", "real", "digits"])
+        width = int(rng.integers(1, 20))
+        if kind == "unsigned":
+            actions.append((kind, width, int(rng.integers(2**width))))
+        elif kind == "signed":
+            actions.append((kind, width, int(rng.integers(-(2 ** (width - 1)), 2 ** (width - 1)))))
+        elif kind == "count":
+            actions.append((kind, None, int(rng.integers(1000))))
+        elif kind == "real":
+            actions.append((kind, 32, float(np.float32(rng.normal()))))
+        else:
+            actions.append((kind, int(rng.integers(2, 20)), rng.integers(0, 2, size=int(rng.integers(30)))))
+        kind, width, value = actions[-1]
+        bits = out.bits
+        out.count(value) if kind == "count" else getattr(out, kind)(value, width)
+        if kind == "count":
+            assert out.bits - bits == stream.count_bits(value)
+    data = stream.Reader(out.to_bytes())
+    for kind, width, value in actions:
+        if kind == "digits":
+            assert np.array_equal(data.digits(len(value), width), value)
+        else:
+            assert (data.count() if kind == "count" else getattr(data, kind)(width)) == value
+    with pytest.raises(ValueError, match="fit"):
+        stream.Writer().unsigned(4, 2)
+    with pytest.raises(ValueError, match="early"):
+        data.unsigned(64)
+
+
+@pytest.mark.parametrize("base", range(2, 30))
+def test_digits_take_no_more_bits_than_one_by_one(bench, base):
+    stream, rng = bench["bitstream"], np.random.default_rng(base)
+    values = rng.integers(0, base, size=101)
+    out = stream.Writer()
+    out.digits(values, base)
+    assert 101 * np.log2(base) <= out.bits <= 101 * stream.width_of(base)
+    assert np.array_equal(stream.Reader(out.to_bytes()).digits(101, base), values)
+
+
+@pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
+def test_a_packed_tree_decides_as_scikit_learn(bench, load):
+    split = table(bench, load)
+    fitted = DecisionTreeClassifier(random_state=0).fit(split.X["train"], split.y["train"])
+    model = bench["coding"].Trees(
+        split.columns, split.classes, [bench["opponents"]._converted(fitted, split, 32)], width=32
+    )
+    again(model, split)
+    # float32 thresholds lie between the same training values
+    assert np.array_equal(model.predict(split.X["train"]), fitted.predict(split.X["train"]))
+
+
+@pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
+def test_every_candidate_of_every_rival_survives_its_bytes(bench, load, monkeypatch):
+    split, rivals = table(bench, load), bench["opponents"]
+    monkeypatch.setattr(rivals, "MOST", 100)
+    monkeypatch.setattr(rivals, "_shapes", lambda n, outputs: [(2, 3)])
+    for train in (rivals.trees, rivals.forests, rivals.boosting, rivals.logistic, rivals.networks):
+        for pool in train(split, 0).values():
+            assert pool
+            for candidate in pool[:: max(1, len(pool) // 8)]:
+                decoded = again(candidate.model, split)
+                assert candidate.validation == bench["coding"].accuracy(
+                    decoded, split.X["validation"], split.y["validation"]
+                )
+
+
+@pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
+def test_binarized_networks_survive_their_bytes(bench, load):
+    coding, Network = bench["coding"], importlib.import_module("bdnn").Network
+    split, rng = table(bench, load), np.random.default_rng(1)
+    n, outputs = len(split.columns), 1 if split.classes == 2 else split.classes
+    for trial in range(30):
+        if trial % 2:
+            feature = rng.integers(n, size=9)
+            threshold = split.X["train"][rng.integers(len(split.y["train"]), size=9), feature]
+            front = coding.Front.of_bits(feature, threshold, split.columns, 16 if trial % 4 == 1 else 32)
+        else:
+            front = coding.Front.of_grid(rng.permutation(n)[:6], split.X["train"], split.columns, 1 + trial % 6)
+        sizes, P = [len(front.chosen), *rng.integers(1, 6, size=trial % 3), outputs], int(rng.integers(1, 9))
+        layers = [
+            (rng.integers(-P, P + 1, size=(d, k)) * (rng.random((d, k)) < 0.6), rng.integers(-9, 9, size=d))
+            for k, d in pairwise(sizes)
+        ]
+        head = "threshold" if outputs == 1 else "argmax"
+        model = coding.Binarized(
+            split.columns, split.classes, front, Network(layers, head=head, classes=range(split.classes))
+        )
+        again(model, split)
+        pruned = model.without_idle_inputs()
+        again(pruned, split)
+        assert pruned.size <= model.size + 1
+        assert np.array_equal(pruned.predict(split.X["test"]), model.predict(split.X["test"]))
+
+
+def test_sums_of_networks_add_their_outputs(bench):
+    Network, rng = importlib.import_module("bdnn").Network, np.random.default_rng(2)
+    X = rng.integers(0, 4, size=(50, 5)).astype(float)
+    for hidden in (0, 3):
+        members = []
+        for _ in range(4):
+            sizes = [5, hidden, 3] if hidden else [5, 3]
+            layers = [(rng.integers(-2, 3, size=(d, k)), rng.integers(-3, 4, size=d)) for k, d in pairwise(sizes)]
+            members.append(Network(layers, head="argmax", classes=range(3)))
+        whole = bench["ours"].summed(members).decision_function(X)
+        assert np.array_equal(whole, sum(member.decision_function(X) for member in members))
+
+
+def test_the_choice_keeps_the_budget_and_takes_the_best(bench):
+    split, pool = table(bench, load_breast_cancer), bench["pool"]
+    candidates = bench["opponents"].trees(split, 0)["decision tree"]
+    found = pool.chosen(candidates, split)
+    for budget in pool.BUDGETS:
+        fitting = [each.validation for each in candidates if each.size <= budget]
+        assert found[str(budget)]["bytes"] <= budget
+        assert found[str(budget)]["validation"] == max(fitting)
+    nothing = pool.chosen([], split)
+    assert nothing["32"]["bytes"] == 1
