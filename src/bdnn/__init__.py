@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bdnn.certification.engine import certify
     from bdnn.certification.result import Certification
     from bdnn.estimators import BDNNClassifier, load
+    from bdnn.reports.page import report
     from bdnn.verify import save_certificate, verify_certificate
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ __all__ = [
     "certify",
     "load",
     "plotting",
+    "report",
     "save_certificate",
     "verify_certificate",
 ]
@@ -44,6 +46,7 @@ _LATER = {
     "attack": "bdnn.certification.attack",
     "certify": "bdnn.certification.engine",
     "load": "bdnn.estimators",
+    "report": "bdnn.reports.page",
     "save_certificate": "bdnn.verify",
     "verify_certificate": "bdnn.verify",
 }

@@ -17,6 +17,7 @@ import bdnn
 from bdnn.cli.certification import certify
 from bdnn.cli.models import evaluate, inspect, predict
 from bdnn.cli.pictures import plot
+from bdnn.cli.reports import report
 from bdnn.cli.training import bound, train
 from bdnn.cli.verification import verify
 from bdnn.errors import (
@@ -35,7 +36,7 @@ def cli() -> None:
     """Train binarized neural networks by mathematical optimization, with audited losses and bounds."""
 
 
-for _command in (bound, certify, evaluate, inspect, plot, predict, train, verify):
+for _command in (bound, certify, evaluate, inspect, plot, predict, report, train, verify):
     cli.add_command(_command)
 
 

@@ -36,12 +36,12 @@ def read_training_table(
         raise InputError(f"--test-fraction must be at least 0 and below 1, got {test_fraction:g}")
     table = tables.read_table(data, target, drop=drop)
     assert table.labels is not None
-    rows, held_out = _split(table.labels, test_fraction, seed)
+    rows, held_out = split_rows(table.labels, test_fraction, seed)
     fill = tables.medians(table, rows) if missing == "median" and table.n_missing.any() else None
     return TrainingTable(table, tables.filled(table, fill), table.labels, rows, held_out, fill)
 
 
-def _split(labels: Array, test_fraction: float, seed: int) -> tuple[Array, Array]:
+def split_rows(labels: Array, test_fraction: float, seed: int) -> tuple[Array, Array]:
     """Return the rows for training and for testing."""
     rows = np.arange(len(labels))
     if test_fraction == 0:
@@ -55,13 +55,22 @@ def _split(labels: Array, test_fraction: float, seed: int) -> tuple[Array, Array
     return np.sort(kept), np.sort(held_out)
 
 
-def model_inputs(model: Model, data: Path, target: str | None) -> tuple[Array, Array | None]:
-    """Return the features, and the labels if there is a target, as the model wants them."""
+def model_table(model: Model, data: Path, target: str | None) -> tables.Table:
+    """Return the columns that the model takes, with NaN for missing values, and the labels if there is a target."""
     names = model.network.feature_names
     drop = [] if names is not None or model.table is None else [model.table.target]
-    table = tables.read_table(data, target, names, drop)
-    X = tables.filled(table, None if model.table is None else model.table.fill)
-    return model.network.check_inputs(X), table.labels
+    return tables.read_table(data, target, names, drop)
+
+
+def filled_inputs(model: Model, table: tables.Table) -> Array:
+    """Return inputs with missing values replaced as in the training."""
+    return model.network.check_inputs(tables.filled(table, None if model.table is None else model.table.fill))
+
+
+def model_inputs(model: Model, data: Path, target: str | None) -> tuple[Array, Array | None]:
+    """Return the features, and the labels if there is a target, as the model wants them."""
+    table = model_table(model, data, target)
+    return filled_inputs(model, table), table.labels
 
 
 def target_of(model: Model, target: str | None) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,20 @@ from bdnn.cli.options import FILE, SEED, table_options
 from bdnn.cli.reading import read_training_table
 from bdnn.errors import CertificateError, CertificateFileError, InputError
 from bdnn.verify import OTHER_DATA
+
+
+@contextmanager
+def certificate_errors(certificate: Path | None, hint: str) -> Iterator[None]:
+    """Name the file in the errors of a certificate; the hint is given if it is about other data."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(str(error)) from None
+    except CertificateFileError as error:
+        raise CertificateFileError(f"{certificate} is not a certificate: {error}") from None
+    except CertificateError as error:
+        more = f" {hint}" * str(error).endswith(OTHER_DATA)
+        raise CertificateError(f"{certificate} is not verified: {error}{more}") from None
 
 
 @click.command()
@@ -26,18 +42,9 @@ def verify(certificate: Path, data: Path, as_json: bool, **options: Any) -> None
 
     The options that choose rows and columns must be those of the training.
     """
-    try:
+    with certificate_errors(certificate, "Give --test-fraction, --seed, --drop and --missing as in the training."):
         read = read_training_table(data, **options)
         verified = bdnn.verify_certificate(certificate, read.X[read.rows], read.labels[read.rows])
-    except OSError as error:
-        raise InputError(str(error)) from None
-    except CertificateFileError as error:
-        raise CertificateFileError(f"{certificate} is not a certificate: {error}") from None
-    except CertificateError as error:
-        hint = " Give --test-fraction, --seed, --drop and --missing as in the training." * str(error).endswith(
-            OTHER_DATA
-        )
-        raise CertificateError(f"{certificate} is not verified: {error}{hint}") from None
     counts = {"trees": verified.n_trees, "leaves": verified.n_leaves, "cuts": verified.n_cuts}
     if as_json:
         exact = {"loss": str(verified.loss), "bound": str(verified.bound), "optimal": verified.optimal}

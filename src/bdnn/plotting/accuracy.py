@@ -130,7 +130,10 @@ def plot_pareto(
 
     Examples
     --------
-    >>> ax = plot_pareto({"ternary": (120, 0.94, 0.01), "ReLU": (4096, 0.96)})  # doctest: +SKIP
+    >>> from matplotlib.figure import Figure
+    >>> ax = plot_pareto({"ternary": (120, 0.94, 0.01), "ReLU": (4096, 0.96)}, ax=Figure())
+    >>> ax.get_xlabel()
+    'size of the network (bytes)'
     """
     read = {name: _point(name, values) for name, values in points.items()}
     if not read:

@@ -1,0 +1,164 @@
+"""``bdnn report``."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import bdnn
+from bdnn.cli.options import FILE, OUT, SEED
+from bdnn.cli.reading import filled_inputs, model_table, split_rows, target_of
+from bdnn.cli.training import train
+from bdnn.cli.verification import certificate_errors
+from bdnn.errors import InputError
+from bdnn.io import Model, load_model
+from bdnn.network import Array
+from bdnn.progress import shown_progress
+from bdnn.tables import Table
+
+
+@click.command()
+@click.argument("model_file", metavar="MODEL", type=FILE)
+@click.argument("data", type=FILE)
+@click.option("--target", default=None, help="Column of the labels.  [default: the one the model was trained on]")
+@click.option("--out", type=OUT, required=True, help="HTML file to write.")
+@click.option("--certificate", type=FILE, default=None, help="Certificate of the bound, to be verified.")
+@click.option(
+    "--radius",
+    "radii",
+    type=float,
+    multiple=True,
+    help="Radius in the table of certified accuracies; may be repeated.  [default: round ones]",
+)
+@click.option("--norm", default="inf", show_default=True, help="Norm of the perturbations: inf, 1 or 2.")
+@click.option(
+    "--rows",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="Rows that are certified, drawn at random from the held-out ones if they are known; 0 for none.",
+)
+@click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for certifying all rows.")
+@click.option("--jobs", "n_jobs", type=int, default=1, show_default=True, help="Threads; -1 for all cores.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the rows that are certified.")
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+def report(
+    model_file: Path,
+    data: Path,
+    target: str | None,
+    out: Path,
+    certificate: Path | None,
+    radii: tuple[float, ...],
+    norm: str,
+    rows: int,
+    time_limit: float,
+    n_jobs: int,
+    seed: int,
+    quiet: bool,
+) -> None:
+    """Write a model card: one HTML page on the data, the network, its training, proofs, accuracy and robustness.
+
+    Training rows are reported apart from held-out ones if DATA is the table that 'bdnn train' read.
+    """  # fmt: skip
+    from bdnn.reports.contents import Source
+
+    model = load_model(model_file)
+    target = target_of(model, target)
+    table = model_table(model, data, target)
+    assert table.labels is not None
+    X = filled_inputs(model, table)
+    training_rows = _training_rows(model, X, table.labels)
+    source = Source(data.name, target, () if model.table is None else model.table.drop, _missing(model, table))
+    with (
+        shown_progress(time_limit, quiet, lambda p: f"{p.phase}, {p.bound:g} attacked") as listener,
+        certificate_errors(certificate, "The table must be the one of the training, with all of its rows."),
+    ):
+        page = bdnn.report(
+            model,
+            X,
+            table.labels,
+            title=f"Model card: {model_file.name}",
+            training_rows=training_rows,
+            certificate=certificate,
+            radii=radii,
+            norm=norm,
+            points=rows,
+            time_limit=time_limit,
+            n_jobs=n_jobs,
+            random_state=seed,
+            source=source,
+            commands=_commands(model, model_file, data, target, certificate),
+            on_progress=listener,
+        )
+    out.write_text(page, encoding="utf-8")
+
+
+def _missing(model: Model, table: Table) -> dict[str, tuple[int, float]]:
+    """Return for columns with missing values how many there are, and what replaced them."""
+    if model.table is None or model.table.fill is None:
+        return {}
+    columns = zip(table.names, table.n_missing.tolist(), model.table.fill, strict=True)
+    return {name: (count, value) for name, count, value in columns if count}
+
+
+def _training_rows(model: Model, X: Array, labels: Array) -> Array | None:
+    """Return the rows that the model was trained on, or None if the table is not, or not surely, that of the training.
+
+    It is if the split of the training leaves as many rows, of which the network decides as many wrong.
+    """
+    info, result, settings = model.table, model.result, model.settings or {}
+    if info is None or result is None or info.test_fraction is None or info.seed is None:
+        return None
+    try:
+        rows, _ = split_rows(labels, info.test_fraction, info.seed)
+    except InputError:
+        return None
+    validated = settings.get("validation_fraction") or 0.0
+    if len(rows) - math.ceil(validated * len(rows)) != result.n_rows:
+        return None
+    wrong = int(np.sum(model.network.predict(X[rows]) != labels[rows]))
+    comparable = not validated and not np.any(settings.get("robust_radius", 0.0))
+    return rows if wrong == result.audit.n_wrong or not comparable else None
+
+
+def _commands(model: Model, model_file: Path, data: Path, target: str, certificate: Path | None) -> list[str]:
+    """Return the commands that train the model, check its certificate and measure it, as far as they are known."""
+    table, model_name, proof = str(data), str(model_file), [] if certificate is None else [str(certificate)]
+    again: list[list[str]] = [["evaluate", model_name, table, "--target", target]]
+    info = model.table
+    if info is not None and info.test_fraction is not None and info.seed is not None and model.settings is not None:
+        rows = ["--target", target, "--missing", info.missing, "--test-fraction", repr(info.test_fraction)]
+        rows += [word for name in info.drop for word in ("--drop", name)] + ["--seed", str(info.seed)]
+        options = [*_training_options(model.settings), *(["--certificate", *proof] if proof else [])]
+        again.insert(0, ["train", table, *rows, *options, "--out", model_name])
+        again += [["verify", *proof, table, *rows]] if proof else []
+    return [shlex.join(["bdnn", *words]) for words in again]
+
+
+def _training_options(settings: dict[str, Any]) -> list[str]:
+    """Return the options of 'bdnn train' that make an estimator of the given settings, defaults left out."""
+    words: list[str] = []
+    defaults = bdnn.BDNNClassifier().get_params()
+    for option in train.params:
+        name = str(option.name)
+        # the seed is among the options of the rows, and a checkpoint belongs to one run
+        if name not in settings or name in ("random_state", "checkpoint", "certificate"):
+            continue
+        value, default = settings[name], defaults[name]
+        if name == "fit_intercept":
+            words += [] if value else ["--no-intercept"]
+        elif value != (list(default) if isinstance(default, tuple) else default):
+            words += [option.opts[0], _word(value)]
+    return words
+
+
+def _word(value: Any) -> str:
+    """Return a setting as the word of its option."""
+    if value is None:
+        return "inf"  # the time limit alone can be None and differ from its default
+    return ",".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

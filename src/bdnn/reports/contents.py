@@ -1,0 +1,201 @@
+"""What a report says, as plain values: data, network, training, certificate, accuracy and robustness."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from bdnn.budget import Budget
+from bdnn.certification.engine import certify
+from bdnn.certification.result import Certification
+from bdnn.checks import label_codes, real_numbers
+from bdnn.errors import InputError
+from bdnn.io import Model
+from bdnn.network import Array, Floats, Network
+from bdnn.reporting import evaluation
+from bdnn.result import ProgressCallback
+from bdnn.verify import Verified, verify_certificate
+from bdnn.verify_file import read_certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where data come from.
+
+    Attributes
+    ----------
+    name : str
+        Name of the file.
+    target : str
+        Column of the labels.
+    dropped : tuple of str
+        Columns left out.
+    missing : mapping of str to (int, float)
+        Columns with missing values: how many, and the median of the training rows that replaced them.
+    """
+
+    name: str
+    target: str
+    dropped: tuple[str, ...] = ()
+    missing: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Part:
+    """Rows, and how the network does on them.
+
+    Attributes
+    ----------
+    name : str
+        Which rows.
+    rows : ndarray of shape (m,)
+        Their indices.
+    accuracy : float
+        Part of the rows that are predicted right.
+    confusion : list of list of int
+        Rows by true class and predicted class.
+    scores : list of (label, precision, recall, f1, rows)
+        By class; a precision or recall of 0 rows is 0.
+    """
+
+    name: str
+    rows: Array
+    accuracy: float
+    confusion: list[list[int]]
+    scores: list[tuple[Any, float, float, float, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A certificate that was verified.
+
+    Attributes
+    ----------
+    name : str
+        Name of the file.
+    verified : Verified
+        What it proves.
+    loss : int
+        Loss of the network of the report on the same rows.
+    """
+
+    name: str
+    verified: Verified
+    loss: int
+
+    @property
+    def optimal(self) -> bool:
+        """Whether it proves that the network of the report is optimal."""
+        return Fraction(self.loss) == self.verified.bound
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Robustness:
+    """A certification of some rows.
+
+    Attributes
+    ----------
+    found : Certification
+        The smallest perturbations.
+    drawn_from : Part
+        The rows that they were drawn from.
+    seed : int
+        Seed of the draw.
+    time_limit : float
+        Seconds for all rows.
+    table : list of (radius, certified, attacked, open)
+        Accuracies over radii, and the number of rows that are neither proven nor attacked there.
+    """
+
+    found: Certification
+    drawn_from: Part
+    seed: int
+    time_limit: float
+    table: list[tuple[float, float, float, int]]
+
+
+def parts_of(model: Model, X: Floats, y: Array, training_rows: Array | None) -> list[Part]:
+    """Return the training rows and the others, if any, or all rows if `training_rows` is None, with their scores."""
+    everything = np.arange(len(X))
+    if training_rows is None:
+        return [_part("all rows", model.network, X, y, everything)]
+    validated = (model.settings or {}).get("validation_fraction", 0)
+    trained = "training and validation rows" if validated else "training rows"
+    named = ((trained, training_rows), ("held-out rows", np.setdiff1d(everything, training_rows)))
+    return [_part(name, model.network, X, y, rows) for name, rows in named if len(rows)]
+
+
+def _part(name: str, network: Network, X: Floats, y: Array, rows: Array) -> Part:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    measured = evaluation(network, X[rows], y[rows])
+    truth, predicted = label_codes(network.classes, y[rows], len(rows)), network.predict_index(X[rows])
+    every = np.arange(len(network.classes))
+    scores = precision_recall_fscore_support(truth, predicted, labels=every, zero_division=0.0)
+    by_class = zip(network.classes.tolist(), *(column.tolist() for column in scores), strict=True)
+    return Part(name, rows, measured["accuracy"], measured["confusion"], list(by_class))
+
+
+def proof_of(certificate: str | os.PathLike[str], model: Model, X: Floats, y: Array) -> Proof:
+    """Verify a certificate about the rows that a model was trained on.
+
+    Raises
+    ------
+    InputError
+        If it is about networks of another shape.
+    CertificateError
+        If it does not hold.
+    """
+    content, network = read_certificate(certificate), model.network
+    if (tuple(content.hidden_layer_sizes), content.head) != (network.widths[:-1], network.head):
+        raise InputError(
+            f"the certificate is about networks with hidden layers {list(content.hidden_layer_sizes)} and a "
+            f"{content.head} head, the model has {list(network.widths[:-1])} and a {network.head} head"
+        )
+    verified = verify_certificate(certificate, X, y)
+    loss = int(np.sum(network.predict_index(X) != label_codes(network.classes, y, len(X))))
+    return Proof(os.path.basename(os.fspath(certificate)), verified, loss)
+
+
+def robustness_of(
+    network: Network,
+    X: Floats,
+    y: Array,
+    part: Part,
+    *,
+    radii: Sequence[float],
+    norm: str,
+    points: int,
+    time_limit: float,
+    n_jobs: int,
+    seed: int,
+    on_progress: ProgressCallback | None,
+) -> Robustness:
+    """Certify rows of a part, drawn at random, within a time limit; `radii` are those of the table, if any."""
+    given = np.unique(real_numbers("radii", list(radii)))
+    if len(given) and not (np.all(np.isfinite(given)) and given[0] >= 0):
+        raise InputError(f"radii must be finite numbers >= 0, got {list(radii)}")
+    rows = part.rows
+    if len(rows) > points:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, points, replace=False))
+    budget = Budget(seconds=time_limit)
+    found = certify(network, X[rows], y[rows], norm=norm, budget=budget, n_jobs=n_jobs, on_progress=on_progress)
+    curve = found.curve(given if len(given) else _round_radii(found))
+    # counts again, which the parts were computed from
+    open_rows = np.rint((curve.attacked - curve.certified) * len(rows)).astype(int)
+    columns = (curve.radii.tolist(), curve.certified.tolist(), curve.attacked.tolist(), open_rows.tolist())
+    return Robustness(found, part, seed, time_limit, list(zip(*columns, strict=True)))
+
+
+def _round_radii(found: Certification) -> Floats:
+    """Return 0 and four round radii over the distances at which rows were attacked."""
+    distances = found.distance[np.isfinite(found.distance) & (found.distance > 0)]
+    if not len(distances):
+        return np.array([0.0, 1.0])
+    step = float(np.quantile(distances, 0.9)) / 4
+    return np.arange(5, dtype=np.float64) * float(f"{step:.1g}")

@@ -1,0 +1,164 @@
+"""The words and figures of a report, as they are printed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from bdnn.io import Model
+from bdnn.network import Array, Floats, Network
+from bdnn.plotting.structure import heaviest_features
+from bdnn.reports.contents import Part, Proof, Robustness, Source
+from bdnn.result import Result
+
+Facts = list[tuple[str, str | None]]
+"""Names and texts; those that are None are left out."""
+
+
+def number(value: float) -> str:
+    """Return a number in full if it is whole, else to six digits."""
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "unknown"
+    return f"{value:.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:.6g}"
+
+
+def percent(part: float) -> str:
+    """Return a part of 1 in percent."""
+    return f"{part:.2%}" if math.isfinite(part) else "∞"
+
+
+def layers(network: Network) -> str:
+    """Return the neurons of every layer."""
+    *hidden, outputs = network.widths
+    names = f"hidden layer{'s' if len(hidden) > 1 else ''} of {' – '.join(map(str, hidden))} neurons" if hidden else ""
+    return f"{names or 'no hidden layer'}, {outputs} output{'s' if outputs > 1 else ''}"
+
+
+def tiles(
+    card: Model, parts: list[Part], proof: Proof | None, robustness: Robustness | None
+) -> list[tuple[str, str, str]]:
+    """Return name, value and note of the figures on top."""
+    part, result = parts[-1], card.result
+    count = len(part.rows)
+    measured = f"of all {count} rows" if part.name == "all rows" else f"of {count} {part.name}"
+    tiles = [("accuracy", percent(part.accuracy), measured)]
+    if result is not None:
+        closed = "proven optimal" if result.status == "optimal" else f"{result.status}: not proven optimal"
+        tiles += [
+            ("training loss", number(result.audit.loss), f"audited, {result.n_rows} rows"),
+            ("bound", number(result.bound), "no network of the class is below"),
+            ("gap", percent(result.gap), closed),
+        ]
+    tiles.append(("size", f"{card.network.size_bytes} bytes", f"{card.network.n_parameters} weights and biases"))
+    tiles.append(("certificate", "none" if proof is None else "verified", "optimal" if proof and proof.optimal else ""))
+    if robustness is not None:
+        radius, certified, _, undecided = robustness.table[min(1, len(robustness.table) - 1)]
+        note = f"of {len(robustness.found.robust)} rows at radius {number(radius)}; {undecided} undecided"
+        tiles.append(("certified accuracy", f"≥ {percent(certified)}", note))
+    return tiles
+
+
+def data_facts(parts: list[Part], network: Network, source: Source | None) -> Facts:
+    """Say what was measured on."""
+    total = sum(len(part.rows) for part in parts)
+    split = ", ".join(f"{len(part.rows)} {part.name}" for part in parts)
+    if parts[0].name == "all rows":
+        split = "whether the network was trained on some of them is not known"
+    missing = None
+    if source is not None:
+        count = sum(count for count, _ in source.missing.values())
+        missing = f"{count}, replaced by the medians of the training rows" if count else "none"
+    return [
+        ("table", None if source is None else source.name),
+        ("rows", f"{total}: {split}"),
+        ("columns", f"{network.n_features} features" + ("" if source is None else f", target {source.target!r}")),
+        ("columns left out", ", ".join(source.dropped) if source is not None and source.dropped else None),
+        ("classes", str(len(network.classes))),
+        ("missing values", missing),
+    ]
+
+
+def class_rows(network: Network, labels: Array, parts: list[Part]) -> list[tuple[Any, list[int]]]:
+    """Return every class and its rows in each part."""
+    return [(label, [int(np.sum(labels[part.rows] == label)) for part in parts]) for label in network.classes.tolist()]
+
+
+def network_facts(network: Network) -> Facts:
+    """Say what the network is."""
+    grid, hidden = network.grid, len(network.widths) > 1
+    heads = {"threshold": "threshold: outputs fire", "argmax": "argmax: the largest output wins"}
+    return [
+        ("inputs", f"{network.n_features}" + ("" if grid is None else f", on a grid of {grid.bits} bits each")),
+        ("layers", layers(network) + ("; hidden neurons fire 1 if their sum is at least 0, else 0" if hidden else "")),
+        ("head", heads[network.head]),
+        ("weights", "integer" if network.is_integer else "continuous, doubles"),
+        ("weights and biases", str(network.n_parameters)),
+        ("size", f"{network.size_bytes} bytes"),
+    ]
+
+
+def training_facts(card: Model, result: Result) -> Facts:
+    """Say how the training ended."""
+    seconds, validation = result.timings.get("total", math.nan), result.validation_accuracy
+    regularised, settings = result.objective != result.audit.loss, card.settings or {}
+    radius = np.max(settings.get("robust_radius", 0.0))
+    robust = f"up to {number(float(radius))}, norm {settings.get('robust_norm')}, around every row" if radius else None
+    seed = settings.get("random_state")
+    return [
+        ("method", result.method.replace("_", " ") + (f", solver {result.solver}" if result.solver else "")),
+        ("status", str(result.status) + (f": {result.message}" if result.message != result.status else "")),
+        ("loss", f"{number(result.audit.loss)}, audited: recomputed with exact arithmetic"),
+        ("perturbations", robust),
+        ("wrong rows", f"{result.audit.n_wrong} of {result.n_rows}"),
+        ("regulariser", number(result.penalty) if result.penalty else None),
+        ("objective", number(result.objective) if regularised else None),
+        ("bound", number(result.bound)),
+        ("bound of", result.bound_of),
+        ("gap", percent(result.gap)),
+        ("irreducible loss", f"{number(result.irreducible)}: equal rows with different labels"),
+        ("validation accuracy", None if validation is None else f"{percent(validation)}; chosen by it"),
+        ("audit", f"{result.audit.n_mismatched} solutions of the solver had a larger loss than it said"
+                  if result.audit.n_mismatched else None),
+        ("time", f"{number(round(seconds, 1))} s, {result.nodes} nodes" if math.isfinite(seconds) else None),
+        ("seed", None if seed is None else str(seed)),
+    ]  # fmt: skip
+
+
+def proof_facts(proof: Proof) -> Facts:
+    """Say what a certificate proves about the network."""
+    verified = proof.verified
+    own = "is therefore optimal" if proof.optimal else f"is at most {number(float(proof.loss - verified.bound))} above"
+    return [
+        ("file", proof.name),
+        ("bound", str(verified.bound)),
+        ("loss of this network", f"{proof.loss} on the same rows; it {own}"),
+        ("checked", f"{verified.n_trees} trees, {verified.n_leaves} leaves, {verified.n_cuts} cuts, "
+                    f"without a solver, in {verified.seconds:.1f} s"),
+    ]  # fmt: skip
+
+
+def robustness_text(robustness: Robustness) -> list[str]:
+    """Say which rows were certified, how, and what was left open."""
+    found, part, m = robustness.found, robustness.drawn_from, len(robustness.found.robust)
+    drawn = f"all {m}" if m == len(part.rows) else f"{m} drawn at random (seed {robustness.seed}) from {len(part.rows)}"
+    undecided = int(found.undecided.sum())
+    stopped = "It was stopped by Ctrl-C. " if found.interrupted else ""
+    return [
+        f"The smallest perturbation that changes the prediction, for {drawn} {part.name}: norm {found.norm}, in the "
+        f"units of the features, within {robustness.time_limit:g} s for all (used: {found.seconds.sum():.1f} s).",
+        f"{stopped}{undecided} of {m} rows are undecided: their smallest perturbation is not known exactly. In the "
+        f"table, rows that are neither proven nor attacked at a radius are counted apart; they are not certified, and "
+        f"count in 'at most' only.",
+    ]
+
+
+def regions_text(network: Network, X: Floats) -> str:
+    """Describe the picture of the decision regions."""
+    names = network.feature_names or [f"x{j}" for j in range(network.n_features)]
+    chosen = [names[j] for j in heaviest_features(network, X.std(axis=0))[:2]]
+    return (
+        f"What the network predicts over the two features of largest weight, {' and '.join(chosen)}, with the others "
+        f"at their medians; points of all rows, ringed where they are predicted wrong."
+    )
