@@ -93,8 +93,10 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         point counts as right only if no perturbation δ with ‖δ / r‖ <= 1 makes it wrong.
     robust_norm : {"inf", "1", "2"}, default="inf"
         Norm of the ball.
-    robust_model : {"interval", "pattern"}, default="interval"
-        "interval" is ours, "pattern" the paper's, which is never better. See `bdnn.Problem`.
+    robust_model : {"interval", "pattern", "worst_case"}, default="interval"
+        "interval" is ours, "pattern" the paper's, which is never better. "worst_case" counts a point as wrong only if
+        an input of its ball is decided wrong: exact and data splitting train for it in a loop of attacks and repairs.
+        See `bdnn.Problem`.
     validation_fraction : float, default=0.0
         Part of the data, stratified, that is held out; the network with the highest accuracy on it is kept (the paper
         takes 0.25 to 0.5). 0 keeps the network of least loss.
@@ -280,6 +282,10 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         )
         kind: type[Any] = METHODS[automatic(problem) if self.method == "auto" else self.method]
         method = kind(**{f.name: getattr(self, f.name) for f in fields(kind) if hasattr(self, f.name)})
+        if problem.robust and self.robust_model == "worst_case":
+            from bdnn.methods.repair import AttackAndRepair
+
+            method = AttackAndRepair(method)
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)
         self.result_ = method(problem, budget, start, listener)

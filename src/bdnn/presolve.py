@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from bdnn.errors import InputError
 from bdnn.network import Array, Floats, InputGrid, Layer, Network, Reals
+from bdnn.overlaps import unavoidable
 from bdnn.problem import Problem
 from bdnn.robustness import grid_box
 from bdnn.rows import distinct, row_blocks
@@ -79,13 +80,17 @@ class Presolved:
     constant : float
         Loss of the points that were dropped.
     irreducible : float
-        Loss that no classifier on these inputs can avoid, `constant` included.
+        Loss that no classifier on these inputs can avoid, `constant` included: of equal rows with different labels, and
+        of points with different labels whose balls meet.
     kept : ndarray of shape (n',)
         Columns of the problem that are used.
     centre, scale : ndarray of shape (n,)
         The transformation of every column.
     grid : InputGrid or None
         Quantisation that precedes it.
+    answers : ndarray of shape (p,) or None
+        Points with the same number, which have one label, count once: their loss is the largest among them. None: every
+        point counts by itself.
     """
 
     problem: Problem
@@ -98,6 +103,7 @@ class Presolved:
     centre: Floats
     scale: Floats
     grid: InputGrid | None
+    answers: NDArray[np.intp] | None = None
 
     @property
     def n_points(self) -> int:
@@ -155,7 +161,9 @@ class Presolved:
     def restricted(self, points: NDArray[np.intp]) -> Presolved:
         """Return this problem on some of its points, with no constant loss."""
         rows = points if self.stored_rows is None else self.stored_rows[points]
-        return replace(self, stored_weight=self.stored_weight[points], stored_rows=rows, constant=0.0)
+        answers = None if self.answers is None else self.answers[points]
+        weight = self.stored_weight[points]
+        return replace(self, stored_weight=weight, stored_rows=rows, constant=0.0, answers=answers)
 
     @property
     def radius(self) -> Floats:
@@ -331,13 +339,15 @@ class Presolved:
         return [first, *(Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers[1:])]
 
 
-def presolve(problem: Problem) -> Presolved:
+def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
     """Reduce a problem.
 
     Parameters
     ----------
     problem : Problem
         Any.
+    seconds : float
+        About how long pairs of points whose balls meet may be looked for.
 
     Returns
     -------
@@ -378,6 +388,9 @@ def presolve(problem: Problem) -> Presolved:
         if np.any(indifferent):
             constant = math.fsum(class_weight[indifferent, 1:].ravel())
             class_weight, rows = class_weight[~indifferent], rows[~indifferent]
+    if problem.robust and (problem.head == "argmax" or problem.n_outputs == 1):
+        radius, at = np.asarray(problem.robust_radius), X if _counts_up(rows, len(X)) else X[rows]
+        irreducible = max(irreducible, unavoidable(at, class_weight, radius, problem.robust_norm, seconds))
     # the order does not matter here, and all rows are read faster than chosen ones
     points = _Inputs(X, grid, None if len(rows) == len(X) else rows)
     centre, scale, kept = _standardisation(points, problem)

@@ -76,10 +76,11 @@ class Problem:
         in units of the features; 0 for none. With an array, features with radius 0 are not perturbed.
     robust_norm : {"inf", "1", "2"}
         Norm of the ball.
-    robust_model : {"interval", "pattern"}
+    robust_model : {"interval", "pattern", "worst_case"}
         "interval": a point counts as right if its output is right whatever the neurons do that are not constant on its
         ball. "pattern" (the paper): the hidden neurons of the first layer must be constant on the ball of every
-        training point.
+        training point. "worst_case": a point counts as right exactly if no input of its ball is decided wrong;
+        continuous weights, one output or an argmax head, no regulariser; see `bdnn.methods.repair`.
     validation : tuple of array-like or None
         Held-out inputs of shape (v, n) and labels (v,); methods then return the network of highest accuracy on them.
     feature_names : sequence of str or None
@@ -170,6 +171,8 @@ class Problem:
         choice("robust_model", self.robust_model, get_args(RobustModel))
         if self.robust and not self.fit_intercept:
             raise InputError("robust training needs biases: set fit_intercept=True, or robust_radius=0")
+        if self.robust and self.robust_model == "worst_case":
+            self._check_worst_case()
         if self.validation is not None:
             put("validation", _validation(self.validation, n, classes, copy))
         put("feature_names", name_tuple("feature_names", self.feature_names, n))
@@ -186,6 +189,20 @@ class Problem:
                 f"regularizer {self.regularizer!r} does not go with regularization {factor!r}: give a name (l1, l0, l2)"
                 f" and a positive factor or 'lexicographic', or neither (None and 0)"
             )
+
+    def _check_worst_case(self) -> None:
+        refused = {
+            "integer weights": self.weights == "integer",
+            "a threshold head with an output for each of several classes": self.head == "threshold"
+            and self.n_outputs > 1,
+            "a regularizer": self.regularizer is not None,
+        }
+        for what, given in refused.items():
+            if given:
+                raise InputError(
+                    f"robust_model='worst_case' does not take {what}, but continuous weights, two classes or an argmax "
+                    f"head, and no regularizer; 'interval' takes all"
+                )
 
     @property
     def robust(self) -> bool:

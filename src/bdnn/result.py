@@ -121,7 +121,8 @@ class Result:
     bound_of : str
         The class of networks that the bound covers.
     irreducible : float
-        Loss that no classifier can avoid, because equal rows have different labels.
+        Loss that no classifier can avoid, because equal rows have different labels, or in robust training the balls of
+        points with different labels meet.
     audit : Audit
         Sign-exact evaluation of `network`, and what the solver said.
     method, solver : str

@@ -20,7 +20,7 @@ from bdnn.network import Floats, InputGrid, Network, Reals
 from bdnn.rows import row_blocks
 
 Norm = Literal["inf", "1", "2"]
-RobustModel = Literal["interval", "pattern"]
+RobustModel = Literal["interval", "pattern", "worst_case"]
 Bools = NDArray[np.bool_]
 
 _UNIT = 2.0**-53
@@ -122,9 +122,10 @@ def robust_losses(
         Radius of each feature: perturbations δ with ‖δ / r‖ <= 1 (and δ_j = 0 where r_j = 0).
     norm : {"inf", "1", "2"}
         Norm of the ball.
-    model : {"interval", "pattern"}
+    model : {"interval", "pattern", "worst_case"}
         "interval": outputs are decided by three-valued propagation. "pattern" (the paper): a point on whose ball a
-        hidden neuron of the first layer is not constant counts as wrong in every output.
+        hidden neuron of the first layer is not constant counts as wrong in every output. "worst_case" is bounded by
+        "interval", which is what is returned; `bdnn.certify` decides it.
 
     Returns
     -------

@@ -151,7 +151,8 @@ class Losses:
 
     def __init__(self, builder: MilpBuilder, presolved: Presolved, counted: bool) -> None:
         self._builder, self._presolved, self._counted = builder, presolved, counted
-        self._columns, self._costs, self._constant = np.zeros(0, dtype=np.int32), np.zeros(0), 0.0
+        self._columns, self._costs = np.zeros(0, dtype=np.int32), np.zeros(0)
+        self._constant = float(self.in_units(presolved.constant))
 
     def in_units(self, weight: ArrayLike) -> Floats:
         """Return weights in the program's unit."""
@@ -183,22 +184,51 @@ class Losses:
         columns = self._add(np.stack([-off, on]), float(off.sum()))
         return columns[0], columns[1]
 
-    def argmax(self, class_weight: Floats, zero: NDArray[np.bool_]) -> tuple[Index, Index]:
+    def argmax(
+        self, class_weight: Floats, zero: NDArray[np.bool_], counted: Floats | None = None
+    ) -> tuple[Index, Index]:
         """Add a binary z for each group and label that occurs in it, and return it with its groups and labels.
 
-        Groups in `zero`, of shape (g,), get label 0 whatever the weights.
+        Groups in `zero`, of shape (g,), get label 0 whatever the weights. Only the weights `counted`, of shape
+        (g, n_classes), have a cost; None for all.
         """
         occurs = np.argwhere(class_weight > 0)
-        weight = self.in_units(class_weight)
+        weight = self.in_units(class_weight if counted is None else counted)
         possible = ~zero[occurs[:, 0]] | (occurs[:, 1] == 0)
         cost = -weight[tuple(occurs.T)]
         return self._add(cost, float(weight.sum()), most=possible), occurs.T.astype(np.int32)
 
+    def shared(self, weight: Floats, answer: NDArray[np.intp], output: Index, wrong: NDArray[np.bool_]) -> Index:
+        """Add losses v that several outputs share: v = 1 if one of them is wrong.
+
+        Parameters
+        ----------
+        weight : ndarray of shape (a,)
+            Weight of each loss.
+        answer : ndarray of shape (q,)
+            Loss of each output, from 0.
+        output : ndarray of shape (q,)
+            Columns of binaries.
+        wrong : ndarray of shape (q,), bool
+            The value of the binary that is wrong.
+
+        Returns
+        -------
+        ndarray of shape (a,)
+            Columns of v.
+        """
+        v = self._add(self.in_units(weight), 0.0)
+        pairs = np.column_stack([v[answer], output])
+        signs = np.column_stack([np.ones(len(pairs)), np.where(wrong, -1.0, 1.0)])
+        self._builder.rows(pairs, signs, np.where(wrong, 0.0, 1.0), np.inf)  # v >= u, or v >= 1 - u
+        return v
+
     def _add(self, cost: Floats, constant: float, least: ArrayLike = 0.0, most: ArrayLike = 1.0) -> Index:
         counted = cost if self._counted else np.zeros_like(cost)
         columns = self._builder.variables(cost.shape, least, most, cost=counted, integer=True)
-        self._columns, self._costs = columns.ravel(), cost.ravel()
-        self._constant = float(self.in_units(self._presolved.constant)) + constant
+        self._columns = np.concatenate([self._columns, columns.ravel()])
+        self._costs = np.concatenate([self._costs, cost.ravel()])
+        self._constant += constant
         if self._counted:
             self._builder.offset = self._constant
         return columns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,10 @@ class Layout:
         z of the argmax head, for the groups and labels in `right_of`, of shape (2, r).
     absolute : list of ndarray of shape (d_k, d_{k-1})
         |W| or [W ≠ 0] of the regularisers ℓ1 and ℓ0; empty without.
+    shared : ndarray of shape (a,)
+        v of the answers of several points.
+    sharing : tuple of ndarray
+        For each of these points its place in `shared`, the column of its output, and whether it is wrong if that is 1.
     """
 
     weights: list[Index]
@@ -39,6 +43,8 @@ class Layout:
     right: Index
     right_of: Index
     absolute: list[Index]
+    shared: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    sharing: tuple[Index, Index, NDArray[np.bool_]] | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -142,6 +148,9 @@ class TrainingModel:
                 x[layout.right] = misses[group, labels] == 0
             else:
                 x[layout.right] = winners[group] == labels
+        if layout.sharing is not None:
+            answer, output, wrong = layout.sharing
+            np.maximum.at(x, layout.shared[answer], np.where(wrong, x[output], 1.0 - x[output]))
         if self.milp.violation(x) > self.scales.tolerances.feasibility:
             raise MarginError(
                 f"a pre-activation of the network is within the margin {self.margin:.3g} of its threshold"

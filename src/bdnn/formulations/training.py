@@ -35,6 +35,9 @@ layers on reduced inputs, biases left out.
 Points can be put into groups that share their activations (section 4 of the paper): u and s then exist once per group,
 and only the rows of the first layer once per point.
 
+Points with one answer (`Presolved.answers`: an input and attacks on it) count once. In (1) they have, instead of costs of
+their own, the cost of one v with v >= u or v >= 1 - u (argmax head: v >= 1 - z) for each of them.
+
 Reductions, each of which can be left out and none of which changes the optimum:
 
 - ``output_sign``: with one output and biases, replacing a neuron of the last hidden layer by its negation and its
@@ -61,6 +64,7 @@ from bdnn.formulations import blocks
 from bdnn.formulations.margin import DEFAULT_TOLERANCES, Scales, Tolerances
 from bdnn.formulations.model import Layout, TrainingModel
 from bdnn.milp import Index, MilpBuilder
+from bdnn.network import Floats
 from bdnn.presolve import Presolved
 
 REDUCTIONS = ("output_sign", "neuron_order", "output_side")
@@ -126,8 +130,8 @@ def build(
     active = frozenset(reductions) & _valid_reductions(presolved, grouped=groups is not None)
     scales = Scales.of(presolved, tolerances)
     groups = np.arange(len(presolved.X)) if groups is None else groups
-    class_weight = np.zeros((int(groups.max(initial=-1)) + 1, presolved.class_weight.shape[1]))
-    np.add.at(class_weight, groups, presolved.class_weight)
+    shared = _shared(presolved)
+    class_weight, counted = _by_group(presolved, groups), _by_group(presolved, groups, ~shared)
     kept = np.arange(len(groups)) if rows is None else np.flatnonzero(rows)
 
     builder = MilpBuilder()
@@ -158,7 +162,7 @@ def build(
         owner = groups[kept] if k == 0 else np.arange(len(class_weight))
         big_m = np.broadcast_to(scales.big_m(k)[kept] if k == 0 else scales.big_m(k), owner.shape)
         if last and argmax:
-            layout.right, layout.right_of = losses.argmax(class_weight, zero_group & (k == 0))
+            layout.right, layout.right_of = losses.argmax(class_weight, zero_group & (k == 0), counted)
 
             def pair(c: int, other: int, at: Index, k: int = k) -> tuple[blocks.Rows, ArrayLike]:
                 terms = [(c, 1.0), (other, -1.0)]
@@ -178,7 +182,7 @@ def build(
             break
         fires = (zero_group & (k == 0))[:, None].astype(float)
         if last:
-            u = losses.threshold(class_weight, fires)
+            u = losses.threshold(counted, fires)
         else:
             u = builder.variables((len(class_weight), d), fires, 1, integer=True)
         on, off, _ = scales.above(shape[1]) if k else (scales.on, scales.off, 0.0)
@@ -186,7 +190,11 @@ def build(
         if last and "output_side" in active:
             cost = losses.cost_of_firing(presolved.class_weight)
             if k:  # a group has one output, like a point
-                dear, cheap = losses.cost_of_firing(class_weight) > 0, losses.cost_of_firing(class_weight) < 0
+                gain = losses.cost_of_firing(class_weight)
+                dear, cheap = gain > 0, gain < 0
+                if shared.any():  # what a shared loss costs depends on the other points
+                    mixed = np.count_nonzero(class_weight, axis=1) > 1
+                    dear[mixed], cheap[mixed] = False, False
             else:  # all points of a group must be of one mind
                 dear, cheap = np.ones(u.shape, dtype=bool), np.ones(u.shape, dtype=bool)
                 np.logical_and.at(dear, groups, cost > 0)
@@ -204,9 +212,50 @@ def build(
             block = blocks.affine_of_products(layout.products[-1], b)
         layout.fired.append(u)
         builder.indicators(block, binary.T.ravel(), lower.T.ravel(), upper.T.ravel(), np.tile(big_m, d))
+    if shared.any():
+        _share(losses, presolved, groups, shared, layout)
     losses.cap(loss_at_most)
     layout.absolute.extend(blocks.regulariser(builder, layout.weights, presolved, scales, loss_at_most is not None))
     return TrainingModel(builder.build(), layout, presolved, scales, active, groups)
+
+
+def _shared(presolved: Presolved) -> NDArray[np.bool_]:
+    """Return which points share their loss with others."""
+    if presolved.answers is None:
+        return np.zeros(presolved.n_points, dtype=bool)
+    return np.bincount(presolved.answers)[presolved.answers] > 1
+
+
+def _by_group(
+    presolved: Presolved, groups: NDArray[np.intp], points: NDArray[np.bool_] | slice = slice(None)
+) -> Floats:
+    """Return the weight of each label among some points of each group."""
+    weight = np.zeros((int(groups.max(initial=-1)) + 1, presolved.class_weight.shape[1]))
+    np.add.at(weight, groups[points], presolved.class_weight[points])
+    return weight
+
+
+def _share(
+    losses: blocks.Losses,
+    presolved: Presolved,
+    groups: NDArray[np.intp],
+    shared: NDArray[np.bool_],
+    layout: Layout,
+) -> None:
+    """Add the losses of the points that share them; each point has one label."""
+    points = np.flatnonzero(shared)
+    assert presolved.answers is not None
+    first, answer = np.unique(presolved.answers[points], return_index=True, return_inverse=True)[1:]
+    weight = presolved.class_weight[points]
+    label = weight.argmax(axis=1)
+    if layout.right.size:
+        column = np.full((int(groups.max()) + 1, weight.shape[1]), -1, dtype=np.int32)
+        column[tuple(layout.right_of)] = layout.right
+        output, wrong = column[groups[points], label], np.zeros(len(points), dtype=bool)
+    else:
+        output, wrong = layout.fired[-1][groups[points], 0], label == 0
+    layout.shared = losses.shared(weight.max(axis=1)[first], answer, output, wrong)
+    layout.sharing = answer.astype(np.int32), output.astype(np.int32), wrong
 
 
 def _fired(fired: Index, d: int, margin: float) -> tuple[Index, None, float]:

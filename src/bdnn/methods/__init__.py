@@ -26,8 +26,10 @@ def automatic(problem: Problem) -> str:
     if problem.regularizer is not None:
         return "exact"
     used = np.asarray(problem.X)[np.asarray(problem.sample_weight) > 0]
-    if len(used) > _MOST_ROWS:
+    if len(used) > _MOST_ROWS and problem.robust_model != "worst_case":
         return "local_search"
     # distinct rows, so that weights and repeated rows come to the same
     binaries = len(np.unique(used, axis=0)) * sum(problem.widths)
-    return "exact" if binaries <= _MOST_BINARIES else "local_search"
+    if binaries <= _MOST_BINARIES:
+        return "exact"
+    return "data_splitting" if problem.robust and problem.robust_model == "worst_case" else "local_search"

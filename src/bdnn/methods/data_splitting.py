@@ -102,15 +102,11 @@ class DataSplitting:
         MarginError
             If no margin is safe.
         """
-        choice("splitter", self.splitter, SPLITTERS)
-        choice("incumbents", self.incumbents, INCUMBENTS)
-        choice("initial_clusters", self.initial_clusters, INITIAL_CLUSTERS)
-        splits = 0 if self.max_splits == 0 else positive_integer("max_splits", self.max_splits)
-        batch_size = None if self.batch_size is None else positive_integer("batch_size", self.batch_size)
+        splits, batch_size = self.limits()
         solver = backend(self.solver, problem)
         budget = (budget or Budget()).start()
         race = Race(problem, budget, on_progress)
-        state = _Splitting(race, solver, self, batch_size)
+        state = Splitting(race, solver, self)
         interrupted, message, scope = False, "nothing left to improve", _TRIVIAL
         try:
             if self.incumbents == "none":
@@ -140,12 +136,20 @@ class DataSplitting:
             message, interrupted = "stopped by Ctrl-C", True
         return race.result("data_splitting", message, scope, interrupted)
 
+    def limits(self) -> tuple[int, int | None]:
+        """Return the number of splits and the batch size; raise `InputError` if a setting cannot be used."""
+        choice("splitter", self.splitter, SPLITTERS)
+        choice("incumbents", self.incumbents, INCUMBENTS)
+        choice("initial_clusters", self.initial_clusters, INITIAL_CLUSTERS)
+        splits = 0 if self.max_splits == 0 else positive_integer("max_splits", self.max_splits)
+        return splits, None if self.batch_size is None else positive_integer("batch_size", self.batch_size)
 
-class _Splitting:
+
+class Splitting:
     """Clusters of the reduced points, and the network of the last iteration."""
 
-    def __init__(self, race: Race, solver: Backend, method: DataSplitting, batch_size: int | None) -> None:
-        self._race, self._solver, self._method, self._batch_size = race, solver, method, batch_size
+    def __init__(self, race: Race, solver: Backend, method: DataSplitting) -> None:
+        self._race, self._solver, self._method, self._batch_size = race, solver, method, method.limits()[1]
         self._rng = np.random.default_rng(race.budget.seed)
         points = len(race.reduced.X)
         self._clusters = np.zeros(points, dtype=np.intp)
@@ -153,9 +157,18 @@ class _Splitting:
             self._clusters = np.unique(race.reduced.class_weight.argmax(axis=1), return_inverse=True)[1].ravel()
         self._current: Runner | None = None
 
+    @property
+    def network(self) -> Network | None:
+        """That of the last iteration."""
+        return None if self._current is None else self._current.network
+
     def start_from(self, runner: Runner | None) -> None:
         """Take a network as that of the iteration before the first."""
         self._current = runner
+
+    def grow(self, origin: NDArray[np.intp]) -> None:
+        """Put new points, which the reduced problem has at its end, into the clusters of others."""
+        self._clusters = np.concatenate([self._clusters, self._clusters[origin]])
 
     def solve(self, iterations_left: int) -> tuple[str, bool, str]:
         """Solve with the present clusters; return why to stop (or ""), whether by Ctrl-C, what a bound covers."""

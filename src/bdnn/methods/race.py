@@ -26,6 +26,7 @@ from bdnn.result import BoundStep, Incumbent, Progress, ProgressCallback, Result
 _ROUNDING = 1e-6
 _SAME_MOMENT = 1e-3
 _MOST_ENTRIES = 100_000_000
+_OVERLAP_SHARE = 0.1
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -109,7 +110,7 @@ class Race:
         self.problem, self.budget, self._on_progress = problem, budget, on_progress
         self.timings: dict[str, float] = {}
         with self.timed("presolve"):
-            self.reduced = presolve(problem)
+            self.reduced = presolve(problem, _OVERLAP_SHARE * budget.remaining)
         # a number of which every objective is a multiple, or 0; asked for at every step of a search
         self._step = 0.0 if problem.penalty_factor else self.reduced.loss_step
         self._unit = self.reduced.loss_unit
