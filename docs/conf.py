@@ -37,7 +37,6 @@ napoleon_numpy_docstring = True
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 default_role = "py:obj"
-smartquotes_action = "qe"  # dashes stay: options begin with two
 
 html_theme = "furo"
 html_title = f"bdnn {release}"

@@ -149,6 +149,13 @@ def readable(app, what, name, obj, options, lines):
             )
 
 
+def literal_options(app, ctx, lines):
+    """Set options that a help text names as code, so that their dashes stay two."""
+    for k, line in enumerate(lines):
+        if not line.startswith(".. "):
+            lines[k] = re.sub(r"(?<![`\w-])(--[a-z][\w-]*)", r"``\1``", line)
+
+
 def plain_shapes(app, doctree):
     """Unlink what is not a class in the types of parameters: (n_samples, n_features) is no reference to a property."""
     for node in list(doctree.findall(pending_xref)):
@@ -160,5 +167,7 @@ def setup(app):
     """Generate before pages are read."""
     app.connect("builder-inited", generate)
     app.connect("autodoc-process-docstring", readable)
+    app.connect("sphinx-click-process-description", literal_options)
+    app.connect("sphinx-click-process-options", literal_options)
     app.connect("doctree-read", plain_shapes)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
