@@ -69,7 +69,12 @@ def write_results(name: str, results: Any) -> None:
 
 def rewrite_readme(mark: str, text: str) -> None:
     """Replace what stands between the marks ``<!-- MARK: start -->`` and ``<!-- MARK: end -->`` in README.md."""
-    path = Path(__file__).parents[1] / "README.md"
+    rewrite("README.md", mark, text)
+
+
+def rewrite(name: str, mark: str, text: str) -> None:
+    """Do the same in a file of the repository."""
+    path = Path(__file__).parents[1] / name
     before, rest = path.read_text().split(f"<!-- {mark}: start -->\n")
     _, after = rest.split(f"<!-- {mark}: end -->")
     path.write_text(f"{before}<!-- {mark}: start -->\n{text}\n<!-- {mark}: end -->{after}")
