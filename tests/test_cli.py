@@ -259,6 +259,22 @@ def test_help_and_version(run):
         assert code == 0 and "Usage" in out
 
 
+def test_certify_keeps_the_named_columns_integer(run, xor, tmp_path):
+    model = tmp_path / "model.json"
+    run("train", xor, "--target", "target", "--test-fraction", 0, "--out", model, "--quiet")
+    words = ("certify", model, xor, "--json", "--quiet")
+    settings = {"none": (), "b": ("--integer-column", "b"), "both": ("--integer-column", "b", "--integer-column", "a"),
+                "all": ("--integer",)}  # fmt: skip
+    found = {name: json.loads(run(*words, *more)[1])["distance"] for name, more in settings.items()}
+    assert found["both"] == found["all"] == [1.0] * 4
+    assert all(x <= y <= 1 for x, y in zip(found["none"], found["b"], strict=True))
+    assert found["none"] != found["b"] != found["all"]
+    code, _, err = run(*words, "--integer", "--integer-column", "a")
+    assert code == 2 and "leave it or --integer-column out" in err
+    code, _, err = run(*words, "--integer-column", "c")
+    assert code == 2 and "integer must hold" in err and len(err.splitlines()) == 1
+
+
 def test_predictions_of_numbers_keep_their_kind(run, tmp_path):
     data, model = tmp_path / "d.csv", tmp_path / "m.json"
     rng = np.random.default_rng(0)

@@ -117,6 +117,8 @@ def test_robustness_is_that_of_certify(trained, data, page):
     assert [row[1] for row in table] == [f"{v:.2%}" for v in curve.certified]
     assert [row[2] for row in table] == [f"{v:.2%}" for v in curve.attacked]
     assert "all 20 held-out rows" in page
+    tile = f"≥ {curve.certified[0]:.2%} of 20 rows at radius 0.1; 0 undecided"
+    assert Page(page).facts["certified accuracy"] == [tile]
 
 
 def test_undecided_rows_are_counted_apart(trained, data, monkeypatch):

@@ -12,6 +12,7 @@ import numpy as np
 import bdnn
 from bdnn.cli.options import FILE, OUT, Radius
 from bdnn.cli.reading import csv_rows, model_inputs, target_of
+from bdnn.errors import InputError
 from bdnn.io import load_model
 from bdnn.progress import shown_progress
 
@@ -25,7 +26,8 @@ from bdnn.progress import shown_progress
 @click.option("--lower", type=Radius(), default=None, help="Least value of perturbed features: a number, or one each.")
 @click.option("--upper", type=Radius(), default=None, help="Largest value, likewise.")
 @click.option("--frozen", multiple=True, help="Column that an attacker cannot change; may be repeated.")
-@click.option("--integer", is_flag=True, help="Perturbed features are integers, as those of the table; norm inf.")
+@click.option("--integer", is_flag=True, help="All features are integers and stay so.")
+@click.option("--integer-column", "integers", multiple=True, help="Column of integers that stay so; may be repeated.")
 @click.option(
     "--scale",
     type=click.Choice(["one", "range"]),
@@ -45,6 +47,8 @@ def certify(
     target: str | None,
     scale: str,
     frozen: tuple[str, ...],
+    integer: bool,
+    integers: tuple[str, ...],
     time_limit: float | None,
     out: Path | None,
     as_json: bool,
@@ -54,6 +58,9 @@ def certify(
     """Prove for each row of a CSV table that no perturbation changes its prediction, or find one that does."""
     model = load_model(model_file)
     network, target = model.network, target_of(model, target)
+    if integer and integers:
+        raise InputError("--integer says that all columns hold integers; leave it or --integer-column out")
+    settings["integer"] = list(integers) or integer
     X, labels = model_inputs(model, data, target)
     budget = bdnn.Budget() if time_limit is None else bdnn.Budget(seconds=time_limit)
     if scale == "range":

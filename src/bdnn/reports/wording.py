@@ -54,7 +54,8 @@ def tiles(
     tiles.append(("size", f"{card.network.size_bytes} bytes", f"{card.network.n_parameters} weights and biases"))
     tiles.append(("certificate", "none" if proof is None else "verified", "optimal" if proof and proof.optimal else ""))
     if robustness is not None:
-        radius, certified, _, undecided = robustness.table[min(1, len(robustness.table) - 1)]
+        lines = robustness.table
+        radius, certified, _, undecided = next((line for line in lines if line[0] > 0), lines[0])
         note = f"of {len(robustness.found.robust)} rows at radius {number(radius)}; {undecided} undecided"
         tiles.append(("certified accuracy", f"≥ {percent(certified)}", note))
     return tiles
