@@ -117,10 +117,7 @@ def test_every_candidate_of_every_rival_survives_its_bytes(bench, load, monkeypa
         for pool in train(split, 0).values():
             assert pool
             for candidate in pool[:: max(1, len(pool) // 8)]:
-                decoded = again(candidate.model, split)
-                assert candidate.validation == bench["coding"].accuracy(
-                    decoded, split.X["validation"], split.y["validation"]
-                )
+                again(candidate.final(), split)
 
 
 @pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
@@ -164,13 +161,71 @@ def test_sums_of_networks_add_their_outputs(bench):
         assert np.array_equal(whole, sum(member.decision_function(X) for member in members))
 
 
+def test_beginnings_of_sums_of_trees_are_models_of_their_own(bench, monkeypatch):
+    split, rivals, pool = table(bench, load_wine), bench["opponents"], bench["pool"]
+    monkeypatch.setattr(rivals, "MOST", 40)
+    X = split.X["test"]
+    for train in (rivals.boosting, rivals.forests):
+        whole = next(iter(train(split, 0).values()))[-1].final()
+        path = pool.Beginnings(whole)
+        for number, (predicted, size) in enumerate(zip(path.predictions(X), path.sizes(), strict=True)):
+            model = path.model(number)
+            assert size == model.size == len(model.encode())
+            assert np.array_equal(model.predict(X), predicted)
+            assert np.array_equal(again(model, split).predict(X), predicted)
+
+
+def test_candidates_are_judged_by_rows_they_were_not_trained_on(bench):
+    split, pool = table(bench, load_wine), bench["pool"]
+    coding, seen = bench["coding"], []
+
+    def remembering(rows):
+        seen.append({row.tobytes() for row in rows[0]})
+        return pool.Path([coding.Constant(split.columns, split.classes, k) for k in range(split.classes)])
+
+    found = pool.judged(split, remembering, str)
+    y = pool.everything(split)[1]
+    assert [each.validation for each in found] == [np.mean(y == k) for k in range(split.classes)]
+    rows = [{row.tobytes() for row in X} for _, (X, _) in pool.folds(split)]
+    assert len(rows) == 4 and not any(a & b for a, b in zip(seen, rows, strict=True))
+    assert set.union(*rows) == {row.tobytes() for row in pool.everything(split)[0]}
+    test = {row.tobytes() for row in split.X["test"]}
+    found[0].final()
+    assert len(seen) == 5 and not any(some & test for some in seen)
+
+
 def test_the_choice_keeps_the_budget_and_takes_the_best(bench):
     split, pool = table(bench, load_breast_cancer), bench["pool"]
     candidates = bench["opponents"].trees(split, 0)["decision tree"]
     found = pool.chosen(candidates, split)
     for budget in pool.BUDGETS:
-        fitting = [each.validation for each in candidates if each.size <= budget]
+        fitting = [each for each in candidates if each.size <= budget and each.final().size <= budget]
         assert found[str(budget)]["bytes"] <= budget
-        assert found[str(budget)]["validation"] == max(fitting)
-    nothing = pool.chosen([], split)
-    assert nothing["32"]["bytes"] == 1
+        assert found[str(budget)]["validation"] == max(each.validation for each in fitting)
+    assert pool.chosen([], split)["32"]["bytes"] == 1
+    huge = pool.Candidate(1, 1.0, candidates[-1].final)
+    smallest = pool.Candidate(1, 0.0, candidates[0].final)
+    assert pool.best([huge, smallest], candidates[-1].final().size - 1)[0] is smallest
+    with pytest.raises(ValueError, match="no candidate"):
+        pool.best([huge], 1)
+
+
+def test_our_recipe_gives_models_of_integers_that_fit(bench, monkeypatch):
+    split, plans = table(bench, load_wine), bench["plans"]
+    monkeypatch.setattr(plans, "BITS", (4,))
+    monkeypatch.setattr(plans, "GRIDS", ((3, 2),))
+    monkeypatch.setattr(plans, "HIDDEN", ((2, 1),))
+    candidates = bench["ours"].ours(split, 0)["ours"]
+    for candidate in candidates:
+        model = again(candidate.final(), split)
+        assert model.network.is_integer and model.network.grid is None
+    found = bench["pool"].chosen(candidates, split)
+    assert found["128"]["validation"] >= found["32"]["validation"] > 0.6
+
+
+def test_missing_classes_never_win(bench):
+    Network = importlib.import_module("bdnn").Network
+    network = Network([([[1, -2], [-3, 1]], [0, 1])], head="argmax", classes=[0, 2])
+    whole = bench["ours"].complete(network, 4)
+    X = np.random.default_rng(0).integers(0, 15, size=(100, 2))
+    assert np.array_equal(whole.predict(X), network.predict(X))

@@ -8,7 +8,8 @@ for 0/1 columns), on a column of real numbers a float of 16 bits, or of 32 bits 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from math import ceil, log2
 
 import numpy as np
@@ -203,19 +204,40 @@ class Trees(Packed):
     baseline: np.ndarray | None = None
     width: int = 16
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Return class indices; ties go to the lowest."""
-        if self.scale == 0.0:
-            votes = np.zeros((len(X), self.classes), dtype=np.int64)
-            for tree in self.trees:
-                votes[np.arange(len(X)), tree.leaves(X)] += 1
-            return votes.argmax(axis=1)
-        outputs = len(self.baseline)
+    @property
+    def outputs(self) -> int:
+        """Trees of one stage."""
+        return 1 if self.baseline is None else len(self.baseline)
+
+    def staged(self, X: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield class indices of all beginnings, of one stage, of two, and so on; ties go to the lowest."""
+        outputs = self.outputs if self.scale else self.classes
         sums = np.zeros((outputs, len(X)), dtype=np.int64)
-        for number, tree in enumerate(self.trees):
-            sums[number % outputs] += tree.leaves(X)
-        values = self.scale * sums + self.baseline[:, None]
-        return (values[0] > 0).astype(np.int64) if outputs == 1 else values.argmax(axis=0)
+        for number, tree in enumerate(self.trees, start=1):
+            if self.scale:
+                sums[(number - 1) % outputs] += tree.leaves(X)
+            else:
+                sums[tree.leaves(X), np.arange(len(X))] += 1
+            if number % self.outputs == 0:
+                values = self.scale * sums + self.baseline[:, None] if self.scale else sums
+                yield (values[0] > 0).astype(np.int64) if outputs == 1 else values.argmax(axis=0)
+
+    def staged_sizes(self) -> list[int]:
+        """Return the bytes of all beginnings."""
+        bits = np.cumsum([self.tree_bits(tree) for tree in self.trees])[self.outputs - 1 :: self.outputs]
+        return [ceil((self._head_bits(number * self.outputs) + each) / 8) for number, each in enumerate(bits, start=1)]
+
+    def beginning(self, index: int) -> Trees:
+        """Return the first ``index + 1`` stages."""
+        return replace(self, trees=self.trees[: (index + 1) * self.outputs])
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return class indices."""
+        *_, last = self.staged(X)
+        return last
+
+    def _head_bits(self, number: int) -> int:
+        return 2 + count_bits(number) + (32 * (1 + len(self.baseline)) if self.scale else 0)
 
     def write(self, out: Writer) -> None:
         """Write threshold width, trees, and of sums the scale and baseline."""
@@ -241,9 +263,7 @@ class Trees(Packed):
     @property
     def size(self) -> int:
         """Number of bytes; the same as of `encode`, only faster."""
-        bits = 2 + count_bits(len(self.trees))
-        bits += 32 * (1 + len(self.baseline)) if self.scale else 0
-        return ceil((bits + sum(self.tree_bits(tree) for tree in self.trees)) / 8)
+        return ceil((self._head_bits(len(self.trees)) + sum(map(self.tree_bits, self.trees))) / 8)
 
     def tree_bits(self, tree: Tree) -> int:
         """Return the bits of one tree."""

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from coding import Dense, Tree, Trees, storable
-from pool import BUDGETS, Candidate, judged
+from pool import BUDGETS, Beginnings, Candidate, Path, Rows, everything, halves, judged
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.tree import DecisionTreeClassifier
 from sources import Split
 
-Rows = tuple[np.ndarray, np.ndarray]
 MOST = max(BUDGETS)
 
 
@@ -28,68 +27,55 @@ def _converted(model: DecisionTreeClassifier, split: Split, width: int) -> Tree:
 
 def trees(split: Split, seed: int) -> dict[str, list[Candidate]]:
     """Grow trees best-first to many sizes."""
+    sizes = [2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048]
+    sizes = [leaves for leaves in sizes if leaves <= len(everything(split)[1])]
     pool = []
-    for leaves in (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048):
-        for least in (1, 5):
+    for least in (1, 5):
+        for width in (16, 32):
 
-            def grown(rows: Rows, leaves: int = leaves, least: int = least, width: int = 16) -> Trees:
-                model = DecisionTreeClassifier(max_leaf_nodes=leaves, min_samples_leaf=least, random_state=seed)
-                model.fit(*rows)
-                return Trees(split.columns, split.classes, [_converted(model, split, width)], width=width)
+            def grown(rows: Rows, least: int = least, width: int = width) -> Path:
+                models = []
+                for leaves in sizes:
+                    model = DecisionTreeClassifier(max_leaf_nodes=leaves, min_samples_leaf=least, random_state=seed)
+                    models.append(_converted(model.fit(*rows), split, width))
+                return Path([Trees(split.columns, split.classes, [model], width=width) for model in models])
 
-            for width in (16, 32):
-                model = grown((split.X["train"], split.y["train"]), width=width)
-                if model.size <= MOST:
-                    again = _again(split, lambda rows, grown=grown, width=width: grown(rows, width=width))
-                    pool.append(judged(model, split, f"{leaves} leaves, {least} rows or more", again))
-        if len(model.trees[0].feature) < 2 * leaves - 1:
-            break
+            pool += judged(split, grown, lambda k, least=least: f"{sizes[k]} leaves of {least} rows or more")
     return {"decision tree": pool}
-
-
-def _again(split: Split, train: Callable[[Rows], object]) -> Callable[[], object]:
-    return lambda: train(split.both)
 
 
 def forests(split: Split, seed: int) -> dict[str, list[Candidate]]:
     """Grow forests of few leaves a tree; all their beginnings are candidates."""
     pool = []
-    for leaves in (3, 6, 12, 32, 96, 256):
-        most = int(np.clip(MOST * 8 / (leaves * 12), 2, 100))
+    for leaves in (3, 8, 32, 128):
+        most = int(np.clip(MOST * 8 / (leaves * 12), 2, 50))
+        if leaves > len(everything(split)[1]) / 2:
+            break
 
-        def grown(rows: Rows, number: int, leaves: int = leaves) -> Trees:
-            model = RandomForestClassifier(number, max_leaf_nodes=leaves, random_state=seed).fit(*rows)
-            return Trees(split.columns, split.classes, [_converted(each, split, 16) for each in model.estimators_])
+        def grown(rows: Rows, leaves: int = leaves, most: int = most) -> Path:
+            model = RandomForestClassifier(most, max_leaf_nodes=leaves, random_state=seed).fit(*rows)
+            made = [_converted(each, split, 16) for each in model.estimators_]
+            return Beginnings(Trees(split.columns, split.classes, made))
 
-        whole = grown((split.X["train"], split.y["train"]), most)
-        X, y = split.X["validation"], split.y["validation"]
-        votes = np.zeros((len(X), split.classes), dtype=int)
-        for number, tree in enumerate(whole.trees, start=1):
-            votes[np.arange(len(X)), tree.leaves(X)] += 1
-            part = Trees(split.columns, split.classes, whole.trees[:number])
-            if part.size > MOST:
-                break
-            again = _again(split, lambda rows, grown=grown, number=number: grown(rows, number))
-            right = float(np.mean(votes.argmax(axis=1) == y))
-            pool.append(Candidate(part, right, f"{number} trees of {leaves} leaves", again))
+        pool += judged(split, grown, lambda k, leaves=leaves: f"{k + 1} trees of {leaves} leaves")
     return {"random forest": pool}
 
 
 def boosting(split: Split, seed: int) -> dict[str, list[Candidate]]:
     """Boost small trees; all beginnings are candidates. Leaves are rounded to 8 bits with one scale."""
     pool = []
-    X, y = split.X["validation"], split.y["validation"]
     outputs = 1 if split.classes == 2 else split.classes
-    for leaves, rate in ((2, 0.3), (2, 1.0), (4, 0.1), (4, 0.3), (8, 0.1), (8, 0.3)):
-        # so many as surely fill the largest budget, or 150 trees for two classes and 300 for more
-        rounds = int(np.clip(MOST * 8 / (leaves * 12 * outputs), 2, 150 if outputs == 1 else 300 / outputs))
+    for leaves, rate in ((2, 0.3), (4, 0.1), (4, 0.3), (8, 0.3)):
+        # so many as surely fill the largest budget, or 120 trees for two classes and 240 for more
+        rounds = int(np.clip(MOST * 8 / (leaves * 12 * outputs), 2, 120 if outputs == 1 else 240 / outputs))
 
-        def grown(rows: Rows, rounds: int, leaves: int = leaves, rate: float = rate) -> Trees:
+        def grown(rows: Rows, rounds: int = rounds, leaves: int = leaves, rate: float = rate) -> Path:
             model = HistGradientBoostingClassifier(
                 learning_rate=rate,
                 max_iter=rounds,
                 max_leaf_nodes=leaves,
                 min_samples_leaf=min(20, len(rows[1]) // 40 + 1),
+                l2_regularization=1.0,
                 early_stopping=False,
                 random_state=seed,
             ).fit(*rows)
@@ -97,25 +83,10 @@ def boosting(split: Split, seed: int) -> dict[str, list[Candidate]]:
             scale = float(np.float32(max(np.abs(values).max() for _, values in grown) / 127)) or 1.0
             made = [Tree.preorder(*parts, np.rint(values / scale)) for parts, values in grown]
             baseline = np.float32(np.ravel(model._baseline_prediction)).astype(float)
-            return Trees(split.columns, split.classes, made, scale, baseline)
+            return Beginnings(Trees(split.columns, split.classes, made, scale, baseline))
 
-        whole = grown((split.X["train"], split.y["train"]), rounds)
-        sums = np.zeros((outputs, len(X)), dtype=int)
-        bits = 0
-        for number, tree in enumerate(whole.trees, start=1):
-            sums[(number - 1) % outputs] += tree.leaves(X)
-            bits += whole.tree_bits(tree)
-            if bits > 8 * MOST:
-                break
-            if number % outputs == 0:
-                values = whole.scale * sums + whole.baseline[:, None]
-                predicted = values[0] > 0 if outputs == 1 else values.argmax(axis=0)
-                part = Trees(split.columns, split.classes, whole.trees[:number], whole.scale, whole.baseline)
-                stages = number // outputs
-                again = _again(split, lambda rows, grown=grown, stages=stages: grown(rows, stages))
-                note = f"{stages} rounds of {leaves} leaves, rate {rate}"
-                if part.size <= MOST:
-                    pool.append(Candidate(part, float(np.mean(predicted == y)), note, again))
+        notes = lambda k, leaves=leaves, rate=rate: f"{k + 1} rounds of {leaves} leaves, rate {rate}"  # noqa: E731
+        pool += judged(split, grown, notes)
     return {"gradient boosting": pool}
 
 
@@ -144,52 +115,62 @@ def _dense(split: Split, chosen: np.ndarray, layers: list, mean: np.ndarray, spr
     return Dense(split.columns, split.classes, chosen, floats)
 
 
+def _both_kinds(
+    split: Split, name: str, trained: Callable[[Rows], list[tuple[Dense, np.ndarray]]], notes, parts=None
+) -> dict[str, list[Candidate]]:
+    """Return candidates in floats, and their copies of 8 bits, from the same trainings."""
+    once: dict[int, tuple[Rows, list[tuple[Dense, np.ndarray]]]] = {}
+
+    def path(rows: Rows, small: bool) -> Path:
+        if id(rows) not in once:
+            once[id(rows)] = rows, trained(rows)
+        return Path([model.quantised(spread) if small else model for model, spread in once[id(rows)][1]])
+
+    return {
+        name: judged(split, lambda rows: path(rows, False), notes, parts),
+        f"{name}, int8": judged(split, lambda rows: path(rows, True), notes, parts),
+    }
+
+
 def logistic(split: Split, seed: int) -> dict[str, list[Candidate]]:
     """Train logistic regression on ever fewer features, dropping those of the smallest weights."""
-    pools = {"logistic regression": [], "logistic regression, int8": []}
-    n = len(split.columns)
+    pools: dict[str, list[Candidate]] = {}
+    numbers = [len(split.columns)]
+    while numbers[-1] > 1:
+        numbers.append(numbers[-1] - 1 if numbers[-1] <= 8 else int(0.7 * numbers[-1]))
     for C in (0.03, 1.0, 30.0):
 
-        def trained(rows: Rows, chosen: np.ndarray, C: float = C) -> tuple[Dense, np.ndarray, np.ndarray]:
-            mean, spread = _scaling(rows[0][:, chosen])
-            model = LogisticRegression(C=C, max_iter=100)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it need not converge
-                model.fit((rows[0][:, chosen] - mean) / spread, rows[1])
-            layers = [(model.coef_, model.intercept_)]
-            return _dense(split, chosen, layers, mean, spread), spread, np.abs(model.coef_).max(axis=0)
+        def trained(rows: Rows, C: float = C) -> list[tuple[Dense, np.ndarray]]:
+            found, chosen = [], np.arange(len(split.columns))
+            for following in [*numbers[1:], 0]:
+                mean, spread = _scaling(rows[0][:, chosen])
+                model = LogisticRegression(C=C, max_iter=100)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # it need not converge
+                    model.fit((rows[0][:, chosen] - mean) / spread, rows[1])
+                found.append((_dense(split, chosen, [(model.coef_, model.intercept_)], mean, spread), spread))
+                weight = np.abs(model.coef_).max(axis=0)
+                chosen = np.sort(chosen[np.argsort(-weight, kind="stable")[:following]])
+            return found
 
-        chosen = np.arange(n)
-        while len(chosen):
-            dense, spread, weight = trained((split.X["train"], split.y["train"]), chosen)
-            _enter(pools, "logistic regression", split, dense, spread, f"{len(chosen)} features, C {C:g}", trained)
-            fewer = len(chosen) - 1 if len(chosen) <= 8 else int(0.7 * len(chosen))
-            chosen = np.sort(chosen[np.argsort(-weight, kind="stable")[:fewer]])
+        made = _both_kinds(split, "logistic regression", trained, lambda k, C=C: f"{numbers[k]} features, C {C:g}")
+        for name, pool in made.items():
+            pools.setdefault(name, []).extend(pool)
     return pools
 
 
-def _enter(pools, name, split, dense, spread, note, trained) -> None:
-    """Enter a float model and its copy of 8 bits."""
-    for title, model, small in ((name, dense, False), (f"{name}, int8", dense.quantised(spread), True)):
-
-        def again(small: bool = small) -> Dense:
-            again, spread, *_ = trained(split.both, dense.chosen)
-            return again.quantised(spread) if small else again
-
-        if model.size <= MOST:
-            pools[title].append(judged(model, split, note, again))
-
-
 def networks(split: Split, seed: int) -> dict[str, list[Candidate]]:
-    """Train networks of one hidden layer on the features that forests find most important."""
-    pools = {"MLP": [], "MLP, int8": []}
-    n = len(split.columns)
+    """Train networks of one hidden layer on the features that forests find most important.
+
+    They are judged on the validation part alone, also for small tables, as they take long to train.
+    """
+    pools: dict[str, list[Candidate]] = {}
     forest = RandomForestClassifier(50, min_samples_leaf=3, random_state=seed).fit(split.X["train"], split.y["train"])
     order = np.argsort(-forest.feature_importances_, kind="stable")
-    outputs = 1 if split.classes == 2 else split.classes - 1
-    for width, some in _shapes(n, outputs):
+    for width, some in _shapes(len(split.columns), 1 if split.classes == 2 else split.classes - 1):
 
-        def trained(rows: Rows, chosen: np.ndarray, width: int = width) -> tuple[Dense, np.ndarray]:
+        def trained(rows: Rows, width: int = width, some: int = some) -> list[tuple[Dense, np.ndarray]]:
+            chosen = np.sort(order[:some])
             mean, spread = _scaling(rows[0][:, chosen])
             epochs, batch = (40, 256) if len(rows[1]) > 2000 else (150, 64)
             model = MLPClassifier(
@@ -203,11 +184,11 @@ def networks(split: Split, seed: int) -> dict[str, list[Candidate]]:
                 warnings.simplefilter("ignore")
                 model.fit((rows[0][:, chosen] - mean) / spread, rows[1])
             layers = [(W.T, b) for W, b in zip(model.coefs_, model.intercepts_, strict=True)]
-            return _dense(split, chosen, layers, mean, spread), spread
+            return [(_dense(split, chosen, layers, mean, spread), spread)]
 
-        chosen = np.sort(order[:some])
-        dense, spread = trained((split.X["train"], split.y["train"]), chosen)
-        _enter(pools, "MLP", split, dense, spread, f"{some} features, {width} hidden", trained)
+        notes = lambda k, width=width, some=some: f"{some} features, {width} hidden"  # noqa: E731
+        for name, pool in _both_kinds(split, "MLP", trained, notes, halves(split)).items():
+            pools.setdefault(name, []).extend(pool)
     return pools
 
 

@@ -1,75 +1,105 @@
 """Networks of integers from the search engine, as packed candidates.
 
-Without hidden neurons, and with few, a network is a sum of members trained on resampled rows: the sum of such
-networks is one of them again, with larger weights, and does not follow single rows as its members do. Wider networks
-are trained once, and held-out rows choose among local optima.
+First one network of each plan is judged. For the plans that do best, networks of the same shape are trained on
+resampled rows (bootstrap) too, and their sum is judged: the sum of networks without hidden neurons, or with one hidden
+layer, is a network of that kind again; it follows single rows less than its members do, and takes more bytes.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from coding import Binarized
-from plans import BOUNDS, HIDDEN, Plan, estimated_bytes, fronts
-from pool import BUDGETS, Candidate, judged
+from plans import BOUNDS, Fronts, Plan, hidden_plans, promising
+from pool import FEW, Candidate, Path, Rows, everything, judged
 from sources import Split
 
 from bdnn import Budget, Network, Problem
 from bdnn.methods.local_search import LocalSearch
 from bdnn.search.ready import ready
 
-MEMBERS = (1, 5)
-ROUNDS = {0: 25, 1: 60}
-SECONDS = 2.0
-"""Of one search at most; the rounds end it before unless there are many rows."""
+MEMBERS = {(False, False): (3, 9), (False, True): (4,), (True, False): (4,), (True, True): (3,)}
+"""How many networks are summed, by whether there are hidden neurons, and whether there are many rows."""
+ROUNDS = {False: 3, True: 1}
+"""Descents and kicks of one search, for two classes and for more."""
+SECONDS = 60.0
+"""Of one search at most; the rounds end it before, unless the machine is busy."""
 
 
 def ours(split: Split, seed: int) -> dict[str, list[Candidate]]:
-    """Train networks without hidden neurons on all fronts, and wider ones on the best of these."""
+    """Judge networks without hidden neurons on all fronts, wider ones on the best of these, and sums of the best."""
     ready("float64", False, Budget().start())
-    pool: list[Candidate] = []
-    merits: dict[str, float] = {}
-    given = fronts(split, seed)
-    for name, front in given.items():
-        for bound in BOUNDS:
-            found = _sums(Plan(front, name, 0, bound), split, seed)
-            pool += found
-            merits[name] = max([merits.get(name, 0.0), *(each.validation for each in found)])
-    for plan in hidden_plans(split, given, merits):
-        pool += _sums(plan, split, seed) if plan.hidden <= 4 else []
-        pool.append(_single(plan, split, seed))
-    return {"ours": pool}
+    trainer = Trainer(split, seed)
+    found = {plan: trainer.single(plan) for plan in (Plan(n, 0, P) for n in trainer.fronts.names for P in BOUNDS)}
+    sums = [candidate for plan in promising(found) for candidate in trainer.sums(plan)]
+    wider = {plan: trainer.single(plan) for plan in hidden_plans(split, trainer.fronts, found)}
+    sums += [candidate for plan in promising(wider) for candidate in trainer.sums(plan)] if wider else []
+    return {"ours": [*(c for each in (*found.values(), *wider.values()) for c in each), *sums]}
 
 
-def hidden_plans(split: Split, given: dict[str, object], merits: dict[str, float]) -> list[Plan]:
-    """Return shapes with hidden neurons that fit the budgets, on the fronts that did best without any."""
-    order = sorted(given, key=lambda name: (-merits[name], len(given[name].chosen)))
-    found = []
-    for hidden, bound in HIDDEN:
-        fitting = [n for n in order if estimated_bytes(given[n], split, hidden, bound) <= max(BUDGETS)]
-        found += [Plan(given[name], name, hidden, bound) for name in fitting[:2]]
-    return found
+class Trainer:
+    """Trains the networks of plans, each once."""
+
+    def __init__(self, split: Split, seed: int) -> None:
+        self._split, self._seed = split, seed
+        self.fronts = Fronts(split, seed)
+        self._known: dict[tuple[Plan, int, int], tuple[Rows, Network]] = {}
+
+    def single(self, plan: Plan) -> list[Candidate]:
+        """Return the network that is trained on the rows as they are."""
+        return judged(self._split, lambda rows: Path([self._sum(plan, rows, 1)]), lambda k: plan.note)
+
+    def sums(self, plan: Plan) -> list[Candidate]:
+        """Return sums of that network and of some trained on resampled rows."""
+        sizes = MEMBERS[plan.hidden > 0, len(everything(self._split)[1]) > FEW]
+        return judged(
+            self._split,
+            lambda rows: Path([self._sum(plan, rows, number) for number in sizes]),
+            lambda k: f"{plan.note}, {sizes[k]} members",
+        )
+
+    def _sum(self, plan: Plan, rows: Rows, number: int) -> Binarized:
+        network = summed([self._member(plan, rows, k) for k in range(number)])
+        front = self.fronts.of(rows)[plan.front]
+        return Binarized(self._split.columns, self._split.classes, front, network).without_idle_inputs()
+
+    def _member(self, plan: Plan, rows: Rows, number: int) -> Network:
+        key = plan, id(rows), number
+        if key not in self._known:
+            X, y = self.fronts.of(rows)[plan.front].integers(rows[0], self._split.columns), rows[1]
+            weight = np.ones(len(y))
+            if number > 0:
+                drawn = np.random.default_rng([self._seed, number]).integers(len(y), size=len(y))
+                weight = np.bincount(drawn, minlength=len(y)).astype(float)
+            self._known[key] = rows, search(X, y, weight, self._split.classes, plan, 1000 * self._seed + number)
+        return self._known[key][1]
 
 
-def _search(X, y, classes, plan: Plan, seed: int, resample: bool, held_out=None) -> Network:
-    weight = None
-    if resample:
-        rows = np.random.default_rng(seed).integers(len(y), size=len(y))
-        weight = np.bincount(rows, minlength=len(y)).astype(float)
+def search(X, y, weight, classes: int, plan: Plan, seed: int) -> Network:
+    """Return the network that a short search finds."""
     problem = Problem(
         X=X,
         y=y,
         sample_weight=weight,
-        validation=held_out,
         hidden_layer_sizes=plan.shape,
         weights="integer",
         weight_bound=plan.bound,
     )
-    rounds = ROUNDS[1] if plan.hidden else ROUNDS[0]
-    budget = Budget(seconds=SECONDS, nodes=rounds, seed=seed).start()
+    budget = Budget(seconds=SECONDS, nodes=ROUNDS[classes > 2], seed=seed).start()
     network = LocalSearch()(problem, budget).network
-    return Network(network.layers, head=network.head, classes=np.arange(classes))
+    # the rows may lack a class that others have
+    return complete(network, classes)
+
+
+def complete(network: Network, classes: int) -> Network:
+    """Return the network with an output for each class; one without training rows never wins."""
+    layers, codes = list(network.layers), network.classes.astype(int)
+    if classes > 2 and len(codes) < classes:
+        W, b = layers[-1]
+        least = int(b.min() - np.abs(W).sum() * (15 if len(layers) == 1 else 1) - 1)
+        weights, bias = np.zeros((classes, W.shape[1]), dtype=int), np.full(classes, least)
+        weights[codes], bias[codes] = W, b
+        layers[-1] = weights, bias
+    return Network(layers, head=network.head, classes=np.arange(classes))
 
 
 def summed(networks: list[Network]) -> Network:
@@ -77,43 +107,9 @@ def summed(networks: list[Network]) -> Network:
     first = networks[0]
     layers = []
     if len(first.layers) == 2:
-        stacked = [np.concatenate([n.layers[0][part] for n in networks]) for part in (0, 1)]
-        layers.append(tuple(stacked))
+        layers.append(tuple(np.concatenate([n.layers[0][part] for n in networks]) for part in (0, 1)))
         weights = np.concatenate([n.layers[1].weights for n in networks], axis=1)
     else:
         weights = np.sum([n.layers[0].weights for n in networks], axis=0)
     layers.append((weights, np.sum([n.layers[-1].bias for n in networks], axis=0)))
     return Network(layers, head=first.head, classes=first.classes)
-
-
-def _packed(plan: Plan, split: Split, network: Network) -> Binarized:
-    return Binarized(split.columns, split.classes, plan.front, network).without_idle_inputs()
-
-
-def _sums(plan: Plan, split: Split, seed: int) -> list[Candidate]:
-    """Return sums of one and of several members."""
-
-    def members(rows, number: int) -> list[Network]:
-        X, y = plan.front.integers(rows[0], split.columns), rows[1]
-        return [_search(X, y, split.classes, plan, 1000 * seed + k, resample=k > 0) for k in range(number)]
-
-    trained = members((split.X["train"], split.y["train"]), max(MEMBERS))
-
-    @lru_cache(maxsize=1)
-    def again() -> list[Network]:
-        return members(split.both, max(MEMBERS))
-
-    found = []
-    for number in MEMBERS:
-        model = _packed(plan, split, summed(trained[:number]))
-        note = f"{plan.note}, {number} members" if number > 1 else plan.note
-        found.append(judged(model, split, note, lambda n=number: _packed(plan, split, summed(again()[:n]))))
-    return found
-
-
-def _single(plan: Plan, split: Split, seed: int) -> Candidate:
-    """Return the local optimum that is best on the validation part."""
-    X = {part: plan.front.integers(split.X[part], split.columns) for part in ("train", "validation")}
-    held_out = (X["validation"], split.y["validation"])
-    network = _search(X["train"], split.y["train"], split.classes, plan, seed, False, held_out)
-    return judged(_packed(plan, split, network), split, f"{plan.note}, best optimum")

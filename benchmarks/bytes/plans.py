@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, log2
 
 import numpy as np
-from coding import Front
+from coding import Columns, Front
+from pool import BUDGETS, Candidate, Rows, everything
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 from sources import Split
 
-BITS = (12, 32, 80, 192)
-GRIDS = (5, 64)
-GRID_BITS = (2, 4)
+TREE_BITS = 6
+BITS = (12, 32, 96, 256)
+GRIDS = ((5, 4), (64, 2), (64, 4))
+"""Features and bits."""
 BOUNDS = (1, 7)
 """Largest weights of networks without hidden neurons."""
-HIDDEN = ((2, 1), (4, 3), (12, 1), (32, 3))
+HIDDEN = ((3, 1), (12, 1), (32, 3))
 """Hidden neurons and largest weights of the others."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Plan:
-    """A front and a network behind it: hidden neurons (0 for none) and the largest weight."""
+    """The name of a front, and a network behind it: hidden neurons (0 for none) and the largest weight."""
 
-    front: Front
-    name: str
+    front: str
     hidden: int
     bound: int
 
@@ -37,40 +39,63 @@ class Plan:
     @property
     def note(self) -> str:
         """In words."""
-        return f"{self.name}, {self.hidden or 'no'} hidden, weights to {self.bound}"
+        return f"{self.front}, {self.hidden or 'no'} hidden, weights to {self.bound}"
 
 
-def fronts(split: Split, seed: int) -> dict[str, Front]:
-    """Return inputs from few to many: thresholds that trees chose, and grids of the most important features."""
-    rows, columns = (split.X["train"], split.y["train"]), split.columns
-    n = len(columns)
+class Fronts:
+    """Inputs from few to many, by name: thresholds that trees choose, and grids of the most important features.
+
+    They are made from the rows that a network is trained on, and from no others.
+    """
+
+    def __init__(self, split: Split, seed: int) -> None:
+        self._split, self._seed = split, seed
+        self._made: dict[int, tuple[Rows, dict[str, Front]]] = {}
+        whole = self.of(everything(split))
+        sizes = {name: len(front.chosen) for name, front in whole.items()}
+        stumps = [f"{number} bits of boosted stumps" for number in BITS]
+        # where there are not many more thresholds, one front with all of them is enough
+        fuller = [b for a, b in pairwise(stumps) if sizes[b] > 1.2 * sizes[a]]
+        self.names = [name for name in whole if name not in stumps[1:] or name in fuller]
+
+    def of(self, rows: Rows) -> dict[str, Front]:
+        """Return the fronts of these rows."""
+        if id(rows) not in self._made:
+            self._made[id(rows)] = rows, _fronts(rows, self._split.columns, self._split.classes, self._seed)
+        return self._made[id(rows)][1]
+
+    def whole(self, name: str) -> Front:
+        """Return the front of all rows but the test."""
+        return self.of(everything(self._split))[name]
+
+
+def _fronts(rows: Rows, columns: Columns, classes: int, seed: int) -> dict[str, Front]:
     found = {}
-    tree = DecisionTreeClassifier(max_leaf_nodes=7, random_state=seed).fit(*rows).tree_
+    tree = DecisionTreeClassifier(max_leaf_nodes=TREE_BITS + 1, random_state=seed).fit(*rows).tree_
     inner = tree.feature >= 0
-    found["6 bits of a tree"] = Front.of_bits(tree.feature[inner], tree.threshold[inner], columns)
-    bits = _boosted_bits(split, seed, max(BITS))
-    for number in sorted({min(each, len(bits)) for each in BITS}):
+    found[f"{TREE_BITS} bits of a tree"] = Front.of_bits(tree.feature[inner], tree.threshold[inner], columns)
+    bits = _boosted_bits(rows, classes, seed, max(BITS))
+    for number in BITS:
         feature, threshold = (np.array(each) for each in zip(*bits[:number], strict=True))
         found[f"{number} bits of boosted stumps"] = Front.of_bits(feature, threshold, columns)
     forest = RandomForestClassifier(50, min_samples_leaf=3, random_state=seed).fit(*rows)
     order = np.argsort(-forest.feature_importances_, kind="stable")
-    for some in sorted({min(each, n) for each in GRIDS}):
-        for width in GRID_BITS:
-            found[f"{some} grids of {width} bits"] = Front.of_grid(order[:some], rows[0], columns, width)
-    return {name: front for name, front in found.items() if len(front.chosen)}
+    for most, width in GRIDS:
+        some = min(most, len(columns))
+        found[f"{some} grids of {width} bits"] = Front.of_grid(order[:some], rows[0], columns, width)
+    return found
 
 
-def _boosted_bits(split: Split, seed: int, most: int) -> list[tuple[int, float]]:
+def _boosted_bits(rows: Rows, classes: int, seed: int, most: int) -> list[tuple[int, float]]:
     """Return different thresholds in the order in which boosting takes them."""
-    outputs = 1 if split.classes == 2 else split.classes
     model = HistGradientBoostingClassifier(
         learning_rate=0.3,
-        max_iter=ceil(2 * most / outputs),
+        max_iter=ceil(2 * most / (1 if classes == 2 else classes)),
         max_leaf_nodes=2,
-        min_samples_leaf=min(20, len(split.y["train"]) // 40 + 1),
+        min_samples_leaf=min(20, len(rows[1]) // 40 + 1),
         early_stopping=False,
         random_state=seed,
-    ).fit(split.X["train"], split.y["train"])
+    ).fit(*rows)
     seen: dict[tuple[int, float], None] = {}
     for stage in model._predictors:
         for grown in stage:
@@ -80,7 +105,29 @@ def _boosted_bits(split: Split, seed: int, most: int) -> list[tuple[int, float]]
     return list(seen)[:most]
 
 
-def estimated_bytes(front: Front, split: Split, hidden: int, bound: int) -> float:
+def hidden_plans(split: Split, given: Fronts, found: dict[Plan, list[Candidate]]) -> list[Plan]:
+    """Return shapes with hidden neurons that fit the budgets, on the fronts that did best without any."""
+    merits = {
+        name: max(c.validation for p, each in found.items() if p.front == name for c in each) for name in given.names
+    }
+    order = sorted(given.names, key=lambda name: (-merits[name], len(given.whole(name).chosen)))
+    plans = []
+    for hidden, bound in HIDDEN:
+        fitting = [n for n in order if _estimated_bytes(given.whole(n), split, hidden, bound) <= max(BUDGETS)]
+        plans += [Plan(name, hidden, bound) for name in fitting[:2]]
+    return plans
+
+
+def promising(found: dict[Plan, list[Candidate]]) -> list[Plan]:
+    """Return the plans that are best so far within the budgets."""
+    of = {id(candidate): plan for plan, each in found.items() for candidate in each}
+    everyone = [candidate for each in found.values() for candidate in each]
+    order = sorted(everyone, key=lambda each: (-each.validation, each.size))
+    fitting = [[each for each in order if each.size <= budget] for budget in BUDGETS]
+    return list(dict.fromkeys(of[id(some[0])] for some in fitting if some))
+
+
+def _estimated_bytes(front: Front, split: Split, hidden: int, bound: int) -> float:
     """Return about how many bytes a network takes that uses all inputs."""
     outputs = 1 if split.classes == 2 else split.classes
     width = log2(2 * bound + 1)

@@ -74,7 +74,7 @@ class Columns:
         return len(self.bits)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """Inputs and class indices of each part, the number of classes and the formats of the columns."""
 
@@ -82,11 +82,6 @@ class Split:
     y: dict[str, np.ndarray]
     classes: int
     columns: Columns
-
-    @property
-    def both(self) -> tuple[np.ndarray, np.ndarray]:
-        """Training and validation rows together."""
-        return tuple(np.concatenate([part["train"], part["validation"]]) for part in (self.X, self.y))
 
 
 def split(folder: Path, name: str, seed: int) -> Split:

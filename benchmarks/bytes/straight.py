@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import torch
-from coding import Binarized
-from ours import hidden_plans
-from plans import BOUNDS, Plan, fronts
-from pool import Candidate, judged
+from coding import Binarized, Front
+from plans import BOUNDS, Fronts, Plan, hidden_plans
+from pool import Candidate, everything, halves
 from sources import Split
 from torch.nn import functional
 
 from bdnn import Network
 
-STEPS = 500
+STEPS = {True: 500, False: 300}
+"""For large data sets, of 1,000 training rows or more, and small ones."""
 RATE = 0.02
 
 
@@ -88,7 +90,7 @@ def _train(X, y, classes: int, plan: Plan, seed: int, steps: int, judge=None) ->
             order = torch.randperm(len(targets))
         rows, order = order[:batch], order[batch:]
         for group in adam.param_groups:
-            group["lr"] = RATE * (1 - taken / STEPS) + 1e-4
+            group["lr"] = RATE * (1 - taken / STEPS[len(y) >= 1000]) + 1e-4
         signal = inputs[rows]
         for layer in layers[:-1]:
             signal = Step.apply(layer(signal))
@@ -101,7 +103,7 @@ def _train(X, y, classes: int, plan: Plan, seed: int, steps: int, judge=None) ->
         loss.backward()
         adam.step()
         taken += 1
-        if judge is not None and taken % 40 == 0:
+        if judge is not None and taken % 60 == 0:
             current = network()
             merit = judge(current)
             if merit >= best:
@@ -110,38 +112,40 @@ def _train(X, y, classes: int, plan: Plan, seed: int, steps: int, judge=None) ->
 
 
 def straight_through(split: Split, seed: int) -> dict[str, list[Candidate]]:
-    """Train on all fronts without hidden neurons, and wider networks on the best of these."""
+    """Judge networks without hidden neurons on all fronts, and wider ones on the best of these.
+
+    They are judged on the validation part alone, at their best step, also for small tables.
+    """
     torch.set_num_threads(1)
-    pool: list[Candidate] = []
-    merits: dict[str, float] = {}
-    given = fronts(split, seed)
-    for name, front in given.items():
-        for bound in BOUNDS:
-            candidate = _candidate(Plan(front, name, 0, bound), split, seed)
-            pool.append(candidate)
-            merits[name] = max(merits.get(name, 0.0), candidate.validation)
-    pool += [_candidate(plan, split, seed) for plan in hidden_plans(split, given, merits)]
-    return {"straight-through": pool}
+    given = Fronts(split, seed)
+    found = {
+        plan: [_candidate(plan, given, split, seed)] for plan in (Plan(n, 0, P) for n in given.names for P in BOUNDS)
+    }
+    wider = [_candidate(plan, given, split, seed) for plan in hidden_plans(split, given, found)]
+    return {"straight-through": [*(each[0] for each in found.values()), *wider]}
 
 
-def _candidate(plan: Plan, split: Split, seed: int) -> Candidate:
-    def packed(network: Network) -> Binarized:
-        return Binarized(split.columns, split.classes, plan.front, network).without_idle_inputs()
+def _candidate(plan: Plan, given: Fronts, split: Split, seed: int) -> Candidate:
+    [(rows, (X, labels))] = halves(split)
 
-    def inputs(X: np.ndarray) -> np.ndarray:
-        return plan.front.integers(X, split.columns)
+    def packed(front: Front, network: Network) -> Binarized:
+        return Binarized(split.columns, split.classes, front, network).without_idle_inputs()
 
-    held_out, labels = inputs(split.X["validation"]), split.y["validation"]
+    front = given.of(rows)[plan.front]
+    held_out = front.integers(X, split.columns)
 
     def judge(network: Network) -> float:
         return float(np.mean(network.predict(held_out) == labels))
 
-    rows = inputs(split.X["train"]), split.y["train"]
-    network, steps = _train(*rows, split.classes, plan, seed, STEPS, judge)
+    most = STEPS[len(rows[1]) >= 1000]
+    inputs = front.integers(rows[0], split.columns)
+    network, steps = _train(inputs, rows[1], split.classes, plan, seed, most, judge)
 
-    def again() -> Binarized:
-        X, y = split.both
-        longer = min(STEPS, round(steps * len(y) / len(rows[1])))
-        return packed(_train(inputs(X), y, split.classes, plan, seed, longer)[0])
+    @cache
+    def final() -> Binarized:
+        X, y = everything(split)
+        front = given.whole(plan.front)
+        longer = min(most, round(steps * len(y) / len(rows[1])))
+        return packed(front, _train(front.integers(X, split.columns), y, split.classes, plan, seed, longer)[0])
 
-    return judged(packed(network), split, plan.note, again)
+    return Candidate(packed(front, network).size, judge(network), final, plan.note)
