@@ -13,7 +13,9 @@ def _number(value):
     return z3.Q(exact.numerator, exact.denominator)
 
 
-def has_attack(network: Network, x, radius, norm="inf", scale=1.0, lower=None, upper=None, frozen=(), strictly=False):
+def has_attack(
+    network: Network, x, radius, norm="inf", scale=1.0, lower=None, upper=None, frozen=(), strictly=False, integer=()
+):
     """Whether a real input within the closed (or open) ball is decided otherwise than x; grids are not modelled."""
     n = len(x)
     scale = np.broadcast_to(scale, n)
@@ -23,6 +25,8 @@ def has_attack(network: Network, x, radius, norm="inf", scale=1.0, lower=None, u
     for j in range(n):
         if j in frozen:
             solver.add(moves[j] == 0)
+        elif j in integer:
+            solver.add(z3.IsInt(inputs[j]))
         if lower is not None and np.isfinite(np.broadcast_to(lower, n)[j]):
             solver.add(inputs[j] >= _number(float(np.broadcast_to(lower, n)[j])))
         if upper is not None and np.isfinite(np.broadcast_to(upper, n)[j]):

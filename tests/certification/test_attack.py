@@ -6,7 +6,6 @@ import pytest
 from adversaries import distances
 from bdnn import Network, attack, certify
 from bdnn.errors import InputError
-from bdnn.network import InputGrid
 from plain import random_network
 
 
@@ -55,6 +54,5 @@ def test_bad_input():
     network = Network([([[1.0]], [0.0])], head="threshold", classes=[0, 1])
     with pytest.raises(InputError, match="restarts must be a positive integer, got 0"):
         attack(network, [[1.0]], restarts=0)
-    grid = Network(network.layers, head="threshold", classes=[0, 1], grid=InputGrid([0.0], [1.0], 2))
-    with pytest.raises(InputError, match="input grid"):
-        attack(grid, [[1.0]])
+    with pytest.raises(InputError, match=r"integer=True needs integers, but row 0 has 0\.5 in feature 0"):
+        attack(network, [[0.5]], integer=True)

@@ -5,6 +5,8 @@ Every input that is returned has been decided otherwise by the network itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +14,14 @@ from numpy.typing import ArrayLike
 
 from bdnn.certification.moves import shoot
 from bdnn.certification.perturbation import check_points, perturbations
-from bdnn.certification.point import Point
-from bdnn.certification.shallow import plane_of, rivals, search_plane
+from bdnn.certification.point import Stopped
+from bdnn.certification.shallow import plane_of, rivals, search_alone
+from bdnn.certification.whole import integer_features, point_at
 from bdnn.checks import label_codes, radius_limit
 from bdnn.errors import InputError
 from bdnn.network import Floats, Network
+
+_NODES = 512
 
 
 class Attacks(NamedTuple):
@@ -45,6 +50,7 @@ def attack(
     lower: ArrayLike | None = None,
     upper: ArrayLike | None = None,
     frozen: Any = None,
+    integer: Any = False,
     seed: int = 0,
     restarts: int = 32,
 ) -> Attacks:
@@ -53,14 +59,14 @@ def attack(
     Parameters
     ----------
     network : Network
-        Without an input grid.
+        Trained.
     X : array-like of shape (m, n_features)
         Points.
     y : array-like of shape (m,) or None
         Their labels: a point that is predicted wrong is its own attack. None: the predictions are to change.
     radius : float or None
         Distance up to which attacks count; None for any.
-    norm, scale, lower, upper, frozen : optional
+    norm, scale, lower, upper, frozen, integer : optional
         What an attacker may do, as for `bdnn.certify`.
     seed : int
         Seed of the random directions.
@@ -84,10 +90,9 @@ def attack(
     [0.25]
     """
     points = network.check_inputs(X).astype(np.float64, copy=False)
-    if network.grid is not None:
-        raise InputError("networks with an input grid cannot be attacked; train with inputs that are integers instead")
     allowed = perturbations(network, norm, scale, lower, upper, frozen)
     check_points(allowed, points)
+    integers = integer_features(network, integer, points)
     limit = radius_limit(radius)
     if isinstance(restarts, bool) or not isinstance(restarts, int | np.integer) or restarts < 1:
         raise InputError(f"restarts must be a positive integer, got {restarts!r}")
@@ -101,16 +106,31 @@ def attack(
             continue
         code = int(codes[i])
         if len(network.layers) > 1:
-            point = Point(network, allowed, x, code, limit, lambda _: None)
+            point = point_at(network, allowed, integers, x, code, limit, lambda _: None)
             shoot(point, rng, int(restarts))
             tried = [point]
         else:
-            # without a hidden layer the nearest attack has a closed form
+            # without a hidden layer the nearest attack has a closed form, or with integers is soon found
             tried = []
             for rival in rivals(network, code):
-                tried.append(Point(network, allowed, x, code, limit, lambda _: None, plane_of(rival)))
-                search_plane(tried[-1], rival)
+                pause = _pause(_NODES)
+                tried.append(point_at(network, allowed, integers, x, code, limit, pause, plane_of(rival)))
+                with suppress(Stopped):
+                    search_alone(tried[-1], rival)
         best = min(tried, key=lambda one: one.distance)
         if best.attack is not None:
             inputs[i], distance[i] = best.attack, best.distance
     return Attacks(inputs, distance)
+
+
+def _pause(most: int) -> Callable[[int], None]:
+    """Return what ends a search after some nodes."""
+    left = most
+
+    def pause(nodes: int) -> None:
+        nonlocal left
+        left -= nodes
+        if left < 0:
+            raise Stopped
+
+    return pause

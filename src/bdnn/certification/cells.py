@@ -20,7 +20,6 @@ from bdnn.certification.sets import (
     GOLDEN,
     LEAF,
     MODE,
-    MOST_CUTS,
     MOST_PIVOTS,
     NODES,
     PRUNED,
@@ -33,9 +32,12 @@ from bdnn.certification.sets import (
     branch,
     branch_whole,
     cut,
+    cut_steps,
     is_empty,
+    most_cuts,
+    reached,
 )
-from bdnn.certification.support import INF, ONE, TWO, UNIT, combined, support
+from bdnn.certification.support import TWO, UNIT, combined, support
 
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
 _jit = numba.njit(**_OPTIONS)
@@ -79,7 +81,7 @@ class CellTree(NamedTuple):
         Least and largest bits of all neurons of the first layer at the root.
     influence : ndarray of shape (k,)
         Weight of the bits, to choose among them.
-    whole, trail, old, level, branch, other, state : ndarray
+    root, whole, cost, trail, old, level, branch, other, state : ndarray
         As in `sets.Tree`.
     found : ndarray of shape (k,), int64
         1 where the bit is on, 0 off, -1 open, of what a stop is about.
@@ -94,7 +96,9 @@ class CellTree(NamedTuple):
     low: Any
     high: Any
     influence: Any
+    root: Any
     whole: Any
+    cost: Any
     trail: Any
     old: Any
     level: Any
@@ -116,11 +120,12 @@ def plant_cells(
     open_: Any,
     bits: Any,
     influence: Any,
-    whole: bool,
+    whole: Any,
+    cost_of: Any,
 ) -> CellTree:
     """Return a tree at its root; `bits` of shape (2, d) are the least and largest bits."""
     k, n = W.shape
-    cuts = 0 if norm == INF else 1 if norm == ONE else MOST_CUTS
+    cuts = most_cuts(norm, cost_of)
     cost = np.empty(n)
     for j in range(n):
         cost[j] = SHAKE / n * (0.5 + ((j + 1) * GOLDEN) % 1.0)
@@ -131,13 +136,14 @@ def plant_cells(
     for i in range(k):
         add_row(D, i, columns, W[i], -alpha[i])
         D.lower[n + i], D.upper[n + i] = -2.0 * (abs(alpha[i]) + 2.0), 2.0 * (abs(alpha[i]) + 2.0)
-    if norm == ONE:
+    if cuts == 1:
         add_sum(D, n, n + k, k, ball)
-    size = 64 * (k + n) + 64 if whole else 2 * k + 8
+    size = 64 * (k + n) + 64 if np.any(whole) else 2 * k + 8
     return CellTree(
-        D, W, alpha, error, np.array([ball, ball]), open_, bits[0].copy(), bits[1].copy(), influence, np.full(n, whole),
-        np.zeros(size, dtype=np.int64), np.zeros((size, 2)), np.zeros(size, dtype=np.int64),
-        np.zeros(size, dtype=np.int64), np.zeros((size, 2)), np.zeros(k, dtype=np.int64), np.zeros(5, dtype=np.int64),
+        D, W, alpha, error, np.array([ball, ball]), open_, bits[0].copy(), bits[1].copy(), influence,
+        np.stack((low, high), 1), whole, cost_of, np.zeros(size, dtype=np.int64), np.zeros((size, 2)),
+        np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64), np.zeros((size, 2)),
+        np.zeros(k, dtype=np.int64), np.zeros(5, dtype=np.int64),
     )  # fmt: skip
 
 
@@ -221,7 +227,7 @@ def _out_of_reach(norm: int, t: CellTree, factors: Any) -> bool:
         if (factors[i] > 0.0 and not fixed_on) or (factors[i] < 0.0 and not fixed_off):
             factors[i] = 0.0
     g = combined(t.W, factors)
-    value = support(norm, g, t.ball[0], D.lower[:n], D.upper[:n])[0]
+    value = reached(norm, t, g, D.lower[:n], D.upper[:n])
     total, noise, size = value, 0.0, abs(value)
     for i in range(k):
         total += factors[i] * t.alpha[i]
@@ -265,8 +271,17 @@ def explore_cells(norm: int, t: CellTree, upper: Upper, most: int) -> int:
                 _signed_factors(t, factors)
                 pruned = _out_of_reach(norm, t, factors)
                 break
-            if code != OPTIMAL or norm != TWO:
+            if code != OPTIMAL or (norm != TWO and not len(t.cost)):
                 break
+            if len(t.cost):
+                # where the bits that are fixed pull the columns
+                g[:] = 0.0
+                for i in range(k):
+                    if t.found[i] >= 0:
+                        g += (2.0 * t.found[i] - 1.0) * t.W[i]
+                if not cut_steps(norm, t, g, k, n):
+                    break
+                continue
             for j in range(n):
                 g[j] = D.x[j]
             if not cut(t, g, support(norm, g, t.ball[0], D.lower[:n], D.upper[:n])[0], k, n):
@@ -274,9 +289,10 @@ def explore_cells(norm: int, t: CellTree, upper: Upper, most: int) -> int:
         if pruned:
             state[MODE] = PRUNED
             continue
-        if unfixed == 0 and branch_whole(t):
+        full = state[TRAIL] + k + 4 >= len(t.trail)
+        if unfixed == 0 and not full and branch_whole(t):
             continue
-        if unfixed == 0 or state[TRAIL] + k + 4 >= len(t.trail):
+        if unfixed == 0 or full:
             state[MODE] = PRUNED
             return LEAF
         if code == OPTIMAL and not offered:

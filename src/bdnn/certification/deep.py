@@ -9,8 +9,8 @@ import numpy as np
 
 from bdnn.certification import cells, sets
 from bdnn.certification.point import Point
-from bdnn.certification.shallow import NODES_PER_CALL, divide, explored, shrunk
-from bdnn.certification.support import TWO, UNIT, magnitude, smallest_radius, support
+from bdnn.certification.shallow import NODES_PER_CALL, divide, explored, is_full, shrunk
+from bdnn.certification.support import TWO, UNIT, smallest_radius
 from bdnn.certification.whole import WholePoint
 from bdnn.network import Network
 
@@ -72,10 +72,7 @@ def _upper(point: Point) -> cells.Upper:
 def _decide(point: Point, upper: cells.Upper, radius: float) -> float:
     """Search at a radius, which shrinks with every attack found; return what is proven."""
     norm, n = point.allowed.norm, len(point.columns)
-    at, low, high = point.extent(radius)
-    reach = np.array([magnitude(norm, w, at, low, high) for w in point.W])
-    up = np.array([support(norm, w, at, low, high)[0] for w in point.W])
-    down = np.array([support(norm, -w, at, low, high)[0] for w in point.W])
+    reach, up, down = point.reaches(point.W, radius)
     slack = 1.01 * point.error + 4.0 * (n + 20) * UNIT * (reach + np.abs(point.alpha)) + 1e-300
     still = reach == 0.0
     on = np.where(still, point.alpha >= 0, point.alpha - down > slack)
@@ -92,17 +89,17 @@ def _decide(point: Point, upper: cells.Upper, radius: float) -> float:
         return radius
     rho = np.maximum(reach[open_], 1e-300)
     scaled = point.alpha[open_] / rho
-    unit = point.unit(radius)
+    unit = radius
     tree = cells.plant_cells(
         norm,
-        point.spread(point.W[open_] * (unit / rho)[:, None]),
+        point.spread(point.W[open_], rho, unit),
         scaled,
         point.error[open_] / rho + 4.0 * UNIT * np.abs(scaled),
         *point.box(radius, unit),
         open_,
         bits,
         np.abs(point.network.layers[1].weights[:, open_]).sum(axis=0).astype(np.float64) + 1e-9,
-        point.whole,
+        *point.steps(unit),
     )
     while True:
         code = explored(point, tree, lambda: cells.explore_cells(norm, tree, upper, NODES_PER_CALL))
@@ -111,10 +108,12 @@ def _decide(point: Point, upper: cells.Upper, radius: float) -> float:
         fire = _pattern(len(point.alpha), open_[tree.found == 1])
         rest = _pattern(len(point.alpha), open_[tree.found == 0])
         if isinstance(point, WholePoint) and code != sets.LIMIT:
-            if point.improved(tree.D.x[:n], fire, rest, radius):
+            if point.improved(tree.D.x[:n], fire, rest, unit):
                 tree.state[sets.MODE] = sets.FRESH  # the rest of the node is left
-            elif code == sets.LEAF and tail.predict_index(np.where(fire | on, 1.0, 0.0)[None, :])[0] != point.code:
-                divide(point, tree)
+            elif code == sets.LEAF and (
+                is_full(tree) or tail.predict_index(np.where(fire | on, 1.0, 0.0)[None, :])[0] != point.code
+            ):
+                divide(point, tree, fire, rest, radius)
         elif code == sets.CANDIDATE:
             if norm != TWO or np.linalg.norm(tree.D.x[:n]) <= (1.0 + 1e-3) * tree.ball[0]:
                 point.close(fire, rest)

@@ -18,11 +18,11 @@ from bdnn import background
 from bdnn.budget import Budget
 from bdnn.certification.deep import search_cells
 from bdnn.certification.perturbation import Perturbations, check_points, perturbations
-from bdnn.certification.point import Clock, Point, Stopped
+from bdnn.certification.point import Clock, Plane, Point, Stopped
 from bdnn.certification.result import Certification
-from bdnn.certification.shallow import plane_of, rivals, search_corners, search_plane, search_sets
-from bdnn.certification.support import INF, NORMS
-from bdnn.certification.whole import WholePoint
+from bdnn.certification.shallow import plane_of, rivals, search_alone, search_sets
+from bdnn.certification.support import NORMS
+from bdnn.certification.whole import integer_features, point_at
 from bdnn.checks import label_codes, radius_limit
 from bdnn.errors import InputError
 from bdnn.network import Array, Floats, Layer, Network
@@ -82,7 +82,7 @@ def certify(
     lower: ArrayLike | None = None,
     upper: ArrayLike | None = None,
     frozen: Any = None,
-    integer: bool = False,
+    integer: Any = False,
     budget: Budget | None = None,
     point_time_limit: float = 60.0,
     n_jobs: int = 1,
@@ -96,7 +96,7 @@ def certify(
     Parameters
     ----------
     network : Network
-        Trained; one with an input grid for norm "inf" only.
+        Trained.
     X : array-like of shape (m, n_features)
         Points.
     y : array-like of shape (m,) or None
@@ -112,8 +112,8 @@ def certify(
         Bounds that perturbed inputs keep to, as the points do.
     frozen : array-like or None
         Features that an attacker cannot change: a mask, indices or names.
-    integer : bool
-        Whether perturbed features are integers, as the points must be; for norm "inf" only.
+    integer : bool or array-like
+        Features that are integers and stay so, as those of the points must be: all, none, a mask, indices or names.
     budget : Budget or None
         Limits of the whole run; points that are not reached are undecided.
     point_time_limit : float
@@ -154,7 +154,7 @@ def certify(
     limit = radius_limit(radius)
     allowed = perturbations(network, norm, scale, lower, upper, frozen)
     check_points(allowed, points)
-    whole = _whole(network, allowed, points, integer)
+    integers = integer_features(network, integer, points)
     if isinstance(point_time_limit, bool) or not isinstance(point_time_limit, Real) or not point_time_limit > 0:
         raise InputError(f"point_time_limit must be a positive number of seconds, got {point_time_limit!r}")
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or not (n_jobs == -1 or n_jobs >= 1):
@@ -173,7 +173,15 @@ def certify(
             def work(i: int) -> None:
                 if not run.stopped:
                     run.outcomes[i] = _decided(
-                        network, allowed, points[i], int(codes[i]), bool(clean[i]), limit, run, point_time_limit, whole
+                        network,
+                        allowed,
+                        integers,
+                        points[i],
+                        int(codes[i]),
+                        bool(clean[i]),
+                        limit,
+                        run,
+                        point_time_limit,
                     )
                     run.done.append(i)
 
@@ -181,21 +189,6 @@ def certify(
     except KeyboardInterrupt:
         run.stopped = interrupted = True
     return _collected(points, clean, run.outcomes, radius, allowed, str(norm), interrupted)
-
-
-def _whole(network: Network, allowed: Perturbations, points: Floats, integer: bool) -> bool:
-    """Whether the network sees integers; raise InputError where that cannot be dealt with."""
-    if not isinstance(integer, bool):
-        raise InputError(f"integer must be True or False, got {integer!r}")
-    if network.grid is None and not integer:
-        return False
-    if allowed.norm != INF:
-        what = "networks with an input grid" if network.grid is not None else "integer features"
-        raise InputError(f"{what} can be certified in norm 'inf' only")
-    if network.grid is None and np.any(points != np.rint(points)):
-        i, j = np.argwhere(points != np.rint(points))[0].tolist()
-        raise InputError(f"integer=True needs integers, but row {i} has {points[i, j]:g} in feature {j}")
-    return True
 
 
 def _for_all(work: Callable[[int], None], count: int, jobs: int, run: _Run) -> None:
@@ -219,13 +212,13 @@ def _for_all(work: Callable[[int], None], count: int, jobs: int, run: _Run) -> N
 def _decided(
     network: Network,
     allowed: Perturbations,
+    integers: Array,
     x: Floats,
     code: int,
     clean: bool,
     limit: float,
     run: _Run,
     seconds: float,
-    whole: bool,
 ) -> _Outcome:
     """Decide one point, as far as the limits allow."""
     began = time.monotonic()
@@ -236,9 +229,12 @@ def _decided(
     clock = Clock(began + seconds, run.report)
     hidden, finished = len(network.layers) - 1, True
     others = rivals(network, code) if hidden < 2 else []
-    kind = WholePoint if whole else Point
-    point = kind(network, allowed, x, code, limit, clock) if hidden or whole else None
     attack, distance, proven, doubtful, least = None, math.inf, math.inf, False, math.inf
+
+    def started(plane: Plane | None = None) -> Point:
+        return point_at(network, allowed, integers, x, code, limit, clock, plane)
+
+    point, floor = started() if hidden else None, 0.0
     try:
         clock(0)
         if point is not None and hidden == 1:
@@ -246,20 +242,21 @@ def _decided(
                 proven = min(proven, search_sets(point, rival))
                 if point.fixed and point.attack is not None:
                     break
-        elif isinstance(point, WholePoint) and hidden == 0:
-            for rival in others:
-                proven = min(proven, search_corners(point, rival))
         elif point is not None:
             proven = search_cells(point)
-        else:
-            for rival in others:
-                one = Point(network, allowed, x, code, limit, clock, plane_of(rival))
-                one.attack, one.distance = attack, distance
-                proven = min(proven, search_plane(one, rival))
+        for rival in others if point is None else []:
+            one = started(plane_of(rival))
+            one.attack, one.distance = attack, distance
+            try:
+                proven = min(proven, search_alone(one, rival))
+            finally:
                 attack, distance, doubtful = one.attack, one.distance, doubtful or one.doubtful
+                least, floor = min(least, one.least), one.floor
+            if one.fixed and attack is not None:
+                break
     except Stopped:
         # what was proven against one of several classes says nothing of the others
-        finished, proven = False, 0.0 if point is None or len(others) > 1 else point.floor
+        finished, proven = False, 0.0 if len(others) > 1 else floor if point is None else point.floor
     if point is not None:
         attack, distance, doubtful, least = point.attack, point.distance, point.doubtful, point.least
     radius = min(proven, least)
@@ -318,6 +315,6 @@ def _compile(hidden: int) -> None:
         for rival in rivals(network, code) if hidden < 2 else []:
             plane = None if hidden else plane_of(rival)
             point = Point(network, allowed, x, code, math.inf, lambda _: None, plane)
-            (search_sets if hidden else search_plane)(point, rival)
+            (search_sets if hidden else search_alone)(point, rival)
         if hidden >= 2:
             search_cells(Point(network, allowed, x, code, math.inf, lambda _: None))

@@ -8,12 +8,14 @@ is bracketed, and the nearest point of the cell found there is taken.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from bdnn.certification.perturbation import Bools
 from bdnn.certification.point import Point
 from bdnn.certification.support import INF, ONE, magnitude, smallest_radius
+from bdnn.certification.whole import WholePoint
 from bdnn.network import Floats
 
 _STEPS = 24
@@ -35,8 +37,19 @@ def shoot(point: Point, rng: np.random.Generator, restarts: int) -> None:
     """
     if not len(point.columns):
         return
-    directions = _directions(point, rng, restarts)
-    start, end = _range(point)
+    # directions of a point with integers are those without any rounding, what they lead to is rounded
+    model = point.relaxed() if isinstance(point, WholePoint) else point
+    if not len(model.columns):
+        return
+    directions = _directions(model, rng, restarts)
+    start, end = _range(model)
+
+    def changes(chosen: Any, lengths: Floats) -> Bools:
+        moves = _moves(model, directions[chosen], lengths)
+        if isinstance(point, WholePoint):
+            return np.asarray(point.network.predict_index(point.landed(model.columns, moves)) != point.code)
+        return point.changes(moves)
+
     if not start < end:
         start = end * 1e-3
     lengths = np.geomspace(start, end, _STEPS)
@@ -45,7 +58,7 @@ def shoot(point: Point, rng: np.random.Generator, restarts: int) -> None:
         left = np.isinf(far)
         if not left.any():
             break
-        changed = _changes(point, _moves(point, directions[left], np.full(int(left.sum()), length)))
+        changed = changes(left, np.full(int(left.sum()), length))
         at = np.flatnonzero(left)
         far[at[changed]] = length
         near[at[~changed]] = length
@@ -54,15 +67,20 @@ def shoot(point: Point, rng: np.random.Generator, restarts: int) -> None:
         return
     for _ in range(_HALVINGS):
         middle = 0.5 * (near[hits] + far[hits])
-        changed = _changes(point, _moves(point, directions[hits], middle))
+        changed = changes(hits, middle)
         far[hits[changed]], near[hits[~changed]] = middle[changed], middle[~changed]
-    moves = _moves(point, directions[hits], far[hits])
+    moves = _moves(model, directions[hits], far[hits])
     size = {INF: np.abs(moves).max(axis=1), ONE: np.abs(moves).sum(axis=1)}.get(
         point.allowed.norm, np.linalg.norm(moves, axis=1)
     )
     for k in np.argsort(size)[:_REFINED].tolist():
-        point.offer(point.moved(moves[k]))
-        _refine(point, moves[k])
+        if isinstance(point, WholePoint):
+            e = point.steps_of(point.landed(model.columns, moves[k : k + 1])[0])
+            fires = point.W @ e + point.alpha >= 0
+            point.land(e, fires, ~fires)
+        else:
+            point.offer(point.moved(moves[k]))
+            _refine(point, moves[k])
 
 
 def _directions(point: Point, rng: np.random.Generator, restarts: int) -> Floats:
@@ -119,17 +137,6 @@ def _moves(point: Point, directions: Floats, lengths: Floats) -> Floats:
         short = lengths[:, None] / np.maximum(np.linalg.norm(clipped, axis=1, keepdims=True), 1e-300)
         moves = clipped * np.minimum(short, 4.0)
     return np.asarray(np.clip(moves, low, high))
-
-
-def _changes(point: Point, moves: Floats) -> Bools:
-    """Whether moves change the decision, in floating point."""
-    values = moves @ point.W.T + point.alpha
-    layers = point.network.layers
-    for weights, bias in layers[1:]:
-        values = (values >= 0).astype(np.float64) @ weights.T + bias
-    if len(layers[-1].bias) == 1:
-        return np.asarray((values[:, 0] >= 0) != (point.code == 1))
-    return np.asarray(np.argmax(values, axis=1) != point.code)
 
 
 def _refine(point: Point, move: Floats) -> None:

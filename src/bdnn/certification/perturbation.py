@@ -70,13 +70,7 @@ class Perturbations:
     def distance(self, x: Floats, z: Floats) -> float:
         """Return the distance of two points, rounded up."""
         exact = self.measure(x, z)
-        near = _float_above(exact) if self.norm in (INF, ONE) else math.sqrt(_float_above(exact))
-        if self.norm not in (INF, ONE):
-            while near > 0 and Fraction(math.nextafter(near, 0.0)) ** 2 >= exact:
-                near = math.nextafter(near, 0.0)
-            while Fraction(near) ** 2 < exact:
-                near = math.nextafter(near, math.inf)
-        return near
+        return float_above(exact) if self.norm in (INF, ONE) else root_above(exact)
 
     def within(self, x: Floats, z: Floats, radius: float) -> bool:
         """Whether z is allowed and at distance at most `radius` of x, exactly."""
@@ -100,9 +94,20 @@ class Perturbations:
         return self.clip(x, z)
 
 
-def _float_above(value: Fraction) -> float:
+def float_above(value: Fraction) -> float:
+    """Return the least float that is not below a number."""
     near = float(value)
     return near if Fraction(near) >= value else math.nextafter(near, math.inf)
+
+
+def root_above(value: Fraction) -> float:
+    """Return the least float that is not below the square root of a number."""
+    near = math.sqrt(float_above(value))
+    while near > 0 and Fraction(math.nextafter(near, 0.0)) ** 2 >= value:
+        near = math.nextafter(near, 0.0)
+    while Fraction(near) ** 2 < value:
+        near = math.nextafter(near, math.inf)
+    return near
 
 
 def perturbations(
@@ -155,7 +160,7 @@ def perturbations(
     if np.any(low > high):
         j = int(np.argmax(low > high))
         raise InputError(f"lower must not exceed upper, got {low[j]:g} > {high[j]:g} for feature {j}")
-    return Perturbations(NORMS[norm], units, low, high, ~_mask(network, frozen))
+    return Perturbations(NORMS[norm], units, low, high, ~feature_mask(network, "frozen", frozen))
 
 
 def check_points(allowed: Perturbations, X: Floats) -> None:
@@ -178,16 +183,35 @@ def _per_feature(what: str, values: ArrayLike, n: int) -> Floats:
     return array
 
 
-def _mask(network: Network, frozen: Any) -> Bools:
-    """Return which features are frozen."""
+def feature_mask(network: Network, what: str, chosen: Any) -> Bools:
+    """Return which features are chosen.
+
+    Parameters
+    ----------
+    network : Network
+        Whose features these are.
+    what : str
+        Name of the setting, for messages.
+    chosen : array-like or None
+        A mask of shape (n,), indices, or names; None for no feature.
+
+    Returns
+    -------
+    ndarray of shape (n,), bool
+
+    Raises
+    ------
+    InputError
+        If a feature is unknown or the mask has another length.
+    """
     n = network.n_features
     mask = np.zeros(n, dtype=bool)
-    if frozen is None:
+    if chosen is None:
         return mask
-    listed: list[Any] = [frozen] if isinstance(frozen, str) else list(np.ravel(np.asarray(frozen, dtype=object)))
+    listed: list[Any] = [chosen] if isinstance(chosen, str) else list(np.ravel(np.asarray(chosen, dtype=object)))
     if listed and all(isinstance(f, bool | np.bool_) for f in listed):
         if len(listed) != n:
-            raise InputError(f"frozen as a mask needs one entry per feature ({n}), got {len(listed)}")
+            raise InputError(f"{what} as a mask needs one entry per feature ({n}), got {len(listed)}")
         return np.array(listed, dtype=bool)
     names: Sequence[str] = network.feature_names or ()
     for f in listed:
@@ -197,5 +221,5 @@ def _mask(network: Network, frozen: Any) -> Bools:
             mask[int(f)] = True
         else:
             known = f" or one of the names {', '.join(names[:8])}" if names else " (this network has no feature names)"
-            raise InputError(f"frozen must hold indices from 0 to {n - 1}{known}, or be a mask, got {f!r}")
+            raise InputError(f"{what} must hold indices from 0 to {n - 1}{known}, or be a mask, got {f!r}")
     return mask

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bdnn import signs
 from bdnn.certification.cell import nearest
 from bdnn.certification.perturbation import Bools, Perturbations
-from bdnn.certification.support import INF, ONE, TWO, UNIT, magnitude, proven_radius
+from bdnn.certification.support import INF, ONE, TWO, UNIT, magnitude, proven_radius, support
 from bdnn.network import Floats, Network
 
 TOLERANCE = 1e-8
@@ -59,8 +59,6 @@ class Point:
         The only row, instead of those of the first layer.
     """
 
-    whole = False
-
     def __init__(
         self,
         network: Network,
@@ -77,23 +75,38 @@ class Point:
             weights, bias = (a.astype(np.float64) for a in network.layers[0])
         else:
             weights, bias = np.array([[float(w) for w in plane.weights]]), np.zeros(1)
-        low, high = allowed.room(x)
+        low, high = self.room()
+        self.at = self.seen(x)
         self.columns = np.flatnonzero((low < high) & np.any(weights != 0, axis=0))
         self.low, self.high = low[self.columns], high[self.columns]
-        self.W = np.ascontiguousarray(weights[:, self.columns] * allowed.scale[self.columns])
+        self.W = np.ascontiguousarray(weights[:, self.columns] * self.lengths())
         if plane is None:
-            out = signs.affine(x[None, :], weights, bias)
+            out = signs.affine(self.at[None, :], weights, bias)
             self.alpha, error = out.values[0], 0.0 if out.radius is None else out.radius[0]
         else:
-            self.alpha, error = np.array([float(plane.value(x))]), 0.0
+            self.alpha, error = np.array([float(plane.value(self.at))]), 0.0
         self.error = error + 2.0 * UNIT * np.abs(self.alpha) + 1e-300
         self.ways = np.concatenate([self.high > 0, self.low < 0])
         self.attack: Floats | None = None
         self.distance = math.inf
-        self.doubtful, self.shot = False, False
+        self.doubtful, self.shot = False, plane is not None
         self.floor = 0.0
+        self.least_move = 1e-300
+        """A radius that does not count, for margins where the nearest point is the point itself."""
         self.least = math.inf
         """Smallest radius that a cell was proven for, where that was not the radius asked for."""
+
+    def seen(self, z: Floats) -> Floats:
+        """Return what the first layer sees of an input."""
+        return z
+
+    def room(self) -> tuple[Floats, Floats]:
+        """Return how far each feature can go down (<= 0) and up, in units of the columns, rounded outwards."""
+        return self.allowed.room(self.x)
+
+    def lengths(self) -> Floats:
+        """Return what a move of one unit of a column is in units of the first layer."""
+        return self.allowed.scale[self.columns]
 
     @property
     def radius(self) -> float:
@@ -120,17 +133,24 @@ class Point:
         high = np.nextafter(np.minimum(self.high, radius) / unit, np.inf)
         return ball, np.where(self.low == 0.0, 0.0, low), np.where(self.high == 0.0, 0.0, high)
 
-    def extent(self, radius: float) -> tuple[float, Floats, Floats]:
-        """Return radius, lower and upper bounds for the support functions."""
-        return radius, self.low, self.high
+    def reaches(self, rows: Floats, radius: float) -> tuple[Floats, Floats, Floats]:
+        """Return by row about the largest Σ |w_j e_j|, and the largest w·e and -w·e, within a radius."""
+        norm, low, high = self.allowed.norm, self.low, self.high
+        return (
+            np.array([magnitude(norm, w, radius, low, high) for w in rows]),
+            np.array([support(norm, w, radius, low, high)[0] for w in rows]),
+            np.array([support(norm, -w, radius, low, high)[0] for w in rows]),
+        )
 
-    def unit(self, radius: float) -> float:
-        """Return the unit of the columns of a program for a radius."""
-        return radius
-
-    def spread(self, rows: Floats) -> Floats:
-        """Return rows for the columns of `box`: for norm 1 those that go up, then those that go down, if they can."""
+    def spread(self, rows: Floats, reach: Floats, unit: float) -> Floats:
+        """Return rows in units of their reach for the columns of `box`; for norm 1 those up, then those down."""
+        rows = rows * (unit / reach)[:, None]
         return np.ascontiguousarray(np.hstack([rows, -rows])[:, self.ways]) if self.allowed.norm == ONE else rows
+
+    def steps(self, unit: float) -> tuple[Bools, Floats]:
+        """Return which columns of `box` take integers, and what their steps cost; see `steps`."""
+        count = int(np.count_nonzero(self.ways)) if self.allowed.norm == ONE else len(self.columns)
+        return np.zeros(count, dtype=bool), np.zeros((0, 3))
 
     def gathered(self, columns: Floats) -> Floats:
         """Return the move that the values of these columns make."""
@@ -157,6 +177,16 @@ class Point:
         z = self.x.copy()
         z[self.columns] += e * self.allowed.scale[self.columns]
         return z
+
+    def changes(self, moves: Floats) -> Bools:
+        """Whether moves, of shape (k, columns), change the decision, in floating point."""
+        values = moves @ self.W.T + self.alpha
+        layers = self.network.layers
+        for weights, bias in layers[1:]:
+            values = (values >= 0).astype(np.float64) @ weights.T + bias
+        if len(layers[-1].bias) == 1:
+            return np.asarray((values[:, 0] >= 0) != (self.code == 1))
+        return np.asarray(np.argmax(values, axis=1) != self.code)
 
     def touch(self, e: Floats) -> bool:
         """Offer a move that is nearest without any margin."""
@@ -208,7 +238,7 @@ class Point:
             listed.append(near.factors)
             if margin == 0.0:
                 proven = proven_radius(norm, W, alpha, error, near.factors, self.low, self.high)
-                unit = max(near.radius, 1e-300) if near.radius < math.inf else 1.0
+                unit = max(near.radius, self.least_move) if near.radius < math.inf else 1.0
                 size = np.array([magnitude(norm, w, unit, self.low, self.high) for w in W])
             if near.radius > stop or near.radius == math.inf:
                 if margin and len(self.x) > _FEW:
@@ -264,7 +294,7 @@ class Point:
     def exact_row(self, i: int) -> tuple[list[Fraction], Fraction]:
         """Return the weights of the columns of a row, and its value at the point."""
         if self.plane is not None:
-            return [self.plane.weights[j] for j in self.columns.tolist()], self.plane.value(self.x)
+            return [self.plane.weights[j] for j in self.columns.tolist()], self.plane.value(self.at)
         weights, bias = (a.astype(np.float64) for a in self.network.layers[0])
         return [Fraction(w) for w in weights[i, self.columns].tolist()], signs.rational(self.x, weights[i], bias[i])
 

@@ -4,9 +4,10 @@ An attack on a class needs neurons of enough weight in the state that helps it: 
 demands that neuron l is in its helpful state, w_l·e + alpha_l >= 0, and y_l = 0 demands nothing. A node fixes some y.
 The relaxation has y in [0, 1] and the rows w_l·e + alpha_l + M_l (1 - y_l) >= 0 on the perturbation set, whose norm
 comes in exactly for norms inf and 1 (for which a column goes up or down, not both), and for norm 2 by the box around it
-and by cuts g·e <= h(g) for directions g that separate the solution from what is in reach. A node is
-pruned only if its multipliers prove, with all rounding errors bounded, that Σ v_l y_l stays below T; neurons are fixed
-by the same proof. No answer of the linear program is believed.
+and by cuts g·e <= h(g) for directions g that separate the solution from what is in reach. Columns may take integers
+only: then norm 1 comes in by cuts, too, h is that of `steps`, and columns are branched on. A node is pruned only if its
+multipliers prove, with all rounding errors bounded, that Σ v_l y_l stays below T; neurons are fixed by the same proof.
+No answer of the linear program is believed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 
 from bdnn.activation.covering import OPTIMAL, Dictionary, add_row, multipliers, penalties
 from bdnn.certification.cell import empty_dictionary, nearest_two, solve
+from bdnn.certification.steps import ascent, support_steps
 from bdnn.certification.support import INF, ONE, TWO, UNIT, combined, support
 
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
@@ -49,8 +51,12 @@ class Tree(NamedTuple):
         Below the first, Σ v y is too small for sure; from the second on it is enough for sure.
     ball : ndarray of shape (2,)
         The radius in units of the columns, rounded up, now and at the root.
+    root : ndarray of shape (n, 2)
+        Bounds of the columns at the root.
     whole : ndarray of shape (n,), bool
         Columns that take integers only.
+    cost : ndarray of shape (n, 3) or (0, 3)
+        Costs of steps, see `steps`; none for norm inf and where no column takes integers.
     trail, old : ndarray
         Variables whose bounds were changed, and the bounds before.
     level, branch, other : ndarray
@@ -69,7 +75,9 @@ class Tree(NamedTuple):
     v: Any
     goal: Any
     ball: Any
+    root: Any
     whole: Any
+    cost: Any
     trail: Any
     old: Any
     level: Any
@@ -81,11 +89,22 @@ class Tree(NamedTuple):
 
 @_jit
 def plant(
-    norm: int, W: Any, alpha: Any, error: Any, M: Any, v: Any, goal: Any, ball: float, low: Any, high: Any, whole: Any
+    norm: int,
+    W: Any,
+    alpha: Any,
+    error: Any,
+    M: Any,
+    v: Any,
+    goal: Any,
+    ball: float,
+    low: Any,
+    high: Any,
+    whole: Any,
+    cost_of: Any,
 ) -> Tree:
     """Return a tree at its root, for columns between `low` and `high`."""
     k, n = W.shape
-    cuts = 0 if norm == INF else 1 if norm == ONE else MOST_CUTS
+    cuts = most_cuts(norm, cost_of)
     cost = np.zeros(n + k)
     for j in range(n):
         width = max(high[j] - low[j], 1e-9)
@@ -109,14 +128,23 @@ def plant(
         columns[n], values[n] = n + i, -M[i]
         add_row(D, i, columns, values, -alpha[i] - M[i])
         D.upper[n + k + i] = 2.0 * (M[i] + abs(alpha[i]) + 2.0)
-    if norm == ONE:
+    if cuts == 1:
         add_sum(D, n, n + k + k, k, ball)
     deepest = 64 * k + 64 * n + 64 if np.any(whole) else 2 * k + 8
     return Tree(
-        D, W, alpha, error, M, v, goal, np.array([ball, ball]), whole, np.zeros(deepest, dtype=np.int64),
-        np.zeros((deepest, 2)), np.zeros(deepest, dtype=np.int64), np.zeros(deepest, dtype=np.int64),
-        np.zeros((deepest, 2)), np.zeros(k, dtype=np.bool_), np.zeros(5, dtype=np.int64),
+        D, W, alpha, error, M, v, goal, np.array([ball, ball]), np.stack((low, high), 1), whole, cost_of,
+        np.zeros(deepest, dtype=np.int64), np.zeros((deepest, 2)), np.zeros(deepest, dtype=np.int64),
+        np.zeros(deepest, dtype=np.int64), np.zeros((deepest, 2)), np.zeros(k, dtype=np.bool_),
+        np.zeros(5, dtype=np.int64),
     )  # fmt: skip
+
+
+@_jit
+def most_cuts(norm: int, cost: Any) -> int:
+    """Return how many rows describe the norm at most; 1 for the one row of norm 1 over columns that go up or down."""
+    if norm == INF:
+        return 0
+    return 1 if norm == ONE and not len(cost) else MOST_CUTS
 
 
 @_jit
@@ -162,7 +190,8 @@ def branch_whole(t: Any) -> bool:
     """Branch on the column of integers whose value is farthest from an integer; whether there is one."""
     D, column, away = t.D, -1, _FRACTION
     for j in range(t.W.shape[1]):
-        if t.whole[j] and D.upper[j] - D.lower[j] > 0.5:
+        # a program that was not solved may have columns outside of their bounds
+        if t.whole[j] and D.lower[j] < D.x[j] < D.upper[j]:
             f = D.x[j] - np.floor(D.x[j])
             if min(f, 1.0 - f) > away:
                 column, away = j, min(f, 1.0 - f)
@@ -196,12 +225,13 @@ def branch_any(t: Any) -> bool:
 def shrink(norm: int, t: Any, ball: float, low: Any, high: Any) -> None:
     """Take over a smaller radius: bounds of all columns, also those that are to be restored."""
     n = t.W.shape[1]
-    if norm == ONE:
+    if norm == ONE and not len(t.cost):
         # the last slack is 1 - Σ e / ball with the ball of the root
         t.D.lower[len(t.D.x) - 1] = max(0.0, 1.0 - ball / t.ball[1])
     t.ball[0] = ball
     for j in range(n):
         t.D.lower[j], t.D.upper[j] = max(t.D.lower[j], low[j]), min(t.D.upper[j], high[j])
+        t.root[j, 0], t.root[j, 1] = max(t.root[j, 0], low[j]), min(t.root[j, 1], high[j])
     for place in range(t.state[TRAIL]):
         j = t.trail[place]
         if j < n:
@@ -210,6 +240,14 @@ def shrink(norm: int, t: Any, ball: float, low: Any, high: Any) -> None:
         j = t.branch[depth]
         if j < n:
             t.other[depth, 0], t.other[depth, 1] = max(t.other[depth, 0], low[j]), min(t.other[depth, 1], high[j])
+
+
+@_jit
+def reached(norm: int, t: Any, g: Any, low: Any, high: Any) -> float:
+    """Return h(g) for columns between bounds."""
+    if len(t.cost):
+        return support_steps(norm, g, t.ball[0], low, high, t.cost, t.whole)
+    return support(norm, g, t.ball[0], low, high)[0]
 
 
 @_jit
@@ -222,7 +260,7 @@ def _most(norm: int, t: Tree, factors: Any, g: Any, gains: Any) -> float:
         for j in range(n):
             value += g[j] * (D.upper[j] if g[j] > 0.0 else D.lower[j])
     else:
-        value = support(norm, g, t.ball[0], D.lower[:n], D.upper[:n])[0]
+        value = reached(norm, t, g, D.lower[:n], D.upper[:n])
     total, noise, size = value, 0.0, abs(t.goal[0])
     for j in range(n):
         if g[j] != 0.0 and norm == INF:
@@ -281,10 +319,19 @@ def cut(t: Any, g: Any, value: float, first: int, before: int) -> bool:
     spread = 0.0
     for j in range(n):
         columns[j], values[j] = j, -g[j] / value
-        spread += abs(values[j]) * max(abs(D.lower[j]), abs(D.upper[j]))
+        spread += abs(values[j]) * max(abs(t.root[j, 0]), abs(t.root[j, 1]))
     add_row(D, label, columns, values, -1.0)
     D.lower[before + label], D.upper[before + label] = 0.0, 4.0 + 4.0 * spread
     return True
+
+
+@_jit
+def cut_steps(norm: int, t: Any, pull: Any, first: int, before: int) -> bool:
+    """Add a cut where the steps of the solution cost too much; `pull` says where those at 0 are wanted to go."""
+    n = t.W.shape[1]
+    g = np.empty(n)
+    ascent(norm, t.D.x[:n], pull, t.cost, t.whole, g)
+    return cut(t, g, reached(norm, t, g, t.root[:, 0], t.root[:, 1]), first, before)
 
 
 @_jit
@@ -327,7 +374,7 @@ def explore(norm: int, t: Tree, most: int) -> int:
             continue
         pruned, leaf, code = False, False, 0
         # at the root the cuts are yet to be found
-        for _ in range(ROUNDS if state[NODES] == 1 else LATER_ROUNDS):
+        for _ in range(ROUNDS if state[NODES] == 1 or len(t.cost) else LATER_ROUNDS):
             possible, sure, unfixed = 0.0, 0.0, 0
             for i in range(k):
                 if D.upper[n + i] == 1.0:
@@ -356,7 +403,10 @@ def explore(norm: int, t: Tree, most: int) -> int:
                     put(t, n + i, value_, value_)
                     fixed += 1
             more = False
-            if norm == TWO and code == OPTIMAL:
+            if len(t.cost):
+                # columns at 0 are wanted where neurons are to be helpful
+                more = code == OPTIMAL and cut_steps(norm, t, combined(t.W, t.v * D.x[n : n + k]), k, n + k)
+            elif norm == TWO and code == OPTIMAL:
                 # the y of the solution stand for a polyhedron: if that is out of reach, its multipliers make a cut
                 for i in range(k):
                     relaxed[i] = t.alpha[i] + t.M[i] * (1.0 - D.x[n + i])
@@ -373,7 +423,7 @@ def explore(norm: int, t: Tree, most: int) -> int:
             continue
         weight = 0.0
         for i in range(k):
-            if norm == TWO:
+            if norm == TWO and not len(t.cost):
                 t.found[i] = t.alpha[i] + np.dot(t.W[i], point) >= -1e-9
             else:
                 t.found[i] = D.x[n + k + i] - t.M[i] * (1.0 - D.x[n + i]) >= -1e-9

@@ -12,7 +12,7 @@ import numpy as np
 from bdnn.certification import sets
 from bdnn.certification.moves import shoot
 from bdnn.certification.point import TOLERANCE, Plane, Point
-from bdnn.certification.support import UNIT, magnitude, smallest_radius, support
+from bdnn.certification.support import INF, UNIT, smallest_radius
 from bdnn.certification.whole import WholePoint
 from bdnn.network import Floats, Network
 
@@ -122,10 +122,7 @@ def _decide(point: Point, rival: Rival, helpful: Any, radius: float) -> float:
     norm = point.allowed.norm
     side = np.where(helpful >= 0, 1.0, -1.0)
     W, alpha = point.W * side[:, None], point.alpha * side
-    at, low, high = point.extent(radius)
-    reach = np.array([magnitude(norm, w, at, low, high) for w in W])
-    up = np.array([support(norm, w, at, low, high)[0] for w in W])
-    down = np.array([support(norm, -w, at, low, high)[0] for w in W])
+    reach, up, down = point.reaches(W, radius)
     n = len(point.columns)
     slack = 1.01 * point.error + 4.0 * (n + 20) * UNIT * (reach + np.abs(alpha)) + 1e-300
     surely, never = alpha - down > slack, alpha + up < -slack
@@ -146,22 +143,21 @@ def _decide(point: Point, rival: Rival, helpful: Any, radius: float) -> float:
     if not len(open_):
         point.settle(np.zeros(len(alpha), bool), np.zeros(len(alpha), bool), radius)
         return radius
-    unit = point.unit(radius)
+    unit = radius
     rho = np.maximum(reach[open_], 1e-300)
-    rows = point.spread(W[open_] * (unit / rho)[:, None])
     scaled = alpha[open_] / rho
     error = point.error[open_] / rho + 4.0 * UNIT * np.abs(scaled)
     M = np.maximum(-(scaled - down[open_] / rho), 0.0) + error + 1e-11
     tree = sets.plant(
         norm,
-        rows,
+        point.spread(W[open_], rho, unit),
         scaled,
         error,
         M,
         v,
         np.array([low_goal, high_goal]),
         *point.box(radius, unit),
-        np.full(rows.shape[1], point.whole),
+        *point.steps(unit),
     )
     stable_set = (helpful != 0) & surely
     while True:
@@ -170,10 +166,16 @@ def _decide(point: Point, rival: Rival, helpful: Any, radius: float) -> float:
         chosen = np.zeros(len(alpha), dtype=bool)
         chosen[open_[tree.found]] = True
         if isinstance(point, WholePoint) and code != sets.LIMIT:
-            if point.improved(tree.D.x[:n], chosen & (helpful > 0), chosen & (helpful < 0), radius):
+            fire, rest = chosen & (helpful > 0), chosen & (helpful < 0)
+            if point.improved(tree.D.x[:n], fire, rest, unit):
+                if (rest_of := point.rest()) is not None:
+                    # the steps were rounded, so that neurons may be in other states than in the program
+                    real, fires = rest_of
+                    chosen[open_] = np.where(fires, helpful > 0, helpful < 0)[open_]
+                    _improve(real, chosen, helpful, exact, need, open_)
                 tree.state[sets.MODE] = sets.FRESH  # the rest of the node is left
-            elif code == sets.LEAF:
-                divide(point, tree)
+            elif code == sets.LEAF and (is_full(tree) or rival.wins(_bits(helpful, chosen | stable_set))):
+                divide(point, tree, fire, rest, radius)
         elif code == sets.CANDIDATE:
             _improve(point, chosen, helpful, exact, need, open_)
         elif code == sets.LEAF and rival.wins(_bits(helpful, chosen | stable_set)):
@@ -202,12 +204,17 @@ def shrunk(point: Point, norm: int, tree: Any, radius: float, unit: float) -> fl
     return point.radius
 
 
-def divide(point: WholePoint, tree: Any) -> None:
-    """Go on below a leaf that is feasible up to rounding, but whose input is no attack; a single input is done with."""
-    if tree.state[sets.TRAIL] + len(tree.W) + 4 >= len(tree.trail):
+def is_full(tree: Any) -> bool:
+    """Whether a tree has no room to go deeper, so that a leaf may be none."""
+    return bool(tree.state[sets.TRAIL] + len(tree.W) + 4 >= len(tree.trail))
+
+
+def divide(point: WholePoint, tree: Any, on: Any, off: Any, radius: float) -> None:
+    """Go on below a leaf that is feasible up to rounding, but whose input is no attack, or settle it."""
+    if is_full(tree):
         point.settle(tree.found, tree.found, 0.0)
     elif not sets.branch_any(tree):
-        point.offer(point.moved(tree.D.lower[: len(point.columns)]))
+        point.settle_steps(tree.D.lower[: len(point.columns)], on, off, radius)
 
 
 def _improve(point: Point, chosen: Any, helpful: Any, exact: list[Fraction], need: Fraction, open_: Any) -> None:
@@ -239,7 +246,7 @@ def _whole(rival: Rival) -> bool:
     return all(f.denominator == 1 for f in numbers) and sum(abs(f) for f in numbers) < 2**30
 
 
-def search_plane(point: Point, rival: Rival) -> float:
+def search_alone(point: Point, rival: Rival) -> float:
     """Do the same for a network without hidden layer, where one half-space is all there is.
 
     Parameters
@@ -254,9 +261,15 @@ def search_plane(point: Point, rival: Rival) -> float:
     float
         As for `search_sets`.
     """
-    on = np.array([not rival.strict])
     if not np.any(point.W):
         return math.inf  # the form does not change, and the class does not win at the point
+    if isinstance(point, WholePoint):
+        if point.pure and point.allowed.norm == INF:
+            return _search_corners(point, rival)
+        # one neuron that fires where the form is not negative
+        bit = [Fraction(-1 if rival.strict else 1)]
+        return search_sets(point, Rival(bit, Fraction(0 if rival.strict else -1), False))
+    on = np.array([not rival.strict])
     end = point.radius if point.radius < math.inf else point.farthest
     proven, listed = point.close(on, ~on)
     if proven < min(end, point.radius) and (not point.fixed or point.attack is None):
@@ -272,21 +285,8 @@ def plane_of(rival: Rival) -> Plane:
     return Plane([sign * v for v in rival.v], sign * rival.beta)
 
 
-def search_corners(point: WholePoint, rival: Rival) -> float:
-    """Do the same for integers: the corner of the box that favours the class decides at a radius, so bisect.
-
-    Parameters
-    ----------
-    point : WholePoint
-        Of a network without hidden layer.
-    rival : Rival
-        The class.
-
-    Returns
-    -------
-    float
-        As for `search_sets`.
-    """
+def _search_corners(point: WholePoint, rival: Rival) -> float:
+    """Do the same for integers in norm inf: at a radius, the corner that favours the class decides, so bisect."""
     sides = np.array([1 if v > 0 else -1 if v < 0 else 0 for v in rival.v])[point.columns]
 
     def attacked(radius: float) -> bool:

@@ -102,35 +102,6 @@ def support(norm: int, g: Any, r: float, L: Any, U: Any) -> tuple[float, float]:
 
 
 @_jit
-def farthest(norm: int, g: Any, r: float, L: Any, U: Any, e: Any) -> None:
-    """Write a point of the set where g·e is about largest."""
-    n = len(g)
-    if norm == INF:
-        for j in range(n):
-            e[j] = min(U[j], r) if g[j] > 0.0 else (max(L[j], -r) if g[j] < 0.0 else 0.0)
-        return
-    size = np.abs(g)
-    if norm == ONE:
-        e[:] = 0.0
-        left = r
-        order = np.argsort(-size)
-        for k in range(n):
-            j = order[k]
-            if left <= 0.0 or size[j] == 0.0:
-                break
-            step = min(left, U[j] if g[j] > 0.0 else -L[j])
-            e[j] = step if g[j] > 0.0 else -step
-            left -= step
-        return
-    price = support(norm, g, r, L, U)[1] / r if r > 0.0 else 0.0
-    for j in range(n):
-        if price > 0.0:
-            e[j] = min(max(g[j] / price, L[j]), U[j])
-        else:
-            e[j] = U[j] if g[j] > 0.0 else (L[j] if g[j] < 0.0 else 0.0)
-
-
-@_jit
 def smallest_radius(norm: int, g: Any, need: float, L: Any, U: Any) -> float:
     """Return about the smallest r with h(g, r) >= need; inf if there is none."""
     if need <= 0.0:

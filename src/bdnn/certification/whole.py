@@ -1,157 +1,359 @@
-"""Points whose features take integers: behind an input grid, or because they are integers themselves (norm inf).
+"""Points whose features take integers: behind an input grid, or because they are integers themselves.
 
 The attacker moves raw inputs, the network sees integers that are a monotone function of them in double arithmetic. So
-what is in reach within a radius is a box of integers, found by quantising the last floats within the radius; and the
-shortest move to an integer ends at the first float that is rounded to it.
+what is in reach of one feature within a radius are the integers between two, found by quantising the last floats within
+the radius; and the shortest move to an integer ends at the first float that is rounded to it. Features that are
+integers and lie behind a grid move from integer to integer, and some integers of the grid may have none.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn import signs
 from bdnn.certification.cell import nearest
-from bdnn.certification.perturbation import Bools, Perturbations
-from bdnn.certification.point import Point
-from bdnn.certification.support import INF, UNIT
-from bdnn.network import Floats, InputGrid, Network
+from bdnn.certification.perturbation import Bools, Perturbations, feature_mask, float_above, root_above
+from bdnn.certification.point import Plane, Point
+from bdnn.certification.steps import DOWN, MORE, UP, support_steps
+from bdnn.certification.support import INF, ONE, UNIT, magnitude, smallest_radius, support
+from bdnn.errors import InputError
+from bdnn.network import Floats, InputGrid, Layer, Network
+
+Integers = NDArray[np.intp]
+
+_LARGEST = 2.0**53
+_POLISHINGS = 100
+_TRIES = 16
+_TIES = 5e-8  # cuts see a part in 1e8
 
 
-class WholePoint(Point):
-    """A point whose columns are integers, counted from where the point is.
+def integer_features(network: Network, integer: Any, points: Floats) -> Bools:
+    """Return which features are integers; check that those of the points are.
 
     Parameters
     ----------
     network : Network
-        With or without a grid; without one the features are integers.
-    allowed : Perturbations
-        What the attacker may do, norm inf.
-    x, code, limit, pause : optional
-        As for `Point`.
-    """
+        Whose features these are.
+    integer : bool or array-like
+        Whether all are; or a mask of shape (n,), indices, or names.
+    points : ndarray of shape (m, n)
+        The points.
 
-    whole = True
+    Returns
+    -------
+    ndarray of shape (n,), bool
+
+    Raises
+    ------
+    InputError
+        If a feature is unknown, or a point has no integer in one of these features.
+    """
+    if isinstance(integer, bool | np.bool_):
+        mask = np.full(network.n_features, bool(integer))
+    else:
+        mask = feature_mask(network, "integer", integer)
+    for wrong, what in ((points != np.rint(points), "integers"), (np.abs(points) > _LARGEST, "integers up to 2**53")):
+        if np.any(wrong & mask):
+            i, j = np.argwhere(wrong & mask)[0].tolist()
+            asked = "integer=True" if isinstance(integer, bool | np.bool_) else f"integer with feature {j}"
+            raise InputError(f"{asked} needs {what}, but row {i} has {points[i, j]:g} in feature {j}")
+    return mask
+
+
+def point_at(
+    network: Network,
+    allowed: Perturbations,
+    integer: Bools,
+    x: Floats,
+    code: int,
+    limit: float,
+    pause: Callable[[int], None],
+    plane: Plane | None = None,
+) -> Point:
+    """Return a point of the kind that the network and the features call for; parameters are those of `WholePoint`."""
+    if network.grid is None and not np.any(integer & allowed.free):
+        return Point(network, allowed, x, code, limit, pause, plane)
+    return WholePoint(network, allowed, integer, x, code, limit, pause, plane)
+
+
+class WholePoint(Point):
+    """A point with columns that are integers, counted from where the point is; others may be real.
+
+    Parameters
+    ----------
+    network : Network
+        With or without a grid.
+    allowed : Perturbations
+        What the attacker may do.
+    integer : ndarray of shape (n,), bool
+        Features that are integers themselves.
+    x, code, limit, pause, plane : optional
+        As for `Point`; a plane is a form of what the network sees.
+    """
 
     def __init__(
         self,
         network: Network,
         allowed: Perturbations,
+        integer: Bools,
         x: Floats,
         code: int,
         limit: float,
         pause: Callable[[int], None],
+        plane: Plane | None = None,
     ) -> None:
-        self.network, self.allowed, self.x, self.code, self.pause = network, allowed, x, code, pause
-        self.limit, self.fixed, self.plane = limit, limit < math.inf, None
-        self.attack, self.distance, self.least, self.floor = None, math.inf, math.inf, 0.0
-        self.doubtful, self.shot = False, True
-        self.at = self.quantised(x)
-        weights, bias = (a.astype(np.float64) for a in network.layers[0])
-        every = np.arange(len(x))
-        self.columns = every
-        low, high = self._reachable(math.inf)
-        self.columns = np.flatnonzero((low < high) & np.any(weights != 0, axis=0))
-        self.low, self.high = low[self.columns], high[self.columns]
-        self.ways = np.zeros(0, dtype=bool)
-        self.W = np.ascontiguousarray(weights[:, self.columns])
-        out = signs.affine(self.at[None, :], weights, bias)
-        self.alpha, error = out.values[0], 0.0 if out.radius is None else out.radius[0]
-        if network.is_integer:
+        self.integer = integer
+        self.stepping = integer if network.grid is None else np.ones(len(x), dtype=bool)
+        low, high = np.where(integer, np.ceil(allowed.lower), allowed.lower), allowed.upper
+        allowed = replace(allowed, lower=low, upper=np.where(integer, np.floor(high), high))
+        super().__init__(network, allowed, x, code, limit, pause, plane)
+        self.stepped = self.stepping[self.columns]
+        self.pure = bool(np.all(self.stepped))
+        weights = [network.layers[0].weights] if plane is None else [np.array([[float(w) for w in plane.weights]])]
+        whole = network.is_integer and all(np.abs(w).sum() < _LARGEST for w in weights)
+        if whole and self.pure and np.all(self.at == np.rint(self.at)):
             # sums are integers: half a unit more keeps those that fire apart from those that do not
             self.alpha = self.alpha + 0.5
-        self.error = error + 2.0 * UNIT * np.abs(self.alpha) + 1e-300
+            self.error = self.error + 2.0 * UNIT * np.abs(self.alpha)
+        self.costs, self.tries = self._costs(), 0
 
-    def quantised(self, z: Floats) -> Floats:
-        """Return the integers of an input."""
+    def seen(self, z: Floats) -> Floats:
+        """Return what the first layer sees of inputs."""
         return z if self.network.grid is None else self.network.grid.quantise(z)
 
-    def _ends(self, radius: float) -> tuple[Floats, Floats]:
-        """Return the smallest and the largest floats of the columns within the radius and the bounds, exactly."""
-        c = self.columns
+    def lengths(self) -> Floats:
+        """Return what a move of one unit of a column is in units of the first layer."""
+        return np.where(self.stepping, 1.0, self.allowed.scale)[self.columns]
+
+    def room(self) -> tuple[Floats, Floats]:
+        """Return how far each feature can go down and up, in steps or in units of the scale, rounded outwards."""
+        low, high = self.allowed.room(self.x)
+        c = np.flatnonzero(self.stepping)
+        low[c], high[c] = self._reachable(c, math.inf)
+        return low, high
+
+    def _ends(self, c: Integers, radius: float) -> tuple[Floats, Floats]:
+        """Return the smallest and the largest floats of features within the radius and the bounds, exactly."""
         x, scale = self.x[c], self.allowed.scale[c]
         low, high, free = self.allowed.lower[c], self.allowed.upper[c], self.allowed.free[c]
         if radius == math.inf:
             return np.where(free, low, x), np.where(free, high, x)
         ends = []
         for side, bound in ((-1, low), (1, high)):
-            z = x + side * (radius * scale)
-            further, back = np.nextafter(np.nextafter(z, side * np.inf), side * np.inf), np.nextafter(z, x)
-            back = np.nextafter(back, x)
-            # only where a float more or less matters is it worth finding the last one
-            for j in np.flatnonzero(self._integers(further) != self._integers(back)).tolist():
-                far = Fraction(radius) * Fraction(float(scale[j]))
-                end = float(further[j])
-                while abs(Fraction(end) - Fraction(float(x[j]))) > far:
-                    end = math.nextafter(end, float(x[j]))
-                z[j] = end
+            with np.errstate(over="ignore"):
+                z = x + side * (radius * scale)
+                blur = 2.0 * np.spacing(np.abs(x) + radius * scale)
+            further, back = z + side * blur, z - side * blur
+            # only where the rounding of z matters is it worth finding the last float
+            doubt = (self._within(c, further, side) != self._within(c, back, side)) & np.isfinite(further)
+            for j in np.flatnonzero(doubt).tolist():
+                exact = Fraction(float(x[j])) + side * Fraction(radius) * Fraction(float(scale[j]))
+                end = float(exact)
+                z[j] = math.nextafter(end, float(x[j])) if (Fraction(end) - exact) * side > 0 else end
             z = np.minimum(z, bound) if side > 0 else np.maximum(z, bound)
             ends.append(np.where(free, z, x))
         return ends[0], ends[1]
 
-    def _integers(self, z: Floats, side: int = 0) -> Floats:
-        """Return the integers of values of the columns; without a grid, what is in reach of them on a side."""
-        grid = self.network.grid
+    def _within(self, c: Integers, z: Floats, side: int) -> Floats:
+        """Return the last integers that are seen of features which go to a side up to given values."""
+        z = np.where(self.integer[c], np.ceil(z) if side < 0 else np.floor(z), z)
+        return z if self.network.grid is None else part(self.network.grid, c).quantise(z)
+
+    def _reachable(self, c: Integers, radius: float) -> tuple[Floats, Floats]:
+        """Return the least and the largest steps of features within a radius."""
+        low, high = self._ends(c, radius)
+        at = self.seen(self.x)[c]
+        return np.minimum(self._within(c, low, -1) - at, 0.0), np.maximum(self._within(c, high, 1) - at, 0.0)
+
+    def _costs(self) -> Floats:
+        """Return what the steps of the columns cost, rounded down, as `steps` wants it; 1 for real columns."""
+        c = self.columns[self.stepped]
+        costs, scale, grid = np.ones((len(self.columns), 3)), self.allowed.scale[c], self.network.grid
         if grid is None:
-            return np.ceil(z) if side < 0 else np.floor(z)
-        return InputGrid(grid.offset[self.columns], grid.step[self.columns], grid.bits).quantise(z)
-
-    def _reachable(self, radius: float) -> tuple[Floats, Floats]:
-        low, high = self._ends(radius)
-        at = self.at[self.columns]
-        return np.minimum(self._integers(low, -1) - at, 0.0), np.maximum(self._integers(high, 1) - at, 0.0)
-
-    def extent(self, radius: float) -> tuple[float, Floats, Floats]:
-        """Return a radius without effect, and the box of integers within a radius."""
-        return (math.inf, *self._reachable(radius))
+            costs[self.stepped] = (1.0 / scale * (1.0 - 4.0 * UNIT))[:, None]
+            return costs
+        one, at = part(grid, c), self.at[c]
+        # borders lie where they should, up to a few roundings of the numbers that make them
+        blur = 32.0 * UNIT * (np.abs(one.offset) + 2.0**grid.bits * one.step)
+        more = np.maximum(one.step - blur, 0.0) / scale * (1.0 - 8.0 * UNIT)
+        for side, place in ((1.0, UP), (-1.0, DOWN)):
+            can = self.high[self.stepped] > 0 if side > 0 else self.low[self.stepped] < 0
+            # where there is no such step, any other will do
+            ends = np.clip(at + side, *((1.0, 2.0**grid.bits - 1.0) if side > 0 else (0.0, 2.0**grid.bits - 2.0)))
+            edge = edges(one, ends, side)
+            costs[self.stepped, place] = np.where(can, np.abs(edge - self.x[c]) / scale * (1.0 - 8.0 * UNIT), more)
+        costs[self.stepped, MORE] = more
+        return costs
 
     def box(self, radius: float, unit: float) -> tuple[float, Floats, Floats]:
-        """Return the box of integers within a radius."""
-        return (math.inf, *self._reachable(radius))
+        """Return the radius in some units, and bounds of the columns: integers in reach, or as for `Point`."""
+        low = np.where(self.low == 0.0, 0.0, np.nextafter(np.maximum(self.low, -radius) / unit, -np.inf))
+        high = np.where(self.high == 0.0, 0.0, np.nextafter(np.minimum(self.high, radius) / unit, np.inf))
+        low[self.stepped], high[self.stepped] = self._reachable(self.columns[self.stepped], radius)
+        ball = math.nextafter(math.nextafter(self._last_distance(radius) / unit, math.inf), math.inf)
+        return math.inf if self.allowed.norm == INF else ball, low, high
 
-    def unit(self, radius: float) -> float:
-        """Return the unit of the columns."""
-        return 1.0
+    def _last_distance(self, radius: float) -> float:
+        """Return the last distance up to a radius that integers in equal units have, rounded up; else the radius."""
+        scale = self.allowed.scale[self.columns]
+        if not self.pure or self.network.grid is not None or not len(scale) or np.any(scale != scale[0]):
+            return radius
+        steps = radius * float(scale[0])
+        if self.allowed.norm != ONE:
+            steps *= steps
+        if not steps < 2.0**40:
+            return radius
+        last = math.floor(steps * (1.0 + 1e-12))
+        return (last if self.allowed.norm == ONE else math.sqrt(last)) / float(scale[0]) * (1.0 + 1e-15)
 
-    def spread(self, rows: Floats) -> Floats:
-        """Return rows for the columns."""
-        return rows
+    def steps(self, unit: float) -> tuple[Bools, Floats]:
+        """Return which columns take integers, and what their steps cost in some units; nothing for norm inf."""
+        if self.allowed.norm == INF:
+            return self.stepped, np.zeros((0, 3))
+        return self.stepped, np.where(self.stepped[:, None], self.costs / unit * (1.0 - 2.0 * UNIT), 1.0)
+
+    def spread(self, rows: Floats, reach: Floats, unit: float) -> Floats:
+        """Return rows in units of their reach, for the columns of `box`."""
+        return np.ascontiguousarray(rows * (np.where(self.stepped, 1.0, unit) / reach[:, None]))
+
+    def reaches(self, rows: Floats, radius: float) -> tuple[Floats, Floats, Floats]:
+        """Return by row a bound of Σ |w_j e_j|, and bounds of w·e and -w·e, within a radius."""
+        norm, (ball, low, high), (whole, costs) = self.allowed.norm, self.box(radius, 1.0), self.steps(1.0)
+        if norm == INF:
+            return (
+                np.array([magnitude(norm, w, ball, low, high) for w in rows]),
+                np.array([support(norm, w, ball, low, high)[0] for w in rows]),
+                np.array([support(norm, -w, ball, low, high)[0] for w in rows]),
+            )
+        cap, least = np.maximum(-low, high), costs.copy()
+        least[:, UP] = least[:, DOWN] = np.minimum(costs[:, UP], costs[:, DOWN])
+        return (
+            np.array([support_steps(norm, np.abs(w), ball, -cap, cap, least, whole) for w in rows]),
+            np.array([support_steps(norm, w, ball, low, high, costs, whole) for w in rows]),
+            np.array([support_steps(norm, -w, ball, low, high, costs, whole) for w in rows]),
+        )
+
+    @property
+    def radius(self) -> float:
+        """Radius within which there is something to prove; below that of other inputs as far away as the attack."""
+        return self.limit if self.fixed else self.distance * (1.0 - _TIES)
 
     @property
     def farthest(self) -> float:
-        """Radius within which every integer is in reach."""
-        ends = [self.moved(self.low), self.moved(self.high)] if np.all(np.isfinite([self.low, self.high])) else []
-        return max((self.allowed.distance(self.x, z) for z in ends), default=math.inf) * (1.0 + 1e-12)
+        """Radius within which everything is in reach."""
+        if not np.all(np.isfinite([self.low, self.high])):
+            return math.inf
+        ends = [np.abs(self.moved(end) - self.x)[self.columns] for end in (self.low, self.high)]
+        far = np.maximum(*ends) / self.allowed.scale[self.columns]
+        return float(far.max(initial=0.0) if self.allowed.norm == INF else far.sum()) * (1.0 + 1e-12)
 
     def first_change(self) -> float:
-        """Return the distance at which the first integer changes."""
+        """Return the distance at which the first integer changes, or a neuron by real features alone."""
         steps = [np.where(self.low < 0, -1.0, 0.0), np.where(self.high > 0, 1.0, 0.0)]
         moves = [np.abs(self.moved(s) - self.x)[self.columns] / self.allowed.scale[self.columns] for s in steps]
-        return float(
-            min((m[s != 0].min(initial=math.inf) for m, s in zip(moves, steps, strict=True)), default=math.inf)
-        )
+        use = [self.stepped & (s != 0) for s in steps]
+        first = min(float(m[u].min(initial=math.inf)) for m, u in zip(moves, use, strict=True))
+        real = ~self.stepped
+        if not np.any(real):
+            return first
+        side = np.where(self.alpha >= 0, -1.0, 1.0)
+        rows = zip(self.W[:, real] * side[:, None], np.abs(self.alpha), strict=True)
+        low, high = self.low[real], self.high[real]
+        # a neuron at 0 says nothing of how far it is to others
+        near = [r for w, a in rows if (r := smallest_radius(self.allowed.norm, w, a, low, high)) > 1e-9]
+        return float(min([first, *near]))
 
     def moved(self, e: Floats) -> Floats:
-        """Return the nearest input with given integers, rounded, in the columns."""
-        z, steps = self.x.copy(), np.rint(e)
+        """Return the nearest input with given steps, rounded, in the columns; real ones move as they are."""
+        z, steps = self.x.copy(), np.where(self.stepped, np.rint(e), 0.0)
+        real = self.columns[~self.stepped]
+        z[real] += e[~self.stepped] * self.allowed.scale[real]
         used = np.flatnonzero(steps != 0)
-        if not len(used):
-            return z
         where = self.columns[used]
-        wanted = self.at[where] + steps[used]
-        grid = self.network.grid
-        if grid is None:
-            z[where] = wanted
-            return z
-        part = InputGrid(grid.offset[where], grid.step[where], grid.bits)
-        up = steps[used] > 0
-        first = first_floats(part, np.where(up, wanted, wanted + 1.0))
-        z[where] = np.where(up, first, np.nextafter(first, -np.inf))
+        wanted, side = self.at[where] + steps[used], np.sign(steps[used])
+        if self.network.grid is not None and len(used):
+            wanted = edges(part(self.network.grid, where), wanted, side)
+            whole = self.integer[where]
+            wanted = np.where(whole & (side > 0), np.ceil(wanted), np.where(whole, np.floor(wanted), wanted))
+        z[where] = wanted
         return z
+
+    def steps_of(self, z: Floats) -> Floats:
+        """Return the moves of the columns that lead to an input."""
+        c = self.columns
+        return np.where(self.stepped, (self.seen(z) - self.at)[c], (z - self.x)[c] / self.allowed.scale[c])
+
+    def offer(self, z: Floats) -> bool:
+        """Take an input as the attack if it is one, allowed and nearer than the one known."""
+        z = self.allowed.clip(self.x, z)
+        return bool(np.all(z[self.integer] == np.rint(z[self.integer]))) and super().offer(z)
+
+    def land(self, e: Floats, on: Bools, off: Bools) -> bool:
+        """Offer the input that moves lead to, or with real columns the nearest one of the cell; whether it is nearer.
+
+        Parameters
+        ----------
+        e : ndarray
+            Moves of the columns.
+        on, off : ndarray of shape (d,), bool
+            Neurons of the first layer that are to fire, and not to, for the real columns.
+        """
+        known = self.distance
+        z = self.moved(np.clip(e, self.low, self.high))
+        self.offer(z)
+        if not self.pure:
+            rest = RealRest(self, np.where(self.stepping, z, self.x), self.radius)
+            if rest.limit >= 0.0:
+                rest.close(on, off)
+        if not self.distance < known:
+            return False
+        if (rest_of := self.rest()) is not None:
+            # steps were rounded: this may be another cell, of which the nearest input is wanted as well
+            real, fires = rest_of
+            real.close(fires, ~fires)
+        self.polish()
+        return True
+
+    def rest(self) -> tuple[RealRest, Bools] | None:
+        """Return the real features beside the steps of the attack, and what fires there; None if nothing."""
+        if self.pure or self.attack is None:
+            return None
+        rest = RealRest(self, np.where(self.stepping, self.attack, self.x), self.radius)
+        return (rest, self.W @ self.steps_of(self.attack) + self.alpha >= 0) if rest.limit >= 0.0 else None
+
+    def polish(self) -> None:
+        """Take steps of the attack back, the dearest first, as long as the decision stays changed (norms 1 and 2)."""
+        for _ in range(_POLISHINGS if self.allowed.norm != INF else 0):
+            if self.attack is None:
+                return
+            z, known = self.attack, self.distance
+            e = self.steps_of(z)
+            used = np.flatnonzero(self.stepped & (np.rint(e) != 0))
+            c = self.columns[used]
+            tries = []
+            for target in (self.moved(np.where(self.stepped, e - np.sign(e), 0.0)), self.x):
+                each = np.repeat(z[None, :], len(used), axis=0)
+                each[np.arange(len(used)), c] = target[c]
+                tries.append(each)
+            inputs = np.vstack(tries)
+            power = 1 if self.allowed.norm == ONE else 2
+            saved = [
+                (np.abs(z - self.x)[c] / self.allowed.scale[c]) ** power
+                - (np.abs(each[np.arange(len(c)), c] - self.x[c]) / self.allowed.scale[c]) ** power
+                for each in tries
+            ]
+            gain = np.where(self.network.predict_index(inputs) != self.code, np.concatenate(saved), 0.0)
+            if not np.any(gain > 0):
+                return
+            self.offer(inputs[int(np.argmax(gain))])
+            if not self.distance < known:
+                return
 
     def improved(self, columns: Floats, on: Bools, off: Bools, radius: float) -> bool:
         """Offer integers near the solution of a program, or near points well inside of the cell that it is about.
@@ -159,7 +361,7 @@ class WholePoint(Point):
         Parameters
         ----------
         columns : ndarray
-            The solution.
+            The solution, in units of the radius where features are real.
         on, off : ndarray of shape (d,), bool
             Neurons of the first layer that are to fire, and not to.
         radius : float
@@ -170,25 +372,155 @@ class WholePoint(Point):
         bool
             Whether there is a nearer attack than before.
         """
-        known = self.distance
-        if self.offer(self.moved(np.clip(columns, self.low, self.high))) and self.distance < known:
+        e = columns * np.where(self.stepped, 1.0, radius)
+        if self._least_cost(e) < self.distance and self.land(e, on, off):
             return True
+        # what follows takes longer than a node does
+        self.tries += 1
+        if self.tries > _TRIES and self.tries % _TRIES:
+            return False
         W, alpha, error, _ = self.sides(on, off)
         if not len(alpha):
             return False
-        low, high = self._reachable(radius)
+        _, low, high = self.box(radius, 1.0)
+        size = np.maximum(self.costs[:, MORE], 1e-300)
         # a vertex has as many fractions as there are rows; rounding each of them moves a row by half a weight
-        most = 0.5 * np.sort(np.abs(W), axis=1)[:, -len(alpha) :].sum(axis=1)
-        for part in (1.0, 0.5, 0.2):
-            near = nearest(INF, W, alpha - part * most - error, low, high, math.inf)
-            if near.radius < math.inf and self.offer(self.moved(near.point)) and self.distance < known:
+        most = 0.5 * np.sort(np.abs(W * self.stepped), axis=1)[:, -len(alpha) :].sum(axis=1)
+        for share in (1.0, 0.5, 0.2):
+            near = nearest(self.allowed.norm, W / size, alpha - share * most - error, low * size, high * size, math.inf)
+            if near.radius < math.inf and self.land(near.point / size, on, off):
                 return True
         return False
+
+    def _least_cost(self, e: Floats) -> float:
+        """Return about what the steps nearest to moves cost, rounded down."""
+        steps = np.abs(np.rint(e))
+        first = np.where(e > 0, self.costs[:, UP], self.costs[:, DOWN])
+        cost = np.where(self.stepped & (steps > 0), first + self.costs[:, MORE] * (steps - 1.0), 0.0)
+        if self.allowed.norm == INF:
+            return float(cost.max(initial=0.0))
+        return float(np.linalg.norm(cost, 1 if self.allowed.norm == ONE else 2)) * (1.0 - 1e-12)
 
     def settle(self, on: Bools, off: Bools, radius: float) -> None:
         """Remember the doubt about a leaf that is feasible up to rounding, but whose input is no attack."""
         self.doubtful = True
         self.least = min(self.least, self.floor)
+
+    def settle_steps(self, steps: Floats, on: Bools, off: Bools, radius: float) -> None:
+        """Close a leaf whose steps are all fixed: a single input, or a cell of the real features.
+
+        Parameters
+        ----------
+        steps : ndarray
+            Moves of the columns; real ones do not matter.
+        on, off : ndarray of shape (d,), bool
+            Neurons of the first layer that are to fire, and not to, for the real columns.
+        radius : float
+            Radius of the program.
+        """
+        z = self.moved(np.where(self.stepped, steps, 0.0))
+        if self.pure:
+            self.offer(z)
+            return
+        rest = RealRest(self, z, min(radius, self.radius))
+        if rest.limit < 0.0:
+            return
+        proven, listed = rest.close(on, off)
+        left = rest.left(min(radius, self.radius))
+        if proven >= left or (self.fixed and self.attack is not None):
+            return
+        if any(rest.excluded_exactly(on, off, factors, left) for factors in listed):
+            return
+        if self.fixed:
+            self.doubtful = True
+        else:
+            self.least = min(self.least, rest.total(proven))
+
+    def relaxed(self) -> Point:
+        """Return the point without any rounding, to look for directions."""
+        grid, layers = self.network.grid, self.network.layers
+        if grid is not None:
+            weights, bias = (a.astype(np.float64) for a in layers[0])
+            first = Layer(weights / grid.step, bias - (weights / grid.step) @ grid.offset)
+            layers = (first, *(Layer(*(a.astype(np.float64) for a in layer)) for layer in layers[1:]))
+        network = Network(layers, head=self.network.head, classes=self.network.classes)
+        return Point(network, self.allowed, self.x, self.code, self.limit, self.pause)
+
+    def landed(self, columns: Integers, moves: Floats) -> Floats:
+        """Return the inputs, shape (k, n), that moves of features lead to, in units of the scale."""
+        inputs = np.repeat(self.x[None, :], len(moves), axis=0)
+        inputs[:, columns] += moves * self.allowed.scale[columns]
+        inputs = np.clip(inputs, self.allowed.lower, self.allowed.upper)
+        return np.where(self.integer, self.x + np.trunc(inputs - self.x), inputs)
+
+
+class RealRest(Point):
+    """The real features of a point, the others having taken their steps; what it finds is offered to the point.
+
+    Parameters
+    ----------
+    whole : WholePoint
+        The point.
+    z : ndarray of shape (n,)
+        The input after the steps.
+    radius : float
+        Distance from the point up to which attacks matter.
+    """
+
+    def __init__(self, whole: WholePoint, z: Floats, radius: float) -> None:
+        self.whole, self.spent = whole, whole.allowed.measure(whole.x, z)
+        allowed = replace(whole.allowed, free=whole.allowed.free & ~whole.stepping)
+        limit = self.left(radius)
+        super().__init__(whole.network, allowed, z, whole.code, limit, whole.pause, whole.plane)
+        self.fixed, self.attack, self.distance = whole.fixed, whole.attack, whole.distance
+        if 0.0 < limit < math.inf:
+            self.least_move = limit
+
+    @property
+    def radius(self) -> float:
+        """How far the real features can move."""
+        return self.limit
+
+    def left(self, radius: float) -> float:
+        """Return how far the real features can move within a radius of the point, rounded up; below 0 if it is less."""
+        if radius == math.inf:
+            return radius
+        norm = self.whole.allowed.norm
+        far = Fraction(radius) if norm in (INF, ONE) else Fraction(radius) ** 2
+        if far < self.spent:
+            return -1.0
+        if norm == INF:
+            return radius
+        return float_above(far - self.spent) if norm == ONE else root_above(far - self.spent)
+
+    def total(self, proven: float) -> float:
+        """Return the distance from the point that a distance of the real features makes, rounded down."""
+        norm = self.whole.allowed.norm
+        if proven == math.inf:
+            return math.inf
+        if norm == INF:
+            return max(proven, math.nextafter(float(self.spent), 0.0))
+        if norm == ONE:
+            return math.nextafter(float(self.spent + Fraction(proven)), 0.0)
+        return root_above(self.spent + Fraction(proven) ** 2) * (1.0 - 4.0 * UNIT)
+
+    def offer(self, z: Floats) -> bool:
+        """Offer an input to the point."""
+        taken = self.whole.offer(z)
+        self.attack, self.distance = self.whole.attack, self.whole.distance
+        return taken
+
+
+def part(grid: InputGrid, c: Integers) -> InputGrid:
+    """Return the grid of some of the features."""
+    return InputGrid(grid.offset[c], grid.step[c], grid.bits)
+
+
+def edges(grid: InputGrid, integers: Floats, side: Floats | float) -> Floats:
+    """Return for each feature the first float that is rounded to an integer, from below (side 1) or above (side -1)."""
+    up = np.asarray(side) > 0
+    first = first_floats(grid, np.where(up, integers, integers + 1.0))
+    return np.where(up, first, np.nextafter(first, -np.inf))
 
 
 def first_floats(grid: InputGrid, integers: Floats) -> NDArray[np.float64]:
