@@ -51,12 +51,14 @@ ORDER = [
     "backends",
     "search",
     "search.directions",
+    "search.rounded",
     "search.kernels",
     "search.separator",
     "search.surrogate",
     "search.points",
     "search.engine",
     "search.robust_kernels",
+    "search.robust_surrogate",
     "search.robust",
     "search.ready",
     "activation",
@@ -102,6 +104,7 @@ ORDER = [
     "methods.repair",
     "progress",
     "estimators",
+    "ensemble",
     "tables",
     "reporting",
     "plotting.style",
@@ -130,7 +133,7 @@ ORDER = [
 """Every module, each below all that it may import; a package stands for its __init__, which collects its modules."""
 
 OPTIONAL = {"pyscipopt", "ortools", "gurobipy", "matplotlib", "torch", "onnx", "jinja2", "pandas", "highspy", "sklearn"}
-AT_MODULE_LEVEL = {("estimators", "sklearn")}
+AT_MODULE_LEVEL = {("estimators", "sklearn"), ("ensemble", "sklearn")}
 
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -15,22 +15,21 @@ from typing import Any
 import numpy as np
 
 from bdnn.backends import backend
-from bdnn.backends.protocol import Backend, MilpSolution
+from bdnn.backends.protocol import Backend
 from bdnn.budget import Budget
 from bdnn.errors import InputError
 from bdnn.formulations import robust
 from bdnn.methods.data_splitting import DataSplitting, Splitting
 from bdnn.methods.exact import ExactTraining
-from bdnn.methods.local_search import enter_incumbents
 from bdnn.methods.race import solve_into, too_large
-from bdnn.methods.start import enter_starts
+from bdnn.methods.start import enter_given
 from bdnn.methods.worst_case import WorstCaseRace
 from bdnn.network import Network
 from bdnn.problem import Problem
 from bdnn.result import ProgressCallback, Result, Status
 
 _DERIVED = ("classes", "codes")
-_INTERVAL_SHARE = 0.3
+_INTERVAL_SHARE = 0.5
 _SHARE = 0.5
 _LEAST_SECONDS = 1.0
 
@@ -99,9 +98,16 @@ class AttackAndRepair:
         race = WorstCaseRace(problem, budget, on_progress)
         message, scope, interrupted = "nothing left to improve", "every classifier on these inputs", False
         try:
-            with race.timed("start"):
-                if self.inner.incumbents == "none" or not enter_incumbents(race, start, polishes=False):
-                    enter_starts(race, start)
+            enter_given(race, start)
+            # the three-valued program first: its networks are never worse than it says
+            race.phase = "intervals"
+            race.report()
+            with race.timed("intervals"):
+                share = budget.within(_INTERVAL_SHARE * budget.remaining)
+                intervals = self.inner(_with_intervals(problem), share, start)
+                race.enter(intervals.network, "intervals")
+            if intervals.interrupted:
+                raise KeyboardInterrupt
             if not race.closed:
                 if isinstance(self.inner, DataSplitting):
                     message, interrupted, proven = _repair_splitting(race, solver, self.inner)
@@ -123,40 +129,33 @@ def _repair_exactly(race: WorstCaseRace, solver: Backend, method: ExactTraining)
     """Return why it stopped, whether by Ctrl-C, and what the bound covers (empty: no better than trivial)."""
     scope, tolerances = "", solver.capabilities.tolerances
 
-    def solve(seconds: float, bounds: bool) -> tuple[MilpSolution | None, Network | None, str]:
+    race.extend(None if race.best is None else race.best.network)
+    seconds = 0.0
+    while True:
+        if race.budget.exhausted:
+            return "time limit reached", False, scope
         if reason := too_large(robust.nonzeros(race.reduced), solver, race.budget):
-            return None, None, reason
+            return reason, False, scope
+        race.phase = f"{len(race.reduced.X)} inputs: build"
+        race.report()
         with race.timed("build"):
             model = robust.build_model(race.reduced, tolerances, method.reductions)
+        race.phase = f"{len(race.reduced.X)} inputs: solve"
+        seconds, bound = max(_SHARE * race.budget.remaining, _LEAST_SECONDS, seconds), race.bound
         assert race.best is not None
         with race.timed("solve"):
             starts = [race.best.network]
-            outcome = solve_into(race, solver, model, race.budget.within(seconds), starts, bounds=bounds)
-        return outcome.solution, outcome.last.network if outcome.last else None, model.scope
-
-    # the three-valued program first: its networks are never worse than it says
-    race.phase = "intervals"
-    race.report()
-    solution, network, reason = solve(_INTERVAL_SHARE * race.budget.remaining, bounds=False)
-    race.extend()
-    seconds = 0.0
-    while solution is not None:
+            outcome = solve_into(race, solver, model, race.budget.within(seconds), starts, bounds=True)
+        solution = outcome.solution
+        if race.bound > bound:
+            scope = model.scope.replace(race.reduced.scope, race.scope, 1)
         if race.closed:
             return "no attack is left", False, scope
         if solution.status == Status.FAILED or solution.interrupted:
             return solution.message, solution.interrupted, scope
-        if race.budget.exhausted:
-            return "time limit reached", False, scope
-        race.phase = f"{len(race.reduced.X)} inputs"
-        race.report()
-        seconds, bound = max(_SHARE * race.budget.remaining, _LEAST_SECONDS, seconds), race.bound
-        solution, network, reason = solve(seconds, bounds=True)
-        if race.bound > bound:
-            scope = reason.replace(race.reduced.scope, race.scope, 1)
-        if solution is not None and network is not None and not len(race.extend(network)) and not race.closed:
-            if solution.status == Status.OPTIMAL or race.budget.nodes is not None:
-                return solution.message, False, scope
-    return reason, False, scope
+        new = race.extend(outcome.last.network) if outcome.last else ()
+        if not len(new) and (solution.status == Status.OPTIMAL or race.budget.nodes is not None):
+            return solution.message, False, scope
 
 
 def _repair_splitting(race: WorstCaseRace, solver: Backend, method: DataSplitting) -> tuple[str, bool, str]:

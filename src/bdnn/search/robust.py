@@ -9,20 +9,28 @@ the proposal, and what is proposed counts only if the true loss does not grow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn.network import Array, Floats
+from bdnn.budget import Budget
+from bdnn.network import Array, Floats, Layer
 from bdnn.robustness import grid_box
 from bdnn.search.engine import Search
 from bdnn.search.points import Points
 from bdnn.search.robust_kernels import RobustState, robust_turn
+from bdnn.search.robust_surrogate import RobustSurrogate
 
 _NORMS = ("inf", "1", "2")
 _MOVES = 60
 _SHARES = (0.2, 0.4, 0.6, 0.8)
+_SURROGATE_ROWS = 200_000
+_SURROGATE_STEPS = 4000
+_MOST_EPOCHS = 300
+_SMOOTH_SHARE = 0.4
+_RATE = 0.01
 
 
 def _few_bits(radius: Floats, norm: str, largest: int) -> bool:
@@ -74,10 +82,42 @@ class RobustSearch(Search):
         )
 
         self._radius = radius.copy()
-        self._approaching = False
+        self._approaching = self._at_radius = False
+        self._at_radius = False
+
+    def smooth(self, budget: Budget) -> Iterator[None]:
+        """Start from a surrogate of the robust loss; yields every few hundredths of a second."""
+        if self._integer:
+            yield from super().smooth(budget)
+            return
+        st = self.state
+        rows = self._rng.permutation(st.X.shape[1])[:_SURROGATE_ROWS]
+        Z, weight, mean = self._standardised(rows)
+        # in units of the radii, one scale for all: what a ball can do to a neuron is a sum over features
+        moving = self.robust.radius > 0
+        unit = st.unit.copy()
+        deviation = self.robust.radius[moving] * unit[moving]
+        factor = 1.0 / deviation / math.sqrt(np.mean(deviation**-2.0)) if moving.any() else deviation
+        Z[:, moving] *= factor.astype(np.float32)
+        unit[moving] *= factor
+        radius, norm = self.robust.radius * unit, _NORMS[int(self.robust.norm)]
+        network = RobustSurrogate(Z, radius, norm, weight, st.width.tolist(), bool(st.argmax), self._rng)
+        batch = 256 if len(rows) >= 1000 else 64
+        epochs = int(np.clip(_SURROGATE_STEPS * batch / len(rows), 8, _MOST_EPOCHS))
+        try:
+            yield from network.train(epochs, _RATE, batch, max(_SMOOTH_SHARE * budget.remaining, 1e-3))
+        finally:  # also if the caller stops here
+            layers = [Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers]
+            first = layers[0].weights * unit
+            layers[0] = Layer(first, layers[0].bias - first @ mean)
+            self._put_layers(layers)
+            self._at_radius = True
 
     def approach(self) -> Iterator[None]:
         """Let the radius grow: where every neuron is open at every point, no move changes the loss."""
+        if self._at_radius:
+            self._at_radius = False
+            return
         self._approaching = True
         for share in _SHARES:
             self._scale(share)
