@@ -180,7 +180,7 @@ class Search:
         n, p = st.X.shape
         rows = rng.permutation(p)[:_SURROGATE_ROWS]
         Z, weight, mean = self._standardised(rows)
-        network = Surrogate(Z, weight, st.width.tolist(), bool(st.argmax), rng)
+        network = Surrogate(Z, weight, st.width.tolist(), bool(st.argmax), rng, st.bound if self._integer else 0)
         m = len(rows)
         batch = 256 if m >= 1000 else 64
         epochs = int(np.clip(_SURROGATE_STEPS * batch / m, 8, _MOST_EPOCHS))
@@ -202,35 +202,49 @@ class Search:
                     began = time.perf_counter()
                     loss = network.loss()
                     judging = max(judging, time.perf_counter() - began)
-                    if loss < best:
+                    # integers go on: later networks have wider margins
+                    if loss < best or (loss == best and self._integer):
                         best, kept = loss, network.values.copy()
-                if best == 0.0 or late:
+                if (best == 0.0 and not self._integer) or late:
                     break
         finally:  # also if the caller stops here
             network.values[:] = kept
-            layers = [Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers]
-            first = layers[0].weights * st.unit
-            layers[0] = Layer(first, layers[0].bias - first @ mean)
-            self._put_layers([self._rounded(layer) for layer in layers] if self._integer else layers)
+            if self._integer:
+                self._put_layers(self._of_integers(network, mean))
+            else:
+                layers = [Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers]
+                first = layers[0].weights * st.unit
+                layers[0] = Layer(first, layers[0].bias - first @ mean)
+                self._put_layers(layers)
 
     def _standardised(self, rows: NDArray[np.int64]) -> tuple[Singles, Singles, Floats]:
         """Return points by row of mean 0 and variance near 1, their weights of labels, scaled, and the means."""
         st = self.state
         m, n = len(rows), st.X.shape[0]
         mean = np.array([column[rows].mean(dtype=np.float64) for column in st.X]) if n else np.zeros(0)
-        Z = np.empty((m, n), dtype=np.float32)
+        Z, unit = np.empty((m, n), dtype=np.float32), self._surrogate_unit()
         for start in range(0, m, _ROWS_AT_ONCE):  # little memory beyond Z
             some = slice(start, start + _ROWS_AT_ONCE)
-            Z[some] = ((st.X[:, rows[some]].astype(np.float64) - mean[:, None]) * st.unit[:, None]).T
+            Z[some] = ((st.X[:, rows[some]].astype(np.float64) - mean[:, None]) * unit[:, None]).T
         weight = st.class_weight[rows].astype(np.float32)
         weight *= np.float32(m / max(float(weight.sum(dtype=np.float64)), 1e-300))
         return Z, weight, mean
 
-    def _rounded(self, layer: Layer) -> Layer:
-        """Scale every neuron to the largest integer weights and round."""
-        size = np.abs(layer.weights).max(axis=1, initial=0.0)
-        factor = np.where(size > 0, self.state.bound / np.where(size > 0, size, 1.0), 1.0)
-        return Layer(np.rint(layer.weights * factor[:, None]), np.rint(layer.bias * factor))
+    def _of_integers(self, network: Surrogate, mean: Floats) -> list[Layer]:
+        """Return the layers of a surrogate of integers with integer biases: the same, but for ties of the argmax."""
+        layers = [Layer(W, b) for W, b in network.integers()]
+        W, b = layers[0]
+        layers[0] = Layer(W, b / self._surrogate_unit()[0] - W @ mean if len(mean) else b)
+        return [
+            # an integer sum is >= a threshold if it is >= the next integer
+            Layer(W, np.rint(b) if self.state.argmax and k == len(layers) - 1 else np.floor(b))
+            for k, (W, b) in enumerate(layers)
+        ]
+
+    def _surrogate_unit(self) -> Floats:
+        """Return the factor of each feature in the surrogate: all the same for integers, which have no others."""
+        unit = self.state.unit
+        return np.full_like(unit, 1 / math.sqrt(np.mean(1 / unit**2))) if self._integer and len(unit) else unit
 
     # moves
 

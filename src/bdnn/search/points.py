@@ -41,7 +41,7 @@ class Points:
 def points(reduced: Presolved, dtype: str | None = None) -> Points:
     """Return the points of a presolved problem by feature; by default in single precision if there are many."""
     p, kept = reduced.n_points, reduced.kept
-    large = p * len(kept) > _LARGE if dtype is None else dtype == "float32"
+    large = (dtype or dtype_of(p * len(kept))) == "float32"
     # one type for both, as the kernels are compiled
     weight = _single(reduced.stored_weight) if large else None
     X = None if weight is None else _by_feature(reduced, np.float32)
@@ -62,6 +62,11 @@ def points(reduced: Presolved, dtype: str | None = None) -> Points:
         unit=1 / spread,
         reach=reach,
     )
+
+
+def dtype_of(size: int) -> str:
+    """Return the type in which so many numbers are searched, if it holds them exactly."""
+    return "float32" if size > _LARGE else "float64"
 
 
 def _single(values: Reals) -> Array | None:

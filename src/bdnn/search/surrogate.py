@@ -18,13 +18,18 @@ import numpy as np
 import scipy.linalg  # noqa: F401  # its BLAS is that of the kernels, and must be loaded before threads are limited
 from numpy.typing import NDArray
 
+from bdnn.search.rounded import rounded
+
 Singles = NDArray[np.float32]
+Floats = NDArray[np.float64]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SLICE = 0.05
 _FIRST_STEPS = 8
 _GROUP = 8
 _BLOCK = 256
+_MOST_COMBINED = 1000
+_INTEGER_SPREAD = 0.1
 
 _OPTIONS: dict[str, Any] = {
     "cache": True,
@@ -62,6 +67,10 @@ class Surrogate:
         Whether outputs compete (softmax); else each output is a logistic regression.
     rng : numpy.random.Generator
         Initial weights and the order of the points.
+    bound : int, default=0
+        Largest absolute value of integer weights; 0 for real weights. With integers, steps evaluate rounded weights,
+        see `bdnn.search.rounded`, and the first layer starts from random combinations of points, since nothing would
+        move weights away from directions in which the points do not differ.
 
     Attributes
     ----------
@@ -70,27 +79,36 @@ class Surrogate:
     """
 
     def __init__(
-        self, Z: Singles, class_weight: Singles, widths: Sequence[int], argmax: bool, rng: np.random.Generator
-    ) -> None:
+        self, Z: Singles, class_weight: Singles, widths: Sequence[int], argmax: bool, rng: np.random.Generator,
+        bound: int = 0,
+    ) -> None:  # fmt: skip
         self._Z, self._argmax, self._rng = np.ascontiguousarray(Z), bool(argmax), rng
         several = argmax or widths[-1] > 1
         self._target = np.ascontiguousarray(class_weight if several else class_weight[:, 1:])
         self._weight = class_weight.sum(axis=1)
         self._width = np.array(widths, dtype=np.int64)
+        self._bound = bound
         inputs = [Z.shape[1], *widths[:-1]]
         size = sum(d * (n + 1) for d, n in zip(widths, inputs, strict=True))
         self.values = np.empty(size, dtype=Z.dtype)
         self._gradient = np.zeros_like(self.values)
         self._moments = np.zeros((2, size), dtype=Z.dtype)
         self._steps, self._seconds_of_step = 0, 0.0
-        self.layers = []
+        self.layers: list[tuple[Singles, Singles]] = []
         at = 0
         for d, n in zip(widths, inputs, strict=True):
-            bound = 1 / math.sqrt(max(n, 1))
+            most = 1 / math.sqrt(max(n, 1))
             W, b = self.values[at : at + d * n].reshape(d, n), self.values[at + d * n : at + d * (n + 1)]
-            W[:], b[:] = rng.uniform(-bound, bound, W.shape), rng.uniform(-bound, bound, b.shape)
+            W[:], b[:] = rng.uniform(-most, most, W.shape), rng.uniform(-most, most, b.shape)
+            if bound:
+                b[:] = 0.0
+                if not self.layers:
+                    some = self._Z[rng.permutation(len(Z))[:_MOST_COMBINED]]
+                    W[:] = rng.normal(size=(d, len(some))) @ some / math.sqrt(max(len(some), 1))
             self.layers.append((W, b))
             at += d * (n + 1)
+        for W, _ in self.layers if bound else ():
+            W *= np.float32(_INTEGER_SPREAD / (math.sqrt(float((W * W).mean())) if W.any() else 1.0))
 
     def epoch(self, rate: float, batch: int) -> None:
         """Take one pass over the points in random order, so many a step."""
@@ -107,7 +125,7 @@ class Surrogate:
             began, before = time.perf_counter(), self._steps
             self._steps = steps(
                 self._Z, self._target, self._weight, order[at:until], batch, self._width, self._argmax, self.values,
-                self._gradient, self._moments, self._steps, rate,
+                self._gradient, self._moments, self._steps, rate, self._bound,
             )  # fmt: skip
             self._seconds_of_step = max(1e-7, (time.perf_counter() - began) / (self._steps - before))
             at = until
@@ -115,7 +133,25 @@ class Surrogate:
 
     def loss(self) -> float:
         """Return the total weight of the wrong outputs (wrong points if outputs compete)."""
-        return float(loss(self._Z, self._target, self._weight, self._width, self._argmax, self.values))
+        values = self._rounded()[0] if self._bound else self.values
+        return float(loss(self._Z, self._target, self._weight, self._width, self._argmax, values))
+
+    def _rounded(self) -> tuple[Singles, Singles]:
+        used: Singles = np.empty_like(self.values)
+        factor: Singles = np.empty_like(self.values, shape=int(self._width.sum()))
+        rounded(self.values, self._width, self._Z.shape[1], self._bound, self._argmax, used, factor)
+        return used, factor
+
+    def integers(self) -> list[tuple[Floats, Floats]]:
+        """Return integer weights and real biases of each layer, in units of these weights, as doubles."""
+        used, factor = (a.astype(np.float64) for a in self._rounded())
+        layers, at, neuron = [], 0, 0
+        for W, b in self.layers:
+            f = factor[neuron : neuron + len(b)]
+            weights = used[at : at + W.size].reshape(W.shape) / f[:, None]
+            layers.append((np.rint(weights), used[at + W.size : at + W.size + len(b)] / f))
+            at, neuron = at + W.size + len(b), neuron + len(b)
+        return layers
 
 
 def shuffled(rng: np.random.Generator, m: int, batch: int) -> NDArray[np.int64]:
@@ -173,7 +209,7 @@ def _softmax(out: Any, target: Any, weight: Any, delta: Any, work: Any) -> None:
 @_jit
 def steps(
     Z: Any, class_weight: Any, weight: Any, order: Any, batch: int, width: Any, argmax: bool, values: Any,
-    gradient: Any, moments: Any, taken: int, rate: float,
+    gradient: Any, moments: Any, taken: int, rate: float, bound: int,
 ) -> int:  # fmt: skip
     """Take a step of Adam, with its usual constants, for each batch of points.
 
@@ -201,6 +237,8 @@ def steps(
         Steps so far.
     rate : float
         Learning rate.
+    bound : int
+        Largest absolute value of integer weights; 0 for real weights.
 
     Returns
     -------
@@ -218,9 +256,14 @@ def steps(
     keep_1, add_1, keep_2, add_2 = (
         Z.dtype.type(0.9), Z.dtype.type(0.1), Z.dtype.type(0.999), Z.dtype.type(0.001)
     )  # fmt: skip
+    half = Z.dtype.type(0.5)
     # keeps the moments of weights without gradients above the denormal numbers, which are very slow
     normal = Z.dtype.type(1e-25)
+    used = np.empty_like(values) if bound > 0 else values
+    factor = np.empty(neurons, Z.dtype)
     for start in range(0, order.shape[0], batch):
+        if bound > 0:
+            rounded(values, width, n, bound, argmax, used, factor)
         m = min(batch, order.shape[0] - start)
         target = target_of[: d_out * m].reshape(d_out, m)
         for r in range(m):
@@ -230,7 +273,7 @@ def steps(
             for c in range(d_out):
                 target[c, r] = class_weight[i, c]
             weight_of[r] = weight[i]
-        _forward(points[:m], values, width, sums, signals)
+        _forward(points[:m], used, width, sums, signals)
         to, at, here = m * (neurons - d_out), size, 0
         out = sums[to : to + d_out * m].reshape(d_out, m)
         delta = deltas[0, : d_out * m].reshape(d_out, m)
@@ -261,8 +304,12 @@ def steps(
                 continue
             to -= n_in * m
             np.dot(delta, signals[to : to + n_in * m].reshape(n_in, m).T, G)
+            if bound > 0:  # of centred signals
+                for c in range(d):
+                    for j in range(n_in):
+                        G[c, j] -= half * gradient[at + d * n_in + c]
             below = deltas[1 - here, : n_in * m].reshape(n_in, m)
-            np.dot(values[at : at + d * n_in].reshape(d, n_in).T, delta, below)
+            np.dot(used[at : at + d * n_in].reshape(d, n_in).T, delta, below)
             for c in range(n_in):
                 for r in range(m):
                     below[c, r] = below[c, r] if abs(sums[to + c * m + r]) <= one else zero
