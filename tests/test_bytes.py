@@ -212,8 +212,9 @@ def test_the_choice_keeps_the_budget_and_takes_the_best(bench):
 
 def test_our_recipe_gives_models_of_integers_that_fit(bench, monkeypatch):
     split, plans = table(bench, load_wine), bench["plans"]
+    monkeypatch.setattr(plans, "TREE_BITS", (3,))
     monkeypatch.setattr(plans, "BITS", (4,))
-    monkeypatch.setattr(plans, "GRIDS", ((3, 2),))
+    monkeypatch.setattr(plans, "GRIDS", ((3, 2), (2, 8)))
     monkeypatch.setattr(plans, "HIDDEN", ((2, 1),))
     candidates = bench["ours"].ours(split, 0)["ours"]
     for candidate in candidates:

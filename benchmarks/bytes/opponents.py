@@ -193,12 +193,12 @@ def networks(split: Split, seed: int) -> dict[str, list[Candidate]]:
 
 
 def _shapes(n: int, outputs: int) -> Iterator[tuple[int, int]]:
-    """Yield widths and numbers of features that fill the budgets in floats or in bytes."""
+    """Yield widths and numbers of features that fill the budgets in floats or in 8 bits, with their overhead."""
     seen = set()
-    for each, budgets in ((1, BUDGETS), (4, BUDGETS[1:])):
-        for budget in budgets:
-            width = {32: 1, 128: 2, 512: 4, 2048: 16, 8192: 32}[budget] * (2 if each == 1 and budget > 32 else 1)
-            some = min(n, int((0.9 * budget / each - (1 + outputs) * width - outputs) / width))
+    for each, overhead, widths in ((1, 14, (2, 4, 8, 32, 64)), (4, 3, (1, 2, 4, 16, 32))):
+        for budget, width in zip(BUDGETS, widths, strict=True):
+            spare = budget - overhead - each * (outputs * width + outputs + width)
+            some = min(n, int(spare / (each * width + 0.6)))
             if some >= 2 and (width, some) not in seen:
                 seen.add((width, some))
                 yield width, some

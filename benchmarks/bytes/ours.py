@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from coding import Binarized
-from plans import BOUNDS, Fronts, Plan, hidden_plans, promising
+from plans import Fronts, Plan, hidden_plans, plain_plans, promising
 from pool import FEW, Candidate, Path, Rows, everything, judged
 from sources import Split
 
@@ -17,10 +17,10 @@ from bdnn import Budget, Network, Problem
 from bdnn.methods.local_search import LocalSearch
 from bdnn.search.ready import ready
 
-MEMBERS = {(False, False): (3, 9), (False, True): (4,), (True, False): (4,), (True, True): (3,)}
+MEMBERS = {(False, False): (3, 9), (False, True): (4,), (True, False): (4, 12), (True, True): (3, 6)}
 """How many networks are summed, by whether there are hidden neurons, and whether there are many rows."""
-ROUNDS = {False: 3, True: 1}
-"""Descents and kicks of one search, for two classes and for more."""
+ROUNDS = {(False, False): 20, (False, True): 3, (True, False): 1, (True, True): 1}
+"""Descents and kicks of one search, by whether there are more than two classes, and whether there are hidden neurons."""
 SECONDS = 60.0
 """Of one search at most; the rounds end it before, unless the machine is busy."""
 
@@ -29,7 +29,7 @@ def ours(split: Split, seed: int) -> dict[str, list[Candidate]]:
     """Judge networks without hidden neurons on all fronts, wider ones on the best of these, and sums of the best."""
     ready("float64", False, Budget().start())
     trainer = Trainer(split, seed)
-    found = {plan: trainer.single(plan) for plan in (Plan(n, 0, P) for n in trainer.fronts.names for P in BOUNDS)}
+    found = {plan: trainer.single(plan) for plan in plain_plans(trainer.fronts)}
     sums = [candidate for plan in promising(found) for candidate in trainer.sums(plan)]
     wider = {plan: trainer.single(plan) for plan in hidden_plans(split, trainer.fronts, found)}
     sums += [candidate for plan in promising(wider) for candidate in trainer.sums(plan)] if wider else []
@@ -84,7 +84,7 @@ def search(X, y, weight, classes: int, plan: Plan, seed: int) -> Network:
         weights="integer",
         weight_bound=plan.bound,
     )
-    budget = Budget(seconds=SECONDS, nodes=ROUNDS[classes > 2], seed=seed).start()
+    budget = Budget(seconds=SECONDS, nodes=ROUNDS[classes > 2, plan.hidden > 0], seed=seed).start()
     network = LocalSearch()(problem, budget).network
     # the rows may lack a class that others have
     return complete(network, classes)

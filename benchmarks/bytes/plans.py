@@ -13,12 +13,12 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.tree import DecisionTreeClassifier
 from sources import Split
 
-TREE_BITS = 6
+TREE_BITS = (6, 10)
 BITS = (12, 32, 96, 256)
-GRIDS = ((5, 4), (64, 2), (64, 4))
+GRIDS = ((5, 4), (8, 8), (64, 2), (64, 4), (64, 8))
 """Features and bits."""
-BOUNDS = (1, 7)
-"""Largest weights of networks without hidden neurons."""
+BOUNDS = {"bits": (1, 7), "coarse": (1, 7), "fine": (63,)}
+"""Largest weights of networks without hidden neurons, on thresholds, grids of few bits and of eight."""
 HIDDEN = ((3, 1), (12, 1), (32, 3))
 """Hidden neurons and largest weights of the others."""
 
@@ -71,9 +71,10 @@ class Fronts:
 
 def _fronts(rows: Rows, columns: Columns, classes: int, seed: int) -> dict[str, Front]:
     found = {}
-    tree = DecisionTreeClassifier(max_leaf_nodes=TREE_BITS + 1, random_state=seed).fit(*rows).tree_
-    inner = tree.feature >= 0
-    found[f"{TREE_BITS} bits of a tree"] = Front.of_bits(tree.feature[inner], tree.threshold[inner], columns)
+    for number in TREE_BITS:
+        tree = DecisionTreeClassifier(max_leaf_nodes=number + 1, random_state=seed).fit(*rows).tree_
+        inner = tree.feature >= 0
+        found[f"{number} bits of a tree"] = Front.of_bits(tree.feature[inner], tree.threshold[inner], columns)
     bits = _boosted_bits(rows, classes, seed, max(BITS))
     for number in BITS:
         feature, threshold = (np.array(each) for each in zip(*bits[:number], strict=True))
@@ -103,6 +104,12 @@ def _boosted_bits(rows: Rows, classes: int, seed: int, most: int) -> list[tuple[
                 if not node["is_leaf"]:
                     seen[int(node["feature_idx"]), float(node["num_threshold"])] = None
     return list(seen)[:most]
+
+
+def plain_plans(given: Fronts) -> list[Plan]:
+    """Return the plans without hidden neurons."""
+    kinds = {name: "bits" if "grids" not in name else "fine" if "8 bits" in name else "coarse" for name in given.names}
+    return [Plan(name, 0, bound) for name in given.names for bound in BOUNDS[kinds[name]]]
 
 
 def hidden_plans(split: Split, given: Fronts, found: dict[Plan, list[Candidate]]) -> list[Plan]:

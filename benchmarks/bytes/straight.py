@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import torch
 from coding import Binarized, Front
-from plans import BOUNDS, Fronts, Plan, hidden_plans
+from plans import Fronts, Plan, hidden_plans, plain_plans
 from pool import Candidate, everything, halves
 from sources import Split
 from torch.nn import functional
@@ -118,9 +118,7 @@ def straight_through(split: Split, seed: int) -> dict[str, list[Candidate]]:
     """
     torch.set_num_threads(1)
     given = Fronts(split, seed)
-    found = {
-        plan: [_candidate(plan, given, split, seed)] for plan in (Plan(n, 0, P) for n in given.names for P in BOUNDS)
-    }
+    found = {plan: [_candidate(plan, given, split, seed)] for plan in plain_plans(given)}
     wider = [_candidate(plan, given, split, seed) for plan in hidden_plans(split, given, found)]
     return {"straight-through": [*(each[0] for each in found.values()), *wider]}
 
