@@ -93,6 +93,7 @@ ORDER = [
     "certification.sets",
     "certification.cells",
     "certification.point",
+    "certification.borders",
     "certification.whole",
     "certification.moves",
     "certification.shallow",

@@ -376,7 +376,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         norm : {"inf", "1", "2"}
             Norm of the perturbations.
         **settings : Any
-            The other keywords of `bdnn.certify`: scale, lower, upper, frozen, limits, threads and a listener.
+            The other keywords of `bdnn.certify`: scale, lower, upper, frozen, integer, limits, threads and a listener.
 
         Returns
         -------

@@ -8,8 +8,8 @@ import pytest
 
 from adversaries import distances, has_attack, sampled
 from bdnn import Network, attack, certify
+from bdnn.certification.borders import first_floats
 from bdnn.certification.steps import support_steps
-from bdnn.certification.whole import first_floats
 from bdnn.errors import InputError
 from bdnn.network import InputGrid
 from plain import quantised, random_network
@@ -208,7 +208,7 @@ def test_integers_are_named_in_every_way():
 def test_attacks_on_integers_are_attacks_and_not_nearer_than_certified(norm, hidden):
     rng = np.random.default_rng(len(hidden))
     ratios = []
-    for k in range(6):
+    for k in range(12):
         n, integer, grid = 6, [True, [0, 2, 3], False][k % 3], None
         if k % 3 == 2:
             grid, integer = InputGrid(np.zeros(n), np.full(n, 0.7), 4), [1, 4] if k > 2 else False

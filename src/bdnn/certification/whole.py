@@ -15,17 +15,15 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bdnn.certification.borders import Integers, edges, part
 from bdnn.certification.cell import nearest
 from bdnn.certification.perturbation import Bools, Perturbations, feature_mask, float_above, root_above
 from bdnn.certification.point import Plane, Point
 from bdnn.certification.steps import DOWN, MORE, UP, support_steps
 from bdnn.certification.support import INF, ONE, UNIT, magnitude, smallest_radius, support
 from bdnn.errors import InputError
-from bdnn.network import Floats, InputGrid, Layer, Network
-
-Integers = NDArray[np.intp]
+from bdnn.network import Floats, Layer, Network
 
 _LARGEST = 2.0**53
 _POLISHINGS = 100
@@ -509,53 +507,3 @@ class RealRest(Point):
         taken = self.whole.offer(z)
         self.attack, self.distance = self.whole.attack, self.whole.distance
         return taken
-
-
-def part(grid: InputGrid, c: Integers) -> InputGrid:
-    """Return the grid of some of the features."""
-    return InputGrid(grid.offset[c], grid.step[c], grid.bits)
-
-
-def edges(grid: InputGrid, integers: Floats, side: Floats | float) -> Floats:
-    """Return for each feature the first float that is rounded to an integer, from below (side 1) or above (side -1)."""
-    up = np.asarray(side) > 0
-    first = first_floats(grid, np.where(up, integers, integers + 1.0))
-    return np.where(up, first, np.nextafter(first, -np.inf))
-
-
-def first_floats(grid: InputGrid, integers: Floats) -> NDArray[np.float64]:
-    """Return for each feature the smallest float that is rounded to an integer, 1 to ``2**bits - 1``, or to more.
-
-    Parameters
-    ----------
-    grid : InputGrid
-        Of n features.
-    integers : ndarray of shape (n,)
-        One integer per feature.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        In units of the features.
-
-    Examples
-    --------
-    >>> first_floats(InputGrid(np.array([0.0]), np.array([1.0]), 2), np.array([1.0])).tolist()
-    [0.5000000000000001]
-    """
-    guess = (integers - 0.5) * grid.step + grid.offset
-    width = np.spacing(np.abs(guess)) + np.spacing(np.abs(grid.offset)) + np.spacing(grid.step)
-    low, high = guess - width, guess + width
-    while np.any(wrong := grid.quantise(low) >= integers):
-        width = np.where(wrong, 2.0 * width, width)
-        low = np.where(wrong, guess - width, low)
-    while np.any(wrong := grid.quantise(high) < integers):
-        width = np.where(wrong, 2.0 * width, width)
-        high = np.where(wrong, guess + width, high)
-    while True:
-        middle = low + 0.5 * (high - low)
-        between = (middle > low) & (middle < high)
-        if not np.any(between):
-            return np.asarray(high)
-        reached = grid.quantise(middle) >= integers
-        high, low = np.where(between & reached, middle, high), np.where(between & ~reached, middle, low)
