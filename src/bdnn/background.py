@@ -27,6 +27,11 @@ def begin(key: Hashable, work: Callable[[], None]) -> None:
             _threads[key].start()
 
 
+def is_running(key: Hashable) -> bool:
+    """Whether work that was begun still goes on."""
+    return _threads[key].is_alive()
+
+
 def done(key: Hashable, budget: Budget) -> bool:
     """Wait for work that was begun, no longer than a budget lasts; it goes on if the time is up.
 

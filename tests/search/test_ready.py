@@ -96,3 +96,33 @@ def test_training_raises_what_compilation_raised(uncompiled, monkeypatch):
     monkeypatch.setattr(module, "_compile", fail)
     with pytest.raises(OSError, match="the disk is full"):
         LocalSearch()(PROBLEM, Budget(seconds=30))
+
+
+def test_what_is_done_while_waiting(uncompiled, monkeypatch):
+    sleeps(1.6, monkeypatch)
+    went = []
+
+    def other():
+        for number in range(100):
+            went.append(number)
+            time.sleep(0.1)
+            yield number
+
+    assert ready(np.float64, False, Budget(seconds=30).start(), other())
+    assert 1 <= len(went) < 50
+    before = len(went)
+    # nothing once it is compiled
+    assert ready(np.float64, False, Budget(seconds=30).start(), other())
+    assert len(went) == before
+
+
+def test_without_the_search_separators_are_returned(uncompiled, monkeypatch):
+    sleeps(4.0, monkeypatch)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    problem = Problem(X=X, y=(X @ [1.0, -2.0, 0.5] > 0.1).astype(int), hidden_layer_sizes=(2,))
+    began = time.monotonic()
+    result = LocalSearch()(problem, Budget(seconds=2.5))
+    assert time.monotonic() - began < 4.0
+    assert "compiled" in result.message
+    assert result.objective <= 10

@@ -14,9 +14,10 @@ from threadpoolctl import ThreadpoolController
 
 from bdnn.budget import Budget
 from bdnn.methods.race import Race
-from bdnn.methods.start import enter_given
+from bdnn.methods.start import enter_given, layered
 from bdnn.network import Network
 from bdnn.polish import polished
+from bdnn.presolve import Presolved
 from bdnn.problem import Problem, choice
 from bdnn.result import ProgressCallback, Result
 
@@ -232,7 +233,10 @@ def search_into(
     race.phase = "compile"
     race.report()
     with race.timed("compile"):
-        if not ready(data.X.dtype, race.problem.robust, budget):
+        fallback: list[Network] = []
+        if not ready(data.X.dtype, race.problem.robust, budget, _separators(race.reduced, budget, fallback)):
+            for network in fallback:
+                race.enter(network, "linear")
             return "the time limit passed before the search was compiled, which is done once; train again", False
     from bdnn.search.engine import Search
     from bdnn.search.robust import RobustSearch
@@ -262,6 +266,13 @@ def search_into(
             interrupted = True
         relay.enter()
     return "stopped by Ctrl-C" if interrupted else relay.message, interrupted
+
+
+def _separators(reduced: Presolved, budget: Budget, into: list[Network]) -> Iterator[Network]:
+    """Yield networks that need no search, and collect them."""
+    for network in layered(reduced, budget.within(budget.remaining)):
+        into.append(network)
+        yield network
 
 
 class _Relay:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from bdnn import background
 from bdnn.budget import Budget
 
+_MOMENT = 1.0
 
-def ready(dtype: np.dtype[np.generic] | type, robust: bool, budget: Budget) -> bool:
+
+def ready(dtype: np.dtype[np.generic] | type, robust: bool, budget: Budget, meanwhile: Iterable[object] = ()) -> bool:
     """Load or compile the kernels for points of a type; wait for it no longer than the budget lasts.
 
     The first call on a machine compiles for some ten seconds, later ones load what was cached on disk. Compilation goes
@@ -22,6 +26,8 @@ def ready(dtype: np.dtype[np.generic] | type, robust: bool, budget: Budget) -> b
         Which search.
     budget : Budget
         With a running clock.
+    meanwhile : iterable
+        Gone through while there is something to wait for, which loading what was cached is not.
 
     Returns
     -------
@@ -36,6 +42,10 @@ def ready(dtype: np.dtype[np.generic] | type, robust: bool, budget: Budget) -> b
     name = np.dtype(dtype).name
     key = f"bdnn search kernels, {name}, {'robust' if robust else 'plain'}"
     background.begin(key, lambda: _compile(name, robust))
+    if not background.done(key, budget.within(_MOMENT)):
+        for _ in meanwhile:
+            if not background.is_running(key) or budget.exhausted:
+                break
     return background.done(key, budget)
 
 
