@@ -16,6 +16,9 @@ from sources import Split
 
 MOST = max(BUDGETS)
 
+Scaling = tuple[np.ndarray, np.ndarray]
+"""Means and standard deviations of the used features."""
+
 
 def _converted(model: DecisionTreeClassifier, split: Split, width: int) -> Tree:
     """Return a fitted tree with storable thresholds and classes at its leaves."""
@@ -98,7 +101,7 @@ def _boosted(nodes: np.ndarray, split: Split) -> tuple[tuple[np.ndarray, ...], n
     return (feature, threshold, nodes["left"].astype(int), nodes["right"].astype(int)), nodes["value"]
 
 
-def _scaling(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _scaling(X: np.ndarray) -> Scaling:
     spread = X.std(axis=0)
     return X.mean(axis=0), np.where(spread > 0, spread, 1.0)
 
@@ -116,19 +119,26 @@ def _dense(split: Split, chosen: np.ndarray, layers: list, mean: np.ndarray, spr
 
 
 def _both_kinds(
-    split: Split, name: str, trained: Callable[[Rows], list[tuple[Dense, np.ndarray]]], notes, parts=None
+    split: Split, name: str, trained: Callable[[Rows], list[tuple[Dense, Scaling]]], notes, parts=None
 ) -> dict[str, list[Candidate]]:
-    """Return candidates in floats, and their copies of 8 bits, from the same trainings."""
-    once: dict[int, tuple[Rows, list[tuple[Dense, np.ndarray]]]] = {}
+    """Return candidates in floats, and their copies of 8 bits, from the same trainings.
+
+    There are two such copies: small, and with wider biases and an output for every class, which rounds better.
+    """
+    once: dict[int, tuple[Rows, list[tuple[Dense, Scaling]]]] = {}
 
     def path(rows: Rows, small: bool) -> Path:
         if id(rows) not in once:
             once[id(rows)] = rows, trained(rows)
-        return Path([model.quantised(spread) if small else model for model, spread in once[id(rows)][1]])
+        found = once[id(rows)][1]
+        if not small:
+            return Path([model for model, _ in found])
+        pairs = ((m.quantised(*scaling, False), m.centred().quantised(*scaling, True)) for m, scaling in found)
+        return Path([model for pair in pairs for model in pair])
 
     return {
         name: judged(split, lambda rows: path(rows, False), notes, parts),
-        f"{name}, int8": judged(split, lambda rows: path(rows, True), notes, parts),
+        f"{name}, int8": judged(split, lambda rows: path(rows, True), lambda k: notes(k // 2), parts),
     }
 
 
@@ -140,7 +150,7 @@ def logistic(split: Split, seed: int) -> dict[str, list[Candidate]]:
         numbers.append(numbers[-1] - 1 if numbers[-1] <= 8 else int(0.7 * numbers[-1]))
     for C in (0.03, 1.0, 30.0):
 
-        def trained(rows: Rows, C: float = C) -> list[tuple[Dense, np.ndarray]]:
+        def trained(rows: Rows, C: float = C) -> list[tuple[Dense, Scaling]]:
             found, chosen = [], np.arange(len(split.columns))
             for following in [*numbers[1:], 0]:
                 mean, spread = _scaling(rows[0][:, chosen])
@@ -148,7 +158,7 @@ def logistic(split: Split, seed: int) -> dict[str, list[Candidate]]:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # it need not converge
                     model.fit((rows[0][:, chosen] - mean) / spread, rows[1])
-                found.append((_dense(split, chosen, [(model.coef_, model.intercept_)], mean, spread), spread))
+                found.append((_dense(split, chosen, [(model.coef_, model.intercept_)], mean, spread), (mean, spread)))
                 weight = np.abs(model.coef_).max(axis=0)
                 chosen = np.sort(chosen[np.argsort(-weight, kind="stable")[:following]])
             return found
@@ -169,7 +179,7 @@ def networks(split: Split, seed: int) -> dict[str, list[Candidate]]:
     order = np.argsort(-forest.feature_importances_, kind="stable")
     for width, some in _shapes(len(split.columns), 1 if split.classes == 2 else split.classes - 1):
 
-        def trained(rows: Rows, width: int = width, some: int = some) -> list[tuple[Dense, np.ndarray]]:
+        def trained(rows: Rows, width: int = width, some: int = some) -> list[tuple[Dense, Scaling]]:
             chosen = np.sort(order[:some])
             mean, spread = _scaling(rows[0][:, chosen])
             epochs, batch = (40, 256) if len(rows[1]) > 2000 else (150, 64)
@@ -184,7 +194,7 @@ def networks(split: Split, seed: int) -> dict[str, list[Candidate]]:
                 warnings.simplefilter("ignore")
                 model.fit((rows[0][:, chosen] - mean) / spread, rows[1])
             layers = [(W.T, b) for W, b in zip(model.coefs_, model.intercepts_, strict=True)]
-            return [(_dense(split, chosen, layers, mean, spread), spread)]
+            return [(_dense(split, chosen, layers, mean, spread), (mean, spread))]
 
         notes = lambda k, width=width, some=some: f"{some} features, {width} hidden"  # noqa: E731
         for name, pool in _both_kinds(split, "MLP", trained, notes, halves(split)).items():
@@ -197,7 +207,7 @@ def _shapes(n: int, outputs: int) -> Iterator[tuple[int, int]]:
     seen = set()
     for each, overhead, widths in ((1, 14, (2, 4, 8, 32, 64)), (4, 3, (1, 2, 4, 16, 32))):
         for budget, width in zip(BUDGETS, widths, strict=True):
-            spare = budget - overhead - each * (outputs * width + outputs + width)
+            spare = budget - overhead - each * (outputs * width + outputs + width) - (3 * width if each == 1 else 0)
             some = min(n, int(spare / (each * width + 0.6)))
             if some >= 2 and (width, some) not in seen:
                 seen.add((width, some))

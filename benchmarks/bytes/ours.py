@@ -20,7 +20,7 @@ from bdnn.search.ready import ready
 MEMBERS = {(False, False): (3, 9), (False, True): (4,), (True, False): (4, 12), (True, True): (3, 6)}
 """How many networks are summed, by whether there are hidden neurons, and whether there are many rows."""
 ROUNDS = {(False, False): 20, (False, True): 3, (True, False): 1, (True, True): 1}
-"""Descents and kicks of one search, by whether there are more than two classes, and whether there are hidden neurons."""
+"""Descents and kicks of one search, by whether there are more than two classes, and hidden neurons."""
 SECONDS = 60.0
 """Of one search at most; the rounds end it before, unless the machine is busy."""
 

@@ -35,9 +35,9 @@ program, the number of classes and the formats of the columns (which are integer
 one bit a node, feature, threshold (as many bits as an integer column has, none for a 0/1 column, else float16,
 for single trees also float32), leaf's class; no pointers, as nodes are in preorder; forests vote; boosted
 leaves have 8 bits and one scale. Float models: float32, standardisation folded in, only the features that are
-used. Int8: weights of 8 bits, an exponent per feature, a scale per layer, float16 biases. Binarized networks:
-input features with thresholds, or grids of 2 or 4 bits with exponent and offset, integer weights packed,
-biases.
+used. Int8: weights of 8 bits, an exponent per feature, a scale per layer, biases of float16, or float32 in the
+first layer, whichever does better. Binarized networks: input features with thresholds, or grids of 2 to 8 bits
+with exponent and offset, integer weights packed, biases.
 
 *ours*: networks of integers from the local search, without hidden neurons or with one hidden layer, single or
 summed (`benchmarks/bytes/ours.py`); their inputs are thresholds that boosted stumps or a small tree choose, or
@@ -65,6 +65,7 @@ def write(results: Path, cells: list[Cell]) -> None:
     ]
     if OURS in methods:
         lines += ["", "## Ours against each rival", "", *_summary(scores, done, names, methods)]
+        lines += ["", "## Mean over the data sets", "", *_means(scores, names, methods)]
     for name in names:
         lines += ["", f"## {name}", "", *_table(scores, name, methods)]
     lines += ["", "## Processor seconds", "", *_seconds(done)]
@@ -126,6 +127,30 @@ def _summary(scores: Scores, done: list[dict[str, Any]], names: list[str], metho
     return lines
 
 
+def _means(scores: Scores, names: list[str], methods: list[str]) -> list[str]:
+    """Average over data sets, each with the seeds that all methods have."""
+    common = {name: _common(scores, name, BUDGETS[0], methods) for name in names}
+    complete = [name for name in names if common[name]]
+    if not complete:
+        return ["No data set has results of all methods yet."]
+    lines = [
+        f"Over {len(complete)} data sets and, of each, the seeds that all methods have.",
+        "",
+        f"| method | {' | '.join(f'{budget:,}' for budget in BUDGETS)} |",
+        "|---" * (len(BUDGETS) + 1) + "|",
+    ]
+    rows = {
+        method: [mean(mean(scores[n, method, b][s] for s in common[n]) for n in complete) for b in BUDGETS]
+        for method in methods
+    }
+    for method, values in rows.items():
+        highest = [max(each) for each in zip(*rows.values(), strict=True)]
+        shown = [f"{100 * v:.1f}" for v in values]
+        marked = [f"**{t}**" if v >= top - 5e-4 else t for t, v, top in zip(shown, values, highest, strict=True)]
+        lines.append(f"| {method} | {' | '.join(marked)} |")
+    return lines
+
+
 def _picked(done: list[dict[str, Any]], rivals: list[str]) -> dict[tuple[str, int], dict[int, float]]:
     """Return the test accuracy of the rival with the best validation accuracy, of equal ones the smallest."""
     best: dict[tuple[str, int, int], tuple[float, int, float]] = {}
@@ -183,7 +208,8 @@ def plot(scores: Scores, names: list[str], methods: list[str], folder: Path) -> 
     columns = 5
     rows = -(-len(names) // columns)
     figure, axes = pyplot.subplots(rows, columns, figsize=(3.2 * columns, 2.5 * rows), squeeze=False, sharex=True)
-    colours = dict(zip(methods, ["black", *matplotlib.colormaps["tab10"].colors], strict=False))
+    rivals = [method for method in methods if method != OURS]
+    colours = {OURS: "black"} | dict(zip(rivals, matplotlib.colormaps["tab10"].colors, strict=False))
     for axis, name in zip(axes.flat, names, strict=False):
         for method in methods:
             points = [(b, 100 * mean(v.values())) for b in BUDGETS if (v := scores.get((name, method, b)))]
@@ -205,6 +231,6 @@ def plot(scores: Scores, names: list[str], methods: list[str], folder: Path) -> 
     figure.supxlabel("bytes at most", fontsize=9, y=0.055)
     figure.supylabel("test accuracy in %", fontsize=9)
     figure.tight_layout(rect=(0.01, 0.06, 1, 1))
-    figure.savefig(folder / "bytes.png", dpi=80)
+    figure.savefig(folder / "bytes.png", dpi=70)
     pyplot.close(figure)
     print("wrote bytes.png")
