@@ -318,7 +318,8 @@ class Dense(Packed):
     chosen : ndarray of shape (k,)
         The features that are used, ascending.
     layers : list of (ndarray of shape (d, d_in), ndarray of shape (d,))
-        Float32 weights and biases; of quantised ones integers of 8 bits, and biases of float16. The outputs are one for two classes, else one a class, or one a class but the last, whose output is 0.
+        Float32 weights and biases; of quantised ones integers of 8 bits, and biases of float16. The outputs are one for
+        two classes, else one a class, or one a class but the last, whose output is 0.
     scales : list of float or None
         Of quantised layers: value of a weight's 1, float32.
     exponents : ndarray of shape (k,) or None
