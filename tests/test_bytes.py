@@ -11,7 +11,18 @@ from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.tree import DecisionTreeClassifier
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-OWN = ("bitstream", "sources", "coding", "pool", "plans", "opponents", "ours")
+OWN = (
+    "bitstream",
+    "sources",
+    "coding",
+    "packed_trees",
+    "packed_dense",
+    "packed_networks",
+    "pool",
+    "plans",
+    "opponents",
+    "ours",
+)
 NAMES = (*OWN, "common", "registry", "datasets", "rivals", "verify", "runner", "tables", "cells", "report")
 
 
@@ -100,7 +111,7 @@ def test_digits_take_no_more_bits_than_one_by_one(bench, base):
 def test_a_packed_tree_decides_as_scikit_learn(bench, load):
     split = table(bench, load)
     fitted = DecisionTreeClassifier(random_state=0).fit(split.X["train"], split.y["train"])
-    model = bench["coding"].Trees(
+    model = bench["packed_trees"].Trees(
         split.columns, split.classes, [bench["opponents"]._converted(fitted, split, 32)], width=32
     )
     again(model, split)
@@ -122,23 +133,23 @@ def test_every_candidate_of_every_rival_survives_its_bytes(bench, load, monkeypa
 
 @pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
 def test_binarized_networks_survive_their_bytes(bench, load):
-    coding, Network = bench["coding"], importlib.import_module("bdnn").Network
+    packed, Network = bench["packed_networks"], importlib.import_module("bdnn").Network
     split, rng = table(bench, load), np.random.default_rng(1)
     n, outputs = len(split.columns), 1 if split.classes == 2 else split.classes
     for trial in range(30):
         if trial % 2:
             feature = rng.integers(n, size=9)
             threshold = split.X["train"][rng.integers(len(split.y["train"]), size=9), feature]
-            front = coding.Front.of_bits(feature, threshold, split.columns, 16 if trial % 4 == 1 else 32)
+            front = packed.Front.of_bits(feature, threshold, split.columns, 16 if trial % 4 == 1 else 32)
         else:
-            front = coding.Front.of_grid(rng.permutation(n)[:6], split.X["train"], split.columns, 1 + trial % 6)
+            front = packed.Front.of_grid(rng.permutation(n)[:6], split.X["train"], split.columns, 1 + trial % 6)
         sizes, P = [len(front.chosen), *rng.integers(1, 6, size=trial % 3), outputs], int(rng.integers(1, 9))
         layers = [
             (rng.integers(-P, P + 1, size=(d, k)) * (rng.random((d, k)) < 0.6), rng.integers(-9, 9, size=d))
             for k, d in pairwise(sizes)
         ]
         head = "threshold" if outputs == 1 else "argmax"
-        model = coding.Binarized(
+        model = packed.Binarized(
             split.columns, split.classes, front, Network(layers, head=head, classes=range(split.classes))
         )
         again(model, split)

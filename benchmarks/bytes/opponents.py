@@ -6,7 +6,9 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from coding import Dense, Tree, Trees, storable
+from coding import storable
+from packed_dense import Dense
+from packed_trees import Tree, Trees
 from pool import BUDGETS, Beginnings, Candidate, Path, Rows, everything, halves, judged
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression

@@ -8,7 +8,7 @@ layer, is a network of that kind again; it follows single rows less than its mem
 from __future__ import annotations
 
 import numpy as np
-from coding import Binarized
+from packed_networks import Binarized
 from plans import Fronts, Plan, hidden_plans, plain_plans, promising
 from pool import FEW, Candidate, Path, Rows, everything, judged
 from sources import Split

@@ -7,11 +7,11 @@ from itertools import pairwise
 from math import ceil, log2
 
 import numpy as np
-from coding import Columns, Front
+from packed_networks import Front
 from pool import BUDGETS, Candidate, Rows, everything
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
-from sources import Split
+from sources import Columns, Split
 
 TREE_BITS = (6, 10)
 BITS = (12, 32, 96, 256)

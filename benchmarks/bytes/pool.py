@@ -8,7 +8,8 @@ from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
-from coding import Constant, Packed, Trees
+from coding import Constant, Packed
+from packed_trees import Trees
 from sklearn.model_selection import StratifiedKFold
 from sources import Split
 

@@ -28,7 +28,7 @@ larger tables the validation part; for MLP and straight-through, which take long
 What is tested is trained with the same settings on training and validation rows together. The most frequent
 class is a candidate of every method.
 
-Every figure is that of a model that was written to bytes and decoded from them (`benchmarks/bytes/coding.py`).
+Every figure is that of a model that was written to bytes and decoded from them (`benchmarks/bytes/packed_*.py`).
 Text columns are one 0/1 column per category for all methods (categories of less than 0.5 % of the rows
 together); missing numbers are the lower median of the training rows. What is not counted, for all alike: the
 program, the number of classes and the formats of the columns (which are integers, from where to where). Trees:

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import torch
-from coding import Binarized, Front
+from packed_networks import Binarized, Front
 from plans import Fronts, Plan, hidden_plans, plain_plans
 from pool import Candidate, everything, halves
 from sources import Split
