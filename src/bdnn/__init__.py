@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from bdnn.certification.attack import attack
     from bdnn.certification.engine import certify
     from bdnn.certification.result import Certification
-    from bdnn.estimators import BDNNClassifier, load
+    from bdnn.ensemble import BDNNEnsembleClassifier, load
+    from bdnn.estimators import BDNNClassifier
     from bdnn.reports.page import report
     from bdnn.verify import save_certificate, verify_certificate
 
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BDNNClassifier",
+    "BDNNEnsembleClassifier",
     "BDNNError",
     "Budget",
     "Certification",
@@ -42,10 +44,11 @@ __all__ = [
 # imported at first use, since not every program needs them: scikit-learn alone takes a second to load
 _LATER = {
     "BDNNClassifier": "bdnn.estimators",
+    "BDNNEnsembleClassifier": "bdnn.ensemble",
     "Certification": "bdnn.certification.result",
     "attack": "bdnn.certification.attack",
     "certify": "bdnn.certification.engine",
-    "load": "bdnn.estimators",
+    "load": "bdnn.ensemble",
     "report": "bdnn.reports.page",
     "save_certificate": "bdnn.verify",
     "verify_certificate": "bdnn.verify",

@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bdnn.audit import Audit
+from bdnn.checks import label_array, name_tuple
 from bdnn.errors import InputError, ModelFileError
 from bdnn.network import InputGrid, Layer, Network
 from bdnn.result import BoundStep, Incumbent, Result, Status
 
 FORMAT, VERSION = "bdnn-model", 1
+ENSEMBLE_FORMAT, ENSEMBLE_VERSION = "bdnn-ensemble", 1
 
 _MOST_BYTES = 64 * 2**20
 _MOST_BRACKETS = 500_000
@@ -80,14 +83,58 @@ class Model:
     table: TableInfo | None = None
 
 
-def save_model(path: str | os.PathLike[str], model: Model) -> None:
+@dataclass(frozen=True, eq=False, slots=True)
+class EnsembleMember:
+    """A network of an ensemble, and what of the whole problem it knows.
+
+    Attributes
+    ----------
+    network : Network
+        What predicts.
+    features : ndarray of shape (n_used,)
+        Indices of the features that it takes, in its order.
+    """
+
+    network: Network
+    features: NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class EnsembleModel:
+    """Contents of a file of an ensemble.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Sorted labels.
+    n_features : int
+        Features of the whole problem.
+    feature_names : tuple of str or None
+        Their names.
+    members : tuple of EnsembleMember
+        In the order in which they were trained.
+    settings : dict
+        Parameters of the ensemble but for the estimator.
+    estimator : dict
+        Parameters of the estimator that was trained.
+    """
+
+    classes: NDArray[Any]
+    n_features: int
+    feature_names: tuple[str, ...] | None
+    members: tuple[EnsembleMember, ...]
+    settings: dict[str, Any]
+    estimator: dict[str, Any]
+
+
+def save_model(path: str | os.PathLike[str], model: Model | EnsembleModel) -> None:
     """Write a model file; an existing one is replaced only when the new one is complete.
 
     Parameters
     ----------
     path : path-like
         Where to, usually ``.json``.
-    model : Model
+    model : Model or EnsembleModel
         What to write.
 
     Raises
@@ -99,7 +146,8 @@ def save_model(path: str | os.PathLike[str], model: Model) -> None:
         If the file cannot be written.
     """
     try:
-        text = json.dumps(_to_json(model), allow_nan=False, indent=1) + "\n"
+        data = _ensemble_to_json(model) if isinstance(model, EnsembleModel) else _to_json(model)
+        text = json.dumps(data, allow_nan=False, indent=1) + "\n"
     except (TypeError, ValueError) as error:
         raise InputError(f"the model cannot be saved: {error}") from None
     if len(text) > _MOST_BYTES:
@@ -138,6 +186,34 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     OSError
         If it cannot be read.
     """
+    model = load_any(path)
+    if isinstance(model, EnsembleModel):
+        raise ModelFileError(
+            f"{os.fspath(path)}: not a usable model file: it holds an ensemble; read it with bdnn.load"
+        )
+    return model
+
+
+def load_any(path: str | os.PathLike[str]) -> Model | EnsembleModel:
+    """Read a file of a model or of an ensemble.
+
+    Parameters
+    ----------
+    path : path-like
+        A file written by `save_model`.
+
+    Returns
+    -------
+    Model or EnsembleModel
+        Its contents.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is not a sound file of a known version.
+    OSError
+        If it cannot be read.
+    """
     with open(path, "rb") as file:
         raw = file.read(_MOST_BYTES + 1)
     try:
@@ -146,7 +222,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise ModelFileError(f"{os.fspath(path)}: not a usable model file: {error}") from None
 
 
-def _parse(raw: bytes) -> Model:
+def _parse(raw: bytes) -> Model | EnsembleModel:
     if len(raw) > _MOST_BYTES:
         raise ModelFileError(f"it is larger than {_MOST_BYTES // 2**20} MiB")
     if raw.count(b"[") + raw.count(b"{") > _MOST_BRACKETS:
@@ -157,11 +233,15 @@ def _parse(raw: bytes) -> Model:
         raise ModelFileError("it is nested too deeply") from None
     except ValueError as error:
         raise ModelFileError(f"it is not valid JSON ({error})") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise ModelFileError(f"it does not say that its format is {FORMAT!r}")
-    if data.get("version") != VERSION or type(data["version"]) is not int:
-        raise ModelFileError(f"its version is {_shown(data.get('version'))}; this bdnn reads version {VERSION}")
+    kind = data.get("format") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(kind, str) or kind not in (FORMAT, ENSEMBLE_FORMAT):
+        raise ModelFileError(f"it does not say that its format is {FORMAT!r} or {ENSEMBLE_FORMAT!r}")
+    known = VERSION if kind == FORMAT else ENSEMBLE_VERSION
+    if data.get("version") != known or type(data["version"]) is not int:
+        raise ModelFileError(f"its version is {_shown(data.get('version'))}; this bdnn reads version {known}")
     try:
+        if kind == ENSEMBLE_FORMAT:
+            return _ensemble(data)
         network = _network(_part(data, "network", dict))
         return Model(
             network,
@@ -235,6 +315,28 @@ def _network(data: dict[str, Any]) -> Network:
     if names is not None and not all(isinstance(name, str) for name in names):
         raise ModelFileError("'feature_names' must hold strings")
     return Network(tuple(layers), _part(data, "head", str), _classes(_part(data, "classes", dict)), grid, names)
+
+
+def _ensemble(data: dict[str, Any]) -> EnsembleModel:
+    classes, n_features = _classes(_part(data, "classes", dict)), _part(data, "n_features", int)
+    members = []
+    for number, item in enumerate(_part(data, "members", list), start=1):
+        if not isinstance(item, dict):
+            raise ModelFileError("'members' must hold objects")
+        network = _network(_part(item, "network", dict))
+        features = _numbers(item.get("features"), f"the features of member {number}", True)
+        if len(features) != network.n_features or not np.all((features >= 0) & (features < n_features)):
+            raise ModelFileError(f"the features of member {number} do not fit its network or the ensemble")
+        members.append(EnsembleMember(network, features.astype(np.intp)))
+    names = _part(data, "feature_names", list, optional=True)
+    return EnsembleModel(
+        label_array("classes", classes),
+        n_features,
+        name_tuple("feature_names", names, n_features),
+        tuple(members),
+        _settings(_part(data, "settings", dict)) or {},
+        _settings(_part(data, "estimator", dict)) or {},
+    )
 
 
 def _classes(data: dict[str, Any]) -> Any:
@@ -340,30 +442,54 @@ def _to_json(model: Model) -> dict[str, Any]:
     from bdnn import __version__
 
     network, table = model.network, model.table
-    kind = _LABEL_KINDS.get(network.classes.dtype.kind)
-    labels = network.classes.tolist()
-    if kind is None and all(isinstance(label, str) for label in labels):
-        kind = "str"
-    if kind is None:
-        raise InputError(
-            f"labels of type {network.classes.dtype} cannot be saved; use integers, floats, booleans or strings"
-        )
-    grid = network.grid
     return {
         "format": FORMAT,
         "version": VERSION,
         "bdnn": __version__,
-        "network": {
-            "head": network.head,
-            "weights": "integer" if network.is_integer else "continuous",
-            "classes": {"kind": kind, "values": labels},
-            "feature_names": None if network.feature_names is None else list(network.feature_names),
-            "input_grid": None
-            if grid is None
-            else {"bits": grid.bits, "offset": grid.offset.tolist(), "step": grid.step.tolist()},
-            "layers": [{"weights": W.tolist(), "bias": b.tolist()} for W, b in network.layers],
-        },
+        "network": _network_to_json(network),
         "settings": model.settings,
         "result": None if model.result is None else model.result.to_dict(),
         "table": None if table is None else {f.name: getattr(table, f.name) for f in fields(table)},
     }
+
+
+def _ensemble_to_json(model: EnsembleModel) -> dict[str, Any]:
+    from bdnn import __version__
+
+    return {
+        "format": ENSEMBLE_FORMAT,
+        "version": ENSEMBLE_VERSION,
+        "bdnn": __version__,
+        "classes": _classes_to_json(model.classes),
+        "n_features": model.n_features,
+        "feature_names": None if model.feature_names is None else list(model.feature_names),
+        "settings": model.settings,
+        "estimator": model.estimator,
+        "members": [
+            {"features": member.features.tolist(), "network": _network_to_json(member.network)}
+            for member in model.members
+        ],
+    }
+
+
+def _network_to_json(network: Network) -> dict[str, Any]:
+    grid = network.grid
+    return {
+        "head": network.head,
+        "weights": "integer" if network.is_integer else "continuous",
+        "classes": _classes_to_json(network.classes),
+        "feature_names": None if network.feature_names is None else list(network.feature_names),
+        "input_grid": None
+        if grid is None
+        else {"bits": grid.bits, "offset": grid.offset.tolist(), "step": grid.step.tolist()},
+        "layers": [{"weights": W.tolist(), "bias": b.tolist()} for W, b in network.layers],
+    }
+
+
+def _classes_to_json(classes: NDArray[Any]) -> dict[str, Any]:
+    kind, labels = _LABEL_KINDS.get(classes.dtype.kind), classes.tolist()
+    if kind is None and all(isinstance(label, str) for label in labels):
+        kind = "str"
+    if kind is None:
+        raise InputError(f"labels of type {classes.dtype} cannot be saved; use integers, floats, booleans or strings")
+    return {"kind": kind, "values": labels}

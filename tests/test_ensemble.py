@@ -1,0 +1,276 @@
+"""Ensembles: votes against a count by hand, ties, what members are trained on, settings, files."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.exceptions import NotFittedError
+
+import bdnn
+from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Budget, Network
+from bdnn.errors import InputError, ModelFileError
+from bdnn.io import EnsembleMember, load_model
+
+TERNARY = BDNNClassifier((), method="local_search", weights="integer")
+HIDDEN = BDNNClassifier((3,), method="local_search", weights="integer", head="argmax")
+REAL = BDNNClassifier((2,), method="local_search")
+SCHEMES = ["one_vs_one", "one_vs_rest", "multiclass"]
+
+
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch, kernels):
+    """A limit on rounds, unlike one on time, lets fits repeat."""
+    monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {"nodes": 5})))
+
+
+def blobs(seed=0, count=48, n_classes=4, n=5):
+    rng = np.random.default_rng(seed)
+    centres = rng.integers(0, 12, (n_classes, n))
+    y = np.arange(count) % n_classes
+    return centres[y] + rng.integers(-2, 3, (count, n)), np.array(["d", "b", "a", "c"])[:n_classes][y]
+
+
+def by_hand(clf, x):
+    """Votes and sums at one point, from the members' weights alone."""
+    C = len(clf.classes_)
+    votes, sums = [0] * C, [0] * C
+    for member in clf.members_:
+        signal = [int(x[j]) for j in member.features]
+        network, outputs = member.network, []
+        for k, (W, b) in enumerate(network.layers):
+            outputs = [sum(int(w) * s for w, s in zip(row, signal, strict=True)) + int(c) for row, c in zip(W, b)]  # noqa: B905
+            if k < len(network.layers) - 1:
+                signal = [int(a >= 0) for a in outputs]
+        codes = network.classes.tolist()
+        if len(outputs) == 1:
+            winner, outputs = int(outputs[0] >= 0), [-2 * outputs[0] - 1, 2 * outputs[0] + 1]
+        else:
+            winner = outputs.index(max(outputs))
+            if len(outputs) == 2:
+                lead = outputs[1] - outputs[0]
+                outputs = [1 - 2 * lead, 2 * lead - 1]
+        for code, output in zip(codes, outputs, strict=True):
+            if code >= 0:
+                sums[code] += output
+        if codes[winner] >= 0:
+            votes[codes[winner]] += 1
+    return votes, sums
+
+
+@pytest.mark.parametrize("voting", ["majority", "sum"])
+@pytest.mark.parametrize("member", [TERNARY, HIDDEN], ids=["single layer", "hidden"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_predictions_are_votes_counted_by_hand(n_classes, scheme, member, voting):
+    X, y = blobs(n_classes=n_classes)
+    clf = BDNNEnsembleClassifier(member, scheme, 2, 0.6, voting, random_state=0).fit(X, y)
+    points = np.random.default_rng(1).integers(-3, 15, (200, X.shape[1]))
+    votes, sums = clf.votes(points)
+    predicted = clf.predict(points)
+    for i, x in enumerate(points):
+        expected = by_hand(clf, x)
+        assert (votes[i].tolist(), sums[i].tolist()) == expected
+        keys = list(zip(*expected, strict=True)) if voting == "majority" else expected[1]
+        best = keys.index(max(keys))
+        assert predicted[i] == clf.classes_[best]
+    scores = clf.decision_function(points)
+    chosen = (scores > 0).astype(int) if n_classes == 2 else scores.argmax(axis=1)
+    assert clf.classes_[chosen].tolist() == predicted.tolist()
+
+
+def with_members(networks, n_classes, **settings):
+    clf = BDNNEnsembleClassifier(**settings).fit([[k] for k in range(n_classes)], list(range(n_classes)))
+    clf.members_ = tuple(EnsembleMember(network, np.array([0])) for network in networks)
+    return clf
+
+
+def constant(code_0, code_1, output):
+    """Member of two classes with this decision value everywhere."""
+    return Network([([[0]], [output])], head="threshold", classes=[code_0, code_1])
+
+
+def test_ties_go_to_the_larger_sum_and_then_to_the_lower_class():
+    pairs = {"scheme": "one_vs_one", "estimator": TERNARY, "random_state": 0}
+    circle = [constant(0, 1, 3), constant(0, 2, -2), constant(1, 2, 1)]  # 1 beats 0, 0 beats 2, 2 beats 1
+    clf = with_members(circle, 3, voting="majority", **pairs)
+    assert clf.votes([[0]])[0].tolist() == [[1, 1, 1]]
+    assert clf.votes([[0]])[1].tolist() == [[-4, 4, 0]]
+    assert clf.predict([[0]]).tolist() == [1]
+    assert clf.decision_function([[0]])[0].argmax() == 1
+    even = [constant(0, 1, 2), constant(0, 2, -3), constant(1, 2, 2)]
+    assert with_members(even, 3, voting="majority", **pairs).votes([[0]])[1].tolist() == [[0, 0, 0]]
+    assert with_members(even, 3, voting="majority", **pairs).predict([[0]]).tolist() == [0]
+    assert with_members(even, 3, voting="sum", **pairs).predict([[0]]).tolist() == [0]
+
+
+@pytest.mark.parametrize("voting", ["majority", "sum"])
+def test_a_single_member_decides_as_its_network(voting):
+    points = np.arange(-3, 4)[:, None]
+    outputs = [([[1]], [1]), ([[-1]], [0]), ([[1.0]], [0.5]), ([[-1.0]], [0.25])]
+    networks = [Network([layer], head="threshold", classes=[0, 1]) for layer in outputs]
+    networks += [Network([([[1], [2]], [0, b])], head="argmax", classes=[0, 1]) for b in (-1, 0, 1)]
+    for network in networks:
+        clf = with_members([network], 2, voting=voting, estimator=TERNARY, random_state=0)
+        assert clf.predict(points).tolist() == network.predict(points).tolist()
+
+
+@pytest.mark.parametrize(("scheme", "count"), [("one_vs_one", 6), ("one_vs_rest", 4), ("multiclass", 1)])
+def test_members_have_their_classes_and_features(scheme, count):
+    X, y = blobs()
+    clf = BDNNEnsembleClassifier(TERNARY, scheme, 3, 2, random_state=0).fit(X, y)
+    assert len(clf.members_) == 3 * count
+    assert {len(member.features) for member in clf.members_} == {2}
+    assert len({tuple(member.features) for member in clf.members_}) > 1
+    groups = [tuple(member.network.classes.tolist()) for member in clf.members_]
+    expected = {
+        "one_vs_one": {(i, j) for i in range(4) for j in range(i + 1, 4)},
+        "one_vs_rest": {(-1, c) for c in range(4)},
+        "multiclass": {(0, 1, 2, 3)},
+    }
+    assert set(groups) == expected[scheme] and all(groups.count(group) == 3 for group in groups)
+    assert clf.n_parameters == sum(W.size + b.size for m in clf.members_ for W, b in m.network.layers)
+    assert clf.size_bytes == sum(m.network.size_bytes + 1 for m in clf.members_)  # five features: a byte of bits
+    assert all(np.abs(W).max() <= 1 for m in clf.members_ for W, _ in m.network.layers)
+
+
+def test_a_pair_is_trained_on_its_two_classes_alone():
+    X, y = blobs()
+    first = BDNNEnsembleClassifier(TERNARY, "one_vs_one", 1, random_state=3).fit(X, y)
+    moved = np.where((y == "a")[:, None], X + 5, X)
+    second = BDNNEnsembleClassifier(TERNARY, "one_vs_one", 1, random_state=3).fit(moved, y)
+    for one, other in zip(first.members_, second.members_, strict=True):
+        if 0 not in one.network.classes:  # code of "a"
+            assert one.network == other.network
+
+
+def test_seeds_and_jobs_do_not_matter_for_the_answer():
+    X, y = blobs()
+    settings = {"scheme": "one_vs_one", "n_estimators": 2, "max_features": 0.5, "time_limit": None}
+    one, again, two = (
+        BDNNEnsembleClassifier(HIDDEN, **settings, n_jobs=jobs, random_state=5).fit(X, y) for jobs in (1, 1, 2)
+    )
+    other = BDNNEnsembleClassifier(HIDDEN, **settings, random_state=6).fit(X, y)
+    networks = [[member.network for member in clf.members_] for clf in (one, again, two, other)]
+    assert networks[0] == networks[1] == networks[2] != networks[3]
+
+
+def test_weights_of_samples_count():
+    X, y = [[0], [1], [1], [2]], [0, 1, 0, 1]
+    for weight, label in (([1, 5, 1, 1], 1), ([1, 1, 5, 1], 0)):
+        clf = BDNNEnsembleClassifier(TERNARY, n_estimators=1, random_state=0).fit(X, y, weight)
+        assert clf.predict([[1]]).tolist() == [label]
+
+
+def test_the_time_limit_is_for_all_members(monkeypatch):
+    monkeypatch.undo()
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 9, (300, 6)), rng.integers(0, 4, 300)
+    began = time.monotonic()
+    clf = BDNNEnsembleClassifier(HIDDEN, "one_vs_one", 2, time_limit=3.0, random_state=0).fit(X, y)
+    assert time.monotonic() - began < 8
+    assert len(clf.members_) == 12
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"scheme": "pairs"}, "scheme must be one of 'one_vs_one', 'one_vs_rest', 'multiclass', got 'pairs'"),
+        ({"voting": "mean"}, "voting must be one of"),
+        ({"n_estimators": 0}, "n_estimators must be a positive integer, got 0"),
+        ({"max_features": 0}, "max_features must be"),
+        ({"max_features": 6}, r"max_features must be an integer from 1 to the number of features \(5\)"),
+        ({"max_features": 1.5}, "max_features must be"),
+        ({"max_features": True}, "max_features must be"),
+        ({"time_limit": -1}, "time limit"),
+        ({"n_jobs": 0}, "n_jobs"),
+        ({"estimator": "big"}, "estimator must be a BDNNClassifier or None, got 'big'"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    X, y = blobs()
+    with pytest.raises(InputError, match=message):
+        BDNNEnsembleClassifier(**settings).fit(X, y)
+
+
+def test_bad_data_are_refused():
+    X, y = blobs()
+    with pytest.raises(InputError, match="at least two classes"):
+        BDNNEnsembleClassifier(TERNARY).fit(X, ["a"] * len(X))
+    with pytest.raises(InputError, match="sample_weight must have shape"):
+        BDNNEnsembleClassifier(TERNARY).fit(X, y, [1.0, 2.0])
+    with pytest.raises(NotFittedError):
+        BDNNEnsembleClassifier(TERNARY).predict(X)
+
+
+@pytest.mark.parametrize("member", [TERNARY, REAL, None], ids=["ternary", "continuous", "default"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_files_come_back(scheme, member, tmp_path):
+    X, y = blobs()
+    frame = pd.DataFrame(X + 0.25, columns=list("vwxyz"))
+    clf = BDNNEnsembleClassifier(member, scheme, 2, 0.5, "majority", random_state=np.random.RandomState(0))
+    clf.fit(frame, y).save(tmp_path / "ensemble.json")
+    again = bdnn.load(tmp_path / "ensemble.json")
+    assert isinstance(again, BDNNEnsembleClassifier)
+    np.testing.assert_array_equal(again.decision_function(frame), clf.decision_function(frame))
+    assert again.predict(frame).tolist() == clf.predict(frame).tolist()
+    assert again.feature_names_in_.tolist() == list("vwxyz")
+    assert (again.scheme, again.voting, again.max_features, again.random_state) == (scheme, "majority", 0.5, None)
+    again.save(tmp_path / "twice.json")
+    assert (tmp_path / "twice.json").read_text() == (tmp_path / "ensemble.json").read_text()
+    with pytest.raises(ModelFileError, match="holds an ensemble"):
+        load_model(tmp_path / "ensemble.json")
+
+
+def test_files_of_single_networks_still_give_classifiers(tmp_path):
+    X, y = blobs()
+    BDNNClassifier((2,), method="local_search").fit(X, y).save(tmp_path / "model.json")
+    assert type(bdnn.load(tmp_path / "model.json")) is BDNNClassifier
+
+
+def changed(data, path, value):
+    *way, last = path
+    for key in way:
+        data = data[key]
+    data[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["version"], 2),
+        (["version"], True),
+        (["members"], []),
+        (["members"], {}),
+        (["members", 0], 3),
+        (["members", 0, "features"], [0, 99]),
+        (["members", 0, "features"], [-1, 0]),
+        (["members", 0, "features"], [0]),
+        (["members", 0, "network", "classes", "values"], [0, 7]),
+        (["members", 0, "network", "classes"], {"kind": "str", "values": ["0", "1"]}),
+        (["classes", "values"], ["a", "a", "b", "c"]),
+        (["classes", "values"], ["a"]),
+        (["n_features"], 10**30),
+        (["feature_names"], ["x"]),
+        (["settings", "scheme"], "pairs"),
+        (["settings", "voting"], 5),
+        (["settings", "estimator"], 1),
+        (["settings", "more"], 1),
+        (["estimator", "more"], 1),
+        (["estimator"], [1]),
+    ],
+    ids=str,
+)
+def test_damaged_files_are_refused(path, value, tmp_path):
+    X, y = blobs()
+    file = tmp_path / "ensemble.json"
+    BDNNEnsembleClassifier(TERNARY, "one_vs_one", 1, 2, random_state=0).fit(X, y).save(file)
+    data = json.loads(file.read_text())
+    bdnn.load(file)
+    changed(data, path, value)
+    file.write_text(json.dumps(data))
+    with pytest.raises(ModelFileError, match="not a usable model file"):
+        bdnn.load(file)
