@@ -234,12 +234,13 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             Sums of outputs.
         """
         check_is_fitted(self)
-        inputs = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        inputs = validate_data(self, X, dtype=np.float64, reset=False)
         shape = (len(inputs), len(self.classes_))
         votes, sums = np.zeros(shape, dtype=np.int64), np.zeros(shape)
         rows = np.arange(len(inputs))
         for member in self.members_:
-            codes, index, outputs = _decided(member.network, inputs[:, member.features])
+            every = len(member.features) == inputs.shape[1]
+            codes, index, outputs = _decided(member.network, inputs if every else inputs[:, member.features])
             for column, code in enumerate(codes):
                 if code >= 0:
                     sums[:, code] += outputs[:, column]
@@ -407,8 +408,8 @@ def _decided(network: Network, X: Array) -> tuple[NDArray[np.int64], NDArray[np.
     outputs = network.decision_function(X)
     if outputs.ndim == 1:
         value = 2 * outputs + 1 if network.is_integer else outputs
-        outputs = np.stack([-value, value], axis=1)
-    elif outputs.shape[1] == 2:
+        return network.classes, (outputs >= 0).astype(np.intp), np.stack([-value, value], axis=1)
+    if outputs.shape[1] == 2:
         lead = outputs[:, 1] - outputs[:, 0]
         value = 2 * lead - 1 if network.is_integer else lead
         outputs = np.stack([-value, value], axis=1)

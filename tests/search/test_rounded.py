@@ -8,6 +8,9 @@ from sklearn.datasets import load_digits
 
 from bdnn import Budget, Network, Problem
 from bdnn.methods.local_search import LocalSearch
+from bdnn.presolve import presolve
+from bdnn.search.engine import Search, _shared_spread
+from bdnn.search.points import points
 from bdnn.search.surrogate import Surrogate
 from search.test_surrogate import KINDS, Adam, doubles, flat, gradient, unflat
 
@@ -98,3 +101,22 @@ def test_ternary_networks_of_few_points_hold_on_others(hidden, kernels):
     assert result.objective == 0
     assert np.abs(result.network.layers[0].weights).max() == 1
     assert np.mean(result.network.predict(X[others]) == y[others]) > 0.8
+
+
+def test_features_of_very_different_size_are_rounded_afterwards(kernels):
+    """A large feature that says nothing would drown a small one that says all."""
+    rng = np.random.default_rng(5)
+    X = np.column_stack([rng.integers(0, 10**6, (400, 2)), rng.integers(-3, 4, (400, 2))])
+    y = X[:, 2] - X[:, 3] >= 1
+    search = Search(points(presolve(Problem(X=X, y=y, hidden_layer_sizes=(), weights="integer"))), 0)
+    list(search.smooth(Budget().start()))
+    assert search.best_network().layers[0].weights.tolist() == [[0, 0, 1, -1]]
+
+
+def test_the_shared_spread_is_that_of_random_combinations():
+    rng = np.random.default_rng(6)
+    Z = (rng.normal(size=(200, 3)) @ rng.normal(size=(3, 40))).astype(np.float32)
+    weights = rng.normal(size=(20_000, 200)) @ Z
+    expected = 0.5 * np.sqrt(np.mean((weights @ Z.T) ** 2) / np.mean((weights**2).sum(axis=1)))
+    assert _shared_spread(Z) == pytest.approx(expected, rel=0.05)
+    assert _shared_spread(np.zeros((3, 2), np.float32)) == 1

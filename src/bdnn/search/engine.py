@@ -26,6 +26,8 @@ _ROWS_AT_ONCE = 4096
 _LEAST_SLICE, _MOST_SLICE, _SLICE_SHARE = 0.02, 0.1, 0.01
 _NARROW = 16
 _SPREAD = 0.5
+_ALIKE = 100.0
+_MOST_COMPARED = 1000
 _KICKS = 40
 _HEAT = 2e-4
 _REPLACED = 0.1
@@ -180,7 +182,11 @@ class Search:
         n, p = st.X.shape
         rows = rng.permutation(p)[:_SURROGATE_ROWS]
         Z, weight, mean = self._standardised(rows)
-        network = Surrogate(Z, weight, st.width.tolist(), bool(st.argmax), rng, st.bound if self._integer else 0)
+        rounds, shrunk = self._rounds_in_training(), 1.0
+        if rounds:
+            shrunk = _shared_spread(Z)
+            Z /= np.float32(shrunk)
+        network = Surrogate(Z, weight, st.width.tolist(), bool(st.argmax), rng, st.bound if rounds else 0)
         m = len(rows)
         batch = 256 if m >= 1000 else 64
         epochs = int(np.clip(_SURROGATE_STEPS * batch / m, 8, _MOST_EPOCHS))
@@ -202,20 +208,38 @@ class Search:
                     began = time.perf_counter()
                     loss = network.loss()
                     judging = max(judging, time.perf_counter() - began)
-                    # integers go on: later networks have wider margins
-                    if loss < best or (loss == best and self._integer):
+                    # rounded networks go on: later ones have wider margins
+                    if loss < best or (loss == best and rounds):
                         best, kept = loss, network.values.copy()
-                if (best == 0.0 and not self._integer) or late:
+                if (best == 0.0 and not rounds) or late:
                     break
         finally:  # also if the caller stops here
             network.values[:] = kept
-            if self._integer:
-                self._put_layers(self._of_integers(network, mean))
+            if rounds:
+                self._put_layers(self._of_integers(network, self._surrogate_unit() / shrunk, mean))
             else:
                 layers = [Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers]
                 first = layers[0].weights * st.unit
                 layers[0] = Layer(first, layers[0].bias - first @ mean)
-                self._put_layers(layers)
+                self._put_layers([self._rounded(layer) for layer in layers] if self._integer else layers)
+
+    def _rounds_in_training(self) -> bool:
+        """Whether a start rounds before every step: integers act on raw features, so these must be of similar size.
+
+        Otherwise features of large numbers would drown the others, and it is better to round afterwards, which gives
+        them no weight.
+        """
+        unit = self.state.unit
+        if not (self._integer and len(unit)):
+            return False
+        low, high = np.quantile(unit, [0.25, 0.75])
+        return bool(high < _ALIKE * low)
+
+    def _rounded(self, layer: Layer) -> Layer:
+        """Scale every neuron to the largest integer weights and round."""
+        size = np.abs(layer.weights).max(axis=1, initial=0.0)
+        factor = np.where(size > 0, self.state.bound / np.where(size > 0, size, 1.0), 1.0)
+        return Layer(np.rint(layer.weights * factor[:, None]), np.rint(layer.bias * factor))
 
     def _standardised(self, rows: NDArray[np.int64]) -> tuple[Singles, Singles, Floats]:
         """Return points by row of mean 0 and variance near 1, their weights of labels, scaled, and the means."""
@@ -230,11 +254,11 @@ class Search:
         weight *= np.float32(m / max(float(weight.sum(dtype=np.float64)), 1e-300))
         return Z, weight, mean
 
-    def _of_integers(self, network: Surrogate, mean: Floats) -> list[Layer]:
+    def _of_integers(self, network: Surrogate, unit: Floats, mean: Floats) -> list[Layer]:
         """Return the layers of a surrogate of integers with integer biases: the same, but for ties of the argmax."""
         layers = [Layer(W, b) for W, b in network.integers()]
         W, b = layers[0]
-        layers[0] = Layer(W, b / self._surrogate_unit()[0] - W @ mean if len(mean) else b)
+        layers[0] = Layer(W, b / unit[0] - W @ mean)
         return [
             # an integer sum is >= a threshold if it is >= the next integer
             Layer(W, np.rint(b) if self.state.argmax and k == len(layers) - 1 else np.floor(b))
@@ -242,9 +266,9 @@ class Search:
         ]
 
     def _surrogate_unit(self) -> Floats:
-        """Return the factor of each feature in the surrogate: all the same for integers, which have no others."""
+        """Return the factor of each feature in the surrogate: all the same where it rounds, as raw features have 1."""
         unit = self.state.unit
-        return np.full_like(unit, 1 / math.sqrt(np.mean(1 / unit**2))) if self._integer and len(unit) else unit
+        return np.full_like(unit, 1 / math.sqrt(np.mean(1 / unit**2))) if self._rounds_in_training() else unit
 
     # moves
 
@@ -445,3 +469,15 @@ class Search:
             self._collected()
             if self.best <= 0 and not self._collect:
                 return
+
+
+def _shared_spread(Z: Singles) -> float:
+    """Return half the spread of the sum that a random combination of points makes on the points, per unit of its size.
+
+    Features of images, say, move together, so sums spread more widely than those of independent features, and the
+    thresholds of a surrogate would pass few gradients.
+    """
+    some = Z[:_MOST_COMPARED].astype(np.float64)
+    products = some @ some.T
+    trace = float(np.trace(products))
+    return 0.5 * math.sqrt(float((products**2).sum()) / (len(some) * trace)) if trace > 0 else 1.0
