@@ -66,7 +66,7 @@ def main() -> None:
     add_data_option(parser)
     parser.add_argument("--quick", action="store_true", help="half a minute for 8 kB")
     parser.add_argument("--tables", action="store_true", help="only rewrite the table")
-    parser.add_argument("--limit", type=float, default=600.0, help="seconds of training")
+    parser.add_argument("--limit", type=float, default=300.0, help="seconds of training")
     options = parser.parse_args()
     stem, limit = ("mnist_quick", 30.0) if options.quick else ("mnist", options.limit)
     path = RESULTS / f"{stem}.jsonl"
