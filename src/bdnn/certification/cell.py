@@ -24,6 +24,8 @@ _MOST_PIVOTS = 3000
 _SHAKE = 1e-6
 _GOLDEN = 0.6180339887498949
 _NONE = -1
+_ATTEMPTS = 4
+_FEASIBLE = 1e-10
 
 
 class Nearest(NamedTuple):
@@ -112,6 +114,27 @@ def _nearest_inf(W: Any, alpha: Any, L: Any, U: Any, stop: float) -> Nearest:
     factors[row] = 1.0
     if r > stop or r == np.inf:
         return Nearest(point, factors, r)
+    violated = np.inf
+    for _ in range(_ATTEMPTS):
+        # a dictionary of many pivots has lost digits: with a new one the radius goes on growing
+        r, ended = _grown_inf(W, alpha, L, U, stop, r, factors, point)
+        if ended:
+            break
+        before, violated = violated, 0.0
+        for i in range(k):
+            slack = alpha[i] + np.dot(W[i], point)
+            violated = max(violated, -slack / max(magnitude(INF, W[i], r, L, U), 1e-300))
+        if violated <= _FEASIBLE or violated >= before:
+            break
+    return Nearest(point, factors, r)
+
+
+@_jit
+def _grown_inf(
+    W: Any, alpha: Any, L: Any, U: Any, stop: float, r: float, factors: Any, point: Any
+) -> tuple[float, bool]:
+    """Let the radius grow by programs in one dictionary; return it, and whether it passed `stop`."""
+    k, n = W.shape
     unit, size, worst = r, np.ones(k), 0.0
     for i in range(k):
         size[i] = max(magnitude(INF, W[i], r, L, U), 1e-300)
@@ -155,7 +178,7 @@ def _nearest_inf(W: Any, alpha: Any, L: Any, U: Any, stop: float) -> Nearest:
             factors[:] = out
             r = further
             if r > stop or r == np.inf:
-                return Nearest(point, factors, r)
+                return r, True
             for j in range(n):
                 D.lower[j], D.upper[j] = max(L[j], -r) / unit, min(U[j], r) / unit
             if not grown and turn > 1:
@@ -165,7 +188,7 @@ def _nearest_inf(W: Any, alpha: Any, L: Any, U: Any, stop: float) -> Nearest:
     solve(D, np.inf, _MOST_PIVOTS)
     for j in range(n):
         point[j] = D.x[j] * unit
-    return Nearest(point, factors, r)
+    return r, False
 
 
 @_jit
