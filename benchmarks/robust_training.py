@@ -62,6 +62,8 @@ def at_scale(options):
     compile_kernels()
     rows = []
     for name, data, hidden, seconds, radii in SCALE:
+        if options.only not in name:
+            continue
         X, y, test, labels, units, bounds = data(options.data, options.points)
         for radius in radii:
             codes = np.unique(y, return_inverse=True)[1]
@@ -214,7 +216,7 @@ def draw(rows, path) -> None:
         ax.set_ylim(0, 1)
         ax.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0))
         ax.grid(alpha=0.3)
-        ax.legend()
+        ax.legend(loc="lower left")
     figure.savefig(path, dpi=110)
 
 
@@ -225,13 +227,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--points", type=int, default=500, help="test points")
     parser.add_argument("--seconds", type=float, default=20.0, help="time limit of certification, for a point")
+    parser.add_argument("--only", default="", help="part of the name of the data at scale; others keep their results")
     parser.add_argument("--effort", type=float, default=1.0, help="factor of the seconds of training")
     options = parser.parse_args()
     path = RESULTS / "robust_training.json"
     results = json.loads(path.read_text())["results"] if path.exists() else {}
     for part, run in (("scale", at_scale), ("repair", repaired)):
         if part in options.parts:
-            results[part] = run(options)
+            rows = run(options)
+            others = [row for row in results.get(part, []) if options.only not in row.get("instance", options.only)]
+            results[part] = others + rows
             write_results("robust_training", results)
     if "scale" in results:
         text = table_of_scale(results["scale"])
