@@ -58,6 +58,11 @@ def write(results: Path, cells: list[Cell]) -> None:
                 scores.setdefault((record["data"], method, int(budget)), {})[record["seed"]] = result["test"]
     methods = list(dict.fromkeys(method for _, method, _ in scores))
     methods.sort(key=lambda method: method != OURS)
+    for name in names:
+        # an unfinished run: only the seeds that all methods have, if there are any
+        common = _common(scores, name, BUDGETS[0], methods)
+        for key in [key for key in scores if key[0] == name and common]:
+            scores[key] = {seed: scores[key][seed] for seed in common}
     lines = ["# Accuracy per byte", "", f"{len(done)} of {len(cells)} cells are finished.", "", _NOTES, ""]
     lines += [
         f"Machine: {entry['processor']}, {entry['cores']} cores, Python {entry['python']}, one thread."
