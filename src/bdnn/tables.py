@@ -170,8 +170,8 @@ def filled(table: Table, fill: Sequence[float] | Floats | None) -> Floats:
     if fill is None:
         names = [name for name, count in zip(table.names, table.n_missing, strict=True) if count]
         raise InputError(
-            f"{int(missing.sum())} values are missing in {_listed(names)}, and nothing is known to replace them with: fill "
-            "them in or leave these rows out, or train by 'bdnn train --missing median', which keeps the medians"
+            f"{int(missing.sum())} values are missing in {_listed(names)}, and nothing is known to replace them with: "
+            "fill them in or leave these rows out, or train by 'bdnn train --missing median', which keeps the medians"
         )
     return np.where(missing, np.asarray(fill, dtype=np.float64), table.X)
 

@@ -100,7 +100,8 @@ def estimator_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--robust-radius", type=Radius(), default="0", show_default=True,
                      help="Points must stay right within this radius: a number, or one per feature, as 1,0,2.5."),
         click.option("--robust-norm", default="inf", show_default=True, help="inf, 1 or 2."),
-        click.option("--robust-model", default="interval", show_default=True, help="interval, worst_case or pattern (the paper)."),
+        click.option("--robust-model", default="interval", show_default=True,
+                     help="interval, worst_case or pattern (the paper)."),
         click.option("--validation-fraction", type=float, default=0.0, show_default=True,
                      help="Part of the training rows held out to choose the network by its accuracy there."),
         click.option("--margin", type=float, default=None, help="Least distance of pre-activations from 0, on inputs "

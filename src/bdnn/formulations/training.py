@@ -35,8 +35,8 @@ layers on reduced inputs, biases left out.
 Points can be put into groups that share their activations (section 4 of the paper): u and s then exist once per group,
 and only the rows of the first layer once per point.
 
-Points with one answer (`Presolved.answers`: an input and attacks on it) count once. In (1) they have, instead of costs of
-their own, the cost of one v with v >= u or v >= 1 - u (argmax head: v >= 1 - z) for each of them.
+Points with one answer (`Presolved.answers`: an input and attacks on it) count once. In (1) they have, instead of costs
+of their own, the cost of one v with v >= u or v >= 1 - u (argmax head: v >= 1 - z) for each of them.
 
 Reductions, each of which can be left out and none of which changes the optimum:
 
