@@ -313,7 +313,10 @@ def test_separators_without_time_are_mixed_with_the_old_ones():
         ({"robust_radius": 0.1, "codes": [0]}, "a robust radius needs codes"),
         ({"robust_radius": -0.1}, "robust_radius must be finite and not negative"),
         ({"robust_radius": [0.1, 0.1]}, "robust_radius must be a number or have shape (1,), got (2,)"),
-        ({"robust_radius": 0.1, "robust_model": "box"}, "robust_model must be one of interval, pattern, worst_case, got 'box'"),
+        (
+            {"robust_radius": 0.1, "robust_model": "box"},
+            "robust_model must be one of interval, pattern, worst_case, got 'box'",
+        ),
     ],
 )
 def test_settings_that_make_no_sense(settings, message):
