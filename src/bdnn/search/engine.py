@@ -21,6 +21,7 @@ from bdnn.search.surrogate import Singles, Surrogate
 _MOST_POINTS = 1 << 21
 _SURROGATE_ROWS = 200_000
 _SURROGATE_STEPS = 4000
+_MANY_FEATURES = 8
 _MOST_EPOCHS = 300
 _ROWS_AT_ONCE = 4096
 _LEAST_SLICE, _MOST_SLICE, _SLICE_SHARE = 0.02, 0.1, 0.01
@@ -230,8 +231,8 @@ class Search:
         them no weight.
         """
         unit = self.state.unit
-        if not (self._integer and len(unit)):
-            return False
+        if not self._integer or len(unit) < _MANY_FEATURES:
+            return False  # with few features line searches find the margins themselves, from more varied starts
         low, high = np.quantile(unit, [0.25, 0.75])
         return bool(high < _ALIKE * low)
 
