@@ -8,6 +8,7 @@ an integer column takes the column's bits (none for 0/1 columns), on a column of
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,19 +17,19 @@ from sources import Columns
 
 
 @dataclass(frozen=True, eq=False)
-class Packed:
+class Packed(ABC):
     """A model that can become bytes."""
 
     columns: Columns
     classes: int
 
+    @abstractmethod
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return class indices."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, out: Writer) -> None:
         """Write everything that is not known without cost."""
-        raise NotImplementedError
 
     def encode(self) -> bytes:
         """Return the bytes."""
@@ -42,9 +43,9 @@ class Packed:
         return len(self.encode())
 
     @classmethod
+    @abstractmethod
     def decode(cls, data: bytes, columns: Columns, classes: int) -> Packed:
         """Return the model of these bytes."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
