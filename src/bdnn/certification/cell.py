@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from bdnn.activation.covering import Dictionary, add_row, dual_simplex, multipliers, settle
+from bdnn.activation.covering import Dictionary, add_row, dual_simplex, multipliers, rebuild, settle
 from bdnn.certification.support import INF, ONE, combined, magnitude, smallest_radius
 
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
@@ -145,21 +145,21 @@ def _grown_inf(
     cost[n] = 1.0
     D = empty_dictionary(cost, k, k)
     columns = np.arange(n + 1)
-    values = np.ones(n + 1)
+    A, rhs = np.ones((k, n + 1)), -alpha / size
     for j in range(n):
         D.lower[j], D.upper[j] = max(L[j], -r) / unit, min(U[j], r) / unit
     D.upper[n] = worst + 1.0
     for i in range(k):
         for j in range(n):
-            values[j] = W[i, j] * (unit / size[i])
-        add_row(D, i, columns, values, -alpha[i] / size[i])
-        D.upper[n + 1 + i] = 4.0 * (worst + 4.0) + 2.0 * abs(alpha[i]) / size[i]
+            A[i, j] = W[i, j] * (unit / size[i])
+        add_row(D, i, columns, A[i], rhs[i])
+        D.upper[n + 1 + i] = 4.0 * (worst + 4.0) + 2.0 * abs(rhs[i])
     out = np.empty(k)
     for turn in range(60):
         if turn == 1:
             D.cost[:n] = 0.0
             reprice(D)
-        code = solve(D, np.inf, _MOST_PIVOTS)
+        code = _solved(D, A, rhs)
         multipliers(D, 0.0, out)
         total = 0.0
         for i in range(k):
@@ -185,10 +185,28 @@ def _grown_inf(
                 break
         elif turn > 1 or code != 0:
             break
-    solve(D, np.inf, _MOST_PIVOTS)
+    _solved(D, A, rhs)
     for j in range(n):
         point[j] = D.x[j] * unit
     return r, False
+
+
+@_jit
+def _solved(D: Dictionary, A: Any, rhs: Any) -> int:
+    """Solve as `solve` does, with all rows A x >= rhs; a dictionary that has lost digits is made anew."""
+    k, v = A.shape
+    code = solve(D, np.inf, _MOST_PIVOTS)
+    for _ in range(_ATTEMPTS):
+        lost = 0.0
+        for i in range(k):
+            lost = max(lost, abs(np.dot(A[i], D.x[:v]) - rhs[i] - D.x[v + i]))
+        if lost <= _FEASIBLE:
+            break
+        starts = np.arange(k + 1) * v
+        columns = np.arange(k * v) % v
+        rebuild(D, np.arange(k), starts, columns, A.ravel(), rhs)
+        code = dual_simplex(D, np.inf, _MOST_PIVOTS)
+    return code
 
 
 @_jit
@@ -212,15 +230,16 @@ def _nearest_one(W: Any, alpha: Any, L: Any, U: Any) -> Nearest:
             v += 1
     D = empty_dictionary(np.ones(v), k, k)
     size = np.ones(k)
-    columns, values = np.arange(v), np.empty(v)
+    columns, A, rhs = np.arange(v), np.empty((k, v)), np.empty(k)
     for c in range(v):
         D.upper[c] = (U[feature[c]] if side[c] > 0.0 else -L[feature[c]]) / unit
     for i in range(k):
         size[i] = max(magnitude(ONE, W[i], r, L, U), 1e-300)
         for c in range(v):
-            values[c] = side[c] * W[i, feature[c]] * (unit / size[i])
-        add_row(D, i, columns, values, -alpha[i] / size[i])
-    code = solve(D, np.inf, _MOST_PIVOTS)
+            A[i, c] = side[c] * W[i, feature[c]] * (unit / size[i])
+        rhs[i] = -alpha[i] / size[i]
+        add_row(D, i, columns, A[i], rhs[i])
+    code = _solved(D, A, rhs)
     out = np.empty(k)
     multipliers(D, 1e6 if code == 2 else 0.0, out)
     need = 0.0
