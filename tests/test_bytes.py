@@ -159,6 +159,56 @@ def test_binarized_networks_survive_their_bytes(bench, load):
         assert np.array_equal(pruned.predict(split.X["test"]), model.predict(split.X["test"]))
 
 
+@pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
+def test_rules_are_hidden_neurons_and_survive_their_bytes(bench, load):
+    packed, Network = bench["packed_networks"], importlib.import_module("bdnn").Network
+    split, rng = table(bench, load), np.random.default_rng(3)
+    n, outputs = len(split.columns), 1 if split.classes == 2 else split.classes
+    X = split.X["train"]
+    for trial in range(20):
+        pairs = []
+        for _ in range(6):
+            feature = rng.integers(n, size=1)
+            stored = bench["coding"].storable(X[rng.integers(len(X)), feature], feature, split.columns, 16)
+            pairs.append((int(feature[0]), float(stored[0])))
+        pairs = sorted(set(pairs))
+        rules = []
+        for _ in range(1 + trial):
+            some = rng.permutation(len(pairs))[: rng.integers(1, 4)]
+            rules.append(tuple((*pairs[k], bool(rng.integers(2))) for k in some))
+        front = packed.Rules.of(rules, split.columns)
+        for held, rule in zip(front.integers(X, split.columns).T, rules, strict=True):
+            expected = np.all([(X[:, feature] > threshold) == over for feature, threshold, over in rule], axis=0)
+            assert np.array_equal(held, expected)
+        last = (
+            rng.integers(-3, 4, size=(outputs, len(rules))) * (rng.random(len(rules)) < 0.7),
+            rng.integers(-2, 3, outputs),
+        )
+        head = "threshold" if outputs == 1 else "argmax"
+        network = Network([last], head=head, classes=range(split.classes))
+        model = packed.Ruled(split.columns, split.classes, front, network)
+        for each in (model, model.without_idle_inputs()):
+            again(each, split)
+            seen = each.front.bits.integers(split.X["test"], split.columns)
+            assert each.whole.is_integer
+            assert np.array_equal(each.whole.predict(seen), model.predict(split.X["test"]))
+
+
+def test_rules_of_trees_are_those_of_their_leaves(bench):
+    split, plans = table(bench, load_breast_cancer), bench["plans"]
+    rows = split.X["train"], split.y["train"]
+    for leaves in plans.LEAVES:
+        found = plans.rules(rows, split.columns, split.classes, leaves, 0)
+        assert len(set(found)) == len(found) <= max(plans.RULES)
+        assert all(1 <= len(rule) < leaves for rule in found)
+        assert all(len({(feature, over) for feature, _, over in rule}) == len(rule) for rule in found)
+        held = bench["packed_networks"].Rules.of(found, split.columns).integers(rows[0], split.columns)
+        # leaves of one tree exclude each other
+        assert held[:, :3].sum(axis=1).max() == 1
+    assert [p.most for p in plans.rule_plans({4: 1000})] == list(plans.RULES)
+    assert [p.most for p in plans.rule_plans({4: 280})] == list(plans.RULES)[:2]
+
+
 def test_sums_of_networks_add_their_outputs(bench):
     Network, rng = importlib.import_module("bdnn").Network, np.random.default_rng(2)
     X = rng.integers(0, 4, size=(50, 5)).astype(float)
@@ -227,10 +277,12 @@ def test_our_recipe_gives_models_of_integers_that_fit(bench, monkeypatch):
     monkeypatch.setattr(plans, "BITS", (4,))
     monkeypatch.setattr(plans, "GRIDS", ((3, 2), (2, 8)))
     monkeypatch.setattr(plans, "HIDDEN", ((2, 1),))
+    monkeypatch.setattr(plans, "RULES", {10: 1, 20: 3})
     candidates = bench["ours"].ours(split, 0)["ours"]
     for candidate in candidates:
         model = again(candidate.final(), split)
-        assert model.network.is_integer and model.network.grid is None
+        network = model.whole if isinstance(model, bench["packed_networks"].Ruled) else model.network
+        assert network.is_integer and network.grid is None
     found = bench["pool"].chosen(candidates, split)
     assert found["128"]["validation"] >= found["32"]["validation"] > 0.6
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log2
+from math import comb, log2
+from typing import ClassVar
 
 import numpy as np
-from bitstream import Reader, Writer
+from bitstream import Reader, Writer, width_of
 from coding import (
     Packed,
     read_integers,
@@ -74,6 +76,15 @@ class Front:
         grid = np.clip(np.rint(values / 2.0**self.exponent) - self.offset, 0, 2.0**self.bits - 1)
         return np.where(_direct(self.chosen, columns, self.bits), values - columns.low[self.chosen], grid)
 
+    def only(self, used: np.ndarray) -> Front:
+        """Return some of the inputs."""
+        parts = {
+            name: getattr(self, name)[used]
+            for name in ("chosen", "threshold", "exponent", "offset")
+            if getattr(self, name) is not None
+        }
+        return Front(**parts, width=self.width, bits=self.bits)
+
     def write(self, out: Writer, columns: Columns) -> None:
         """Write selection, and thresholds or quantisers."""
         out.unsigned(self.threshold is not None, 1)
@@ -108,11 +119,95 @@ def _direct(chosen: np.ndarray, columns: Columns, bits: int) -> np.ndarray:
     return (columns.bits[chosen] > 0) & (columns.bits[chosen] <= bits)
 
 
+Condition = tuple[int, float, bool]
+"""``x[feature] > threshold``, or not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """Hidden neurons that fire if all of some conditions hold, as a front of a network's last layer.
+
+    Attributes
+    ----------
+    bits : Front
+        Thresholds.
+    signs : ndarray of shape (rules, bits)
+        1 where a rule needs a bit, -1 where it needs that the bit is not there, 0 where it does not matter. These are
+        the weights of the neurons; their thresholds are the numbers of bits that they need.
+    """
+
+    bits: Front
+    signs: np.ndarray
+
+    @classmethod
+    def of(cls, rules: Sequence[Sequence[Condition]], columns: Columns) -> Rules:
+        """Return rules from their conditions, of storable thresholds."""
+        feature, threshold = (np.array(each) for each in zip(*{c[:2] for rule in rules for c in rule}, strict=True))
+        bits = Front.of_bits(feature, threshold, columns)
+        place = {pair: k for k, pair in enumerate(zip(bits.chosen.tolist(), bits.threshold.tolist(), strict=True))}
+        signs = np.zeros((len(rules), len(place)), dtype=np.int64)
+        for row, rule in zip(signs, rules, strict=True):
+            for feature, threshold, holds in rule:
+                row[place[feature, threshold]] = 1 if holds else -1
+        return cls(bits, signs)
+
+    @property
+    def bias(self) -> np.ndarray:
+        """Biases of the neurons."""
+        return -(self.signs > 0).sum(axis=1)
+
+    def integers(self, X: np.ndarray, columns: Columns) -> np.ndarray:
+        """Return which rules hold for the rows of X."""
+        return (self.bits.integers(X, columns) @ self.signs.T.astype(float) + self.bias >= 0).astype(float)
+
+    def only(self, used: np.ndarray) -> Rules:
+        """Return some of the rules, without bits that only others need."""
+        signs = self.signs[used]
+        needed = np.any(signs != 0, axis=0)
+        return Rules(self.bits.only(needed), signs[:, needed])
+
+    def write(self, out: Writer, columns: Columns) -> None:
+        """Write bits, the number of rules, and of each rule how many conditions, on which bits, and their signs.
+
+        The bits of a rule are one number, their place among all choices of so many bits.
+        """
+        self.bits.write(out, columns)
+        numbers = np.count_nonzero(self.signs, axis=1)
+        out.count(len(self.signs) - 1)
+        out.count(int(numbers.max()))
+        for row, number in zip(self.signs, numbers, strict=True):
+            chosen = np.flatnonzero(row)
+            out.unsigned(int(number), width_of(int(numbers.max()) + 1))
+            place = sum(comb(int(each), k) for k, each in enumerate(chosen, start=1))
+            out.unsigned(place, width_of(comb(len(row), int(number))))
+            for sign in row[chosen]:
+                out.unsigned(sign > 0, 1)
+
+    @classmethod
+    def read(cls, data: Reader, columns: Columns) -> Rules:
+        """Read as `write`."""
+        bits = Front.read(data, columns)
+        signs = np.zeros((data.count() + 1, len(bits.chosen)), dtype=np.int64)
+        width = width_of(data.count() + 1)
+        for row in signs:
+            number = data.unsigned(width)
+            place, below, chosen = data.unsigned(width_of(comb(len(row), number))), len(row), []
+            for k in range(number, 0, -1):
+                below = next(each for each in range(below - 1, -1, -1) if comb(each, k) <= place)
+                place -= comb(below, k)
+                chosen.append(below)
+            for each in reversed(chosen):
+                row[each] = 1 if data.unsigned(1) else -1
+        return cls(bits, signs)
+
+
 @dataclass(frozen=True, eq=False)
 class Binarized(Packed):
     """A network of integers behind a front."""
 
-    front: Front
+    reader: ClassVar[type[Front] | type[Rules]] = Front
+
+    front: Front | Rules
     network: Network
 
     def predict(self, X: np.ndarray) -> np.ndarray:
@@ -130,15 +225,8 @@ class Binarized(Packed):
         used = np.any(layers[0][0] != 0, axis=0)
         used[0] |= not used.any()
         layers[0] = (layers[0][0][:, used], layers[0][1])
-        front = self.front
-        parts = {
-            name: getattr(front, name)[used]
-            for name in ("chosen", "threshold", "exponent", "offset")
-            if getattr(front, name) is not None
-        }
-        front = Front(**parts, width=front.width, bits=front.bits)
         network = Network(layers, head=self.network.head, classes=self.network.classes)
-        return Binarized(self.columns, self.classes, front, network)
+        return type(self)(self.columns, self.classes, self.front.only(used), network)
 
     def write(self, out: Writer) -> None:
         """Write front, head, widths, and layer after layer: largest weight, weights, biases.
@@ -169,11 +257,11 @@ class Binarized(Packed):
     def decode(cls, data: bytes, columns: Columns, classes: int) -> Binarized:
         """Return the model of these bytes."""
         source = Reader(data)
-        front = Front.read(source, columns)
+        front = cls.reader.read(source, columns)
         head = "argmax" if source.unsigned(1) else "threshold"
         widths = [source.count() + 1 for _ in range(source.count())]
         widths.append(1 if head == "threshold" and classes == 2 else classes)
-        layers, before = [], len(front.chosen)
+        layers, before = [], len(front.chosen) if isinstance(front, Front) else len(front.signs)
         for d in widths:
             P = source.count() + 1
             if source.unsigned(1):
@@ -185,3 +273,16 @@ class Binarized(Packed):
             layers.append((flat.reshape(d, before), read_integers(source, d)))
             before = d
         return cls(columns, classes, front, Network(layers, head=head, classes=np.arange(classes)))
+
+
+@dataclass(frozen=True, eq=False)
+class Ruled(Binarized):
+    """A network of integers whose first hidden layer are rules; `network` is the rest of it."""
+
+    reader: ClassVar[type[Front] | type[Rules]] = Rules
+
+    @property
+    def whole(self) -> Network:
+        """The network behind the thresholds, with the rules as hidden neurons."""
+        layers = [(self.front.signs, self.front.bias), *self.network.layers]
+        return Network(layers, head=self.network.head, classes=self.network.classes)

@@ -1,13 +1,18 @@
-"""What binarized networks are trained on and in which shapes: the same for ours and for the straight-through rival."""
+"""What binarized networks are trained on and in which shapes: the same for ours and for the straight-through rival.
+
+Only rules, hidden neurons that are chosen before, are left to ours.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, log2
+from typing import ClassVar, TypeVar
 
 import numpy as np
-from packed_networks import Front
+from coding import storable
+from packed_networks import Condition, Front
 from pool import BUDGETS, Candidate, Rows, everything
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
@@ -21,6 +26,13 @@ BOUNDS = {"bits": (1, 7), "coarse": (1, 7), "fine": (63,)}
 """Largest weights of networks without hidden neurons, on thresholds, grids of few bits and of eight."""
 HIDDEN = ((3, 1), (12, 1), (32, 3))
 """Hidden neurons and largest weights of the others."""
+
+LEAVES = (4, 8)
+"""Of the boosted trees whose leaves are rules."""
+RULES = {80: 1, 250: 3, 1000: 3}
+"""Most rules, and largest weights of the outputs."""
+MOST_VALUES = 32
+"""Of a feature, that these trees tell apart, so that rules share thresholds."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,27 @@ class Plan:
     def note(self) -> str:
         """In words."""
         return f"{self.front}, {self.hidden or 'no'} hidden, weights to {self.bound}"
+
+
+@dataclass(frozen=True)
+class RulePlan:
+    """A layer of rules, leaves of trees of so many leaves, so many at most, and the largest weight of the outputs."""
+
+    hidden: ClassVar[int] = 0
+    shape: ClassVar[tuple[int, ...]] = ()
+    """Of what is searched, behind the rules."""
+
+    leaves: int
+    most: int
+    bound: int
+
+    @property
+    def note(self) -> str:
+        """In words."""
+        return f"{self.most} rules of trees of {self.leaves} leaves, weights to {self.bound}"
+
+
+Key = TypeVar("Key")
 
 
 class Fronts:
@@ -106,6 +139,60 @@ def _boosted_bits(rows: Rows, classes: int, seed: int, most: int) -> list[tuple[
     return list(seen)[:most]
 
 
+def rules(rows: Rows, columns: Columns, classes: int, leaves: int, seed: int) -> list[tuple[Condition, ...]]:
+    """Return what the leaves of boosted trees ask for, in the order in which boosting takes them.
+
+    One leaf of every tree is left out, as it is where no other one is.
+    """
+    most = max(RULES)
+    model = HistGradientBoostingClassifier(
+        learning_rate=0.3,
+        max_iter=ceil(1.2 * most / ((leaves - 1) * (1 if classes == 2 else classes))),
+        max_leaf_nodes=leaves,
+        max_bins=MOST_VALUES,
+        min_samples_leaf=min(20, len(rows[1]) // 40 + 1),
+        l2_regularization=1.0,
+        early_stopping=False,
+        random_state=seed,
+    ).fit(*rows)
+    seen: dict[tuple[Condition, ...], None] = {}
+    for stage in model._predictors:
+        for grown in stage:
+            found = _leaves(grown.nodes, columns)
+            longest = max(range(len(found)), key=lambda k: len(found[k]))
+            seen |= dict.fromkeys(rule for k, rule in enumerate(found) if k != longest)
+    return list(seen)[:most]
+
+
+def _leaves(nodes: np.ndarray, columns: Columns) -> list[tuple[Condition, ...]]:
+    """Return the conditions of the leaves of a tree; of several on one side of a feature the strictest."""
+    found, waiting = [], [(0, {})]
+    while waiting:
+        number, limits = waiting.pop()
+        node = nodes[number]
+        if node["is_leaf"]:
+            found.append(tuple((feature, limit, over) for (feature, over), limit in sorted(limits.items())))
+            continue
+        feature = int(node["feature_idx"])
+        threshold = float(storable(node["num_threshold"][None], np.array([feature]), columns, 16)[0])
+        for child, over in (("left", False), ("right", True)):
+            # a child's threshold lies between those above it
+            waiting.append((int(node[child]), limits | {(feature, over): threshold}))
+    return found
+
+
+def rule_plans(numbers: dict[int, int]) -> list[RulePlan]:
+    """Return plans by the number of rules that trees of so many leaves have; few more are not worth another plan."""
+    plans = []
+    for leaves, there in numbers.items():
+        before = 0
+        for most, bound in RULES.items():
+            if min(most, there) > 1.2 * before:
+                plans.append(RulePlan(leaves, most, bound))
+            before = most
+    return plans
+
+
 def plain_plans(given: Fronts) -> list[Plan]:
     """Return the plans without hidden neurons."""
     kinds = {name: "bits" if "grids" not in name else "fine" if "8 bits" in name else "coarse" for name in given.names}
@@ -125,7 +212,7 @@ def hidden_plans(split: Split, given: Fronts, found: dict[Plan, list[Candidate]]
     return plans
 
 
-def promising(found: dict[Plan, list[Candidate]]) -> list[Plan]:
+def promising(found: dict[Key, list[Candidate]]) -> list[Key]:
     """Return the plans that are best so far within the budgets."""
     of = {id(candidate): plan for plan, each in found.items() for candidate in each}
     everyone = [candidate for each in found.values() for candidate in each]

