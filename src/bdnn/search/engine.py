@@ -23,6 +23,8 @@ _SURROGATE_ROWS = 200_000
 _SURROGATE_STEPS = 4000
 _MANY_FEATURES = 8
 _MOST_EPOCHS = 300
+_LONGER, _MOST_LONGER, _LONGER_SHARE = 5, 100, 0.4
+_SHARP_POINTS, _SHARPER, _SHARPEST = 4000, 0.35, 3.0
 _ROWS_AT_ONCE = 4096
 _LEAST_SLICE, _MOST_SLICE, _SLICE_SHARE = 0.02, 0.1, 0.01
 _NARROW = 16
@@ -191,13 +193,15 @@ class Search:
         m = len(rows)
         batch = 256 if m >= 1000 else 64
         epochs = int(np.clip(_SURROGATE_STEPS * batch / m, 8, _MOST_EPOCHS))
+        longest = max(epochs, min(_LONGER * epochs, _MOST_LONGER)) if rounds and budget.nodes is None else epochs
         best, kept = math.inf, network.values.copy()
         # seconds of a slice, of judging the network, and of taking it over
         slice_, judging, taking = 0.0, 0.0, _SECONDS_PER_PRODUCT * n * p * int(st.width[0])
         late = False
         try:
-            for number in range(epochs):
-                began = time.perf_counter()
+            number = -1
+            while (number := number + 1) < epochs:
+                first = began = time.perf_counter()
                 for _ in network.slices(0.01 * (1 - number / epochs) + 1e-4, batch):
                     slice_ = max(slice_, time.perf_counter() - began)
                     late = budget.remaining < 3 * slice_ + 2 * judging + taking
@@ -205,6 +209,10 @@ class Search:
                         break
                     yield
                     began = time.perf_counter()
+                if number == 0 and longest > epochs:
+                    # where many points allow few epochs, integers gain from more
+                    each = time.perf_counter() - first
+                    epochs = int(np.clip(_LONGER_SHARE * budget.remaining / each, epochs, longest))
                 if number >= epochs // 2 or number % 4 == 3 or late:
                     began = time.perf_counter()
                     loss = network.loss()
@@ -476,9 +484,12 @@ def _shared_spread(Z: Singles) -> float:
     """Return half the spread of the sum that a random combination of points makes on the points, per unit of its size.
 
     Features of images, say, move together, so sums spread more widely than those of independent features, and the
-    thresholds of a surrogate would pass few gradients.
+    thresholds of a surrogate would pass few gradients. Few points want wide margins, which is what that gives; many
+    points, which a network cannot learn by heart, are learned better where each threshold hears only of the points near
+    it: the spread of more than 4,000 points is divided by a small power of their number.
     """
     some = Z[:_MOST_COMPARED].astype(np.float64)
     products = some @ some.T
     trace = float(np.trace(products))
-    return 0.5 * math.sqrt(float((products**2).sum()) / (len(some) * trace)) if trace > 0 else 1.0
+    half = 0.5 * math.sqrt(float((products**2).sum()) / (len(some) * trace)) if trace > 0 else 1.0
+    return half / float(np.clip((len(Z) / _SHARP_POINTS) ** _SHARPER, 1.0, _SHARPEST))
