@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,11 +14,13 @@ from sklearn.exceptions import NotFittedError
 
 import bdnn
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Budget, Network
+from bdnn.ensemble import _with_outputs
 from bdnn.errors import InputError, ModelFileError
 from bdnn.io import EnsembleMember, load_model
 
 TERNARY = BDNNClassifier((), method="local_search", weights="integer")
 HIDDEN = BDNNClassifier((3,), method="local_search", weights="integer", head="argmax")
+DEEP = BDNNClassifier((3, 2), method="local_search", weights="integer")
 REAL = BDNNClassifier((2,), method="local_search")
 SCHEMES = ["one_vs_one", "one_vs_rest", "multiclass"]
 
@@ -118,6 +122,104 @@ def test_a_single_member_decides_as_its_network(voting):
         assert clf.predict(points).tolist() == network.predict(points).tolist()
 
 
+@pytest.mark.parametrize("hidden", ["random", "comparisons"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(("n_classes", "member"), [(2, HIDDEN), (4, HIDDEN), (4, DEEP)])
+def test_random_hidden_layers_under_outputs_trained_together(n_classes, member, scheme, hidden):
+    X, y = blobs(n_classes=n_classes)
+    made = [BDNNEnsembleClassifier(member, scheme, 30, 3, hidden=hidden, random_state=0).fit(X, y) for _ in range(2)]
+    clf = made[0]
+    assert [m.network for m in clf.members_] == [m.network for m in made[1].members_]
+    for member in clf.members_:
+        (W, b), *_ = member.network.layers
+        assert set(np.abs(W).ravel()) == {1}
+        sums = X[:, member.features] @ W.T
+        assert not b.any() if hidden == "comparisons" else np.all((sums.min(0) <= -b) & (-b <= sums.max(0)))
+    points = np.concatenate([X, np.random.default_rng(1).integers(-3, 15, (20, X.shape[1]))])
+    expected = [by_hand(clf, x)[1] for x in points]
+    assert clf.votes(points)[1].tolist() == expected
+    assert clf.predict(points).tolist() == [clf.classes_[sums.index(max(sums))] for sums in expected]
+    assert clf.score(X, y) > 0.8
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_shared_outputs_decide_as_one_layer_on_all_hidden_neurons(n_classes, count):
+    rng = np.random.default_rng(0)
+    empty = Network([([[1]], [-1]), (np.zeros((n_classes, 1), int), [0] * n_classes)], "argmax", range(n_classes))
+    clf = with_members([empty], n_classes, estimator=TERNARY, random_state=0)
+    clf.n_features_in_ = count
+    signals = list(itertools.product([0, 1], repeat=count))
+    for _ in range(10):
+        outputs = rng.integers(-1, 2, (n_classes, count)), rng.integers(-1, 2, n_classes)
+        joint = Network([outputs], head="argmax", classes=range(n_classes))
+        shared = _with_outputs([empty] * count, joint)
+        clf.members_ = tuple(EnsembleMember(network, np.array([j])) for j, network in enumerate(shared))
+        assert clf.predict(signals).tolist() == joint.predict(signals).tolist()
+
+
+def test_random_hidden_layers_on_a_grid():
+    X, y = blobs()
+    clf = BDNNEnsembleClassifier(HIDDEN, n_estimators=30, max_features=3, hidden="random", random_state=0)
+    assert clf.fit(X / 3, y).score(X / 3, y) > 0.9
+    assert all(member.network.grid is not None for member in clf.members_)
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """Time limits of members as they are trained, and what happens at some of them."""
+    plain, limits, events = BDNNClassifier.fit, [], {}
+
+    def fit(self, *arguments):
+        limits.append(self.time_limit)
+        if events.get(len(limits)) == "between":
+            raise KeyboardInterrupt
+        plain(self, *arguments)
+        if events.get(len(limits)) == "within":
+            self.result_ = replace(self.result_, interrupted=True)
+        return self
+
+    monkeypatch.setattr(BDNNClassifier, "fit", fit)
+    return limits, events
+
+
+@pytest.mark.parametrize(("when", "kept"), [("between", 2), ("within", 3)])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_an_interrupt_keeps_what_is_trained(scheme, when, kept, fits):
+    X, y = blobs()
+    whole = BDNNEnsembleClassifier(TERNARY, scheme, 5, random_state=0).fit(X, y)
+    limits, events = fits
+    limits.clear()
+    events[3] = when
+    clf = BDNNEnsembleClassifier(TERNARY, scheme, 5, random_state=0).fit(X, y)
+    assert [m.network for m in clf.members_[:kept]] == [m.network for m in whole.members_[:kept]]
+    assert len(clf.members_) == (kept if scheme == "multiclass" else len(whole.members_))
+    assert limits[3:] == [1e-3] * (len(clf.members_) - kept)
+    assert set(clf.predict(X)) <= set(y)
+
+
+def test_an_interrupt_ends_members_that_are_trained_at_the_same_time(fits):
+    X, y = blobs()
+    fits[1][2] = "within"
+    clf = BDNNEnsembleClassifier(TERNARY, n_estimators=40, n_jobs=2, random_state=0).fit(X, y)
+    assert 2 <= len(clf.members_) <= 4
+
+
+@pytest.mark.parametrize("at", [[1], [2, 3]], ids=["before anything is trained", "again"])
+def test_an_interrupt_that_is_meant(at, fits):
+    X, y = blobs()
+    fits[1].update(dict.fromkeys(at, "between"))
+    with pytest.raises(KeyboardInterrupt):
+        BDNNEnsembleClassifier(TERNARY, "one_vs_one", 1, random_state=0).fit(X, y)
+
+
+def test_features_of_a_member_are_told_by_the_shorter_of_bits_and_numbers():
+    X, y = np.random.default_rng(0).integers(0, 9, (12, 100)), [0, 1] * 6
+    for used, size in ((2, 2), (3, 3), (20, 13), (100, 0)):  # 7 bits a number, or 100 bits
+        clf = BDNNEnsembleClassifier(TERNARY, n_estimators=1, max_features=used, random_state=0).fit(X, y)
+        assert clf.size_bytes == clf.members_[0].network.size_bytes + size
+
+
 @pytest.mark.parametrize(("scheme", "count"), [("one_vs_one", 6), ("one_vs_rest", 4), ("multiclass", 1)])
 def test_members_have_their_classes_and_features(scheme, count):
     X, y = blobs()
@@ -188,6 +290,15 @@ def test_the_time_limit_is_for_all_members(monkeypatch):
         ({"time_limit": -1}, "time limit"),
         ({"n_jobs": 0}, "n_jobs"),
         ({"estimator": "big"}, "estimator must be a BDNNClassifier or None, got 'big'"),
+        ({"hidden": "drawn"}, "hidden must be one of 'trained', 'random', 'comparisons', got 'drawn'"),
+        ({"hidden": "random", "voting": "majority"}, "hidden='random' needs voting='sum'"),
+        ({"hidden": "comparisons", "estimator": REAL}, "hidden='comparisons' needs an estimator of integer weights"),
+        ({"hidden": "random", "estimator": TERNARY}, "needs an estimator with hidden layers"),
+        ({"hidden": "random", "estimator": BDNNClassifier(0, weights="integer")}, "each hidden layer size"),
+        (
+            {"hidden": "random", "estimator": BDNNClassifier((2,), weights="integer", robust_radius=1.0)},
+            "needs an estimator with robust_radius=0",
+        ),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
@@ -257,6 +368,7 @@ def changed(data, path, value):
         (["feature_names"], ["x"]),
         (["settings", "scheme"], "pairs"),
         (["settings", "voting"], 5),
+        (["settings", "hidden"], "drawn"),
         (["settings", "estimator"], 1),
         (["settings", "more"], 1),
         (["estimator", "more"], 1),

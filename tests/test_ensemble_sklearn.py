@@ -14,6 +14,7 @@ VARIANTS = [
     BDNNEnsembleClassifier(MEMBER, "one_vs_one", 1, voting="majority", random_state=0),
     BDNNEnsembleClassifier(MEMBER, "one_vs_rest", 1, random_state=0),
     BDNNEnsembleClassifier(MEMBER, n_estimators=2, random_state=0),
+    BDNNEnsembleClassifier(MEMBER, n_estimators=20, hidden="random", random_state=0),
 ]
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
 
@@ -21,11 +24,13 @@ from bdnn.budget import Budget
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators import BDNNClassifier, from_model
 from bdnn.io import EnsembleMember, EnsembleModel, load_any, save_model
-from bdnn.network import Array, Floats, Network
-from bdnn.problem import choice, positive_integer
+from bdnn.network import Array, Floats, Layer, Network
+from bdnn.presolve import presolve
+from bdnn.problem import Problem, choice, positive_integer
 
 SCHEMES = ("one_vs_one", "one_vs_rest", "multiclass")
 VOTINGS = ("majority", "sum")
+HIDDEN = ("trained", "random", "comparisons")
 
 _DEFAULT_HIDDEN = (32,)
 
@@ -63,6 +68,14 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         2 a + 1 or 2 lead - 1, since a >= 0 means the second class, and so does a lead >= 1. Equal sums go to the lower
         class. Votes and, with integer weights, sums are integers and exact; sums of continuous weights are rounded to
         doubles, in the order of the members.
+    hidden : {"trained", "random", "comparisons"}, default="trained"
+        "trained": each member is trained by itself. The others draw hidden layers at random and train the outputs of
+        all members that decide the same together, as one layer on the signals of all their hidden neurons; they need
+        integer weights and voting "sum". Many members of few features and few neurons are then fast to train, and
+        often better on few rows. Weights are drawn from all integers up to the bound but 0. "random": thresholds lie
+        midway between two random rows. "comparisons": they are 0, so that a neuron tells whether some features add up
+        to at least as much as others, which does not change if all of them are multiplied by the same; for features of
+        one kind that are 0 where there is nothing, as the pixels of images.
     time_limit : float or None, default=60.0
         Seconds for the whole fit, shared evenly among the members that are still to be trained; None for no limit.
     n_jobs : int or None, default=1
@@ -85,7 +98,9 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
     References
     ----------
     One-vs-one ensembles of binarized networks for few images: A. Bernardelli, S. Gualandi, H. C. Lau and S. Milanesi,
-    The BeMi Stardust: a Structured Ensemble of Binarized Neural Networks, LION 2023, arXiv:2212.03659.
+    The BeMi Stardust: a Structured Ensemble of Binarized Neural Networks, LION 2023, arXiv:2212.03659. Random neurons:
+    A. Rahimi and B. Recht, Weighted sums of random kitchen sinks, NIPS 2008; with thresholds 0 they measure angles:
+    Y. Cho and L. K. Saul, Kernel methods for deep learning, NIPS 2009.
 
     Examples
     --------
@@ -106,6 +121,7 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         n_estimators: int = 10,
         max_features: float = 1.0,
         voting: str = "sum",
+        hidden: str = "trained",
         time_limit: float | None = 60.0,
         n_jobs: int | None = 1,
         random_state: int | np.random.RandomState | None = None,
@@ -115,12 +131,16 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         self.n_estimators = n_estimators
         self.max_features = max_features
         self.voting = voting
+        self.hidden = hidden
         self.time_limit = time_limit
         self.n_jobs = n_jobs
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train all members.
+
+        Ctrl-C ends the training: members that decide among all classes and are not trained yet are left out, other ones
+        get the least time.
 
         Parameters
         ----------
@@ -149,9 +169,12 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         budget = Budget(seconds=limit, threads=threads).start()
         choice("scheme", self.scheme, SCHEMES)
         choice("voting", self.voting, VOTINGS)
+        choice("hidden", self.hidden, HIDDEN)
         positive_integer("n_estimators", self.n_estimators)
         if self.estimator is not None and not isinstance(self.estimator, BDNNClassifier):
             raise InputError(f"estimator must be a BDNNClassifier or None, got {self.estimator!r}")
+        if self.hidden != "trained":
+            self._check_random()
         inputs, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=True)
         labels = column_or_1d(labels, warn=True)
         check_classification_targets(labels)
@@ -165,18 +188,52 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             if weight.shape != (len(codes),):
                 raise InputError(f"sample_weight must have shape ({len(codes)},), got {weight.shape}")
         tasks = self._tasks(check_random_state(self.random_state))
+        together = 1 if self.hidden == "trained" else self.n_estimators
+        groups = [tasks[start : start + together] for start in range(0, len(tasks), together)]
         prepare(self._settings(), inputs, budget)
+        stop = threading.Event()
 
-        def train(task: _Task, number: int) -> EnsembleMember:
-            rounds = math.ceil((len(tasks) - number) / budget.threads)
-            seconds = None if math.isinf(budget.remaining) else max(budget.remaining / rounds, 1e-3)
-            rows, targets = _part_of(task, codes, self.scheme)
-            clf = clone(self._settings()).set_params(random_state=task.seed, n_jobs=1, time_limit=seconds)
-            clf.fit(inputs[np.ix_(rows, task.features)], targets, None if weight is None else weight[rows])
-            return EnsembleMember(clf.network_, task.features)
+        def train(group: list[_Task], number: int) -> list[EnsembleMember]:
+            stopped = stop.is_set()
+            if stopped and self.scheme == "multiclass":
+                return []
+            rounds = math.ceil((len(groups) - number) / budget.threads)
+            own = budget.within(0.0 if stopped else budget.remaining / rounds)
+            rows, targets = _part_of(group[0], codes, self.scheme)
+            some = None if weight is None else weight[rows]
+            parts = [inputs[np.ix_(rows, task.features)] for task in group]
+            clf = clone(self._settings()).set_params(random_state=group[0].seed, n_jobs=1)
+            drawn: list[Network] = []
+            if self.hidden != "trained":
+                drawn = [
+                    _drawn(clf, X, targets, some, task.seed, self.hidden) for X, task in zip(parts, group, strict=True)
+                ]
+                signals = [network.activations(X)[-1] for network, X in zip(drawn, parts, strict=True)]
+                parts = [np.concatenate(signals, axis=1).astype(np.float32)]
+                clf.set_params(hidden_layer_sizes=(), head="argmax")
+            left = own.remaining
+            clf.set_params(time_limit=None if math.isinf(left) else max(left, 1e-3))
+            clf.fit(parts[0], targets, some)
+            if clf.result_.interrupted:
+                stop.set()
+            networks = _with_outputs(drawn, clf.network_) if drawn else [clf.network_]
+            return [EnsembleMember(network, task.features) for network, task in zip(networks, group, strict=True)]
 
-        self.members_ = tuple(_in_order(train, tasks, budget.threads))
+        self.members_ = tuple(_in_order(train, groups, budget.threads, stop))
         return self
+
+    def _check_random(self) -> None:
+        settings, needed = self._settings(), ""
+        if self.voting != "sum":
+            needed = "voting='sum'"
+        elif settings.weights != "integer" or settings.head == "threshold" or not settings.fit_intercept:
+            needed = "an estimator of integer weights, with biases, and outputs that compete (head 'auto' or 'argmax')"
+        elif not np.size(np.asarray(settings.hidden_layer_sizes, dtype=object)):
+            needed = "an estimator with hidden layers"
+        elif np.any(np.asarray(settings.robust_radius, dtype=object) != 0):
+            needed = "an estimator with robust_radius=0"
+        if needed:
+            raise InputError(f"hidden={self.hidden!r} needs {needed}")
 
     def _settings(self) -> BDNNClassifier:
         if self.estimator is not None:
@@ -210,13 +267,18 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all members, see `bdnn.Network`, and a bit per feature for each that does not take all."""
+        """Bytes of all members, see `bdnn.Network`, and of the features of each that does not take all.
+
+        These are told by a bit for each of the inputs, or by their numbers if that is shorter.
+        """
         check_is_fitted(self)
-        mask = math.ceil(self.n_features_in_ / 8)
-        return sum(
-            member.network.size_bytes + (mask if len(member.features) < self.n_features_in_ else 0)
-            for member in self.members_
-        )
+        n = self.n_features_in_
+        total = 0
+        for member in self.members_:
+            used = len(member.features)
+            total += member.network.size_bytes
+            total += math.ceil(min(n, used * (n - 1).bit_length()) / 8) if used < n else 0
+        return total
 
     def votes(self, X: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
         """Count the votes and add the outputs, as described at `voting`.
@@ -233,6 +295,10 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         sums : ndarray of shape (n_samples, n_classes)
             Sums of outputs.
         """
+        return self._counted(X)
+
+    def _counted(self, X: ArrayLike, with_votes: bool = True) -> tuple[NDArray[np.int64], Floats]:
+        """Return votes, 0 if not wanted, and sums; see `votes`."""
         check_is_fitted(self)
         inputs = validate_data(self, X, dtype=np.float64, reset=False)
         shape = (len(inputs), len(self.classes_))
@@ -240,12 +306,14 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         rows = np.arange(len(inputs))
         for member in self.members_:
             every = len(member.features) == inputs.shape[1]
-            codes, index, outputs = _decided(member.network, inputs if every else inputs[:, member.features])
+            values, codes = inputs if every else inputs[:, member.features], member.network.classes
+            outputs = _outputs(member.network, values)
             for column, code in enumerate(codes):
                 if code >= 0:
                     sums[:, code] += outputs[:, column]
-            chosen = codes[index]
-            votes[rows[chosen >= 0], chosen[chosen >= 0]] += 1
+            if with_votes:
+                chosen = codes[member.network.predict_index(values)]
+                votes[rows[chosen >= 0], chosen[chosen >= 0]] += 1
         return votes, sums
 
     def decision_function(self, X: ArrayLike) -> Floats:
@@ -262,9 +330,10 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             Sums of outputs, or votes and, below 1, the rank of the sum among the sums of all classes. Two classes: the
             difference of the two, > 0 for the second class.
         """
-        votes, sums = self.votes(X)
+        majority = self.voting == "majority"
+        votes, sums = self._counted(X, with_votes=majority)
         scores = sums
-        if self.voting == "majority":
+        if majority:
             # how many classes have a smaller sum
             scores = votes + (sums[:, :, None] > sums[:, None, :]).sum(axis=2) / len(self.classes_)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
@@ -361,6 +430,7 @@ def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
     ensemble = BDNNEnsembleClassifier(BDNNClassifier(**model.estimator), **model.settings)
     choice("scheme", ensemble.scheme, SCHEMES)
     choice("voting", ensemble.voting, VOTINGS)
+    choice("hidden", ensemble.hidden, HIDDEN)
     known, C = set(range(-1, len(model.classes))), len(model.classes)
     if C < 2 or len(set(model.classes.tolist())) != C:
         raise InputError(f"classes must be at least two different labels, got {model.classes.tolist()!r}"[:200])
@@ -388,32 +458,85 @@ def _part_of(task: _Task, codes: NDArray[np.intp], scheme: str) -> tuple[NDArray
     return rows, codes[rows].astype(np.int64)
 
 
+def _drawn(
+    clf: BDNNClassifier, X: Array, targets: NDArray[np.int64], weight: Floats | None, seed: int, hidden: str
+) -> Network:
+    """Return a network of random hidden layers, whose outputs are 0."""
+    problem = Problem(
+        X=X, y=targets, sample_weight=weight, hidden_layer_sizes=clf.hidden_layer_sizes, head="argmax",
+        weights="integer", weight_bound=clf.weight_bound, input_bits=clf.input_bits,
+    )  # fmt: skip
+    grid, rng = presolve(problem).grid, np.random.default_rng(seed)
+    X = np.unique(X if weight is None else X[weight > 0], axis=0)
+    signal = X.astype(np.float64) if grid is None else grid.quantise(X)
+    layers = []
+    for width in problem.widths[:-1]:
+        shape = (width, signal.shape[1])
+        W = rng.integers(1, problem.weight_bound + 1, shape) * rng.choice([-1, 1], shape)
+        sums, bias = signal @ W.T, np.zeros(width, dtype=np.int64)
+        if hidden == "random":
+            pairs = np.take_along_axis(sums, rng.integers(len(sums), size=(2, width)), axis=0)
+            bias = np.floor(-pairs.mean(axis=0)).astype(np.int64)
+        layers.append(Layer(W, bias))
+        signal = (sums + bias >= 0).astype(np.float64)
+    C = len(problem.classes)
+    layers.append(Layer(np.zeros((C, signal.shape[1]), dtype=np.int64), np.zeros(C, dtype=np.int64)))
+    return Network(tuple(layers), head="argmax", classes=problem.classes, grid=grid)
+
+
+def _with_outputs(members: list[Network], outputs: Network) -> list[Network]:
+    """Share the outputs that were trained on all hidden neurons out among the members: their sums decide the same."""
+    W, bias = outputs.layers[0]
+    if len(bias) == 2:
+        # each member adds 2 lead - 1; all together have to add 2 lead - 1 or, if their number is even, 2 lead
+        bias = bias + np.array([0, len(members) // 2])
+    shared, start = [], 0
+    for network in members:
+        width = network.widths[-2]
+        shared.append(replace(network, layers=(*network.layers[:-1], Layer(W[:, start : start + width], bias))))
+        bias, start = np.zeros_like(bias), start + width  # the first member has all biases
+    return shared
+
+
 def _in_order(
-    train: Callable[[_Task, int], EnsembleMember], tasks: list[_Task], threads: int
-) -> Iterator[EnsembleMember]:
-    numbers = range(len(tasks))
-    if threads == 1:
-        yield from map(train, tasks, numbers)
-        return
+    train: Callable[[list[_Task], int], list[EnsembleMember]],
+    groups: Sequence[list[_Task]],
+    threads: int,
+    stop: threading.Event,
+) -> list[EnsembleMember]:
+    """Train groups of members; Ctrl-C sets `stop`, and ends the training if nothing is trained or it comes again."""
+    calls: list[Callable[[], list[EnsembleMember]]] = []
+    members: list[EnsembleMember] = []
     with ThreadPoolExecutor(threads) as pool:
+        for number, group in enumerate(groups):
+            call = partial(train, group, number)
+            calls.append(call if threads == 1 else pool.submit(call).result)
         try:
-            yield from pool.map(train, tasks, numbers)
+            for result in calls:
+                try:
+                    members += result()
+                except KeyboardInterrupt:
+                    if stop.is_set() or not members:
+                        raise
+                    stop.set()
+                    members += result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    return members
 
 
-def _decided(network: Network, X: Array) -> tuple[NDArray[np.int64], NDArray[np.intp], Floats]:
-    """Return the codes of a member's classes, the index of the one it predicts, and one output for each."""
+def _outputs(network: Network, X: Array) -> Floats:
+    """Return what a member adds to each of its classes."""
     outputs = network.decision_function(X)
+    if outputs.ndim == 2 and outputs.shape[1] > 2:
+        return outputs
     if outputs.ndim == 1:
         value = 2 * outputs + 1 if network.is_integer else outputs
-        return network.classes, (outputs >= 0).astype(np.intp), np.stack([-value, value], axis=1)
-    if outputs.shape[1] == 2:
+    else:
         lead = outputs[:, 1] - outputs[:, 0]
         value = 2 * lead - 1 if network.is_integer else lead
-        outputs = np.stack([-value, value], axis=1)
-    return network.classes, network.predict_index(X), outputs
+    return np.stack([-value, value], axis=1)
 
 
 def _storable(settings: dict[str, Any], without: str = "") -> dict[str, Any]:
