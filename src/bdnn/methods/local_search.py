@@ -247,6 +247,8 @@ def search_into(
         collect = race.problem.validation is not None
         searches = [kind(data, budget.seed + number, collect) for number in range(budget.threads)]
     if budget.exhausted:
+        for network in fallback:
+            race.enter(network, "linear")
         return "the time limit passed before the search could begin", False
     relay = _Relay(race, budget, searches, polishes)
     with race.timed("search"), ThreadpoolController().limit(limits=1):

@@ -5,7 +5,6 @@ They make sure that a limit never leaves a user without a network, and give the 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -182,10 +181,34 @@ def _rounded(presolved: Presolved, w: Floats) -> Floats:
 
 
 def _logistic(X: Floats, y: NDArray[np.generic], weight: Floats) -> tuple[Floats, Floats]:
-    from sklearn.linear_model import LogisticRegression
+    """Return coefficients and intercepts of a logistic regression, of one row for two classes.
+
+    It need not converge. Scikit-learn's would warn of that, and warnings cannot be silenced beside a compiler that runs
+    in another thread.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import expit, log_softmax
 
     scale = float(np.abs(X).max(initial=0.0)) or 1.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a start need not converge
-        model = LogisticRegression(C=100.0, max_iter=200).fit(X / scale, y, weight * (len(y) / weight.sum()))
-    return model.coef_ / scale, model.intercept_
+    Z = np.column_stack([X / scale, np.ones(len(X))])
+    classes, share, penalty = np.unique(y), weight / weight.sum(), 0.01 / len(y)
+    rows = 1 if len(classes) == 2 else len(classes)
+    target = (y[:, None] == classes[-rows:]).astype(np.float64)
+
+    def loss(values: Floats) -> tuple[float, Floats]:
+        W = values.reshape(rows, -1)
+        scores = Z @ W.T
+        if rows == 1:
+            side = 1.0 - 2.0 * target
+            total = np.logaddexp(0.0, side * scores)
+            slope = side * expit(side * scores)
+        else:
+            logs = log_softmax(scores, axis=1)
+            total, slope = -target * logs, np.exp(logs) - target
+        W = W * np.r_[np.ones(X.shape[1]), 0.0]
+        gradient = (share[:, None] * slope).T @ Z + penalty * W
+        return float(share @ total.sum(axis=1) + 0.5 * penalty * (W**2).sum()), gradient.ravel()
+
+    found = minimize(loss, np.zeros(rows * Z.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    W = found.x.reshape(rows, -1)
+    return W[:, :-1] / scale, W[:, -1]
