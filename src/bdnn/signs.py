@@ -66,9 +66,17 @@ def rational(x: Floats, weights: Floats, bias: float) -> Fraction:
     >>> rational(np.array([0.1, 0.2]), np.array([1.0, 1.0]), -0.3) > 0
     True
     """
-    used = np.flatnonzero((x != 0) & (weights != 0))
-    products = (Fraction(float(weights[j])) * Fraction(float(x[j])) for j in used)
-    return sum(products, Fraction(float(bias)))
+    used = (x != 0) & (weights != 0)
+    # all denominators are powers of two, so sums need no common factors: total / 2^shift
+    total, denominator = float(bias).as_integer_ratio()
+    shift = denominator.bit_length() - 1
+    for w, v in zip(weights[used].tolist(), x[used].tolist(), strict=True):
+        (a, b), (c, d) = w.as_integer_ratio(), v.as_integer_ratio()
+        own = b.bit_length() + d.bit_length() - 2
+        if own > shift:
+            total, shift = total << (own - shift), own
+        total += a * c << (shift - own)
+    return Fraction(total, 1 << shift)
 
 
 def _rounded(value: Fraction) -> float:

@@ -56,13 +56,13 @@ class Perturbations:
     def measure(self, x: Floats, z: Floats) -> Fraction:
         """Return the distance exactly; for norm 2 its square."""
         moved = np.flatnonzero(x != z)
-        if self.norm == INF and len(moved) > 4:
+        if self.norm == INF and len(moved) > 1:
             # only the largest quotients matter, and rounding moves them by a few units in the last place
             quotients = np.abs(z[moved] - x[moved]) / self.scale[moved]
             moved = moved[quotients >= quotients.max() * (1.0 - 1e-14)]
-        parts = [
-            abs(Fraction(float(z[j])) - Fraction(float(x[j]))) / Fraction(float(self.scale[j])) for j in moved.tolist()
-        ]
+        parts = [abs(Fraction(a) - Fraction(b)) for a, b in zip(z[moved].tolist(), x[moved].tolist(), strict=True)]
+        if np.any(self.scale[moved] != 1.0):
+            parts = [part / Fraction(unit) for part, unit in zip(parts, self.scale[moved].tolist(), strict=True)]
         if self.norm == INF:
             return max(parts, default=Fraction(0))
         return sum((p if self.norm == ONE else p * p for p in parts), Fraction(0))

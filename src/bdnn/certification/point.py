@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn import signs
 from bdnn.certification.cell import nearest
+from bdnn.certification.decider import Decider
 from bdnn.certification.perturbation import Bools, Perturbations
 from bdnn.certification.support import INF, ONE, TWO, UNIT, magnitude, proven_radius, support
 from bdnn.network import Floats, Network
@@ -24,6 +25,14 @@ _FEW = 64  # with more features the rational arithmetic of a point on the border
 
 class Stopped(Exception):
     """The time for a point is up, or the user pressed Ctrl-C."""
+
+
+class Ends(NamedTuple):
+    """How far a column can go down and up, in units of its scale; None is for no limit."""
+
+    scale: Fraction
+    down: Fraction | None
+    up: Fraction | None
 
 
 class Plane(NamedTuple):
@@ -87,6 +96,7 @@ class Point:
             self.alpha, error = np.array([float(plane.value(self.at))]), 0.0
         self.error = error + 2.0 * UNIT * np.abs(self.alpha) + 1e-300
         self.ways = np.concatenate([self.high > 0, self.low < 0])
+        self.decide = Decider(network)
         self.attack: Floats | None = None
         self.distance = math.inf
         self.doubtful, self.shot = False, plane is not None
@@ -163,7 +173,7 @@ class Point:
     def offer(self, z: Floats) -> bool:
         """Take an input as the attack if it is one, allowed and nearer than the one known."""
         z = self.allowed.clip(self.x, z)
-        if not np.all(np.isfinite(z)) or self.network.predict_index(z[None, :])[0] == self.code:
+        if not np.isfinite(z).all() or self.decide(z) == self.code:
             return False
         distance = self.allowed.distance(self.x, z)
         if self.fixed and not self.allowed.within(self.x, z, self.limit):
@@ -278,16 +288,18 @@ class Point:
             return False
         unit = radius if 0.0 < radius < math.inf else 1.0
         sizes = {i: magnitude(self.allowed.norm, self.W[i], unit, self.low, self.high) or 1.0 for i in chosen.tolist()}
-        rows = {i: self.exact_row(i) for i in sizes}
+        rows = [self.exact_row(i) for i in sizes]
+        # one factor for all makes them integers, which are much faster to add
+        common = math.lcm(*(number.denominator for slopes, value in rows for number in (*slopes, value)))
+        whole = [[int(number * common) for number in (*slopes, value)] for slopes, value in rows]
         top = max(factors[i] / sizes[i] for i in sizes)
         for digits in (10**15, 1000):
-            use = {
-                i: Fraction(factors[i] / sizes[i] / top).limit_denominator(digits) * (1 if on[i] else -1) for i in sizes
-            }
-            value = sum((f * rows[i][1] for i, f in use.items()), Fraction(0))
-            slopes = [sum((f * rows[i][0][k] for i, f in use.items()), Fraction(0)) for k in range(len(self.columns))]
-            strict = any(f < 0 for f in use.values())
-            if below(self.allowed, self.x, self.columns, slopes, -value, radius, strict):
+            simple = [Fraction(factors[i] / sizes[i] / top).limit_denominator(digits) for i in sizes]
+            use = math.lcm(*(f.denominator for f in simple))
+            signed = [int(f * use) * (1 if on[i] else -1) for f, i in zip(simple, sizes, strict=True)]
+            sums = [sum(f * row[k] for f, row in zip(signed, whole, strict=True)) for k in range(len(self.columns) + 1)]
+            strict = any(f < 0 for f in signed)
+            if below(self.allowed.norm, self.ends, sums[:-1], -sums[-1], radius, strict):
                 return True
         return False
 
@@ -298,49 +310,53 @@ class Point:
         weights, bias = (a.astype(np.float64) for a in self.network.layers[0])
         return [Fraction(w) for w in weights[i, self.columns].tolist()], signs.rational(self.x, weights[i], bias[i])
 
+    @cached_property
+    def ends(self) -> list[Ends]:
+        """Scale of each column, and how far it can go down and up."""
+        allowed, found = self.allowed, []
+        for j in self.columns.tolist():
+            scale, at = Fraction(float(allowed.scale[j])), Fraction(float(self.x[j]))
+            rooms = [
+                abs(Fraction(float(end)) - at) / scale if math.isfinite(end) else None
+                for end in (allowed.lower[j], allowed.upper[j])
+            ]
+            found.append(Ends(scale, *rooms))
+        return found
 
-def below(
-    allowed: Perturbations,
-    x: Floats,
-    columns: NDArray[np.intp],
-    slopes: list[Fraction],
-    need: Fraction,
-    radius: float,
-    strict: bool,
-) -> bool:
+
+def below(norm: int, ends: list[Ends], slopes: list[int], need: int, radius: float, strict: bool) -> bool:
     """Whether a linear form stays below `need` on the closed set, or does not exceed it if `strict`; exactly.
 
     For norm 2 ball and bounds are each left out once, so that the answer may be no although yes would be right.
     """
     r = Fraction(radius) if math.isfinite(radius) else None
     sizes, rooms = [], []
-    for j, slope in zip(columns.tolist(), slopes, strict=True):
-        if not slope:
-            continue
-        scale, end = Fraction(float(allowed.scale[j])), float(allowed.upper[j] if slope > 0 else allowed.lower[j])
-        sizes.append(abs(slope) * scale)
-        rooms.append(abs(Fraction(end) - Fraction(float(x[j]))) / scale if math.isfinite(end) else None)
+    for slope, end in zip(slopes, ends, strict=True):
+        if slope:
+            sizes.append(abs(slope) if end.scale == 1 else abs(slope) * end.scale)
+            rooms.append(end.up if slope > 0 else end.down)
 
-    def less(most: Fraction) -> bool:
+    def less(most: Fraction | int) -> bool:
         return most < need or (strict and most == need)
 
-    if allowed.norm == ONE and r is not None:
+    if norm == ONE and r is not None:
         most, left = Fraction(0), r
         for size, room in sorted(zip(sizes, rooms, strict=True), key=lambda pair: -pair[0]):
             step = left if room is None else min(room, left)
             most, left = most + size * step, left - step
         return less(most)
-    if allowed.norm == TWO and r is not None:
-        square = r * r * sum((size * size for size in sizes), Fraction(0))
+    if norm == TWO and r is not None:
+        square = r * r * sum(size * size for size in sizes)
         if need > 0 and (square < need * need or (strict and square == need * need)):
             return True
-    total = Fraction(0)
-    for size, room in zip(sizes, rooms, strict=True):
-        caps = [cap for cap in (room, r) if cap is not None]
-        if not caps:
-            return False
-        total += size * min(caps)
-    return less(total)
+    if r is None and None in rooms:
+        return False
+    inside = [cap for room in rooms if (cap := r if room is None else room if r is None else min(room, r)) is not None]
+    # numbers of the same denominator are added first: mostly the radius
+    sums: dict[Fraction, Fraction | int] = {}
+    for size, cap in zip(sizes, inside, strict=True):
+        sums[cap] = sums.get(cap, 0) + size
+    return less(sum((size * cap for cap, size in sums.items()), Fraction(0)))
 
 
 class Clock:

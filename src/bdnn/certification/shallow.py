@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -27,32 +27,42 @@ class Rival(NamedTuple):
 
     Attributes
     ----------
-    v : list of Fraction
+    v : list of int or Fraction
         Weights.
-    beta : Fraction
+    beta : int or Fraction
         Constant.
     strict : bool
         Whether a tie is lost.
     """
 
-    v: list[Fraction]
-    beta: Fraction
+    v: Sequence[Any]
+    beta: Any
     strict: bool
+
+    def in_integers(self) -> Rival:
+        """Return the same in integers, which are much faster to add."""
+        factor = math.lcm(self.beta.denominator, *(v.denominator for v in self.v))
+        return Rival([int(v * factor) for v in self.v], int(self.beta * factor), self.strict)
 
     def wins(self, z: Any) -> bool:
         """Whether the class wins for some bits."""
-        score = self.beta + sum((v for v, bit in zip(self.v, z, strict=True) if bit), Fraction(0))
+        score = self.beta + sum(v for v, bit in zip(self.v, z, strict=True) if bit)
         return score > 0 or (score == 0 and not self.strict)
 
     def wins_at(self, x: Floats) -> bool:
         """Whether the class wins for some values, where they are inputs."""
         pairs = zip(self.v, x.tolist(), strict=True)
-        score = sum((v * Fraction(value) for v, value in pairs if v and value), self.beta)
+        score = sum((v * Fraction(value) for v, value in pairs if v and value), Fraction(self.beta))
         return score > 0 or (score == 0 and not self.strict)
 
 
 def rivals(network: Network, code: int) -> list[Rival]:
-    """Return what makes an output other than `code` win, in exact numbers."""
+    """Return what makes an output other than `code` win, in exact numbers: integers for bits of hidden neurons."""
+    found = _rivals(network, code)
+    return found if len(network.layers) == 1 else [rival.in_integers() for rival in found]
+
+
+def _rivals(network: Network, code: int) -> list[Rival]:
     weights, bias = network.layers[-1]
     rows = [[Fraction(w) for w in row] for row in weights.tolist()]
     constants = [Fraction(b) for b in bias.tolist()]
@@ -117,8 +127,8 @@ def _knapsack(point: Point, rival: Rival, helpful: Any) -> float:
 
 def _decide(point: Point, rival: Rival, helpful: Any, radius: float) -> float:
     """Search at a radius, which shrinks with every attack found; return what is proven."""
-    size = max((abs(v) for v in rival.v), default=Fraction(0))
-    goal = -rival.beta - sum((v for v in rival.v if v < 0), Fraction(0))
+    size = max((abs(v) for v in rival.v), default=0) or 1
+    goal = -rival.beta - sum(v for v in rival.v if v < 0)
     norm = point.allowed.norm
     side = np.where(helpful >= 0, 1.0, -1.0)
     W, alpha = point.W * side[:, None], point.alpha * side
@@ -126,20 +136,20 @@ def _decide(point: Point, rival: Rival, helpful: Any, radius: float) -> float:
     n = len(point.columns)
     slack = 1.01 * point.error + 4.0 * (n + 20) * UNIT * (reach + np.abs(alpha)) + 1e-300
     surely, never = alpha - down > slack, alpha + up < -slack
-    exact = [abs(v) / size if size else Fraction(0) for v in rival.v]
-    stable = sum((e for e, h, s in zip(exact, helpful, surely, strict=True) if h and s), Fraction(0))
-    need = (goal / size if size else goal) - stable
+    gains = [abs(v) for v in rival.v]
+    missing = goal - sum(gains[i] for i in np.flatnonzero((helpful != 0) & surely).tolist())
     open_ = np.flatnonzero((helpful != 0) & ~surely & ~never)
-    possible = sum((exact[i] for i in open_.tolist()), Fraction(0))
-    if possible < need or (possible == need and rival.strict):
+    possible = sum(gains[i] for i in open_.tolist())
+    if possible < missing or (possible == missing and rival.strict):
         return radius
-    v = np.array([float(exact[i]) for i in open_])
-    band = 1e-12 * (float(v.sum()) + abs(float(need)))
-    low_goal, high_goal = float(need) - band, float(need) + band
+    weight, need = np.array([float(gain / size) for gain in gains]), float(missing / size)
+    v = weight[open_]
+    band = 1e-12 * (float(v.sum()) + abs(need))
+    low_goal, high_goal = need - band, need + band
     if _whole(rival):
         # sums are multiples of 1 / size: half of that separates those that win
-        half = float(Fraction(1, 2) / size) if size else 0.5
-        low_goal = high_goal = float(need) + (half if rival.strict else -half)
+        half = float(1 / (2 * size))
+        low_goal = high_goal = need + (half if rival.strict else -half)
     if not len(open_):
         point.settle(np.zeros(len(alpha), bool), np.zeros(len(alpha), bool), radius)
         return radius
@@ -172,12 +182,12 @@ def _decide(point: Point, rival: Rival, helpful: Any, radius: float) -> float:
                     # the steps were rounded, so that neurons may be in other states than in the program
                     real, fires = rest_of
                     chosen[open_] = np.where(fires, helpful > 0, helpful < 0)[open_]
-                    _improve(real, chosen, helpful, exact, need, open_)
+                    _improve(real, chosen, helpful, weight, need)
                 tree.state[sets.MODE] = sets.FRESH  # the rest of the node is left
             elif code == sets.LEAF and (is_full(tree) or rival.wins(_bits(helpful, chosen | stable_set))):
                 divide(point, tree, fire, rest, radius)
         elif code == sets.CANDIDATE:
-            _improve(point, chosen, helpful, exact, need, open_)
+            _improve(point, chosen, helpful, weight, need)
         elif code == sets.LEAF and rival.wins(_bits(helpful, chosen | stable_set)):
             point.settle(chosen & (helpful > 0), chosen & (helpful < 0), radius)
         if point.fixed and point.attack is not None:
@@ -217,15 +227,14 @@ def divide(point: WholePoint, tree: Any, on: Any, off: Any, radius: float) -> No
         point.settle_steps(tree.D.lower[: len(point.columns)], on, off, radius)
 
 
-def _improve(point: Point, chosen: Any, helpful: Any, exact: list[Fraction], need: Fraction, open_: Any) -> None:
+def _improve(point: Point, chosen: Any, helpful: Any, weight: Floats, need: float) -> None:
     """Find the nearest attack with a set of helpful neurons, and then without those that it does not need."""
-    weight = np.array([float(e) for e in exact])
     for _ in range(_MOST_DROPS):
         known = point.distance
         _, (factors, *_) = point.close(chosen & (helpful > 0), chosen & (helpful < 0))
         if (point.fixed and point.attack is not None) or not point.distance < known:
             return
-        spare = float(weight[chosen].sum()) - float(need)
+        spare = float(weight[chosen].sum()) - need
         dropped = False
         for i in np.argsort(-factors):
             if chosen[i] and factors[i] > 0 and weight[i] < spare:
@@ -267,8 +276,7 @@ def search_alone(point: Point, rival: Rival) -> float:
         if point.pure and point.allowed.norm == INF:
             return _search_corners(point, rival)
         # one neuron that fires where the form is not negative
-        bit = [Fraction(-1 if rival.strict else 1)]
-        return search_sets(point, Rival(bit, Fraction(0 if rival.strict else -1), False))
+        return search_sets(point, Rival([-1 if rival.strict else 1], 0 if rival.strict else -1, False))
     on = np.array([not rival.strict])
     end = point.radius if point.radius < math.inf else point.farthest
     proven, listed = point.close(on, ~on)
@@ -282,7 +290,7 @@ def search_alone(point: Point, rival: Rival) -> float:
 def plane_of(rival: Rival) -> Plane:
     """Return the linear form that must be >= 0, or < 0 if the rival loses ties."""
     sign = -1 if rival.strict else 1
-    return Plane([sign * v for v in rival.v], sign * rival.beta)
+    return Plane([Fraction(sign * v) for v in rival.v], Fraction(sign * rival.beta))
 
 
 def _search_corners(point: WholePoint, rival: Rival) -> float:
