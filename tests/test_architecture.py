@@ -90,6 +90,7 @@ ORDER = [
     "certification.steps",
     "certification.cell",
     "certification.perturbation",
+    "certification.decider",
     "certification.sets",
     "certification.cells",
     "certification.point",

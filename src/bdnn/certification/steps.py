@@ -10,7 +10,6 @@ for any price λ >= 0, and each of these maxima, taken over integers where the f
 Costs are rounded down and r is rounded up, and the sums come with a bound of their rounding errors.
 """
 
-
 from __future__ import annotations
 
 from typing import Any
