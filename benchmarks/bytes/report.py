@@ -205,8 +205,22 @@ def _seconds(done: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+STYLES = (
+    # the colours of M. Okabe and K. Ito, told apart by markers and lines too
+    ("#009E73", "s", "-"),
+    ("#009E73", "^", "--"),
+    ("#D55E00", "v", "-"),
+    ("#0072B2", "D", "-"),
+    ("#0072B2", "x", "--"),
+    ("#CC79A7", "P", "-"),
+    ("#CC79A7", "+", "--"),
+    ("#E69F00", "*", "-"),
+)
+"""Colour, marker and line of each rival, in their order."""
+
+
 def plot(scores: Scores, names: list[str], methods: list[str], folder: Path) -> None:
-    """Draw mean test accuracy against the budget, a panel for each data set, as bytes.png and bytes.svg."""
+    """Draw mean test accuracy against the budget, a panel for each data set, as bytes.png."""
     try:
         import matplotlib
     except ImportError:
@@ -219,15 +233,15 @@ def plot(scores: Scores, names: list[str], methods: list[str], folder: Path) -> 
     rows = -(-len(names) // columns)
     figure, axes = pyplot.subplots(rows, columns, figsize=(3.2 * columns, 2.5 * rows), squeeze=False, sharex=True)
     rivals = [method for method in methods if method != OURS]
-    colours = {OURS: "black"} | dict(zip(rivals, matplotlib.colormaps["tab10"].colors, strict=False))
+    styles = {OURS: ("#000000", "o", "-")} | dict(zip(rivals, STYLES, strict=True))
     for axis, name in zip(axes.flat, names, strict=False):
         for method in methods:
             points = [(b, 100 * mean(v.values())) for b in BUDGETS if (v := scores.get((name, method, b)))]
             if points:
-                front = method == OURS
+                front, (colour, marker, line) = method == OURS, styles[method]
                 axis.plot(
-                    *zip(*points, strict=True), marker="o", markersize=3.5 if front else 2, zorder=3 if front else 2,
-                    linewidth=2.0 if front else 1.0, color=colours[method], label=method,
+                    *zip(*points, strict=True), color=colour, marker=marker, linestyle=line, label=method,
+                    markersize=4.5 if front else 3.5, linewidth=2.0 if front else 1.0, zorder=3 if front else 2,
                 )  # fmt: skip
         axis.set_xscale("log", base=2)
         axis.set_xticks(BUDGETS, [f"{budget:,}" for budget in BUDGETS])
