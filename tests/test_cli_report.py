@@ -201,3 +201,18 @@ def test_commands_do_not_load_what_draws():
     code = "import sys, bdnn.cli; assert not {'matplotlib', 'jinja2', 'sklearn'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
     assert bdnn.report.__module__ == "bdnn.reports.page"
+
+
+def test_what_perturbations_may_do(run, table, model, tmp_path):
+    out = tmp_path / "card.html"
+    words = ("--lower", -1.5, "--upper", 1.5, "--frozen", "b", "--scale", "range", "--norm", 1, "--rows", 5, "--quiet")
+    assert run("report", model, table, "--out", out, *words)[0] == 2  # rows lie beyond the bounds
+    assert not out.exists()
+    words = ("--lower", -9, "--upper", 9, *words[4:])
+    assert run("report", model, table, "--out", out, *words) == (0, "", "")
+    assert "stay at -9 or above; stay at 9 or below; b cannot change" in page_of(out)
+    assert "norm 1, in given units by feature" in page_of(out)
+    code, _, err = run("report", model, table, "--out", out, "--integer", "--integer-column", "a")
+    assert code == 2 and "--integer-column" in err
+    code, _, err = run("report", model, table, "--out", out, "--frozen", "z")
+    assert code == 2 and "'z'" in err

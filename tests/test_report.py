@@ -135,10 +135,24 @@ def test_undecided_rows_are_counted_apart(trained, data, monkeypatch):
 
 
 def test_points_are_drawn_with_the_seed_and_none_is_possible(trained, data):
-    shown = bdnn.report(trained, *data, points=7, random_state=5, norm="1")
+    shown = bdnn.report(trained, *data, points=7, random_state=5, attacker={"norm": "1"})
     assert "7 drawn at random (seed 5) from 60 all rows" in shown and "norm 1" in shown
     shown = bdnn.report(trained, *data, points=0)
     assert "Not certified" in shown and "certified accuracy" not in Page(shown).facts
+
+
+def test_what_an_attacker_may_do(trained, data):
+    X, y = data
+    low, high = np.floor(X.min()), np.ceil(X.max())
+    settings = {"frozen": [0], "lower": low, "upper": high, "scale": 2.0}
+    shown = bdnn.report(trained, X, y, points=20, radii=[0.3], attacker=settings)
+    name = (trained.network_.feature_names or ("x0",))[0]
+    text = f"stay at {low:.0f} or above; stay at {high:.0f} or below; {name} cannot change"
+    assert text in shown and "in given units by feature" in shown
+    rows = np.sort(np.random.default_rng(0).choice(len(X), 20, replace=False))
+    found = bdnn.certify(trained.network_, X[rows], y[rows], **settings).curve([0.3])
+    assert Page(shown).table("radius")[0][1:3] == [f"{found.certified[0]:.2%}", f"{found.attacked[0]:.2%}"]
+    assert "under attack" not in bdnn.report(trained, X, y, points=3)
 
 
 def external(html):
@@ -248,7 +262,9 @@ def test_what_is_refused(trained, data):
         ({"points": True}, "points"),
         ({"radii": [-1.0]}, "radii"),
         ({"radii": [np.nan]}, "radii"),
-        ({"norm": "3"}, "norm"),
+        ({"attacker": {"norm": "3"}}, "norm"),
+        ({"attacker": {"radius": 1.0}}, "attacker takes norm, .*; got 'radius'"),
+        ({"attacker": {"frozen": ["z"]}}, "frozen"),
         ({"training_rows": [0, 0]}, "training_rows"),
         ({"training_rows": [60]}, "training_rows"),
         ({"training_rows": [0.5]}, "training_rows"),

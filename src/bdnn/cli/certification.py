@@ -10,9 +10,8 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.cli.options import FILE, OUT, Radius
+from bdnn.cli.options import FILE, OUT, attacker, attacker_options
 from bdnn.cli.reading import csv_rows, model_inputs, target_of
-from bdnn.errors import InputError
 from bdnn.io import load_model
 from bdnn.progress import shown_progress
 
@@ -22,19 +21,7 @@ from bdnn.progress import shown_progress
 @click.argument("data", type=FILE)
 @click.option("--target", default=None, help="Column of the labels.  [default: the one the model was trained on]")
 @click.option("--radius", type=float, default=None, help="Radius in question.  [default: the smallest perturbations]")
-@click.option("--norm", default="inf", show_default=True, help="inf, 1 or 2.")
-@click.option("--lower", type=Radius(), default=None, help="Least value of perturbed features: a number, or one each.")
-@click.option("--upper", type=Radius(), default=None, help="Largest value, likewise.")
-@click.option("--frozen", multiple=True, help="Column that an attacker cannot change; may be repeated.")
-@click.option("--integer", is_flag=True, help="All features are integers and stay so.")
-@click.option("--integer-column", "integers", multiple=True, help="Column of integers that stay so; may be repeated.")
-@click.option(
-    "--scale",
-    type=click.Choice(["one", "range"]),
-    default="one",
-    show_default=True,
-    help="Unit of each feature's perturbation: 1, or its range in the table.",
-)
+@attacker_options
 @click.option("--time-limit", type=float, default=None, help="Seconds for all rows.  [default: none]")
 @click.option("--point-time-limit", type=float, default=60.0, show_default=True, help="Seconds for a row.")
 @click.option("--jobs", "n_jobs", type=int, default=1, show_default=True, help="Threads; -1 for all cores.")
@@ -45,31 +32,26 @@ def certify(
     model_file: Path,
     data: Path,
     target: str | None,
-    scale: str,
-    frozen: tuple[str, ...],
-    integer: bool,
-    integers: tuple[str, ...],
+    radius: float | None,
     time_limit: float | None,
+    point_time_limit: float,
+    n_jobs: int,
     out: Path | None,
     as_json: bool,
     quiet: bool,
-    **settings: Any,
+    **changes: Any,
 ) -> None:
     """Prove for each row of a CSV table that no perturbation changes its prediction, or find one that does."""
     model = load_model(model_file)
     network, target = model.network, target_of(model, target)
-    if integer and integers:
-        raise InputError("--integer says that all columns hold integers; leave it or --integer-column out")
-    settings["integer"] = list(integers) or integer
     X, labels = model_inputs(model, data, target)
     budget = bdnn.Budget() if time_limit is None else bdnn.Budget(seconds=time_limit)
-    if scale == "range":
-        width = np.ptp(X.astype(np.float64), axis=0)
-        settings["scale"] = np.where(width > 0, width, 1.0)
+    settings = attacker(X, **changes)
     with shown_progress(time_limit, quiet, lambda p: f"{p.phase}, {p.bound:g} attacked") as listener:
         found = bdnn.certify(
-            network, X, labels, frozen=list(frozen) or None, budget=budget, on_progress=listener, **settings
-        )
+            network, X, labels, radius=radius, budget=budget, point_time_limit=point_time_limit, n_jobs=n_jobs,
+            on_progress=listener, **settings,
+        )  # fmt: skip
     if out is not None:
         names = network.feature_names or tuple(f"x{j}" for j in range(network.n_features))
         with csv_rows(out) as write:

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from bdnn import tables
+from bdnn.errors import InputError
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUT = click.Path(dir_okay=False, path_type=Path)
@@ -132,3 +135,41 @@ def table_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def attacker_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what a perturbation may do; `attacker` makes settings of them."""
+    options = (
+        click.option("--norm", default="inf", show_default=True, help="Norm of the perturbations: inf, 1 or 2."),
+        click.option("--lower", type=Radius(), default=None,
+                     help="Least value of perturbed features: a number, or one each."),
+        click.option("--upper", type=Radius(), default=None, help="Largest value, likewise."),
+        click.option("--frozen", multiple=True, help="Column that an attacker cannot change; may be repeated."),
+        click.option("--integer", is_flag=True, help="All features are integers and stay so."),
+        click.option("--integer-column", "integers", multiple=True,
+                     help="Column of integers that stay so; may be repeated."),
+        click.option("--scale", type=click.Choice(["one", "range"]), default="one", show_default=True,
+                     help="Unit of each feature's perturbation: 1, or its range in the table."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def attacker(
+    X: NDArray[Any], *, frozen: tuple[str, ...], integer: bool, integers: tuple[str, ...], scale: str, **others: Any
+) -> dict[str, Any]:
+    """Return settings of `bdnn.certify` from the values of `attacker_options`.
+
+    Raises
+    ------
+    InputError
+        If both options on integers are given.
+    """
+    if integer and integers:
+        raise InputError("--integer says that all columns hold integers; leave it or --integer-column out")
+    settings: dict[str, Any] = {"frozen": list(frozen) or None, "integer": list(integers) or integer, **others}
+    if scale == "range":
+        width = np.ptp(X.astype(np.float64), axis=0)
+        settings["scale"] = np.where(width > 0, width, 1.0)
+    return settings

@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.cli.options import FILE, OUT
+from bdnn.cli.options import FILE, OUT, attacker, attacker_options
 from bdnn.cli.reading import model_inputs, target_of
 from bdnn.errors import InputError
 from bdnn.io import Model, load_model
@@ -34,7 +34,7 @@ Drawing = Callable[[Any], Any]
     "--rows", type=click.IntRange(1), default=200, show_default=True, help="Certified: rows, drawn at random."
 )
 @click.option("--radius", type=float, default=None, help="Certified: one radius.  [default: all radii]")
-@click.option("--norm", default="inf", show_default=True, help="Certified: inf, 1 or 2.")
+@attacker_options
 @click.option("--time-limit", type=float, default=60.0, show_default=True, help="Certified: seconds for all rows.")
 @click.option("--jobs", "n_jobs", type=int, default=1, show_default=True, help="Certified: threads; -1 for all cores.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Certified: of the rows.")
@@ -50,8 +50,8 @@ def plot(
 ) -> None:
     """Draw the training's history, decision regions, the network, its weights or its certified accuracy.
 
-    Regions and certified accuracy need DATA, a CSV table. With it, the pictures of network and weights show weights in
-    units of standard deviations of the features.
+    Regions and certified accuracy need DATA, a CSV table; what perturbations may do is for the latter. With DATA, the
+    pictures of network and weights show weights in units of standard deviations of the features.
     """
     from bdnn.plotting.files import KINDS, picture
 
@@ -112,12 +112,17 @@ def _certified(
     seed: int,
     time_limit: float,
     quiet: bool,
-    **settings: Any,
+    radius: float | None,
+    n_jobs: int,
+    **changes: Any,
 ) -> Drawing:
+    settings = attacker(X, **changes)
     if len(X) > rows:
         chosen = np.sort(np.random.default_rng(seed).choice(len(X), rows, replace=False))
         X, labels = X[chosen], labels[chosen]
     with shown_progress(time_limit, quiet, lambda p: f"{p.phase}, {p.bound:g} attacked") as listener:
         budget = bdnn.Budget(seconds=time_limit)
-        found = bdnn.certify(model.network, X, labels, budget=budget, on_progress=listener, **settings)
+        found = bdnn.certify(
+            model.network, X, labels, radius=radius, budget=budget, n_jobs=n_jobs, on_progress=listener, **settings
+        )
     return lambda figure: bdnn.plotting.plot_certified(found, ax=figure)

@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.cli.options import FILE, OUT, SEED
+from bdnn.cli.options import FILE, OUT, SEED, attacker, attacker_options
 from bdnn.cli.reading import filled_inputs, model_table, split_rows, target_of
 from bdnn.cli.training import train
 from bdnn.cli.verification import certificate_errors
@@ -35,7 +35,7 @@ from bdnn.tables import Table
     multiple=True,
     help="Radius in the table of certified accuracies; may be repeated.  [default: round ones]",
 )
-@click.option("--norm", default="inf", show_default=True, help="Norm of the perturbations: inf, 1 or 2.")
+@attacker_options
 @click.option(
     "--rows",
     type=click.IntRange(0),
@@ -54,12 +54,12 @@ def report(
     out: Path,
     certificate: Path | None,
     radii: tuple[float, ...],
-    norm: str,
     rows: int,
     time_limit: float,
     n_jobs: int,
     seed: int,
     quiet: bool,
+    **changes: Any,
 ) -> None:
     """Write a model card: one HTML page on the data, the network, its training, proofs, accuracy and robustness.
 
@@ -86,7 +86,7 @@ def report(
             training_rows=training_rows,
             certificate=certificate,
             radii=radii,
-            norm=norm,
+            attacker=attacker(X, **changes),
             points=rows,
             time_limit=time_limit,
             n_jobs=n_jobs,

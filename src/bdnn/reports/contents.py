@@ -94,6 +94,10 @@ class Proof:
         return Fraction(self.loss) == self.verified.bound
 
 
+ATTACKER = ("norm", "scale", "lower", "upper", "frozen", "integer")
+"""Settings of `bdnn.certify` that say what perturbations may do."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Robustness:
     """A certification of some rows.
@@ -110,6 +114,8 @@ class Robustness:
         Seconds for all rows.
     table : list of (radius, certified, attacked, open)
         Accuracies over radii, and the number of rows that are neither proven nor attacked there.
+    attacker : mapping
+        What perturbations may do; see `bdnn.reports.report`.
     """
 
     found: Certification
@@ -117,6 +123,7 @@ class Robustness:
     seed: int
     time_limit: float
     table: list[tuple[float, float, float, int]]
+    attacker: Mapping[str, Any]
 
 
 def parts_of(model: Model, X: Floats, y: Array, training_rows: Array | None) -> list[Part]:
@@ -169,7 +176,7 @@ def robustness_of(
     part: Part,
     *,
     radii: Sequence[float],
-    norm: str,
+    attacker: Mapping[str, Any],
     points: int,
     time_limit: float,
     n_jobs: int,
@@ -183,13 +190,15 @@ def robustness_of(
     rows = part.rows
     if len(rows) > points:
         rows = np.sort(np.random.default_rng(seed).choice(rows, points, replace=False))
+    if unknown := sorted(set(attacker) - set(ATTACKER)):
+        raise InputError(f"attacker takes {', '.join(ATTACKER)}; got {', '.join(map(repr, unknown))}")
     budget = Budget(seconds=time_limit)
-    found = certify(network, X[rows], y[rows], norm=norm, budget=budget, n_jobs=n_jobs, on_progress=on_progress)
+    found = certify(network, X[rows], y[rows], budget=budget, n_jobs=n_jobs, on_progress=on_progress, **attacker)
     curve = found.curve(given if len(given) else _round_radii(found))
     # counts again, which the parts were computed from
     open_rows = np.rint((curve.attacked - curve.certified) * len(rows)).astype(int)
     columns = (curve.radii.tolist(), curve.certified.tolist(), curve.attacked.tolist(), open_rows.tolist())
-    return Robustness(found, part, seed, time_limit, list(zip(*columns, strict=True)))
+    return Robustness(found, part, seed, time_limit, list(zip(*columns, strict=True)), attacker)
 
 
 def _round_radii(found: Certification) -> Floats:

@@ -7,7 +7,7 @@ import importlib.util
 import math
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ def report(
     training_rows: ArrayLike | None = None,
     certificate: str | os.PathLike[str] | None = None,
     radii: Sequence[float] = (),
-    norm: str = "inf",
+    attacker: Mapping[str, Any] | None = None,
     points: int = 200,
     time_limit: float = 60.0,
     n_jobs: int = 1,
@@ -72,8 +72,9 @@ def report(
         Certificate of the bound, to be verified on the training rows.
     radii : sequence of float
         Radii of the table of certified accuracies; round ones if empty.
-    norm : {"inf", "1", "2"}
-        Norm of the perturbations.
+    attacker : mapping or None
+        What perturbations may do: the settings norm, scale, lower, upper, frozen and integer of `bdnn.certify`. None
+        for any change, in norm inf.
     points : int
         Rows that are certified, drawn at random from those that the network was not trained on, if there are any; 0 for
         no certification.
@@ -132,8 +133,8 @@ def report(
     robustness = None
     if points:
         robustness = robustness_of(
-            network, inputs, labels, parts[-1], radii=radii, norm=norm, points=points, time_limit=time_limit,
-            n_jobs=n_jobs, seed=random_state, on_progress=on_progress,
+            network, inputs, labels, parts[-1], radii=radii, attacker=attacker or {}, points=points,
+            time_limit=time_limit, n_jobs=n_jobs, seed=random_state, on_progress=on_progress,
         )  # fmt: skip
     page: str = _template().render(
         title=title or "Model card of a binarized network",
@@ -150,7 +151,7 @@ def report(
         parts=parts,
         regions_text=wording.regions_text(network, inputs),
         robustness=robustness,
-        robustness_text=None if robustness is None else wording.robustness_text(robustness),
+        robustness_text=None if robustness is None else wording.robustness_text(robustness, network),
         no_robustness="no rows were asked for",
         pictures=_pictures(card, inputs, labels, robustness),
         commands=list(commands) or _calls(model),

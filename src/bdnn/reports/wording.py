@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from bdnn.certification.perturbation import feature_mask
 from bdnn.io import Model
 from bdnn.network import Array, Floats, Network
 from bdnn.plotting.structure import heaviest_features
@@ -140,19 +142,44 @@ def proof_facts(proof: Proof) -> Facts:
     ]  # fmt: skip
 
 
-def robustness_text(robustness: Robustness) -> list[str]:
-    """Say which rows were certified, how, and what was left open."""
+def robustness_text(robustness: Robustness, network: Network) -> list[str]:
+    """Say which rows were certified, against what, and what was left open."""
     found, part, m = robustness.found, robustness.drawn_from, len(robustness.found.robust)
     drawn = f"all {m}" if m == len(part.rows) else f"{m} drawn at random (seed {robustness.seed}) from {len(part.rows)}"
     undecided = int(found.undecided.sum())
     stopped = "It was stopped by Ctrl-C. " if found.interrupted else ""
     return [
-        f"The smallest perturbation that changes the prediction, for {drawn} {part.name}: norm {found.norm}, in the "
-        f"units of the features, within {robustness.time_limit:g} s for all (used: {found.seconds.sum():.1f} s).",
+        f"The smallest perturbation that changes the prediction, for {drawn} {part.name}: norm {found.norm}, in "
+        f"{_units(robustness.attacker)}, within {robustness.time_limit:g} s for all (used: "
+        f"{found.seconds.sum():.1f} s).",
+        *_limits(robustness.attacker, network),
         f"{stopped}{undecided} of {m} rows are undecided: their smallest perturbation is not known exactly. In the "
         f"table, rows that are neither proven nor attacked at a radius are counted apart; they are not certified, and "
         f"count in 'at most' only.",
     ]
+
+
+def _units(attacker: Mapping[str, Any]) -> str:
+    scale = attacker.get("scale")
+    return "the units of the features" if scale is None or np.all(np.equal(scale, 1.0)) else "given units by feature"
+
+
+def _limits(attacker: Mapping[str, Any], network: Network) -> list[str]:
+    """Say what perturbations cannot do, if they cannot do everything."""
+    names = network.feature_names or tuple(f"x{j}" for j in range(network.n_features))
+    parts = []
+    for key, text in (("lower", "stay at {} or above"), ("upper", "stay at {} or below")):
+        if (value := attacker.get(key)) is not None:
+            ends = np.broadcast_to(np.asarray(value, dtype=np.float64), network.n_features)
+            parts.append(text.format(number(float(ends[0])) if np.all(ends == ends[0]) else "a given value each"))
+    for key, text in (("frozen", "{} cannot change"), ("integer", "{} are integers and stay so")):
+        given = attacker.get(key)
+        every = np.ones(network.n_features, dtype=bool)
+        chosen = every if given is True else ~every if given is False else feature_mask(network, key, given)
+        if chosen.any():
+            some = [name for name, is_one in zip(names, chosen.tolist(), strict=True) if is_one]
+            parts.append(text.format("all" if len(some) == len(names) else ", ".join(some)))
+    return [f"Features under attack: {'; '.join(parts)}."] if parts else []
 
 
 def regions_text(network: Network, X: Floats) -> str:
