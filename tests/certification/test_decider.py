@@ -1,5 +1,7 @@
 """Classes of single inputs against those of the network, which are exact."""
 
+import math
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from bdnn import Network
 from bdnn.certification.decider import Decider
+from bdnn.certification.perturbation import perturbations
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -33,3 +36,43 @@ def test_of_sums_that_overflow():
     X = np.array([[1e200, 1e200], [-1e200, 1e200], [1e200, 0.0], [0.0, -1e200]])
     decide = Decider(network)
     assert [decide(x) for x in X] == network.predict_index(X).tolist()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_of_points_beside_borders(seed):
+    # as near as doubles come, so that sums in double precision do not tell the side
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 40))
+    W, b = rng.normal(size=(3, n)) * 10.0 ** rng.integers(-6, 6, size=(3, n)), rng.normal(size=3)
+    network = Network([(W, b), (np.ones((1, 3)), [-1.5])], head="threshold", classes=range(2))
+    decide = Decider(network)
+    X = rng.normal(size=(60, n))
+    X[:, 0] -= (X @ W[0] + b[0]) / W[0, 0]
+    steps = rng.integers(-2, 3, size=60)
+    X[:, 0] = np.where(
+        steps > 0, np.nextafter(X[:, 0], np.inf), np.where(steps < 0, np.nextafter(X[:, 0], -np.inf), X[:, 0])
+    )
+    assert [decide(x) for x in X] == network.predict_index(X).tolist()
+
+
+def test_of_factors_that_cannot_be_split():
+    network = Network([([[1e305, 1.0]], [-1.0])], head="threshold", classes=range(2))
+    X = np.array([[1e-305, 0.0], [1e-305, 1e-20], [1e-305, -1e-20], [9.999999999999999e-306, 1e-17]])
+    decide = Decider(network)
+    assert [decide(x) for x in X] == network.predict_index(X).tolist()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_distances_are_rounded_up_to_the_last_digit(seed):
+    rng = np.random.default_rng(seed)
+    network = Network([([[1.0] * 5], [0.0])], head="threshold", classes=range(2))
+    for unit in (1.0, 3.0):
+        allowed = perturbations(network, "inf", unit)
+        for _ in range(100):
+            x = rng.normal(size=5) * 10.0 ** rng.integers(-20, 20, size=5)
+            z = x + rng.normal(size=5) * 10.0 ** rng.integers(-20, 20, size=5)
+            exact = max(
+                abs(Fraction(a) - Fraction(b)) / Fraction(unit) for a, b in zip(x.tolist(), z.tolist(), strict=True)
+            )
+            found = allowed.distance(x, z)
+            assert Fraction(found) >= exact > Fraction(math.nextafter(found, 0.0)) or found == exact == 0

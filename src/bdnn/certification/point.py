@@ -15,11 +15,12 @@ from bdnn import signs
 from bdnn.certification.cell import nearest
 from bdnn.certification.decider import Decider
 from bdnn.certification.perturbation import Bools, Perturbations
-from bdnn.certification.support import INF, ONE, TWO, UNIT, magnitude, proven_radius, support
+from bdnn.certification.support import INF, ONE, TWO, UNIT, magnitude, magnitudes, proven_radius, reaches
 from bdnn.network import Floats, Network
 
 TOLERANCE = 1e-8
 _MARGINS = (0.0, 2e-9, 1e-7, 1e-5)
+_NEAR = 1e-7
 _FEW = 64  # with more features the rational arithmetic of a point on the border takes too long to begin with
 
 
@@ -145,12 +146,8 @@ class Point:
 
     def reaches(self, rows: Floats, radius: float) -> tuple[Floats, Floats, Floats]:
         """Return by row about the largest Σ |w_j e_j|, and the largest w·e and -w·e, within a radius."""
-        norm, low, high = self.allowed.norm, self.low, self.high
-        return (
-            np.array([magnitude(norm, w, radius, low, high) for w in rows]),
-            np.array([support(norm, w, radius, low, high)[0] for w in rows]),
-            np.array([support(norm, -w, radius, low, high)[0] for w in rows]),
-        )
+        found: tuple[Floats, Floats, Floats] = reaches(self.allowed.norm, rows, radius, self.low, self.high)
+        return found
 
     def spread(self, rows: Floats, reach: Floats, unit: float) -> Floats:
         """Return rows in units of their reach for the columns of `box`; for norm 1 those up, then those down."""
@@ -249,7 +246,7 @@ class Point:
             if margin == 0.0:
                 proven = proven_radius(norm, W, alpha, error, near.factors, self.low, self.high)
                 unit = max(near.radius, self.least_move) if near.radius < math.inf else 1.0
-                size = np.array([magnitude(norm, w, unit, self.low, self.high) for w in W])
+                size = magnitudes(norm, W, unit, self.low, self.high)
             if near.radius > stop or near.radius == math.inf:
                 if margin and len(self.x) > _FEW:
                     self.touch(tight)
@@ -274,7 +271,9 @@ class Point:
         radius = min(radius, self.radius)
         if proven >= radius or (self.fixed and self.attack is not None):
             return
-        if any(self.excluded_exactly(on, off, factors, radius) for factors in listed):
+        # where the attack is as good as at the border, arithmetic without rounding would not add anything
+        near = not self.fixed and self.distance <= proven * (1.0 + _NEAR)
+        if not near and any(self.excluded_exactly(on, off, factors, radius) for factors in listed):
             return
         if self.fixed:
             self.doubtful = True

@@ -12,7 +12,7 @@ import numpy as np
 from bdnn.certification import sets
 from bdnn.certification.moves import shoot
 from bdnn.certification.point import TOLERANCE, Plane, Point
-from bdnn.certification.support import INF, UNIT, smallest_radius
+from bdnn.certification.support import INF, UNIT, smallest_radii
 from bdnn.certification.whole import WholePoint
 from bdnn.network import Floats, Network
 
@@ -117,8 +117,7 @@ def _knapsack(point: Point, rival: Rival, helpful: Any) -> float:
     """Return about the radius below which too few neurons can be helpful, by their own distances."""
     side = np.where(helpful >= 0, 1.0, -1.0)
     norm, low, high = point.allowed.norm, point.low, point.high
-    rows = zip(point.W * side[:, None], point.alpha * side, strict=True)
-    reach = np.array([smallest_radius(norm, w, -a, low, high) for w, a in rows])
+    reach = smallest_radii(norm, point.W * side[:, None], -point.alpha * side, low, high)
     for distance in np.unique(reach[reach < math.inf]).tolist():
         if rival.wins(_bits(helpful, reach <= distance)):
             return float(distance)

@@ -162,6 +162,49 @@ def magnitude(norm: int, w: Any, r: float, L: Any, U: Any) -> float:
 
 
 @_jit
+def magnitudes(norm: int, W: Any, r: float, L: Any, U: Any) -> Any:
+    """Return this for every row."""
+    found = np.empty(len(W))
+    for i in range(len(W)):
+        found[i] = magnitude(norm, W[i], r, L, U)
+    return found
+
+
+@_jit
+def reaches(norm: int, W: Any, r: float, L: Any, U: Any) -> tuple[Any, Any, Any]:
+    """Return by row about the largest Σ |w_j e_j| of the set, and the largest w·e and -w·e."""
+    up, down = np.empty(len(W)), np.empty(len(W))
+    for i in range(len(W)):
+        up[i], down[i] = support(norm, W[i], r, L, U)[0], support(norm, -W[i], r, L, U)[0]
+    return magnitudes(norm, W, r, L, U), up, down
+
+
+@_jit
+def smallest_radii(norm: int, W: Any, need: Any, L: Any, U: Any) -> Any:
+    """Return by row about the smallest r with h(w, r) >= need; inf if there is none."""
+    found = np.empty(len(W))
+    for i in range(len(W)):
+        found[i] = smallest_radius(norm, W[i], need[i], L, U)
+    return found
+
+
+@_jit
+def largest_move(x: Any, z: Any) -> float:
+    """Return the largest |z_j - x_j|, rounded up."""
+    far = 0.0
+    for j in range(len(x)):
+        moved = z[j] - x[j]
+        # what the subtraction lost (the sum of two numbers by D. E. Knuth)
+        part = moved - z[j]
+        lost = (z[j] - (moved - part)) - (x[j] + part)
+        size = abs(moved)
+        if lost != 0.0 and (lost > 0.0) == (moved > 0.0):
+            size = np.nextafter(size, np.inf)
+        far = max(far, size)
+    return far
+
+
+@_jit
 def proven_radius(norm: int, W: Any, alpha: Any, error: Any, factors: Any, L: Any, U: Any) -> float:
     """Return a radius, as large as can be told, of a closed set in which no e has W e + alpha >= 0; 0 if none is."""
     need = 0.0
