@@ -21,7 +21,7 @@ from bdnn.certification.cell import nearest
 from bdnn.certification.perturbation import Bools, Perturbations, feature_mask, float_above, root_above
 from bdnn.certification.point import Plane, Point
 from bdnn.certification.steps import DOWN, MORE, UP, support_steps
-from bdnn.certification.support import INF, ONE, UNIT, magnitude, smallest_radius, support
+from bdnn.certification.support import INF, ONE, UNIT, reaches, smallest_radius
 from bdnn.errors import InputError
 from bdnn.network import Floats, Layer, Network
 
@@ -224,11 +224,8 @@ class WholePoint(Point):
         """Return by row a bound of Σ |w_j e_j|, and bounds of w·e and -w·e, within a radius."""
         norm, (ball, low, high), (whole, costs) = self.allowed.norm, self.box(radius, 1.0), self.steps(1.0)
         if norm == INF:
-            return (
-                np.array([magnitude(norm, w, ball, low, high) for w in rows]),
-                np.array([support(norm, w, ball, low, high)[0] for w in rows]),
-                np.array([support(norm, -w, ball, low, high)[0] for w in rows]),
-            )
+            found: tuple[Floats, Floats, Floats] = reaches(norm, rows, ball, low, high)
+            return found
         cap, least = np.maximum(-low, high), costs.copy()
         least[:, UP] = least[:, DOWN] = np.minimum(costs[:, UP], costs[:, DOWN])
         return (
