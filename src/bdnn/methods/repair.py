@@ -21,6 +21,7 @@ from bdnn.errors import InputError
 from bdnn.formulations import robust
 from bdnn.methods.data_splitting import DataSplitting, Splitting
 from bdnn.methods.exact import ExactTraining
+from bdnn.methods.local_search import LocalSearch
 from bdnn.methods.race import solve_into, too_large
 from bdnn.methods.start import enter_given
 from bdnn.methods.worst_case import WorstCaseRace
@@ -29,6 +30,7 @@ from bdnn.problem import Problem
 from bdnn.result import ProgressCallback, Result, Status
 
 _DERIVED = ("classes", "codes")
+_SEARCH_SHARE = 0.1
 _INTERVAL_SHARE = 0.5
 _SHARE = 0.5
 _LEAST_SECONDS = 1.0
@@ -99,15 +101,22 @@ class AttackAndRepair:
         message, scope, interrupted = "nothing left to improve", "every classifier on these inputs", False
         try:
             enter_given(race, start)
-            # the three-valued program first: its networks are never worse than it says
+            # the three-valued loss first: networks are never worse than it says
+            three_valued = _with_intervals(problem)
+            first: list[tuple[Any, float]] = [(self.inner, _INTERVAL_SHARE)]
+            if self.inner.incumbents == "search":
+                first.insert(0, (LocalSearch(), _SEARCH_SHARE))
             race.phase = "intervals"
             race.report()
-            with race.timed("intervals"):
-                share = budget.within(_INTERVAL_SHARE * budget.remaining)
-                intervals = self.inner(_with_intervals(problem), share, start)
-                race.enter(intervals.network, "intervals")
-            if intervals.interrupted:
-                raise KeyboardInterrupt
+            for trainer, share in first:
+                with race.timed("intervals"):
+                    found = trainer(three_valued, budget.within(share * budget.remaining), start)
+                    race.enter(found.network, "intervals")
+                start = found.network
+                if found.interrupted:
+                    raise KeyboardInterrupt
+                if race.closed:
+                    break
             if not race.closed:
                 if isinstance(self.inner, DataSplitting):
                     message, interrupted, proven = _repair_splitting(race, solver, self.inner)
