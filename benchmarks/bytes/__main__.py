@@ -4,8 +4,8 @@
     python benchmarks/bytes --tables
 
 Appends to benchmarks/results/bytes.jsonl (bytes_quick.jsonl with --quick); what is finished is never run again.
-Rewrites the tables beside it (.md), and of the full run the plot (needs matplotlib); --tables only rewrites these. The
-straight-through rival needs the extra `bench`.
+Rewrites the tables beside it (.md), and of the full run the plot (needs matplotlib) and the table in README.md;
+--tables only rewrites these. The straight-through rival needs the extra `bench`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ sys.path.insert(1, str(Path(__file__).parents[1]))
 
 import report
 from cells import cells, run
-from common import RESULTS, add_data_option
+from common import RESULTS, add_data_option, rewrite_readme
 
 
 def main() -> None:
@@ -37,7 +37,9 @@ def main() -> None:
             run(cells(options.quick), path, options.data, options.cells)
     finally:
         if path.exists():
-            report.write(path, cells(options.quick))
+            means = report.write(path, cells(options.quick))
+            if not options.quick:
+                rewrite_readme("accuracy per byte", means)
 
 
 if __name__ == "__main__":

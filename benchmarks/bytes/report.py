@@ -51,8 +51,8 @@ first (finer grids, more members) after seed 0, as were the 8-bit rivals, which 
 (rules) after seeds 0 and 1 of the recipe before, again on splits of seeds from 100 alone."""
 
 
-def write(results: Path, cells: list[Cell]) -> None:
-    """Write the tables beside the result file, and plots of the full run."""
+def write(results: Path, cells: list[Cell]) -> str:
+    """Write the tables beside the result file, and plots of the full run; return the table of means."""
     machines, records = read_results(results)
     done = [r for cell in cells if (r := records.get(cell.key, {})).get("state") == "done"]
     names = list(dict.fromkeys(cell.data for cell in cells))
@@ -73,9 +73,10 @@ def write(results: Path, cells: list[Cell]) -> None:
         f"Machine: {entry['processor']}, {entry['cores']} cores, Python {entry['python']}, one thread."
         for entry in machines[-1:]
     ]
+    means = _means(scores, names, methods)
     if OURS in methods:
         lines += ["", "## Ours against each rival", "", *_summary(scores, done, names, methods)]
-        lines += ["", "## Mean over the data sets", "", *_means(scores, names, methods)]
+        lines += ["", "## Mean over the data sets", "", *means]
     for name in names:
         lines += ["", f"## {name}", "", *_table(scores, name, methods)]
     lines += ["", "## Processor seconds", "", *_seconds(done)]
@@ -87,6 +88,7 @@ def write(results: Path, cells: list[Cell]) -> None:
     print("wrote", path.name)
     if results.stem == "bytes":
         plot(scores, [name for name in names if any(key[0] == name for key in scores)], methods, results.parent)
+    return "\n".join(means[2:])
 
 
 def _common(scores: Scores, name: str, budget: int, methods: list[str]) -> list[int]:
