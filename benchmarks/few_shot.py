@@ -105,8 +105,12 @@ def measured(X, y, X_test, y_test, draw: int) -> dict[str, dict[str, float]]:
 
 
 def lines_of(path: Path) -> list[dict]:
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [line for line in lines if set(NAMES) <= set(line["found"])]
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def complete(path: Path) -> list[dict]:
+    """Return the lines that have all methods."""
+    return [line for line in lines_of(path) if set(NAMES) <= set(line["found"])]
 
 
 def tables(lines: list[dict]) -> str:
@@ -155,7 +159,7 @@ def main() -> None:
         for name in sets:
             for size in sizes:
                 key = {"set": name, "size": size, "draw": draw}
-                if any(key.items() <= line.items() for line in lines_of(path)):
+                if any(key.items() <= line.items() for line in complete(path)):
                     continue
                 if name not in loaded:
                     loaded[name] = images(options.data, name)
@@ -166,7 +170,7 @@ def main() -> None:
                 with path.open("a") as file:
                     file.write(json.dumps(key | {"found": found, "machine": machine()}) + "\n")
                 print(key, {method: entry["accuracy"] for method, entry in found.items()}, flush=True)
-    text = tables(lines_of(path))
+    text = tables(complete(path))
     command = f"python benchmarks/few_shot.py{' --quick' if options.quick else ''}"
     (RESULTS / f"{stem}.md").write_text(f"{NOTE} From `{command}`.\n\n{text}")
     if not options.quick:
