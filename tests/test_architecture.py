@@ -106,6 +106,7 @@ ORDER = [
     "methods.repair",
     "progress",
     "estimators",
+    "members",
     "ensemble",
     "tables",
     "reporting",

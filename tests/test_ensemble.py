@@ -14,9 +14,9 @@ from sklearn.exceptions import NotFittedError
 
 import bdnn
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Budget, Network
-from bdnn.ensemble import _with_outputs
 from bdnn.errors import InputError, ModelFileError
 from bdnn.io import EnsembleMember, load_model
+from bdnn.members import with_outputs
 
 TERNARY = BDNNClassifier((), method="local_search", weights="integer")
 HIDDEN = BDNNClassifier((3,), method="local_search", weights="integer", head="argmax")
@@ -153,7 +153,7 @@ def test_shared_outputs_decide_as_one_layer_on_all_hidden_neurons(n_classes, cou
     for _ in range(10):
         outputs = rng.integers(-1, 2, (n_classes, count)), rng.integers(-1, 2, n_classes)
         joint = Network([outputs], head="argmax", classes=range(n_classes))
-        shared = _with_outputs([empty] * count, joint)
+        shared = with_outputs([empty] * count, joint)
         clf.members_ = tuple(EnsembleMember(network, np.array([j])) for j, network in enumerate(shared))
         assert clf.predict(signals).tolist() == joint.predict(signals).tolist()
 

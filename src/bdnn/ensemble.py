@@ -6,12 +6,9 @@ import itertools
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,23 +21,15 @@ from bdnn.budget import Budget
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators import BDNNClassifier, from_model
 from bdnn.io import EnsembleMember, EnsembleModel, load_any, save_model
-from bdnn.network import Array, Floats, Layer, Network
-from bdnn.presolve import presolve
-from bdnn.problem import Problem, choice, positive_integer
+from bdnn.members import Task, in_order, part_of, random_hidden, with_outputs
+from bdnn.network import Array, Floats, Network
+from bdnn.problem import choice, positive_integer
 
 SCHEMES = ("one_vs_one", "one_vs_rest", "multiclass")
 VOTINGS = ("majority", "sum")
 HIDDEN = ("trained", "random", "comparisons")
 
 _DEFAULT_HIDDEN = (32,)
-
-
-class _Task(NamedTuple):
-    """A member to be trained: the codes of its classes, its features and its seed."""
-
-    classes: tuple[int, ...]
-    features: NDArray[np.intp]
-    seed: int
 
 
 class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -193,20 +182,21 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         prepare(self._settings(), inputs, budget)
         stop = threading.Event()
 
-        def train(group: list[_Task], number: int) -> list[EnsembleMember]:
+        def train(group: list[Task], number: int) -> list[EnsembleMember]:
             stopped = stop.is_set()
             if stopped and self.scheme == "multiclass":
                 return []
             rounds = math.ceil((len(groups) - number) / budget.threads)
             own = budget.within(0.0 if stopped else budget.remaining / rounds)
-            rows, targets = _part_of(group[0], codes, self.scheme)
+            rows, targets = part_of(group[0], codes, self.scheme)
             some = None if weight is None else weight[rows]
             parts = [inputs[np.ix_(rows, task.features)] for task in group]
             clf = clone(self._settings()).set_params(random_state=group[0].seed, n_jobs=1)
             drawn: list[Network] = []
             if self.hidden != "trained":
                 drawn = [
-                    _drawn(clf, X, targets, some, task.seed, self.hidden) for X, task in zip(parts, group, strict=True)
+                    random_hidden(clf, X, targets, some, task.seed, self.hidden)
+                    for X, task in zip(parts, group, strict=True)
                 ]
                 signals = [network.activations(X)[-1] for network, X in zip(drawn, parts, strict=True)]
                 parts = [np.concatenate(signals, axis=1).astype(np.float32)]
@@ -216,10 +206,10 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             clf.fit(parts[0], targets, some)
             if clf.result_.interrupted:
                 stop.set()
-            networks = _with_outputs(drawn, clf.network_) if drawn else [clf.network_]
+            networks = with_outputs(drawn, clf.network_) if drawn else [clf.network_]
             return [EnsembleMember(network, task.features) for network, task in zip(networks, group, strict=True)]
 
-        self.members_ = tuple(_in_order(train, groups, budget.threads, stop))
+        self.members_ = tuple(in_order(train, groups, budget.threads, stop))
         return self
 
     def _check_random(self) -> None:
@@ -240,7 +230,7 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             return self.estimator
         return BDNNClassifier(_DEFAULT_HIDDEN, method="local_search", weights="integer")
 
-    def _tasks(self, rng: np.random.RandomState) -> list[_Task]:
+    def _tasks(self, rng: np.random.RandomState) -> list[Task]:
         C, n, most = len(self.classes_), self.n_features_in_, self.max_features
         if isinstance(most, bool) or not isinstance(most, Real) or not 0 < most <= (n if _whole(most) else 1):
             raise InputError(
@@ -254,7 +244,7 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         elif self.scheme == "one_vs_rest":
             groups = [(-1, c) for c in range(C)]
         return [
-            _Task(group, np.sort(rng.permutation(n)[:used]), int(rng.randint(2**31 - 1)))
+            Task(group, np.sort(rng.permutation(n)[:used]), int(rng.randint(2**31 - 1)))
             for group in groups
             for _ in range(self.n_estimators)
         ]
@@ -448,82 +438,6 @@ def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
 
 def _whole(value: object) -> bool:
     return isinstance(value, Integral)
-
-
-def _part_of(task: _Task, codes: NDArray[np.intp], scheme: str) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Return the rows that a member is trained on and their targets: codes of classes, or -1 for the rest."""
-    if scheme == "one_vs_rest":
-        return np.arange(len(codes)), np.where(codes == task.classes[1], codes, -1).astype(np.int64)
-    rows = np.flatnonzero(np.isin(codes, task.classes))
-    return rows, codes[rows].astype(np.int64)
-
-
-def _drawn(
-    clf: BDNNClassifier, X: Array, targets: NDArray[np.int64], weight: Floats | None, seed: int, hidden: str
-) -> Network:
-    """Return a network of random hidden layers, whose outputs are 0."""
-    problem = Problem(
-        X=X, y=targets, sample_weight=weight, hidden_layer_sizes=clf.hidden_layer_sizes, head="argmax",
-        weights="integer", weight_bound=clf.weight_bound, input_bits=clf.input_bits,
-    )  # fmt: skip
-    grid, rng = presolve(problem).grid, np.random.default_rng(seed)
-    X = np.unique(X if weight is None else X[weight > 0], axis=0)
-    signal = X.astype(np.float64) if grid is None else grid.quantise(X)
-    layers = []
-    for width in problem.widths[:-1]:
-        shape = (width, signal.shape[1])
-        W = rng.integers(1, problem.weight_bound + 1, shape) * rng.choice([-1, 1], shape)
-        sums, bias = signal @ W.T, np.zeros(width, dtype=np.int64)
-        if hidden == "random":
-            pairs = np.take_along_axis(sums, rng.integers(len(sums), size=(2, width)), axis=0)
-            bias = np.floor(-pairs.mean(axis=0)).astype(np.int64)
-        layers.append(Layer(W, bias))
-        signal = (sums + bias >= 0).astype(np.float64)
-    C = len(problem.classes)
-    layers.append(Layer(np.zeros((C, signal.shape[1]), dtype=np.int64), np.zeros(C, dtype=np.int64)))
-    return Network(tuple(layers), head="argmax", classes=problem.classes, grid=grid)
-
-
-def _with_outputs(members: list[Network], outputs: Network) -> list[Network]:
-    """Share the outputs that were trained on all hidden neurons out among the members: their sums decide the same."""
-    W, bias = outputs.layers[0]
-    if len(bias) == 2:
-        # each member adds 2 lead - 1; all together have to add 2 lead - 1 or, if their number is even, 2 lead
-        bias = bias + np.array([0, len(members) // 2])
-    shared, start = [], 0
-    for network in members:
-        width = network.widths[-2]
-        shared.append(replace(network, layers=(*network.layers[:-1], Layer(W[:, start : start + width], bias))))
-        bias, start = np.zeros_like(bias), start + width  # the first member has all biases
-    return shared
-
-
-def _in_order(
-    train: Callable[[list[_Task], int], list[EnsembleMember]],
-    groups: Sequence[list[_Task]],
-    threads: int,
-    stop: threading.Event,
-) -> list[EnsembleMember]:
-    """Train groups of members; Ctrl-C sets `stop`, and ends the training if nothing is trained or it comes again."""
-    calls: list[Callable[[], list[EnsembleMember]]] = []
-    members: list[EnsembleMember] = []
-    with ThreadPoolExecutor(threads) as pool:
-        for number, group in enumerate(groups):
-            call = partial(train, group, number)
-            calls.append(call if threads == 1 else pool.submit(call).result)
-        try:
-            for result in calls:
-                try:
-                    members += result()
-                except KeyboardInterrupt:
-                    if stop.is_set() or not members:
-                        raise
-                    stop.set()
-                    members += result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return members
 
 
 def _outputs(network: Network, X: Array) -> Floats:

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from bdnn import Budget, Problem
 from bdnn.audit import audit
@@ -113,3 +114,26 @@ def test_data_without_columns_or_with_one_class_left(weights):
     assert audit(start.constant(presolve(problem)), problem).loss == 0
     problem = Problem(X=np.ones((3, 1)), y=[0, 1, 1], weights=weights)
     assert min(audit(network, problem).loss for network in start.layered(presolve(problem), Budget().start())) == 1
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_logistic_regression_is_that_of_scikit_learn(n_classes):
+    rng = np.random.default_rng(n_classes)
+    X, y, weight = rng.normal(size=(90, 3)) * 5.0, rng.integers(n_classes, size=90), rng.exponential(size=90)
+    W, b = start._logistic(X, y, weight)
+    scale = np.abs(X).max()
+    model = LogisticRegression(C=100.0, max_iter=10_000, tol=1e-10)
+    model.fit(X / scale, y, weight * (len(y) / weight.sum()))
+    assert W.shape == model.coef_.shape
+    assert W * scale == pytest.approx(model.coef_, abs=1e-2)
+    # softmax does not tell a shift of all intercepts
+    shift = (b - model.intercept_).mean() if n_classes > 2 else 0.0
+    assert b - shift == pytest.approx(model.intercept_, abs=1e-2)
+
+
+def test_starts_do_not_warn_of_what_did_not_converge(recwarn):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 60)) * 10.0 ** rng.uniform(-4, 4, size=60), rng.integers(3, size=300)
+    problem = Problem(X=X, y=y, hidden_layer_sizes=(2,))
+    assert len(list(start.layered(presolve(problem), Budget(seconds=60).start()))) > 0
+    assert not [str(w.message) for w in recwarn if "converge" in str(w.message)]

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdnn import signs
+from bdnn.certification.support import UNIT
 from bdnn.network import Floats, Network
 
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
 _jit = numba.njit(**_OPTIONS)
 
-_UNIT = 2.0**-53
 _TINY = 5e-324
 _EXACT = 2.0**53
 _SPLIT = 2.0**27 + 1.0
@@ -48,10 +48,10 @@ def _sums(W: Any, b: Any, x: Any) -> tuple[Any, Any]:
             radius[i] = 0.0
             continue
         # 1.01: the size is itself rounded; the last term covers products that underflow
-        radius[i] = 1.01 * (n + 2) * _UNIT * size + (n + 1) * _TINY
+        radius[i] = 1.01 * (n + 2) * UNIT * size + (n + 1) * _TINY
         if not abs(total) > radius[i]:
             values[i] = _twice(W[i], b[i], x)
-            radius[i] = 2.0 * _UNIT * abs(values[i]) + 4.0 * ((n + 2) * _UNIT) ** 2 * size + 8.0 * (n + 1) * _TINY
+            radius[i] = 2.0 * UNIT * abs(values[i]) + 4.0 * ((n + 2) * UNIT) ** 2 * size + 8.0 * (n + 1) * _TINY
     return values, radius
 
 

@@ -229,3 +229,10 @@ def feature_mask(network: Network, what: str, chosen: Any) -> Bools:
             known = f" or one of the names {', '.join(names[:8])}" if names else " (this network has no feature names)"
             raise InputError(f"{what} must hold indices from 0 to {n - 1}{known}, or be a mask, got {f!r}")
     return mask
+
+
+def integer_mask(network: Network, integer: Any) -> Bools:
+    """Return which features are integers, where True and False stand for all and none; else as `feature_mask`."""
+    if isinstance(integer, bool | np.bool_):
+        return np.full(network.n_features, bool(integer))
+    return feature_mask(network, "integer", integer)

@@ -18,7 +18,7 @@ import numpy as np
 
 from bdnn.certification.borders import Integers, edges, part
 from bdnn.certification.cell import nearest
-from bdnn.certification.perturbation import Bools, Perturbations, feature_mask, float_above, root_above
+from bdnn.certification.perturbation import Bools, Perturbations, float_above, integer_mask, root_above
 from bdnn.certification.point import Plane, Point
 from bdnn.certification.steps import DOWN, MORE, UP, support_steps
 from bdnn.certification.support import INF, ONE, UNIT, reaches, smallest_radius
@@ -52,10 +52,7 @@ def integer_features(network: Network, integer: Any, points: Floats) -> Bools:
     InputError
         If a feature is unknown, or a point has no integer in one of these features.
     """
-    if isinstance(integer, bool | np.bool_):
-        mask = np.full(network.n_features, bool(integer))
-    else:
-        mask = feature_mask(network, "integer", integer)
+    mask = integer_mask(network, integer)
     for wrong, what in ((points != np.rint(points), "integers"), (np.abs(points) > _LARGEST, "integers up to 2**53")):
         if np.any(wrong & mask):
             i, j = np.argwhere(wrong & mask)[0].tolist()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bdnn.certification.perturbation import feature_mask
+from bdnn.certification.perturbation import feature_mask, integer_mask
 from bdnn.io import Model
 from bdnn.network import Array, Floats, Network
 from bdnn.plotting.structure import heaviest_features
@@ -172,10 +172,9 @@ def _limits(attacker: Mapping[str, Any], network: Network) -> list[str]:
         if (value := attacker.get(key)) is not None:
             ends = np.broadcast_to(np.asarray(value, dtype=np.float64), network.n_features)
             parts.append(text.format(number(float(ends[0])) if np.all(ends == ends[0]) else "a given value each"))
-    for key, text in (("frozen", "{} cannot change"), ("integer", "{} are integers and stay so")):
-        given = attacker.get(key)
-        every = np.ones(network.n_features, dtype=bool)
-        chosen = every if given is True else ~every if given is False else feature_mask(network, key, given)
+    frozen, integer = feature_mask(network, "frozen", attacker.get("frozen")), attacker.get("integer")
+    masks = ((frozen, "{} cannot change"), (integer_mask(network, integer), "{} are integers and stay so"))
+    for chosen, text in masks:
         if chosen.any():
             some = [name for name, is_one in zip(names, chosen.tolist(), strict=True) if is_one]
             parts.append(text.format("all" if len(some) == len(names) else ", ".join(some)))
