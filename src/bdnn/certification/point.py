@@ -348,12 +348,13 @@ def below(norm: int, ends: list[Ends], slopes: list[int], need: int, radius: flo
         square = r * r * sum(size * size for size in sizes)
         if need > 0 and (square < need * need or (strict and square == need * need)):
             return True
-    if r is None and None in rooms:
-        return False
-    inside = [cap for room in rooms if (cap := r if room is None else room if r is None else min(room, r)) is not None]
     # numbers of the same denominator are added first: mostly the radius
     sums: dict[Fraction, Fraction | int] = {}
-    for size, cap in zip(sizes, inside, strict=True):
+    for size, room in zip(sizes, rooms, strict=True):
+        caps = [cap for cap in (room, r) if cap is not None]
+        if not caps:
+            return False
+        cap = min(caps)
         sums[cap] = sums.get(cap, 0) + size
     return less(sum((size * cap for cap, size in sums.items()), Fraction(0)))
 
