@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+from itertools import pairwise
 
 import matplotlib
 import numpy as np
@@ -317,6 +318,17 @@ def test_pareto_marks_what_no_other_beats():
     assert legend_texts(ax) == [*points, "Pareto front (outlined)"]
     bars = ax.containers[0].lines[2][0].get_segments()[0]
     assert_allclose(bars, [[100, 0.89], [100, 0.91]])
+
+
+@pytest.mark.parametrize("largest", [60, 512, 8192, 10**6, 10**9])
+def test_labels_of_sizes_do_not_run_into_each_other(largest):
+    ax = plotting.plot_pareto({"small": (32, 0.8), "large": (largest, 0.9)})
+    ax.figure.canvas.draw()
+    low, high = ax.get_xlim()
+    labels = [label for label in ax.get_xticklabels() if low <= label.get_position()[0] <= high]
+    boxes = [label.get_window_extent() for label in labels]
+    assert boxes
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _VISIBLE = 1e-3
 """Part of the picture from which on an area is worth a line in the legend."""
+_CROWDED = 100.0
+"""Ratio of sizes from which on an axis has labels at powers of ten only."""
 
 _NORMS = {"inf": r"$\|\delta / \mathrm{scale}\|_\infty$"}
 
@@ -155,7 +157,9 @@ def plot_pareto(
         )  # fmt: skip
         names.append(shown(name, 40))
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    sizes = [point.size for point in read.values()]
+    wide = max(sizes) > _CROWDED * min(sizes)  # labels would run into each other
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(EngFormatter(unit="B"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.margins(x=0.12, y=0.12)
