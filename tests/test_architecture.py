@@ -13,6 +13,7 @@ ROOT = Path(bdnn.__file__).parent
 
 ORDER = [
     "errors",
+    "clock",
     "budget",
     "background",
     "checks",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
+from bdnn.clock import reading
 from bdnn.errors import InputError
 
 
@@ -27,7 +27,7 @@ class Budget:
     seed : int, default=0
         Seed of every random choice, from 0 to 2**31 - 1.
     started : float or None, default=None
-        Reading of `time.monotonic` at the start; set by `start`.
+        Reading of `bdnn.clock` at the start; set by `start`.
 
     Raises
     ------
@@ -61,16 +61,16 @@ class Budget:
 
     def start(self) -> Budget:
         """Return a budget whose clock runs: this one if it does already, else a copy started now."""
-        return self if self.started is not None else replace(self, started=time.monotonic())
+        return self if self.started is not None else replace(self, started=reading())
 
     def within(self, seconds: float) -> Budget:
         """Return a budget that starts now and ends after `seconds`, or with this one if that is earlier."""
-        return replace(self, seconds=max(min(seconds, self.remaining), 1e-3), started=time.monotonic())
+        return replace(self, seconds=max(min(seconds, self.remaining), 1e-3), started=reading())
 
     @property
     def elapsed(self) -> float:
         """Seconds since the start; 0 if not started."""
-        return 0.0 if self.started is None else time.monotonic() - self.started
+        return 0.0 if self.started is None else reading() - self.started
 
     @property
     def remaining(self) -> float:

@@ -9,7 +9,6 @@ least lead over the others becomes as large as possible.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -21,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from bdnn import signs
 from bdnn.budget import Budget
 from bdnn.checks import real_numbers
+from bdnn.clock import reading
 from bdnn.errors import InputError
 from bdnn.network import Floats, Layer, Network
 from bdnn.robustness import Norm, RobustModel, open_points, robust_losses
@@ -156,7 +156,7 @@ def polished(
 
 def _deadline(clock: Budget, left: int) -> float:
     """When the next of the neurons left must be done so that the others get as much time."""
-    return time.monotonic() + clock.remaining / max(left, 1)
+    return reading() + clock.remaining / max(left, 1)
 
 
 def _with_layer(network: Network, k: int, layer: Layer) -> Network:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
@@ -22,6 +21,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bdnn.clock import reading
 from bdnn.separation import GROUND, Comparisons, by_linear_program, euclidean, quiet_highs
 
 Array = NDArray[Any]
@@ -129,7 +129,7 @@ def rounded(
     Decisions are kept neuron by neuron: another integer network with other activations but the same predictions may
     have smaller weights. Layers and neurons are numbered from 1 in messages.
     """
-    deadline = time.monotonic() + time_limit
+    deadline = reading() + time_limit
     grid = grid if grid is not None else network.grid
     signals = [X if grid is None else grid.quantise(X), *(u.astype(np.float64) for u in network.activations(X))]
     fired = [u.astype(bool) for u in signals[1:]]
@@ -147,7 +147,7 @@ def rounded(
             return Rounding(None, (), tuple(1 for _ in network.layers), reason)
         layers.append(layer)
     for left, layer in zip(range(n_layers, 0, -1), reversed(layers), strict=True):  # later layers are fast
-        layer.search(time.monotonic() + max(deadline - time.monotonic(), 0.0) / left, weight_bound)
+        layer.search(reading() + max(deadline - reading(), 0.0) / left, weight_bound)
     bounds = tuple(layer.bound for layer in layers)
     for layer in layers:
         reason = layer.failure(weight_bound, grid)
@@ -249,10 +249,10 @@ class _Layer:
         for left, (_, task) in zip(range(len(self.tasks), 0, -1), self.tasks, strict=True):
             if self.largest_given is not None:
                 task.accept_given()
-            task.begin(time.monotonic() + max(deadline - time.monotonic(), 0.0) / (2 * left), most)
+            task.begin(reading() + max(deadline - reading(), 0.0) / (2 * left), most)
         if any(task.impossible or (task.weights is None and task.bound > most) for _, task in self.tasks):
             return
-        while time.monotonic() < deadline:
+        while reading() < deadline:
             task = max((task for _, task in self.tasks), key=lambda t: t.largest)
             if task.largest <= self.bound or task.exhausted:
                 return
@@ -362,8 +362,8 @@ class _Task:
         elif program.finished and float(lead.min()) < 0:
             self.impossible = self.weights is None
             return
-        left = time.monotonic() + 0.5 * (deadline - time.monotonic())
-        if W.size <= 2000 and left > time.monotonic():
+        left = reading() + 0.5 * (deadline - reading())
+        if W.size <= 2000 and left > reading():
             rounder = euclidean(self.comparisons, (W, b), left, 1e-3)
             if np.all(np.isfinite(rounder.weights)):
                 self._directions.append(rounder.weights)
@@ -500,11 +500,11 @@ class _Task:
             most = int(min(most, self.largest - 1))
         while P <= most and not self._try(P):
             last, P = P, P + 1 if P < self.bound + 12 else max(P + 1, int(1.2 * P))
-            if time.monotonic() > deadline:  # it takes longer than wished: larger steps
+            if reading() > deadline:  # it takes longer than wished: larger steps
                 P = max(P, 2 * last)
         if last < P and self.weights is not None:
             for middle in np.unique(np.linspace(last + 1, P - 1, 16).astype(int)).tolist():
-                if last < middle < self.largest and time.monotonic() < deadline and self._try(middle):
+                if last < middle < self.largest and reading() < deadline and self._try(middle):
                     break
 
     def improve(self, floor: int, deadline: float, most: int) -> None:
@@ -516,14 +516,14 @@ class _Task:
             return
         before = self.largest
         if not self._enumerate(most):
-            self._program(time.monotonic() + 0.5 * (deadline - time.monotonic()), most)
+            self._program(reading() + 0.5 * (deadline - reading()), most)
         self.exhausted = self.largest >= before
 
     def _bisect(self, low: int, high: int, deadline: float) -> None:
         """Look for the size between `low`, too small, and `high` from which on heuristics find weights."""
-        while high - low > max(1, low // 100) and time.monotonic() < deadline:
+        while high - low > max(1, low // 100) and reading() < deadline:
             middle = (low + high) // 2 if high < 4 * max(low, 1) else math.isqrt(max(low, 1) * high)
-            share = time.monotonic() + 0.25 * (deadline - time.monotonic())
+            share = reading() + 0.25 * (deadline - reading())
             if self._repair(middle, share) or self._dive(middle, deadline):
                 high = int(self.largest)
             else:
@@ -538,7 +538,7 @@ class _Task:
             for factor in (P + 0.499, P + 1.0):
                 w = np.clip(np.rint(direction[0] / top * factor), -P, P)
                 for _ in range(20):
-                    if time.monotonic() > deadline:
+                    if reading() > deadline:
                         return False
                     w, done = self._descend(w, P)
                     if not done:
@@ -595,7 +595,7 @@ class _Task:
         order = np.argsort(-spread, kind="stable")
 
         def slack() -> tuple[float, Floats]:
-            highs.setOptionValue("time_limit", float(highs.getRunTime()) + max(deadline - time.monotonic(), 0.01))
+            highs.setOptionValue("time_limit", float(highs.getRunTime()) + max(deadline - reading(), 0.01))
             highs.run()
             if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
                 return -math.inf, np.zeros(size + d + 1)
@@ -617,7 +617,7 @@ class _Task:
                 highs.changeColBounds(int(j), -float(P), float(P))
             best, x = slack()
             for j in order:
-                if best < -1e-7 or time.monotonic() > deadline:
+                if best < -1e-7 or reading() > deadline:
                     return False
                 near = float(np.clip(np.rint(x[j]), -P, P))
                 other = float(np.clip(near + (1.0 if x[j] > near else -1.0), -P, P))
@@ -689,7 +689,7 @@ class _Task:
         kinds = highspy.cb.HighsCallbackType
 
         def stop(kind: Any, message: str, out: Any, reply: Any, data: Any) -> None:
-            if time.monotonic() > deadline and reply is not None:
+            if reading() > deadline and reply is not None:
                 reply.user_interrupt = True
 
         highs.setCallback(stop, None)
@@ -697,13 +697,13 @@ class _Task:
             highs.startCallback(kind)
         entered = np.arange(0)
         rows = self._near
-        while time.monotonic() < deadline:
+        while reading() < deadline:
             for row, (A, T) in zip(rows, zip(*self.comparisons.rows(rows), strict=True), strict=True):
                 full = np.concatenate([A, T])
                 used = np.flatnonzero(full)
                 highs.addRow(float(self.strict[row]), infinite, len(used), used.astype(np.int32), full[used])
             entered = np.union1d(entered, rows)
-            highs.setOptionValue("time_limit", float(highs.getRunTime()) + max(deadline - time.monotonic(), 0.01))
+            highs.setOptionValue("time_limit", float(highs.getRunTime()) + max(deadline - reading(), 0.01))
             highs.run()
             status, info = highs.getModelStatus(), highs.getInfo()
             if status == highspy.HighsModelStatus.kInfeasible:

@@ -18,11 +18,12 @@ rows; the other norms by linear programs whose rows are generated in the same wa
 from __future__ import annotations
 
 import math
-import time
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bdnn.clock import reading
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -204,7 +205,7 @@ def euclidean(comparisons: Comparisons, start: tuple[Floats, Floats], deadline: 
     start : tuple of ndarray, of shapes (n_nodes, n) and (n_nodes,)
         Scores that make all comparisons, or nearly; they suggest which matter.
     deadline : float
-        Reading of `time.monotonic` at which to stop.
+        Reading of `bdnn.clock` at which to stop.
     tolerance : float
         Relative distance from the largest margin that is good enough.
 
@@ -245,7 +246,7 @@ def euclidean(comparisons: Comparisons, start: tuple[Floats, Floats], deadline: 
         slack = normals @ state.v - h
         while slack.min() < -0.5 * tolerance:
             q = int(np.argmin(slack))
-            if time.monotonic() > deadline or size * len(state.active) > _LARGEST_BASIS:
+            if reading() > deadline or size * len(state.active) > _LARGEST_BASIS:
                 return Separator(*scores(), False)
             stuck = q in state.active or not state.add(q, normals[q], float(h[q]))
             if stuck:
@@ -275,7 +276,7 @@ def euclidean(comparisons: Comparisons, start: tuple[Floats, Floats], deadline: 
             normals = np.vstack([normals, np.hstack([A, kappa * more])])
         else:
             moved, size_of_weights = state.v[nodes * n :], float(state.v[: nodes * n] @ state.v[: nodes * n])
-            if float(moved @ moved) <= tolerance * size_of_weights or time.monotonic() > deadline:
+            if float(moved @ moved) <= tolerance * size_of_weights or reading() > deadline:
                 return Separator(W, b, True)
             centre = centre + kappa * moved
         h = 1.0 - T @ centre
@@ -397,7 +398,7 @@ def by_linear_program(
     add(working)
     W, b, gap, multipliers = start[0], start[1], 0.0, np.zeros(len(working))
     while True:
-        left = deadline - time.monotonic()
+        left = deadline - reading()
         if left <= 0:
             return Bound(W, b, gap, working, multipliers, False)
         highs.setOptionValue("time_limit", float(highs.getRunTime()) + left)

@@ -2,16 +2,14 @@
 
 import itertools
 import time
-import types
 
 import numpy as np
 import pytest
 
 import plain
-from bdnn import Budget, Network, Problem
+from bdnn import Budget, Network, Problem, clock
 from bdnn.audit import audit
 from bdnn.presolve import presolve
-from bdnn.search import engine
 from bdnn.search.engine import Search
 from bdnn.search.points import points
 from search.states import audited
@@ -197,19 +195,16 @@ def test_kicks_can_be_undone(settings):
 
 
 @pytest.mark.parametrize("settings", [KINDS[1], KINDS[2], INTEGERS[0]], ids=label)
-def test_the_clock_has_no_say_in_what_is_found(settings, monkeypatch):
+def test_the_clock_has_no_say_in_what_is_found(settings):
     """Turns are grouped by the time they take; slow machines find the same networks."""
     problem, found = problem_of(10, p=60, **settings), []
     for slow in (False, True):
         ticks = itertools.count()
-        clock = types.SimpleNamespace(
-            perf_counter=(lambda ticks=ticks: float(next(ticks))) if slow else time.perf_counter,
-            monotonic=time.monotonic,
-        )
-        monkeypatch.setattr(engine, "time", clock)
-        search = search_of(problem, 1)
-        for _ in itertools.takewhile(lambda _, search=search: search.rounds < 12, search.run(Budget())):
-            pass
+        source = (lambda ticks=ticks: float(next(ticks))) if slow else time.monotonic
+        with clock.replaced(source):
+            search = search_of(problem, 1)
+            for _ in itertools.takewhile(lambda _, search=search: search.rounds < 12, search.run(Budget())):
+                pass
         found.append(search.best_network())
     assert found[0] == found[1]
 

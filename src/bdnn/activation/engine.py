@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from bdnn.activation.program import Points, programs
 from bdnn.activation.scouts import Scouts
 from bdnn.activation.tree import Tree
 from bdnn.budget import Budget
+from bdnn.clock import reading
 from bdnn.methods.race import Race
 from bdnn.methods.start import constant
 from bdnn.network import Network
@@ -151,11 +151,11 @@ def work(race: Race, proof: Proof, nodes: int | None = None) -> str:
     assert race.best is not None
     reported = 0.0
 
-    saved, pause = time.monotonic(), _SAVE
+    saved, pause = reading(), _SAVE
 
     def proceed() -> bool:
         nonlocal reported, saved, pause
-        now = time.monotonic()
+        now = reading()
         if proof.checkpoint is not None and now - saved > pause:
             save()
         if now - reported > _REPORT:
@@ -165,10 +165,10 @@ def work(race: Race, proof: Proof, nodes: int | None = None) -> str:
 
     def save() -> None:
         nonlocal saved, pause
-        began = time.monotonic()
+        began = reading()
         assert race.best is not None
         proof.save(race.best.network)
-        saved = time.monotonic()
+        saved = reading()
         pause = max(_SAVE, (saved - began) / _SAVE_SHARE)
 
     def tell() -> None:
@@ -176,7 +176,7 @@ def work(race: Race, proof: Proof, nodes: int | None = None) -> str:
         race.nodes = proof.nodes
         race.report()
 
-    until, alone = 0.0, time.monotonic() + _ALONE
+    until, alone = 0.0, reading() + _ALONE
     while not budget.exhausted:
         best = points.units(race.best.objective)
         for tree in proof.trees:
@@ -186,15 +186,15 @@ def work(race: Race, proof: Proof, nodes: int | None = None) -> str:
         if not unfinished or (most is not None and proof.nodes >= most):
             break
         far = proof.scouts is not None and most is None and points.exact and proof.bound <= _FAR * best
-        if far and time.monotonic() > alone:
+        if far and reading() > alone:
             assert proof.scouts is not None
-            until = time.monotonic() + _SCOUTS_SLICE
+            until = reading() + _SCOUTS_SLICE
             proof.scouts.work(proof.trees, proceed)
             unfinished = [tree for tree in unfinished if tree.open]
             if not unfinished:
                 continue
         tree = min(unfinished, key=lambda tree: (tree.bound, tree.nodes))
-        until = time.monotonic() + (_SLICE if far or len(unfinished) > 1 else np.inf)
+        until = reading() + (_SLICE if far or len(unfinished) > 1 else np.inf)
         tree.run(proceed)
     tell()
     save()

@@ -8,13 +8,13 @@ sets of the same points would give, since it may count several errors among sets
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 
 from bdnn.activation.cuts import Cuts
 from bdnn.activation.program import Points, programs
 from bdnn.activation.tree import Tree
+from bdnn.clock import reading
 from bdnn.methods.race import Race
 from bdnn.network import Network
 from bdnn.presolve import Presolved
@@ -47,7 +47,7 @@ def work_on_parts(race: Race) -> str:
             seconds = race.budget.remaining / (n_parts - number)
             if n_parts > 1:  # what is left then goes to larger parts
                 seconds = min(seconds, _MOST_SECONDS)
-            total += _bound_of(race.reduced.restricted(np.sort(part)), time.monotonic() + seconds, rng, race)
+            total += _bound_of(race.reduced.restricted(np.sort(part)), reading() + seconds, rng, race)
             bounded += 1
             race.raise_bound(total / race.reduced.loss_unit)
             race.report()
@@ -73,7 +73,7 @@ def _bound_of(part: Presolved, deadline: float, rng: np.random.Generator, race: 
     def offer(network: Network) -> float:
         return math.inf
 
-    while time.monotonic() < deadline and min(bounds) < total:
+    while reading() < deadline and min(bounds) < total:
         number = bounds.index(min(bounds))
         # trees that aim low close soon, and fix much; the cuts remain
         target = min(total, bounds[number] + _MARGIN * step) if bounds[number] or nodes else total
@@ -81,7 +81,7 @@ def _bound_of(part: Presolved, deadline: float, rng: np.random.Generator, race: 
         limit = 1 if target == total else math.inf
 
         def proceed(tree: Tree = tree, limit: float = limit) -> bool:
-            return time.monotonic() < deadline and tree.nodes < limit
+            return reading() < deadline and tree.nodes < limit
 
         tree.run(proceed)
         nodes += tree.nodes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ import numpy as np
 from bdnn.backends import running
 from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution
 from bdnn.budget import Budget
+from bdnn.clock import reading
 from bdnn.errors import InputError
 from bdnn.formulations.margin import Tolerances
 from bdnn.milp import Milp
@@ -43,7 +43,7 @@ class CpSat:
         self, milp: Milp, budget: Budget, start: Floats | None = None, on_event: EventCallback | None = None
     ) -> MilpSolution:
         """Minimise; see `Backend.solve`. A node is a conflict of the search."""
-        budget, began = budget.start(), time.monotonic()
+        budget, began = budget.start(), reading()
         model, variables, scale = _model(milp)
         from ortools.sat.python import cp_model
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ import numpy as np
 from bdnn.backends import running
 from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution
 from bdnn.budget import Budget
+from bdnn.clock import reading
 from bdnn.errors import InputError, SolverError
 from bdnn.formulations.margin import Tolerances
 from bdnn.milp import Milp
@@ -50,7 +50,7 @@ class Gurobi:
         """
         import gurobipy
 
-        budget, began = budget.start(), time.monotonic()
+        budget, began = budget.start(), reading()
         try:
             env = gurobipy.Env(params={"OutputFlag": 0})
             _check_size(env, milp)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, ClassVar
@@ -13,6 +12,7 @@ import numpy as np
 from bdnn.backends import running
 from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution, SolveEvent
 from bdnn.budget import Budget
+from bdnn.clock import reading
 from bdnn.formulations.margin import CONE_TOLERANCE, Tolerances
 from bdnn.milp import Milp, first_tangents, tangents
 from bdnn.network import Floats
@@ -57,7 +57,7 @@ class Highs:
         self, milp: Milp, budget: Budget, start: Floats | None, on_event: EventCallback | None
     ) -> MilpSolution:
         """Replace cones by tangent rows, adding those that a solution violates until it violates none."""
-        began, nodes, bound = time.monotonic(), 0, -math.inf
+        began, nodes, bound = reading(), 0, -math.inf
         best: Floats | None = start if start is not None and milp.violation(start) <= CONE_TOLERANCE else None
         relaxed = replace(milp, cones=()).with_rows(*first_tangents(milp))
         wants_stop = False
@@ -78,7 +78,7 @@ class Highs:
             solution = self.solve(relaxed, budget.within(budget.remaining), start, listener)
             nodes, bound = nodes + solution.nodes, max(bound, solution.bound)
             value = math.inf if best is None else milp.objective(best)
-            told = replace(solution, objective=value, bound=bound, nodes=nodes, seconds=time.monotonic() - began)
+            told = replace(solution, objective=value, bound=bound, nodes=nodes, seconds=reading() - began)
             if solution.status not in (Status.OPTIMAL, Status.FEASIBLE, Status.NO_SOLUTION):
                 return replace(told, x=best)
             violated = solution.x is not None and milp.violation(solution.x) > CONE_TOLERANCE
@@ -93,7 +93,7 @@ class Highs:
     def _solve(
         self, milp: Milp, budget: Budget, start: Floats | None, on_event: EventCallback | None, check: _Claims
     ) -> MilpSolution:
-        began = time.monotonic()
+        began = reading()
         highs = milp.to_highs()
         tolerances = self.capabilities.tolerances
         options = {

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 import queue
 import threading
-import time
 from collections.abc import Callable
 
 from bdnn.backends.protocol import EventCallback, MilpSolution, SolveEvent
 from bdnn.budget import Budget
+from bdnn.clock import reading
 from bdnn.milp import Milp
 from bdnn.network import Floats
 from bdnn.result import Status
@@ -65,7 +65,7 @@ class Run:
 
     def tell(self, x: Floats | None, bound: float = -math.inf, nodes: int = 0, last: bool = False) -> None:
         """Pass on a solution, or how things stand (ten times a second, and at last); for the solver's thread."""
-        now = time.monotonic()
+        now = reading()
         if x is None and not last and now < self._next_report:
             return
         self._next_report = now + _TICK_SECONDS
@@ -107,7 +107,7 @@ class Run:
             wants_stop = on_event is not None and on_event(SolveEvent(x, self.objective, self.bound, self.nodes))
             if wants_stop and not self.stopping:
                 self.stop()
-            if time.monotonic() > deadline:
+            if reading() > deadline:
                 self.stop()
                 return False
 
@@ -158,7 +158,7 @@ def solve_on_thread(
     name : str
         Of the solver.
     began : float
-        Reading of `time.monotonic` when the back-end was called.
+        Reading of `bdnn.clock` when the back-end was called.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def solve_on_thread(
     run = Run(milp)
     run.start(job, name)
     interrupted = False
-    deadline = time.monotonic() + budget.remaining + _GRACE_SECONDS
+    deadline = reading() + budget.remaining + _GRACE_SECONDS
     while True:
         try:
             finished = run.listen(on_event, deadline)
@@ -178,8 +178,8 @@ def solve_on_thread(
                 raise
             interrupted = True
             run.stop()
-            deadline = min(deadline, time.monotonic() + _INTERRUPT_GRACE_SECONDS)
+            deadline = min(deadline, reading() + _INTERRUPT_GRACE_SECONDS)
         except BaseException:  # from on_event: the solver must not run on
             run.stop()
             raise
-    return run.outcome(finished, interrupted, time.monotonic() - began)
+    return run.outcome(finished, interrupted, reading() - began)

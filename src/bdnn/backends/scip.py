@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ import numpy as np
 from bdnn.backends import running
 from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution
 from bdnn.budget import Budget
+from bdnn.clock import reading
 from bdnn.formulations.margin import Tolerances
 from bdnn.milp import Cone, Milp
 from bdnn.network import Floats
@@ -45,7 +45,7 @@ class Scip:
         self, milp: Milp, budget: Budget, start: Floats | None = None, on_event: EventCallback | None = None
     ) -> MilpSolution:
         """Minimise; see `Backend.solve`."""
-        budget, began = budget.start(), time.monotonic()
+        budget, began = budget.start(), reading()
         model, variables, slacks, square = _model(milp)
         tolerances = self.capabilities.tolerances
         model.setParams(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from bdnn.certification.shallow import plane_of, rivals, search_alone, search_se
 from bdnn.certification.support import NORMS
 from bdnn.certification.whole import integer_features, point_at
 from bdnn.checks import label_codes, radius_limit
+from bdnn.clock import reading
 from bdnn.errors import InputError
 from bdnn.network import Array, Floats, Layer, Network
 from bdnn.result import Progress, ProgressCallback
@@ -61,7 +61,7 @@ class _Run:
         self.nodes += nodes
         if self.stopped or self.budget.exhausted or (self.budget.nodes is not None and self.nodes >= self.budget.nodes):
             raise Stopped
-        now = time.monotonic()
+        now = reading()
         if self.listener is not None and now - self.last >= _EVERY:
             self.last = now
             broken = sum(self.outcomes[i].distance < math.inf for i in self.done)
@@ -221,7 +221,7 @@ def _decided(
     seconds: float,
 ) -> _Outcome:
     """Decide one point, as far as the limits allow."""
-    began = time.monotonic()
+    began = reading()
     if not clean:
         return _Outcome(0.0, x.copy(), 0.0, True)
     if limit == 0:
@@ -266,7 +266,7 @@ def _decided(
     else:
         decided = finished and (distance <= radius * (1.0 + _DIGITS) or radius == math.inf)
         radius = min(radius, distance)
-    return _Outcome(radius, attack, distance, decided, time.monotonic() - began, clock.nodes)
+    return _Outcome(radius, attack, distance, decided, reading() - began, clock.nodes)
 
 
 def _collected(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cached_property
@@ -16,6 +15,7 @@ from bdnn.certification.cell import nearest
 from bdnn.certification.decider import Decider
 from bdnn.certification.perturbation import Bools, Perturbations
 from bdnn.certification.support import INF, ONE, TWO, UNIT, magnitude, magnitudes, proven_radius, reaches
+from bdnn.clock import reading
 from bdnn.network import Floats, Network
 
 TOLERANCE = 1e-8
@@ -365,7 +365,7 @@ class Clock:
     Parameters
     ----------
     end : float
-        Reading of `time.monotonic` at which the point must be left.
+        Reading of `bdnn.clock` at which the point must be left.
     report : callable
         Called with the number of new nodes; raises `Stopped` to end.
     """
@@ -377,5 +377,5 @@ class Clock:
         """Count nodes and stop if the time is up."""
         self.nodes += nodes
         self.report(nodes)
-        if time.monotonic() >= self.end:
+        if reading() >= self.end:
             raise Stopped

@@ -7,12 +7,12 @@ holds the whole cluster, so rows of points inside the convex hull of the others 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bdnn.clock import reading
 from bdnn.formulations import robust, training
 from bdnn.formulations.margin import DEFAULT_TOLERANCES, Tolerances
 from bdnn.formulations.model import TrainingModel
@@ -75,7 +75,7 @@ def extreme_points(X: Floats, groups: NDArray[np.intp], seconds: float) -> NDArr
     ndarray of shape (p,), bool
         Points to keep.
     """
-    deadline = time.monotonic() + seconds
+    deadline = reading() + seconds
     keep = np.ones(len(X), dtype=bool)
     rng = np.random.default_rng(0)
     directions = rng.normal(size=(X.shape[1], _DIRECTIONS))
@@ -85,7 +85,7 @@ def extreme_points(X: Floats, groups: NDArray[np.intp], seconds: float) -> NDArr
         projected = X[members] @ directions
         known = set(members[np.r_[projected.argmax(axis=0), projected.argmin(axis=0)]].tolist())
         for i in members:
-            if time.monotonic() > deadline:
+            if reading() > deadline:
                 return keep
             if int(i) not in known:
                 others = members[keep[members] & (members != i)]

@@ -13,6 +13,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from bdnn.budget import Budget
+from bdnn.clock import reading
 from bdnn.methods.race import Race
 from bdnn.methods.start import enter_given, layered
 from bdnn.network import Network
@@ -291,7 +292,7 @@ class _Relay:
         """Report, and return whether the search is over."""
         rounds = min(search.rounds for search in self._searches)
         best = min(search.best for search in self._searches)
-        now = time.monotonic()
+        now = reading()
         if best < self._entered and now >= self._next:
             self.enter()
         if now - self._shown > 0.1:
@@ -323,23 +324,23 @@ class _Relay:
         for search in self._searches:
             while search.optima:
                 network = search.optima.pop()
-                now = time.monotonic()
+                now = reading()
                 if now < self._next_judged:
                     continue
                 if self._polishes:
                     network = with_largest_margins(self._race, network, self._budget)
                 self._race.enter(network, "search")
-                self._next_judged = 2 * time.monotonic() - now
+                self._next_judged = 2 * reading() - now
 
     def enter(self) -> None:
         """Enter the best network; not so often that audits take much of the time."""
         search = min(self._searches, key=lambda each: each.best)
         self._race.nodes = sum(each.rounds for each in self._searches)
         if search.best < self._entered:
-            began = time.monotonic()
+            began = reading()
             self._entered = search.best
             self._race.enter(search.best_network(), "search")
-            self._next = time.monotonic() + (time.monotonic() - began) / _AUDIT_SHARE
+            self._next = reading() + (reading() - began) / _AUDIT_SHARE
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import numpy as np
 from bdnn.audit import Audit, audit
 from bdnn.backends.protocol import Backend, MilpSolution, SolveEvent
 from bdnn.budget import Budget
+from bdnn.clock import reading
 from bdnn.errors import BDNNError, InputError
 from bdnn.formulations.margin import regularized_margin
 from bdnn.formulations.model import scaled
@@ -214,11 +214,11 @@ class Race:
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
         """Add the seconds of a block of code to the timings."""
-        began = time.monotonic()
+        began = reading()
         try:
             yield
         finally:
-            self.timings[phase] = self.timings.get(phase, 0.0) + time.monotonic() - began
+            self.timings[phase] = self.timings.get(phase, 0.0) + reading() - began
 
     def result(self, method: str, message: str, scope: str, interrupted: bool) -> Result:
         """Return the outcome; `scope` says what the bound bounds."""

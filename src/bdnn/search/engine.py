@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdnn.budget import Budget
+from bdnn.clock import reading
 from bdnn.network import Floats, Layer, Network
 from bdnn.search import kernels
 from bdnn.search.points import Points
@@ -201,22 +201,22 @@ class Search:
         try:
             number = -1
             while (number := number + 1) < epochs:
-                first = began = time.perf_counter()
+                first = began = reading()
                 for _ in network.slices(0.01 * (1 - number / epochs) + 1e-4, batch):
-                    slice_ = max(slice_, time.perf_counter() - began)
+                    slice_ = max(slice_, reading() - began)
                     late = budget.remaining < 3 * slice_ + 2 * judging + taking
                     if late:
                         break
                     yield
-                    began = time.perf_counter()
+                    began = reading()
                 if number == 0 and longest > epochs:
                     # where many points allow few epochs, integers gain from more
-                    each = time.perf_counter() - first
+                    each = reading() - first
                     epochs = int(np.clip(_LONGER_SHARE * budget.remaining / each, epochs, longest))
                 if number >= epochs // 2 or number % 4 == 3 or late:
-                    began = time.perf_counter()
+                    began = reading()
                     loss = network.loss()
-                    judging = max(judging, time.perf_counter() - began)
+                    judging = max(judging, reading() - began)
                     # rounded networks go on: later ones have wider margins
                     if loss < best or (loss == best and rounds):
                         best, kept = loss, network.values.copy()
@@ -303,9 +303,9 @@ class Search:
             slice_ = min(_MOST_SLICE, max(_LEAST_SLICE, _SLICE_SHARE * self._budget.remaining))
             few = max(1, int(slice_ / max(self._seconds_of_turn, 1e-6)))
             some = neurons[at : at + few]
-            began = time.perf_counter()
+            began = reading()
             self._turns(some)
-            self._seconds_of_turn = (time.perf_counter() - began) / len(some)
+            self._seconds_of_turn = (reading() - began) / len(some)
             at += len(some)
             yield
 

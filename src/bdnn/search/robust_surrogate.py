@@ -9,11 +9,11 @@ and J. Ba, arXiv:1412.6980), and the radius grows from 0, since at the whole rad
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from bdnn.clock import reading
 from bdnn.network import Floats
 from bdnn.search.surrogate import Singles, shuffled
 
@@ -94,13 +94,13 @@ class RobustSurrogate:
         None
             Every few hundredths of a second.
         """
-        began = last = time.monotonic()
+        began = last = reading()
         best, kept = math.inf, [a.copy() for a in self._values]
         try:
             for number in range(epochs):
                 order = shuffled(self._rng, len(self._Z), batch)
                 for at in range(0, len(order), batch):
-                    now = time.monotonic()
+                    now = reading()
                     done = max((number + at / len(order)) / epochs, (now - began) / seconds)
                     if done >= 1.0:
                         break

@@ -9,7 +9,6 @@ without Python's lock, so that several searches do not wait for each other; prod
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -18,6 +17,7 @@ import numpy as np
 import scipy.linalg  # noqa: F401  # its BLAS is that of the kernels, and must be loaded before threads are limited
 from numpy.typing import NDArray
 
+from bdnn.clock import reading
 from bdnn.search.rounded import rounded
 
 Singles = NDArray[np.float32]
@@ -122,12 +122,12 @@ class Surrogate:
         while at < len(order):
             few = int(_SLICE / self._seconds_of_step) if self._seconds_of_step else _FIRST_STEPS
             until = min(len(order), at + batch * max(1, few))
-            began, before = time.perf_counter(), self._steps
+            began, before = reading(), self._steps
             self._steps = steps(
                 self._Z, self._target, self._weight, order[at:until], batch, self._width, self._argmax, self.values,
                 self._gradient, self._moments, self._steps, rate, self._bound,
             )  # fmt: skip
-            self._seconds_of_step = max(1e-7, (time.perf_counter() - began) / (self._steps - before))
+            self._seconds_of_step = max(1e-7, (reading() - began) / (self._steps - before))
             at = until
             yield
 
