@@ -90,7 +90,7 @@ def test_labels_of_every_kind_come_back(classes, tmp_path):
         np.array([1j, 2]),
         np.array(["2020", "2021"], dtype="datetime64[Y]"),
         [b"a", b"b"],
-        np.array([1, 2], dtype=object),
+        np.array([1, 2.5], dtype=object),
     ],
     ids=repr,
 )

@@ -28,7 +28,7 @@ def test_numbers_labels_and_names(write):
 
 @pytest.mark.parametrize(
     ("cells", "expected"),
-    [(["1", "0"], np.int64), (["1.5", "0"], np.float64), (["1", "x"], np.str_), (["01", "1e400"], np.str_)],
+    [(["1", "0"], np.int64), (["1.5", "0.0"], np.float64), (["1", "x"], np.str_), (["01", "1e400"], np.str_)],
 )
 def test_labels_take_the_narrowest_kind(write, cells, expected):
     table = read_table(write("a,t\n" + "".join(f"0,{c}\n" for c in cells)), "t")
@@ -84,7 +84,7 @@ def test_missing_values_take_the_lower_median_of_the_given_rows(write):
         ("a,t\n1e999,0\n", "holds '1e999' in line 2"),
         ("a,b,c,t\nx,1,2,0\ny,1,z,1\n", "columns 'a', 'c' of .* hold text .*'x'.* encode"),
         ("a,a,t\n1,2,0\n", "more than one column 'a'"),
-        ("a,t\n1,0\n1,\n", "'t' .* no label in line 3"),
+        ("a,t\n1,0\n1,\n", r"'t' .* no label in 1 of 2 rows: '' \(line 3\); .*--missing-labels drop"),
         ('a,t\n"1,0\n', "not a CSV file"),
         (b"a,t\n\xff\xfe,0\n", "not a text file in UTF-8"),
     ],

@@ -59,7 +59,7 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
     Parameters
     ----------
     network : Network
-        Its classes must be those of the problem.
+        Its classes must be those of the problem, and its columns, if both have names.
     problem : Problem
         Data, labels and sample weights.
     solver_loss : float or None
@@ -70,6 +70,7 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
     Audit
         The loss is the correctly rounded sum of the exact products of weights and losses.
     """
+    network = network.for_columns(problem.feature_names)
     weight = np.asarray(problem.sample_weight)
     # a problem checks its data: they are finite
     X, codes = np.asarray(problem.X), problem.codes

@@ -9,7 +9,8 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bdnn.errors import InputError
+from bdnn.errors import InputError, UnknownLabelError
+from bdnn.labels import listed, places_text, plain
 
 
 @overload
@@ -92,6 +93,7 @@ def label_array(what: str, labels: ArrayLike) -> NDArray[Any]:
     InputError
         If they are not as described.
     """
+    labels = plain(labels)
     try:
         array = np.asarray(labels)
     except ValueError:
@@ -134,16 +136,20 @@ def label_codes(classes: NDArray[Any], labels: ArrayLike, count: int) -> NDArray
     Raises
     ------
     InputError
-        If there are more or fewer labels, or unknown ones.
+        If there are more or fewer labels.
+    UnknownLabelError
+        If a label is none of the classes.
     """
     array = label_array("y", labels)
     if len(array) != count:
         raise InputError(f"y must have one label per row of X ({count}), got {len(array)}")
     where = {label: c for c, label in enumerate(classes.tolist())}
-    unknown = sorted({str(label) for label in array.tolist() if label not in where})
+    unknown = [(label, row) for row, label in enumerate(array.tolist()) if label not in where]
     if unknown:
-        known = ", ".join(str(c) for c in classes.tolist()[:8])
-        raise InputError(f"labels {', '.join(unknown[:8])} are no classes of the network ({known})")
+        raise UnknownLabelError(
+            f"{len(unknown)} of {count} labels are no classes of the network ({listed(classes.tolist())}): "
+            f"{places_text(unknown, 'row')}"
+        )
     return np.array([where[label] for label in array.tolist()], dtype=np.intp)
 
 

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from bdnn.budget import Budget
 from bdnn.errors import InputError, ModelFileError
-from bdnn.estimators import BDNNClassifier, from_model
+from bdnn.estimators import BDNNClassifier, checked_targets, from_model
 from bdnn.io import EnsembleMember, EnsembleModel, load_any, save_model
+from bdnn.labels import plain
 from bdnn.members import Task, in_order, part_of, random_hidden, with_outputs
 from bdnn.network import Array, Floats, Network
 from bdnn.problem import choice, positive_integer
@@ -164,9 +164,8 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             raise InputError(f"estimator must be a BDNNClassifier or None, got {self.estimator!r}")
         if self.hidden != "trained":
             self._check_random()
-        inputs, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=True)
-        labels = column_or_1d(labels, warn=True)
-        check_classification_targets(labels)
+        inputs, labels = validate_data(self, X, plain(y), dtype=[np.float64, np.float32], multi_output=True)
+        labels = checked_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")

@@ -9,6 +9,10 @@ class InputError(BDNNError, ValueError):
     """Data or a setting that cannot be used; the message says what was received and what is accepted."""
 
 
+class UnknownLabelError(InputError):
+    """Labels that are no classes of the model they are given with; the message says which, and where."""
+
+
 class MarginError(InputError):
     """No margin is both safe against the solver's tolerances and small enough to be meaningful."""
 

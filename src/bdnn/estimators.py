@@ -17,13 +17,16 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
 from bdnn.budget import Budget
+from bdnn.columns import quoted
 from bdnn.errors import InputError, ModelFileError
 from bdnn.io import Model, TableInfo, load_model, save_model
+from bdnn.labels import check_discrete, plain
 from bdnn.methods import METHODS, automatic
 from bdnn.network import Array, Floats, Network, Reals
 from bdnn.problem import Problem, choice, positive_integer
 from bdnn.progress import ProgressLines
 from bdnn.result import ProgressCallback
+from bdnn.splitting import split
 
 if TYPE_CHECKING:
     from bdnn.certification.result import Certification
@@ -99,7 +102,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         See `bdnn.Problem`.
     validation_fraction : float, default=0.0
         Part of the data, stratified, that is held out; the network with the highest accuracy on it is kept (the paper
-        takes 0.25 to 0.5). 0 keeps the network of least loss.
+        takes 0.25 to 0.5). Equal rows are held out together. 0 keeps the network of least loss.
     margin : float or None, default=None
         Least distance of pre-activations from 0 in training, for inputs and weights scaled to 1; None takes the
         smallest that is safe. Continuous weights only.
@@ -249,17 +252,22 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         names = _text_columns(X)
         if names:
             raise InputError(f"columns {', '.join(map(repr, names))} hold text; encode them as numbers first")
-        inputs, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=True)
+        inputs, labels = validate_data(self, X, plain(y), dtype=[np.float64, np.float32], multi_output=True)
         if feature_names is not None:
+            own = getattr(self, "feature_names_in_", None)
+            if own is not None and list(own) != list(feature_names):
+                raise InputError(
+                    f"feature_names are {quoted(list(feature_names))}, but the columns of X are {quoted(list(own))}; "
+                    f"leave feature_names out"
+                )
             self.feature_names_in_ = np.array(feature_names, dtype=object)
-        labels = column_or_1d(labels, warn=True)
-        check_classification_targets(labels)
+        labels = checked_targets(labels)
         if sample_weight is not None:
             if np.isscalar(sample_weight):
                 sample_weight = np.full(len(labels), sample_weight)
             sample_weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
         choice("method", self.method, ("auto", *METHODS))
-        training, held_out = self._split(labels, budget.seed)
+        training, held_out = self._split(inputs, labels, budget.seed)
         problem = Problem(
             X=inputs[training],
             y=labels[training],
@@ -293,22 +301,17 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         self.classes_ = problem.classes
         return self
 
-    def _split(self, labels: Array, seed: int) -> tuple[Any, Any]:
+    def _split(self, inputs: Reals, labels: Array, seed: int) -> tuple[Any, Any]:
         """Return the rows for training (a slice if all) and for validation (None if none)."""
         fraction = self.validation_fraction
         if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 <= fraction < 1:
             raise InputError(f"validation_fraction must be a number from 0 to below 1, got {fraction!r}")
         if fraction == 0:
             return slice(None), None
-        from sklearn.model_selection import train_test_split
-
         try:
-            training, held_out = train_test_split(
-                np.arange(len(labels)), test_size=float(fraction), random_state=seed, stratify=labels
-            )
-        except ValueError as error:
+            return split(inputs, labels, float(fraction), seed)
+        except InputError as error:
             raise InputError(f"cannot hold out validation_fraction={fraction!r}, stratified: {error}") from None
-        return np.sort(training), np.sort(held_out)
 
     def _budget(self) -> Budget:
         jobs = 1 if self.n_jobs is None else self.n_jobs
@@ -316,7 +319,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         limit = self.time_limit
         if isinstance(limit, np.integer | np.floating):
             limit = limit.item()
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = seed_of(self.random_state)
         return Budget(seconds=math.inf if limit is None else limit, threads=threads, seed=seed)
 
     def _inputs(self, X: ArrayLike) -> Reals:
@@ -423,6 +426,20 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         if settings["time_limit"] is not None and math.isinf(settings["time_limit"]):
             settings["time_limit"] = None
         save_model(path, Model(self.network_, settings, self.result_, table))
+
+
+def seed_of(random_state: int | np.random.RandomState | None) -> int:
+    """Return the seed of a fit, of its validation rows as of its search, that a `random_state` stands for."""
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def checked_targets(y: Array) -> Array:
+    """Return validated targets as labels of shape (m,), or raise an error if they are no classes."""
+    labels: Array = column_or_1d(y, warn=True)
+    if labels.dtype.kind == "f":
+        check_discrete("y", labels)
+    check_classification_targets(labels)
+    return labels
 
 
 def load(path: str | os.PathLike[str]) -> BDNNClassifier:

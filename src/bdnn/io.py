@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from bdnn.audit import Audit
 from bdnn.checks import label_array, name_tuple
 from bdnn.errors import InputError, ModelFileError
+from bdnn.labels import MISSING_RULES, plain
 from bdnn.network import InputGrid, Layer, Network
 from bdnn.result import BoundStep, Incumbent, Result, Status
+from bdnn.splitting import SPLIT_VERSION
 
 FORMAT, VERSION = "bdnn-model", 1
 ENSEMBLE_FORMAT, ENSEMBLE_VERSION = "bdnn-ensemble", 1
@@ -44,13 +46,18 @@ class TableInfo:
     missing : str
         Rule for missing values: "median" or "error".
     fill : tuple of float or None
-        Replacement of a missing value in each feature, in units of the feature; None if none was allowed.
+        Replacement of a missing value in each feature, in units of the feature; None if none was allowed, and in older
+        files also if no value was missing in the training.
     drop : tuple of str
         Columns left out.
     test_fraction : float or None
         Part of the rows held out for testing; None if that is not known.
     seed : int or None
         Seed of that split.
+    split : int
+        Rule of that split; see `bdnn.splitting`.
+    missing_labels : str
+        Rule for rows without a label: "error" or "drop".
     """
 
     target: str
@@ -59,6 +66,8 @@ class TableInfo:
     drop: tuple[str, ...] = ()
     test_fraction: float | None = None
     seed: int | None = None
+    split: int = SPLIT_VERSION
+    missing_labels: str = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,7 +444,15 @@ def _table(data: dict[str, Any] | None, n_features: int) -> TableInfo | None:
     fraction, seed = _amount(data, "test_fraction", optional=True), _amount(data, "seed", int, optional=True)
     if fraction is not None and fraction >= 1:
         raise ModelFileError(f"'test_fraction' must be below 1, got {_shown(fraction)}")
-    return TableInfo(_part(data, "target", str), _part(data, "missing", str), fill, tuple(drop), fraction, seed)
+    split = _amount(data, "split", int, optional=True)
+    missing_labels = _part(data, "missing_labels", str, optional=True) or "error"
+    if missing_labels not in MISSING_RULES:
+        known = ", ".join(MISSING_RULES)
+        raise ModelFileError(f"'missing_labels' must be one of {known}, got {_shown(missing_labels)}")
+    return TableInfo(
+        _part(data, "target", str), _part(data, "missing", str), fill, tuple(drop), fraction, seed,
+        1 if split is None else split, missing_labels,
+    )  # fmt: skip
 
 
 def _to_json(model: Model) -> dict[str, Any]:
@@ -487,6 +504,7 @@ def _network_to_json(network: Network) -> dict[str, Any]:
 
 
 def _classes_to_json(classes: NDArray[Any]) -> dict[str, Any]:
+    classes = plain(classes)
     kind, labels = _LABEL_KINDS.get(classes.dtype.kind), classes.tolist()
     if kind is None and all(isinstance(label, str) for label in labels):
         kind = "str"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdnn import signs
 from bdnn.checks import label_array, name_tuple, real_numbers
+from bdnn.columns import in_order, places, quoted
 from bdnn.errors import InputError, RoundingError
 from bdnn.rounding import rounded
 from bdnn.rows import row_blocks
@@ -113,7 +114,8 @@ class Network:
     grid : InputGrid or None
         Quantisation of the inputs that precedes the first layer.
     feature_names : sequence of str or None
-        Names of the inputs.
+        Names of the inputs. Columns of a data frame are taken by name, in any order, and others left out; columns of an
+        array by position.
 
     Raises
     ------
@@ -232,13 +234,72 @@ class Network:
         return [(type(label), label) for label in self.classes.tolist()]
 
     def check_inputs(self, X: ArrayLike) -> Reals:
-        """Return X as a float32 or float64 array of shape (m, n_features), or raise InputError saying what is wrong."""
-        values = real_numbers("inputs", X, single=True)
+        """Return checked inputs.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, n_features)
+            Raw inputs. Columns of a data frame are found by name, if the network has names.
+
+        Returns
+        -------
+        ndarray of shape (m, n_features)
+            float32 or float64.
+
+        Raises
+        ------
+        InputError
+            If a column is missing, the shape is another one, or a value is not finite.
+        """
+        values = real_numbers("inputs", in_order("inputs", X, self.feature_names), single=True)
         if values.ndim != 2 or values.shape[1] != self.n_features:
             raise InputError(f"inputs must have shape (m, {self.n_features}), got {values.shape}")
         if not all(np.all(np.isfinite(values[rows])) for rows in row_blocks(*values.shape)):
             raise InputError("inputs hold NaN or infinity; this network takes finite numbers only")
         return values
+
+    def for_columns(self, names: Sequence[str] | None) -> Network:
+        """Return the same network for inputs whose columns are in another order.
+
+        Parameters
+        ----------
+        names : sequence of str or None
+            Names of the columns, those of this network in any order.
+
+        Returns
+        -------
+        Network
+            This one if either side has no names, or they are in the same order.
+
+        Raises
+        ------
+        InputError
+            If there are other names than those of this network.
+
+        Examples
+        --------
+        >>> net = Network([([[1.0, -2.0]], [0.0])], head="threshold", classes=[0, 1], feature_names=["a", "b"])
+        >>> net.for_columns(["b", "a"]).layers[0].weights.tolist()
+        [[-2.0, 1.0]]
+        """
+        own = self.feature_names
+        if names is None or own is None or tuple(names) == own:
+            return self
+        if set(names) != set(own):
+            more, fewer = (
+                [name for name in some if name not in set(other)] for some, other in ((names, own), (own, names))
+            )
+            differences = [f"without {quoted(fewer)}"] * bool(fewer) + [f"with {quoted(more)} as well"] * bool(more)
+            raise InputError(
+                f"the network takes the columns {quoted(own)}, the data are {' and '.join(differences)}; "
+                f"give the columns of the network, in any order"
+            )
+        order = places("the network's inputs", own, names)
+        grid = self.grid
+        if grid is not None:
+            grid = replace(grid, offset=grid.offset[order], step=grid.step[order])
+        first = Layer(self.layers[0].weights[:, order], self.layers[0].bias)
+        return replace(self, layers=(first, *self.layers[1:]), grid=grid, feature_names=tuple(names))
 
     def _blocks(self, X: Reals) -> Iterator[tuple[slice, Floats]]:
         """Yield checked inputs as doubles, in blocks of rows so that no matrix of a whole data set arises."""

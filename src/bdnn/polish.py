@@ -21,6 +21,7 @@ from bdnn import signs
 from bdnn.budget import Budget
 from bdnn.checks import real_numbers
 from bdnn.clock import reading
+from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
 from bdnn.network import Floats, Layer, Network
 from bdnn.robustness import Norm, RobustModel, open_points, robust_losses
@@ -105,7 +106,7 @@ def polished(
             raise InputError(f"{what} must be one of {', '.join(get_args(accepted))}, got {value!r}")
     if not 0 < tolerance < 1:
         raise InputError(f"tolerance must be a number between 0 and 1, got {tolerance!r}")
-    radius = real_numbers("robust_radius", robust_radius)
+    radius = real_numbers("robust_radius", numbers_in_order("radii", robust_radius, network.feature_names))
     if radius.shape not in ((), (network.n_features,)):
         raise InputError(f"robust_radius must be a number or have shape ({network.n_features},), got {radius.shape}")
     radius = np.broadcast_to(radius, (network.n_features,))

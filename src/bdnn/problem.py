@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bdnn.checks import label_array, name_tuple, real_numbers
+from bdnn.columns import in_order, names_of, numbers_in_order, quoted
 from bdnn.errors import InputError
 from bdnn.network import Floats, Head, Reals
 from bdnn.robustness import Norm, RobustModel
@@ -84,7 +85,7 @@ class Problem:
     validation : tuple of array-like or None
         Held-out inputs of shape (v, n) and labels (v,); methods then return the network of highest accuracy on them.
     feature_names : sequence of str or None
-        Names of the columns of X.
+        Names of the columns of X; None for those of a data frame.
     copy : bool
         Whether arrays that somebody could write to are copied, which keeps the problem immutable. False takes them as
         they are where their layout allows, for callers who do not change them while the problem is in use. An array
@@ -136,6 +137,7 @@ class Problem:
 
         X = _finite_matrix(self.X, copy)
         m, n = X.shape
+        put("feature_names", _feature_names(self.feature_names, self.X, n))
         y = label_array("y", self.y)
         if y.shape != (m,):
             raise InputError(f"y must have shape ({m},), one label per row of X, got {y.shape}")
@@ -166,7 +168,7 @@ class Problem:
             if isinstance(self.margin, bool) or not isinstance(self.margin, int | float) or not 0 < self.margin < 1:
                 raise InputError(f"margin must be None or a number between 0 and 1, got {self.margin!r}")
         self._check_regularizer()
-        put("robust_radius", _radius(self.robust_radius, n))
+        put("robust_radius", _radius(numbers_in_order("radii", self.robust_radius, self.feature_names), n))
         choice("robust_norm", self.robust_norm, get_args(Norm))
         choice("robust_model", self.robust_model, get_args(RobustModel))
         if self.robust and not self.fit_intercept:
@@ -174,8 +176,7 @@ class Problem:
         if self.robust and self.robust_model == "worst_case":
             self._check_worst_case()
         if self.validation is not None:
-            put("validation", _validation(self.validation, n, classes, copy))
-        put("feature_names", name_tuple("feature_names", self.feature_names, n))
+            put("validation", _validation(self.validation, self.feature_names, n, classes, copy))
 
     def _check_regularizer(self) -> None:
         factor = self.regularization
@@ -228,6 +229,18 @@ class Problem:
     def feature_labels(self) -> list[str]:
         """Names of the columns, ``x0``, ``x1``, … if none were given."""
         return list(self.feature_names or (f"x{j}" for j in range(np.shape(self.X)[1])))
+
+
+def _feature_names(given: Sequence[str] | None, X: Any, n: int) -> tuple[str, ...] | None:
+    """Return the names that are given for the columns of X, or those that a data frame brings, which must agree."""
+    names, own = name_tuple("feature_names", given, n), names_of(X)
+    if own is None or not all(isinstance(name, str) for name in own):
+        return names
+    if names is not None and names != own:
+        raise InputError(
+            f"feature_names are {quoted(names)}, but the columns of X are {quoted(own)}; leave feature_names out"
+        )
+    return own
 
 
 def _own(values: NDArray[Any], given: object, copy: bool) -> NDArray[Any]:
@@ -305,12 +318,17 @@ def _radius(radius: float | ArrayLike, n: int) -> Floats:
 
 
 def _validation(
-    validation: tuple[ArrayLike, ArrayLike], n: int, classes: NDArray[Any], copy: bool
+    validation: tuple[ArrayLike, ArrayLike],
+    names: Sequence[str] | None,
+    n: int,
+    classes: NDArray[Any],
+    copy: bool,
 ) -> tuple[Reals, NDArray[np.intp]]:
     """Return inputs and codes."""
     if not isinstance(validation, tuple) or len(validation) != 2:
         raise InputError("validation must be a pair of inputs and labels, or None")
-    X, y = _finite_matrix(validation[0], copy), label_array("validation labels", validation[1])
+    inputs = in_order("validation inputs", validation[0], names)
+    X, y = _finite_matrix(inputs, copy), label_array("validation labels", validation[1])
     if X.shape[1] != n or y.shape != (len(X),):
         raise InputError(f"validation must have shapes (v, {n}) and (v,), got {X.shape} and {y.shape}")
     if not np.all(np.isin(y, classes)):

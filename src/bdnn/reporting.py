@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bdnn.errors import InputError
+from bdnn.checks import label_codes
 from bdnn.io import Model
 from bdnn.network import Array, Floats, Network
 from bdnn.result import Result
@@ -21,6 +21,7 @@ def training_report(result: Result, table: Table, rows: Array, fill: Array | Non
     replaced = table.n_missing if fill is not None else np.zeros(len(table.names), dtype=int)
     return {
         "rows": len(table.X),
+        "rows_without_label": table.n_unlabeled,
         "features": len(table.names),
         "missing_replaced": {n: int(c) for n, c in zip(table.names, replaced, strict=True) if c},
         "training_rows": len(rows),
@@ -53,6 +54,7 @@ def training_text(report: dict[str, Any]) -> str:
     validation, regularised = r["validation_accuracy"], r["objective"] != r["training_loss"]
     lines = [
         ("rows read", f"{r['rows']}, {r['features']} features"),
+        ("without a label", f"{r['rows_without_label']} rows, left out" if r["rows_without_label"] else None),
         ("missing values", f"{replaced}, replaced by the median" if replaced else None),
         ("training rows", f"{r['training_rows']}, {r['distinct_training_rows']} after merging duplicates"),
         ("irreducible loss", f"{r['irreducible_loss']:g}"),
@@ -105,14 +107,11 @@ def evaluation(network: Network, X: Floats, labels: Array) -> dict[str, Any]:
 
     Raises
     ------
-    InputError
+    UnknownLabelError
         If a label is no class of the network.
     """
     classes = network.classes
-    if unknown := sorted({str(label) for label in labels[~np.isin(labels, classes)]}):
-        raise InputError(f"labels {', '.join(unknown[:8])} are no classes of the model ({_labels(network)})")
-    order = np.argsort(classes)
-    truth = order[np.searchsorted(classes, labels, sorter=order)]
+    truth = label_codes(classes, labels, len(X))
     predicted = network.predict_index(X)
     confusion = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(confusion, (truth, predicted), 1)

@@ -1,5 +1,7 @@
 """Reading tables from CSV files: numbers, labels, and one documented rule for missing values.
 
+Numbers are plain decimal ones. Labels are read by `bdnn.labels`: as the classes of a model where one is known.
+
 A missing value is an empty cell or ``?``. It is replaced by the lower median of its column (the middle of the sorted
 known values, the lower of two), so that integer columns stay integer; the replacements come from the training rows and
 are stored with the model.
@@ -19,14 +21,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn.errors import InputError
+from bdnn import labels as label_rules
+from bdnn.columns import listed, places, quoted
+from bdnn.errors import InputError, UnknownLabelError
 from bdnn.network import Array, Floats
 
 MISSING = ("", "?")
 MISSING_RULES = ("median", "error")
 
 _DELIMITERS = (",", ";", "\t")
-_MOST_NAMED = 8
+_PLAIN = frozenset("0123456789+-.eE")
+_ACCEPTED = "accepted are finite decimal numbers such as 12, -0.5 or 1.5e3, and empty cells or '?' for missing values"
+_NO_FILL = "nothing is known to replace them with"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -40,12 +46,18 @@ class Table:
     X : ndarray of shape (m, n)
         Their values, NaN where missing.
     labels : ndarray of shape (m,) or None
-        Target column as integers, floats or strings, whichever fits first.
+        Target column as integers, floats or strings, whichever is written like it, or as classes of a model.
+    rows : ndarray of shape (m,)
+        Numbers of the rows in the file, counted from 0.
+    n_unlabeled : int
+        Rows of the file that were left out because they have no label.
     """
 
     names: tuple[str, ...]
     X: Floats
     labels: Array | None
+    rows: NDArray[np.intp]
+    n_unlabeled: int = 0
 
     @property
     def n_missing(self) -> NDArray[np.intp]:
@@ -58,6 +70,9 @@ def read_table(
     target: str | None = None,
     features: Sequence[str] | None = None,
     drop: Iterable[str] = (),
+    *,
+    classes: Array | None = None,
+    missing_labels: str = "error",
 ) -> Table:
     """Read a CSV file with a header line; ``.gz`` is unpacked. Commas, semicolons or tabs separate.
 
@@ -68,9 +83,13 @@ def read_table(
     target : str or None
         Column of the labels.
     features : sequence of str or None
-        Columns to read, in this order; None for all but `target` and `drop`.
+        Columns to read, in this order; None for all but `target` and `drop`. Other columns do not matter.
     drop : iterable of str
         Columns to leave out.
+    classes : ndarray or None
+        Classes of a model, as which labels are read; None to find out what they are.
+    missing_labels : {"error", "drop"}
+        What is done with rows that have no label.
 
     Returns
     -------
@@ -79,39 +98,46 @@ def read_table(
 
     Raises
     ------
+    UnknownLabelError
+        If a label is none of the classes.
     InputError
-        If the file is empty or malformed, a column is missing or holds text, a number is not finite, or a label is
-        missing.
+        If the file is empty or malformed, a column is missing, there twice or holds text, a number is not finite, or a
+        label is missing.
     OSError
         If the file cannot be read.
     """
     header, rows, lines = _cells(Path(path))
-    where = {name: j for j, name in enumerate(header)}
     wanted = [*([target] if target is not None else []), *(features or ()), *drop]
-    if absent := [name for name in wanted if name not in where]:
-        raise InputError(f"{path} has no {_listed(absent)}; its columns are {_quoted(header)}")
+    if absent := [name for name in wanted if name not in header]:
+        raise InputError(f"{path} has no {listed(absent)}; its columns are {quoted(header)}")
     left_out = {*drop, target}
     names = tuple(features if features is not None else (name for name in header if name not in left_out))
     if not names:
-        raise InputError(f"{path} has no feature columns; its columns are {_quoted(header)}")
-    columns = [np.array([row[where[name]].strip() for row in rows]) for name in names]
-    values = [_numeric(column) for column in columns]
-    if text := [name for name, column in zip(names, values, strict=True) if column is None]:
-        example = next(v for v in columns[names.index(text[0])] if v not in MISSING and not _is_number(str(v)))
+        raise InputError(f"{path} has no feature columns; its columns are {quoted(header)}")
+    where = dict(zip(names, places(f"the columns of {path}", header, names), strict=True))
+    numbers, labels, n_unlabeled = np.arange(len(rows)), None, 0
+    if target is not None:
+        (j,) = places(f"the columns of {path}", header, [target])
+        what = f"the target column {target!r} of {path}"
+        labels, kept = _labels(what, [row[j].strip() for row in rows], lines, classes, missing_labels)
+        numbers, n_unlabeled = numbers[kept], len(rows) - len(kept)
+        if n_unlabeled:
+            rows, lines = [rows[i] for i in kept], [lines[i] for i in kept]
+    values, text = [], []
+    for name in names:
+        column = [row[where[name]].strip() for row in rows]
+        numbers_or_text = _numeric(f"column {name!r} of {path}", column, lines)
+        if isinstance(numbers_or_text, str):
+            text.append((name, numbers_or_text))
+        else:
+            values.append(numbers_or_text)
+    if text:
         raise InputError(
-            f"{_listed(text)} of {path} hold{'s' if len(text) == 1 else ''} text (for example {str(example)[:40]!r}); "
-            f"encode as numbers first (for example one-hot with pandas.get_dummies) or leave out"
+            f"{listed([name for name, _ in text])} of {path} hold{'s' if len(text) == 1 else ''} text (for example "
+            f"{text[0][1]}); encode as numbers first (for example one-hot with pandas.get_dummies) or leave out"
         )
-    X = np.column_stack([column for column in values if column is not None])
-    for name, column, raw in zip(names, X.T, columns, strict=True):
-        bad = ~np.isfinite(column) & ~np.isin(raw, MISSING)
-        if bad.any():
-            i = int(np.argmax(bad))
-            raise InputError(
-                f"column {name!r} of {path} holds {str(raw[i])!r} in line {lines[i]}; accepted are finite numbers, and "
-                f"empty cells or '?' for missing values"
-            )
-    return Table(names, X, None if target is None else _labels(path, target, rows, lines, where[target]))
+    X = np.column_stack(values)
+    return Table(names, X, labels, numbers, n_unlabeled)
 
 
 def medians(table: Table, rows: NDArray[np.intp]) -> Floats:
@@ -144,7 +170,7 @@ def medians(table: Table, rows: NDArray[np.intp]) -> Floats:
     return fill
 
 
-def filled(table: Table, fill: Sequence[float] | Floats | None) -> Floats:
+def filled(table: Table, fill: Sequence[float] | Floats | None, without: str = "") -> Floats:
     """Return the values with missing ones replaced.
 
     Parameters
@@ -153,6 +179,8 @@ def filled(table: Table, fill: Sequence[float] | Floats | None) -> Floats:
         Data.
     fill : sequence of float or None
         One replacement per column; None if missing values are not allowed.
+    without : str
+        Why there are no replacements, for the message.
 
     Returns
     -------
@@ -170,8 +198,8 @@ def filled(table: Table, fill: Sequence[float] | Floats | None) -> Floats:
     if fill is None:
         names = [name for name, count in zip(table.names, table.n_missing, strict=True) if count]
         raise InputError(
-            f"{int(missing.sum())} values are missing in {_listed(names)}, and nothing is known to replace them with: "
-            "fill them in or leave these rows out, or train by 'bdnn train --missing median', which keeps the medians"
+            f"{int(missing.sum())} values are missing in {listed(names)}, and {without or _NO_FILL}: fill them in or "
+            f"leave these rows out, or train by 'bdnn train --missing median', which keeps the medians"
         )
     return np.where(missing, np.asarray(fill, dtype=np.float64), table.X)
 
@@ -208,52 +236,63 @@ def _cells(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
         raise InputError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
     if not rows:
         raise InputError(f"{path} has a header but no rows")
-    if len(set(header)) != len(header):
-        twice = sorted({name for name in header if header.count(name) > 1})
-        raise InputError(f"{path} has more than one {_listed(twice)}; rename one")
     return header, rows, lines
 
 
-def _numeric(column: Array) -> Floats | None:
-    """Return the numbers of a column, NaN where missing, or None if it holds text."""
-    missing = np.isin(column, MISSING)
+def _numeric(what: str, column: list[str], lines: list[int]) -> Floats | str:
+    """Return the numbers of a column, NaN where missing, or the first cell that is text; else raise InputError."""
     values = np.full(len(column), np.nan)
+    known = [i for i, cell in enumerate(column) if cell not in MISSING]
+    cells = [column[i] for i in known]
     try:
-        values[~missing] = column[~missing].astype(np.float64)
+        # these characters make plain numbers, or nothing that Python takes for a number
+        if not _PLAIN.issuperset("".join(cells)):
+            raise ValueError
+        values[known] = np.array(cells, dtype=np.str_).astype(np.float64) if cells else ()
     except ValueError:
-        return None
+        i = next(i for i in known if not label_rules.is_number(column[i]))
+        if _means_a_number(column[i]):
+            raise InputError(f"{what} holds {column[i][:40]!r} in line {lines[i]}; {_ACCEPTED}") from None
+        return f"{column[i][:40]!r} in line {lines[i]}"
+    infinite = np.isinf(values)
+    if infinite.any():
+        i = int(np.argmax(infinite))
+        raise InputError(f"{what} holds {column[i][:40]!r} in line {lines[i]}; {_ACCEPTED}")
     return values
 
 
-def _is_number(text: str) -> bool:
+def _means_a_number(text: str) -> bool:
+    """Whether text that is no plain number is one in another notation, or says that there is none."""
     try:
         float(text)
     except ValueError:
-        return False
+        try:
+            int(text, 0)
+        except ValueError:
+            return label_rules.is_missing(text)
     return True
 
 
-def _labels(path: str | os.PathLike[str], target: str, rows: list[list[str]], lines: list[int], j: int) -> Array:
-    column = np.array([row[j].strip() for row in rows])
-    missing = np.isin(column, MISSING)
-    if missing.any():
-        line = lines[int(np.argmax(missing))]
-        raise InputError(f"the target column {target!r} of {path} has no label in line {line}; label or remove the row")
-    for kind in (np.int64, np.float64):
-        try:
-            labels: Array = column.astype(kind)
-        except (ValueError, OverflowError):
-            continue
-        if not np.all(np.isfinite(labels)):
-            break
-        return labels
-    return column
-
-
-def _quoted(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name[:60]) for name in names[:_MOST_NAMED])
-    return shown if len(names) <= _MOST_NAMED else f"{shown}, … ({len(names)} in all)"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"column{'s' if len(names) > 1 else ''} {_quoted(names)}"
+def _labels(
+    what: str, cells: list[str], lines: list[int], classes: Array | None, missing_labels: str
+) -> tuple[Array, list[int]]:
+    """Return the labels of a column of text, and the indices of the rows that have one."""
+    codes = None if classes is None else label_rules.text_codes(cells, classes)
+    missing = [label_rules.is_missing(cell) and (codes is None or codes[i] < 0) for i, cell in enumerate(cells)]
+    absent, kept = [i for i, gap in enumerate(missing) if gap], [i for i, gap in enumerate(missing) if not gap]
+    if absent and missing_labels == "error":
+        shown = label_rules.places_text([(cells[i], lines[i]) for i in absent], "line")
+        raise InputError(
+            f"{what} has no label in {len(absent)} of {len(cells)} rows: {shown}; label or remove them, or leave them "
+            f"out with --missing-labels drop"
+        )
+    if not kept:
+        raise InputError(f"{what} has no label in any row")
+    if codes is None or classes is None:
+        return label_rules.from_text([cells[i] for i in kept]), kept
+    if unknown := [(cells[i], lines[i]) for i in kept if codes[i] < 0]:
+        raise UnknownLabelError(
+            f"{len(unknown)} of {len(kept)} labels in {what} are no classes of the model "
+            f"({label_rules.listed(classes.tolist())}): {label_rules.places_text(unknown, 'line')}"
+        )
+    return classes[codes[kept]], kept

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdnn.certification.support import INF, NORMS, ONE, largest_move
 from bdnn.checks import real_numbers
+from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
 from bdnn.network import Floats, Network
 
@@ -148,19 +149,18 @@ def perturbations(
     InputError
         If a setting is not as described.
     """
-    n = network.n_features
     if norm in (1, 2) and not isinstance(norm, bool):
         norm = str(norm)
     if not isinstance(norm, str) or norm not in NORMS:
         raise InputError(f"norm must be 'inf', '1' or '2', got {norm!r}")
-    units = _per_feature("scale", 1.0 if scale is None else scale, n)
+    units = _per_feature("scale", 1.0 if scale is None else scale, network)
     if not (np.all(np.isfinite(units)) and np.all(units > 0)):
         bad = int(np.argmax(~(np.isfinite(units) & (units > 0))))
         raise InputError(
             f"scale must be finite and positive, got {units[bad]:g} for feature {bad}; freeze features that do not vary"
         )
-    low = _per_feature("lower", -np.inf if lower is None else lower, n)
-    high = _per_feature("upper", np.inf if upper is None else upper, n)
+    low = _per_feature("lower", -np.inf if lower is None else lower, network)
+    high = _per_feature("upper", np.inf if upper is None else upper, network)
     if np.any(np.isnan(low)) or np.any(np.isnan(high)):
         raise InputError("lower and upper must not hold NaN; use -inf and inf where there is no bound")
     if np.any(low > high):
@@ -180,8 +180,9 @@ def check_points(allowed: Perturbations, X: Floats) -> None:
         )
 
 
-def _per_feature(what: str, values: ArrayLike, n: int) -> Floats:
-    array = real_numbers(what, values)
+def _per_feature(what: str, values: ArrayLike, network: Network) -> Floats:
+    n = network.n_features
+    array = real_numbers(what, numbers_in_order(f"the numbers of {what}", values, network.feature_names))
     if array.ndim == 0:
         return np.full(n, float(array))
     if array.shape != (n,):
@@ -214,6 +215,7 @@ def feature_mask(network: Network, what: str, chosen: Any) -> Bools:
     mask = np.zeros(n, dtype=bool)
     if chosen is None:
         return mask
+    chosen = numbers_in_order(f"the entries of {what}", chosen, network.feature_names)
     listed: list[Any] = [chosen] if isinstance(chosen, str) else list(np.ravel(np.asarray(chosen, dtype=object)))
     if listed and all(isinstance(f, bool | np.bool_) for f in listed):
         if len(listed) != n:

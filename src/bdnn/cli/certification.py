@@ -10,8 +10,8 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.cli.options import FILE, OUT, attacker, attacker_options
-from bdnn.cli.reading import csv_rows, model_inputs, target_of
+from bdnn.cli.options import FILE, OUT, attacker, attacker_options, label_options
+from bdnn.cli.reading import csv_rows, filled_inputs, model_table, target_of
 from bdnn.io import load_model
 from bdnn.progress import shown_progress
 
@@ -19,7 +19,7 @@ from bdnn.progress import shown_progress
 @click.command()
 @click.argument("model_file", metavar="MODEL", type=FILE)
 @click.argument("data", type=FILE)
-@click.option("--target", default=None, help="Column of the labels.  [default: the one the model was trained on]")
+@label_options
 @click.option("--radius", type=float, default=None, help="Radius in question.  [default: the smallest perturbations]")
 @attacker_options
 @click.option("--time-limit", type=float, default=None, help="Seconds for all rows.  [default: none]")
@@ -32,6 +32,7 @@ def certify(
     model_file: Path,
     data: Path,
     target: str | None,
+    missing_labels: str | None,
     radius: float | None,
     time_limit: float | None,
     point_time_limit: float,
@@ -44,7 +45,8 @@ def certify(
     """Prove for each row of a CSV table that no perturbation changes its prediction, or find one that does."""
     model = load_model(model_file)
     network, target = model.network, target_of(model, target)
-    X, labels = model_inputs(model, data, target)
+    table = model_table(model, data, target, missing_labels)
+    X, labels = filled_inputs(model, table), table.labels
     budget = bdnn.Budget() if time_limit is None else bdnn.Budget(seconds=time_limit)
     settings = attacker(X, **changes)
     with shown_progress(time_limit, quiet, lambda p: f"{p.phase}, {p.bound:g} attacked") as listener:
@@ -58,5 +60,5 @@ def certify(
             write(["row", "distance", "prediction", *names])
             for i in np.flatnonzero(np.isfinite(found.distance)).tolist():
                 label = network.predict(found.attack[i : i + 1])[0]
-                write([i, found.distance[i], label, *found.attack[i].tolist()])
+                write([table.rows[i], found.distance[i], label, *found.attack[i].tolist()])
     click.echo(json.dumps(found.to_dict()) if as_json else found.summary())

@@ -9,8 +9,8 @@ import click
 import numpy as np
 
 from bdnn import reporting
-from bdnn.cli.options import FILE, OUT
-from bdnn.cli.reading import csv_rows, model_inputs, target_of
+from bdnn.cli.options import FILE, OUT, label_options
+from bdnn.cli.reading import csv_rows, filled_inputs, model_inputs, model_table, target_of
 from bdnn.io import load_model
 
 
@@ -37,14 +37,16 @@ def predict(model_file: Path, data: Path, out: Path | None, scores: bool) -> Non
 @click.command()
 @click.argument("model_file", metavar="MODEL", type=FILE)
 @click.argument("data", type=FILE)
-@click.option("--target", default=None, help="Column of the labels.  [default: the one the model was trained on]")
+@label_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def evaluate(model_file: Path, data: Path, target: str | None, as_json: bool) -> None:
+def evaluate(model_file: Path, data: Path, target: str | None, missing_labels: str | None, as_json: bool) -> None:
     """Print accuracy and confusion matrix of a model on a CSV table."""
     model = load_model(model_file)
-    X, labels = model_inputs(model, data, target_of(model, target))
-    assert labels is not None
-    report = reporting.evaluation(model.network, X, labels)
+    table = model_table(model, data, target_of(model, target), missing_labels)
+    assert table.labels is not None
+    report = reporting.evaluation(model.network, filled_inputs(model, table), table.labels)
+    if table.n_unlabeled:
+        report["rows_without_label"] = table.n_unlabeled
     click.echo(json.dumps(report) if as_json else reporting.evaluation_text(report))
 
 

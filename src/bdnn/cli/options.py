@@ -10,7 +10,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn import tables
+from bdnn import labels, tables
 from bdnn.errors import InputError
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -129,8 +129,24 @@ def table_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--drop", multiple=True, help="Column to leave out; may be repeated."),
         click.option("--missing", type=click.Choice(tables.MISSING_RULES), default="median", show_default=True,
                      help="Missing values (empty or ?): replace by the median of the training rows, or refuse."),
+        click.option("--missing-labels", type=click.Choice(labels.MISSING_RULES), default="error", show_default=True,
+                     help="Rows without a label (empty, ?, NA, NaN, null): refuse, or leave out."),
         click.option("--test-fraction", type=float, default=0.25, show_default=True,
                      help="Part of the rows held out for the accuracy, stratified; 0 for none."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def label_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say where the labels of a model's data are."""
+    options = (
+        click.option("--target", default=None,
+                     help="Column of the labels.  [default: the one the model was trained on]"),
+        click.option("--missing-labels", type=click.Choice(labels.MISSING_RULES), default=None,
+                     help="Rows without a label (empty, ?, NA, NaN, null): refuse, or leave out.  "
+                     "[default: as in the training]"),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -142,7 +158,7 @@ def attacker_options(command: Callable[..., None]) -> Callable[..., None]:
     options = (
         click.option("--norm", default="inf", show_default=True, help="Norm of the perturbations: inf, 1 or 2."),
         click.option("--lower", type=Radius(), default=None,
-                     help="Least value of perturbed features: a number, or one each."),
+                     help="Least value of perturbed features: a number, or one each in the model's order."),
         click.option("--upper", type=Radius(), default=None, help="Largest value, likewise."),
         click.option("--frozen", multiple=True, help="Column that an attacker cannot change; may be repeated."),
         click.option("--integer", is_flag=True, help="All features are integers and stay so."),

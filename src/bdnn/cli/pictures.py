@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.cli.options import FILE, OUT, attacker, attacker_options
+from bdnn.cli.options import FILE, OUT, attacker, attacker_options, label_options
 from bdnn.cli.reading import model_inputs, target_of
 from bdnn.errors import InputError
 from bdnn.io import Model, load_model
@@ -25,7 +25,7 @@ Drawing = Callable[[Any], Any]
 @click.argument("kind", type=click.Choice(["history", "regions", "network", "weights", "certified"]))
 @click.argument("model_file", metavar="MODEL", type=FILE)
 @click.argument("data", type=FILE, required=False)
-@click.option("--target", default=None, help="Column of the labels.  [default: the one the model was trained on]")
+@label_options
 @click.option("--out", type=OUT, required=True, help="Picture to write: .png, .svg or .pdf.")
 @click.option(
     "--feature", "features", multiple=True, help="Regions: column of an axis; twice.  [default: the two weightiest]"
@@ -44,6 +44,7 @@ def plot(
     model_file: Path,
     data: Path | None,
     target: str | None,
+    missing_labels: str | None,
     out: Path,
     features: tuple[str, ...],
     **options: Any,
@@ -67,7 +68,7 @@ def plot(
         drawing = _structure(kind, model, data)
     else:
         assert data is not None
-        X, labels = model_inputs(model, data, target_of(model, target))
+        X, labels = model_inputs(model, data, target_of(model, target), missing_labels)
         assert labels is not None
         drawing = _regions(model, X, labels, features) if kind == "regions" else _certified(model, X, labels, **options)
     contents = picture(drawing, suffix)

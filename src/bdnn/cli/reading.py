@@ -9,12 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import numpy as np
 
 from bdnn import tables
+from bdnn.columns import quoted
 from bdnn.errors import InputError
 from bdnn.io import Model
+from bdnn.labels import check_discrete
 from bdnn.network import Array, Floats
+from bdnn.splitting import SPLIT_VERSION, split
 
 
 class TrainingTable(NamedTuple):
@@ -29,47 +33,83 @@ class TrainingTable(NamedTuple):
 
 
 def read_training_table(
-    data: Path, target: str, drop: tuple[str, ...], missing: str, test_fraction: float, seed: int
+    data: Path,
+    target: str,
+    drop: tuple[str, ...],
+    missing: str,
+    test_fraction: float,
+    seed: int,
+    missing_labels: str = "error",
+    *,
+    classes: Array | None = None,
+    split_version: int = SPLIT_VERSION,
 ) -> TrainingTable:
-    """Read what is trained on, for training and for the check of its certificate."""
+    """Read what is trained on, for training and for the check of its certificate.
+
+    Labels are read as `classes`, if they are known, and rows are held out by the rule `split_version`.
+    """
     if not 0 <= test_fraction < 1:
         raise InputError(f"--test-fraction must be at least 0 and below 1, got {test_fraction:g}")
-    table = tables.read_table(data, target, drop=drop)
+    table = tables.read_table(data, target, drop=drop, classes=classes, missing_labels=missing_labels)
     assert table.labels is not None
-    rows, held_out = split_rows(table.labels, test_fraction, seed)
-    fill = tables.medians(table, rows) if missing == "median" and table.n_missing.any() else None
-    return TrainingTable(table, tables.filled(table, fill), table.labels, rows, held_out, fill)
+    if classes is None:
+        check_discrete(f"The target column {target!r} of {data}", table.labels)
+    rows, held_out = split_rows(table.X, table.labels, test_fraction, seed, split_version)
+    fill = tables.medians(table, rows) if missing == "median" else None
+    X = tables.filled(table, fill, "--missing error keeps no replacements")
+    return TrainingTable(table, X, table.labels, rows, held_out, fill)
 
 
-def split_rows(labels: Array, test_fraction: float, seed: int) -> tuple[Array, Array]:
-    """Return the rows for training and for testing."""
+def split_rows(
+    X: Array, labels: Array, test_fraction: float, seed: int, version: int = SPLIT_VERSION
+) -> tuple[Array, Array]:
+    """Return the rows for training and for testing; X has NaN where values are missing."""
     rows = np.arange(len(labels))
     if test_fraction == 0:
         return rows, rows[:0]
-    from sklearn.model_selection import train_test_split
-
     try:
-        kept, held_out = train_test_split(rows, test_size=test_fraction, random_state=seed, stratify=labels)
-    except ValueError as error:
+        return split(X, labels, test_fraction, seed, version)
+    except InputError as error:
         raise InputError(f"cannot hold out {test_fraction:g} of the rows ({error}); try --test-fraction 0") from None
-    return np.sort(kept), np.sort(held_out)
 
 
-def model_table(model: Model, data: Path, target: str | None) -> tables.Table:
-    """Return the columns that the model takes, with NaN for missing values, and the labels if there is a target."""
-    names = model.network.feature_names
-    drop = [] if names is not None or model.table is None else [model.table.target]
-    return tables.read_table(data, target, names, drop)
+def model_table(model: Model, data: Path, target: str | None, missing_labels: str | None = None) -> tables.Table:
+    """Return the columns that the model takes, with NaN for missing values, and the labels if there is a target.
+
+    Labels are read as classes of the model. Rows without one are refused or left out, as in the training for None.
+    """
+    network, info = model.network, model.table
+    names = network.feature_names
+    drop = [] if names is not None or info is None or info.target == target else [info.target]
+    rule = missing_labels or ("error" if info is None else info.missing_labels)
+    table = tables.read_table(data, target, names, drop, classes=network.classes, missing_labels=rule)
+    if len(table.names) != network.n_features:
+        raise InputError(
+            f"the model takes {network.n_features} features and knows no names of them, but {data} has "
+            f"{len(table.names)} columns for them: {quoted(table.names)}; leave the others out of the file"
+        )
+    if table.n_unlabeled:
+        click.echo(f"rows without a label left out: {table.n_unlabeled}", err=True)
+    return table
 
 
 def filled_inputs(model: Model, table: tables.Table) -> Array:
     """Return inputs with missing values replaced as in the training."""
-    return model.network.check_inputs(tables.filled(table, None if model.table is None else model.table.fill))
+    info = model.table
+    if info is None:
+        reason = "the model, not being trained by 'bdnn train', has nothing to replace them with"
+    elif info.missing == "error":
+        reason = "the model was trained with --missing error, which keeps no replacements"
+    else:
+        reason = "the model file is from a version that kept medians only of trainings with missing values"
+    return model.network.check_inputs(tables.filled(table, None if info is None else info.fill, reason))
 
 
-def model_inputs(model: Model, data: Path, target: str | None) -> tuple[Array, Array | None]:
+def model_inputs(
+    model: Model, data: Path, target: str | None, missing_labels: str | None = None
+) -> tuple[Array, Array | None]:
     """Return the features, and the labels if there is a target, as the model wants them."""
-    table = model_table(model, data, target)
+    table = model_table(model, data, target, missing_labels)
     return filled_inputs(model, table), table.labels
 
 

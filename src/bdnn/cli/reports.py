@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.cli.options import FILE, OUT, SEED, attacker, attacker_options
+from bdnn.cli.options import FILE, OUT, SEED, attacker, attacker_options, label_options
 from bdnn.cli.reading import filled_inputs, model_table, split_rows, target_of
 from bdnn.cli.training import train
 from bdnn.cli.verification import certificate_errors
@@ -19,13 +19,14 @@ from bdnn.errors import InputError
 from bdnn.io import Model, load_model
 from bdnn.network import Array
 from bdnn.progress import shown_progress
+from bdnn.splitting import SPLIT_VERSIONS, split
 from bdnn.tables import Table
 
 
 @click.command()
 @click.argument("model_file", metavar="MODEL", type=FILE)
 @click.argument("data", type=FILE)
-@click.option("--target", default=None, help="Column of the labels.  [default: the one the model was trained on]")
+@label_options
 @click.option("--out", type=OUT, required=True, help="HTML file to write.")
 @click.option("--certificate", type=FILE, default=None, help="Certificate of the bound, to be verified.")
 @click.option(
@@ -51,6 +52,7 @@ def report(
     model_file: Path,
     data: Path,
     target: str | None,
+    missing_labels: str | None,
     out: Path,
     certificate: Path | None,
     radii: tuple[float, ...],
@@ -69,10 +71,10 @@ def report(
 
     model = load_model(model_file)
     target = target_of(model, target)
-    table = model_table(model, data, target)
+    table = model_table(model, data, target, missing_labels)
     assert table.labels is not None
     X = filled_inputs(model, table)
-    training_rows = _training_rows(model, X, table.labels)
+    training_rows = _training_rows(model, table, X)
     source = Source(data.name, target, () if model.table is None else model.table.drop, _missing(model, table))
     with (
         shown_progress(time_limit, quiet, lambda p: f"{p.phase}, {p.bound:g} attacked") as listener,
@@ -106,20 +108,29 @@ def _missing(model: Model, table: Table) -> dict[str, tuple[int, float]]:
     return {name: (count, value) for name, count, value in columns if count}
 
 
-def _training_rows(model: Model, X: Array, labels: Array) -> Array | None:
+def _training_rows(model: Model, table: Table, X: Array) -> Array | None:
     """Return the rows that the model was trained on, or None if the table is not, or not surely, that of the training.
 
-    It is if the split of the training leaves as many rows, of which the network decides as many wrong.
+    It is if the split of the training leaves as many rows, of which the network decides as many wrong. X are the inputs
+    of the table with missing values replaced.
     """
-    info, result, settings = model.table, model.result, model.settings or {}
-    if info is None or result is None or info.test_fraction is None or info.seed is None:
+    info, result, settings, labels = model.table, model.result, model.settings or {}, table.labels
+    if info is None or result is None or labels is None or info.test_fraction is None or info.seed is None:
         return None
-    try:
-        rows, _ = split_rows(labels, info.test_fraction, info.seed)
-    except InputError:
+    if info.split not in SPLIT_VERSIONS:
         return None
     validated = settings.get("validation_fraction") or 0.0
-    if len(rows) - math.ceil(validated * len(rows)) != result.n_rows:
+    try:
+        rows, _ = split_rows(table.X, labels, info.test_fraction, info.seed, info.split)
+        trained_on = len(rows) - math.ceil(validated * len(rows))
+        if validated and info.split > 1:
+            from bdnn.estimators import seed_of
+
+            seed = seed_of(settings.get("random_state"))
+            trained_on = len(split(X[rows], labels[rows], validated, seed, info.split)[0])
+    except InputError:
+        return None
+    if trained_on != result.n_rows:
         return None
     wrong = int(np.sum(model.network.predict(X[rows]) != labels[rows]))
     comparable = not validated and not np.any(settings.get("robust_radius", 0.0))
@@ -134,6 +145,7 @@ def _commands(model: Model, model_file: Path, data: Path, target: str, certifica
     if info is not None and info.test_fraction is not None and info.seed is not None and model.settings is not None:
         rows = ["--target", target, "--missing", info.missing, "--test-fraction", repr(info.test_fraction)]
         rows += [word for name in info.drop for word in ("--drop", name)] + ["--seed", str(info.seed)]
+        rows += ["--missing-labels", info.missing_labels] * (info.missing_labels != "error")
         options = [*_training_options(model.settings), *(["--certificate", *proof] if proof else [])]
         again.insert(0, ["train", table, *rows, *options, "--out", model_name])
         again += [["verify", *proof, table, *rows]] if proof else []

@@ -38,6 +38,7 @@ def train(
     target: str,
     drop: tuple[str, ...],
     missing: str,
+    missing_labels: str,
     test_fraction: float,
     start: Path | None,
     out: Path | None,
@@ -54,16 +55,21 @@ def train(
         _check_certifiable(certificate, out, settings)
         settings["certificate"] = True
     clf = bdnn.BDNNClassifier(**settings)
+    classes = None
     if start is not None:
         clf.set_params(warm_start=True)
         clf.network_ = load_model(start).network
-    read = read_training_table(data, target, drop, missing, test_fraction, settings["random_state"])
+        classes = clf.network_.classes
+    read = read_training_table(
+        data, target, drop, missing, test_fraction, settings["random_state"], missing_labels, classes=classes
+    )
     X, labels, rows, held_out = read.X, read.labels, read.rows, read.held_out
     with shown_progress(settings["time_limit"], quiet) as listener:
         clf.fit(X[rows], labels[rows], feature_names=read.table.names, on_progress=listener)
     if out is not None:
         fill = None if read.fill is None else tuple(read.fill.tolist())
-        clf.save(out, TableInfo(target, missing, fill, drop, test_fraction, settings["random_state"]))
+        seed = settings["random_state"]
+        clf.save(out, TableInfo(target, missing, fill, drop, test_fraction, seed, missing_labels=missing_labels))
     report = reporting.training_report(clf.result_, read.table, rows, read.fill)
     if len(held_out):
         right = clf.network_.predict(X[held_out]) == labels[held_out]
@@ -105,6 +111,7 @@ def bound(
     target: str,
     drop: tuple[str, ...],
     missing: str,
+    missing_labels: str,
     test_fraction: float,
     hidden_layer_sizes: tuple[int, ...],
     model_file: Path | None,
@@ -116,13 +123,17 @@ def bound(
 
     Rows are chosen as by 'bdnn train': the bound is for the training rows.
     """
-    read = read_training_table(data, target, drop, missing, test_fraction, settings["random_state"])
     clf = bdnn.BDNNClassifier(method="exact", formulation="activation", **settings)
+    classes = None
     if model_file is not None:
         clf.network_ = load_model(model_file).network
+        classes = clf.network_.classes
         clf.set_params(warm_start=True, head=clf.network_.head)
         hidden_layer_sizes = clf.network_.widths[:-1]
     clf.set_params(hidden_layer_sizes=hidden_layer_sizes)
+    read = read_training_table(
+        data, target, drop, missing, test_fraction, settings["random_state"], missing_labels, classes=classes
+    )
     with shown_progress(settings["time_limit"], quiet) as listener:
         clf.fit(read.X[read.rows], read.labels[read.rows], feature_names=read.table.names, on_progress=listener)
     report = reporting.bound_report(clf.result_)

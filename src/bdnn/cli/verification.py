@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 import bdnn
 from bdnn.cli.options import FILE, SEED, table_options
-from bdnn.cli.reading import read_training_table
-from bdnn.errors import CertificateError, CertificateFileError, InputError
+from bdnn.cli.reading import TrainingTable, read_training_table
+from bdnn.errors import CertificateError, CertificateFileError, InputError, UnknownLabelError
+from bdnn.splitting import SPLIT_VERSIONS
 from bdnn.verify import OTHER_DATA
+from bdnn.verify_data import data_hash, merged
+from bdnn.verify_file import read_certificate
 
 
 @contextmanager
@@ -43,7 +47,7 @@ def verify(certificate: Path, data: Path, as_json: bool, **options: Any) -> None
     The options that choose rows and columns must be those of the training.
     """
     with certificate_errors(certificate, "Give --test-fraction, --seed, --drop and --missing as in the training."):
-        read = read_training_table(data, **options)
+        read = _rows_of(certificate, data, options)
         verified = bdnn.verify_certificate(certificate, read.X[read.rows], read.labels[read.rows])
     counts = {"trees": verified.n_trees, "leaves": verified.n_leaves, "cuts": verified.n_cuts}
     if as_json:
@@ -52,3 +56,25 @@ def verify(certificate: Path, data: Path, as_json: bool, **options: Any) -> None
         return
     click.echo(f"verified  {verified.statement}")
     click.echo(f"checked   {', '.join(f'{n} {what}' for what, n in counts.items())}, in {verified.seconds:.1f} s")
+
+
+def _rows_of(certificate: Path, data: Path, options: dict[str, Any]) -> TrainingTable:
+    """Read the table, with labels as classes of the certificate and the rows held out by the rule that it was made by.
+
+    A certificate does not say which, but it has a hash of its data. If none fits, the rule of today is taken.
+    """
+    content = read_certificate(certificate)
+    classes = np.array(content.classes)
+    found: list[TrainingTable] = []
+    try:
+        for version in reversed(SPLIT_VERSIONS):
+            read = read_training_table(data, **options, classes=classes, split_version=version)
+            if found and np.array_equal(read.rows, found[0].rows):
+                break
+            found.append(read)
+            kept = merged(read.X[read.rows], read.labels[read.rows], classes=content.classes)
+            if data_hash(kept) == content.sha256:
+                return read
+    except UnknownLabelError as error:
+        raise CertificateError(f"data: {error}") from None
+    return found[0]

@@ -91,6 +91,7 @@ class AlternatingSearch:
         n_starts = positive_integer("n_starts", self.n_starts)
         solver = backend(self.solver, problem)
         budget = (budget or Budget()).start()
+        start = None if start is None else start.for_columns(problem.feature_names)
         race = Race(problem, budget, on_progress)
         rng = np.random.default_rng(budget.seed)
         interrupted, message = False, "nothing left to improve"

@@ -105,6 +105,7 @@ class DataSplitting:
         splits, batch_size = self.limits()
         solver = backend(self.solver, problem)
         budget = (budget or Budget()).start()
+        start = None if start is None else start.for_columns(problem.feature_names)
         race = Race(problem, budget, on_progress)
         state = Splitting(race, solver, self)
         interrupted, message, scope = False, "nothing left to improve", _TRIVIAL

@@ -105,6 +105,7 @@ class ExactTraining:
         choice("incumbents", self.incumbents, INCUMBENTS)
         solver = backend(self.solver, problem)
         budget = (budget or Budget()).start()
+        start = None if start is None else start.for_columns(problem.feature_names)
         race = Race(problem, budget, on_progress)
         scope, interrupted = "every classifier on these inputs", False
         uncovered = covers(race.reduced)

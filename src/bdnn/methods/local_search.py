@@ -95,6 +95,7 @@ class LocalSearch:
         """
         choice("polish", self.polish, POLISHES)
         budget = (budget or Budget()).start()
+        start = None if start is None else start.for_columns(problem.feature_names)
         race = Race(problem, budget, on_progress)
         message, interrupted = "nothing left to improve", False
         try:

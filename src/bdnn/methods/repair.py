@@ -94,6 +94,7 @@ class AttackAndRepair:
         if getattr(self.inner, "certificate", False) or getattr(self.inner, "checkpoint", None) is not None:
             raise InputError("robust_model='worst_case' writes neither certificates nor checkpoints; leave both out")
         budget = (budget or Budget()).start()
+        start = None if start is None else start.for_columns(problem.feature_names)
         if not problem.hidden_layer_sizes:
             return self.inner(_with_intervals(problem), budget, start, on_progress)
         solver = backend(self.inner.solver, problem)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bdnn.checks import label_codes, real_numbers
+from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
 from bdnn.network import Array, Floats, Network
 from bdnn.plotting.style import COLOURS, MARKERS, axes_or_new, feature_index, input_names, legend, shown
@@ -114,7 +115,7 @@ def _fixed(network: Network, inputs: Array, values: Any, free: set[int]) -> tupl
         base[where] = real_numbers("values", list(given.values()))
     else:
         where = list(range(len(base)))
-        array = real_numbers("values", values)
+        array = real_numbers("values", numbers_in_order("values", values, network.feature_names))
         if array.shape != base.shape:
             raise InputError(f"values must be one per feature ({len(base)}), or a mapping, got shape {array.shape}")
         base = array.copy()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bdnn.checks import name_tuple
+from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError, MissingDependencyError
 from bdnn.network import Network
 
@@ -89,7 +90,7 @@ def unit_scale(network: Network, scale: Any) -> Any:
     """Return the factor of each feature's weights, shape (n_features,), 1 each for None, or raise InputError."""
     if scale is None:
         return np.ones(network.n_features)
-    factors = np.asarray(scale, dtype=np.float64)
+    factors = np.asarray(numbers_in_order("the numbers of scale", scale, network.feature_names), dtype=np.float64)
     if factors.shape != (network.n_features,) or not np.all(np.isfinite(factors)) or np.any(factors < 0):
         raise InputError(f"scale must be {network.n_features} finite numbers >= 0, one per feature")
     return factors

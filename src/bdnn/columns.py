@@ -1,0 +1,165 @@
+"""Columns of named tables: the one door at which they are put into the order of other names, or refused.
+
+Whatever takes inputs beside a network, or a network beside a problem, passes here first: with names on both sides they
+decide, whatever the order; without names on one side the position does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bdnn.errors import InputError
+
+_MOST_NAMED = 8
+
+
+def names_of(X: Any) -> tuple[Any, ...] | None:
+    """Return the names of the columns of a data frame, or None.
+
+    Parameters
+    ----------
+    X : Any
+        A frame of pandas, polars, pyarrow or another library with ``columns``, ``column_names`` or the interchange
+        protocol; or an array, a list, or anything else.
+
+    Returns
+    -------
+    tuple or None
+        One entry per column, of which some are strings. None without names, and where no name is a string: these are
+        positions.
+
+    Examples
+    --------
+    >>> names_of([[1.0, 2.0]]) is None
+    True
+    """
+    if isinstance(X, np.ndarray | list | tuple):
+        return None
+    # pyarrow's `columns` are the data
+    labels = getattr(X, "column_names", None)
+    if labels is None:
+        labels = getattr(X, "columns", None)
+    if labels is None and hasattr(X, "__dataframe__"):
+        labels = X.__dataframe__().column_names()
+    if labels is None or callable(labels) or not np.iterable(labels):
+        return None
+    listed = tuple(labels)
+    return listed if any(isinstance(name, str) for name in listed) else None
+
+
+def in_order(what: str, X: Any, names: Sequence[str] | None) -> Any:
+    """Return a table with its columns in the order of names; other columns are left out.
+
+    Parameters
+    ----------
+    what : str
+        Name of the table in messages.
+    X : array-like
+        The table.
+    names : sequence of str or None
+        Names of the columns that are wanted.
+
+    Returns
+    -------
+    array-like
+        X itself if it has no names, if none are wanted, or if its columns are as they should be.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or there is more than one of its name.
+    """
+    given = None if names is None else names_of(X)
+    if names is None or given is None or given == tuple(names):
+        return X
+    chosen = places(what, given, names)
+    if hasattr(X, "iloc"):
+        return X.iloc[:, chosen]
+    if hasattr(X, "select"):
+        return X.select(list(names))
+    return np.column_stack([np.asarray(X[name]) for name in names])
+
+
+def numbers_in_order(what: str, values: Any, names: Sequence[str] | None) -> Any:
+    """Return one number per column in the order of names, if the numbers have names, as a series of pandas does.
+
+    Parameters
+    ----------
+    what : str
+        Name of the numbers in messages.
+    values : Any
+        A series whose index holds names, or anything else, which is returned as it is.
+    names : sequence of str or None
+        Names of the columns.
+
+    Returns
+    -------
+    array-like
+        One number per name.
+
+    Raises
+    ------
+    InputError
+        If a name is missing, or there is more than one of it.
+    """
+    labels = getattr(values, "index", None)
+    if names is None or labels is None or callable(labels) or not hasattr(values, "iloc") or np.ndim(values) != 1:
+        return values
+    given = tuple(labels)
+    if given == tuple(names) or not any(isinstance(name, str) for name in given):
+        return values
+    return np.asarray(values)[places(what, given, names)]
+
+
+def places(what: str, given: Sequence[Any], names: Sequence[str]) -> list[int]:
+    """Return where each of some names is among the given ones.
+
+    Parameters
+    ----------
+    what : str
+        Name of what has the given names, in messages.
+    given : sequence
+        Names.
+    names : sequence of str
+        Names that are looked for.
+
+    Returns
+    -------
+    list of int
+        One index per name that is looked for.
+
+    Raises
+    ------
+    InputError
+        If a name is missing, or there is more than one of it.
+
+    Examples
+    --------
+    >>> places("inputs", ["b", "more", "a"], ["a", "b"])
+    [2, 0]
+    """
+    where: dict[Any, int] = {}
+    twice = set()
+    for index, name in enumerate(given):
+        if name in where:
+            twice.add(name)
+        where.setdefault(name, index)
+    if absent := [name for name in names if name not in where]:
+        raise InputError(f"{what} have no {listed(absent)}; their columns are {quoted(given)}")
+    if repeated := [name for name in dict.fromkeys(names) if name in twice]:
+        raise InputError(f"{what} have more than one {listed(repeated)}; rename or remove the others")
+    return [where[name] for name in names]
+
+
+def quoted(names: Sequence[Any]) -> str:
+    """Return names in quotes; of many only the first."""
+    shown = ", ".join(repr(name if not isinstance(name, str) else name[:60]) for name in names[:_MOST_NAMED])
+    return shown if len(names) <= _MOST_NAMED else f"{shown}, … ({len(names)} in all)"
+
+
+def listed(names: Sequence[Any]) -> str:
+    """Return names in quotes after the word column, or columns."""
+    return f"column{'s' if len(names) > 1 else ''} {quoted(names)}"

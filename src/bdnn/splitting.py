@@ -1,0 +1,131 @@
+"""Rows that are held out: stratified, and never equal to a row that is trained on."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdnn.errors import InputError
+from bdnn.labels import listed
+
+SPLIT_VERSION = 2
+"""The rule by which rows are held out today; model files say by which rule theirs were."""
+
+SPLIT_VERSIONS = (1, 2)
+"""Rule 1 draws rows, and equal ones may come to both sides. Rule 2 keeps equal rows together."""
+
+Rows = NDArray[np.intp]
+
+
+def split(
+    X: NDArray[Any], labels: NDArray[Any], fraction: float, seed: int, version: int = SPLIT_VERSION
+) -> tuple[Rows, Rows]:
+    """Return the rows for training and those that are held out, stratified by label.
+
+    Parameters
+    ----------
+    X : ndarray of shape (m, n)
+        Inputs; NaN, for a missing value, is equal to NaN.
+    labels : ndarray of shape (m,)
+        Their labels.
+    fraction : float
+        Part of the rows to hold out, above 0 and below 1.
+    seed : int
+        Of the draw.
+    version : int
+        Rule, one of `SPLIT_VERSIONS`. Where all rows differ the rules agree.
+
+    Returns
+    -------
+    training, held_out : ndarray of int
+        Sorted. By rule 2 rows of equal inputs are on one side, whatever their labels, every class is among the training
+        rows, and the number of held-out rows of each class is near its part.
+
+    Raises
+    ------
+    InputError
+        If there are too few rows, of a class or at all.
+
+    Examples
+    --------
+    >>> X = np.array([[0.0], [1.0], [0.0], [2.0], [1.0], [3.0], [4.0], [5.0]])
+    >>> training, held_out = split(X, np.array([0, 1, 0, 1, 1, 0, 1, 0]), 0.25, 0)
+    >>> set(X[training, 0]) & set(X[held_out, 0])
+    set()
+    """
+    classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    m, n_held_out = len(labels), math.ceil(fraction * len(labels))
+    if np.any(counts < 2):
+        rare = classes[counts < 2].tolist()
+        raise InputError(
+            f"{len(rare)} of {len(classes)} classes ha{'s' if len(rare) == 1 else 've'} one row only "
+            f"({listed(rare)}), and a class needs one row on either side"
+        )
+    if min(n_held_out, m - n_held_out) < len(classes):
+        raise InputError(
+            f"{m} rows in parts of {m - n_held_out} and {n_held_out} cannot both hold all {len(classes)} classes"
+        )
+    groups = None if version == 1 else _equal_rows(X)
+    if groups is not None:
+        held_out = _held_out(groups, codes.ravel(), counts * (n_held_out / m), seed)
+        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    from sklearn.model_selection import train_test_split
+
+    try:
+        training, chosen = train_test_split(np.arange(m), test_size=float(fraction), random_state=seed, stratify=labels)
+    except ValueError as error:
+        raise InputError(str(error)[:200]) from None
+    return np.sort(training), np.sort(chosen)
+
+
+def _equal_rows(X: NDArray[Any]) -> Rows | None:
+    """Return a number for each row, the same for equal rows, counted by their first; None if all rows differ."""
+    if not X.shape[1]:
+        return np.zeros(len(X), dtype=np.intp)
+    values = np.where(np.isnan(X), np.nan, X + 0)  # one NaN, and no negative zeros
+    rows = np.ascontiguousarray(values).view(np.dtype((np.void, values.itemsize * values.shape[1]))).ravel()
+    _, first, index = np.unique(rows, return_index=True, return_inverse=True)
+    if len(first) == len(X):
+        return None
+    rank = np.empty(len(first), dtype=np.intp)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[index.ravel()]
+
+
+def _held_out(groups: Rows, codes: Rows, wanted: NDArray[Any], seed: int) -> NDArray[np.bool_]:
+    """Return which rows are held out: groups in random order, each if that brings the classes nearer to their parts."""
+    n_groups, n_classes = int(groups.max()) + 1, len(wanted)
+    if n_groups < 2:
+        raise InputError("all rows have the same inputs, and equal rows are not held out of themselves")
+    cells, count = np.unique(groups * n_classes + codes, return_counts=True)
+    members: list[list[tuple[int, int]]] = [[] for _ in range(n_groups)]
+    for cell, number in zip(cells.tolist(), count.tolist(), strict=True):
+        members[cell // n_classes].append((cell % n_classes, number))
+    left = np.bincount(cells % n_classes, minlength=n_classes).tolist()  # groups of each class among the training rows
+    missing: list[float] = wanted.tolist()  # rows of each class that are still to be held out
+    chosen = np.zeros(n_groups, dtype=bool)
+
+    def change(group: int) -> float:
+        """How much farther from their parts the classes are with a group held out; inf if training would lose one."""
+        if any(left[code] < 2 for code, _ in members[group]):
+            return math.inf
+        return math.fsum(abs(missing[code] - number) - abs(missing[code]) for code, number in members[group])
+
+    order = np.random.RandomState(seed).permutation(n_groups).tolist()
+    for group in order:
+        if change(group) < 0:
+            chosen[group] = True
+            for code, number in members[group]:
+                missing[code] -= number
+                left[code] -= 1
+    if not chosen.any():
+        nearest = min(order, key=change)
+        if math.isinf(change(nearest)):
+            raise InputError(
+                f"the rows have {n_groups} different inputs only, too few for each class to be on the training side"
+            )
+        chosen[nearest] = True
+    return chosen[groups]
