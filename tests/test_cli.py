@@ -121,7 +121,8 @@ def test_start_from_a_model_is_never_worse(run, tmp_path):
 
 def test_model_without_matching_columns(run, xor, tmp_path):
     model, other = tmp_path / "model.json", tmp_path / "other.csv"
-    run("train", xor, "--target", "target", "--test-fraction", 0, "--out", model, "--quiet")
+    words = ("--test-fraction", 0, "--missing", "error", "--out", model, "--quiet")
+    run("train", xor, "--target", "target", *words)
     other.write_text("a,c,target\n0,0,even\n")
     code, _, err = run("predict", model, other)
     assert code == 2 and "no column 'b'" in err
@@ -131,7 +132,7 @@ def test_model_without_matching_columns(run, xor, tmp_path):
     assert code == 2 and "neither" in err and "even, odd" in err
     other.write_text("a,b\n0,?\n")
     code, _, err = run("predict", model, other)
-    assert code == 2 and "1 values are missing in column 'b'" in err
+    assert code == 2 and "1 values are missing in column 'b', and the model was trained with --missing error" in err
 
 
 BAD = {

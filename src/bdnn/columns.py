@@ -39,12 +39,10 @@ def names_of(X: Any) -> tuple[Any, ...] | None:
     if isinstance(X, np.ndarray | list | tuple):
         return None
     # pyarrow's `columns` are the data
-    labels = getattr(X, "column_names", None)
-    if labels is None:
-        labels = getattr(X, "columns", None)
+    labels = next((found for name in ("column_names", "columns") if np.iterable(found := getattr(X, name, None))), None)
     if labels is None and hasattr(X, "__dataframe__"):
         labels = X.__dataframe__().column_names()
-    if labels is None or callable(labels) or not np.iterable(labels):
+    if labels is None:
         return None
     listed = tuple(labels)
     return listed if any(isinstance(name, str) for name in listed) else None

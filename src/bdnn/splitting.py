@@ -70,7 +70,7 @@ def split(
         )
     groups = None if version == 1 else _equal_rows(X)
     if groups is not None:
-        held_out = _held_out(groups, codes.ravel(), counts * (n_held_out / m), seed)
+        held_out = _held_out(groups, codes.ravel(), _wanted(counts, n_held_out), seed)
         return np.flatnonzero(~held_out), np.flatnonzero(held_out)
     from sklearn.model_selection import train_test_split
 
@@ -95,37 +95,55 @@ def _equal_rows(X: NDArray[Any]) -> Rows | None:
     return rank[index.ravel()]
 
 
-def _held_out(groups: Rows, codes: Rows, wanted: NDArray[Any], seed: int) -> NDArray[np.bool_]:
-    """Return which rows are held out: groups in random order, each if that brings the classes nearer to their parts."""
+def _held_out(groups: Rows, codes: Rows, wanted: list[int], seed: int) -> NDArray[np.bool_]:
+    """Return which rows are held out.
+
+    Groups of equal rows are taken in random order, first those that are no more than what is still wanted of their
+    classes, then those that bring the classes nearer to it.
+    """
     n_groups, n_classes = int(groups.max()) + 1, len(wanted)
     if n_groups < 2:
-        raise InputError("all rows have the same inputs, and equal rows are not held out of themselves")
+        raise InputError("all rows have the same inputs, and equal rows stay together")
     cells, count = np.unique(groups * n_classes + codes, return_counts=True)
     members: list[list[tuple[int, int]]] = [[] for _ in range(n_groups)]
     for cell, number in zip(cells.tolist(), count.tolist(), strict=True):
         members[cell // n_classes].append((cell % n_classes, number))
     left = np.bincount(cells % n_classes, minlength=n_classes).tolist()  # groups of each class among the training rows
-    missing: list[float] = wanted.tolist()  # rows of each class that are still to be held out
+    missing = list(wanted)  # rows of each class that are still to be held out
     chosen = np.zeros(n_groups, dtype=bool)
 
-    def change(group: int) -> float:
-        """How much farther from their parts the classes are with a group held out; inf if training would lose one."""
-        if any(left[code] < 2 for code, _ in members[group]):
-            return math.inf
-        return math.fsum(abs(missing[code] - number) - abs(missing[code]) for code, number in members[group])
+    def fits(group: int) -> bool:
+        return all(number <= missing[code] for code, number in members[group])
+
+    def spared(group: int) -> bool:
+        """Whether training keeps every class without a group."""
+        return all(left[code] > 1 for code, _ in members[group])
+
+    def change(group: int) -> int:
+        """How much farther the classes are from what is wanted with a group held out."""
+        return sum(abs(missing[code] - number) - abs(missing[code]) for code, number in members[group])
 
     order = np.random.RandomState(seed).permutation(n_groups).tolist()
-    for group in order:
-        if change(group) < 0:
-            chosen[group] = True
-            for code, number in members[group]:
-                missing[code] -= number
-                left[code] -= 1
+    for accepts in (fits, lambda group: change(group) < 0):
+        for group in order:
+            if not chosen[group] and accepts(group) and spared(group):
+                chosen[group] = True
+                for code, number in members[group]:
+                    missing[code] -= number
+                    left[code] -= 1
     if not chosen.any():
-        nearest = min(order, key=change)
-        if math.isinf(change(nearest)):
+        nearest = min(filter(spared, order), key=change, default=None)
+        if nearest is None:
             raise InputError(
-                f"the rows have {n_groups} different inputs only, too few for each class to be on the training side"
+                f"the rows have {n_groups} different inputs only, and without any of them training would lose a class"
             )
         chosen[nearest] = True
     return chosen[groups]
+
+
+def _wanted(counts: NDArray[np.intp], n_held_out: int) -> list[int]:
+    """Return how many rows of each class to hold out, in proportion, rounded to the right sum."""
+    exact = counts * (n_held_out / counts.sum())
+    wanted = np.floor(exact).astype(int)
+    wanted[np.argsort(wanted - exact, kind="stable")[: n_held_out - wanted.sum()]] += 1
+    return [int(number) for number in wanted]

@@ -61,4 +61,5 @@ def certify(
             for i in np.flatnonzero(np.isfinite(found.distance)).tolist():
                 label = network.predict(found.attack[i : i + 1])[0]
                 write([table.rows[i], found.distance[i], label, *found.attack[i].tolist()])
-    click.echo(json.dumps(found.to_dict()) if as_json else found.summary())
+    report = found.to_dict() | ({"rows": table.rows.tolist()} if table.n_unlabeled else {})
+    click.echo(json.dumps(report) if as_json else found.summary())

@@ -1,0 +1,275 @@
+"""The command line and its tables: order of columns, kinds of labels, gaps, rows that are equal."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import bdnn
+from bdnn import BDNNClassifier, cli
+from bdnn.io import TableInfo, load_model
+from bdnn.splitting import split
+from bdnn.tables import read_table
+from certificates import made
+
+
+@pytest.fixture
+def run(capsys):
+    def runner(*words):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return runner
+
+
+def fresh(*words):
+    done = subprocess.run(
+        [sys.executable, "-m", "bdnn", *map(str, words)], capture_output=True, text=True, check=False, timeout=120
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """One table thrice: as it is, with its columns in another order, and with more columns."""
+    rng = np.random.default_rng(3)
+    rows = [
+        {"a": round(1000 * a, 1), "b": b, "c": round(c, 3), "y": "yes" if b + a > 0 else "no", "note": f"n{i}"}
+        for i, (a, b, c) in enumerate(rng.normal(size=(40, 3)).round(3).tolist())
+    ]
+    paths = []
+    for name, columns in (("plain", "abcy"), ("mixed", "cyba"), ("more", ["note", "c", "y", "b", "note", "a"])):
+        lines = [",".join(columns), *(",".join(str(row[column]) for column in columns) for row in rows)]
+        paths.append(tmp_path / f"{name}.csv")
+        paths[-1].write_text("\n".join(lines) + "\n")
+    return paths
+
+
+SHORT = ("--target", "y", "--hidden", "none", "--method", "exact", "--test-fraction", 0, "--quiet")
+
+
+@pytest.fixture
+def model(run, tables, tmp_path):
+    path = tmp_path / "model.json"
+    assert run("train", tables[0], *SHORT, "--out", path)[0] == 0
+    assert load_model(path).result.objective == 0
+    return path
+
+
+def test_the_order_of_columns_does_not_matter_to_a_model(run, model, tables, tmp_path):
+    answers = []
+    for number, table in enumerate(tables):
+        attacks, page, picture = (tmp_path / f"{number}.{suffix}" for suffix in ("csv", "html", "svg"))
+        certified = json.loads(run("certify", model, table, "--json", "--quiet", "--out", attacks)[1])
+        certified.pop("seconds")
+        assert run("report", model, table, "--out", page, "--rows", 3, "--quiet") == (0, "", "")
+        assert run("plot", "regions", model, table, "--out", picture) == (0, "", "")
+        described = page.read_text().replace(table.name, "table").replace(str(table.parent), "")
+        answers.append([
+            run("predict", model, table, "--scores"), run("evaluate", model, table), certified, attacks.read_text(),
+            re.sub(r"[\d.]+ s\b", "", described.split("<h2>")[1]), picture.read_text().split("</metadata>")[-1],
+        ])  # fmt: skip
+    for other in answers[1:]:
+        for found, known in zip(other, answers[0], strict=True):
+            assert found == known
+
+
+@pytest.mark.parametrize("command", ["train", "bound"])
+def test_a_model_to_start_from_is_put_in_the_order_of_the_table(run, model, tables, monkeypatch, tmp_path, command):
+    results = []
+
+    class Kept(BDNNClassifier):
+        def fit(self, *data, **more):
+            super().fit(*data, **more)
+            results.append(self.result_)
+            return self
+
+    monkeypatch.setattr(bdnn, "BDNNClassifier", Kept, raising=False)
+    words = {"train": (*SHORT, "--start", model), "bound": (*SHORT[:2], *SHORT[6:], "--model", model)}[command]
+    for table in tables[:2]:
+        code, out, err = run(command, table, *words, "--json")
+        assert (code, err) == (0, ""), err
+        (result,) = results
+        # the start itself, before anything is improved
+        assert (result.history[0].source, result.history[0].objective) == ("start", 0.0)
+        assert json.loads(out)["best_loss_known" if command == "bound" else "training_loss"] == 0
+        results.clear()
+    code, out, err = run(command, tables[2], *words, "--drop", "note")
+    assert code == 0, err
+    tables[1].write_text(tables[1].read_text().replace("a", "A", 1).replace("A", "a", 0))
+    lines = tables[0].read_text().splitlines()
+    tables[0].write_text("\n".join(["a,b,d,y", *lines[1:]]) + "\n")
+    code, out, err = run(command, tables[0], *words)
+    assert (code, out) == (2, "") and "takes the columns 'a', 'b', 'c', the data are without 'c' and with 'd'" in err
+
+
+def test_labels_come_back_as_they_were_written(run, tmp_path):
+    table, model = tmp_path / "t.csv", tmp_path / "m.json"
+    for names in (("01", "02"), ("01", "1"), ("1_1", "1_2"), ("9e10", "90e9"), ("1", "2"), ("TRUE", "FALSE")):
+        rows = [f"{x},{names[x > 4]}" for x in range(10)]
+        table.write_text("\n".join(["x,y", *rows]) + "\n")
+        assert run("train", table, *SHORT, "--out", model)[0] == 0
+        assert len(load_model(model).network.classes) == 2
+        assert run("predict", model, table)[1].split()[1:] == [row.split(",")[1] for row in rows]
+        assert json.loads(run("evaluate", model, table, "--json")[1])["accuracy"] == 1
+
+
+@pytest.mark.parametrize("cell", ["1_1", "１", "0x10", "infinity", "-nan", "NA", "1e999"])
+def test_features_are_plain_numbers(run, tmp_path, cell):
+    table = tmp_path / "t.csv"
+    table.write_text(f"x,y\n1,0\n2,1\n{cell},1\n", encoding="utf-8")
+    code, out, err = run("train", table, *SHORT)
+    assert (code, out) == (2, "") and f"column 'x' of {table} holds '{cell}' in line 4; accepted are finite" in err
+
+
+def gaps(tmp_path):
+    table = tmp_path / "t.csv"
+    labels = ["0"] * 8 + ["1"] * 8
+    for row, mark in ((1, "NA"), (3, ""), (9, "NaN"), (12, "null"), (15, "?")):
+        labels[row] = mark
+    table.write_text("x,y\n" + "".join(f"{x},{label}\n" for x, label in enumerate(labels)))
+    return table
+
+
+def test_rows_without_a_label_are_refused_or_left_out(run, tmp_path):
+    table, model, attacks = gaps(tmp_path), tmp_path / "m.json", tmp_path / "a.csv"
+    code, out, err = run("train", table, *SHORT, "--out", model)
+    assert (code, out, err.count("\n")) == (2, "", 1) and not model.exists()
+    assert "no label in 5 of 16 rows: 'NA' (line 3), '' (line 5), 'NaN' (line 11), 'null' (line 14), '?'" in err
+    code, out, err = run("train", table, *SHORT, "--missing-labels", "drop", "--out", model)
+    assert (code, err) == (0, "") and "without a label   5 rows, left out" in out
+    assert load_model(model).table.missing_labels == "drop" and load_model(model).network.classes.tolist() == [0, 1]
+    # the model knows how its table is read
+    code, out, err = run("evaluate", model, table, "--json")
+    report = json.loads(out)
+    assert (code, err) == (0, "rows without a label left out: 5\n")
+    assert (report["rows"], report["rows_without_label"], report["accuracy"]) == (11, 5, 1)
+    assert run("evaluate", model, table, "--missing-labels", "error")[0] == 2
+    code, out, err = run("certify", model, table, "--quiet", "--json", "--out", attacks)
+    kept = [row for row in range(16) if row not in (1, 3, 9, 12, 15)]
+    assert code == 0 and json.loads(out)["rows"] == kept
+    assert [int(line.split(",")[0]) for line in attacks.read_text().splitlines()[1:]] == kept
+    assert run("plot", "certified", model, table, "--quiet", "--out", tmp_path / "c.svg")[0] == 0
+    page = tmp_path / "r.html"
+    assert run("report", model, table, "--out", page, "--rows", 0)[0] == 0
+    assert "Training rows: 100.00% of 11" in page.read_text() and "--missing-labels drop" in page.read_text()
+    # predictions need no labels
+    assert len(run("predict", model, table)[1].split()) == 17
+
+
+def test_labels_of_no_class_are_named_with_their_lines(run, model, tables, tmp_path):
+    lines = tables[0].read_text().splitlines()
+    for number in (4, 7, 30):
+        lines[number] = lines[number].rsplit(",", 1)[0] + ",maybe"
+    tables[0].write_text("\n".join(lines) + "\n")
+    words = (("evaluate",), ("certify",), ("report", "--out", tmp_path / "r.html"),
+             ("plot", "regions", "--out", tmp_path / "r.svg"))  # fmt: skip
+    for command, *more in words:
+        code, out, err = run(command, *more[:1] * (command == "plot"), model, tables[0], *more[command == "plot" :])
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "3 of 40 labels in the target column 'y'" in err and "(no, yes): 'maybe' (lines 5, 8, 31)" in err
+    code, out, err = run("bound", tables[0], *SHORT[:2], *SHORT[6:], "--model", model)
+    assert (code, out) == (2, "") and "'maybe' (lines 5, 8, 31)" in err
+
+
+def test_a_target_that_is_no_class_gets_a_short_message(run, tmp_path):
+    table = tmp_path / "t.csv"
+    rng = np.random.default_rng(0)
+    for values, needed in (
+        (rng.normal(size=600).tolist(), "continuous. The target column 'y'"),
+        ([f"{v:.2f}" for v in rng.normal(size=600)], "looks like the target of a regression"),
+        (rng.permutation(600).tolist(), "600 of 600 classes have one row only"),
+    ):
+        table.write_text("x,y\n" + "".join(f"{i},{v}\n" for i, v in enumerate(values)))
+        code, out, err = run("train", table, "--target", "y", "--quiet")
+        assert (code, out, err.count("\n")) == (2, "", 1) and needed in err and len(err) < 500
+
+
+def test_random_labels_on_repeated_rows_are_not_told_by_heart(run, tmp_path):
+    rng = np.random.default_rng(11)
+    X, order = rng.normal(size=(12, 2)).round(2).tolist(), rng.permutation(120).tolist()
+    table, model, page = tmp_path / "t.csv", tmp_path / "m.json", tmp_path / "r.html"
+    lines = [f"{X[k % 12][0]},{X[k % 12][1]},{k % 2}" for k in order]
+    table.write_text("a,b,y\n" + "\n".join(lines) + "\n")
+    words = ("--target", "y", "--hidden", "16", "--method", "local_search", "--time-limit", 5, "--quiet", "--json")
+    code, out, _ = run("train", table, *words, "--out", model)
+    report = json.loads(out)
+    # 25 %, 30 rows, are three of twelve groups
+    assert code == 0 and (report["training_rows"], report["distinct_training_rows"]) == (90, 9)
+    assert report["training_accuracy"] == 1 and report["held_out_rows"] == 30
+    seen = {tuple(line.split(",")[:2]) for line in lines}
+    assert len(seen) == 12
+    assert run("report", model, table, "--out", page, "--rows", 0)[0] == 0
+    assert f"Held-out rows: {report['held_out_accuracy']:.2%} of 30" in page.read_text()
+    # also where rows for validation are held out of the rest
+    code, out, _ = run("train", table, *words, "--validation-fraction", 0.3, "--out", model)
+    assert code == 0 and run("report", model, table, "--out", page, "--rows", 0)[0] == 0
+    assert f"Held-out rows: {json.loads(out)['held_out_accuracy']:.2%} of 30" in page.read_text()
+
+
+def test_models_and_certificates_of_the_older_split_are_read_as_ever(run, tmp_path):
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.normal(size=(20, 2)).round(2), 2, axis=0)
+    table, model, page, proof = (tmp_path / name for name in ("t.csv", "m.json", "r.html", "p.json"))
+    table.write_text("a,b,y\n" + "".join(f"{a},{b},0{int(a + b > 0) + 1}\n" for a, b in X.tolist()))
+    # as an older version read it: labels 1 and 2, equal rows on both sides, no medians without gaps
+    y = (X.sum(axis=1) > 0).astype(int) + 1
+    rows, held_out = split(X, y, 0.25, 0, version=1)
+    assert split(X, y, 0.25, 0)[0].tolist() != rows.tolist()
+    clf = BDNNClassifier((), method="exact", random_state=0).fit(X[rows], y[rows], feature_names=["a", "b"])
+    clf.save(model, TableInfo("y", "median", None, (), 0.25, 0))
+    stored = json.loads(model.read_text())
+    del stored["table"]["split"], stored["table"]["missing_labels"]
+    model.write_text(json.dumps(stored))
+    assert (load_model(model).table.split, load_model(model).table.missing_labels) == (1, "error")
+    right = np.mean(clf.predict(X[held_out]) == y[held_out])
+    assert run("report", model, table, "--out", page, "--rows", 0) == (0, "", "")
+    assert (
+        "Training rows: 100.00% of 30" in page.read_text() and f"Held-out rows: {right:.2%} of 10" in page.read_text()
+    )
+    proof.write_text(json.dumps(made(X[rows].tolist(), y[rows].tolist(), None, 0)))
+    code, out, err = run("verify", proof, table, "--target", "y")
+    assert (code, err) == (0, "") and out.startswith("verified")
+    table.write_text(table.read_text().replace(",01\n", ",03\n"))
+    code, out, err = run("verify", proof, table, "--target", "y")
+    assert (code, out) == (1, "") and "not verified: data: " in err and "'03' (lines " in err
+    table.write_text("a,b\n1,\n")
+    code, out, err = run("predict", model, table)
+    assert code == 2 and "the model file is from a version that kept medians only of trainings with missing" in err
+
+
+def test_medians_are_kept_though_nothing_was_missing(tmp_path):
+    table, gap, twice, model = (tmp_path / name for name in ("t.csv", "gap.csv", "twice.csv", "m.json"))
+    table.write_text("a,b,y\n" + "".join(f"{x},{x % 3},{int(x > 5)}\n" for x in range(12)))
+    gap.write_text("a,b\n9,1\n,1\n1,?\n")
+    twice.write_text("note,a,b,note,\n,9,1,x,\n7,1,1,text,?\n")
+    words = ("--target", "y", "--hidden", "none", "--test-fraction", 0, "--quiet")
+    code, out, err = fresh("train", table, *words, "--out", model)
+    assert (code, err) == (0, "") and "missing values" not in out
+    assert load_model(model).table.fill == (5.0, 1.0)
+    assert fresh("predict", model, gap) == (0, "prediction\n1\n0\n0\n", "")
+    assert fresh("predict", model, twice) == (0, "prediction\n1\n0\n", "")
+    fresh("train", table, *words, "--missing", "error", "--out", model)
+    code, out, err = fresh("predict", model, gap)
+    assert (code, out) == (2, "") and "2 values are missing in columns 'a', 'b', and the model was trained with" in err
+    assert "--missing error" in err and "--missing median" in err
+    clf = BDNNClassifier((), method="exact", incumbents="none").fit([[0.0, 1.0], [1.0, 0.0]], [0, 1])
+    clf.save(model)
+    code, out, err = fresh("predict", model, gap)
+    assert code == 2 and "not being trained by 'bdnn train'" in err
+    code, out, err = fresh("predict", model, table)
+    assert code == 2 and "takes 2 features and knows no names of them" in err and "has 3 columns" in err
+
+
+def test_unused_columns_may_be_anything(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x,b,x,a,,\nfoo,1,,2,?,\nNA,3,1_1,4,,\n")
+    read = read_table(path, features=["a", "b"])
+    assert read.X.tolist() == [[2, 1], [4, 3]] and read.rows.tolist() == [0, 1]
+    with pytest.raises(bdnn.errors.InputError, match=r"more than one columns '', 'x'|more than one columns 'x', ''"):
+        read_table(path, "b")
