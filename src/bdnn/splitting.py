@@ -120,8 +120,10 @@ def _held_out(groups: Rows, codes: Rows, wanted: list[int], seed: int) -> NDArra
         return all(left[code] > 1 for code, _ in members[group])
 
     def change(group: int) -> int:
-        """How much farther the classes are from what is wanted with a group held out."""
-        return sum(abs(missing[code] - number) - abs(missing[code]) for code, number in members[group])
+        """How much farther the classes and their total are from what is wanted with a group held out."""
+        total, size = sum(missing), sum(number for _, number in members[group])
+        classes = sum(abs(missing[code] - number) - abs(missing[code]) for code, number in members[group])
+        return classes + abs(total - size) - abs(total)
 
     order = np.random.RandomState(seed).permutation(n_groups).tolist()
     for accepts in (fits, lambda group: change(group) < 0):

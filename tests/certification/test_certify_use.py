@@ -26,7 +26,7 @@ BAD = {
     "negative radius": ({"radius": -0.5}, "radius must be a finite number >= 0, or None.*got -0.5"),
     "NaN radius": ({"radius": float("nan")}, "radius must be"),
     "radius as text": ({"radius": "0.1"}, "radius must be"),
-    "labels": ({"y": ["no", "maybe"]}, "labels maybe are no classes"),
+    "labels": ({"y": ["no", "maybe"]}, r"1 of 2 labels are no classes of the network \(no, yes\): 'maybe' \(row 1\)"),
     "number of labels": ({"y": ["no"]}, r"one label per row of X \(2\), got 1"),
     "scale 0": ({"scale": [1.0, 0.0]}, "scale must be finite and positive, got 0 for feature 1; freeze"),
     "shape of scale": ({"scale": [1.0, 1.0, 1.0]}, r"scale must be a number or one per feature, of shape \(2,\)"),
