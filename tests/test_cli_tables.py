@@ -241,7 +241,7 @@ def test_models_and_certificates_of_the_older_split_are_read_as_ever(run, tmp_pa
     assert code == 2 and "the model file is from a version that kept medians only of trainings with missing" in err
 
 
-def test_medians_are_kept_though_nothing_was_missing(tmp_path):
+def test_medians_are_kept_though_nothing_was_missing(run, tmp_path):
     table, gap, twice, model = (tmp_path / name for name in ("t.csv", "gap.csv", "twice.csv", "m.json"))
     table.write_text("a,b,y\n" + "".join(f"{x},{x % 3},{int(x > 5)}\n" for x in range(12)))
     gap.write_text("a,b\n9,1\n,1\n1,?\n")
@@ -251,16 +251,16 @@ def test_medians_are_kept_though_nothing_was_missing(tmp_path):
     assert (code, err) == (0, "") and "missing values" not in out
     assert load_model(model).table.fill == (5.0, 1.0)
     assert fresh("predict", model, gap) == (0, "prediction\n1\n0\n0\n", "")
-    assert fresh("predict", model, twice) == (0, "prediction\n1\n0\n", "")
-    fresh("train", table, *words, "--missing", "error", "--out", model)
-    code, out, err = fresh("predict", model, gap)
+    assert run("predict", model, twice) == (0, "prediction\n1\n0\n", "")
+    run("train", table, *words, "--missing", "error", "--out", model)
+    code, out, err = run("predict", model, gap)
     assert (code, out) == (2, "") and "2 values are missing in columns 'a', 'b', and the model was trained with" in err
     assert "--missing error" in err and "--missing median" in err
     clf = BDNNClassifier((), method="exact", incumbents="none").fit([[0.0, 1.0], [1.0, 0.0]], [0, 1])
     clf.save(model)
-    code, out, err = fresh("predict", model, gap)
+    code, out, err = run("predict", model, gap)
     assert code == 2 and "not being trained by 'bdnn train'" in err
-    code, out, err = fresh("predict", model, table)
+    code, out, err = run("predict", model, table)
     assert code == 2 and "takes 2 features and knows no names of them" in err and "has 3 columns" in err
 
 

@@ -115,7 +115,8 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
     random_state : int, RandomState instance or None, default=None
         Seed.
     warm_start : bool, default=False
-        Whether to start from the network of the previous fit; the new one is then never worse on the new data.
+        Whether to start from the network of the previous fit, with its columns found by name if both data have names;
+        the new one is then never worse on the new data.
     verbose : int, default=0
         1 prints a line with every improvement to stderr.
 
