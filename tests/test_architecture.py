@@ -13,11 +13,14 @@ ROOT = Path(bdnn.__file__).parent
 
 ORDER = [
     "errors",
+    "files",
     "clock",
     "budget",
     "background",
     "checks",
     "verify_data",
+    "verify_parts",
+    "verify_rows",
     "verify_file",
     "verify_functions",
     "verify",
@@ -122,6 +125,8 @@ ORDER = [
     "reports.contents",
     "reports.wording",
     "reports.page",
+    "cli.stopping",
+    "cli.output",
     "cli.options",
     "cli.reading",
     "cli.training",

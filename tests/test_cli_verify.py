@@ -103,7 +103,7 @@ def test_what_train_writes_is_verified_with_the_same_options(run, tmp_path, tabl
     code, out, err = run(*verifying, *options)
     assert (code, err) == (0, "") and out.startswith("verified  No network with no hidden layers")
     assert f"{leaves} leaves, {cuts} cuts" in out
-    other = {(): ("--seed", 3), ("--test-fraction", 0): ()}.get(options, ("--test-fraction", 0.25, "--seed", 4))
+    other = {(): ("--seed", 3), ("--test-fraction", 0): ("--test-fraction", 0.25)}.get(options, ("--test-fraction", 0.25, "--seed", 4))
     code, out, err = run(*verifying, *other)
     assert (code, out) == (1, "") and err.count("\n") == 1 and "not verified: data: " in err
     assert "Give --test-fraction, --seed, --drop and --missing as in the training." in err
