@@ -56,7 +56,7 @@ def test_a_read_only_file_is_refused_also_to_the_administrator(tmp_path):
     path = tmp_path / "m.json"
     path.write_bytes(b"precious")
     path.chmod(0o444)
-    with pytest.raises(OutputError, match="m.json: that file is read-only; make it writable"):
+    with pytest.raises(OutputError, match=r"m\.json: that file is read-only; make it writable"):
         files.write(path, b"contents")
     assert path.read_bytes() == b"precious" and names(tmp_path) == ["m.json"]
 
@@ -80,7 +80,7 @@ def test_the_name_of_a_folder_is_no_name_of_a_file(tmp_path, monkeypatch, name):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(OSError, match="cannot write .*model.json: .*no is not a writable folder"):
+    with pytest.raises(OSError, match=r"cannot write .*model\.json: .*no is not a writable folder"):
         save_model(tmp_path / "no" / "model.json", Model(NETWORK))
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match=r"cannot write .*model.json: (Not a directory|.*not a writable folder)"):
@@ -133,7 +133,7 @@ def test_an_output_that_is_an_input_or_another_output_is_refused(tmp_path):
     links[0].symlink_to(data)
     os.link(data, links[1])
     for path in (data, *links):
-        with pytest.raises(InputError, match="--out and DATA must be two files: .* is what is read"):
+        with pytest.raises(InputError, match=r"--out and DATA must be two files: .* is what is read"):
             files.check_outputs({"--out": path}, {"DATA": data, "--start": None})
         with pytest.raises(InputError, match="--out and --certificate must be two files"):
             files.check_outputs({"--out": path, "--certificate": data})

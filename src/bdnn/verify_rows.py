@@ -123,13 +123,29 @@ class TablePart:
         }
         return np.where(gaps, np.array(self.fill), values), replaced
 
-    def described(self, table: str, replaced: Mapping[str, tuple[int, float]]) -> str:
-        """Return in words which rows of a table a certificate is about."""
+    def described(self, table: str, replaced: Mapping[str, tuple[int, float]], *, stated: bool = True) -> str:
+        """Return in words which rows of a table a certificate is about.
+
+        Parameters
+        ----------
+        table : str
+            Name of the table.
+        replaced : mapping of str to (int, float)
+            From `filled`.
+        stated : bool
+            Whether only the certificate says how they were chosen.
+
+        Returns
+        -------
+        str
+            A part of a sentence.
+        """
         some = f"{self.n_taken} of {self.n_rows} rows of {table}"
         if self.n_taken == self.n_rows:
             some = f"all {self.n_rows} rows of {table}"
         elif self.test_fraction is not None and self.seed is not None:
-            some += f", the training rows of --test-fraction {self.test_fraction:g} --seed {self.seed}"
+            how = "stated to be the training rows of" if stated else "the training rows of"
+            some += f", {how} --test-fraction {self.test_fraction:g} --seed {self.seed}"
         if self.drop:
             some += f", without {'columns' if len(self.drop) > 1 else 'column'} {_listed(map(repr, self.drop))}"
         if replaced:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -38,13 +39,20 @@ def say(text: str, *, err: bool = False) -> None:
     """
     # not by click, which writes UTF-8 where it is told ASCII
     stream = sys.stderr if err else sys.stdout
-    try:
+    with _printing("standard error" if err else "standard output"):
         stream.write(f"{text}\n")
         stream.flush()
+
+
+@contextmanager
+def _printing(where: str) -> Iterator[None]:
+    """Name the stream in errors; that nobody reads it is another matter."""
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputError(f"cannot write to standard {'error' if err else 'output'}: {error.strerror}") from error
+        raise OutputError(f"cannot write to {where}: {error.strerror}") from error
 
 
 class Ending:
@@ -105,8 +113,9 @@ def save_output(what: str, path: Path, save: Save) -> None:
         If it cannot be written; the message says where it was saved instead.
     """
     if path == STDOUT:
-        sys.stdout.flush()
-        save(sys.stdout.buffer)
+        with _printing("standard output"):
+            sys.stdout.flush()
+            save(sys.stdout.buffer)
     else:
         files.write_or_rescue(what, path, save)
 
@@ -127,8 +136,9 @@ def save_csv(what: str, path: Path | None, header: Iterable[str], rows: Callable
     """
     head = list(header)
     if path is None or path == STDOUT:
-        _write_rows(sys.stdout, head, rows)
-        sys.stdout.flush()
+        with _printing("standard output"):
+            _write_rows(sys.stdout, head, rows)
+            sys.stdout.flush()
         return
     files.write_or_rescue(what, path, partial(_save_rows, head, rows))
 

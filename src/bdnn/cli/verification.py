@@ -65,12 +65,14 @@ def verify(certificate: Path, data: Path, as_json: bool, **options: Any) -> None
     given = {name: value for name, value in options.items() if value not in (None, ())}
     with certificate_errors(certificate, ""):
         content = read_certificate(certificate)
-    stated = content.table is not None and all(getattr(content.table, name) == given[name] for name in given)
+    stated = content.table
+    if stated is not None and any(getattr(stated, name) != given[name] for name in given):
+        stated = None
+    whole = "Give the table of the training, with all of its rows."
     hint = "Give --test-fraction, --seed, --drop and --missing as in the training."
-    with certificate_errors(certificate, "Give the table of the training, with all of its rows." if stated else hint):
-        X, labels, part, replaced = (
-            _stated_rows(content.table, data) if stated and content.table else _chosen_rows(content, data, given)
-        )
+    with certificate_errors(certificate, hint if stated is None else whole):
+        found = _chosen_rows(content, data, given) if stated is None else _stated_rows(stated, data)
+        X, labels, part, replaced = found
         verified = bdnn.verify_certificate(content, X, labels)
     counts = {"trees": verified.n_trees, "leaves": verified.n_leaves, "cuts": verified.n_cuts}
     if as_json:
@@ -81,7 +83,7 @@ def verify(certificate: Path, data: Path, as_json: bool, **options: Any) -> None
         say(json.dumps(exact | counts | about | said))
         return
     say(f"verified  {verified.statement}")
-    say(f"rows      {part.described(data.name, replaced)}")
+    say(f"rows      {part.described(data.name, replaced, stated=stated is not None)}")
     say(f"checked   {', '.join(f'{n} {what}' for what, n in counts.items())}, in {verified.seconds:.1f} s")
 
 
