@@ -347,19 +347,6 @@ def test_a_signal_ends_a_training_with_its_best_network(tmp_path, name, method, 
 
 
 @posix
-@pytest.mark.skipif(shutil.which("timeout") is None, reason="needs the program `timeout`")
-def test_what_timeout_sends_ends_a_training_with_its_best_network(tmp_path, kernels):
-    noise(tmp_path / "t.csv")
-    words = ["train", "t.csv", "--target", "target", "--time-limit", "300", "--method", "local_search"]
-    # long enough for a slow machine to have a network
-    command = ["timeout", "-s", "TERM", "20", sys.executable, "-m", "bdnn", *words, "--out", "m.json"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=240)
-    assert done.returncode == 124  # of `timeout`, which says that it sent a signal
-    assert "feasible: stopped by SIGTERM" in done.stdout and "saved to          m.json" in done.stdout
-    assert load_model(tmp_path / "m.json").result.interrupted
-
-
-@posix
 def test_a_signal_before_there_is_a_network_says_so(tmp_path):
     # the table is a pipe that nobody fills: the command waits in the midst of reading
     os.mkfifo(tmp_path / "t.csv")

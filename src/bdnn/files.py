@@ -86,13 +86,13 @@ def check_outputs(outputs: Mapping[str, FilePath | None], inputs: Mapping[str, F
     """
     wanted = {name: path for name, path in outputs.items() if path is not None}
     for name, path in wanted.items():
-        if reason := refusal(path):
-            raise InputError(f"{name} cannot be {os.fspath(path)}: {reason}")
         for other, read in (inputs or {}).items():
             if read is not None and same_file(path, read):
                 raise InputError(
                     f"{name} and {other} must be two files: {os.fspath(path)} is what is read, and would be replaced"
                 )
+        if reason := refusal(path):
+            raise InputError(f"{name} cannot be {os.fspath(path)}: {reason}")
     names = list(wanted)
     for number, name in enumerate(names):
         for other in names[:number]:

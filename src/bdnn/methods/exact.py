@@ -152,6 +152,8 @@ class ExactTraining:
             if race.best is None:
                 raise
             message, interrupted = "stopped by Ctrl-C", True
+            if activation and race.bound > race.reduced.irreducible:
+                scope = race.reduced.scope
         return race.result("exact", message, scope, interrupted)
 
     def _branch_and_cut(self, race: Race, start: Network | None) -> tuple[str, bool, str, Proof | None]:
@@ -201,7 +203,10 @@ class ExactTraining:
                 raise
             message, interrupted = "stopped by Ctrl-C", True
         if not interrupted:
-            polish(race, budget)
+            try:
+                polish(race, budget)
+            except KeyboardInterrupt:  # after the proof: its ending, what it bounds and its certificate stay
+                interrupted = True
         improved = race.bound > race.reduced.irreducible or race.closed
         return message, interrupted, race.reduced.scope if improved else "", proof
 
