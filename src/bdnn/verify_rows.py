@@ -170,12 +170,24 @@ def table_part(
 
     Parameters
     ----------
-    target, features, fill, drop, missing, test_fraction, seed
-        As in `TablePart`.
+    target : str
+        Column of the labels.
+    features : sequence of str
+        Columns of the inputs.
     rows : ndarray of int
         Numbers of the rows that the certificate is about, ascending.
     n_rows : int
         Rows of the table.
+    fill : sequence of float or None
+        Replacements of missing values.
+    drop : sequence of str
+        Columns that were left out.
+    missing : str
+        Rule for missing values.
+    test_fraction : float or None
+        Part of the rows that was held out.
+    seed : int or None
+        Seed of that split.
 
     Returns
     -------

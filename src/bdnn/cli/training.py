@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -18,12 +18,14 @@ from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import TrainingTable, read_training_table
 from bdnn.cli.stopping import finishing, requested
 from bdnn.errors import InputError
-from bdnn.estimators import BDNNClassifier
 from bdnn.io import TableInfo, check_size, load_model
 from bdnn.progress import shown_progress
 from bdnn.result import Result
 from bdnn.verify_file import VERSION
 from bdnn.verify_rows import table_part
+
+if TYPE_CHECKING:
+    from bdnn.estimators import BDNNClassifier
 
 
 @click.command()
