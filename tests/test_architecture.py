@@ -13,6 +13,7 @@ ROOT = Path(bdnn.__file__).parent
 
 ORDER = [
     "errors",
+    "files",
     "clock",
     "budget",
     "background",
@@ -21,6 +22,8 @@ ORDER = [
     "checks",
     "columns",
     "verify_data",
+    "verify_parts",
+    "verify_rows",
     "verify_file",
     "verify_functions",
     "verify",
@@ -125,6 +128,8 @@ ORDER = [
     "reports.contents",
     "reports.wording",
     "reports.page",
+    "cli.stopping",
+    "cli.output",
     "cli.options",
     "cli.reading",
     "cli.training",

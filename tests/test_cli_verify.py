@@ -3,12 +3,17 @@
 import dataclasses
 import gzip
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bdnn
 from bdnn import cli, tables
+from bdnn.errors import CertificateError, InputError
 from bdnn.estimators import BDNNClassifier
 from certificates import made
 
@@ -103,7 +108,9 @@ def test_what_train_writes_is_verified_with_the_same_options(run, tmp_path, tabl
     code, out, err = run(*verifying, *options)
     assert (code, err) == (0, "") and out.startswith("verified  No network with no hidden layers")
     assert f"{leaves} leaves, {cuts} cuts" in out
-    other = {(): ("--seed", 3), ("--test-fraction", 0): ()}.get(options, ("--test-fraction", 0.25, "--seed", 4))
+    other = {(): ("--seed", 3), ("--test-fraction", 0): ("--test-fraction", 0.25)}.get(
+        options, ("--test-fraction", 0.25, "--seed", 4)
+    )
     code, out, err = run(*verifying, *other)
     assert (code, out) == (1, "") and err.count("\n") == 1 and "not verified: data: " in err
     assert "Give --test-fraction, --seed, --drop and --missing as in the training." in err
@@ -157,3 +164,133 @@ def test_wrong_usage(run, tmp_path, words, monkeypatch, options, match):
     code, out, err = run(*words, "--certificate", "c.json", *options)
     assert (code, out) == (2, "") and match in err and err.count("\n") == 1
     assert not (tmp_path / "c.json").exists()
+
+
+CANCER = Path(__file__).parent.parent / "examples" / "data" / "breast_cancer_wisconsin.csv"
+
+
+def bdnn_process(*words, **settings):
+    """Run the command as a user would, in a process of its own."""
+    command = [sys.executable, "-m", "bdnn", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **settings)
+
+
+@pytest.fixture(scope="module")
+def proven(tmp_path_factory):
+    """A certificate that a training in default settings has written."""
+    path = tmp_path_factory.mktemp("proven") / "proof.json"
+    done = bdnn_process("train", CANCER, "--target", "target", "--hidden", "none", "--method", "exact", "--seed", 4,
+                        "--test-fraction", 0.4, "--drop", "mitoses", "--certificate", path, "-q")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_file_and_table_are_all_that_verify_needs(proven):
+    done = bdnn_process("verify", proven, CANCER)
+    assert (done.returncode, done.stderr) == (0, "")
+    verified, rows, _ = done.stdout.splitlines()
+    assert verified.startswith("verified  No network with no hidden layers")
+    assert rows.startswith("rows      419 of 699 rows of breast_cancer_wisconsin.csv, ")
+    assert "stated to be the training rows of --test-fraction 0.4 --seed 4, without column 'mitoses', missing " in rows
+    assert "in 'bare_nuclei' by 1" in rows
+
+
+def test_verify_takes_the_rows_from_the_certificate_and_the_columns_by_name(run, proven, tmp_path):
+    cells = [line.split(",") for line in CANCER.read_text().splitlines()]
+    order = np.random.default_rng(0).permutation(len(cells[0]))
+    shuffled = tmp_path / "shuffled.csv"
+    shuffled.write_text("".join(",".join(row[k] for k in order) + "\n" for row in cells))
+    expected = json.loads(run("verify", proven, CANCER, "--json")[1])
+    found = json.loads(run("verify", proven, shuffled, "--json")[1])
+    assert found | {"seconds": 0} == expected | {"seconds": 0}
+    assert found["rows"] == {"checked": 419, "of": 699, "test_fraction": 0.4, "seed": 4} and found["optimal"]
+    # options that say the same change nothing, and others are other rows
+    for options in (("--target", "target"), ("--seed", 4, "--drop", "mitoses"), ("--missing", "median")):
+        code, out, err = run("verify", proven, CANCER, *options)
+        assert (code, err) == (0, "") and "419 of 699" in out
+    for options in (("--seed", 5), ("--test-fraction", 0), ("--drop", "bare_nuclei"), ("--missing", "error")):
+        code, out, err = run("verify", proven, CANCER, *options)
+        assert code in (1, 2) and out == "" and err.count("\n") == 1
+
+
+def test_verify_says_that_the_table_is_another_one(run, proven, tmp_path):
+    lines = CANCER.read_text().splitlines(keepends=True)
+    table = tmp_path / "t.csv"
+    table.write_text("".join(lines[:-1]))
+    code, out, err = run("verify", proven, table)
+    assert (code, out) == (1, "") and "the table has 698 rows, that of the certificate 699" in err
+    document = json.loads(proven.read_text())
+    taken, left_out = document["table"]["rows"][:2]
+    first = 1 if taken else 1 + left_out  # line of the first training row
+    cells = lines[first].split(",")
+    cells[0] = str(int(cells[0]) + 1)
+    table.write_text("".join([*lines[:first], ",".join(cells), *lines[first + 1 :]]))
+    code, out, err = run("verify", proven, table)
+    assert (code, out) == (1, "") and "not verified: data: " in err and "Give the table of the training" in err
+    table.write_text(CANCER.read_text().replace("bare_nuclei", "nuclei", 1))
+    code, out, err = run("verify", proven, table)
+    assert (code, out) == (2, "") and "no column 'bare_nuclei'" in err
+
+
+def test_certificates_of_before_are_verified_by_the_options(run, proven, tmp_path):
+    document = json.loads(proven.read_text())
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps({name: part for name, part in document.items() if name != "table"} | {"version": 1}))
+    code, out, err = run("verify", old, CANCER)
+    assert (code, out) == (2, "") and "does not say which rows it is about: give --target" in err
+    words = ("--target", "target", "--seed", 4, "--test-fraction", 0.4, "--drop", "mitoses")
+    code, out, err = run("verify", old, CANCER, *words)
+    assert (code, err) == (0, "") and "419 of 699 rows of breast_cancer_wisconsin.csv, the training rows of" in out
+    code, out, err = run("verify", old, CANCER, *words[:-2])
+    assert (code, out) == (1, "") and "Give --test-fraction, --seed, --drop and --missing as in the training." in err
+
+
+def test_a_data_frame_is_verified_without_choosing_rows(proven):
+    frame = pd.read_csv(CANCER, na_values="?")
+    verified = bdnn.verify_certificate(proven, frame[frame.columns[::-1]])
+    assert verified.optimal and verified.rows.startswith("419 of 699 rows of the table, stated to be the training rows")
+    columns = {name: frame[name].tolist() for name in frame}
+    assert bdnn.verify_certificate(proven, columns).rows == verified.rows
+    with pytest.raises(CertificateError, match="the table has 698 rows"):
+        bdnn.verify_certificate(proven, frame[1:])
+    with pytest.raises(InputError, match="no column 'bare_nuclei'"):
+        bdnn.verify_certificate(proven, frame.drop(columns="bare_nuclei"))
+    with pytest.raises(InputError, match="X must be a table with named columns, got ndarray"):
+        bdnn.verify_certificate(proven, frame.to_numpy())
+    document = made([[0.0], [1.0]], ["n", "y"], None, 1)
+    with pytest.raises(InputError, match="does not say which rows of a table it is about"):
+        bdnn.verify_certificate(document, frame)
+
+
+HOSTILE = {
+    "no table": (None, "must be an object, got None"),
+    "name": ({"more": 1}, "unknown name 'more'"),
+    "target": ({"target": 7}, "table: target: must be the name of a column"),
+    "features": ({"features": ["a"] * 8}, "must be different columns"),
+    "a feature too few": ({"features": ["a"]}, "must have length 8, got 1"),
+    "target as feature": ({"target": "clump_thickness"}, "none of them the target"),
+    "rows": ({"rows": [10**9, 1, 10**9, 1, 10**9]}, "must add up to less than"),
+    "huge": ({"rows": [10**400]}, "table: rows: must be an integer"),
+    "negative": ({"rows": [420, 5, -1]}, "table: rows: must be an integer, at least 0"),
+    "nothing": ({"rows": [419, 0, 0]}, "be positive but for the first one"),
+    "fewer rows": ({"rows": [418, 281]}, "418 rows are taken, and data has n_rows 419"),
+    "text": ({"rows": "419"}, "table: rows: must be a list"),
+    "fill": ({"fill": [1.0]}, "table: fill: must have length 8"),
+    "infinite fill": ({"fill": [1e999] * 8}, "Infinity is no number"),
+    "missing": ({"missing": "mean"}, "must be 'median' or 'error'"),
+    "fraction": ({"test_fraction": 1.0}, "must be from 0 to below 1"),
+    "seed": ({"seed": -1}, "table: seed: must be an integer"),
+    "other rows": ({"rows": [419, 280]}, "not verified: data: "),
+    "other fill": ({"fill": [2.0] * 8}, "not verified: data: "),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_table_part_is_one_clear_error(run, proven, tmp_path, case):
+    change, match = HOSTILE[case]
+    document = json.loads(proven.read_text())
+    document["table"] = None if change is None else document["table"] | change
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(document))
+    code, out, err = run("verify", path, CANCER)
+    assert code in (1, 2) and out == "" and match in err and err.count("\n") == 1

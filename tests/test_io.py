@@ -1,6 +1,7 @@
 """Model files of honest users: everything comes back exactly, and a failing save leaves the old file."""
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -13,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 
 import plain
-from bdnn import Network, Status
+from bdnn import Network, Status, files
 from bdnn import io as model_io
 from bdnn.audit import Audit
 from bdnn.errors import InputError, ModelFileError
-from bdnn.io import Model, TableInfo, load_model, save_model
-from bdnn.network import InputGrid
+from bdnn.io import Model, TableInfo, check_size, load_model, save_model
+from bdnn.network import InputGrid, Layer
 from bdnn.result import BoundStep, Incumbent
 from sample_models import integer_model, network, result
 
@@ -194,12 +195,13 @@ def test_no_pickle_is_used():
 @pytest.mark.skipif(os.name != "posix", reason="permission bits are POSIX")
 def test_permissions_follow_the_umask(tmp_path):
     for mask in (0o022, 0o077):
+        path = tmp_path / f"{mask}.json"
         before = os.umask(mask)
         try:
-            save_model(tmp_path / "model.json", Model(network()))
+            save_model(path, Model(network()))
         finally:
             os.umask(before)
-        assert stat.S_IMODE((tmp_path / "model.json").stat().st_mode) == 0o666 & ~mask
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
 
 
 @pytest.fixture
@@ -218,23 +220,18 @@ def survives(path):
 NEW = network(layers=[([[9.0, 9.0]], [9.0])])
 
 
-@pytest.mark.parametrize("step", ["replace", "chmod", "fdopen"])
+@pytest.mark.parametrize("step", ["replace", "chmod", "fsync"])
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()], ids=["OSError", "Ctrl-C"])
 def test_a_save_that_fails_leaves_the_old_file(old, monkeypatch, step, error):
-    real = getattr(os, step)
-
     def fail(*args, **kwargs):
-        if step == "fdopen":
-            file = real(*args, **kwargs)
-            file.write("{half a file")
-            file.flush()
-            file.close()
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(model_io.os, step, fail)
-        with pytest.raises(type(error)):
+        patch.setattr(files.os, step, fail)
+        with pytest.raises(type(error)) as caught:
             save_model(old, Model(NEW))
+    if isinstance(error, OSError):
+        assert str(caught.value) == f"cannot write {old}: disk full"
     survives(old)
 
 
@@ -292,3 +289,41 @@ def test_loading_does_not_change_the_recursion_limit(old):
     before = sys.getrecursionlimit()
     load_model(old)
     assert sys.getrecursionlimit() == before
+
+
+@pytest.mark.parametrize("bound", [None, 1, 7])
+def test_whatever_passes_the_check_before_training_can_be_saved_and_read_again(tmp_path, monkeypatch, bound):
+    path, names = tmp_path / "model.json", [f"feature é{j}" for j in range(40)]
+    longest = -2.2250738585072014e-308  # 24 characters, which is the most that a double has
+
+    def trained(size):
+        weight = longest if bound is None else -bound
+        bias = longest if bound is None else -(2**53)
+        widths = (40, size, 3)
+        layers = [Layer(np.full((n, m), weight), np.full(n, bias)) for m, n in itertools.pairwise(widths)]
+        net = Network(tuple(layers), head="argmax", classes=[0, 1, 2], feature_names=names)
+        return Model(net, None, None, TableInfo("target", "median", (longest,) * 40))
+
+    monkeypatch.setattr(model_io, "_OTHER_BYTES", 1000)
+    monkeypatch.setattr(model_io, "_MOST_BYTES", 100_000)
+    passing = []
+    for size in range(10, 1000, 10):
+        try:
+            check_size((40, size, 3), names, bound)
+        except InputError as error:
+            assert "the network could not be saved: with " in str(error)
+            break
+        passing.append(size)
+    # the check is no guess: a tenth more does not fit
+    save_model(path, trained(passing[-1]))
+    assert load_model(path) == trained(passing[-1])
+    with pytest.raises(InputError, match="its file would be larger"):
+        save_model(path, trained(int(1.1 * passing[-1]) + 10))
+
+
+def test_a_model_of_too_many_lists_is_refused_when_it_is_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_io, "_MOST_BRACKETS", 5)
+    with pytest.raises(InputError, match="more than 5 lists and objects"):
+        save_model(tmp_path / "model.json", Model(network()))
+    with pytest.raises(InputError, match="the network could not be saved"):
+        check_size((1, 600_000, 1), ["x"])

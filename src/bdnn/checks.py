@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -160,3 +160,41 @@ def radius_limit(radius: float | None) -> float:
     if isinstance(radius, bool | np.bool_) or not isinstance(radius, Real) or not 0 <= radius < np.inf:
         raise InputError(f"radius must be a finite number >= 0, or None for the smallest perturbations, got {radius!r}")
     return float(radius)
+
+
+def thread_count(n_jobs: int | None) -> int:
+    """Return the number of threads that a setting asks for, counted as joblib counts.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        Threads if it is positive, and None for 1; -1 for all processors that this process may use (its affinity and the
+        limits of its container count), -2 for all but one and so on, but one at least.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Raises
+    ------
+    InputError
+        If it is 0 or no integer.
+
+    Examples
+    --------
+    >>> thread_count(None), thread_count(3), thread_count(-1000)
+    (1, 3, 1)
+    """
+    if n_jobs is None:
+        return 1
+    if isinstance(n_jobs, bool | np.bool_) or not isinstance(n_jobs, Integral) or n_jobs == 0:
+        raise InputError(
+            f"n_jobs must be a positive integer, -1 for all processors, -2 for all but one and so on, or None for 1, "
+            f"got {n_jobs!r}"
+        )
+    if n_jobs > 0:
+        return int(n_jobs)
+    import joblib
+
+    return max(1, int(joblib.cpu_count()) + 1 + int(n_jobs))

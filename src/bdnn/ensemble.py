@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,8 +17,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from bdnn.budget import Budget
+from bdnn.checks import thread_count
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators import BDNNClassifier, checked_targets, from_model
+from bdnn.files import FilePath
 from bdnn.io import EnsembleMember, EnsembleModel, load_any, save_model
 from bdnn.labels import plain
 from bdnn.members import Task, in_order, part_of, random_hidden, with_outputs
@@ -68,7 +70,8 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
     time_limit : float or None, default=60.0
         Seconds for the whole fit, shared evenly among the members that are still to be trained; None for no limit.
     n_jobs : int or None, default=1
-        Members that are trained at the same time; None means 1, -1 all cores.
+        Members that are trained at the same time, counted as joblib counts: None means 1, -1 all processors that may be
+        used, -2 all but one.
     random_state : int, RandomState instance or None, default=None
         Seed.
 
@@ -153,9 +156,7 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         limit = math.inf if self.time_limit is None else self.time_limit
         if isinstance(limit, np.integer | np.floating):
             limit = limit.item()
-        jobs = 1 if self.n_jobs is None else self.n_jobs
-        threads = (os.cpu_count() or 1) if jobs == -1 else positive_integer("n_jobs (or -1 for all cores)", jobs)
-        budget = Budget(seconds=limit, threads=threads).start()
+        budget = Budget(seconds=limit, threads=thread_count(self.n_jobs)).start()
         choice("scheme", self.scheme, SCHEMES)
         choice("voting", self.voting, VOTINGS)
         choice("hidden", self.hidden, HIDDEN)
@@ -334,12 +335,12 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         labels: Array = self.classes_[index]
         return labels
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: FilePath | IO[bytes]) -> None:
         """Write the fitted ensemble to a JSON file; `bdnn.load` reads it.
 
         Parameters
         ----------
-        path : path-like
+        path : path-like or binary file
             Where to.
 
         Raises
@@ -347,7 +348,9 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         sklearn.exceptions.NotFittedError
             If the ensemble is not fitted.
         InputError
-            If a label or a setting cannot be stored.
+            If a label or a setting cannot be stored, or the file would be too large.
+        OutputError
+            (an OSError) If the file cannot be written.
         """
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", None)

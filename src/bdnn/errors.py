@@ -33,6 +33,10 @@ class CertificateFileError(CertificateError):
     """A file that is no certificate at all: damaged, too large, of another kind or of an unknown version."""
 
 
+class OutputError(BDNNError, OSError):
+    """A file that cannot be written, or that is not overwritten; the message says which one and why."""
+
+
 class SolverError(BDNNError, RuntimeError):
     """A solver that failed, before any network was known."""
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import fields
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,13 +17,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
 from bdnn.budget import Budget
+from bdnn.checks import thread_count
 from bdnn.columns import quoted
 from bdnn.errors import InputError, ModelFileError
+from bdnn.files import FilePath
 from bdnn.io import Model, TableInfo, load_model, save_model
 from bdnn.labels import check_discrete, plain
 from bdnn.methods import METHODS, automatic
 from bdnn.network import Array, Floats, Network, Reals
-from bdnn.problem import Problem, choice, positive_integer
+from bdnn.problem import Problem, choice
 from bdnn.progress import ProgressLines
 from bdnn.result import ProgressCallback
 from bdnn.splitting import split
@@ -111,7 +113,8 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
     time_limit : float or None, default=60.0
         Seconds for the whole fit; None for no limit.
     n_jobs : int or None, default=1
-        Threads of the solver, or of the local search; None means 1, -1 all cores.
+        Threads of the solver, or of the local search, counted as joblib counts: None means 1, -1 all processors that
+        may be used, -2 all but one.
     random_state : int, RandomState instance or None, default=None
         Seed.
     warm_start : bool, default=False
@@ -315,8 +318,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             raise InputError(f"cannot hold out validation_fraction={fraction!r}, stratified: {error}") from None
 
     def _budget(self) -> Budget:
-        jobs = 1 if self.n_jobs is None else self.n_jobs
-        threads = (os.cpu_count() or 1) if jobs == -1 else positive_integer("n_jobs (or -1 for all cores)", jobs)
+        threads = thread_count(self.n_jobs)
         limit = self.time_limit
         if isinstance(limit, np.integer | np.floating):
             limit = limit.item()
@@ -399,12 +401,12 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         inputs = self._inputs(X)
         return certify(self.network_, inputs, y, radius=radius, norm=norm, **settings)
 
-    def save(self, path: str | os.PathLike[str], table: TableInfo | None = None) -> None:
+    def save(self, path: FilePath | IO[bytes], table: TableInfo | None = None) -> None:
         """Write the fitted estimator to a JSON model file; `bdnn.load` reads it.
 
         Parameters
         ----------
-        path : path-like
+        path : path-like or binary file
             Where to.
         table : TableInfo or None
             How the training table was read, if it came from a file.
@@ -413,6 +415,10 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         ------
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
+        InputError
+            If a label or a setting cannot be stored, or the file would be too large.
+        OutputError
+            (an OSError) If the file cannot be written.
         """
         check_is_fitted(self)
         settings = self.get_params() | {"hidden_layer_sizes": list(self.result_.network.widths[:-1])}

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any
+from itertools import pairwise
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from bdnn.audit import Audit
 from bdnn.checks import label_array, name_tuple
 from bdnn.errors import InputError, ModelFileError
+from bdnn.files import FilePath, write
 from bdnn.labels import MISSING_RULES, plain
 from bdnn.network import InputGrid, Layer, Network
 from bdnn.result import BoundStep, Incumbent, Result, Status
@@ -31,6 +32,8 @@ ENSEMBLE_FORMAT, ENSEMBLE_VERSION = "bdnn-ensemble", 1
 
 _MOST_BYTES = 64 * 2**20
 _MOST_BRACKETS = 500_000
+# a double has 24 characters at most; settings, and the courses of incumbents and bounds, have room to spare in the rest
+_DOUBLE_BYTES, _OTHER_BYTES, _OTHER_BRACKETS = 25, 2**20, 20_000
 _LARGEST_FLOAT = sys.float_info.max
 _LABEL_KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float", "U": "str"}
 
@@ -136,12 +139,12 @@ class EnsembleModel:
     estimator: dict[str, Any]
 
 
-def save_model(path: str | os.PathLike[str], model: Model | EnsembleModel) -> None:
+def save_model(path: FilePath | IO[bytes], model: Model | EnsembleModel) -> None:
     """Write a model file; an existing one is replaced only when the new one is complete.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like or binary file
         Where to, usually ``.json``.
     model : Model or EnsembleModel
         What to write.
@@ -151,28 +154,53 @@ def save_model(path: str | os.PathLike[str], model: Model | EnsembleModel) -> No
     InputError
         If the labels are not integers, floats, booleans or strings, a setting or a number of the result cannot be
         stored, or the file would be too large to be read again.
-    OSError
-        If the file cannot be written.
+    OutputError
+        (an OSError) If the file cannot be written.
     """
     try:
         data = _ensemble_to_json(model) if isinstance(model, EnsembleModel) else _to_json(model)
         text = json.dumps(data, allow_nan=False, indent=1) + "\n"
+        if len(text) > _MOST_BYTES:  # a third of it is white space
+            text = json.dumps(data, allow_nan=False, separators=(",", ":")) + "\n"
     except (TypeError, ValueError) as error:
         raise InputError(f"the model cannot be saved: {error}") from None
-    if len(text) > _MOST_BYTES:
+    raw = text.encode("ascii")
+    if len(raw) > _MOST_BYTES:
         raise InputError(f"the model cannot be saved: its file would be larger than {_MOST_BYTES // 2**20} MiB")
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name[:64], suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    if raw.count(b"[") + raw.count(b"{") > _MOST_BRACKETS:
+        raise InputError(f"the model cannot be saved: it would have more than {_MOST_BRACKETS} lists and objects")
+    write(path, raw)
+
+
+def check_size(widths: Sequence[int], feature_names: Sequence[str], weight_bound: int | None = None) -> None:
+    """Check, before a network is trained, that its model file will not be too large, whatever the weights.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Features, neurons of each hidden layer, outputs.
+    feature_names : sequence of str
+        Names of the features.
+    weight_bound : int or None
+        Largest integer weight; None for continuous weights.
+
+    Raises
+    ------
+    InputError
+        If it can be too large.
+    """
+    n_weights = sum(m * n for m, n in pairwise(widths))
+    n_neurons = sum(widths[1:])
+    # digits and a comma of a double, of a bias (or of a replacement of missing values), of an integer weight
+    digits = _DOUBLE_BYTES if weight_bound is None else len(f"-{weight_bound},")
+    size = digits * n_weights + _DOUBLE_BYTES * (n_neurons + widths[0]) + 2 * n_neurons
+    size += sum(len(json.dumps(name)) + 1 for name in feature_names) + _OTHER_BYTES
+    if size > _MOST_BYTES or n_neurons > _MOST_BRACKETS - _OTHER_BRACKETS:
+        raise InputError(
+            f"the network could not be saved: with {n_weights + n_neurons} weights and biases, its file can be larger "
+            f"than the {_MOST_BYTES // 2**20} MiB that model files may have; take fewer neurons or features, or leave "
+            f"the file out"
+        )
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from bdnn.result import Progress, ProgressCallback
 
@@ -31,7 +31,8 @@ class ProgressLines:
             self._shown, self._last = state, progress.seconds
             said = (self._text or _state)(progress)
             line = f"{progress.seconds:7.1f} s  {said}  nodes {progress.nodes}"
-            print(line, file=sys.stderr, flush=True)
+            with suppress(OSError):  # a full disk under a log, or a closed terminal, must not end a run
+                print(line, file=sys.stderr, flush=True)
 
 
 def _state(progress: Progress) -> str:
@@ -68,13 +69,21 @@ def shown_progress(
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn())
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        limit = seconds if seconds is not None and math.isfinite(seconds) else None
-        task = bar.add_task("presolve", total=limit)
+    spinner = "dots" if (sys.stderr.encoding or "").lower().startswith("utf") else "line"
+    columns = (SpinnerColumn(spinner), TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn())
+    bar = Bar(*columns, console=Console(stderr=True))
+    limit = seconds if seconds is not None and math.isfinite(seconds) else None
+    task = bar.add_task("presolve", total=limit)
 
-        def listener(progress: Progress) -> None:
-            said = f"{progress.phase}: {_state(progress)}" if text is None else text(progress)
+    def listener(progress: Progress) -> None:
+        said = f"{progress.phase}: {_state(progress)}" if text is None else text(progress)
+        with suppress(OSError):
             bar.update(task, description=said, completed=progress.seconds)
 
+    with suppress(OSError):  # of a terminal that is closed
+        bar.start()
+    try:
         yield listener
+    finally:
+        with suppress(OSError):
+            bar.stop()

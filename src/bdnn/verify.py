@@ -52,12 +52,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bdnn.errors import CertificateError
-from bdnn.verify_data import MergedData, data_hash, integer_columns, merged, network_loss
+from bdnn.errors import CertificateError, InputError
+from bdnn.verify_data import MergedData, data_hash, doubles, integer_columns, merged, network_loss
 from bdnn.verify_file import LEAF, Certificate, Cut, Proof, Tree, read_certificate, save_certificate
 from bdnn.verify_functions import Sets, blockers, canonical, check_functions, columns, functions, links, width_of
+from bdnn.verify_parts import OTHER_DATA
 
 __all__ = [
+    "OTHER_DATA",
     "Verified",
     "blockers",
     "columns",
@@ -74,9 +76,6 @@ _BATCH_NUMBERS = 2**16
 _GROUP_NUMBERS = 2**21
 _CLIMBERS = 2**15
 _SAFE = 2**62
-
-OTHER_DATA = "are they the same?"
-"""How messages end if the data are not those of the certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +100,8 @@ class Verified:
         Time it took.
     statement : str
         One sentence that says what was proven about which networks.
+    rows : str
+        Which rows of a table it was proven for, if the certificate said so; else empty.
     """
 
     loss: Fraction
@@ -111,24 +112,27 @@ class Verified:
     n_trees: int
     seconds: float
     statement: str
+    rows: str = ""
 
 
 def verify_certificate(
-    certificate: str | os.PathLike[str] | Mapping[str, Any],
-    X: ArrayLike,
-    y: ArrayLike,
+    certificate: str | os.PathLike[str] | Mapping[str, Any] | Certificate,
+    X: Any,
+    y: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> Verified:
     """Check a certificate against the data it is about.
 
     Parameters
     ----------
-    certificate : path-like or mapping
+    certificate : path-like, mapping or Certificate
         A certificate file (JSON; compressed if its name ends in ``.gz``), or its contents.
-    X : array-like of shape (m, n)
-        Inputs, in any order of the rows.
-    y : array-like of shape (m,)
-        Labels.
+    X : array-like of shape (m, n), or a table
+        Inputs, in any order of the rows. Without `y` the whole table that the certificate is about, as a data frame or
+        a mapping of columns in any order, with NaN for missing values: certificates written by ``bdnn train`` say which
+        of its rows and columns they are about, and what replaces missing values.
+    y : array-like of shape (m,) or None
+        Labels; None if X is a table.
     sample_weight : array-like of shape (m,) or None
         Weights; None for 1 each.
 
@@ -142,12 +146,15 @@ def verify_certificate(
     CertificateError
         If a check fails; the message names it. Cuts, trees, proofs, nodes, points and neurons are counted from 0.
     InputError
-        If the data are unusable.
+        If the data are unusable, or there are no labels and the certificate does not say where they are in a table.
     OSError
         If the file cannot be read.
     """
     began = time.perf_counter()
     content = read_certificate(certificate)
+    rows = ""
+    if y is None:
+        X, y, rows = _training_rows(content, X)
     data = merged(X, y, sample_weight, content.classes)
     _check_data(content, data)
     loss = network_loss(content.layers, data, content.head)
@@ -173,7 +180,30 @@ def verify_certificate(
         n_trees=len(content.trees),
         seconds=time.perf_counter() - began,
         statement=_statement(content, loss),
+        rows=rows,
     )
+
+
+def _training_rows(content: Certificate, table: Any) -> tuple[NDArray[np.float64], list[Any], str]:
+    """Return the inputs and labels of a table that a certificate is about, and which they are in words."""
+    part = content.table
+    if part is None:
+        raise InputError(
+            "the certificate does not say which rows of a table it is about; give their inputs X and labels y"
+        )
+    if not isinstance(table, Mapping) and not hasattr(table, "columns"):
+        raise InputError(f"without labels y, X must be a table with named columns, got {type(table).__name__}")
+    known = table if isinstance(table, Mapping) else list(table.columns)
+    if absent := [name for name in (part.target, *part.features) if name not in known]:
+        raise InputError(f"the table has no column {absent[0]!r}, which the certificate is about")
+    labels: Any = table[part.target]
+    labels = labels.tolist() if hasattr(labels, "tolist") else list(labels)
+    taken = part.take(len(labels))
+    columns = [doubles(f"column {name!r}", table[name]) for name in part.features]
+    if any(column.shape != (len(labels),) for column in columns):
+        raise InputError("the columns of the table must have one dimension and be equally long")
+    X, replaced = part.filled(np.column_stack(columns)[taken])
+    return X, [labels[row] for row in taken.tolist()], part.described("the table", replaced)
 
 
 def _statement(content: Certificate, loss: Fraction) -> str:

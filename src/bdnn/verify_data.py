@@ -99,7 +99,7 @@ def merged(
     >>> data.values[:, 0].tolist(), data.signs, data.costs, data.unit, data.base
     ([0.0, 1.0, 2.0], (1, 1, 1), (2, 4, 1), Fraction(1, 4), Fraction(1, 1))
     """
-    values = _doubles("X", X)
+    values = doubles("X", X)
     if values.ndim != 2 or not values.shape[0] or not values.shape[1]:
         raise InputError(f"X must have shape (m, n) with at least one row and one column, got {values.shape}")
     if not np.all(np.isfinite(values)):
@@ -236,7 +236,8 @@ def _sum(numbers: Any) -> Fraction:
     return Fraction(sum(number.numerator * (common // number.denominator) for number in listed), common)
 
 
-def _doubles(what: str, values: ArrayLike) -> Floats:
+def doubles(what: str, values: ArrayLike) -> Floats:
+    """Return real numbers as doubles; NaN and infinity pass."""
     try:
         raw = np.asarray(values)
         if raw.dtype.kind in "fiub" or (
@@ -282,7 +283,7 @@ def _integer_weights(sample_weight: ArrayLike | None, m: int) -> tuple[list[int]
     """Return the weights over a common denominator."""
     if sample_weight is None:
         return [1] * m, 1
-    weights = _doubles("sample_weight", sample_weight)
+    weights = doubles("sample_weight", sample_weight)
     if weights.shape != (m,):
         raise InputError(f"sample_weight must have shape ({m},), got {weights.shape}")
     if not np.all(np.isfinite(weights)) or np.any(weights < 0):

@@ -7,13 +7,14 @@ Notes
 -----
 A certificate is a JSON object of exactly these names; all that is counted is counted from 0:
 
-- ``format`` "bdnn-certificate", ``version`` 1;
+- ``format`` "bdnn-certificate", ``version`` 1, or 2 if there is a ``table``;
 - ``data``: ``sha256`` (see `bdnn.verify_data.data_hash`), ``n_rows``, ``n_features``, ``n_points``, ``classes``;
 - ``architecture``: ``hidden_layer_sizes`` ([] or [d], d at most 6), ``head`` "threshold" (one output) or "argmax"
   (two), ``weights`` "continuous", ``fit_intercept`` true;
 - ``network``: ``layers``, each with ``weights`` (one list per neuron) and ``biases``;
 - ``loss`` and ``bound``: strings such as "7" or "15/2"; ``scale``: a power of two;
 - ``cuts``: each with ``points`` and as many ``multipliers``, strings of hexadecimal digits;
+- ``table``, in version 2: which rows and columns of a table the data are, see `bdnn.verify_rows`;
 - ``trees``: each with ``implicants``, ``proofs`` and ``nodes``, the root first. A proof is
   {"cuts": [[cut, neuron, multiplier], …], "links": [[point, k, multiplier], …]}. A node is
   [column, child for 0, child for 1], or a leaf, which is the number of a proof. Every proof has a leaf.
@@ -29,31 +30,30 @@ import math
 import os
 import re
 import sys
-import tempfile
 import zlib
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bdnn.errors import CertificateError, CertificateFileError, InputError
+from bdnn.files import FilePath, write
 from bdnn.verify_data import Label
+from bdnn.verify_parts import MOST_BITS, exactly, fail, integer, items, rational, shown
+from bdnn.verify_rows import TablePart, read_table_part
 
-FORMAT, VERSION = "bdnn-certificate", 1
+FORMAT, VERSION = "bdnn-certificate", 2
 
 MOST_HIDDEN = 6
 _MOST_BYTES = 2**30
-_MOST_BITS = 1024
 _MOST_HEX_DIGITS = 2**14
 _LARGEST_INDEX = 2**31
 LEAF = -1
-_RATIONAL = re.compile(r"-?[0-9]{1,1300}(/[0-9]{1,1300})?", re.ASCII)
 _HEX = re.compile(rf"(0x)?[0-9a-fA-F]{{1,{_MOST_HEX_DIGITS}}}", re.ASCII)
 _SPACE = re.compile(r"[ \t\n\r]*", re.ASCII)
 
@@ -106,15 +106,16 @@ class Certificate:
     scale: int
     cuts: list[Cut]
     trees: list[Tree]
+    table: TablePart | None = None
 
 
-def read_certificate(source: str | os.PathLike[str] | Mapping[str, Any]) -> Certificate:
+def read_certificate(source: FilePath | Mapping[str, Any] | Certificate) -> Certificate:
     """Read a certificate and check its form.
 
     Parameters
     ----------
-    source : path-like or mapping
-        A JSON file, compressed if its name ends in ``.gz``, or what such a file holds.
+    source : path-like, mapping or Certificate
+        A JSON file, compressed if its name ends in ``.gz``, or what such a file holds; what was read stays as it is.
 
     Returns
     -------
@@ -130,6 +131,8 @@ def read_certificate(source: str | os.PathLike[str] | Mapping[str, Any]) -> Cert
     OSError
         If the file cannot be read.
     """
+    if isinstance(source, Certificate):
+        return source
     if isinstance(source, Mapping):
         return _certificate(dict(source))
     name = os.fspath(source)
@@ -152,14 +155,14 @@ def read_certificate(source: str | os.PathLike[str] | Mapping[str, Any]) -> Cert
     return _certificate(document)
 
 
-def save_certificate(certificate: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+def save_certificate(certificate: Mapping[str, Any], path: FilePath | IO[bytes]) -> None:
     """Write a certificate file; an existing one is replaced only when the new one is complete.
 
     Parameters
     ----------
     certificate : mapping
         What `bdnn.Result.certificate` holds.
-    path : path-like
+    path : path-like or binary file
         Where to, usually ``.json``; the file is compressed if the name ends in ``.gz``.
 
     Raises
@@ -168,28 +171,17 @@ def save_certificate(certificate: Mapping[str, Any], path: str | os.PathLike[str
         If it is not of the form of a certificate. What it proves is not checked, see `bdnn.verify_certificate`.
     InputError
         If the file would be too large to be read again.
-    OSError
-        If the file cannot be written.
+    OutputError
+        (an OSError) If the file cannot be written.
     """
     content = dict(certificate)
     _certificate(content)
     raw = (json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n").encode("ascii")
     if len(raw) > _MOST_BYTES:
         raise InputError(f"the certificate cannot be saved: its file would be larger than {_MOST_BYTES // 2**20} MiB")
-    target = Path(path)
-    if target.name.endswith(".gz"):
+    if isinstance(path, str | os.PathLike) and os.fspath(path).endswith(".gz"):
         raw = gzip.compress(raw, 6, mtime=0)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name[:64], suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write(path, raw)
 
 
 class _Reader:
@@ -282,168 +274,122 @@ def _different_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _fail(place: str, problem: str) -> CertificateError:
-    return CertificateError(f"{place}: {problem}")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-        return f"an integer of {value.bit_length()} bits"
-    text = repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _exactly(place: str, value: object, names: str) -> dict[str, Any]:
-    """Return an object that has these names and no others."""
-    if not isinstance(value, dict):
-        raise _fail(place, f"must be an object, got {_shown(value)}")
-    required = names.split()
-    for name in required:
-        if name not in value:
-            raise _fail(place, f"{name!r} is missing")
-    for name in value:
-        if name not in required:
-            raise _fail(place, f"unknown name {_shown(name)}")
-    return value
-
-
-def _list(place: str, value: object, length: int | None = None) -> list[Any]:
-    if not isinstance(value, list):
-        raise _fail(place, f"must be a list, got {_shown(value)}")
-    if length is not None and len(value) != length:
-        raise _fail(place, f"must have length {length}, got {len(value)}")
-    return value
-
-
-def _integer(place: str, value: object, low: int, below: int = 1 << _MOST_BITS) -> int:
-    if type(value) is not int or not low <= value < below:
-        most = f" and below {below}" if below.bit_length() <= 64 else f" of at most {_MOST_BITS} bits"
-        raise _fail(place, f"must be an integer, at least {low}{most}, got {_shown(value)}")
-    return value
-
-
-def _rational(place: str, value: object) -> Fraction:
-    if not isinstance(value, str) or not _RATIONAL.fullmatch(value):
-        raise _fail(place, f"must be a rational in a string such as '7' or '15/2', got {_shown(value)}")
-    top, _, bottom = value.partition("/")
-    if bottom and int(bottom) == 0:
-        raise _fail(place, f"has denominator zero: {_shown(value)}")
-    return Fraction(int(top), int(bottom or "1"))
-
-
 def _certificate(document: dict[str, Any]) -> Certificate:
     kind, version = document.get("format"), document.get("version")
     if kind != FORMAT:
-        raise CertificateFileError(f"format: must be {FORMAT!r}, got {_shown(kind)}")
-    if type(version) is not int or version != VERSION:
-        raise CertificateFileError(f"version: this reader knows version {VERSION}, got {_shown(version)}")
-    _exactly("certificate", document, "format version data architecture network loss bound scale cuts trees")
-    data = _exactly("data", document["data"], "sha256 n_rows n_features n_points classes")
+        raise CertificateFileError(f"format: must be {FORMAT!r}, got {shown(kind)}")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise CertificateFileError(f"version: this reader knows versions 1 to {VERSION}, got {shown(version)}")
+    names = "format version data architecture network loss bound scale cuts trees"
+    exactly("certificate", document, names if version == 1 else f"{names} table")
+    data = exactly("data", document["data"], "sha256 n_rows n_features n_points classes")
     if not isinstance(data["sha256"], str):
-        raise _fail("data: sha256", f"must be a string, got {_shown(data['sha256'])}")
+        raise fail("data: sha256", f"must be a string, got {shown(data['sha256'])}")
     sizes, head = _architecture(document["architecture"])
-    n_features = _integer("data: n_features", data["n_features"], 1, _LARGEST_INDEX)
-    scale = _integer("scale", document["scale"], 1)
+    n_features = integer("data: n_features", data["n_features"], 1, _LARGEST_INDEX)
+    scale = integer("scale", document["scale"], 1)
     if scale & (scale - 1):
-        raise _fail("scale", f"must be a power of two, got {_shown(scale)}")
-    trees = _list("trees", document["trees"])
+        raise fail("scale", f"must be a power of two, got {shown(scale)}")
+    trees = items("trees", document["trees"])
+    n_rows = integer("data: n_rows", data["n_rows"], 1)
     return Certificate(
         sha256=data["sha256"],
-        n_rows=_integer("data: n_rows", data["n_rows"], 1),
+        n_rows=n_rows,
         n_features=n_features,
-        n_points=_integer("data: n_points", data["n_points"], 0),
+        n_points=integer("data: n_points", data["n_points"], 0),
         classes=_classes(data["classes"]),
         hidden_layer_sizes=sizes,
         head=head,
         layers=_layers(document["network"], (n_features, *sizes, 2 if head == "argmax" else 1)),
-        loss=_rational("loss", document["loss"]),
-        bound=_rational("bound", document["bound"]),
+        loss=rational("loss", document["loss"]),
+        bound=rational("bound", document["bound"]),
         scale=scale,
-        cuts=[_cut(cut, c) for c, cut in enumerate(_list("cuts", document["cuts"]))],
+        cuts=[_cut(cut, c) for c, cut in enumerate(items("cuts", document["cuts"]))],
         trees=[_tree(tree, t) for t, tree in enumerate(trees)],
+        table=None if version == 1 else read_table_part(document["table"], n_features, n_rows),
     )
 
 
 def _classes(value: object) -> tuple[Label, Label]:
-    first, second = _list("data: classes", value, 2)
+    first, second = items("data: classes", value, 2)
     for label in (first, second):
         if not isinstance(label, bool | int | float | str) or (isinstance(label, float) and not math.isfinite(label)):
-            raise _fail("data: classes", f"must be numbers or strings, got {_shown(label)}")
-        if isinstance(label, int) and label.bit_length() > _MOST_BITS:
-            raise _fail("data: classes", f"must be shorter than {_shown(label)}")
+            raise fail("data: classes", f"must be numbers or strings, got {shown(label)}")
+        if isinstance(label, int) and label.bit_length() > MOST_BITS:
+            raise fail("data: classes", f"must be shorter than {shown(label)}")
     if first == second:
-        raise _fail("data: classes", "must be two different labels")
+        raise fail("data: classes", "must be two different labels")
     return first, second
 
 
 def _architecture(value: object) -> tuple[tuple[int, ...], str]:
     place = "architecture"
-    parts = _exactly(place, value, "hidden_layer_sizes head weights fit_intercept")
-    sizes = _list(f"{place}: hidden_layer_sizes", parts["hidden_layer_sizes"])
+    parts = exactly(place, value, "hidden_layer_sizes head weights fit_intercept")
+    sizes = items(f"{place}: hidden_layer_sizes", parts["hidden_layer_sizes"])
     if len(sizes) > 1:
-        raise _fail(f"{place}: hidden_layer_sizes", f"at most one hidden layer can be certified, got {len(sizes)}")
+        raise fail(f"{place}: hidden_layer_sizes", f"at most one hidden layer can be certified, got {len(sizes)}")
     for name, accepted in (("head", ("threshold", "argmax")), ("weights", ("continuous",))):
         if parts[name] not in accepted:
             names = " or ".join(map(repr, accepted))
-            raise _fail(f"{place}: {name}", f"only {names} can be certified, got {_shown(parts[name])}")
+            raise fail(f"{place}: {name}", f"only {names} can be certified, got {shown(parts[name])}")
     if parts["fit_intercept"] is not True:
-        raise _fail(
-            f"{place}: fit_intercept", f"only networks with biases (true) are, got {_shown(parts['fit_intercept'])}"
+        raise fail(
+            f"{place}: fit_intercept", f"only networks with biases (true) are, got {shown(parts['fit_intercept'])}"
         )
-    widths = tuple(_integer(f"{place}: hidden_layer_sizes", size, 1, MOST_HIDDEN + 1) for size in sizes)
+    widths = tuple(integer(f"{place}: hidden_layer_sizes", size, 1, MOST_HIDDEN + 1) for size in sizes)
     return widths, parts["head"]
 
 
 def _layers(value: object, widths: tuple[int, ...]) -> list[tuple[list[list[float]], list[float]]]:
-    layers = _list("network: layers", _exactly("network", value, "layers")["layers"], len(widths) - 1)
+    layers = items("network: layers", exactly("network", value, "layers")["layers"], len(widths) - 1)
     result = []
     for k, layer in enumerate(layers):
         place = f"network: layer {k}"
-        parts = _exactly(place, layer, "weights biases")
-        rows = _list(f"{place}: weights", parts["weights"], widths[k + 1])
+        parts = exactly(place, layer, "weights biases")
+        rows = items(f"{place}: weights", parts["weights"], widths[k + 1])
         weights = [_numbers(f"{place}: weights of neuron {j}", row, widths[k]) for j, row in enumerate(rows)]
         result.append((weights, _numbers(f"{place}: biases", parts["biases"], widths[k + 1])))
     return result
 
 
 def _numbers(place: str, value: object, length: int) -> list[float]:
-    numbers = _list(place, value, length)
+    numbers = items(place, value, length)
     for number in numbers:
         if type(number) is float and math.isfinite(number):
             continue
         if type(number) is not int or abs(number) > 2**53:
-            raise _fail(place, f"must be finite doubles, got {_shown(number)}")
+            raise fail(place, f"must be finite doubles, got {shown(number)}")
     return numbers
 
 
 def _cut(value: object, c: int) -> Cut:
     place = f"cut {c}"
-    parts = _exactly(place, value, "points multipliers")
-    points = _list(f"{place}: points", parts["points"])
+    parts = exactly(place, value, "points multipliers")
+    points = items(f"{place}: points", parts["points"])
     for point in points:
-        _integer(f"{place}: points", point, 0, _LARGEST_INDEX)
-    multipliers = _list(f"{place}: multipliers", parts["multipliers"], len(points))
+        integer(f"{place}: points", point, 0, _LARGEST_INDEX)
+    multipliers = items(f"{place}: multipliers", parts["multipliers"], len(points))
     for digits in multipliers:
         if not isinstance(digits, str) or not _HEX.fullmatch(digits):
-            raise _fail(
+            raise fail(
                 f"{place}: multipliers",
-                f"must be strings of at most {_MOST_HEX_DIGITS} hexadecimal digits, got {_shown(digits)}",
+                f"must be strings of at most {_MOST_HEX_DIGITS} hexadecimal digits, got {shown(digits)}",
             )
     return Cut(points, multipliers)
 
 
 def _tree(value: object, t: int) -> Tree:
     place = f"tree {t}"
-    parts = _exactly(place, value, "implicants proofs nodes")
-    implicants = _list(f"{place}: implicants", parts["implicants"])
+    parts = exactly(place, value, "implicants proofs nodes")
+    implicants = items(f"{place}: implicants", parts["implicants"])
     for implicant in implicants:
-        for neuron in _list(f"{place}: implicants", implicant):
-            _integer(f"{place}: implicants", neuron, 0, MOST_HIDDEN)
+        for neuron in items(f"{place}: implicants", implicant):
+            integer(f"{place}: implicants", neuron, 0, MOST_HIDDEN)
     proofs, nodes = parts["proofs"], parts["nodes"]
     if not isinstance(nodes, Nodes):
         # contents that did not come from a file
-        proofs = [_proof(proof, k, t) for k, proof in enumerate(_list(f"{place}: proofs", proofs))]
-        flat = chain.from_iterable(_node(node, k, t) for k, node in enumerate(_list(f"{place}: nodes", nodes)))
+        proofs = [_proof(proof, k, t) for k, proof in enumerate(items(f"{place}: proofs", proofs))]
+        flat = chain.from_iterable(_node(node, k, t) for k, node in enumerate(items(f"{place}: nodes", nodes)))
         nodes = Nodes(_table(array("q", flat)))
     return Tree(implicants, proofs, nodes.table)
 
@@ -454,8 +400,8 @@ def _node(value: Any, k: int, t: int) -> tuple[int, ...]:
         return LEAF, value, 0
     place = f"node {k} of tree {t}"
     if not isinstance(value, list):
-        raise _fail(place, f"must be a list or the number of a proof, got {_shown(value)}")
-    return tuple(_integer(place, number, 0, _LARGEST_INDEX) for number in _list(place, value, 3))
+        raise fail(place, f"must be a list or the number of a proof, got {shown(value)}")
+    return tuple(integer(place, number, 0, _LARGEST_INDEX) for number in items(place, value, 3))
 
 
 def _table(flat: array[int]) -> NDArray[np.int64]:
@@ -464,7 +410,7 @@ def _table(flat: array[int]) -> NDArray[np.int64]:
 
 def _proof(value: Any, k: int, t: int) -> Proof:
     place = f"proof {k} of tree {t}"
-    parts = _exactly(place, value, "cuts links")
+    parts = exactly(place, value, "cuts links")
     cuts, on_cuts, most_on_cuts = _triples(f"{place}: cuts", parts["cuts"])
     links, on_links, most_on_links = _triples(f"{place}: links", parts["links"])
     return Proof(cuts, on_cuts, links, on_links, max(most_on_cuts, most_on_links))
@@ -475,12 +421,12 @@ def _triples(place: str, value: object) -> tuple[NDArray[np.int64], NDArray[Any]
 
     The millions of numbers are looked at by builtins only: an array would take True for 1 and 1.5 for 1.
     """
-    triples = _list(place, value)
+    triples = items(place, value)
     if not set(map(type, triples)) <= {list} or not set(map(len, triples)) <= {3}:
-        raise _fail(place, "must hold lists of three integers")
+        raise fail(place, "must hold lists of three integers")
     flat = list(chain.from_iterable(triples))
     if not set(map(type, flat)) <= {int}:
-        raise _fail(place, "must hold integers only")
+        raise fail(place, "must hold integers only")
     if not flat:
         return np.empty((0, 2), dtype=np.int64), np.empty(0, dtype=np.int64), 0
     try:
@@ -491,11 +437,11 @@ def _triples(place: str, value: object) -> tuple[NDArray[np.int64], NDArray[Any]
         del flat[2::3]
         longest = max(flat, key=abs)
         if longest.bit_length() > 63:
-            raise _fail(place, f"names a row that does not exist: {_shown(longest)}") from None
+            raise fail(place, f"names a row that does not exist: {shown(longest)}") from None
         indices = np.array(flat, dtype=np.int64).reshape(-1, 2)
     smallest, largest = min(int(indices.min()), int(multipliers.min())), int(multipliers.max())
     if smallest < 0:
-        raise _fail(place, f"must not hold negative numbers, got {_shown(smallest)}")
-    if largest.bit_length() > _MOST_BITS:
-        raise _fail(place, f"must hold integers of at most {_MOST_BITS} bits, got {_shown(largest)}")
+        raise fail(place, f"must not hold negative numbers, got {shown(smallest)}")
+    if largest.bit_length() > MOST_BITS:
+        raise fail(place, f"must hold integers of at most {MOST_BITS} bits, got {shown(largest)}")
     return indices, multipliers, largest

@@ -234,7 +234,7 @@ def test_a_checkpoint_of_other_data_is_refused(tmp_path):
         ExactTraining(checkpoint=path)(Problem(X=X + 1.0, y=y, hidden_layer_sizes=()), Budget(nodes=2))
     with pytest.raises(InputError, match="other hidden_layer_sizes"):
         ExactTraining(checkpoint=path)(Problem(X=X, y=y, hidden_layer_sizes=(1,)), Budget(nodes=2))
-    with pytest.raises(InputError, match="there is no folder"):
+    with pytest.raises(InputError, match="is not a writable folder"):
         ExactTraining(checkpoint=tmp_path / "none" / "x")(Problem(X=X, y=y, hidden_layer_sizes=()), Budget(nodes=2))
 
 

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import pytest
 
-from bdnn import Budget, Problem
+from bdnn import Budget, Problem, verify_certificate
 from bdnn.errors import InputError
 from bdnn.methods import exact
 from bdnn.methods.exact import ExactTraining
@@ -152,3 +152,22 @@ def test_kernels_that_cannot_be_compiled(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(exact, "_compile", fail)
     with pytest.raises(RuntimeError, match="no compiler"):
         plain()(problem(), Budget(seconds=60))
+
+
+@pytest.mark.parametrize("place", ["polish", "certificate"])
+def test_an_interruption_after_the_proof_leaves_what_was_proven(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    def interrupt(*given: object, **settings: object) -> None:
+        raise KeyboardInterrupt
+
+    expected = plain(certificate=True)(problem(()), Budget(seconds=60))
+    if place == "polish":
+        monkeypatch.setattr(exact, "polish", interrupt)
+    else:
+        monkeypatch.setattr("bdnn.activation.engine.Proof.certificate", interrupt)
+    result = plain(certificate=True)(problem(()), Budget(seconds=60))
+    assert expected.bound > expected.irreducible and not expected.interrupted
+    # a bound on these networks is not one on every classifier
+    assert (result.objective, result.bound, result.bound_of) == (expected.objective, expected.bound, expected.bound_of)
+    assert result.interrupted and "every classifier" not in result.bound_of
+    if place == "polish":
+        assert verify_certificate(result.certificate, X, Y).optimal

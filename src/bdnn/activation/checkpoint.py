@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import numpy as np
 from bdnn.activation.cuts import Cuts
 from bdnn.activation.tree import Node, Tree
 from bdnn.errors import InputError
+from bdnn.files import writing
 from bdnn.network import Layer, Network
 from bdnn.problem import Problem
 
@@ -58,6 +57,11 @@ def write(path: Path, title: str, cuts: Cuts, trees: list[Tree], network: Networ
         Not being worked on.
     network : Network
         The best one.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
     """
     found = cuts.supports[cuts.n_given :]
     sizes = np.array([len(support) for support in found], dtype=np.int64)
@@ -70,16 +74,8 @@ def write(path: Path, title: str, cuts: Cuts, trees: list[Tree], network: Networ
         arrays[f"weights {number}"], arrays[f"bias {number}"] = layer.weights, layer.bias
     for number, tree in enumerate(trees):
         arrays |= {f"{name} {number}": values for name, values in _state(tree).items()}
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with writing(path) as file:
+        np.savez_compressed(file, **arrays)
 
 
 def read(path: Path, title: str) -> _Arrays:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from bdnn.certification.result import Certification
 from bdnn.certification.shallow import plane_of, rivals, search_alone, search_sets
 from bdnn.certification.support import NORMS
 from bdnn.certification.whole import integer_features, point_at
-from bdnn.checks import label_codes, radius_limit
+from bdnn.checks import label_codes, radius_limit, thread_count
 from bdnn.clock import reading
 from bdnn.errors import InputError
 from bdnn.network import Array, Floats, Layer, Network
@@ -85,7 +84,7 @@ def certify(
     integer: Any = False,
     budget: Budget | None = None,
     point_time_limit: float = 60.0,
-    n_jobs: int = 1,
+    n_jobs: int | None = 1,
     on_progress: ProgressCallback | None = None,
 ) -> Certification:
     """Decide exactly whether perturbations of inputs change the decisions of a network.
@@ -118,8 +117,8 @@ def certify(
         Limits of the whole run; points that are not reached are undecided.
     point_time_limit : float
         Seconds for a point.
-    n_jobs : int
-        Threads; -1 for all cores.
+    n_jobs : int or None
+        Threads, counted as joblib counts: None means 1, -1 all processors that may be used, -2 all but one.
     on_progress : callable or None
         Receives a `bdnn.result.Progress` several times a second: as objective the points not yet proven robust, as
         bound those with an attack.
@@ -157,8 +156,7 @@ def certify(
     integers = integer_features(network, integer, points)
     if isinstance(point_time_limit, bool) or not isinstance(point_time_limit, Real) or not point_time_limit > 0:
         raise InputError(f"point_time_limit must be a positive number of seconds, got {point_time_limit!r}")
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or not (n_jobs == -1 or n_jobs >= 1):
-        raise InputError(f"n_jobs must be a positive integer, or -1 for all cores, got {n_jobs!r}")
+    threads = thread_count(n_jobs)
     codes = network.predict_index(points)
     clean = np.ones(len(points), dtype=bool) if y is None else codes == label_codes(network.classes, y, len(points))
     run = _Run((budget or Budget()).start(), on_progress, [_Outcome() for _ in points])
@@ -168,7 +166,7 @@ def certify(
         kernels = f"bdnn certification kernels, {hidden}"
         background.begin(kernels, lambda: _compile(hidden))
         if background.done(kernels, run.budget):
-            jobs = min((os.cpu_count() or 1) if n_jobs == -1 else int(n_jobs), max(len(points), 1))
+            jobs = min(threads, max(len(points), 1))
 
             def work(i: int) -> None:
                 if not run.stopped:

@@ -10,14 +10,18 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import TextIO
 
 import click
 
 import bdnn
 from bdnn.cli.certification import certify
 from bdnn.cli.models import evaluate, inspect, predict
+from bdnn.cli.output import escape_what_cannot_be_encoded, say
 from bdnn.cli.pictures import plot
 from bdnn.cli.reports import report
+from bdnn.cli.stopping import heeded, requested
 from bdnn.cli.training import bound, train
 from bdnn.cli.verification import verify
 from bdnn.errors import (
@@ -53,11 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     SystemExit
         Always, with the exit code.
     """
-    code = _run(arguments)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if any(thread.name.startswith("bdnn-") for thread in threading.enumerate()):
-        os._exit(code)  # a solver that overran its limit is still stopping; nothing waits for its answer
+    escape_what_cannot_be_encoded()
+    with heeded():
+        code = _flushed(_run(arguments))
+    # solvers that overran their limit and compilations that nobody waits for any more
+    left = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if any(name.startswith("bdnn-") for name in left) or (left and requested()):
+        os._exit(code)
     sys.exit(code)
 
 
@@ -74,9 +80,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (InputError, ModelFileError, CertificateFileError, MissingDependencyError) as error:
         return _fail(str(error), 2)
     except (click.Abort, KeyboardInterrupt):
-        return _fail("stopped by Ctrl-C before a network was found", 1)
+        return _fail(f"stopped by {requested() or 'Ctrl-C'} before there was a result", 1)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon(sys.stdout)
         return 1
     except (SolverError, BDNNError, MemoryError, OSError) as error:
         return _fail(str(error) or type(error).__name__, 1)
@@ -85,6 +91,25 @@ def _run(arguments: Sequence[str] | None) -> int:
     return 0
 
 
+def _flushed(code: int) -> int:
+    """Let everything that was printed go out; return the exit code, 1 instead of 0 if that fails."""
+    for stream, name in ((sys.stdout, "standard output"), (sys.stderr, "standard error")):
+        try:
+            stream.flush()
+        except OSError as error:
+            if not code and not isinstance(error, BrokenPipeError):
+                _fail(f"cannot write to {name}: {error.strerror}", 1)
+            code = code or 1
+            _abandon(stream)
+    return code
+
+
+def _abandon(stream: TextIO) -> None:
+    """Let what cannot be printed go nowhere, so that the interpreter does not try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _fail(message: str, code: int) -> int:
-    click.echo(f"bdnn: error: {' '.join(message.split())}", err=True)
+    with suppress(OSError):  # the exit code still says it
+        say(f"bdnn: error: {' '.join(message.split())}", err=True)
     return code

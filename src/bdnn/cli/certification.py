@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,14 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.cli.options import FILE, OUT, attacker, attacker_options, label_options
-from bdnn.cli.reading import csv_rows, filled_inputs, model_table, target_of
+from bdnn import tables
+from bdnn.certification.result import Certification
+from bdnn.cli.options import FILE, JOBS_HELP, TEXT_OUT, attacker, attacker_options, label_options
+from bdnn.cli.output import STDOUT, check_files, save_csv, say
+from bdnn.cli.reading import filled_inputs, model_table, target_of
+from bdnn.cli.stopping import finishing
 from bdnn.io import load_model
+from bdnn.network import Network
 from bdnn.progress import shown_progress
 
 
@@ -24,8 +30,8 @@ from bdnn.progress import shown_progress
 @attacker_options
 @click.option("--time-limit", type=float, default=None, help="Seconds for all rows.  [default: none]")
 @click.option("--point-time-limit", type=float, default=60.0, show_default=True, help="Seconds for a row.")
-@click.option("--jobs", "n_jobs", type=int, default=1, show_default=True, help="Threads; -1 for all cores.")
-@click.option("--out", type=OUT, default=None, help="CSV file for the attacks found.")
+@click.option("--jobs", "n_jobs", type=int, default=1, show_default=True, help=f"Threads; {JOBS_HELP}.")
+@click.option("--out", type=TEXT_OUT, default=None, help="CSV file for the attacks found; - is standard output.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 def certify(
@@ -43,6 +49,7 @@ def certify(
     **changes: Any,
 ) -> None:
     """Prove for each row of a CSV table that no perturbation changes its prediction, or find one that does."""
+    check_files({"--out": out}, {"MODEL": model_file, "DATA": data})
     model = load_model(model_file)
     network, target = model.network, target_of(model, target)
     table = model_table(model, data, target, missing_labels)
@@ -54,12 +61,17 @@ def certify(
             network, X, labels, radius=radius, budget=budget, point_time_limit=point_time_limit, n_jobs=n_jobs,
             on_progress=listener, **settings,
         )  # fmt: skip
-    if out is not None:
-        names = network.feature_names or tuple(f"x{j}" for j in range(network.n_features))
-        with csv_rows(out) as write:
-            write(["row", "distance", "prediction", *names])
-            for i in np.flatnonzero(np.isfinite(found.distance)).tolist():
-                label = network.predict(found.attack[i : i + 1])[0]
-                write([table.rows[i], found.distance[i], label, *found.attack[i].tolist()])
     report = found.to_dict() | ({"rows": table.rows.tolist()} if table.n_unlabeled else {})
-    click.echo(json.dumps(report) if as_json else found.summary())
+    with finishing():
+        say(json.dumps(report) if as_json else found.summary(), err=out == STDOUT)
+        if out is not None:
+            names = network.feature_names or tuple(f"x{j}" for j in range(network.n_features))
+            header = ["row", "distance", "prediction", *names]
+            save_csv("table of attacks", out, header, lambda: _attacks(network, found, table))
+
+
+def _attacks(network: Network, found: Certification, table: tables.Table) -> Iterator[list[Any]]:
+    """Yield for each attack its row in the file, its distance, what is predicted there, and the input."""
+    for i in np.flatnonzero(np.isfinite(found.distance)).tolist():
+        label = network.predict(found.attack[i : i + 1])[0]
+        yield [int(table.rows[i]), found.distance[i], label, *found.attack[i].tolist()]

@@ -9,18 +9,20 @@ import click
 import numpy as np
 
 from bdnn import reporting
-from bdnn.cli.options import FILE, OUT, label_options
-from bdnn.cli.reading import csv_rows, filled_inputs, model_inputs, model_table, target_of
+from bdnn.cli.options import FILE, TEXT_OUT, label_options
+from bdnn.cli.output import check_files, save_csv, say
+from bdnn.cli.reading import filled_inputs, model_inputs, model_table, target_of
 from bdnn.io import load_model
 
 
 @click.command()
 @click.argument("model_file", metavar="MODEL", type=FILE)
 @click.argument("data", type=FILE)
-@click.option("--out", type=OUT, default=None, help="CSV file to write.  [default: standard output]")
+@click.option("--out", type=TEXT_OUT, default=None, help="CSV file to write; - is standard output.  [default: -]")
 @click.option("--scores", is_flag=True, help="Add the pre-activations of the outputs.")
 def predict(model_file: Path, data: Path, out: Path | None, scores: bool) -> None:
     """Predict the rows of a CSV table; other columns than the model's features are ignored."""
+    check_files({"--out": out}, {"MODEL": model_file, "DATA": data})
     model = load_model(model_file)
     X, _ = model_inputs(model, data, None)
     columns = {"prediction": model.network.predict(X)}
@@ -28,10 +30,8 @@ def predict(model_file: Path, data: Path, out: Path | None, scores: bool) -> Non
         values = model.network.decision_function(X)
         names = ["score"] if values.ndim == 1 else [f"score_{label}" for label in model.network.classes]
         columns |= dict(zip(names, np.atleast_2d(values.T), strict=True))
-    with csv_rows(out) as write:
-        write(columns)
-        for row in zip(*(column.tolist() for column in columns.values()), strict=True):
-            write(row)
+    listed = [column.tolist() for column in columns.values()]
+    save_csv("table", out, columns, lambda: zip(*listed, strict=True))
 
 
 @click.command()
@@ -47,7 +47,7 @@ def evaluate(model_file: Path, data: Path, target: str | None, missing_labels: s
     report = reporting.evaluation(model.network, filled_inputs(model, table), table.labels)
     if table.n_unlabeled:
         report["rows_without_label"] = table.n_unlabeled
-    click.echo(json.dumps(report) if as_json else reporting.evaluation_text(report))
+    say(json.dumps(report) if as_json else reporting.evaluation_text(report))
 
 
 @click.command()
@@ -56,4 +56,4 @@ def evaluate(model_file: Path, data: Path, target: str | None, missing_labels: s
 def inspect(model_file: Path, as_json: bool) -> None:
     """Print the layers, weights and training result of a model."""
     model = load_model(model_file)
-    click.echo(json.dumps(reporting.model_description(model)) if as_json else reporting.model_text(model))
+    say(json.dumps(reporting.model_description(model)) if as_json else reporting.model_text(model))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdnn import labels, tables
+from bdnn.cli.output import STDOUT
 from bdnn.errors import InputError
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-OUT = click.Path(dir_okay=False, path_type=Path)
+JOBS_HELP = "-1 for all usable processors, -2 for all but one"
 SEED = click.IntRange(0, 2**31 - 1)
+
+
+class OutputFile(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """A file to write.
+
+    Parameters
+    ----------
+    dash : bool
+        Whether ``-`` is accepted, for standard output.
+    """
+
+    name = "file"
+
+    def __init__(self, dash: bool = False) -> None:
+        self.dash = dash
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path; what is already there is looked at by the command, which knows its inputs."""
+        if isinstance(value, Path):
+            return value
+        if value == str(STDOUT):
+            if not self.dash:
+                self.fail("standard output (-) cannot take it; give a file", param, ctx)
+            return STDOUT
+        # a path forgets a trailing slash
+        if os.path.basename(value) in ("", os.curdir, os.pardir):
+            self.fail(f"{value!r} is a folder; give the name of a file in it", param, ctx)
+        path = Path(value)
+        return path.absolute() if path == STDOUT else path
+
+
+OUT = OutputFile()
+TEXT_OUT = OutputFile(dash=True)
 
 
 class HiddenSizes(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
@@ -113,7 +148,7 @@ def estimator_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Bits per input for integer weights, unless all inputs are integers."),
         click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for the whole fit."),
         click.option("--jobs", "n_jobs", type=int, default=1, show_default=True,
-                     help="Threads of the solver or of the search; -1 for all cores."),
+                     help=f"Threads of the solver or of the search; {JOBS_HELP}."),
         click.option("--seed", "random_state", type=SEED, default=0, show_default=True,
                      help="Seed of the split and of the training."),
     )  # fmt: skip

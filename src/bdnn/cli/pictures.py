@@ -10,9 +10,12 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.cli.options import FILE, OUT, attacker, attacker_options, label_options
+from bdnn.cli.options import FILE, JOBS_HELP, OUT, attacker, attacker_options, label_options
+from bdnn.cli.output import check_files, save_output
 from bdnn.cli.reading import model_inputs, target_of
+from bdnn.cli.stopping import finishing
 from bdnn.errors import InputError
+from bdnn.files import write
 from bdnn.io import Model, load_model
 from bdnn.network import Array
 from bdnn.progress import shown_progress
@@ -36,7 +39,7 @@ Drawing = Callable[[Any], Any]
 @click.option("--radius", type=float, default=None, help="Certified: one radius.  [default: all radii]")
 @attacker_options
 @click.option("--time-limit", type=float, default=60.0, show_default=True, help="Certified: seconds for all rows.")
-@click.option("--jobs", "n_jobs", type=int, default=1, show_default=True, help="Certified: threads; -1 for all cores.")
+@click.option("--jobs", "n_jobs", type=int, default=1, show_default=True, help=f"Certified: threads; {JOBS_HELP}.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Certified: of the rows.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 def plot(
@@ -59,6 +62,7 @@ def plot(
     suffix = out.suffix.lower().removeprefix(".")
     if suffix not in KINDS:
         raise InputError(f"--out must end in .{', .'.join(KINDS)}, got {out}")
+    check_files({"--out": out}, {"MODEL": model_file, "DATA": data})
     model = load_model(model_file)
     if kind in ("regions", "certified") and data is None:
         raise InputError(f"a picture of kind {kind!r} needs a CSV table after the model file")
@@ -71,8 +75,9 @@ def plot(
         X, labels = model_inputs(model, data, target_of(model, target), missing_labels)
         assert labels is not None
         drawing = _regions(model, X, labels, features) if kind == "regions" else _certified(model, X, labels, **options)
-    contents = picture(drawing, suffix)
-    out.write_bytes(contents)
+    with finishing():
+        contents = picture(drawing, suffix)
+        save_output("picture", out, lambda place: write(place, contents))
 
 
 def _history(model: Model, path: Path) -> Drawing:

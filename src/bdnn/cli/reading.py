@@ -1,13 +1,9 @@
-"""Reading tables as commands want them, and writing rows."""
+"""Reading tables as commands want them."""
 
 from __future__ import annotations
 
-import csv
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 import numpy as np
@@ -119,13 +115,3 @@ def target_of(model: Model, target: str | None) -> str:
     if target is None:
         raise InputError("the model file does not name its target column; give it with --target")
     return target
-
-
-@contextmanager
-def csv_rows(out: Path | None) -> Iterator[Callable[[Any], Any]]:
-    """Give a function that writes a row to a CSV file, or to standard output."""
-    if out is None:
-        yield csv.writer(sys.stdout, lineterminator="\n").writerow
-        return
-    with out.open("w", encoding="utf-8", newline="") as file:
-        yield csv.writer(file, lineterminator="\n").writerow

@@ -11,11 +11,14 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.cli.options import FILE, OUT, SEED, attacker, attacker_options, label_options
+from bdnn.cli.options import FILE, JOBS_HELP, SEED, TEXT_OUT, attacker, attacker_options, label_options
+from bdnn.cli.output import check_files, save_output
 from bdnn.cli.reading import filled_inputs, model_table, split_rows, target_of
+from bdnn.cli.stopping import finishing
 from bdnn.cli.training import train
 from bdnn.cli.verification import certificate_errors
 from bdnn.errors import InputError
+from bdnn.files import write
 from bdnn.io import Model, load_model
 from bdnn.network import Array
 from bdnn.progress import shown_progress
@@ -27,7 +30,7 @@ from bdnn.tables import Table
 @click.argument("model_file", metavar="MODEL", type=FILE)
 @click.argument("data", type=FILE)
 @label_options
-@click.option("--out", type=OUT, required=True, help="HTML file to write.")
+@click.option("--out", type=TEXT_OUT, required=True, help="HTML file to write; - is standard output.")
 @click.option("--certificate", type=FILE, default=None, help="Certificate of the bound, to be verified.")
 @click.option(
     "--radius",
@@ -45,7 +48,7 @@ from bdnn.tables import Table
     help="Rows that are certified, drawn at random from the held-out ones if they are known; 0 for none.",
 )
 @click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for certifying all rows.")
-@click.option("--jobs", "n_jobs", type=int, default=1, show_default=True, help="Threads; -1 for all cores.")
+@click.option("--jobs", "n_jobs", type=int, default=1, show_default=True, help=f"Threads; {JOBS_HELP}.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the rows that are certified.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 def report(
@@ -69,6 +72,7 @@ def report(
     """  # fmt: skip
     from bdnn.reports.contents import Source
 
+    check_files({"--out": out}, {"MODEL": model_file, "DATA": data, "--certificate": certificate})
     model = load_model(model_file)
     target = target_of(model, target)
     table = model_table(model, data, target, missing_labels)
@@ -97,7 +101,9 @@ def report(
             commands=_commands(model, model_file, data, target, certificate),
             on_progress=listener,
         )
-    out.write_text(page, encoding="utf-8")
+    contents = page.encode("utf-8", "backslashreplace")  # names of files may hold what is no text
+    with finishing():
+        save_output("report", out, lambda place: write(place, contents))
 
 
 def _missing(model: Model, table: Table) -> dict[str, tuple[int, float]]:

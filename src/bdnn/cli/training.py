@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 import bdnn
 from bdnn import reporting
-from bdnn.cli.options import FILE, OUT, SEED, HiddenSizes, estimator_options, table_options
-from bdnn.cli.reading import read_training_table
+from bdnn.cli.options import FILE, SEED, TEXT_OUT, HiddenSizes, estimator_options, table_options
+from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
+from bdnn.cli.reading import TrainingTable, read_training_table
+from bdnn.cli.stopping import finishing, requested
 from bdnn.errors import InputError
-from bdnn.io import TableInfo, load_model
+from bdnn.io import TableInfo, check_size, load_model
 from bdnn.progress import shown_progress
 from bdnn.result import Result
+from bdnn.verify_file import VERSION
+from bdnn.verify_rows import table_part
+
+if TYPE_CHECKING:
+    from bdnn.estimators import BDNNClassifier
 
 
 @click.command()
@@ -24,10 +33,15 @@ from bdnn.result import Result
 @table_options
 @estimator_options
 @click.option("--start", type=FILE, default=None, help="Model file to start from; the result is never worse.")
-@click.option("--out", type=OUT, default=None, help="Model file to write.")
+@click.option(
+    "--out",
+    type=TEXT_OUT,
+    default=None,
+    help="Model file to write; - is standard output, and the report goes to standard error then.",
+)
 @click.option(
     "--certificate",
-    type=OUT,
+    type=TEXT_OUT,
     default=None,
     help="Certificate of the bound to write, compressed if its name ends in .gz, for 'bdnn verify'; method exact only.",
 )
@@ -48,11 +62,10 @@ def train(
     **settings: Any,
 ) -> None:
     """Train a network on a CSV table and save it."""
-    for path in (out, certificate):
-        if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-            raise InputError(f"cannot write {path}: {path.parent} is not a writable folder")
+    outputs = {"--out": out, "--certificate": certificate, "--checkpoint": settings["checkpoint"]}
+    check_files(outputs, {"DATA": data, "--start": start})
     if certificate is not None:
-        _check_certifiable(certificate, out, settings)
+        _check_certifiable(settings)
         settings["certificate"] = True
     clf = bdnn.BDNNClassifier(**settings)
     classes = None
@@ -60,26 +73,34 @@ def train(
         clf.set_params(warm_start=True)
         clf.network_ = load_model(start).network
         classes = clf.network_.classes
-    read = read_training_table(
-        data, target, drop, missing, test_fraction, settings["random_state"], missing_labels, classes=classes
-    )
-    X, labels, rows, held_out = read.X, read.labels, read.rows, read.held_out
-    with shown_progress(settings["time_limit"], quiet) as listener:
-        clf.fit(X[rows], labels[rows], feature_names=read.table.names, on_progress=listener)
+    seed = settings["random_state"]
+    read = read_training_table(data, target, drop, missing, test_fraction, seed, missing_labels, classes=classes)
     if out is not None:
-        fill = None if read.fill is None else tuple(read.fill.tolist())
-        seed = settings["random_state"]
-        clf.save(out, TableInfo(target, missing, fill, drop, test_fraction, seed, missing_labels=missing_labels))
-    report = reporting.training_report(clf.result_, read.table, rows, read.fill)
-    if len(held_out):
-        right = clf.network_.predict(X[held_out]) == labels[held_out]
-        report |= {"held_out_rows": len(held_out), "held_out_accuracy": float(right.mean())}
-    report["model_file"] = None if out is None else str(out)
-    lines = []
-    if certificate is not None:
-        report["certificate"], line = _written(clf.result_, certificate)
-        lines = [f"{'certificate':<18}{line}"]
-    click.echo(json.dumps(report, indent=1) if as_json else "\n".join([reporting.training_text(report), *lines]))
+        _check_size(read, settings)
+    _fit(clf, read, settings["time_limit"], quiet)
+    fill = None if read.fill is None else tuple(read.fill.tolist())
+    info = TableInfo(target, missing, fill, drop, test_fraction, seed, missing_labels=missing_labels)
+    with finishing():
+        report = reporting.training_report(clf.result_, read.table, read.rows, read.fill)
+        if len(read.held_out):
+            right = clf.network_.predict(read.X[read.held_out]) == read.labels[read.held_out]
+            report |= {"held_out_rows": len(read.held_out), "held_out_accuracy": float(right.mean())}
+        report["model_file"] = None
+        # whatever cannot be printed or saved must not cost the rest
+        ending, tell = Ending(), partial(say, err=STDOUT in (out, certificate))
+        if not as_json:
+            ending.attempt(tell, reporting.training_text(report))
+        if out is not None and ending.attempt(save_output, "network", out, lambda place: clf.save(place, info)):
+            report["model_file"] = str(out)
+            if not as_json:
+                ending.attempt(tell, f"{'saved to':<18}{out}")
+        if certificate is not None:
+            report["certificate"], line = _written(clf.result_, certificate, read, info, ending)
+            if line and not as_json:
+                ending.attempt(tell, f"{'certificate':<18}{line}")
+        if as_json:
+            ending.attempt(tell, json.dumps(report, indent=1))
+        ending.close()
 
 
 @click.command()
@@ -131,28 +152,49 @@ def bound(
         clf.set_params(warm_start=True, head=clf.network_.head)
         hidden_layer_sizes = clf.network_.widths[:-1]
     clf.set_params(hidden_layer_sizes=hidden_layer_sizes)
-    read = read_training_table(
-        data, target, drop, missing, test_fraction, settings["random_state"], missing_labels, classes=classes
-    )
-    with shown_progress(settings["time_limit"], quiet) as listener:
-        clf.fit(read.X[read.rows], read.labels[read.rows], feature_names=read.table.names, on_progress=listener)
+    seed = settings["random_state"]
+    read = read_training_table(data, target, drop, missing, test_fraction, seed, missing_labels, classes=classes)
+    _fit(clf, read, settings["time_limit"], quiet)
     report = reporting.bound_report(clf.result_)
-    click.echo(json.dumps(report, indent=1) if as_json else reporting.bound_text(report))
+    with finishing():
+        say(json.dumps(report, indent=1) if as_json else reporting.bound_text(report))
 
 
-def _check_certifiable(certificate: Path, out: Path | None, settings: dict[str, Any]) -> None:
+def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: bool) -> None:
+    """Train on the training rows, with progress; the best network stays if a signal ends the training."""
+    try:
+        with shown_progress(time_limit, quiet) as listener:
+            clf.fit(read.X[read.rows], read.labels[read.rows], feature_names=read.table.names, on_progress=listener)
+    except KeyboardInterrupt:
+        if not hasattr(clf, "result_"):  # else the training was over
+            raise
+    if (asked := requested()) and clf.result_.interrupted:
+        clf.result_ = replace(clf.result_, message=clf.result_.message.replace("Ctrl-C", asked))
+
+
+def _check_size(read: TrainingTable, settings: dict[str, Any]) -> None:
+    """Refuse a network that could not be saved before it is trained."""
+    hidden, n_classes = settings["hidden_layer_sizes"], len(np.unique(read.labels[read.rows]))
+    n_outputs = 1 if n_classes == 2 and settings["head"] != "argmax" else n_classes
+    if all(size > 0 for size in hidden):  # else the training says what is wrong
+        integer = settings["weights"] == "integer"
+        names = read.table.names
+        check_size((len(names), *hidden, n_outputs), names, settings["weight_bound"] if integer else None)
+
+
+def _check_certifiable(settings: dict[str, Any]) -> None:
     if settings["method"] != "exact":
         raise InputError(
             f"--certificate needs --method exact, got {settings['method']!r}: other methods prove no bound"
         )
     if settings["validation_fraction"]:
         raise InputError("--certificate needs --validation-fraction 0: 'bdnn verify' takes all of the training rows")
-    if out is not None and out.resolve() == certificate.resolve():
-        raise InputError(f"--out and --certificate must be two files, got {out} for both")
 
 
-def _written(result: Result, path: Path) -> tuple[dict[str, Any], str]:
-    """Write the certificate of a result; return what to report of it, as values and as a line."""
+def _written(
+    result: Result, path: Path, read: TrainingTable, info: TableInfo, ending: Ending
+) -> tuple[dict[str, Any], str]:
+    """Write the certificate of a result; return what to report of it, as values and as a line, empty if that failed."""
     content = result.certificate
     if content is None:
         reason = (
@@ -160,7 +202,20 @@ def _written(result: Result, path: Path) -> tuple[dict[str, Any], str]:
             f"has begun and the sample weights are multiples of a common unit"
         )
         return {"file": None, "reason": reason}, f"none written: {reason}"
-    bdnn.save_certificate(content, path)
+    table = table_part(
+        target=info.target,
+        features=read.table.names,
+        drop=info.drop,
+        missing=info.missing,
+        fill=info.fill,
+        rows=read.table.rows[read.rows],
+        n_rows=len(read.table.rows) + read.table.n_unlabeled,
+        test_fraction=info.test_fraction,
+        seed=info.seed,
+    )
+    content = content | {"version": VERSION, "table": table}
+    if not ending.attempt(save_output, "certificate", path, lambda place: bdnn.save_certificate(content, place)):
+        return {"file": None, "reason": str(ending.errors[-1])}, ""
     cuts, leaves = len(content["cuts"]), sum(type(node) is int for tree in content["trees"] for node in tree["nodes"])
     optimal = content["bound"] == content["loss"]
     claim = f"loss {content['loss']} is optimal" if optimal else f"no network has a loss below {content['bound']}"

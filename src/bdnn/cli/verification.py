@@ -12,13 +12,22 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.cli.options import FILE, SEED, table_options
+from bdnn import tables
+from bdnn.cli.options import FILE, SEED
+from bdnn.cli.output import say
 from bdnn.cli.reading import TrainingTable, read_training_table
 from bdnn.errors import CertificateError, CertificateFileError, InputError, UnknownLabelError
+from bdnn.labels import MISSING_RULES
+from bdnn.network import Array, Floats
 from bdnn.splitting import SPLIT_VERSIONS
 from bdnn.verify import OTHER_DATA
 from bdnn.verify_data import data_hash, merged
-from bdnn.verify_file import read_certificate
+from bdnn.verify_file import Certificate, read_certificate
+from bdnn.verify_rows import TablePart, read_table_part, table_part
+
+_Rows = tuple[Floats, Array, TablePart, dict[str, tuple[int, float]]]
+
+_DEFAULTS: dict[str, Any] = {"drop": (), "missing": "median", "test_fraction": 0.25, "seed": 0}
 
 
 @contextmanager
@@ -38,43 +47,106 @@ def certificate_errors(certificate: Path | None, hint: str) -> Iterator[None]:
 @click.command()
 @click.argument("certificate", type=FILE)
 @click.argument("data", type=FILE)
-@table_options
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the split.")
+@click.option("--target", default=None, help="Column of the labels.  [default: as in the training]")
+@click.option("--drop", multiple=True, help="Column to leave out; may be repeated.  [default: as in the training]")
+@click.option(
+    "--missing",
+    type=click.Choice(tables.MISSING_RULES),
+    default=None,
+    help="What was done with missing values.  [default: as in the training]",
+)
+@click.option(
+    "--missing-labels",
+    type=click.Choice(MISSING_RULES),
+    default=None,
+    help="What was done with rows without a label.  [default: error]",
+)
+@click.option(
+    "--test-fraction", type=float, default=None, help="Part of the rows held out.  [default: as in the training]"
+)
+@click.option("--seed", type=SEED, default=None, help="Seed of the split.  [default: as in the training]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(certificate: Path, data: Path, as_json: bool, **options: Any) -> None:
     """Check a certificate of optimality against the CSV table it is about, without any solver.
 
-    The options that choose rows and columns must be those of the training.
-    """
-    with certificate_errors(certificate, "Give --test-fraction, --seed, --drop and --missing as in the training."):
-        read = _rows_of(certificate, data, options)
-        verified = bdnn.verify_certificate(certificate, read.X[read.rows], read.labels[read.rows])
+    Certificates say which rows and columns they are about. Only those of earlier versions do not: for them the options
+    that choose rows and columns must be those of the training.
+    """  # fmt: skip
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    with certificate_errors(certificate, ""):
+        content = read_certificate(certificate)
+    stated = content.table
+    if stated is not None and any(getattr(stated, name) != given[name] for name in given if name != "missing_labels"):
+        stated = None
+    whole = "Give the table of the training, with all of its rows."
+    hint = "Give --test-fraction, --seed, --drop and --missing as in the training."
+    with certificate_errors(certificate, hint if stated is None else whole):
+        try:
+            found = _chosen_rows(content, data, given) if stated is None else _stated_rows(content, stated, data)
+        except UnknownLabelError as error:
+            raise CertificateError(f"data: {error}") from None
+        X, labels, part, replaced = found
+        verified = bdnn.verify_certificate(content, X, labels)
     counts = {"trees": verified.n_trees, "leaves": verified.n_leaves, "cuts": verified.n_cuts}
     if as_json:
         exact = {"loss": str(verified.loss), "bound": str(verified.bound), "optimal": verified.optimal}
-        click.echo(json.dumps(exact | counts | {"seconds": verified.seconds, "statement": verified.statement}))
+        rows = {"checked": part.n_taken, "of": part.n_rows, "test_fraction": part.test_fraction, "seed": part.seed}
+        about = {"rows": rows, "replaced": {name: list(amount) for name, amount in replaced.items()}}
+        said = {"seconds": verified.seconds, "statement": verified.statement}
+        say(json.dumps(exact | counts | about | said))
         return
-    click.echo(f"verified  {verified.statement}")
-    click.echo(f"checked   {', '.join(f'{n} {what}' for what, n in counts.items())}, in {verified.seconds:.1f} s")
+    say(f"verified  {verified.statement}")
+    say(f"rows      {part.described(data.name, replaced, stated=stated is not None)}")
+    say(f"checked   {', '.join(f'{n} {what}' for what, n in counts.items())}, in {verified.seconds:.1f} s")
 
 
-def _rows_of(certificate: Path, data: Path, options: dict[str, Any]) -> TrainingTable:
-    """Read the table, with labels as classes of the certificate and the rows held out by the rule that it was made by.
+def _stated_rows(content: Certificate, part: TablePart, data: Path) -> _Rows:
+    """Return the rows that a certificate says it is about."""
+    classes = np.array(content.classes)
+    table = tables.read_table(data, part.target, part.features, classes=classes, missing_labels="drop")
+    assert table.labels is not None
+    rows = part.take(len(table.rows) + table.n_unlabeled)
+    places = np.searchsorted(table.rows, rows)
+    known = places < len(table.rows)
+    known[known] = table.rows[places[known]] == rows[known]
+    if not known.all():
+        raise CertificateError(f"data: row {rows[~known][0]} (from 0) has no label; {OTHER_DATA}")
+    X, replaced = part.filled(table.X[places])
+    return X, table.labels[places], part, replaced
 
-    A certificate does not say which, but it has a hash of its data. If none fits, the rule of today is taken.
+
+def _chosen_rows(content: Certificate, data: Path, given: dict[str, Any]) -> _Rows:
+    """Return the rows that options choose; those not given are as the certificate says, or have their defaults."""
+    settings = _DEFAULTS | given
+    if content.table is not None:
+        settings = {name: getattr(content.table, name) for name in ("target", *_DEFAULTS)} | given
+    if "target" not in settings:
+        raise InputError(
+            "the certificate is of a version that does not say which rows it is about: give --target, and also "
+            "--test-fraction, --seed, --drop and --missing if they were given for the training"
+        )
+    read = _split_as_then(content, data, settings)
+    settings.pop("missing_labels", None)
+    fill = None if read.fill is None else read.fill.tolist()
+    rows, n_rows = read.table.rows[read.rows], len(read.table.rows) + read.table.n_unlabeled
+    chosen = table_part(features=read.table.names, rows=rows, n_rows=n_rows, fill=fill, **settings)
+    part = read_table_part(chosen, len(read.table.names), len(read.rows))
+    return read.X[read.rows], read.labels[read.rows], part, part.filled(read.table.X[read.rows])[1]
+
+
+def _split_as_then(content: Certificate, data: Path, settings: dict[str, Any]) -> TrainingTable:
+    """Read the table, with the rows held out by the rule of the training.
+
+    A certificate does not say which rule that was, but it has a hash of its data. If none fits, the rule of today is
+    taken.
     """
-    content = read_certificate(certificate)
     classes = np.array(content.classes)
     found: list[TrainingTable] = []
-    try:
-        for version in reversed(SPLIT_VERSIONS):
-            read = read_training_table(data, **options, classes=classes, split_version=version)
-            if found and np.array_equal(read.rows, found[0].rows):
-                break
-            found.append(read)
-            kept = merged(read.X[read.rows], read.labels[read.rows], classes=content.classes)
-            if data_hash(kept) == content.sha256:
-                return read
-    except UnknownLabelError as error:
-        raise CertificateError(f"data: {error}") from None
+    for version in reversed(SPLIT_VERSIONS):
+        read = read_training_table(data, **settings, classes=classes, split_version=version)
+        if found and np.array_equal(read.rows, found[0].rows):
+            break
+        found.append(read)
+        if data_hash(merged(read.X[read.rows], read.labels[read.rows], classes=content.classes)) == content.sha256:
+            return read
     return found[0]

@@ -13,6 +13,7 @@ from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
 from bdnn.budget import Budget
 from bdnn.errors import InputError
+from bdnn.files import check_outputs
 from bdnn.formulations import robust, training
 from bdnn.methods.local_search import INCUMBENTS, enter_incumbents, polish
 from bdnn.methods.race import Race, solve_into, too_large
@@ -152,6 +153,8 @@ class ExactTraining:
             if race.best is None:
                 raise
             message, interrupted = "stopped by Ctrl-C", True
+            if activation and race.bound > race.reduced.irreducible:
+                scope = race.reduced.scope
         return race.result("exact", message, scope, interrupted)
 
     def _branch_and_cut(self, race: Race, start: Network | None) -> tuple[str, bool, str, Proof | None]:
@@ -162,8 +165,7 @@ class ExactTraining:
         many = race.reduced.n_distinct > _MANY_POINTS
         rounds = _FIRST_ROUNDS if race.problem.hidden_layer_sizes else 1 if many else _FIRST_ROUNDS_OF_ONE
         path = None if self.checkpoint is None else Path(self.checkpoint)
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"the checkpoint {path} cannot be written: there is no folder {path.parent}")
+        check_outputs({"the checkpoint": path})
         try:
             with race.timed("start"):
                 if path is not None and path.exists():
@@ -202,7 +204,10 @@ class ExactTraining:
                 raise
             message, interrupted = "stopped by Ctrl-C", True
         if not interrupted:
-            polish(race, budget)
+            try:
+                polish(race, budget)
+            except KeyboardInterrupt:  # after the proof: its ending, what it bounds and its certificate stay
+                interrupted = True
         improved = race.bound > race.reduced.irreducible or race.closed
         return message, interrupted, race.reduced.scope if improved else "", proof
 

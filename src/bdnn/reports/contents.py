@@ -179,7 +179,7 @@ def robustness_of(
     attacker: Mapping[str, Any],
     points: int,
     time_limit: float,
-    n_jobs: int,
+    n_jobs: int | None,
     seed: int,
     on_progress: ProgressCallback | None,
 ) -> Robustness:

@@ -9,7 +9,6 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike
 from bdnn import __version__
 from bdnn.checks import label_array
 from bdnn.errors import InputError, MissingDependencyError
+from bdnn.files import check_outputs, write, write_or_rescue
 from bdnn.io import Model, load_model
 from bdnn.network import Array, Floats, Network
 from bdnn.plotting import plot_certified, plot_decision_regions, plot_history, plot_network, plot_weights
@@ -45,7 +45,7 @@ def report(
     attacker: Mapping[str, Any] | None = None,
     points: int = 200,
     time_limit: float = 60.0,
-    n_jobs: int = 1,
+    n_jobs: int | None = 1,
     random_state: int = 0,
     source: Source | None = None,
     commands: Sequence[str] = (),
@@ -80,8 +80,8 @@ def report(
         no certification.
     time_limit : float
         Seconds for certifying them all; what is not decided then is counted as undecided.
-    n_jobs : int
-        Threads of the certification; -1 for all cores.
+    n_jobs : int or None
+        Threads of the certification, as for `bdnn.certify`.
     random_state : int
         Seed of the draw.
     source : Source or None
@@ -99,7 +99,9 @@ def report(
     Raises
     ------
     InputError
-        If the data do not fit the network, or a setting is not as described.
+        If the data do not fit the network, a setting is not as described, or `out` cannot be written to.
+    OutputError
+        (an OSError) If writing fails; the message says where the page is instead.
     CertificateError
         If the certificate does not hold for the training rows; nothing is written then.
     MissingDependencyError
@@ -113,6 +115,8 @@ def report(
     >>> page.splitlines()[0], "66.67%" in page
     ('<!DOCTYPE html>', True)
     """
+    read = {"model": model if isinstance(model, str | os.PathLike) else None, "certificate": certificate}
+    check_outputs({"out": out}, read)
     require_matplotlib()
     if importlib.util.find_spec("jinja2") is None:
         raise MissingDependencyError("reports need Jinja2, which is not installed; run: pip install 'bdnn[plot]'")
@@ -160,7 +164,8 @@ def report(
         number=wording.number,
     )
     if out is not None:
-        Path(out).write_text(page, encoding="utf-8")
+        contents = page.encode("utf-8", "backslashreplace")  # names of files may hold what is no text
+        write_or_rescue("report", out, lambda place: write(place, contents))
     return page
 
 

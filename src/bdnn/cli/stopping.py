@@ -1,0 +1,73 @@
+"""Signals that end a run: Ctrl-C, and what batch systems, containers, `timeout` and closed terminals send.
+
+The first one is a KeyboardInterrupt, which trainings and certifications answer with the best that they have; while
+results are written it is only noted. Another one, a second or more later, ends the program at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from bdnn.clock import reading
+
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+# `timeout` signals the process and then its group, so the same request can come twice
+_SAME_REQUEST_SECONDS = 1.0
+
+
+class _Requests:
+    """What was asked for since the command began."""
+
+    def __init__(self) -> None:
+        self.name, self.came, self.finishing = "", 0.0, False
+
+    def take(self, number: int, frame: FrameType | None) -> None:
+        """Answer a signal."""
+        if not self.name:
+            self.name, self.came = signal.Signals(number).name, reading()
+            if not self.finishing:
+                raise KeyboardInterrupt
+        elif reading() - self.came >= _SAME_REQUEST_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+
+_requests = _Requests()
+
+
+@contextmanager
+def heeded() -> Iterator[None]:
+    """Take signals as requests to stop; on the main thread only, and only those that nobody else takes or ignores."""
+    global _requests
+    _requests = _Requests()
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)):
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                before[number] = signal.signal(number, _requests.take)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def finishing() -> Iterator[None]:
+    """Let no first request break off what is done inside: to save and to report what was found."""
+    _requests.finishing = True
+    try:
+        yield
+    finally:
+        _requests.finishing = False
+
+
+def requested() -> str:
+    """Return what asked to stop, as a user would call it; an empty string if nothing did."""
+    return "Ctrl-C" if _requests.name == "SIGINT" else _requests.name
