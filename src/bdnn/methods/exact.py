@@ -106,7 +106,7 @@ class ExactTraining:
         solver = backend(self.solver, problem)
         budget = (budget or Budget()).start()
         race = Race(problem, budget, on_progress)
-        scope, interrupted = "every classifier on these inputs", False
+        scope, interrupted = race.reduced.everything, False
         uncovered = covers(race.reduced)
         if self.formulation == "activation" and uncovered:
             raise InputError(

@@ -92,7 +92,8 @@ def plot_certified(
 def _steps(certification: Certification) -> Floats:
     """Return 0 and all radii at which an accuracy changes, up to the radius in question."""
     # what is attained is proven just below it only
-    below = np.nextafter(certification.radius[certification.attained & (certification.radius > 0)], 0.0)
+    attained = certification.radius[certification.attained & np.isfinite(certification.radius)]
+    below = np.nextafter(attained[attained > 0], 0.0)
     ends = np.concatenate([certification.radius, below, certification.distance])
     ends = ends[np.isfinite(ends)]
     if certification.asked is not None:
