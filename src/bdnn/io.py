@@ -30,6 +30,7 @@ from bdnn.splitting import SPLIT_VERSION
 FORMAT, VERSION = "bdnn-model", 1
 ENSEMBLE_FORMAT, ENSEMBLE_VERSION = "bdnn-ensemble", 1
 
+_EVERY_CLASSIFIER = "every classifier on these inputs"
 _MOST_BYTES = 64 * 2**20
 _MOST_BRACKETS = 500_000
 # a double has 24 characters at most; settings, and the courses of incumbents and bounds, have room to spare in the rest
@@ -445,6 +446,9 @@ def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
         history=tuple(history),
         bounds=tuple(BoundStep(_amount(item, "seconds"), _amount(item, "bound")) for item in bounds),
         timings={name: _amount(timings, name) for name in timings},
+        # older files have neither
+        grid_loss=_amount(data, "grid_loss", optional=True) or 0.0,
+        irreducible_of=_part(data, "irreducible_of", str, optional=True) or _EVERY_CLASSIFIER,
     )
 
 

@@ -15,6 +15,7 @@ from bdnn import signs
 from bdnn.checks import label_array, name_tuple, real_numbers
 from bdnn.columns import in_order, places, quoted
 from bdnn.errors import InputError, RoundingError
+from bdnn.grid_ends import ends
 from bdnn.rounding import rounded
 from bdnn.rows import row_blocks
 
@@ -73,13 +74,16 @@ class InputGrid:
 
     @classmethod
     def spanning(cls, X: Floats, bits: int) -> InputGrid:
-        """Return the grid with ``2**bits`` points from the smallest to the largest value of each column of X."""
-        low, high = X.min(axis=0), X.max(axis=0)
-        step = (high - low) / (2**bits - 1)
-        flat = (high > low) & (step < np.finfo(np.float64).tiny)
+        """Return a grid with ``2**bits`` points for the columns of X.
+
+        It goes from the smallest to the largest value, unless a few extremes would take nearly all of its points: then
+        these go to the first or the last point, and the grid spans the others. See `bdnn.grid_ends`.
+        """
+        first, step = ends(X, bits)
+        flat = (X.max(axis=0) > X.min(axis=0)) & (step < np.finfo(np.float64).tiny)
         if np.any(flat):
             raise InputError(f"column {np.argmax(flat)} varies too little for a grid; rescale it or leave it out")
-        return cls(low, np.where(step > 0, step, 1.0), bits)
+        return cls(first, np.where(step > 0, step, 1.0), bits)
 
     def quantise(self, X: Reals) -> Floats:
         """Return the integers of X, of shape (m, n), as floats with integer values."""

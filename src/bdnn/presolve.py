@@ -35,6 +35,7 @@ _LARGEST_SCALED = 2.0**30
 _SORTED_ROWS = 100_000
 _SORTED_NUMBERS = 10_000_000
 _MEDIAN_ROWS = 10_000
+_GRID_ROWS = 4_000
 _HASH_FACTORS = 0x9FB21C651E98DF25, 0xD6E8FEB86659FD93
 
 
@@ -80,8 +81,11 @@ class Presolved:
     constant : float
         Loss of the points that were dropped.
     irreducible : float
-        Loss that no classifier on these inputs can avoid, `constant` included: of equal rows with different labels, and
-        of points with different labels whose balls meet.
+        Loss that no classifier on these inputs, or on the grid of them, can avoid, `constant` included: of equal rows
+        with different labels, and of points with different labels whose balls meet.
+    grid_loss : float
+        Part of `irreducible` that is due to the grid: rows of different labels that it makes equal, although their
+        inputs differ.
     kept : ndarray of shape (n',)
         Columns of the problem that are used.
     centre, scale : ndarray of shape (n,)
@@ -104,6 +108,16 @@ class Presolved:
     scale: Floats
     grid: InputGrid | None
     answers: NDArray[np.intp] | None = None
+    grid_loss: float = 0.0
+
+    @property
+    def everything(self) -> str:
+        """The classifiers that `irreducible` is a bound for."""
+        # with a radius, rows are compared before they are rounded
+        on_grid = self.grid is not None and not self.problem.robust
+        return "every classifier on " + (
+            f"the grid of {self.problem.input_bits}-bit inputs" if on_grid else "these inputs"
+        )
 
     @property
     def n_points(self) -> int:
@@ -378,7 +392,12 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
     class_weight, first = _merged(merged, problem.codes, weight, len(problem.classes))
     rows = first if used is None else used[first]
     n_distinct = len(rows)
-    irreducible = _irreducible(class_weight, one_hot=problem.head == "threshold" and problem.n_outputs > 1)
+    one_hot = problem.head == "threshold" and problem.n_outputs > 1
+    irreducible = _irreducible(class_weight, one_hot=one_hot)
+    grid_loss = 0.0
+    if irreducible > 0.0 and merged.grid is not None:
+        apart, _ = _merged(_Inputs(X, None, used), problem.codes, weight, len(problem.classes))
+        grid_loss = max(irreducible - _irreducible(apart, one_hot=one_hot), 0.0)
     constant = 0.0
     # with a radius, a point where all labels weigh the same can still be wrong for all of them
     if not problem.robust and (problem.head == "argmax" or problem.n_outputs == 1):
@@ -405,6 +424,7 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
         centre=centre,
         scale=scale,
         grid=grid,
+        grid_loss=grid_loss,
     )
 
 
@@ -427,8 +447,12 @@ def _compact(values: Floats) -> Reals:
 
 
 def _grid(inputs: _Inputs, bits: int) -> InputGrid:
+    stride = -(-len(inputs) // _GRID_ROWS)
+    if stride == 1:
+        return InputGrid.spanning(inputs.take(slice(None)), bits)
     sides = [(block.min(axis=0), block.max(axis=0)) for _, block in inputs.blocks()]
-    return InputGrid.spanning(np.concatenate(sides), bits)
+    extremes = [np.min([low for low, _ in sides], axis=0), np.max([high for _, high in sides], axis=0)]
+    return InputGrid.spanning(np.vstack([inputs.take(slice(None, None, stride)), *extremes]), bits)
 
 
 def _merged(

@@ -27,6 +27,8 @@ def training_report(result: Result, table: Table, rows: Array, fill: Array | Non
         "training_rows": len(rows),
         "distinct_training_rows": result.n_distinct,
         "irreducible_loss": result.irreducible,
+        "irreducible_of": result.irreducible_of,
+        "grid_loss": result.grid_loss,
         "training_loss": result.audit.loss,
         "penalty": result.penalty,
         "objective": result.objective,
@@ -57,7 +59,8 @@ def training_text(report: dict[str, Any]) -> str:
         ("without a label", f"{r['rows_without_label']} rows, left out" if r["rows_without_label"] else None),
         ("missing values", f"{replaced}, replaced by the median" if replaced else None),
         ("training rows", f"{r['training_rows']}, {r['distinct_training_rows']} after merging duplicates"),
-        ("irreducible loss", f"{r['irreducible_loss']:g}"),
+        ("irreducible loss", f"{r['irreducible_loss']:g} for {r['irreducible_of']}"),
+        ("warning", _grid_warning(r["grid_loss"]) if r["grid_loss"] else None),
         ("training loss", f"{r['training_loss']:g} (audited), accuracy {r['training_accuracy']:.2%}"),
         ("regulariser", f"{r['penalty']:g}" if r["penalty"] else None),
         ("objective", f"{r['objective']:g}" if regularised else None),
@@ -72,12 +75,17 @@ def training_text(report: dict[str, Any]) -> str:
     return "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
 
 
+def _grid_warning(loss: float) -> str:
+    return f"{loss:g} of this are rows that differ, but not on the grid; a finer one (--input-bits) may tell them apart"
+
+
 def bound_report(result: Result) -> dict[str, Any]:
     """Return the figures of a run whose bound is of interest."""
     return {
         "rows": result.n_rows,
         "distinct_rows": result.n_distinct,
         "irreducible_loss": result.irreducible,
+        "irreducible_of": result.irreducible_of,
         "bound": result.bound,
         "bound_of": result.bound_of,
         "best_loss_known": result.audit.loss,
@@ -93,7 +101,7 @@ def bound_text(report: dict[str, Any]) -> str:
     r = report
     lines = [
         ("rows", f"{r['rows']}, {r['distinct_rows']} after merging duplicates"),
-        ("irreducible loss", f"{r['irreducible_loss']:g}"),
+        ("irreducible loss", f"{r['irreducible_loss']:g} for {r['irreducible_of']}"),
         ("bound", f"no network has a loss below {r['bound']:g}, of {r['bound_of']}"),
         ("best loss known", f"{r['best_loss_known']:g} (audited)"),
         ("gap", f"{r['gap']:.2%}"),
@@ -152,8 +160,8 @@ def model_text(model: Model) -> str:
             f"result    {result.status}: loss {result.objective:g}, bound {result.bound:g}, gap {result.gap:.2%} "
             f"({result.method}, {result.timings.get('total', math.nan):.1f} s)",
             f"bound of  {result.bound_of}",
-            f"trained   {result.n_rows} rows, {result.n_distinct} distinct, irreducible loss {result.irreducible:g}, "
-            f"{result.audit.n_wrong} wrong",
+            f"trained   {result.n_rows} rows, {result.n_distinct} distinct, irreducible loss {result.irreducible:g} for "
+            f"{result.irreducible_of}, {result.audit.n_wrong} wrong",
         ]
     names = list(network.feature_names or (f"x{j}" for j in range(network.n_features)))
     if network.grid is not None:

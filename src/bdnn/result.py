@@ -121,8 +121,8 @@ class Result:
     bound_of : str
         The class of networks that the bound covers.
     irreducible : float
-        Loss that no classifier can avoid, because equal rows have different labels, or in robust training the balls of
-        points with different labels meet.
+        Loss that no classifier of `irreducible_of` can avoid, because equal rows have different labels, or in robust
+        training the balls of points with different labels meet.
     audit : Audit
         Sign-exact evaluation of `network`, and what the solver said.
     method, solver : str
@@ -146,6 +146,12 @@ class Result:
         a thousandth of the time until then are one.
     timings : dict of str to float
         Seconds by phase: ``presolve``, ``start``, ``build``, ``solve``, ``total``.
+    irreducible_of : str
+        The classifiers that `irreducible` is a bound for: every classifier on these inputs, or, where inputs are
+        rounded for integer weights, on the grid of them.
+    grid_loss : float
+        Part of `irreducible` that is due to the grid: rows of different labels that it makes equal, although their
+        inputs differ.
     certificate : dict or None
         Contents of a certificate file that proves the bound, if one was asked for and can be given; see `bdnn.verify`.
     """
@@ -169,6 +175,8 @@ class Result:
     history: tuple[Incumbent, ...] = ()
     bounds: tuple[BoundStep, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
+    irreducible_of: str = "every classifier on these inputs"
+    grid_loss: float = 0.0
     certificate: dict[str, Any] | None = None
 
     @property

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from scipy.optimize import linprog
 
-from bdnn.certification.cell import nearest
+from bdnn.certification.cell import nearest, scatter
 from bdnn.certification.support import INF, ONE
 
 
@@ -44,3 +44,24 @@ def test_of_weights_of_all_sizes(norm, seed):
     near = nearest(norm, W, alpha, low, high, np.inf)
     assert near.radius == pytest.approx(by_program(norm, W, alpha, low, high), rel=1e-7)
     assert np.all(W @ near.point + alpha >= -1e-9 * (np.abs(W).sum(axis=1) + np.abs(alpha)))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 64, 1000])
+def test_small_costs_are_scattered(n):
+    costs = np.array([scatter(j) for j in range(n)])
+    assert costs.min() >= 0.0 and costs.max() < 1.0
+    # every part of [0, 1) has its share: a gap of the sorted costs is at most the square of the golden ratio wide
+    gaps = np.diff(np.concatenate([[0.0], np.sort(costs), [1.0]]))
+    assert gaps.max() <= 2.62 / (n + 1)
+    if n > 2:  # columns side by side differ in all ways, so that no two directions of descent are alike
+        turns = np.sign(np.diff(costs))
+        assert -1 in turns and 1 in turns
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 40])
+def test_ties_of_directions_are_broken_without_harm(n):
+    # all columns are as good as each other: the point is the corner of the box of the radius
+    W, alpha = np.ones((2, n)), np.array([-float(n), -0.5 * n])
+    near = nearest(INF, W, alpha, np.full(n, -9.0), np.full(n, 9.0), np.inf)
+    assert near.radius == pytest.approx(1.0, rel=1e-12)
+    assert near.point == pytest.approx(np.ones(n), rel=1e-9)

@@ -61,16 +61,19 @@ def smallest(network, x, norm, scale, lower, upper, frozen=(), integer=()):
 
 
 def agrees(network, x, best, found, norm, settings):
-    """Whether verdicts agree with the smallest distance there is, around it too."""
+    """Whether verdicts agree with the smallest distance there is, to the last digit, and around it too."""
     assert not found.undecided[0]
     if best is None:
         assert found.radius[0] == found.distance[0] == np.inf
         assert certify(network, [x], radius=4.0, norm=norm, **settings).robust[0]
         return
     power = 2 if norm == "2" else 1
-    assert Fraction(found.radius[0]) ** power < best <= Fraction(found.distance[0]) ** power
-    assert found.distance[0] == pytest.approx(float(best) ** (1 / power), rel=1e-14)
-    assert found.radius[0] >= found.distance[0] * (1 - 1e-6)
+    radius, distance = found.radius[0], found.distance[0]
+    # the smallest perturbation, rounded down and up: the same float, or two of which one is the next of the other
+    assert Fraction(radius) ** power <= best <= Fraction(distance) ** power
+    assert distance == radius if Fraction(radius) ** power == best else distance == np.nextafter(radius, np.inf)
+    assert found.attained[0] == (Fraction(radius) ** power == best)
+    assert found.curve([np.nextafter(radius, 0.0), distance]).certified.tolist() == [1.0, 0.0]
     # the last float below the distance and the first one that is not
     nearest = found.distance[0]
     assert not certify(network, [x], radius=nearest, norm=norm, **settings).robust[0]

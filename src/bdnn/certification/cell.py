@@ -47,6 +47,12 @@ class Nearest(NamedTuple):
 
 
 @_jit
+def scatter(j: int) -> float:
+    """Return the j-th number of a sequence that fills [0, 1) evenly, however many of it are taken."""
+    return ((j + 1) * _GOLDEN) % 1.0
+
+
+@_jit
 def empty_dictionary(cost: Any, capacity: int, labels: int) -> Dictionary:
     """Return a program without rows; columns between 0 and 1."""
     v = len(cost)
@@ -141,7 +147,7 @@ def _grown_inf(
         worst = max(worst, -alpha[i] / size[i])
     cost = np.empty(n + 1)
     for j in range(n):
-        cost[j] = _SHAKE / n * ((j + 1) * _GOLDEN) % 1.0
+        cost[j] = _SHAKE / n * scatter(j)
     cost[n] = 1.0
     D = empty_dictionary(cost, k, k)
     columns = np.arange(n + 1)

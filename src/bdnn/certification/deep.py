@@ -37,6 +37,8 @@ def search_cells(point: Point) -> float:
     constant = ~np.any(point.W, axis=1)
     if cells.constant_class(upper, np.where(constant, now, 0.0), np.where(constant, now, 1.0)):
         return math.inf
+    if isinstance(point, WholePoint):
+        point.try_steps()
     side = np.where(now > 0, -1.0, 1.0)
     norm, low, high = point.allowed.norm, point.low, point.high
     nearest = (

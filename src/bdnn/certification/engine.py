@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from bdnn import background
 from bdnn.budget import Budget
 from bdnn.certification.deep import search_cells
+from bdnn.certification.lattice import on_lattice
 from bdnn.certification.perturbation import Perturbations, check_points, perturbations
 from bdnn.certification.point import Clock, Plane, Point, Stopped
 from bdnn.certification.result import Certification
@@ -264,6 +265,10 @@ def _decided(
     else:
         decided = finished and (distance <= radius * (1.0 + _DIGITS) or radius == math.inf)
         radius = min(radius, distance)
+        if network.grid is not None or np.any(integers & allowed.free):
+            # of all planes at once, as any of them may decide
+            radius, exact = on_lattice(point or started(), radius, attack)
+            decided = decided or exact
     return _Outcome(radius, attack, distance, decided, reading() - began, clock.nodes)
 
 

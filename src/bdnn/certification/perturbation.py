@@ -107,6 +107,18 @@ def float_above(value: Fraction) -> float:
     return near if Fraction(near) >= value else math.nextafter(near, math.inf)
 
 
+def float_below(value: Fraction) -> float:
+    """Return the largest float that does not exceed a number."""
+    near = float_above(value)
+    return near if Fraction(near) == value else math.nextafter(near, -math.inf)
+
+
+def root_below(value: Fraction) -> float:
+    """Return the largest float that does not exceed the square root of a number."""
+    near = root_above(value)
+    return near if Fraction(near) ** 2 == value else math.nextafter(near, -math.inf)
+
+
 def root_above(value: Fraction) -> float:
     """Return the least float that is not below the square root of a number."""
     near = math.sqrt(float_above(value))

@@ -47,7 +47,9 @@ class Certification:
         Neither proven nor attacked in the time, or the smallest perturbation is known to less than six digits.
     radius : ndarray of shape (m,)
         Certified, rounded down: no allowed input at distance up to this one, included, changes the decision; inf where
-        none at all does. Where `attained`, only inputs nearer than that are covered.
+        none at all does. Where `attained`, only inputs nearer than that are covered. Where all features that matter
+        are integers it is a distance that integers have: that of the smallest perturbation, or if that is not known
+        the last one that is proven. In norm inf it is exact behind a grid as well.
     attained : ndarray of shape (m,), bool
         Whether the attack lies at a distance of exactly `radius`, as it does for points that are wrong themselves.
     attack : ndarray of shape (m, n)
@@ -117,9 +119,11 @@ class Certification:
         r = np.atleast_1d(real_numbers("radii", radii))
         if r.ndim != 1 or not np.all(r >= 0):
             raise InputError("radii must be numbers >= 0, one after the other")
-        safe = self.clean & ~(self.attained & (self.distance <= self.radius))
-        certified = (safe[:, None] & (self.radius[:, None] >= r)).mean(axis=0) if len(safe) else np.ones(len(r))
-        attacked = (self.distance[:, None] > r).mean(axis=0) if len(safe) else np.ones(len(r))
+        if not len(self.clean):
+            return Curve(r, np.ones(len(r)), np.ones(len(r)))
+        radius, holds, clean = self.radius[:, None], ~self.attained[:, None], self.clean[:, None]
+        certified = (clean & ((radius > r) | (holds & (radius == r)))).mean(axis=0)
+        attacked = (self.distance[:, None] > r).mean(axis=0)
         return Curve(r, certified, attacked)
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bdnn.certification import sets
 from bdnn.certification.moves import shoot
-from bdnn.certification.point import TOLERANCE, Plane, Point
+from bdnn.certification.point import Plane, Point
 from bdnn.certification.support import INF, UNIT, smallest_radii
 from bdnn.certification.whole import WholePoint
 from bdnn.network import Floats, Network
@@ -96,6 +96,8 @@ def search_sets(point: Point, rival: Rival) -> float:
     constant = ~np.any(point.W, axis=1)
     if not rival.wins(_bits(helpful, np.where(constant, (point.alpha >= 0) == (helpful > 0), True))):
         return math.inf
+    if isinstance(point, WholePoint):
+        point.try_steps()
     growth, end = _GROWTH, point.farthest
     start = point.first_change() if isinstance(point, WholePoint) else _knapsack(point, rival, helpful)
     first = radius = min(max(start * _GROWTH, 1e-9), 1e300) if start < math.inf else min(end, 1.0)
@@ -310,20 +312,22 @@ def _search_corners(point: WholePoint, rival: Rival) -> float:
 
     if point.fixed:
         return 0.0 if attacked(point.limit) else point.limit
-    end = point.farthest
+    far, end = point.farthest, min(point.farthest, point.radius)  # of an attack of another class, less is asked for
     if not attacked(end):
-        return math.inf
+        return math.inf if end == far else end
     low, high = 0.0, end if end < math.inf else max(point.first_change(), 1.0)
     while end == math.inf and not attacked(high):
         low, high = high, 2.0 * high
         if high == math.inf:
             return low
-    for _ in range(200):
-        middle = low + 0.5 * (high - low)
-        if high - low <= TOLERANCE * high or not low < middle < high:
-            break
-        if attacked(middle):
-            high = middle
-        else:
+    inner, outer = point.box(low, 1.0)[1:], point.box(high, 1.0)[1:]
+    while low < (middle := low + 0.5 * (high - low)) < high:
+        reached = point.box(middle, 1.0)[1:]
+        # the sums of a corner are rational, so only corners that are new are worth them
+        if np.array_equal(reached, inner):
             low = middle
+        elif np.array_equal(reached, outer) or attacked(middle):
+            high, outer = middle, reached
+        else:
+            low, inner = middle, reached
     return low

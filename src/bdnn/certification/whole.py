@@ -28,6 +28,7 @@ from bdnn.network import Floats, Layer, Network
 _LARGEST = 2.0**53
 _POLISHINGS = 100
 _TRIES = 16
+_STEPS = 4096
 _TIES = 5e-8  # cuts see a part in 1e8
 
 
@@ -77,6 +78,14 @@ def point_at(
     return WholePoint(network, allowed, integer, x, code, limit, pause, plane)
 
 
+def _integral(form: Layer | Plane) -> bool:
+    """Whether sums of integers with these weights are integers that are known exactly."""
+    if isinstance(form, Plane):
+        numbers = [*form.weights, form.constant]
+        return all(number.denominator == 1 for number in numbers) and sum(map(abs, numbers)) < _LARGEST
+    return all(np.array_equal(a, np.rint(a)) and np.abs(a).sum() < _LARGEST for a in form)
+
+
 class WholePoint(Point):
     """A point with columns that are integers, counted from where the point is; others may be real.
 
@@ -110,13 +119,12 @@ class WholePoint(Point):
         super().__init__(network, allowed, x, code, limit, pause, plane)
         self.stepped = self.stepping[self.columns]
         self.pure = bool(np.all(self.stepped))
-        weights = [network.layers[0].weights] if plane is None else [np.array([[float(w) for w in plane.weights]])]
-        whole = network.is_integer and all(np.abs(w).sum() < _LARGEST for w in weights)
+        whole = _integral(network.layers[0] if plane is None else plane)
         if whole and self.pure and np.all(self.at == np.rint(self.at)):
             # sums are integers: half a unit more keeps those that fire apart from those that do not
             self.alpha = self.alpha + 0.5
             self.error = self.error + 2.0 * UNIT * np.abs(self.alpha)
-        self.costs, self.tries = self._costs(), 0
+        self.costs, self.tries, self.tried = self._costs(), 0, False
 
     def seen(self, z: Floats) -> Floats:
         """Return what the first layer sees of inputs."""
@@ -165,6 +173,10 @@ class WholePoint(Point):
         low, high = self._ends(c, radius)
         at = self.seen(self.x)[c]
         return np.minimum(self._within(c, low, -1) - at, 0.0), np.maximum(self._within(c, high, 1) - at, 0.0)
+
+    def steps_within(self, radius: float) -> tuple[Floats, Floats]:
+        """Return the least and the largest steps of the columns within a radius, exactly; of a pure point."""
+        return self._reachable(self.columns, radius)
 
     def _costs(self) -> Floats:
         """Return what the steps of the columns cost, rounded down, as `steps` wants it; 1 for real columns."""
@@ -234,7 +246,11 @@ class WholePoint(Point):
     @property
     def radius(self) -> float:
         """Radius within which there is something to prove; below that of other inputs as far away as the attack."""
-        return self.limit if self.fixed else self.distance * (1.0 - _TIES)
+        if self.fixed:
+            return self.limit
+        if self.pure and self.allowed.norm == INF and self.distance < math.inf:
+            return math.nextafter(self.distance, 0.0)  # what is in reach is a box, which leaves out the ties
+        return self.distance * (1.0 - _TIES)
 
     @property
     def farthest(self) -> float:
@@ -285,6 +301,45 @@ class WholePoint(Point):
         """Take an input as the attack if it is one, allowed and nearer than the one known."""
         z = self.allowed.clip(self.x, z)
         return bool(np.all(z[self.integer] == np.rint(z[self.integer]))) and super().offer(z)
+
+    def try_steps(self) -> None:
+        """Offer the nearest of the inputs that are one step away, and with a plane those that steps along it reach."""
+        if self.tried or self.attack is not None:
+            return
+        self.tried = True
+        inputs = []
+        for side, can in ((-1.0, self.stepped & (self.low < 0)), (1.0, self.stepped & (self.high > 0))):
+            c = self.columns[can]
+            each = np.repeat(self.x[None, :], len(c), axis=0)
+            each[np.arange(len(c)), c] = self.moved(np.where(can, side, 0.0))[c]
+            inputs.append(each)
+        steps = np.vstack(inputs)
+        other = steps[self.network.predict_index(steps) != self.code]
+        far = np.sum(np.abs(other - self.x) / self.allowed.scale, axis=1)  # of one feature: the same in all norms
+        if len(other):
+            self.offer(other[int(np.argmin(far))])
+        if self.plane is not None and self.pure and len(self.columns) and self.allowed.norm != INF:
+            self._walk()
+
+    def _walk(self) -> None:
+        """Take the steps that the form of the plane gains most by for their cost, until the decision changes."""
+        side = -1.0 if self.alpha[0] >= 0 else 1.0
+        slopes, power = side * self.W[0], 1.0 if self.allowed.norm == ONE else 2.0
+        first = np.where(slopes > 0, self.costs[:, UP], self.costs[:, DOWN])
+        room = np.where(slopes > 0, self.high, -self.low)
+        taken, value = np.zeros(len(slopes)), -abs(float(self.alpha[0]))
+        spent, ahead = np.zeros(len(slopes)), first**power
+        gain = np.abs(slopes)
+        for _ in range(_STEPS):
+            rate = np.where(taken < room, gain / np.maximum(ahead - spent, 1e-300), 0.0)
+            best = int(np.argmax(rate))
+            if rate[best] <= 0.0:
+                return
+            taken[best] += 1.0
+            value += gain[best]
+            spent[best], ahead[best] = ahead[best], (first[best] + self.costs[best, MORE] * taken[best]) ** power
+            if value >= 0.0 and self.offer(self.moved(np.sign(slopes) * taken)):
+                return
 
     def land(self, e: Floats, on: Bools, off: Bools) -> bool:
         """Offer the input that moves lead to, or with real columns the nearest one of the cell; whether it is nearer.

@@ -112,7 +112,7 @@ class AlternatingSearch:
             if race.best is None:
                 raise
             message, interrupted = "stopped by Ctrl-C", True
-        return race.result("alternating", message, "every classifier on these inputs", interrupted)
+        return race.result("alternating", message, race.reduced.everything, interrupted)
 
     def _descend(self, race: Race, solver: Backend, current: Runner) -> tuple[str, bool]:
         """Improve a network block by block; return why it stopped, and whether by Ctrl-C."""

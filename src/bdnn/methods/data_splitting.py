@@ -29,7 +29,6 @@ INITIAL_CLUSTERS = ("one", "class")
 
 _RESTARTS = 25
 _HULL_SHARE = 0.05
-_TRIVIAL = "every classifier on these inputs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ class DataSplitting:
         start = None if start is None else start.for_columns(problem.feature_names)
         race = Race(problem, budget, on_progress)
         state = Splitting(race, solver, self)
-        interrupted, message, scope = False, "nothing left to improve", _TRIVIAL
+        interrupted, message, scope = False, "nothing left to improve", race.reduced.everything
         try:
             if self.incumbents == "none":
                 enter_given(race, start)

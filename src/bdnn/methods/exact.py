@@ -108,7 +108,7 @@ class ExactTraining:
         budget = (budget or Budget()).start()
         start = None if start is None else start.for_columns(problem.feature_names)
         race = Race(problem, budget, on_progress)
-        scope, interrupted = "every classifier on these inputs", False
+        scope, interrupted = race.reduced.everything, False
         uncovered = covers(race.reduced)
         if self.formulation == "activation" and uncovered:
             raise InputError(

@@ -110,7 +110,7 @@ class LocalSearch:
             if race.best is None:
                 raise
             message, interrupted = "stopped by Ctrl-C", True
-        return race.result("local_search", message, "every classifier on these inputs", interrupted)
+        return race.result("local_search", message, race.reduced.everything, interrupted)
 
     def _time_to_search(self, race: Race) -> Budget:
         """Return the budget of the search: the rest is for the polish and the last audit."""

@@ -226,6 +226,11 @@ class Race:
         assert chosen is not None
         if self.n_mismatched:
             message += f"; {self.n_mismatched} solution(s) of the solver had a larger loss than it reported"
+        if self.reduced.grid_loss:
+            message += (
+                f"; the {self.problem.input_bits}-bit grid of the inputs makes rows of different labels equal, which "
+                f"costs {self.reduced.grid_loss:g} of the loss: raise input_bits, or rescale the inputs"
+            )
         self.timings["total"] = self.budget.elapsed
         closed = self.is_closed(chosen.objective)
         bound = chosen.objective if closed else self.bound
@@ -238,6 +243,8 @@ class Race:
             bound=bound,
             bound_of=scope,
             irreducible=self.reduced.irreducible,
+            irreducible_of=self.reduced.everything,
+            grid_loss=self.reduced.grid_loss,
             audit=replace(chosen.audit, n_mismatched=self.n_mismatched),
             method=method,
             solver=self.solver,

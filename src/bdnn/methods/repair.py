@@ -99,7 +99,7 @@ class AttackAndRepair:
             return self.inner(_with_intervals(problem), budget, start, on_progress)
         solver = backend(self.inner.solver, problem)
         race = WorstCaseRace(problem, budget, on_progress)
-        message, scope, interrupted = "nothing left to improve", "every classifier on these inputs", False
+        message, scope, interrupted = "nothing left to improve", race.reduced.everything, False
         try:
             enter_given(race, start)
             # the three-valued loss first: networks are never worse than it says

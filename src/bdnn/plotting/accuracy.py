@@ -91,7 +91,10 @@ def plot_certified(
 
 def _steps(certification: Certification) -> Floats:
     """Return 0 and all radii at which an accuracy changes, up to the radius in question."""
-    ends = np.concatenate([certification.radius, certification.distance])
+    # what is attained is proven just below it only
+    attained = certification.radius[certification.attained & np.isfinite(certification.radius)]
+    below = np.nextafter(attained[attained > 0], 0.0)
+    ends = np.concatenate([certification.radius, below, certification.distance])
     ends = ends[np.isfinite(ends)]
     if certification.asked is not None:
         ends = np.append(ends[ends <= certification.asked], certification.asked)

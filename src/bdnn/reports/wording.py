@@ -121,6 +121,9 @@ def training_facts(card: Model, result: Result) -> Facts:
         ("bound of", result.bound_of),
         ("gap", percent(result.gap)),
         ("irreducible loss", f"{number(result.irreducible)}: equal rows with different labels"),
+        ("irreducible for", result.irreducible_of),
+        ("lost by rounding", f"{number(result.grid_loss)} of that: rows that differ, but not on the grid"
+                             if result.grid_loss else None),
         ("validation accuracy", None if validation is None else f"{percent(validation)}; chosen by it"),
         ("audit", f"{result.audit.n_mismatched} solutions of the solver had a larger loss than it said"
                   if result.audit.n_mismatched else None),
