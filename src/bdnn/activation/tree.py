@@ -6,6 +6,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from bdnn.activation.rows import Rows
 from bdnn.network import Floats, Network
 
 Bits = NDArray[np.int8]
+_Verdict = Literal["closed", "open", "doubtful", "stopped"]
 Integers = NDArray[np.int64]
 
 _CAPACITY = 4000
@@ -232,7 +234,7 @@ class Tree:
             self.record.close(node.spot, node.proof)
         return []
 
-    def _bound_node(self, node: Node, lower: Floats, upper: Floats, proceed: Callable[[], bool]) -> str:
+    def _bound_node(self, node: Node, lower: Floats, upper: Floats, proceed: Callable[[], bool]) -> _Verdict:
         """Solve and cut until the node is closed, or cuts bring nothing; fix columns by reduced costs."""
         rows, root = self.rows, node.rank == 0
         last, stalled, failures = -np.inf, 0, 0
