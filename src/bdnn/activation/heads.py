@@ -211,8 +211,8 @@ def _scores(labels: tuple[int, ...]) -> Integers | None:
         return None
     raise BDNNError(
         f"it could be proven neither that scores of {d} bits give the patterns the labels {labels}, nor that none do: "
-        "the linear programs of this installation of SciPy fail; install another version, or choose another method than "
-        "'exact'"
+        "the linear programs of this installation of SciPy fail; install another version, or choose another method "
+        "than 'exact'"
     )
 
 

@@ -92,10 +92,10 @@ class Keeper:
                 raise ValueError(f"its bound {course.bound:g} is above the loss {loss:g} of its network")
         self.searched, self.searched_again = course.searched, course.searched_again
         race.nodes = race.nodes_before = course.nodes
+        race.restore_bound(course.bound)  # first, since entering a network is reported
         for network in (best, chosen):
             if network is not None:
                 race.enter(network, "checkpoint")
-        race.restore_bound(course.bound)
         self._earlier = arrays
 
     def hand_over(self, work: Work) -> None:
