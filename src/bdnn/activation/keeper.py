@@ -61,7 +61,7 @@ class Keeper:
     _earlier: Arrays | None = None  # of a run whose work was not taken up yet
     _written: bool = False
     _next: float = 0.0
-    _pause: float = _FIRST_PAUSE
+    _pause: float = 0.0
 
     def begin(self) -> None:
         """Take over what a checkpoint that exists holds, but its work, and write from now on.
@@ -78,7 +78,7 @@ class Keeper:
         self._title = checkpoint.title(self.race.problem, record=self.record)
         if self.path.exists():
             self._go_on(checkpoint.read(self.path, self._title))
-        self._next = reading()
+        self._next, self._pause = reading(), _FIRST_PAUSE
         self.race.keep = self.save_if_due
 
     def _go_on(self, arrays: Arrays) -> None:

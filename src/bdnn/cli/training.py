@@ -96,6 +96,12 @@ def train(
 )
 @click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds.")
 @click.option(
+    "--checkpoint",
+    type=OUT,
+    default=None,
+    help="File to write the state of the run to, and to go on from if it exists.",
+)
+@click.option(
     "--seed", "random_state", type=SEED, default=0, show_default=True, help="Seed of the split and of the run."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
