@@ -195,7 +195,7 @@ def test_methods_return_networks_of_the_class(compiled, method, kind, validation
     assert audit(start, problem).loss == math.inf
     for settings in SETTINGS[method]:
         for given in (None, start):
-            budget = Budget(seconds=20, nodes=40 if method == "local_search" else None)
+            budget = Budget(seconds=20, rounds=40 if method == "local_search" else None)
             result = METHODS[method](**settings)(problem, budget, given)
             assert is_of_the_class(result.network, problem)
             assert math.isfinite(result.objective) and result.objective == audit(result.network, problem).loss
@@ -227,7 +227,7 @@ def test_the_best_start_outside_the_class_is_no_help(compiled):
     assert audit(start, Problem(**settings)).loss == 0
     problem = Problem(**settings, robust_model="pattern")
     assert audit(start, problem).loss == math.inf
-    result = LocalSearch()(problem, Budget(nodes=5), start)
+    result = LocalSearch()(problem, Budget(rounds=5), start)
     assert result.objective == 0 and result.status == Status.OPTIMAL and is_of_the_class(result.network, problem)
 
 
@@ -240,9 +240,9 @@ def test_the_search_stays_above_the_proven_optimum_of_the_class_on_real_data(com
     problem = Problem(**settings, robust_model="pattern")
     proven = METHODS["exact"](incumbents="none")(problem, Budget(seconds=60))
     assert proven.status == Status.OPTIMAL and proven.objective == 2
-    assert LocalSearch()(Problem(**settings), Budget(nodes=50)).objective < 2
+    assert LocalSearch()(Problem(**settings), Budget(rounds=50)).objective < 2
     for seed in range(4):
-        result = LocalSearch()(problem, Budget(nodes=60, seed=seed))
+        result = LocalSearch()(problem, Budget(rounds=60, seed=seed))
         assert 2 <= result.objective <= 7 and is_of_the_class(result.network, problem)
 
 

@@ -114,7 +114,7 @@ def search(X, y, weight, classes: int, plan: Plan | RulePlan, seed: int) -> Netw
         weights="integer",
         weight_bound=plan.bound,
     )
-    budget = Budget(seconds=SECONDS, nodes=ROUNDS[classes > 2, plan.hidden > 0], seed=seed).start()
+    budget = Budget(seconds=SECONDS, rounds=ROUNDS[classes > 2, plan.hidden > 0], seed=seed).start()
     network = LocalSearch()(problem, budget).network
     # the rows may lack a class that others have
     return complete(network, classes)

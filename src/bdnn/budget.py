@@ -12,7 +12,7 @@ from bdnn.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits on time, nodes and threads, and the seed.
+    """Limits on time, nodes, rounds and threads, and the seed.
 
     A budget that has not been started is a plain setting and can be reused; `start` returns a copy whose clock runs.
 
@@ -21,13 +21,18 @@ class Budget:
     seconds : float, default=inf
         Wall-clock limit for the whole computation, presolve and model building included.
     nodes : int or None, default=None
-        Limit on branch-and-bound nodes; None for no limit.
+        Limit on the branch-and-bound nodes of the whole computation, all its programs and trees (in certification: all
+        points) together; None for no limit. Nodes of an earlier run that a checkpoint brings along do not count. The
+        solver CP-SAT, which has no nodes, counts conflicts instead.
     threads : int, default=1
         Threads a solver may use.
     seed : int, default=0
         Seed of every random choice, from 0 to 2**31 - 1.
     started : float or None, default=None
         Reading of `bdnn.clock` at the start; set by `start`.
+    rounds : int or None, default=None
+        Limit on the rounds of each thread of a local search (a round is a descent, or a kick and its repair); None for
+        no limit.
 
     Raises
     ------
@@ -40,6 +45,7 @@ class Budget:
     threads: int = 1
     seed: int = 0
     started: float | None = None
+    rounds: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.seconds, bool) or not isinstance(self.seconds, Real) or not self.seconds > 0:
@@ -50,6 +56,8 @@ class Budget:
             object.__setattr__(self, "seconds", math.inf)
         if self.nodes is not None:
             self._put_integer("nodes", "the node limit must be a positive integer or None", 1)
+        if self.rounds is not None:
+            self._put_integer("rounds", "the limit on rounds must be a positive integer or None", 1)
         self._put_integer("threads", "the number of threads must be a positive integer", 1)
         self._put_integer("seed", "the seed must be an integer from 0 to 2**31 - 1", 0, 2**31 - 1)
 

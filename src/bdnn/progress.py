@@ -30,7 +30,8 @@ class ProgressLines:
         if state != self._shown or progress.seconds - self._last >= self._every:
             self._shown, self._last = state, progress.seconds
             said = (self._text or _state)(progress)
-            line = f"{progress.seconds:7.1f} s  {said}  nodes {progress.nodes}"
+            done = f"rounds {progress.rounds}" if progress.rounds and not progress.nodes else f"nodes {progress.nodes}"
+            line = f"{progress.seconds:7.1f} s  {said}  {done}"
             with suppress(OSError):  # a full disk under a log, or a closed terminal, must not end a run
                 print(line, file=sys.stderr, flush=True)
 

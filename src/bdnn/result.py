@@ -74,13 +74,17 @@ class BoundStep:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """State of a running method: seconds since the start, best audited objective, bound, nodes, what it is doing."""
+    """State of a running method: seconds since the start, best audited objective, bound, nodes, what it is doing.
+
+    `rounds` are those of the local search that runs, or was the last to run.
+    """
 
     seconds: float
     objective: float
     bound: float
     nodes: int
     phase: str
+    rounds: int = 0
 
     @property
     def gap(self) -> float:
@@ -134,7 +138,8 @@ class Result:
     n_rows, n_distinct : int
         Training rows, and those left after merging duplicates.
     nodes : int
-        Branch-and-bound nodes.
+        Branch-and-bound nodes, with those of earlier runs if it went on from a checkpoint; of method "local_search",
+        which has none, the rounds of all threads.
     penalty : float
         Value of the regulariser, without its factor.
     validation_accuracy : float or None

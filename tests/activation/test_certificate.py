@@ -178,9 +178,7 @@ def test_checkpoints_of_several_trees(hidden, tmp_path):
 KILLED = """
 import sys, numpy as np
 from bdnn import Budget, Problem
-from bdnn.activation import engine
 from bdnn.methods.exact import ExactTraining
-engine._SAVE = 0.2
 X, y = np.load(sys.argv[1]), np.load(sys.argv[2])
 print("ready", flush=True)
 ExactTraining(checkpoint=sys.argv[3])(Problem(X=X, y=y, hidden_layer_sizes=()), Budget(seconds=60))
@@ -209,7 +207,7 @@ def test_a_killed_run_can_go_on(tmp_path):
 
 @pytest.mark.parametrize("damage", ["text", "cut", "member"])
 def test_a_damaged_checkpoint_is_refused(damage, tmp_path):
-    X, y = noisy(60, 3, features=3)
+    X, y = hard()
     path = tmp_path / "state.npz"
     problem = Problem(X=X, y=y, hidden_layer_sizes=())
     ExactTraining(checkpoint=path)(problem, Budget(nodes=2))

@@ -11,7 +11,7 @@ from bdnn import BDNNClassifier, Budget, Problem, cli
 from bdnn.activation import heads, parts
 from bdnn.activation.exact import multipliers
 from bdnn.activation.heads import identity, output_maps
-from bdnn.activation.parts import work_on_parts
+from bdnn.activation.parts import Parts
 from bdnn.activation.program import Points, Program, covers, programs
 from bdnn.errors import InputError
 from bdnn.methods.exact import ExactTraining
@@ -285,7 +285,7 @@ def test_limits_and_parts_leave_bounds(head, hidden, tmp_path, monkeypatch):
     monkeypatch.setattr(parts, "_POINTS_PER_WEIGHT", 1)
     race = Race(problem, Budget(seconds=0.5).start(), None)
     race.enter(constant(race.reduced), "constant")
-    assert "parts" in work_on_parts(race)
+    assert "parts" in Parts(race).work()
     assert race.reduced.irreducible <= race.bound <= optimum.objective
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from bdnn import Budget, Problem, cli
 from bdnn.activation import parts
-from bdnn.activation.parts import work_on_parts
+from bdnn.activation.parts import Parts
 from bdnn.methods import exact
 from bdnn.methods.exact import ExactTraining
 from bdnn.methods.race import Race
@@ -26,7 +26,7 @@ def bounded(X, y, hidden, seconds, monkeypatch, size=25, weight=None):
     problem = Problem(X=X, y=y, hidden_layer_sizes=hidden, sample_weight=weight)
     race = Race(problem, Budget(seconds=seconds).start(), None)
     race.enter(constant(race.reduced), "constant")
-    return work_on_parts(race), race
+    return Parts(race).work(), race
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -93,7 +93,7 @@ def check(result, problem):
 @pytest.mark.parametrize("polish", ["margin", "none"])
 def test_the_objective_is_audited_and_that_of_the_search(settings, polish, searches):
     problem = problem_of(1, **settings)
-    result = LocalSearch(polish=polish)(problem, Budget(nodes=20))
+    result = LocalSearch(polish=polish)(problem, Budget(rounds=20))
     check(result, problem)
     (search,) = searches
     assert result.objective == search.best + search.points.reduced.constant
@@ -105,29 +105,29 @@ def test_the_objective_is_audited_and_that_of_the_search(settings, polish, searc
 
 
 def test_rounds_are_counted(searches):
-    result = LocalSearch()(problem_of(1), Budget(nodes=20, threads=1))
+    result = LocalSearch()(problem_of(1), Budget(rounds=20, threads=1))
     assert result.nodes == searches[0].rounds == 20
 
 
 @each_kind
 def test_equal_seeds_give_equal_networks(settings):
     problem = problem_of(2, **settings)
-    one, again = (LocalSearch()(problem, Budget(nodes=15, seed=3)) for _ in range(2))
+    one, again = (LocalSearch()(problem, Budget(rounds=15, seed=3)) for _ in range(2))
     assert one.network == again.network and one.objective == again.objective
 
 
 def test_other_seeds_give_other_networks():
     problem = problem_of(2, hidden_layer_sizes=(3,))
-    one, other = (LocalSearch(polish="none")(problem, Budget(nodes=5, seed=seed)) for seed in (3, 4))
+    one, other = (LocalSearch(polish="none")(problem, Budget(rounds=5, seed=seed)) for seed in (3, 4))
     assert one.network != other.network
 
 
 @each_kind
 def test_two_threads_are_as_good_as_their_seeds(settings, searches):
     problem = problem_of(4, **settings)
-    alone = [LocalSearch(polish="none")(problem, Budget(nodes=12, seed=seed)).objective for seed in (7, 8)]
+    alone = [LocalSearch(polish="none")(problem, Budget(rounds=12, seed=seed)).objective for seed in (7, 8)]
     searches.clear()
-    result = LocalSearch(polish="none")(problem, Budget(nodes=12, seed=7, threads=2))
+    result = LocalSearch(polish="none")(problem, Budget(rounds=12, seed=7, threads=2))
     check(result, problem)
     assert len(searches) == 2
     assert result.objective <= min(alone)
@@ -140,15 +140,15 @@ def test_never_worse_than_its_start(settings):
     rng, reduced = np.random.default_rng(6), presolve(problem)
     for threads in (1, 2):
         start = random_network(reduced, rng)
-        result = LocalSearch()(problem, Budget(nodes=1, threads=threads), start)
+        result = LocalSearch()(problem, Budget(rounds=1, threads=threads), start)
         check(result, problem)
         assert result.objective <= audit(start, problem).loss
 
 
 def test_a_good_start_is_improved_on_and_not_forgotten():
     problem = problem_of(7, p=80, hidden_layer_sizes=(3,))
-    good = LocalSearch(polish="none")(problem, Budget(nodes=150, seed=1))
-    again = LocalSearch(polish="none")(problem, Budget(nodes=20, seed=2), good.network)
+    good = LocalSearch(polish="none")(problem, Budget(rounds=150, seed=1))
+    again = LocalSearch(polish="none")(problem, Budget(rounds=20, seed=2), good.network)
     assert again.objective <= good.objective
     assert again.history[0].source == "start" and again.history[0].objective == good.objective
 
@@ -163,7 +163,7 @@ def test_starts_with_weights_on_constant_columns_and_huge_biases(weights):
         W, V = rng.integers(-3, 4, (2, 4)).astype(kind), rng.integers(-3, 4, (1, 2)).astype(kind)
         layers = [(W, np.array([bias, -bias], kind)), (V, np.array([0], kind))]
         start = Network(layers, head="threshold", classes=[0, 1])
-        result = LocalSearch()(problem, Budget(nodes=5), start)
+        result = LocalSearch()(problem, Budget(rounds=5), start)
         check(result, problem)
         assert result.objective <= audit(start, problem).loss
 
@@ -172,7 +172,7 @@ def test_a_start_of_another_class_is_refused():
     problem = problem_of(9, hidden_layer_sizes=(2,))
     start = random_network(presolve(problem_of(9, hidden_layer_sizes=(3,))), np.random.default_rng(0))
     with pytest.raises(InputError, match="architecture"):
-        LocalSearch()(problem, Budget(nodes=5), start)
+        LocalSearch()(problem, Budget(rounds=5), start)
 
 
 @pytest.mark.parametrize("polish", ["max", None, 1])
@@ -321,7 +321,7 @@ def test_weights_of_points_are_copies(settings):
     weighted = Problem(X=X, y=y, sample_weight=copies, **settings)
     repeated = Problem(X=np.repeat(X, copies, axis=0), y=np.repeat(y, copies), **settings)
     used = Problem(X=X[copies > 0], y=y[copies > 0], sample_weight=copies[copies > 0], **settings)
-    found = [LocalSearch()(problem, Budget(nodes=20)) for problem in (weighted, repeated, used)]
+    found = [LocalSearch()(problem, Budget(rounds=20)) for problem in (weighted, repeated, used)]
     assert len({result.objective for result in found}) == 1
     assert found[0].network == found[1].network == found[2].network
     for result, problem in zip(found, (weighted, repeated, used), strict=True):
@@ -332,7 +332,7 @@ def test_weights_need_not_be_integers():
     rng = np.random.default_rng(18)
     weight = rng.random(50) * 1e-3
     problem = problem_of(18, sample_weight=weight, classes=3)
-    result = LocalSearch()(problem, Budget(nodes=40))
+    result = LocalSearch()(problem, Budget(rounds=40))
     wrong = result.network.predict_index(problem.X) != problem.codes
     assert result.objective == pytest.approx(weight[wrong].sum(), rel=1e-12)
     assert result.objective == audit(result.network, problem).loss
@@ -344,7 +344,7 @@ def test_held_out_accuracy_chooses(settings):
     classes = settings.get("classes", 2)
     held_out = rng.integers(0, 5, (30, 3)).astype(float), rng.integers(0, classes, 30)
     problem = problem_of(19, p=60, hidden_layer_sizes=(3,), validation=held_out, **settings)
-    result = LocalSearch()(problem, Budget(nodes=60))
+    result = LocalSearch()(problem, Budget(rounds=60))
     check(result, problem)
     accuracies = [step.validation_accuracy for step in result.history]
     assert len(accuracies) > 1
@@ -355,7 +355,7 @@ def test_held_out_accuracy_chooses(settings):
 @pytest.mark.parametrize("settings", KINDS[:6] + KINDS[8:11], ids=label)
 def test_the_polish_changes_no_decision_on_the_training_points(settings):
     problem = problem_of(20, **settings)
-    plain, polished = (LocalSearch(polish=polish)(problem, Budget(nodes=10)) for polish in ("none", "margin"))
+    plain, polished = (LocalSearch(polish=polish)(problem, Budget(rounds=10)) for polish in ("none", "margin"))
     assert plain.objective == polished.objective and plain.network != polished.network
     used = np.asarray(problem.sample_weight) > 0
     X = np.asarray(problem.X)[used]
@@ -368,7 +368,7 @@ def test_the_polish_changes_no_decision_on_the_training_points(settings):
 def test_networks_without_biases_get_none(hidden):
     for seed in range(3):
         problem = problem_of(seed, hidden_layer_sizes=hidden, fit_intercept=False)
-        result = LocalSearch()(problem, Budget(nodes=30))
+        result = LocalSearch()(problem, Budget(rounds=30))
         assert not any(b.any() for _, b in result.network.layers)
         check(result, problem)
 
@@ -381,7 +381,7 @@ def test_networks_without_biases_that_held_out_data_choose_get_none():
     validation = held_out, held_out[:, 0] > held_out[:, 1]
     problem = Problem(X=X, y=y, hidden_layer_sizes=(2,), fit_intercept=False, validation=validation)
     for seed in range(4):
-        result = LocalSearch()(problem, Budget(nodes=30, seed=seed))
+        result = LocalSearch()(problem, Budget(rounds=30, seed=seed))
         assert not any(b.any() for _, b in result.network.layers)
         check(result, problem)
 
@@ -391,12 +391,12 @@ def test_a_start_of_zeros_without_biases():
     for seed in range(40):
         rng = np.random.default_rng(seed)
         problem = problem_of(seed, X=rng.normal(size=(6, 1)), hidden_layer_sizes=(), fit_intercept=False)
-        check(LocalSearch()(problem, Budget(nodes=5), start), problem)
+        check(LocalSearch()(problem, Budget(rounds=5), start), problem)
 
 
 def test_a_regulariser_counts():
     problem = problem_of(22, hidden_layer_sizes=(2,), regularizer="l0", regularization=0.25)
-    result = LocalSearch()(problem, Budget(nodes=20))
+    result = LocalSearch()(problem, Budget(rounds=20))
     penalty = presolve(problem).penalty(result.network)
     assert result.penalty == penalty
     assert result.objective == audit(result.network, problem).loss + 0.25 * penalty
@@ -405,7 +405,7 @@ def test_a_regulariser_counts():
 def test_labels_may_be_words():
     X = np.array(POINTS["eight in the plane"])
     y = np.array(["low", "mid", "top"])[np.digitize(X.sum(axis=1), [3, 7])]
-    result = LocalSearch()(Problem(X=X, y=y, hidden_layer_sizes=()), Budget(nodes=200))
+    result = LocalSearch()(Problem(X=X, y=y, hidden_layer_sizes=()), Budget(rounds=200))
     assert result.objective == 0 and result.network.predict(X).tolist() == y.tolist()
 
 
@@ -415,14 +415,14 @@ def test_one_column_and_columns_that_do_not_vary(weights):
     y = (x > 3) & (x < 9)
     for X in (x[:, None], np.column_stack([np.full(12, 5.0), x]), np.column_stack([x, x, np.zeros(12)])):
         problem = Problem(X=X, y=y, hidden_layer_sizes=(2,), weights=weights)
-        result = LocalSearch()(problem, Budget(nodes=300))
+        result = LocalSearch()(problem, Budget(rounds=300))
         check(result, problem)
         assert result.objective == 0
 
 
 def test_inputs_that_do_not_vary_at_all():
     problem = Problem(X=np.ones((5, 2)), y=[0, 1, 1, 0, 1], hidden_layer_sizes=(2,))
-    result = LocalSearch()(problem, Budget(nodes=5))
+    result = LocalSearch()(problem, Budget(rounds=5))
     assert (result.objective, result.status) == (2.0, Status.OPTIMAL)
 
 
@@ -433,7 +433,7 @@ def test_integer_weights_keep_their_bound(bound, grid, classes):
     X = normal_points(23, 60, 4) if grid else np.random.default_rng(23).integers(-9, 10, (60, 4))
     for hidden in ((), (2,), (3, 2)):
         problem = problem_of(23, X=X, classes=classes, hidden_layer_sizes=hidden, weights="integer", weight_bound=bound)
-        result = LocalSearch()(problem, Budget(nodes=40))
+        result = LocalSearch()(problem, Budget(rounds=40))
         check(result, problem)
         assert result.network.is_integer and (result.network.grid is not None) == grid
         largest = [np.abs(W).max() for W, _ in result.network.layers]
@@ -462,7 +462,7 @@ def tiny_cases(seed, count):
 
 def short_search(case):
     problem = case.problem()
-    result = LocalSearch(polish="none")(problem, Budget(seconds=20, nodes=150))
+    result = LocalSearch(polish="none")(problem, Budget(seconds=20, rounds=150))
     assert result.objective == loss_by_hand(result.network, case)
     assert presolve(problem).to_layers(result.network) is not None
     return result.objective

@@ -221,7 +221,7 @@ def test_the_search_is_never_below_a_proven_optimum_and_mostly_reaches_it(kind, 
         problem = small_problem(seed, kind, model, NORMS[(seed + KINDS.index(kind)) % 3])
         proven = ExactTraining(incumbents="none")(problem, Budget(seconds=60))
         assert proven.status == Status.OPTIMAL and proven.audit.n_mismatched == 0
-        found = LocalSearch()(problem, Budget(nodes=150, seed=seed))
+        found = LocalSearch()(problem, Budget(rounds=150, seed=seed))
         assert found.objective == audit(found.network, problem).loss >= proven.bound
         reached += found.objective == proven.objective
         both = ExactTraining(incumbents="search")(problem, Budget(seconds=60))
@@ -255,7 +255,7 @@ def test_points_counted_as_right_are_right_on_their_balls(kind, norm):
             seed, kind, n=n, classes=classes, hidden_layer_sizes=hidden, head=head,
             robust_radius=[0.5, 0.25][seed % 2], robust_norm=norm, robust_model=model,
         )  # fmt: skip
-        network = LocalSearch()(problem, Budget(nodes=20, seed=seed)).network
+        network = LocalSearch()(problem, Budget(rounds=20, seed=seed)).network
         radius = np.asarray(problem.robust_radius)
         losses, _ = robust_losses(network, problem.X, problem.codes, radius, norm, model)
         for i in np.flatnonzero(losses == 0):
@@ -277,7 +277,7 @@ def test_polish_keeps_the_robust_loss(norm, model):
         problem = Problem(
             X=X, **classes, hidden_layer_sizes=(2,), robust_radius=[0.1, 0.2, 0.0], robust_norm=norm, robust_model=model
         )
-        rough, smooth = (LocalSearch(polish=p)(problem, Budget(nodes=30, seed=seed)) for p in ("none", "margin"))
+        rough, smooth = (LocalSearch(polish=p)(problem, Budget(rounds=30, seed=seed)) for p in ("none", "margin"))
         assert smooth.objective == audit(smooth.network, problem).loss <= rough.objective
         race = Race(problem, Budget().start(), None)
         polished = with_largest_margins(race, rough.network, race.budget)

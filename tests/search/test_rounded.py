@@ -97,7 +97,7 @@ def test_ternary_networks_of_few_points_hold_on_others(hidden, kernels):
     few = np.concatenate([rng.choice(np.flatnonzero(y == c), 10, replace=False) for c in range(10)])
     others = np.setdiff1d(np.arange(len(y)), few)
     problem = Problem(X=X[few], y=y[few], hidden_layer_sizes=hidden, weights="integer")
-    result = LocalSearch()(problem, Budget(nodes=2, seconds=60))
+    result = LocalSearch()(problem, Budget(rounds=2, seconds=60))
     assert result.objective == 0
     assert np.abs(result.network.layers[0].weights).max() == 1
     assert np.mean(result.network.predict(X[others]) == y[others]) > 0.8

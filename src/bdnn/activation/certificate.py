@@ -10,6 +10,7 @@ import numpy as np
 from bdnn.activation.cuts import Cuts
 from bdnn.activation.functions import OutputFunction
 from bdnn.activation.tree import Tree
+from bdnn.errors import BDNNError
 from bdnn.network import Network
 from bdnn.verify import columns, data_hash, merged
 from bdnn.verify_data import network_loss
@@ -88,7 +89,8 @@ def certificate(cuts: Cuts, trees: list[Tree], network: Network) -> dict[str, An
 def _tree(tree: Tree, rank: Any, numbers: dict[int, int], signs: tuple[int, ...]) -> dict[str, Any]:
     """Return a tree in the numbering of the checker; `numbers` receives the cuts that it uses."""
     record, program, function = tree.finish_record(), tree.program, tree.program.function
-    assert isinstance(function, OutputFunction)  # there are two classes
+    if not isinstance(function, OutputFunction):
+        raise BDNNError("certificates are written for two classes only")
     theirs = columns(function.implicants, signs)
     column = np.zeros(len(program.cost), dtype=np.int64)
     for i, row in enumerate(program.columns.tolist()):
@@ -101,7 +103,8 @@ def _tree(tree: Tree, rank: Any, numbers: dict[int, int], signs: tuple[int, ...]
         if isinstance(node, tuple):
             nodes.append([int(column[node[0]]), node[1], node[2]])
         else:
-            assert node is not None
+            if node is None:
+                raise BDNNError("a node of the record of a proof was left open")
             nodes.append(used.setdefault(node, len(used)))
     proofs = []
     for number in used:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from enum import Enum
 from typing import Any
 
 import numpy as np
 
-from bdnn.activation import checkpoint
 from bdnn.activation.certificate import certificate
+from bdnn.activation.checkpoint import Arrays, cuts_to_arrays, restore_cuts, restore_tree, tree_to_arrays
 from bdnn.activation.cuts import Cuts
-from bdnn.activation.program import Points, programs
+from bdnn.activation.program import programs
 from bdnn.activation.scouts import Scouts
 from bdnn.activation.tree import Tree
+from bdnn.backends.running import NODE_LIMIT, TIME_LIMIT
 from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.methods.race import Race
@@ -22,17 +22,50 @@ from bdnn.network import Network
 
 _SLICE = 2.0
 _REPORT = 0.2
-_SAVE = 20.0
-_SAVE_SHARE = 0.05
 _RELATIVE = 2e-7
 # of the bound in the objective, up to which scouts are sent; how long the trees work by themselves first
 _FAR, _ALONE = 0.6, 10.0
 _SCOUTS_SLICE = 4.0
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+class Ending(Enum):
+    """Why work on a proof ended."""
+
+    CLOSED = "closed"
+    """The bound meets the best objective."""
+    UNDECIDED = "undecided"
+    """Nothing is left to do, but rounding errors kept parts of the trees from being decided."""
+    PAUSED = "paused"
+    """As many nodes are solved as were asked for."""
+    NODE_LIMIT = "node limit"
+    """The budget's limit on nodes is reached."""
+    TIME_LIMIT = "time limit"
+    """The budget's time is used up."""
+
+    @property
+    def message(self) -> str:
+        """What to say of it."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    Ending.CLOSED: "optimal",
+    Ending.UNDECIDED: "rounding errors left parts of the tree undecided",
+    Ending.PAUSED: "paused",
+    Ending.NODE_LIMIT: NODE_LIMIT,
+    Ending.TIME_LIMIT: TIME_LIMIT,
+}
+
+
 class Proof:
-    """What a run leaves behind for a certificate.
+    """What is known of a bound: it can be worked on, kept in a checkpoint and written down as a certificate.
+
+    Parameters
+    ----------
+    race : Race
+        With a best network.
+    record : bool
+        Whether the trees are recorded for a certificate.
 
     Attributes
     ----------
@@ -44,18 +77,22 @@ class Proof:
         One for each output function.
     scouts : Scouts or None
         Of the same programs, unless the trees are recorded.
-    checkpoint : Path or None
-        File that is written now and then.
-    title : str
-        Of the checkpoint.
+    seconds : float
+        Worked on it, by earlier runs too.
     """
 
-    points: Points
-    cuts: Cuts
-    trees: list[Tree]
-    scouts: Scouts | None = None
-    checkpoint: Path | None = None
-    title: str = ""
+    def __init__(self, race: Race, *, record: bool) -> None:
+        found = programs(race.reduced)
+        self.points = points = found[0].points
+        self.cuts = Cuts(points, np.random.default_rng(race.budget.seed))
+
+        def offer(network: Network) -> float:
+            return points.units(race.enter(network, "activation").objective)
+
+        best = points.units(race.incumbent.objective)
+        self.trees = [Tree(p, self.cuts, best, offer, record=record) for p in found]
+        self.scouts = None if record else Scouts(found, self.cuts, offer)
+        self.seconds = 0.0
 
     @property
     def bound(self) -> float:
@@ -64,17 +101,35 @@ class Proof:
 
     @property
     def nodes(self) -> int:
-        """Nodes solved."""
+        """Nodes solved, by earlier runs too."""
         return sum(tree.nodes for tree in self.trees) + (self.scouts.nodes if self.scouts is not None else 0)
 
     def certificate(self, network: Network) -> dict[str, Any] | None:
         """Return the contents of a certificate of recorded trees, or None if there can be none."""
         return certificate(self.cuts, self.trees, network)
 
-    def save(self, network: Network) -> None:
-        """Write the checkpoint, if there is one to be written."""
-        if self.checkpoint is not None:
-            checkpoint.write(self.checkpoint, self.title, self.cuts, self.trees, network)
+    def state(self) -> Arrays | None:
+        """Return what a later run needs to go on; None after an interruption in the midst of a recorded node."""
+        if any(tree.torn for tree in self.trees):
+            return None
+        arrays = {"seconds": np.array(self.seconds), **cuts_to_arrays(self.cuts)}
+        for number, tree in enumerate(self.trees):
+            arrays |= tree_to_arrays(tree, f"{number}")
+        return arrays | (self.scouts.state() if self.scouts is not None else {})
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go on from what an earlier run on the same problem has stored.
+
+        Errors of damaged arrays are those of `bdnn.activation.checkpoint.undamaged`.
+        """
+        restore_cuts(arrays, self.cuts)
+        for number, tree in enumerate(self.trees):
+            restore_tree(arrays, f"{number}", tree, len(self.cuts))
+        if self.scouts is not None:
+            self.scouts.restore(arrays)
+        self.seconds = float(arrays.get("seconds", 0.0))
+        if not 0.0 <= self.seconds < np.inf:
+            raise ValueError("seconds")
 
 
 def compile_kernels() -> None:
@@ -85,121 +140,74 @@ def compile_kernels() -> None:
     problem = Problem(X=np.arange(11.0)[:, None], y=np.arange(11) % 2, hidden_layer_sizes=(2,))
     race = Race(problem, Budget(seconds=60).start(), None)
     race.enter(constant(race.reduced), "constant")
-    proof = begin(race)
+    proof = Proof(race, record=False)
     work(race, proof)
     proof.trees[0].rows.rebuild()
 
 
-def begin(race: Race, *, record: bool = False, path: Path | None = None) -> Proof:
-    """Set up the trees of a problem that `bdnn.activation.program.covers`.
-
-    Parameters
-    ----------
-    race : Race
-        With a best network.
-    record : bool
-        Whether the trees are recorded for a certificate.
-    path : Path or None
-        Checkpoint to be written now and then; if it exists, the run goes on from there.
-
-    Returns
-    -------
-    Proof
-        To be handed to `work`.
-
-    Raises
-    ------
-    InputError
-        If the checkpoint belongs to another run or is damaged.
-    """
-    arrays: dict[str, Any] | None = None
-    title = "" if path is None else checkpoint.title(race.problem, record=record)
-    if path is not None and path.exists():
-        arrays = checkpoint.read(path, title)
-        race.enter(checkpoint.network_of(arrays, race.problem), "checkpoint")
-    found = programs(race.reduced)
-    points = found[0].points
-    cuts = Cuts(points, np.random.default_rng(race.budget.seed))
-
-    def offer(network: Network) -> float:
-        return points.units(race.enter(network, "activation").objective)
-
-    assert race.best is not None
-    best = points.units(race.best.objective)
-    trees = [Tree(p, cuts, best, offer, record=record) for p in found]
-    if arrays is not None:
-        checkpoint.restore(arrays, cuts, trees)
-    scouts = None if record else Scouts(found, cuts, offer)
-    return Proof(points, cuts, trees, scouts, path, title)
-
-
-def work(race: Race, proof: Proof, nodes: int | None = None) -> str:
-    """Work on the trees, the lowest bound first, until all are closed or limits are reached; return why it ended.
+def work(race: Race, proof: Proof, pause: int | None = None) -> Ending:
+    """Work on the trees, the lowest bound first, until all are closed or a limit is reached.
 
     Parameters
     ----------
     race : Race
         Receives networks and bounds; its budget holds.
     proof : Proof
-        From `begin`.
-    nodes : int or None
-        Stop when so many nodes were solved in all.
+        Of its problem. It can be kept whenever the race reports.
+    pause : int or None
+        Stop when so many nodes were solved in all, by earlier runs too.
+
+    Returns
+    -------
+    Ending
+        Why it ended.
     """
     points, budget = proof.points, race.budget
-    limits = [limit for limit in (budget.nodes, nodes) if limit is not None]
-    most = min(limits, default=None)
-    assert race.best is not None
-    reported = 0.0
-
-    saved, pause = reading(), _SAVE
+    reported, counted = 0.0, reading()
 
     def proceed() -> bool:
-        nonlocal reported, saved, pause
-        now = reading()
-        if proof.checkpoint is not None and now - saved > pause:
-            save()
-        if now - reported > _REPORT:
-            reported = now
+        race.nodes = proof.nodes
+        if reading() - reported > _REPORT:
             tell()
-        return now < until and not budget.exhausted and (most is None or proof.nodes < most)
+        return reading() < until and not (budget.exhausted or enough())
 
-    def save() -> None:
-        nonlocal saved, pause
-        began = reading()
-        assert race.best is not None
-        proof.save(race.best.network)
-        saved = reading()
-        pause = max(_SAVE, (saved - began) / _SAVE_SHARE)
+    def enough() -> bool:
+        return race.out_of_nodes or (pause is not None and race.nodes >= pause)
 
     def tell() -> None:
+        nonlocal reported, counted
+        reported = now = reading()
+        proof.seconds, counted = proof.seconds + now - counted, now
         race.raise_bound(points.loss(proof.bound) / race.reduced.loss_unit)
         race.nodes = proof.nodes
         race.report()
 
-    until, alone = 0.0, reading() + _ALONE
+    until, alone = 0.0, reading() + _ALONE - proof.seconds
     while not budget.exhausted:
-        best = points.units(race.best.objective)
+        best = points.units(race.incumbent.objective)
         for tree in proof.trees:
             tree.best = min(tree.best, best)
             tree.step = 1 if points.exact else max(1, int(_RELATIVE * tree.best))
         unfinished = [tree for tree in proof.trees if tree.open]
-        if not unfinished or (most is not None and proof.nodes >= most):
+        race.nodes = proof.nodes
+        if not unfinished or enough():
             break
-        far = proof.scouts is not None and most is None and points.exact and proof.bound <= _FAR * best
-        if far and reading() > alone:
-            assert proof.scouts is not None
+        limited = pause is not None or budget.nodes is not None
+        scouts = None if limited or not points.exact or proof.bound > _FAR * best else proof.scouts
+        if scouts is not None and reading() > alone:
             until = reading() + _SCOUTS_SLICE
-            proof.scouts.work(proof.trees, proceed)
+            scouts.work(proof.trees, proceed)
             unfinished = [tree for tree in unfinished if tree.open]
             if not unfinished:
                 continue
         tree = min(unfinished, key=lambda tree: (tree.bound, tree.nodes))
-        until = reading() + (_SLICE if far or len(unfinished) > 1 else np.inf)
+        until = reading() + (_SLICE if scouts is not None or len(unfinished) > 1 else np.inf)
         tree.run(proceed)
     tell()
-    save()
     if race.closed or all(tree.closed for tree in proof.trees):
-        return "optimal"
+        return Ending.CLOSED
     if not any(tree.open for tree in proof.trees):
-        return "rounding errors left parts of the tree undecided"
-    return "node limit reached" if most is not None and proof.nodes >= most else "time limit reached"
+        return Ending.UNDECIDED
+    if race.out_of_nodes:
+        return Ending.NODE_LIMIT
+    return Ending.PAUSED if enough() and not budget.exhausted else Ending.TIME_LIMIT

@@ -11,26 +11,33 @@ maps from patterns to answers that some weights realise, and few of them matter:
   negated. That orders of bits, complements and bits that are not needed do not matter is a part of this. An answer
   costs no more than another if it does so for every label: firing nothing costs one output, firing two one or three.
 
-A map is realised by scores with a margin of 1, a linear program, if at all; its weights are then rounded to integers,
-of which it is checked that they realise it.
+That a map is realised or not is proven in integers, since a map that is left out would make bounds wrong: by weights
+whose scores are compared on every pattern, or by positive multipliers of rows that would all have to be positive and
+add up to zero (P. Gordan 1873; A. Schrijver, *Theory of Linear and Integer Programming*, 1986, §7.8). Both are proposed
+by linear programs in floating point, whose own verdicts count for nothing.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bdnn.activation.functions import Cube, Cubes
+from bdnn.errors import BDNNError
 
 Integers = NDArray[np.int64]
 
 MOST_MAPS = 100
 _MOST_CANDIDATES = 7000
+_LARGEST_FACTOR = 1000
+_TRIES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +103,11 @@ def output_maps(head: str, n_bits: int, n_classes: int) -> tuple[OutputMap, ...]
     tuple of OutputMap or None
         None if there are more than 100. There are not for d = 1 with an argmax of up to 14 or thresholds of up to 13
         classes, for d = 2 with an argmax of up to 5 or thresholds of 3, and for d = 3 with an argmax of 3.
+
+    Raises
+    ------
+    BDNNError
+        If of some map it can be proven neither that weights realise it nor that none do.
 
     Examples
     --------
@@ -183,34 +195,104 @@ def _realisable(labels: tuple[int, ...]) -> bool:
 
 @functools.cache
 def _scores(labels: tuple[int, ...]) -> Integers | None:
-    """Return integer weights and biases of scores of which each pattern's label has the largest, if there are any.
+    """Return integer weights and biases of scores of which each pattern's label has the largest, or None.
 
-    Labels are numbered from 0.
+    Labels are numbered from 0. Weights are compared on every pattern in integers; None is returned only with a proof in
+    integers that there are none, and if there is neither, `BDNNError` is raised.
     """
-    from scipy.optimize import linprog
-
     d, n = len(labels).bit_length() - 1, max(labels) + 1
-    patterns = np.array([[u >> bit & 1 for bit in range(d)] + [1] for u in range(len(labels))])
     if n == 1:
         return np.zeros((1, d + 1), dtype=np.int64)
-    rows = np.zeros((len(labels), n, n, d + 1))
+    ahead = _ahead(labels)
+    weights = _solution(ahead)
+    if weights is not None:
+        return weights.reshape(n, d + 1)
+    if _multipliers(ahead) is not None:
+        return None
+    raise BDNNError(
+        f"it could be proven neither that scores of {d} bits give the patterns the labels {labels}, nor that none do: "
+        "the linear programs of this installation of SciPy fail; install another version, or choose another method "
+        "than 'exact'"
+    )
+
+
+def _ahead(labels: tuple[int, ...]) -> Integers:
+    """Return rows whose products with the weights say by how much each pattern's label is ahead of each other label."""
+    d, n = len(labels).bit_length() - 1, max(labels) + 1
+    patterns = np.array([[u >> bit & 1 for bit in range(d)] + [1] for u in range(len(labels))])
+    rows = np.zeros((len(labels), n, n, d + 1), dtype=np.int64)
     for u, label in enumerate(labels):
         rows[u, :, label] += patterns[u]
         for other in range(n):
             rows[u, other, other] -= patterns[u]
     ahead = rows.reshape(len(labels) * n, -1)
-    ahead = ahead[np.any(ahead != 0, axis=1)]
+    return ahead[np.any(ahead != 0, axis=1)]
+
+
+def _solution(rows: Integers) -> Integers | None:
+    """Return integers that have a positive product with every row, or None if none were found."""
+    from scipy.optimize import linprog
+
     # positive and negative parts, of which the least are taken
-    found = linprog(np.ones(2 * ahead.shape[1]), A_ub=np.hstack([-ahead, ahead]), b_ub=-np.ones(len(ahead)))
-    if found.status == 2:
+    found = linprog(np.ones(2 * rows.shape[1]), A_ub=np.hstack([-rows, rows]), b_ub=-np.ones(len(rows)))
+    if found.x is None or not np.all(np.isfinite(found.x)) or np.abs(found.x).max() > _LARGEST_FACTOR:
         return None
-    assert found.status == 0, found.message  # a map that is left out would make bounds wrong
-    solution = np.subtract(*np.split(found.x, 2)).reshape(n, d + 1)
-    for factor in range(1, 1000):
+    solution = np.subtract(*np.split(found.x, 2))
+    for factor in range(1, _LARGEST_FACTOR):
         weights: Integers = np.rint(factor * solution).astype(np.int64)
-        if np.all(ahead.astype(np.int64) @ weights.ravel() > 0):
+        if np.all(rows @ weights > 0):  # far below the range of the integers
             return weights
-    raise AssertionError
+    return None
+
+
+def _multipliers(rows: Integers) -> dict[int, int] | None:
+    """Return positive integers for some rows that add up to zero with them, or None if none were found.
+
+    They prove that no weights have positive products with all rows: the products would add up to zero, too.
+    """
+    from scipy.optimize import linprog
+
+    equations = np.vstack([rows.T, np.ones((1, len(rows)))])
+    right = np.append(np.zeros(rows.shape[1]), 1.0)
+    rng = np.random.default_rng(0)
+    for _ in range(_TRIES):
+        # a vertex, whose rows have no other multipliers
+        found = linprog(rng.integers(1, 10, len(rows)), A_eq=equations, b_eq=right, method="highs-ds")
+        if found.x is None:
+            continue
+        support = np.flatnonzero(found.x > 1e-9).tolist()
+        factors = _vanishing([rows[i].tolist() for i in support])
+        if factors is not None:
+            return dict(zip(support, factors, strict=True))
+    return None
+
+
+def _vanishing(rows: list[list[int]]) -> list[int] | None:
+    """Return positive integers with which the rows add up to zero, if they are unique up to their scale."""
+    table = [[Fraction(row[j]) for row in rows] for j in range(len(rows[0]))] if rows else []
+    pivots: list[int] = []
+    for column in range(len(rows)):
+        place = next((i for i in range(len(pivots), len(table)) if table[i][column]), None)
+        if place is None:
+            continue
+        rank = len(pivots)
+        table[rank], table[place] = table[place], table[rank]
+        table[rank] = [value / table[rank][column] for value in table[rank]]
+        for i, line in enumerate(table):
+            if i != rank and line[column]:
+                table[i] = [a - line[column] * b for a, b in zip(line, table[rank], strict=True)]
+        pivots.append(column)
+    if len(pivots) != len(rows) - 1:
+        return None
+    (free,) = set(range(len(rows))) - set(pivots)
+    values = [Fraction(1)] * len(rows)
+    for rank, column in enumerate(pivots):
+        values[column] = -table[rank][free]
+    common = math.lcm(*(value.denominator for value in values))
+    factors = [int(value * common) for value in values]
+    # the proof, whatever came before
+    adds_up = all(sum(mu * row[j] for mu, row in zip(factors, rows, strict=True)) == 0 for j in range(len(rows[0])))
+    return factors if adds_up and min(factors) > 0 else None
 
 
 def _map(head: str, answers: tuple[int, ...], d: int, n_classes: int) -> OutputMap:
@@ -223,14 +305,28 @@ def _map(head: str, answers: tuple[int, ...], d: int, n_classes: int) -> OutputM
     layers = []
     for labels in given:
         scores = _scores(_numbered(labels))
-        assert scores is not None
+        if scores is None:
+            raise BDNNError(f"no scores of {d} bits give the patterns the labels {labels}")
         # a class that is never ahead has a score below all others
         below = np.array([0] * d + [-1 - int(np.abs(scores).sum(axis=1).max())])
         places = {label: number for label, number in zip(labels, _numbered(labels), strict=True)}
         classes = range(n_classes if head == "argmax" else 2)
         layers.append(np.array([scores[places[c]] if c in places else below for c in classes], dtype=np.int64))
     weights = layers[0] if head == "argmax" else np.array([on - off for off, on in layers])
+    if _answers(head, weights, d) != answers:
+        raise BDNNError(f"weights of an output map give the answers {_answers(head, weights, d)}, not {answers}")
     return OutputMap(d, tuple(_cubes(bad, d) for bad in wrong), answers, weights)
+
+
+def _answers(head: str, weights: Integers, d: int) -> tuple[int, ...]:
+    """Return what a last layer of integers makes of each pattern."""
+    lines = weights.tolist()
+    found = []
+    for u in range(1 << d):
+        scores = [line[-1] + sum(line[bit] for bit in range(d) if u >> bit & 1) for line in lines]
+        fires = sum(1 << k for k, score in enumerate(scores) if score >= 0)
+        found.append(scores.index(max(scores)) if head == "argmax" else fires)
+    return tuple(found)
 
 
 def _cubes(bad: list[bool], d: int) -> Cubes:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bdnn.errors import BDNNError
+
 Proof = tuple[list[tuple[int, int]], NDArray[np.int64]]
 
 
@@ -32,8 +34,8 @@ class Record:
         return len(self.proofs) - 1
 
     def branch(self, node: int, column: int) -> tuple[int, int]:
-        """Branch a node; return the children where the column is 0, and where it is 1."""
-        assert self.nodes[node] is None
+        """Branch a node that is open; return the children where the column is 0, and where it is 1."""
+        self._check_open(node)
         first = len(self.nodes)
         self.nodes[node] = column, first, first + 1
         self.nodes += [None, None]
@@ -76,6 +78,10 @@ class Record:
         ]
 
     def close(self, node: int, proof: int) -> None:
-        """Close a node."""
-        assert self.nodes[node] is None
+        """Close a node that is open."""
+        self._check_open(node)
         self.nodes[node] = proof
+
+    def _check_open(self, node: int) -> None:
+        if self.nodes[node] is not None:
+            raise BDNNError(f"node {node} of the record of a proof was branched or closed before")

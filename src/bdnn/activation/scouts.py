@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
+from bdnn.activation.checkpoint import Arrays, restore_tree, tree_to_arrays
 from bdnn.activation.cuts import Cuts
 from bdnn.activation.program import Program
 from bdnn.activation.tree import Tree
@@ -43,6 +46,33 @@ class Scouts:
     def nodes(self) -> int:
         """Nodes solved."""
         return self._nodes + sum(tree.nodes for tree in self._trees if tree is not None)
+
+    def state(self) -> Arrays:
+        """Return the trees that are being worked on, to be stored."""
+        there = [tree is not None for tree in self._trees]
+        arrays: Arrays = {"scouts": np.array([self._nodes, *there], dtype=np.int64)}
+        for number, tree in enumerate(self._trees):
+            if tree is not None:
+                arrays |= {f"aim {number}": np.array(tree.best), **tree_to_arrays(tree, f"scout {number}")}
+        return arrays
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go on with the trees of an earlier run on the same programs, if it has stored any.
+
+        The cuts must have been restored. Errors of damaged arrays are those of `bdnn.activation.checkpoint.undamaged`.
+        """
+        if "scouts" not in arrays:  # version 1
+            return
+        self._nodes, *there = arrays["scouts"].tolist()
+        if self._nodes < 0 or len(there) != len(self._trees):
+            raise ValueError("scouts")
+        for number in np.flatnonzero(there).tolist():
+            aim = float(arrays[f"aim {number}"])
+            if not math.isfinite(aim):
+                raise ValueError("aim of a scout")
+            tree = Tree(self._programs[number], self._cuts, aim, self._offer)
+            restore_tree(arrays, f"scout {number}", tree, len(self._cuts))
+            self._trees[number] = tree
 
     def work(self, trees: list[Tree], proceed: Callable[[], bool]) -> None:
         """Work on what holds the bound down, until `proceed` says no or nothing is to be gained; lift `trees`.

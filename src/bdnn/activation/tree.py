@@ -6,6 +6,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from bdnn.activation.rows import Rows
 from bdnn.network import Floats, Network
 
 Bits = NDArray[np.int8]
+_Verdict = Literal["closed", "open", "doubtful", "stopped"]
 Integers = NDArray[np.int64]
 
 _CAPACITY = 4000
@@ -90,6 +92,9 @@ class Tree:
         Nodes solved.
     doubtful : int or None
         Least level of the nodes that rounding errors kept from being decided.
+    torn : bool
+        Whether an interruption came where the record and `open_nodes` need not fit together: what is proven holds, but
+        the tree cannot be gone on with.
     """
 
     def __init__(
@@ -115,6 +120,7 @@ class Tree:
         self._tie = itertools.count()
         self.nodes = 0
         self.doubtful: int | None = None
+        self.torn = False
         self._current: Node | None = None
         lower = np.zeros(self.v, dtype=np.int8)
         if program.always >= 0:
@@ -151,24 +157,33 @@ class Tree:
 
     def run(self, proceed: Callable[[], bool]) -> None:
         """Work until the tree is closed or `proceed`, which is asked at every node and round, says no."""
-        while self.open and proceed():
-            # still counted until decided, so that an interruption loses nothing
-            self._current = node = heapq.heappop(self._heap)
-            for child in self._process(node, proceed):
-                heapq.heappush(self._heap, child)
-            self._current = None
+        try:
+            while self.open and proceed():
+                # still counted until decided, and before it is taken, so that an interruption loses nothing
+                self._current = node = self._heap[0]
+                heapq.heappop(self._heap)
+                for child in self._process(node, proceed):
+                    heapq.heappush(self._heap, child)
+                self._current = None
+        except BaseException:
+            heapq.heapify(self._heap)  # which an interruption while nodes were compared leaves in any order
+            # a node may be in the record already, as branched or closed, and then cannot be begun anew
+            self.torn = self.record is not None and self._current is not None
+            raise
 
     def finish_record(self) -> Record:
         """Close the nodes that are open with what is proven of them, and return the record."""
-        assert self.record is not None
+        if self.record is None:
+            raise ValueError("the tree is not recorded")
         for node in self.open_nodes():
             self.record.close_below(node.spot, node.proof)
         self._heap.clear()
         return self.record
 
     def open_nodes(self) -> list[Node]:
-        """Return what is left to do; between runs."""
-        return self._heap if self._current is None else [*self._heap, self._current]
+        """Return what is left to do; between runs, or when `proceed` is asked or a network offered."""
+        current = self._current
+        return self._heap if current is None else [*(node for node in self._heap if node is not current), current]
 
     def resume(self, nodes: list[Node], gain: Floats, tried: Floats, solved: int, doubtful: int) -> None:
         """Go on from the nodes and numbers of an earlier run; `doubtful` is -1 for none."""
@@ -180,7 +195,8 @@ class Tree:
 
     def lift(self, level: int) -> None:
         """Raise what is left to do to a level that was proven elsewhere; not of a recorded tree, between runs."""
-        assert self.record is None
+        if self.record is not None:
+            raise ValueError("what was proven elsewhere is not in the record of this tree")
         for node in self.open_nodes():
             node.level = max(node.level, level)
         heapq.heapify(self._heap)
@@ -218,7 +234,7 @@ class Tree:
             self.record.close(node.spot, node.proof)
         return []
 
-    def _bound_node(self, node: Node, lower: Floats, upper: Floats, proceed: Callable[[], bool]) -> str:
+    def _bound_node(self, node: Node, lower: Floats, upper: Floats, proceed: Callable[[], bool]) -> _Verdict:
         """Solve and cut until the node is closed, or cuts bring nothing; fix columns by reduced costs."""
         rows, root = self.rows, node.rank == 0
         last, stalled, failures = -np.inf, 0, 0

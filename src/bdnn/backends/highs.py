@@ -50,7 +50,15 @@ class Highs:
         if check.broken and start is not None and not solution.interrupted:
             # HiGHS 1.16 may carry a start over into its presolved program with too small a value, and so cut off
             # better solutions
-            solution = self._solve(milp, budget, None, on_event, _Claims(milp))
+            left = _left(budget, solution.nodes)
+            if left is not None:
+                first = solution.nodes
+
+                def counted(event: SolveEvent) -> bool:
+                    return on_event is not None and on_event(replace(event, nodes=first + event.nodes))
+
+                again = self._solve(milp, left, None, counted, _Claims(milp))
+                solution = replace(again, nodes=first + again.nodes)
         return solution
 
     def _with_tangents(
@@ -75,7 +83,12 @@ class Highs:
             return wants_stop
 
         while True:
-            solution = self.solve(relaxed, budget.within(budget.remaining), start, listener)
+            left = _left(budget, nodes)
+            if left is None:
+                status = Status.NO_SOLUTION if best is None else Status.FEASIBLE
+                value, seconds = math.inf if best is None else milp.objective(best), reading() - began
+                return MilpSolution(status, best, value, bound, nodes, seconds, running.NODE_LIMIT)
+            solution = self.solve(relaxed, left, start, listener)
             nodes, bound = nodes + solution.nodes, max(bound, solution.bound)
             value = math.inf if best is None else milp.objective(best)
             told = replace(solution, objective=value, bound=bound, nodes=nodes, seconds=reading() - began)
@@ -114,6 +127,13 @@ class Highs:
         if math.isfinite(budget.seconds):
             highs.setOptionValue("time_limit", max(budget.remaining, 1e-3))
         return running.solve_on_thread(milp, budget, lambda run: _job(highs, run, check), on_event, self.name, began)
+
+
+def _left(budget: Budget, nodes: int) -> Budget | None:
+    """Return what a budget leaves for another solve after so many nodes; None if that is none."""
+    if budget.nodes is None:
+        return budget.within(budget.remaining)
+    return None if nodes >= budget.nodes else replace(budget.within(budget.remaining), nodes=budget.nodes - nodes)
 
 
 class _Claims:

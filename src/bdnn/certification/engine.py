@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -55,20 +56,25 @@ class _Run:
     last: float = -math.inf
     stopped: bool = False
     done: list[int] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def report(self, nodes: int) -> None:
-        """Count nodes, tell the listener and stop where that is wanted."""
-        self.nodes += nodes
-        if self.stopped or self.budget.exhausted or (self.budget.nodes is not None and self.nodes >= self.budget.nodes):
-            raise Stopped
-        now = reading()
-        if self.listener is not None and now - self.last >= _EVERY:
+        """Count nodes of a thread, tell the listener, one thread at a time, and stop where that is wanted."""
+        with self.lock:
+            self.nodes += nodes
+            counted = self.nodes
+            spent = self.budget.nodes is not None and counted >= self.budget.nodes
+            if self.stopped or spent or self.budget.exhausted:
+                raise Stopped
+            now = reading()
+            if self.listener is None or now - self.last < _EVERY:
+                return
             self.last = now
             broken = sum(self.outcomes[i].distance < math.inf for i in self.done)
             proven = sum(self.outcomes[i].decided and self.outcomes[i].distance == math.inf for i in self.done)
             m = len(self.outcomes)
             phase = f"{len(self.done)} of {m} points"
-            self.listener(Progress(self.budget.elapsed, float(m - proven), float(broken), self.nodes, phase))
+            self.listener(Progress(self.budget.elapsed, float(m - proven), float(broken), counted, phase))
 
 
 def certify(

@@ -13,7 +13,7 @@ import numpy as np
 
 import bdnn
 from bdnn import reporting
-from bdnn.cli.options import FILE, SEED, TEXT_OUT, HiddenSizes, estimator_options, table_options
+from bdnn.cli.options import FILE, OUT, SEED, TEXT_OUT, HiddenSizes, estimator_options, table_options
 from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import TrainingTable, read_training_table
 from bdnn.cli.stopping import finishing, requested
@@ -123,6 +123,12 @@ def train(
 )
 @click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds.")
 @click.option(
+    "--checkpoint",
+    type=OUT,
+    default=None,
+    help="File to write the state of the run to, and to go on from if it exists.",
+)
+@click.option(
     "--seed", "random_state", type=SEED, default=0, show_default=True, help="Seed of the split and of the run."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -144,6 +150,7 @@ def bound(
 
     Rows are chosen as by 'bdnn train': the bound is for the training rows.
     """
+    check_files({"--checkpoint": settings["checkpoint"]}, {"DATA": data, "--model": model_file})
     clf = bdnn.BDNNClassifier(method="exact", formulation="activation", **settings)
     classes = None
     if model_file is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bdnn.errors import BDNNError
 from bdnn.formulations.margin import Scales
 from bdnn.milp import Index, MilpBuilder
 from bdnn.network import Floats
@@ -59,7 +60,8 @@ def combination_of_data(points: Any, terms: list[tuple[Index, Index | None, floa
             data[:, last] = factor
             indices[:, last] = bias[:, None]
     indptr = np.concatenate([[0], np.cumsum(np.tile(per_row, n_neurons))])
-    assert indptr[-1] == n_neurons * start[-1] and len(indptr) == n_neurons * p + 1
+    if indptr[-1] != n_neurons * start[-1] or len(indptr) != n_neurons * p + 1:
+        raise BDNNError(f"rows of {n_neurons} neurons at {p} points do not add up")
     return indptr, data.ravel(), indices.ravel()
 
 
@@ -90,7 +92,8 @@ def affine_of_fired(fired: Index, weights: Floats) -> Rows:
     indptr = np.concatenate([[0], np.cumsum(np.repeat(used.sum(axis=1), p))])
     data = [np.tile(row[nonzero], p) for row, nonzero in zip(weights, used, strict=True)]
     indices = [fired[:, nonzero].ravel() for nonzero in used]
-    assert len(indptr) == p * d + 1
+    if len(indptr) != p * d + 1:
+        raise BDNNError(f"rows of {d} neurons at {p} points do not add up")
     return indptr, np.concatenate([np.zeros(0), *data]), np.concatenate([np.zeros(0, np.int32), *indices])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
+from bdnn.backends.running import NODE_LIMIT
 from bdnn.budget import Budget
 from bdnn.formulations import block, robust
 from bdnn.methods.local_search import INCUMBENTS, enter_incumbents
@@ -67,7 +68,7 @@ class AlternatingSearch:
         problem : Problem
             What to train on.
         budget : Budget or None
-            Limits; None for none. A node limit holds for each block.
+            Limits; None for none. A node limit holds for all blocks together.
         start : Network or None
             A network of the problem's class to start from; the result is never worse.
         on_progress : callable or None
@@ -102,7 +103,7 @@ class AlternatingSearch:
             elif enter_incumbents(race, start) and race.best is not None:
                 first = race.best.network
             for attempt in range(n_starts):
-                if race.closed or interrupted or (attempt and budget.exhausted):
+                if race.closed or interrupted or (attempt and (budget.exhausted or race.out_of_nodes)):
                     break
                 network = first if first is not None and attempt == 0 else random_network(race.reduced, rng)
                 message, interrupted = self._descend(race, solver, race.enter(network, "random start"))
@@ -117,17 +118,19 @@ class AlternatingSearch:
     def _descend(self, race: Race, solver: Backend, current: Runner) -> tuple[str, bool]:
         """Improve a network block by block; return why it stopped, and whether by Ctrl-C."""
         while not race.closed:
-            before, note = current.rank, ""
+            before, note = current.rank, "a full round of blocks brought nothing"
             for layer, neurons in self._blocks(race.problem):
                 if race.budget.exhausted:
                     return "time limit reached", False
+                if race.out_of_nodes:
+                    return NODE_LIMIT, False
                 improved, interrupted, failure = improve_block(race, solver, current, layer, neurons)
-                note = failure or note
+                note = note if failure is None else failure
                 current = improved
                 if interrupted or race.closed:
                     return "stopped by Ctrl-C" if interrupted else "nothing left to improve", interrupted
             if not current.rank < before:
-                return note or "a full round of blocks brought nothing", False
+                return note, False
         return "nothing left to improve", False
 
     def _blocks(self, problem: Problem) -> Iterator[Block]:
@@ -146,8 +149,8 @@ def improve_block(
     layer: int,
     neurons: tuple[int, ...] | None,
     loss_at_most: float | None = None,
-) -> tuple[Runner, bool, str]:
-    """Solve for one block of the current network.
+) -> tuple[Runner, bool, str | None]:
+    """Solve for one block of the current network; there must be nodes left.
 
     Parameters
     ----------
@@ -170,8 +173,8 @@ def improve_block(
         The better of the current and the found network; the found one if they are equal.
     interrupted : bool
         Whether Ctrl-C came.
-    failure : str
-        Why the block could not be solved at all, or empty.
+    failure : str or None
+        Why the block could not be solved at all, if so.
     """
     seconds = max(1.0, _BLOCK_SHARE * race.budget.remaining)
     race.phase = f"layer {layer + 1}" if neurons is None else f"layer {layer + 1}, neuron {neurons[0] + 1}"
@@ -188,11 +191,11 @@ def improve_block(
         else:
             model = block.build(race.reduced, current.network, layer, neurons, tolerances, loss_at_most=loss_at_most)
     with race.timed("solve"):
-        budget = race.budget.within(seconds)
+        budget = race.share(seconds)
         compares = race.problem.regularizer is None
         outcome = solve_into(race, solver, model, budget, [current.network], bounds=False, compares=compares)
     solution, found = outcome.solution, outcome.best
-    failure = solution.message if solution.status == Status.FAILED else ""
+    failure = solution.message if solution.status == Status.FAILED else None
     if found is None or found.rank > current.rank:
         return current, solution.interrupted, failure
     return found, solution.interrupted, failure
@@ -206,7 +209,7 @@ def shrink_blockwise(race: Race, solver: Backend) -> bool:
     while current.rank < before:
         before = current.rank
         for layer in range(len(race.problem.widths)):
-            if race.budget.exhausted:
+            if race.budget.exhausted or race.out_of_nodes:
                 return False
             current, interrupted, _ = improve_block(race, solver, current, layer, None, current.audit.loss)
             if interrupted:

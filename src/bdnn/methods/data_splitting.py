@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
+from bdnn.backends.running import NODE_LIMIT
 from bdnn.budget import Budget
 from bdnn.formulations import clustered, robust
 from bdnn.formulations.model import TrainingModel
@@ -120,9 +121,14 @@ class DataSplitting:
                 if budget.exhausted:
                     message = "time limit reached"
                     break
-                message, interrupted, proven = state.solve(splits + 1 - iteration)
-                scope = proven or scope
-                if interrupted or proven or message:
+                if race.out_of_nodes:
+                    message = NODE_LIMIT
+                    break
+                step = state.solve(splits + 1 - iteration)
+                message, interrupted = step.message, step.interrupted
+                if step.scope is not None:
+                    scope = step.scope
+                if step.stops or step.scope is not None:
                     break
                 message = "split limit reached"
                 if iteration < splits and not state.split() and batch_size is None:
@@ -143,6 +149,28 @@ class DataSplitting:
         choice("initial_clusters", self.initial_clusters, INITIAL_CLUSTERS)
         splits = 0 if self.max_splits == 0 else positive_integer("max_splits", self.max_splits)
         return splits, None if self.batch_size is None else positive_integer("batch_size", self.batch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How the solve of an iteration ended.
+
+    Attributes
+    ----------
+    stops : bool
+        Whether there is no point in going on: the program could not be built or solved, or Ctrl-C came.
+    interrupted : bool
+        Whether Ctrl-C came.
+    message : str
+        Why the solve ended.
+    scope : str or None
+        What a bound that was met covers; None if there is none.
+    """
+
+    stops: bool
+    interrupted: bool
+    message: str
+    scope: str | None
 
 
 class Splitting:
@@ -170,8 +198,8 @@ class Splitting:
         """Put new points, which the reduced problem has at its end, into the clusters of others."""
         self._clusters = np.concatenate([self._clusters, self._clusters[origin]])
 
-    def solve(self, iterations_left: int) -> tuple[str, bool, str]:
-        """Solve with the present clusters; return why to stop (or ""), whether by Ctrl-C, what a bound covers."""
+    def solve(self, iterations_left: int) -> Step:
+        """Solve with the present clusters; there must be nodes left."""
         race, solver, reduced = self._race, self._solver, self._race.reduced
         count = len(reduced.X)
         full = self._batch_size is None or self._batch_size >= count
@@ -181,10 +209,10 @@ class Splitting:
         n_clusters = len(np.unique(clusters))
         single = full and n_clusters == count
         if reason := too_large(robust.nonzeros(part, n_clusters), solver, race.budget):
-            return reason, False, ""
+            return Step(True, False, reason, None)
         race.phase = f"{n_clusters} clusters: build"
         race.report()
-        budget = race.budget.within(race.budget.remaining / iterations_left)
+        budget = race.share(race.budget.remaining / iterations_left, iterations_left)
         with race.timed("build"):
             hull_seconds = min(_HULL_SHARE * budget.remaining, 10.0)
             model = clustered.build(part, clusters, solver.capabilities.tolerances, hull_seconds=hull_seconds)
@@ -209,10 +237,9 @@ class Splitting:
             solve_seconds=solution.seconds,
         )
         race.history.append(entry)
-        stop = ""
-        if solution.status == Status.FAILED or solution.interrupted:
-            stop = solution.message
-        return stop, solution.interrupted, model.scope if single and solution.status == Status.OPTIMAL else ""
+        stops = solution.status == Status.FAILED or solution.interrupted
+        scope = model.scope if single and solution.status == Status.OPTIMAL else None
+        return Step(stops, solution.interrupted, solution.message, scope)
 
     def split(self) -> bool:
         """Divide the cluster of largest loss, or if only single points have one, the largest; False: none left."""

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bdnn import background
+from bdnn.activation.keeper import Keeper
 from bdnn.activation.program import covers, n_columns
 from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
 from bdnn.budget import Budget
 from bdnn.errors import InputError
-from bdnn.files import check_outputs
 from bdnn.formulations import robust, training
 from bdnn.methods.local_search import INCUMBENTS, enter_incumbents, polish
 from bdnn.methods.race import Race, solve_into, too_large
@@ -55,8 +55,8 @@ class ExactTraining:
         Whether the result carries a certificate that `bdnn.verify_certificate` can check. Only "activation" can write
         one, and only for two classes.
     checkpoint : path-like or None
-        File to which "activation" writes its state two or three times a minute, and from which it goes on if it exists
-        already. It must be of the same data and architecture.
+        File to which "activation" writes its state, in the first seconds and then two or three times a minute, whatever
+        it is doing, and from which it goes on if it exists already. It must be of the same data and architecture.
 
     References
     ----------
@@ -125,8 +125,10 @@ class ExactTraining:
         )
         try:
             if activation:
-                message, interrupted, proven, proof = self._branch_and_cut(race, start)
-                result = race.result("exact", message, proven or scope, interrupted)
+                message, interrupted, proof = self._branch_and_cut(race, start)
+                if race.bound > race.reduced.irreducible or race.closed:
+                    scope = race.reduced.scope
+                result = race.result("exact", message, scope, interrupted)
                 if self.certificate and proof is not None:
                     result = replace(result, certificate=proof.certificate(result.network))
                 return result
@@ -141,13 +143,14 @@ class ExactTraining:
             with race.timed("start"):
                 if self.incumbents == "none" or not enter_incumbents(race, start):
                     enter_starts(race, start)
-            message = "nothing left to improve" if race.closed else ""
-            if not message and (reason := too_large(robust.nonzeros(race.reduced), solver, budget)):
+            if race.closed:
+                message = "nothing left to improve"
+            elif (reason := too_large(robust.nonzeros(race.reduced), solver, budget)) is not None:
                 message = f"{reason}; no bound was computed"
-            if not message:
+            else:
                 message, interrupted, proven = self._solve(race, solver)
-                scope = proven or scope
-            if problem.regularization == "lexicographic" and not interrupted and race.budget.remaining > 0:
+                scope = scope if proven is None else proven
+            if problem.regularization == "lexicographic" and not interrupted:
                 message, interrupted = self._minimise_penalty(race, solver, message)
         except KeyboardInterrupt:
             if race.best is None:
@@ -157,62 +160,90 @@ class ExactTraining:
                 scope = race.reduced.scope
         return race.result("exact", message, scope, interrupted)
 
-    def _branch_and_cut(self, race: Race, start: Network | None) -> tuple[str, bool, str, Proof | None]:
-        """Return message, whether Ctrl-C came, what the bound bounds (empty: no better than trivial), and the proof."""
+    def _branch_and_cut(self, race: Race, start: Network | None) -> tuple[str, bool, Proof | None]:
+        """Return message, whether Ctrl-C came, and the proof."""
         background.begin(_compile, _compile)
         message, interrupted, budget = "nothing left to improve", False, race.budget
         proof: Proof | None = None
-        many = race.reduced.n_distinct > _MANY_POINTS
-        rounds = _FIRST_ROUNDS if race.problem.hidden_layer_sizes else 1 if many else _FIRST_ROUNDS_OF_ONE
-        path = None if self.checkpoint is None else Path(self.checkpoint)
-        check_outputs({"the checkpoint": path})
+        keeper = Keeper(race, None if self.checkpoint is None else Path(self.checkpoint), self.certificate)
         try:
+            keeper.begin()
             with race.timed("start"):
-                if path is not None and path.exists():
-                    enter_given(race, start)  # the search was done
-                elif self.incumbents == "none" or not enter_incumbents(race, start, rounds, polishes=False):
-                    enter_starts(race, start)
+                self._search(race, keeper, start)
+            keeper.save()
             race.phase = "compile"
             with race.timed("compile"):
-                if not background.done(_compile, budget):
-                    return "the time limit passed before the kernels were compiled, which is done once", False, "", None
-            from bdnn.activation.engine import begin, work
-            from bdnn.activation.parts import work_on_parts
+                compiled = background.done(_compile, budget)
+            if not compiled:
+                return "the time limit passed before the kernels were compiled, which is done once", False, None
+            from bdnn.activation.engine import Proof
+            from bdnn.activation.parts import Parts
 
+            race.phase = "build"
             if n_columns(race.reduced) > _MOST_COLUMNS:
+                with race.timed("build"):
+                    parts = Parts(race)
+                    keeper.hand_over(parts)
                 race.phase = "solve"
                 race.report()
                 with race.timed("solve"):
-                    message = work_on_parts(race)
+                    message = parts.work()
             elif not race.closed or self.certificate:
-                race.phase = "build"
                 with race.timed("build"):
-                    proof = begin(race, record=self.certificate, path=path)
-            if proof is not None and not race.closed:
-                race.phase = "solve"
-                with race.timed("solve"):
-                    message = work(race, proof, _FIRST_NODES if self.incumbents == "search" else None)
-                if not race.closed and message == "node limit reached" and proof.nodes == _FIRST_NODES:
-                    # it is not easy, so a better network is worth more time
-                    with race.timed("start"):
-                        enter_incumbents(race, start, most_seconds=2 * race.timings["solve"], polishes=False)
-                    race.phase = "solve"
-                    with race.timed("solve"):
-                        message = work(race, proof)
+                    proof = Proof(race, record=self.certificate)
+                    keeper.hand_over(proof)
+                if not race.closed:
+                    message = self._prove(race, keeper, proof, start)
         except KeyboardInterrupt:
             if race.best is None:
                 raise
             message, interrupted = "stopped by Ctrl-C", True
+        race.keep = None
+        keeper.save()
         if not interrupted:
             try:
                 polish(race, budget)
             except KeyboardInterrupt:  # after the proof: its ending, what it bounds and its certificate stay
                 interrupted = True
-        improved = race.bound > race.reduced.irreducible or race.closed
-        return message, interrupted, race.reduced.scope if improved else "", proof
+        return message if keeper.trouble is None else f"{message}; {keeper.trouble}", interrupted, proof
 
-    def _solve(self, race: Race, solver: Backend) -> tuple[str, bool, str]:
-        """Return message, whether Ctrl-C came, and what the bound bounds (empty: no better than trivial)."""
+    def _search(self, race: Race, keeper: Keeper, start: Network | None) -> None:
+        """Enter starting networks: those that need no search, and unless an earlier run has done so, of a search."""
+        if race.best is not None:  # of an earlier run
+            enter_given(race, start)
+            start = race.best.network
+        if keeper.searched:
+            return
+        many = race.reduced.n_distinct > _MANY_POINTS
+        rounds = _FIRST_ROUNDS if race.problem.hidden_layer_sizes else 1 if many else _FIRST_ROUNDS_OF_ONE
+        searches = self.incumbents == "search"
+        searched = searches and enter_incumbents(race, start, rounds, polishes=False)
+        if not searched:
+            enter_starts(race, start)
+        # if the search was only not ready in time, a later run may do it
+        keeper.searched = searched or not searches or race.closed
+
+    def _prove(self, race: Race, keeper: Keeper, proof: Proof, start: Network | None) -> str:
+        """Work on the proof until it is closed or a limit is reached; return why it ended."""
+        from bdnn.activation.engine import Ending, work
+
+        may_search = self.incumbents == "search" and not keeper.searched_again
+        race.phase = "solve"
+        with race.timed("solve"):
+            ending = work(race, proof, _FIRST_NODES if may_search else None)
+        if ending is Ending.PAUSED:
+            # it is not easy, so a better network is worth more time
+            with race.timed("start"):
+                enter_incumbents(race, start, most_seconds=2 * proof.seconds, polishes=False)
+            keeper.searched_again = True
+            keeper.save()
+            race.phase = "solve"
+            with race.timed("solve"):
+                ending = work(race, proof)
+        return ending.message
+
+    def _solve(self, race: Race, solver: Backend) -> tuple[str, bool, str | None]:
+        """Return message, whether Ctrl-C came, and what the bound bounds (None: no better than trivial)."""
         race.phase = "build"
         race.report()
         with race.timed("build"):
@@ -226,13 +257,13 @@ class ExactTraining:
             starts = [runner.network for runner in sorted(race.starts, key=lambda runner: runner.rank)]
             solution = solve_into(race, solver, model, budget, starts, bounds=True).solution
         improved = race.bound > race.reduced.irreducible or solution.status == Status.OPTIMAL
-        return solution.message, solution.interrupted, model.scope if improved else ""
+        return solution.message, solution.interrupted, model.scope if improved else None
 
     def _minimise_penalty(self, race: Race, solver: Backend, message: str) -> tuple[str, bool]:
         """Second step of a lexicographic minimisation: the least regulariser at the loss reached."""
         assert race.best is not None
         race.penalty_proven = race.best.penalty == 0
-        if race.penalty_proven:
+        if race.penalty_proven or race.budget.exhausted or race.out_of_nodes:
             return message, False
         race.phase = "build"
         with race.timed("build"):
@@ -241,7 +272,8 @@ class ExactTraining:
         race.phase = "regularise"
         with race.timed("solve"):
             start = [race.best.network]
-            outcome = solve_into(race, solver, model, race.budget, start, bounds=False, compares=False)
+            limits = race.share(race.budget.remaining)
+            outcome = solve_into(race, solver, model, limits, start, bounds=False, compares=False)
         solution = outcome.solution
         penalty, least = race.best.penalty, max(0.0, solution.bound)
         race.penalty_proven = penalty - least <= 1e-6 * max(1.0, penalty)

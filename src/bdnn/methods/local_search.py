@@ -14,6 +14,7 @@ from threadpoolctl import ThreadpoolController
 
 from bdnn.budget import Budget
 from bdnn.clock import reading
+from bdnn.errors import InputError
 from bdnn.methods.race import Race
 from bdnn.methods.start import enter_given, layered
 from bdnn.network import Network
@@ -74,9 +75,8 @@ class LocalSearch:
         problem : Problem
             What to train on.
         budget : Budget or None
-            Limits; None for none. Nodes limit the rounds (a descent, or a kick and its repair) of each thread; with
-            them and one thread, equal seeds give equal networks. Without a limit on rounds the search ends when many
-            rounds in a row bring nothing.
+            Limits; None for none. With a limit on rounds and one thread, equal seeds give equal networks. Without one
+            the search ends when many rounds in a row bring nothing. There are no branch-and-bound nodes to be limited.
         start : Network or None
             A network of the problem's class to start from; the result is never worse.
         on_progress : callable or None
@@ -95,6 +95,11 @@ class LocalSearch:
         """
         choice("polish", self.polish, POLISHES)
         budget = (budget or Budget()).start()
+        if budget.nodes is not None:
+            raise InputError(
+                f"local search has no branch-and-bound nodes to be limited, got Budget(nodes={budget.nodes}): limit "
+                "its rounds, Budget(rounds=...)"
+            )
         start = None if start is None else start.for_columns(problem.feature_names)
         race = Race(problem, budget, on_progress)
         message, interrupted = "nothing left to improve", False
@@ -110,7 +115,8 @@ class LocalSearch:
             if race.best is None:
                 raise
             message, interrupted = "stopped by Ctrl-C", True
-        return race.result("local_search", message, race.reduced.everything, interrupted)
+        result = race.result("local_search", message, race.reduced.everything, interrupted)
+        return replace(result, nodes=race.rounds)
 
     def _time_to_search(self, race: Race) -> Budget:
         """Return the budget of the search: the rest is for the polish and the last audit."""
@@ -189,10 +195,10 @@ def enter_incumbents(
         return False
     budget = race.budget
     seconds = min(_INCUMBENT_SHARE * budget.remaining, most_seconds)
-    short = replace(budget.within(seconds), nodes=rounds, threads=1)
+    rounds = rounds if budget.rounds is None else min(rounds, budget.rounds)
+    short = replace(budget.within(seconds), rounds=rounds, threads=1)
     entered = len(race.starts)
     _, interrupted = search_into(race, short, start)
-    race.nodes = 0
     if interrupted:
         raise KeyboardInterrupt
     if len(race.starts) == entered or race.best is None:
@@ -298,7 +304,7 @@ class _Relay:
             self.enter()
         if now - self._shown > 0.1:
             self._shown = now
-            self._race.nodes = sum(search.rounds for search in self._searches)
+            self._race.rounds = sum(search.rounds for search in self._searches)
             self._race.report()
         held_out = self._race.problem.validation is not None
         if held_out:
@@ -308,9 +314,9 @@ class _Relay:
         if self._budget.exhausted:
             self.message = "time limit reached"
             return True
-        if self._budget.nodes is not None:
+        if self._budget.rounds is not None:
             self.message = "round limit reached"
-            return rounds >= self._budget.nodes
+            return rounds >= self._budget.rounds
         patience = _LEAST_ROUNDS
         if held_out:
             chosen, patience = self._race.chosen, _LEAST_JUDGED
@@ -336,7 +342,7 @@ class _Relay:
     def enter(self) -> None:
         """Enter the best network; not so often that audits take much of the time."""
         search = min(self._searches, key=lambda each: each.best)
-        self._race.nodes = sum(each.rounds for each in self._searches)
+        self._race.rounds = sum(each.rounds for each in self._searches)
         if search.best < self._entered:
             began = reading()
             self._entered = search.best
@@ -354,7 +360,7 @@ def _threads(
     def work(search: Search, given: Network | None) -> None:
         try:
             for _ in search.run(budget, given):
-                if stop.is_set() or (budget.nodes is not None and search.rounds >= budget.nodes):
+                if stop.is_set() or (budget.rounds is not None and search.rounds >= budget.rounds):
                     break
         except BaseException as error:
             errors.append(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -86,7 +86,13 @@ class Race:
     solver : str
         Name of the solver, once it was called.
     nodes : int
-        Branch-and-bound nodes so far.
+        Branch-and-bound nodes so far, those of earlier runs that this one goes on from included.
+    nodes_before : int
+        Those of earlier runs.
+    rounds : int
+        Rounds of the local search that is running, or was the last to run.
+    keep : callable or None
+        Called with every report, before the listener: the moment to write down what is known.
     n_mismatched : int
         Solutions of solvers with a larger loss than reported.
     penalty_proven : bool
@@ -116,22 +122,66 @@ class Race:
         self._unit = self.reduced.loss_unit
         self.best: Runner | None = None
         self.chosen: Runner | None = None
-        self.bound, self.nodes, self.phase, self.solver = self.reduced.irreducible, 0, "start", ""
+        self.bound, self.phase, self.solver = self.reduced.irreducible, "start", ""
+        self.nodes, self.nodes_before, self.rounds = 0, 0, 0
+        self.keep: Callable[[], None] | None = None
         self.n_mismatched = 0
-        self.penalty_proven = True
+        # a regulariser that comes second is not known to be least before that was asked
+        self.penalty_proven = problem.regularization != "lexicographic"
         self.starts: list[Runner] = []
         self.history: list[Incumbent] = []
         self.bounds = [BoundStep(budget.elapsed, self.bound)]
 
     def is_closed(self, objective: float) -> bool:
         """Whether the bound meets an objective, up to the rounding of sums of weights."""
+        return objective <= self.bound or self.equal(self.bound, objective)
+
+    def equal(self, bound: float, objective: float) -> bool:
+        """Whether a bound and an objective are the same up to the rounding of sums of weights."""
         tolerance = 1e-9 if self._step else 2 * _ROUNDING
-        return objective - self.bound <= tolerance * max(objective, self._unit)
+        return abs(objective - bound) <= tolerance * max(objective, self._unit)
 
     @property
     def closed(self) -> bool:
         """Whether the bound meets the best objective."""
         return self.best is not None and self.is_closed(self.best.objective)
+
+    @property
+    def incumbent(self) -> Runner:
+        """The best network, where there must be one."""
+        if self.best is None:
+            raise BDNNError("no network is known yet")
+        return self.best
+
+    @property
+    def nodes_left(self) -> int | None:
+        """Branch-and-bound nodes that the budget still allows; None for no limit."""
+        if self.budget.nodes is None:
+            return None
+        return max(0, self.budget.nodes - (self.nodes - self.nodes_before))
+
+    @property
+    def out_of_nodes(self) -> bool:
+        """Whether the limit on nodes is reached."""
+        return self.nodes_left == 0
+
+    def share(self, seconds: float, parts: int = 1) -> Budget:
+        """Return the budget of one of several programs that follow one another.
+
+        Parameters
+        ----------
+        seconds : float
+            For this program.
+        parts : int
+            Programs that are to share the nodes that are left; some must be, see `out_of_nodes`.
+
+        Returns
+        -------
+        Budget
+            Starts now.
+        """
+        left = self.nodes_left
+        return replace(self.budget.within(seconds), nodes=None if left is None else -(-left // parts))
 
     def evaluate(self, network: Network, solver_objective: float | None = None) -> Runner:
         """Audit a network, without entering it; `solver_objective` is what a solver said of it.
@@ -197,6 +247,12 @@ class Race:
                 self.bound = bound
                 self._record_bound(bound)
 
+    def restore_bound(self, bound: float) -> None:
+        """Take the bound of an earlier run on the same problem, in units of the objective."""
+        if bound > self.bound:
+            self.bound = bound
+            self._record_bound(bound)
+
     def _record_bound(self, bound: float) -> None:
         """Put a bound into the course of bounds; in place of the last one if that was at nearly the same time."""
         now = self.budget.elapsed
@@ -205,11 +261,13 @@ class Race:
         self.bounds.append(BoundStep(now, bound))
 
     def report(self) -> None:
-        """Tell the listener where things stand."""
+        """Tell those who keep the run, and then the listener, where things stand."""
+        if self.keep is not None:
+            self.keep()
         if self._on_progress is not None and self.best is not None:
             objective = self.best.objective
             seconds, bound = self.budget.elapsed, min(self.bound, objective)
-            self._on_progress(Progress(seconds, objective, bound, self.nodes, self.phase))
+            self._on_progress(Progress(seconds, objective, bound, self.nodes, self.phase, self.rounds))
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -238,7 +296,7 @@ class Race:
             self._record_bound(bound)
         return Result(
             network=chosen.network,
-            status=Status.OPTIMAL if closed and self.penalty_proven else Status.FEASIBLE,
+            status=Status.OPTIMAL if closed and (self.penalty_proven or chosen.penalty == 0) else Status.FEASIBLE,
             objective=chosen.objective,
             bound=bound,
             bound_of=scope,
@@ -261,13 +319,13 @@ class Race:
         )
 
 
-def too_large(entries: int, solver: Backend, budget: Budget) -> str:
-    """Why a program with so many matrix entries should not even be built, or an empty string."""
+def too_large(entries: int, solver: Backend, budget: Budget) -> str | None:
+    """Why a program with so many matrix entries should not even be built; None if it may be."""
     if entries > _MOST_ENTRIES:
         return f"the program would have {entries:.3g} matrix entries, more than {_MOST_ENTRIES:.0e}"
     if entries / solver.capabilities.entries_per_second > budget.remaining:
         return f"the time limit is too short for a program of {entries:.3g} matrix entries"
-    return ""
+    return None
 
 
 class Model(Protocol):

@@ -9,13 +9,14 @@ here need not be possible for any single input.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
+from bdnn.backends.running import NODE_LIMIT
 from bdnn.budget import Budget
 from bdnn.errors import InputError
 from bdnn.formulations import robust
@@ -67,7 +68,7 @@ class AttackAndRepair:
         problem : Problem
             With a radius and ``robust_model="worst_case"``.
         budget : Budget or None
-            Limits; None for none. A node limit holds for each program.
+            Limits; None for none. A node limit holds for all programs together, but not for certification.
         start : Network or None
             A network of the problem's class to start from; the result is never worse.
         on_progress : callable or None
@@ -110,8 +111,12 @@ class AttackAndRepair:
             race.phase = "intervals"
             race.report()
             for trainer, share in first:
+                if race.out_of_nodes:
+                    break
                 with race.timed("intervals"):
-                    found = trainer(three_valued, budget.within(share * budget.remaining), start)
+                    limits, searches = race.share(share * budget.remaining), isinstance(trainer, LocalSearch)
+                    found = trainer(three_valued, replace(limits, nodes=None) if searches else limits, start)
+                    race.nodes += 0 if searches else found.nodes
                     race.enter(found.network, "intervals")
                 start = found.network
                 if found.interrupted:
@@ -144,6 +149,8 @@ def _repair_exactly(race: WorstCaseRace, solver: Backend, method: ExactTraining)
     while True:
         if race.budget.exhausted:
             return "time limit reached", False, scope
+        if race.out_of_nodes:
+            return NODE_LIMIT, False, scope
         if reason := too_large(robust.nonzeros(race.reduced), solver, race.budget):
             return reason, False, scope
         race.phase = f"{len(race.reduced.X)} inputs: build"
@@ -155,7 +162,7 @@ def _repair_exactly(race: WorstCaseRace, solver: Backend, method: ExactTraining)
         assert race.best is not None
         with race.timed("solve"):
             starts = [race.best.network]
-            outcome = solve_into(race, solver, model, race.budget.within(seconds), starts, bounds=True)
+            outcome = solve_into(race, solver, model, race.share(seconds), starts, bounds=True)
         solution = outcome.solution
         if race.bound > bound:
             scope = model.scope.replace(race.reduced.scope, race.scope, 1)
@@ -176,13 +183,15 @@ def _repair_splitting(race: WorstCaseRace, solver: Backend, method: DataSplittin
     for iteration in range(splits + 1):
         if race.budget.exhausted:
             return "time limit reached", False, scope
-        message, interrupted, proven = state.solve(splits + 1 - iteration)
-        if proven:
-            scope = proven.replace(race.reduced.scope, race.scope, 1)
+        if race.out_of_nodes:
+            return NODE_LIMIT, False, scope
+        step = state.solve(splits + 1 - iteration)
+        if step.scope is not None:
+            scope = step.scope.replace(race.reduced.scope, race.scope, 1)
         if race.closed:
-            return "no attack is left", interrupted, scope
-        if interrupted or message:
-            return message, interrupted, scope
+            return "no attack is left", step.interrupted, scope
+        if step.stops:
+            return step.message, step.interrupted, scope
         grown = race.extend(state.network)
         state.grow(grown)
         if not state.split() and not len(grown):

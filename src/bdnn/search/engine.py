@@ -193,7 +193,7 @@ class Search:
         m = len(rows)
         batch = 256 if m >= 1000 else 64
         epochs = int(np.clip(_SURROGATE_STEPS * batch / m, 8, _MOST_EPOCHS))
-        longest = max(epochs, min(_LONGER * epochs, _MOST_LONGER)) if rounds and budget.nodes is None else epochs
+        longest = max(epochs, min(_LONGER * epochs, _MOST_LONGER)) if rounds and budget.rounds is None else epochs
         best, kept = math.inf, network.values.copy()
         # seconds of a slice, of judging the network, and of taking it over
         slice_, judging, taking = 0.0, 0.0, _SECONDS_PER_PRODUCT * n * p * int(st.width[0])

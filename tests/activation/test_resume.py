@@ -1,0 +1,509 @@
+"""Runs that are killed and go on from their checkpoint, as often as it takes, in every phase."""
+
+import functools
+import json
+import math
+import re
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bdnn import Budget, Problem, Status, cli, clock, verify_certificate
+from bdnn.activation import checkpoint, engine, keeper, parts
+from bdnn.errors import InputError
+from bdnn.methods import exact
+from bdnn.methods.exact import ExactTraining
+
+
+class Killed(BaseException):
+    """The end of a process: nothing that catches errors or Ctrl-C catches this."""
+
+
+def noisy(rows, seed, features):
+    rng = np.random.default_rng(seed)
+    X = rng.integers(-9, 10, (rows, features)).astype(float)
+    return X, (X.sum(axis=1) + rng.normal(0, 8 + 2 * features, rows) > 0).astype(int)
+
+
+def three_classes(rows):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 12, (rows, 2)).astype(float)
+    return X, np.clip((X.sum(axis=1) + rng.normal(0, 4, rows)) // 8, 0, 2).astype(int)
+
+
+CASES = {
+    "one tree": ((*noisy(70, 1, 5), ()), {}),
+    "several trees": ((*noisy(30, 1, 2), (3,)), {}),
+    "certificate": ((*noisy(70, 1, 5), ()), {"certificate": True}),
+    "certificate of several trees": ((*noisy(40, 0, 3), (2,)), {"certificate": True}),
+    "three classes": ((*three_classes(40), ()), {}),
+    "three classes behind a neuron": ((*three_classes(24), (1,)), {}),
+    "no search": ((*noisy(70, 1, 5), ()), {"incumbents": "none"}),
+}
+
+
+def problem_of(case):
+    X, y, hidden = CASES[case][0]
+    return Problem(X=X, y=y, hidden_layer_sizes=hidden)
+
+
+def kept_at_every_report(monkeypatch):
+    """Also let every node report, so that runs are killed at any place where they can be kept."""
+    monkeypatch.setattr(keeper, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(keeper, "_PAUSE", 0.0)
+    monkeypatch.setattr(keeper, "_LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(engine, "_REPORT", -1.0)
+    monkeypatch.setattr(parts, "_REPORT", -1.0)
+
+
+def killed_until_done(method, problem, seed, longest, budget=None):
+    """Kill at random reports, later and later, until a run ends; return its result, all that was told, and the phases.
+
+    Asserts that neither bound nor loss ever gets worse, over all starts.
+    """
+    rng, phases, told, kills = np.random.default_rng(seed), set(), [], 0
+
+    def listener(progress):
+        nonlocal left
+        assert told == [] or progress.bound >= told[-1].bound, "the bound fell"
+        assert told == [] or progress.objective <= told[-1].objective, "the best network was lost"
+        told.append(progress)
+        left -= 1
+        if left <= 0:
+            phases.add(progress.phase)
+            raise Killed
+
+    while True:
+        left = int(rng.integers(1, longest * 1.5**kills))
+        try:
+            result = method(problem, budget or Budget(seconds=60), None, listener)
+            assert result.bound >= told[-1].bound
+            return result, told, phases, kills
+        except Killed:
+            kills += 1
+
+
+@functools.cache
+def undisturbed(case):
+    result = ExactTraining(**CASES[case][1])(problem_of(case), Budget(seconds=60))
+    assert result.status == Status.OPTIMAL
+    return result
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("case", CASES)
+def test_a_run_that_is_killed_again_and_again_ends_like_an_undisturbed_one(case, seed, tmp_path, monkeypatch, kernels):
+    kept_at_every_report(monkeypatch)
+    monkeypatch.setattr(exact, "_FIRST_NODES", 20)  # so that the second search is met, too
+    path, problem = tmp_path / "state", problem_of(case)
+    method = ExactTraining(checkpoint=path, **CASES[case][1])
+    result, _, _, kills = killed_until_done(method, problem, seed, 8)
+    expected = undisturbed(case)
+    assert kills >= 2
+    assert (result.status, result.objective, result.bound) == (Status.OPTIMAL, expected.objective, expected.bound)
+    if result.certificate is not None:
+        assert verify_certificate(result.certificate, problem.X, problem.y).optimal
+    assert (result.certificate is None) == (expected.certificate is None)
+    assert list(tmp_path.iterdir()) == [path]
+    again = method(problem, Budget(seconds=60))
+    assert (again.status, again.objective, again.nodes) == (Status.OPTIMAL, result.objective, result.nodes)
+
+
+def test_kills_meet_every_phase(tmp_path, monkeypatch, kernels):
+    kept_at_every_report(monkeypatch)
+    monkeypatch.setattr(exact, "_FIRST_NODES", 20)
+    met = set()
+    for seed in range(6):
+        method = ExactTraining(checkpoint=tmp_path / f"{seed}")
+        met |= killed_until_done(method, problem_of("one tree"), seed, 3)[2]
+    assert met >= {"start", "search", "solve"}
+
+
+def test_probing_trees_are_kept(tmp_path, monkeypatch, kernels):
+    """Scouts from the first moment, in slices of a few nodes: without them the next start would begin them anew."""
+    kept_at_every_report(monkeypatch)
+    monkeypatch.setattr(engine, "_ALONE", -1.0)
+    case, stored = "several trees", []
+    write = checkpoint.write
+
+    def noted(path, title, arrays):
+        if "scouts" in arrays:
+            stored.append(arrays["scouts"].tolist())
+        write(path, title, arrays)
+
+    monkeypatch.setattr(checkpoint, "write", noted)
+    method = ExactTraining(checkpoint=tmp_path / "state", incumbents="none")
+    result, _, _, kills = killed_until_done(method, problem_of(case), 0, 30)
+    assert (result.status, result.objective) == (Status.OPTIMAL, undisturbed(case).objective)
+    assert kills >= 3
+    assert any(any(there) for _, *there in stored), "no scout was met at work"
+    nodes = [nodes for nodes, *_ in stored]
+    assert nodes == sorted(nodes) and nodes[-1] > 0
+
+
+def test_more_nodes_than_the_first_phase_has_are_no_end(tmp_path, kernels):
+    """Which phase a run is in is not to be read off the number of nodes in the checkpoint."""
+    case = "three classes behind a neuron"
+    method = ExactTraining(checkpoint=tmp_path / "state")
+    first = method(problem_of(case), Budget(nodes=exact._FIRST_NODES + 50))
+    assert (first.status, first.message) == (Status.FEASIBLE, "node limit reached")
+    assert first.nodes == exact._FIRST_NODES + 50
+    second = method(problem_of(case), Budget(nodes=30))
+    assert (second.nodes, second.message) == (first.nodes + 30, "node limit reached")
+    last = method(problem_of(case), Budget(seconds=60))
+    assert (last.status, last.objective) == (Status.OPTIMAL, undisturbed(case).objective)
+    assert last.nodes > second.nodes
+
+
+def searches_of(monkeypatch):
+    """Return a list of the searches that are begun."""
+    begun, enter = [], exact.enter_incumbents
+
+    def noted(race, start, *args, **settings):
+        begun.append("second" if "most_seconds" in settings else "first")
+        return enter(race, start, *args, **settings)
+
+    monkeypatch.setattr(exact, "enter_incumbents", noted)
+    return begun
+
+
+def test_searches_are_done_once_over_all_starts(tmp_path, monkeypatch, kernels):
+    begun = searches_of(monkeypatch)
+    monkeypatch.setattr(exact, "_FIRST_NODES", 20)
+    method = ExactTraining(checkpoint=tmp_path / "state")
+    problem = problem_of("three classes behind a neuron")
+    for nodes, expected in ((10, ["first"]), (5, ["first"]), (30, ["first", "second"]), (30, ["first", "second"])):
+        result = method(problem, Budget(nodes=nodes))
+        assert begun == expected, nodes
+    assert result.nodes == 75
+    assert method(problem, Budget(seconds=60)).status == Status.OPTIMAL
+    assert begun == ["first", "second"]
+
+
+@pytest.mark.parametrize(("phase", "which"), [("first", 1), ("second", 2)])
+def test_a_search_that_was_killed_is_done_again(phase, which, tmp_path, monkeypatch, kernels):
+    kept_at_every_report(monkeypatch)
+    monkeypatch.setattr(exact, "_FIRST_NODES", 20)
+    begun = searches_of(monkeypatch)
+    method, problem = ExactTraining(checkpoint=tmp_path / "state"), problem_of("three classes behind a neuron")
+    best = math.inf
+
+    def listener(progress):
+        nonlocal best
+        best = progress.objective
+        if len(begun) == which and progress.phase == "search":
+            raise Killed
+
+    with pytest.raises(Killed):
+        method(problem, Budget(seconds=60), None, listener)
+    assert begun[-1] == phase
+    seen = []
+    result = method(problem, Budget(seconds=60), None, seen.append)
+    assert begun[which:] == ["first", "second"][which - 1 :]
+    # what the killed search had found is not lost
+    assert seen[0].objective <= best
+    assert result.status == Status.OPTIMAL
+
+
+def test_ctrl_c_keeps_all_that_is_known(tmp_path, monkeypatch, kernels):
+    method, problem = ExactTraining(checkpoint=tmp_path / "state"), problem_of("three classes behind a neuron")
+    monkeypatch.setattr(engine, "_REPORT", -1.0)
+
+    def listener(progress):
+        if progress.nodes >= 60:
+            raise KeyboardInterrupt
+
+    first = method(problem, Budget(seconds=60), None, listener)
+    assert first.interrupted and first.nodes >= 60
+    seen = []
+    second = method(problem, Budget(seconds=60), None, seen.append)
+    assert seen[0].nodes >= 60 and seen[0].bound >= first.bound
+    assert second.status == Status.OPTIMAL
+
+
+def test_ctrl_c_within_a_recorded_node_leaves_the_last_checkpoint(tmp_path, monkeypatch, kernels):
+    case = "certificate"
+    method, problem = ExactTraining(checkpoint=tmp_path / "state", **CASES[case][1]), problem_of(case)
+    monkeypatch.setattr(engine, "_REPORT", -1.0)
+    branch, count = engine.Tree._choose, 0
+
+    def interrupted(tree, *args):
+        nonlocal count
+        count += 1
+        if count == 30:
+            raise KeyboardInterrupt
+        return branch(tree, *args)
+
+    monkeypatch.setattr(engine.Tree, "_choose", interrupted)
+    assert method(problem, Budget(seconds=60)).interrupted
+    result = method(problem, Budget(seconds=60))
+    assert result.status == Status.OPTIMAL
+    assert verify_certificate(result.certificate, problem.X, problem.y).optimal
+
+
+# when checkpoints are written, by a clock of our own
+
+
+def test_the_first_checkpoint_is_there_when_the_first_network_is_and_no_minute_is_lost(tmp_path, monkeypatch, kernels):
+    written, now = [], 0.0
+    monkeypatch.setattr(checkpoint, "write", lambda path, title, arrays: written.append(now))
+    race = SimpleNamespace(problem=problem_of("one tree"), best=None, chosen=None, bound=0.0, nodes=0, keep=None)
+    kept = keeper.Keeper(race, tmp_path / "state", False)
+    with clock.replaced(lambda: now):
+        kept.begin()
+        kept.save_if_due()
+        assert written == []  # nothing to be kept
+        race.best = race.chosen = undisturbed("one tree")
+        for tenth in range(6000):
+            now = tenth / 10
+            race.keep()
+    assert written[0] == 0.0 and written[1] <= 1.5 and written[4] <= 20.0
+    pauses = np.diff([*written, now])
+    assert pauses.max() <= 20.5
+    assert len(written) <= 3 + 600 / 15
+
+
+def test_a_checkpoint_that_takes_long_to_write_is_written_every_minute_all_the_same(tmp_path, monkeypatch, kernels):
+    written, now = [], 0.0
+
+    def write(path, title, arrays):
+        nonlocal now
+        now += 9.0
+        written.append(now)
+
+    monkeypatch.setattr(checkpoint, "write", write)
+    known = undisturbed("one tree")
+    race = SimpleNamespace(problem=problem_of("one tree"), best=known, chosen=known, bound=0.0, nodes=0, keep=None)
+    kept = keeper.Keeper(race, tmp_path / "state", False)
+    with clock.replaced(lambda: now):
+        kept.begin()
+        while now < 600:
+            now += 0.1
+            kept.save_if_due()
+    assert np.diff(written).max() <= 60.0
+
+
+def test_a_checkpoint_that_cannot_be_written_is_said_and_costs_nothing(tmp_path, monkeypatch, kernels):
+    kept_at_every_report(monkeypatch)
+    problem, write, count = problem_of("one tree"), checkpoint.write, 0
+
+    def full(path, title, arrays):
+        nonlocal count
+        count += 1
+        if count > most:
+            raise OSError(28, "No space left on device")
+        write(path, title, arrays)
+
+    monkeypatch.setattr(checkpoint, "write", full)
+    for most in (0, 3):
+        count = 0
+        with pytest.warns(RuntimeWarning, match=r"checkpoint .*state is not up to date: .*No space left") as warned:
+            result = ExactTraining(checkpoint=tmp_path / "state")(problem, Budget(seconds=60))
+        assert len(warned) == 1 and count > most + 1
+        assert result.status == Status.OPTIMAL
+        assert re.search(r"optimal; the checkpoint .*state is not up to date: .*No space left", result.message)
+
+
+# what is in a checkpoint
+
+
+def test_names_of_columns_and_the_network_chosen_on_held_out_data_come_back(tmp_path, kernels):
+    X, y = noisy(90, 1, 4)
+    settings = {"hidden_layer_sizes": (), "feature_names": list("abcd"), "validation": (X[70:], y[70:])}
+    problem = Problem(X=X[:70], y=y[:70], **settings)
+    method = ExactTraining(checkpoint=tmp_path / "state")
+    first = method(problem, Budget(nodes=3))
+    with np.load(tmp_path / "state") as file:
+        assert "chosen weights 0" in file.files
+    second = method(problem, Budget(nodes=1))
+    assert second.network.feature_names == ("a", "b", "c", "d")
+    assert second.validation_accuracy >= first.validation_accuracy
+
+
+def as_version_1(path):
+    """Take out of a checkpoint what the first version did not have."""
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files if name not in ("run", "seconds", "scouts")}
+    arrays["title"] = np.array(str(arrays["title"]).replace('"version": 2', '"version": 1'))
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+@pytest.mark.parametrize("case", ["one tree", "certificate", "three classes behind a neuron"])
+def test_checkpoints_of_the_first_version_are_read(case, tmp_path, kernels):
+    path, problem = tmp_path / "state", problem_of(case)
+    method = ExactTraining(checkpoint=path, **CASES[case][1])
+    first = method(problem, Budget(nodes=40))
+    as_version_1(path)
+    seen = []
+    last = method(problem, Budget(seconds=60), None, seen.append)
+    assert seen[0].nodes == first.nodes == 40
+    assert (last.status, last.objective) == (Status.OPTIMAL, undisturbed(case).objective)
+    assert last.nodes > 40
+    if last.certificate is not None:
+        assert verify_certificate(last.certificate, problem.X, problem.y).optimal
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("run", '{"searched": true}', "damaged"),
+        ("run", '{"searched": true, "searched_again": false, "nodes": 5, "bound": NaN}', "damaged"),
+        ("run", '{"searched": true, "searched_again": false, "nodes": 5, "bound": 60.0}', "bound 60 is above the loss"),
+        ("run", '{"searched": true, "searched_again": false, "nodes": -5, "bound": 1.0}', "damaged"),
+        ("weights 0", np.zeros((1, 2)), "damaged"),
+        ("title", '{"version": 3}', "of version 3"),
+        ("title", "[]", "not a checkpoint"),
+        ("sets", np.zeros(3, dtype=np.int64), "damaged"),
+        ("seconds", -1.0, "damaged"),
+        ("scouts", np.array([-1, 0]), "damaged"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_sentence(name, value, said, tmp_path, kernels):
+    path, problem = tmp_path / "state", problem_of("one tree")
+    ExactTraining(checkpoint=path)(problem, Budget(nodes=2))
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays[name] = np.array(value)
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    with pytest.raises(InputError, match=f"{said}.*remove it to start anew"):
+        ExactTraining(checkpoint=path)(problem, Budget(nodes=2))
+
+
+# data that are dealt into parts
+
+
+@pytest.fixture
+def dealt(monkeypatch):
+    """Small parts, and problems that count as large."""
+    monkeypatch.setattr(exact, "_MOST_COLUMNS", 10)
+    monkeypatch.setattr(parts, "_LEAST_PART", 15)
+    monkeypatch.setattr(parts, "_POINTS_PER_WEIGHT", 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("case", ["one tree", "several trees", "three classes behind a neuron"])
+def test_parts_go_on_where_they_were(case, seed, tmp_path, monkeypatch, dealt, kernels):
+    kept_at_every_report(monkeypatch)
+    method, problem = ExactTraining(checkpoint=tmp_path / "state"), problem_of(case)
+    result, told, phases, kills = killed_until_done(method, problem, seed, 40)
+    assert kills >= 2 and "solve" in phases
+    assert result.objective >= undisturbed(case).objective >= result.bound >= told[-1].bound
+    if result.status == Status.OPTIMAL:
+        assert result.objective == undisturbed(case).objective
+    again = method(problem, Budget(seconds=60))
+    assert (again.bound, again.nodes) == (result.bound, result.nodes)
+
+
+def test_parts_that_are_done_are_not_done_again(tmp_path, monkeypatch, dealt, kernels):
+    kept_at_every_report(monkeypatch)
+    made, init = [], parts._Part.__init__
+
+    def noted(part, reduced, rng):
+        made.append(len(reduced.class_weight))
+        init(part, reduced, rng)
+
+    monkeypatch.setattr(parts._Part, "__init__", noted)
+    problem = problem_of("one tree")
+    ExactTraining(checkpoint=tmp_path / "whole")(problem, Budget(seconds=60))
+    whole, made[:] = list(made), []
+    _, _, _, kills = killed_until_done(ExactTraining(checkpoint=tmp_path / "state"), problem, 0, 20)
+    # only the part that was being worked on is made again
+    assert len(whole) <= len(made) <= len(whole) + kills
+    assert kills >= 2
+
+
+def test_a_node_limit_holds_for_all_parts_together(tmp_path, dealt, kernels):
+    method, nodes = ExactTraining(checkpoint=tmp_path / "state"), 0
+    for more in (1, 3, 7):
+        result = method(problem_of("one tree"), Budget(nodes=more))
+        assert result.nodes == nodes + more
+        nodes = result.nodes
+
+
+# through the command, from fresh processes
+
+KILLER = """
+import os, signal, sys
+from bdnn import cli
+from bdnn.methods.race import Race
+phase, left, report = sys.argv[1], int(sys.argv[2]), Race.report
+
+def killing(race):
+    global left
+    report(race)
+    if race.phase == phase and race.best is not None:
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+Race.report = killing
+cli.main(sys.argv[3:])
+"""
+TOLD = re.compile(r"incumbent (\S+)  bound (\S+)  gap .*(?:nodes|rounds) (\d+)")
+
+
+def table(path, X, y):
+    rows = [",".join(map(str, [*row, label])) for row, label in zip(X.tolist(), y.tolist(), strict=True)]
+    names = [f"x{j}" for j in range(X.shape[1])]
+    path.write_text("\n".join([",".join([*names, "target"]), *rows]) + "\n")
+    return str(path)
+
+
+def started(words, kill=None):
+    """Run a command in a process of its own; return the report, None if it was killed, and what was told on the way."""
+    code = ["-m", "bdnn"] if kill is None else ["-c", KILLER, kill[0], str(kill[1])]
+    done = subprocess.run([sys.executable, *code, *words], capture_output=True, text=True, timeout=300, check=False)
+    told = [tuple(map(float, found.groups())) for found in map(TOLD.search, done.stderr.splitlines()) if found]
+    if kill is not None:
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        return None, told
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), told
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+@pytest.mark.parametrize("extra", [[], ["--certificate"]])
+def test_the_command_goes_on_after_sigkill_until_it_is_closed(extra, tmp_path, capsys, kernels):
+    case = "one tree" if extra else "three classes behind a neuron"
+    X, y, hidden = CASES[case][0]
+    data, state = table(tmp_path / "table.csv", X, y), tmp_path / "state"
+    words = ["train", data, "--target", "target", "--hidden", ",".join(map(str, hidden)) or "none", "--method", "exact"]
+    words += ["--test-fraction", "0", "--time-limit", "60", "--checkpoint", str(state), "--json"]
+    words += ["--certificate", str(tmp_path / "proof.json")] if extra else []
+    _, before = started(words, ("solve", 2))
+    assert state.exists()
+    report, after = started(words)
+    expected = undisturbed(case)
+    assert (report["status"], report["training_loss"], report["bound"]) == (
+        "optimal",
+        expected.objective,
+        expected.bound,
+    )
+    bounds = [bound for _, bound, _ in (*before, *after)]
+    assert bounds == sorted(bounds) and len(after) > 0
+    if extra:
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["verify", str(tmp_path / "proof.json"), data, "--target", "target", "--test-fraction", "0"])
+        assert stop.value.code == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_bounds_of_much_data_go_on_after_sigkill(tmp_path, kernels):
+    rng, state = np.random.default_rng(0), tmp_path / "state"
+    X = rng.random((2600, 2)).round(4)
+    data = table(tmp_path / "table.csv", X, (X.sum(axis=1) + rng.normal(0, 0.4, 2600) > 1).astype(int))
+    words = ["bound", data, "--target", "target", "--test-fraction", "0", "--checkpoint", str(state), "--json"]
+    _, before = started([*words, "--time-limit", "60"], ("solve", 12))
+    with np.load(state) as file:
+        assert "parts" in file.files
+        kept = json.loads(str(file["run"]))["bound"]
+    report, after = started([*words, "--time-limit", "2"])
+    bounds = [bound for _, bound, _ in (*before, *after)] + [report["bound"]]
+    assert kept > 0 and bounds == sorted(bounds)
+    assert report["bound"] >= kept and after[0][1] >= kept
