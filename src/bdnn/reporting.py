@@ -161,8 +161,8 @@ def model_text(model: Model) -> str:
             f"result    {result.status}: loss {result.objective:g}, bound {result.bound:g}, gap {result.gap:.2%} "
             f"({result.method}, {result.timings.get('total', math.nan):.1f} s)",
             f"bound of  {result.bound_of}",
-            f"trained   {result.n_rows} rows, {result.n_distinct} distinct, irreducible loss {result.irreducible:g} for "
-            f"{result.irreducible_of}, {result.audit.n_wrong} wrong",
+            f"trained   {result.n_rows} rows, {result.n_distinct} distinct, irreducible loss {result.irreducible:g} "
+            f"for {result.irreducible_of}, {result.audit.n_wrong} wrong",
         ]
     names = list(network.feature_names or (f"x{j}" for j in range(network.n_features)))
     if network.grid is not None:
