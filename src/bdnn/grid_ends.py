@@ -41,9 +41,9 @@ def ends(X: Floats, bits: int) -> tuple[Floats, Floats]:
     >>> first, step = ends(np.array([[0.0], [1.0], [3.0]]), 2)
     >>> first.tolist(), step.tolist()
     ([0.0], [1.0])
-    >>> first, step = ends(np.array([[0.0], [1.0], [2.0], [1e9]]), 2)
+    >>> first, step = ends(np.array([[15.0], [18.0], [20.0], [22.0], [29.0], [65535.0]]), 4)
     >>> first.tolist(), step.tolist()
-    ([0.0], [1.0])
+    ([15.0], [1.0])
     """
     first, high = (np.asarray(side, dtype=np.float64) for side in (X.min(axis=0), X.max(axis=0)))
     step = (high - first) / (2**bits - 1)
