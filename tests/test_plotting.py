@@ -258,6 +258,20 @@ def test_networks_without_weights_are_drawn(recwarn, tmp_path):
         drawn_without_warnings(draw(net), recwarn, tmp_path)
 
 
+def test_a_few_extremes_leave_the_picture_to_the_others(recwarn, tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(20.0, 2.0, (60, 2))
+    net = Network([([[1.0, 1.0]], [-40.0])], head="threshold", classes=["low", "high"])
+    ax = plotting.plot_decision_regions(net, X, net.predict(X), resolution=20)
+    assert "outside" not in ax.get_title() and ax.get_xlim()[0] <= X[:, 0].min() <= X[:, 0].max() <= ax.get_xlim()[1]
+    X[3, 0] = 65535.0
+    ax = plotting.plot_decision_regions(net, X, net.predict(X), resolution=20)
+    assert "1 far outside" in ax.get_title()
+    rest = np.delete(X[:, 0], 3)
+    assert ax.get_xlim()[0] <= rest.min() and rest.max() <= ax.get_xlim()[1] < 40
+    drawn_without_warnings(ax, recwarn, tmp_path)
+
+
 def certification(**changes):
     values = {
         "robust": np.array([True, True, False, True]), "undecided": np.array([False, False, False, True]),
@@ -283,6 +297,14 @@ def test_certified_draws_the_curve():
     assert legend_texts(ax)[-1] == "neither proven nor attacked"
     assert "4 points, 1 of them undecided" in ax.get_title() and "radius" in ax.get_xlabel()
     assert ax.get_ylabel() == "accuracy"
+
+
+def test_what_is_attained_is_drawn_up_to_its_distance():
+    found = certification(attained=np.array([True, False, True, False]))
+    certified = plotting.plot_certified(found).get_lines()[0]
+    # steps go back from each radius: the one just below an attained radius still counts
+    values = dict(certified.get_xydata().tolist())
+    assert values[np.nextafter(1.0, 0.0)] == 0.5 and values[1.0] == 0.25
 
 
 def test_certified_at_given_radii_and_with_a_radius_in_question():

@@ -9,6 +9,8 @@ of the pairs apart that were lost; data without such extremes have the grid that
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,9 +41,9 @@ def ends(X: Floats, bits: int) -> tuple[Floats, Floats]:
     >>> first, step = ends(np.array([[0.0], [1.0], [3.0]]), 2)
     >>> first.tolist(), step.tolist()
     ([0.0], [1.0])
-    >>> first, step = ends(np.array([[0.0], [1.0], [2.0], [1e9]]), 2)
+    >>> first, step = ends(np.array([[15.0], [18.0], [20.0], [22.0], [29.0], [65535.0]]), 4)
     >>> first.tolist(), step.tolist()
-    ([0.0], [1.0])
+    ([15.0], [1.0])
     """
     first, high = (np.asarray(side, dtype=np.float64) for side in (X.min(axis=0), X.max(axis=0)))
     step = (high - first) / (2**bits - 1)
@@ -58,40 +60,45 @@ def _moved(values: Floats, first: float, step: float, bits: int) -> tuple[float,
     """Return other ends of the grid of sorted values if they are worth it, else None."""
     same, points = _share_equal(values), 2.0**bits
     lost = _share_equal(_on_grid(values, first, step, bits)) - same
-    # evenly spread values lose 1 / points of their pairs, and a bell curve from end to end about 2.5 times as many
-    if lost <= 4.0 / (points + 2.5):
-        return None
-    best, found = _least(values, bits)
-    if found is None:
+    # evenly spread values lose 1 / points of their pairs, and a bell curve from end to end about 2.5 times as many; of
+    # few values, a pair or two may be equal by chance
+    if lost <= max(4.0 / (points + 2.5), 0.1 / len(values)):
         return None
     unavoidable = max(1.0 / points - same, 0.0)
-    return found if _GAIN * (best - same - unavoidable) <= lost - unavoidable else None
+    tried = _tried(values, bits)
+    excess = {ends: share - same - unavoidable for ends, (share, _) in tried.items()}
+    worth = min(2.0 * min(excess.values()) + 1.0 / points, (lost - unavoidable) / _GAIN)
+    # of those that are about as good, the one that leaves the fewest values outside
+    best = min(excess, key=lambda ends: (excess[ends] > worth, sum(ends), excess[ends]))
+    return tried[best][1] if excess[best] <= worth else None
 
 
-def _least(values: Floats, bits: int) -> tuple[float, tuple[float, float] | None]:
-    """Return the least share of pairs that are equal on a grid that leaves values outside, and its ends."""
+def _tried(values: Floats, bits: int) -> dict[tuple[int, int], tuple[float, tuple[float, float] | None]]:
+    """Return ends by how many values they leave outside, below and above, and the shares of pairs that are equal."""
     m, gaps = len(values), np.diff(values)
-    below, above = [0], [0]  # how many values lie outside, below and above the ends
+    below, above = [0], [0]
     size = 1
     while size <= m - 2:
-        most = min(2 * size, m - 1)  # one size, two sizes, four …: where the gap to the values outside is widest
+        most = min(2 * size, m - 1)  # one value, two or three, four to seven …: where the gap to the others is widest
         below.append(size + int(np.argmax(gaps[size - 1 : most - 1])))
         above.append(size + int(np.argmax(gaps[::-1][size - 1 : most - 1])))
         size *= 2
     tried: dict[tuple[int, int], tuple[float, tuple[float, float] | None]] = {}
 
-    def share(ends: tuple[int, int]) -> float:
-        if ends not in tried:
-            placed = _placed(values, *ends, bits)
-            tried[ends] = (np.inf if placed is None else _share_equal(_on_grid(values, *placed, bits)), placed)
-        return tried[ends][0]
+    def best(several: Iterable[tuple[int, int]]) -> tuple[int, int]:
+        def share(ends: tuple[int, int]) -> float:
+            if ends not in tried:
+                placed = _placed(values, *ends, bits)
+                tried[ends] = (np.inf if placed is None else _share_equal(_on_grid(values, *placed, bits)), placed)
+            return tried[ends][0]
+
+        return min(several, key=lambda ends: (share(ends), sum(ends)))
 
     # both sides at once, since one extreme hides what is gained by leaving another one outside; then side by side
-    both = [*zip(below, above, strict=True), *((b, 0) for b in below), *((0, a) for a in above)]
-    best = min(both, key=lambda ends: (share(ends), sum(ends)))
-    best = min(((b, best[1]) for b in below), key=lambda ends: (share(ends), sum(ends)))
-    best = min(((best[0], a) for a in above), key=lambda ends: (share(ends), sum(ends)))
-    return tried[best]
+    found = best([*zip(below, above, strict=True), *((b, 0) for b in below), *((0, a) for a in above)])
+    found = best((b, found[1]) for b in below)
+    best((found[0], a) for a in above)
+    return tried
 
 
 def _placed(values: Floats, below: int, above: int, bits: int) -> tuple[float, float] | None:

@@ -275,6 +275,19 @@ def test_a_smooth_start_beats_random_ones():
     assert search.total < 40
 
 
+def test_a_few_extremes_do_not_blind_a_smooth_start():
+    rng = np.random.default_rng(12)
+    X = rng.normal(20.0, 2.0, size=(400, 4))
+    y = (X - 20.0) @ [1, 2, -1, 0.5] > 0
+    X[[7, 70, 170, 270], np.arange(4)] = 65535.0
+    search = search_of(Problem(X=X, y=y, hidden_layer_sizes=(3,)))
+    search.randomise()
+    for _ in search.smooth(Budget().start()):
+        pass
+    check(search)
+    assert search.total < 40
+
+
 def test_a_smooth_start_ends_with_the_time():
     problem = problem_of(13, p=5000, X=grid_points(13, 5000, 10), hidden_layer_sizes=(20,))
     search = search_of(problem)

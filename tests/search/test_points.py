@@ -103,3 +103,17 @@ def test_nothing_but_the_points_themselves_is_as_large_as_the_data(monkeypatch):
     assert found.X.dtype == np.float32
     assert now < 1.2 * X.nbytes
     assert peak < 1.35 * X.nbytes
+
+
+def test_units_are_those_of_most_values():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([
+        rng.normal(20.0, 2.0, 5000), rng.uniform(size=5000), rng.exponential(size=5000),
+        np.where(rng.random(5000) < 0.99, 0.0, 255 * rng.random(5000)), rng.integers(0, 2, 5000),
+    ])  # fmt: skip
+    ordinary = points(reduce(Problem(X=X, y=np.arange(5000) % 2)))
+    np.testing.assert_allclose(1.0 / ordinary.unit, X.std(axis=0), rtol=1e-12)
+    X[[10, 20, 30], 0] = 65535.0
+    spiked = points(reduce(Problem(X=X, y=np.arange(5000) % 2)))
+    assert 1.0 / spiked.unit[0] == pytest.approx(2.0, rel=0.1) and X[:, 0].std() > 1000
+    assert np.array_equal(spiked.unit[1:], ordinary.unit[1:])

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from bdnn.checks import label_codes, real_numbers
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
+from bdnn.grid_ends import ends
 from bdnn.network import Array, Floats, Network
 from bdnn.plotting.style import COLOURS, MARKERS, axes_or_new, feature_index, input_names, legend, shown
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_WINDOW_BITS = 6
 _MOST_POINTS = 2000
 _MOST_IN_LEGEND = 10
 _WORTH_A_LABEL = 0.01
@@ -84,7 +86,7 @@ def plot_decision_regions(
     axes = axes_or_new(ax, 6.4, 4.8)
 
     # cell centres, with a margin around the points
-    low, high = inputs[:, [i, j]].min(axis=0), inputs[:, [i, j]].max(axis=0)
+    low, high = _window(inputs[:, [i, j]].astype(np.float64))
     room = 0.06 * np.where(high > low, high - low, 1.0)
     low, high = low - room, high + room
     steps = (np.arange(resolution) + 0.5) / resolution
@@ -93,15 +95,27 @@ def plot_decision_regions(
     grid[:, i], grid[:, j] = np.tile(across, resolution), np.repeat(up, resolution)
     regions = network.predict_index(grid).reshape(resolution, resolution)
     _draw_regions(axes, network, regions, across, up, (low[0], high[0], low[1], high[1]))
-    drawn = _draw_points(axes, network, inputs[:, [i, j]], codes, network.predict_index(inputs) != codes)
+    inside = np.all((inputs[:, [i, j]] >= low) & (inputs[:, [i, j]] <= high), axis=1)
+    wrong = network.predict_index(inputs) != codes
+    drawn = _draw_points(axes, network, inputs[inside][:, [i, j]], codes[inside], wrong[inside])
 
     names = input_names(network, None)
     axes.set_xlabel(names[i])
     axes.set_ylabel(names[j])
     fixed = ("other features at their medians" if medians else "other features fixed") if len(base) > 2 else ""
     part = f"{drawn} of {len(inputs)} rows" if drawn < len(inputs) else f"{len(inputs)} rows"
-    axes.set_title(", ".join(filter(None, ["Predicted classes", fixed, part])), fontsize="medium")
+    beyond = "" if inside.all() else f"{np.sum(~inside)} far outside"
+    axes.set_title(", ".join(filter(None, ["Predicted classes", fixed, part, beyond])), fontsize="medium")
     return axes
+
+
+def _window(places: Floats) -> tuple[Floats, Floats]:
+    """Return the ends of both axes: the extremes, unless a few of them would leave no room for all other points."""
+    low, high = places.min(axis=0), places.max(axis=0)
+    first, step = ends(places, _WINDOW_BITS)
+    points = 2.0**_WINDOW_BITS - 1.0
+    moved = step < (high - low) / points
+    return np.where(moved, first, low), np.where(moved, first + step * points, high)
 
 
 def _fixed(network: Network, inputs: Array, values: Any, free: set[int]) -> tuple[Floats, bool]:

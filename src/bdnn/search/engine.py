@@ -251,7 +251,12 @@ class Search:
         return Layer(np.rint(layer.weights * factor[:, None]), np.rint(layer.bias * factor))
 
     def _standardised(self, rows: NDArray[np.int64]) -> tuple[Singles, Singles, Floats]:
-        """Return points by row of mean 0 and variance near 1, their weights of labels, scaled, and the means."""
+        """Return points by row of mean 0 and variance near 1, their weights of labels, scaled, and the means.
+
+        A value can be as many standard deviations from the mean as the square root of the number of rows. What is
+        further away in units of the features, which then are those of the other values, is brought to that distance,
+        and the median takes the place of the mean.
+        """
         st = self.state
         m, n = len(rows), st.X.shape[0]
         mean = np.array([column[rows].mean(dtype=np.float64) for column in st.X]) if n else np.zeros(0)
@@ -259,6 +264,11 @@ class Search:
         for start in range(0, m, _ROWS_AT_ONCE):  # little memory beyond Z
             some = slice(start, start + _ROWS_AT_ONCE)
             Z[some] = ((st.X[:, rows[some]].astype(np.float64) - mean[:, None]) * unit[:, None]).T
+        far = np.float32(2.0 * math.sqrt(max(m, 1)))
+        for j in np.flatnonzero(np.abs(Z).max(axis=0, initial=0.0) > far).tolist():
+            column = st.X[j, rows].astype(np.float64)
+            mean[j] = np.median(column)
+            Z[:, j] = np.clip((column - mean[j]) * unit[j], -far, far)
         weight = st.class_weight[rows].astype(np.float32)
         weight *= np.float32(m / max(float(weight.sum(dtype=np.float64)), 1e-300))
         return Z, weight, mean

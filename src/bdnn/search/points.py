@@ -11,6 +11,8 @@ from bdnn.network import Array, Floats, Reals
 from bdnn.presolve import Presolved
 from bdnn.rows import row_blocks
 
+_MOST_SORTED = 4_000
+_EXTREME = 16.0
 _LARGE = 10_000_000
 
 
@@ -27,7 +29,8 @@ class Points:
     class_weight : ndarray of shape (p, C)
         Weight of each label.
     centre, unit, reach : ndarray of shape (n',)
-        Median, inverse of the standard deviation (of the value of a constant column) and largest absolute value.
+        Median, inverse of the standard deviation (of the value of a constant column; where a few extremes make that
+        many times as large as the spread of the others, of theirs) and largest absolute value.
     """
 
     reduced: Presolved
@@ -97,9 +100,14 @@ def _by_feature(reduced: Presolved, dtype: type[np.float32] | type[np.float64]) 
 
 
 def _deviation(column: Array) -> float:
-    """Return the standard deviation of a column, as numpy does, but without a copy of it in double precision."""
+    """Return the standard deviation of a column, but that of its middle part if extremes are all that makes it."""
     mean, total = column.mean(dtype=np.float64), 0.0
     for block in row_blocks(len(column), 1):
         off = column[block] - mean
         total += float((off * off).sum())
-    return math.sqrt(total / len(column))
+    whole = math.sqrt(total / len(column))
+    some = np.sort(column[:: -(-len(column) // _MOST_SORTED)])
+    # half of the values, which in a bell curve are 1.35 standard deviations wide; nothing where most are the same
+    quarter = len(some) // 4
+    middle = (float(some[len(some) - 1 - quarter]) - float(some[quarter])) / 1.35
+    return middle if 0.0 < _EXTREME * middle < whole else whole
