@@ -19,6 +19,7 @@ from bdnn.errors import InputError
             for bad in (0, 0.0, -1, math.nan, -math.inf, True, "5", None)
         ),
         *(({"nodes": bad}, "positive integer or None") for bad in (0, -3, 1.5, 2.0, True, "9", math.inf)),
+        *(({"rounds": bad}, "limit on rounds must be a positive integer or None") for bad in (0, -1, 1.5, True, "3")),
         *(({"threads": bad}, "number of threads must be a positive integer") for bad in (0, -1, 1.0, True, None, "2")),
         *(({"seed": bad}, "seed must be an integer from 0") for bad in (-1, 2**31, 1.0, True, None, "0", math.nan)),
     ],

@@ -38,6 +38,7 @@ def training_report(result: Result, table: Table, rows: Array, fill: Array | Non
         "gap": result.gap,
         "status": str(result.status),
         "message": result.message,
+        "nodes": result.nodes,
         "seconds": result.timings["total"],
         "validation_accuracy": result.validation_accuracy,
         "method": result.method,

@@ -2,6 +2,8 @@
 
 import functools
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -314,3 +316,89 @@ def test_equal_rows_with_different_labels():
         reduced = presolve(Problem(X=X, y=y, hidden_layer_sizes=hidden, head="argmax"))
         assert covers(reduced) == "equal rows with different labels of more than two classes"
         assert covers(presolve(Problem(X=X, y=y, hidden_layer_sizes=hidden, head="threshold"))) == ""
+
+
+# proofs that a map is realised, or that it is not
+
+LYING = """
+import sys
+from types import SimpleNamespace
+import numpy as np, scipy.optimize
+from bdnn import Budget, Problem
+from bdnn.errors import BDNNError
+from bdnn.methods.exact import ExactTraining
+
+assert not __debug__, "to be run under -O"
+kind, solve = sys.argv[1], scipy.optimize.linprog
+
+def lying(cost, **program):
+    found = solve(cost, **program)
+    if kind == "infeasible" or (kind == "only weights" and "A_ub" in program):
+        return SimpleNamespace(status=2, x=None, message="The problem is infeasible.")
+    if kind == "numerical" and "A_ub" in program:
+        return SimpleNamespace(status=4, x=None if found.x is None else 0 * found.x, message="Numerical difficulties.")
+    return found
+
+scipy.optimize.linprog = lying
+X = np.array([[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]])
+try:
+    result = ExactTraining(incumbents="none")(
+        Problem(X=X, y=[0, 1, 2, 0, 1, 2], hidden_layer_sizes=(2,), head=sys.argv[2]), Budget(seconds=60)
+    )
+except BDNNError as error:
+    print(f"refused: {error}")
+else:
+    print(f"bound {result.bound:g}")
+"""
+
+
+@pytest.mark.parametrize("head", ["argmax", "threshold"])
+@pytest.mark.parametrize("kind", ["honest", "infeasible", "only weights", "numerical"])
+def test_no_map_is_left_out_on_the_word_of_a_linear_program(kind, head):
+    """Under -O, where assertions are gone."""
+    words = [sys.executable, "-O", "-c", LYING, kind, head]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    if kind == "honest":
+        assert done.stdout.startswith("bound ")
+    else:
+        assert "refused: it could be proven neither that scores of 2 bits give the patterns the labels" in done.stdout
+
+
+@pytest.mark.parametrize(("d", "most"), [(1, 3), (2, 2), (3, 3)])
+def test_proofs_of_both_kinds_are_right(d, most):
+    rng = np.random.default_rng(d)
+    weights, multipliers_ = 0, 0
+    for _ in range(60):
+        labels = heads._numbered(rng.integers(0, most, 1 << d).tolist())
+        if max(labels) == 0:
+            continue
+        rows, scores = heads._ahead(labels), heads._scores(labels)
+        if scores is not None:
+            weights += 1
+            values = np.hstack([patterns(d), np.ones((1 << d, 1), dtype=int)]) @ scores.T
+            assert np.argmax(values, axis=1).tolist() == list(labels)
+            assert all(sum(value == max(line) for value in line) == 1 for line in values.tolist())
+            assert heads._multipliers(rows) is None
+        else:
+            multipliers_ += 1
+            found = heads._multipliers(rows)
+            assert min(found.values()) >= 1
+            assert not np.any(sum(mu * rows[i] for i, mu in found.items()))
+            assert heads._solution(rows) is None
+    assert weights > 0 and (multipliers_ > 0) == (d > 1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([[1, 0], [0, 1], [-1, -2]], [1, 2, 1]),
+        ([[1, 0], [0, 1], [-1, 2]], None),  # a negative one
+        ([[1, 0], [0, 1]], None),  # independent
+        ([[1, 0], [-1, 0], [2, 0]], None),  # not unique
+        ([[2, 4], [-3, -6]], [3, 2]),
+        ([], None),
+    ],
+)
+def test_multipliers_of_a_few_rows(rows, expected):
+    assert heads._vanishing(rows) == expected

@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import os
 import re
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bdnn import Budget, Problem, Status, cli, clock, verify_certificate
+from bdnn import Budget, Network, Problem, Status, cli, clock, verify_certificate
 from bdnn.activation import checkpoint, engine, keeper, parts
 from bdnn.errors import InputError
 from bdnn.methods import exact
@@ -29,20 +30,22 @@ def noisy(rows, seed, features):
     return X, (X.sum(axis=1) + rng.normal(0, 8 + 2 * features, rows) > 0).astype(int)
 
 
-def three_classes(rows):
-    rng = np.random.default_rng(0)
-    X = rng.integers(0, 12, (rows, 2)).astype(float)
-    return X, np.clip((X.sum(axis=1) + rng.normal(0, 4, rows)) // 8, 0, 2).astype(int)
+def three_classes(rows, seed):
+    rng = np.random.default_rng(seed)
+    cells = rng.permutation(100)[:rows]
+    X = np.column_stack([cells // 10, cells % 10]).astype(float)
+    return X, np.clip((X.sum(axis=1) + rng.normal(0, 3, rows)) // 6, 0, 2).astype(int)
 
 
 CASES = {
-    "one tree": ((*noisy(70, 1, 5), ()), {}),
-    "several trees": ((*noisy(30, 1, 2), (3,)), {}),
-    "certificate": ((*noisy(70, 1, 5), ()), {"certificate": True}),
-    "certificate of several trees": ((*noisy(40, 0, 3), (2,)), {"certificate": True}),
-    "three classes": ((*three_classes(40), ()), {}),
-    "three classes behind a neuron": ((*three_classes(24), (1,)), {}),
-    "no search": ((*noisy(70, 1, 5), ()), {"incumbents": "none"}),
+    "one tree": ((*noisy(60, 0, 5), ()), {}),
+    "several trees": ((*noisy(40, 0, 3), (2,)), {}),
+    "certificate": ((*noisy(60, 0, 5), ()), {"certificate": True}),
+    "certificate of several trees": ((*noisy(40, 1, 3), (2,)), {"certificate": True}),
+    "three classes": ((*three_classes(40, 0), ()), {}),
+    "three classes behind two neurons": ((*three_classes(18, 2), (2,)), {}),
+    "no search": ((*noisy(80, 1, 3), ()), {"incumbents": "none"}),
+    "many nodes": ((*noisy(30, 1, 2), (3,)), {}),
 }
 
 
@@ -51,13 +54,14 @@ def problem_of(case):
     return Problem(X=X, y=y, hidden_layer_sizes=hidden)
 
 
-def kept_at_every_report(monkeypatch):
-    """Also let every node report, so that runs are killed at any place where they can be kept."""
+def kept_at_every_report(monkeypatch, seconds=-1.0):
+    """Let trees report more often, as a rule at every node, so that runs are killed wherever they can be kept."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # which is for machines that fail
     monkeypatch.setattr(keeper, "_FIRST_PAUSE", 0.0)
     monkeypatch.setattr(keeper, "_PAUSE", 0.0)
     monkeypatch.setattr(keeper, "_LONGEST_PAUSE", 0.0)
-    monkeypatch.setattr(engine, "_REPORT", -1.0)
-    monkeypatch.setattr(parts, "_REPORT", -1.0)
+    monkeypatch.setattr(engine, "_REPORT", seconds)
+    monkeypatch.setattr(parts, "_REPORT", seconds)
 
 
 def killed_until_done(method, problem, seed, longest, budget=None):
@@ -89,19 +93,21 @@ def killed_until_done(method, problem, seed, longest, budget=None):
 
 @functools.cache
 def undisturbed(case):
-    result = ExactTraining(**CASES[case][1])(problem_of(case), Budget(seconds=60))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "_MOST_COLUMNS", 2500)  # of `dealt`
+        result = ExactTraining(**CASES[case][1])(problem_of(case), Budget(seconds=60))
     assert result.status == Status.OPTIMAL
     return result
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("case", [case for case in CASES if case != "many nodes"])
 def test_a_run_that_is_killed_again_and_again_ends_like_an_undisturbed_one(case, seed, tmp_path, monkeypatch, kernels):
     kept_at_every_report(monkeypatch)
     monkeypatch.setattr(exact, "_FIRST_NODES", 20)  # so that the second search is met, too
     path, problem = tmp_path / "state", problem_of(case)
     method = ExactTraining(checkpoint=path, **CASES[case][1])
-    result, _, _, kills = killed_until_done(method, problem, seed, 8)
+    result, _, _, kills = killed_until_done(method, problem, seed, 4)
     expected = undisturbed(case)
     assert kills >= 2
     assert (result.status, result.objective, result.bound) == (Status.OPTIMAL, expected.objective, expected.bound)
@@ -115,19 +121,20 @@ def test_a_run_that_is_killed_again_and_again_ends_like_an_undisturbed_one(case,
 
 def test_kills_meet_every_phase(tmp_path, monkeypatch, kernels):
     kept_at_every_report(monkeypatch)
-    monkeypatch.setattr(exact, "_FIRST_NODES", 20)
-    met = set()
-    for seed in range(6):
+    monkeypatch.setattr(exact, "_FIRST_NODES", 5)
+    met, seed = set(), 0
+    while not met >= {"start", "search", "solve"}:
+        assert seed < 10, met
         method = ExactTraining(checkpoint=tmp_path / f"{seed}")
-        met |= killed_until_done(method, problem_of("one tree"), seed, 3)[2]
-    assert met >= {"start", "search", "solve"}
+        met |= killed_until_done(method, problem_of("several trees"), seed, 3)[2]
+        seed += 1
 
 
 def test_probing_trees_are_kept(tmp_path, monkeypatch, kernels):
     """Scouts from the first moment, in slices of a few nodes: without them the next start would begin them anew."""
-    kept_at_every_report(monkeypatch)
+    kept_at_every_report(monkeypatch, 0.02)
     monkeypatch.setattr(engine, "_ALONE", -1.0)
-    case, stored = "several trees", []
+    case, stored = "many nodes", []
     write = checkpoint.write
 
     def noted(path, title, arrays):
@@ -147,7 +154,7 @@ def test_probing_trees_are_kept(tmp_path, monkeypatch, kernels):
 
 def test_more_nodes_than_the_first_phase_has_are_no_end(tmp_path, kernels):
     """Which phase a run is in is not to be read off the number of nodes in the checkpoint."""
-    case = "three classes behind a neuron"
+    case = "many nodes"
     method = ExactTraining(checkpoint=tmp_path / "state")
     first = method(problem_of(case), Budget(nodes=exact._FIRST_NODES + 50))
     assert (first.status, first.message) == (Status.FEASIBLE, "node limit reached")
@@ -175,7 +182,7 @@ def test_searches_are_done_once_over_all_starts(tmp_path, monkeypatch, kernels):
     begun = searches_of(monkeypatch)
     monkeypatch.setattr(exact, "_FIRST_NODES", 20)
     method = ExactTraining(checkpoint=tmp_path / "state")
-    problem = problem_of("three classes behind a neuron")
+    problem = problem_of("many nodes")
     for nodes, expected in ((10, ["first"]), (5, ["first"]), (30, ["first", "second"]), (30, ["first", "second"])):
         result = method(problem, Budget(nodes=nodes))
         assert begun == expected, nodes
@@ -189,7 +196,7 @@ def test_a_search_that_was_killed_is_done_again(phase, which, tmp_path, monkeypa
     kept_at_every_report(monkeypatch)
     monkeypatch.setattr(exact, "_FIRST_NODES", 20)
     begun = searches_of(monkeypatch)
-    method, problem = ExactTraining(checkpoint=tmp_path / "state"), problem_of("three classes behind a neuron")
+    method, problem = ExactTraining(checkpoint=tmp_path / "state"), problem_of("many nodes")
     best = math.inf
 
     def listener(progress):
@@ -210,7 +217,7 @@ def test_a_search_that_was_killed_is_done_again(phase, which, tmp_path, monkeypa
 
 
 def test_ctrl_c_keeps_all_that_is_known(tmp_path, monkeypatch, kernels):
-    method, problem = ExactTraining(checkpoint=tmp_path / "state"), problem_of("three classes behind a neuron")
+    method, problem = ExactTraining(checkpoint=tmp_path / "state"), problem_of("many nodes")
     monkeypatch.setattr(engine, "_REPORT", -1.0)
 
     def listener(progress):
@@ -234,7 +241,7 @@ def test_ctrl_c_within_a_recorded_node_leaves_the_last_checkpoint(tmp_path, monk
     def interrupted(tree, *args):
         nonlocal count
         count += 1
-        if count == 30:
+        if count == 10:
             raise KeyboardInterrupt
         return branch(tree, *args)
 
@@ -308,20 +315,43 @@ def test_a_checkpoint_that_cannot_be_written_is_said_and_costs_nothing(tmp_path,
         assert re.search(r"optimal; the checkpoint .*state is not up to date: .*No space left", result.message)
 
 
+def test_news_are_written_before_they_are_told(tmp_path, monkeypatch, kernels):
+    """A bound that was shown is not to fall when the process is killed in that moment."""
+    written, now = [], 0.0
+
+    def write(path, title, arrays):
+        nonlocal now
+        now += 0.01
+        written.append(checkpoint.course_of(arrays).bound)
+
+    monkeypatch.setattr(checkpoint, "write", write)
+    known = undisturbed("one tree")
+    race = SimpleNamespace(problem=problem_of("one tree"), best=known, chosen=known, bound=0.0, nodes=0, keep=None)
+    kept = keeper.Keeper(race, tmp_path / "state", False)
+    with clock.replaced(lambda: now):
+        kept.begin()
+        for race.bound in (0.0, 0.0, 1.0, 1.0, 4.0, 4.0, 4.0):
+            now += 0.1
+            race.keep()
+    assert written == [0.0, 1.0, 4.0]
+
+
 # what is in a checkpoint
 
 
 def test_names_of_columns_and_the_network_chosen_on_held_out_data_come_back(tmp_path, kernels):
     X, y = noisy(90, 1, 4)
-    settings = {"hidden_layer_sizes": (), "feature_names": list("abcd"), "validation": (X[70:], y[70:])}
-    problem = Problem(X=X[:70], y=y[:70], **settings)
+    # held-out labels are the wrong way round: the start is best there, and nothing else that will be met
+    problem = Problem(
+        X=X[:70], y=y[:70], hidden_layer_sizes=(), feature_names=list("abcd"), validation=(X[70:], 1 - y[70:])
+    )
+    start = Network([(-np.ones((1, 4)), [-0.5])], head="threshold", classes=[0, 1], feature_names=list("abcd"))
     method = ExactTraining(checkpoint=tmp_path / "state")
-    first = method(problem, Budget(nodes=3))
-    with np.load(tmp_path / "state") as file:
-        assert "chosen weights 0" in file.files
-    second = method(problem, Budget(nodes=1))
+    first = method(problem, Budget(nodes=2), start)
+    assert first.validation_accuracy == np.mean(start.predict(X[70:]) != y[70:]) > 0.6
+    second = method(problem, Budget(nodes=2))
     assert second.network.feature_names == ("a", "b", "c", "d")
-    assert second.validation_accuracy >= first.validation_accuracy
+    assert second.validation_accuracy == first.validation_accuracy
 
 
 def as_version_1(path):
@@ -333,7 +363,7 @@ def as_version_1(path):
         np.savez_compressed(file, **arrays)
 
 
-@pytest.mark.parametrize("case", ["one tree", "certificate", "three classes behind a neuron"])
+@pytest.mark.parametrize("case", ["one tree", "certificate", "many nodes"])
 def test_checkpoints_of_the_first_version_are_read(case, tmp_path, kernels):
     path, problem = tmp_path / "state", problem_of(case)
     method = ExactTraining(checkpoint=path, **CASES[case][1])
@@ -387,12 +417,12 @@ def dealt(monkeypatch):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("case", ["one tree", "several trees", "three classes behind a neuron"])
+@pytest.mark.parametrize("case", ["one tree", "several trees", "three classes behind two neurons"])
 def test_parts_go_on_where_they_were(case, seed, tmp_path, monkeypatch, dealt, kernels):
     kept_at_every_report(monkeypatch)
     method, problem = ExactTraining(checkpoint=tmp_path / "state"), problem_of(case)
     result, told, phases, kills = killed_until_done(method, problem, seed, 40)
-    assert kills >= 2 and "solve" in phases
+    assert kills >= 1 and phases
     assert result.objective >= undisturbed(case).objective >= result.bound >= told[-1].bound
     if result.status == Status.OPTIMAL:
         assert result.objective == undisturbed(case).objective
@@ -470,23 +500,22 @@ def started(words, kill=None):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 @pytest.mark.parametrize("extra", [[], ["--certificate"]])
 def test_the_command_goes_on_after_sigkill_until_it_is_closed(extra, tmp_path, capsys, kernels):
-    case = "one tree" if extra else "three classes behind a neuron"
+    case = "one tree" if extra else "many nodes"
     X, y, hidden = CASES[case][0]
     data, state = table(tmp_path / "table.csv", X, y), tmp_path / "state"
     words = ["train", data, "--target", "target", "--hidden", ",".join(map(str, hidden)) or "none", "--method", "exact"]
     words += ["--test-fraction", "0", "--time-limit", "60", "--checkpoint", str(state), "--json"]
     words += ["--certificate", str(tmp_path / "proof.json")] if extra else []
     _, before = started(words, ("solve", 2))
-    assert state.exists()
+    with np.load(state) as file:
+        kept = json.loads(str(file["run"]))["bound"]
     report, after = started(words)
     expected = undisturbed(case)
-    assert (report["status"], report["training_loss"], report["bound"]) == (
-        "optimal",
-        expected.objective,
-        expected.bound,
-    )
-    bounds = [bound for _, bound, _ in (*before, *after)]
-    assert bounds == sorted(bounds) and len(after) > 0
+    known = "optimal", expected.objective, expected.bound
+    assert (report["status"], report["training_loss"], report["bound"]) == known
+    for told in (before, [(0.0, kept, 0.0), *after]):
+        bounds = [bound for _, bound, _ in told]
+        assert bounds == sorted(bounds) and len(bounds) > 1
     if extra:
         with pytest.raises(SystemExit) as stop:
             cli.main(["verify", str(tmp_path / "proof.json"), data, "--target", "target", "--test-fraction", "0"])
@@ -504,6 +533,6 @@ def test_bounds_of_much_data_go_on_after_sigkill(tmp_path, kernels):
         assert "parts" in file.files
         kept = json.loads(str(file["run"]))["bound"]
     report, after = started([*words, "--time-limit", "2"])
-    bounds = [bound for _, bound, _ in (*before, *after)] + [report["bound"]]
+    bounds = [kept, *(bound for _, bound, _ in after), report["bound"]]
     assert kept > 0 and bounds == sorted(bounds)
-    assert report["bound"] >= kept and after[0][1] >= kept
+    assert before[-1][1] >= kept

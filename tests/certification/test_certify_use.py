@@ -14,6 +14,7 @@ import pytest
 
 import bdnn
 from bdnn import BDNNClassifier, Budget, Network, certify, cli
+from bdnn.certification import engine
 from bdnn.errors import InputError
 from plain import random_network
 
@@ -190,3 +191,33 @@ def test_importing_the_package_does_not_load_numba():
     code = "import sys, bdnn; print('numba' in sys.modules); bdnn.Certification; print('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+class Slow(int):
+    """A number of nodes during whose addition another thread reports nodes of its own."""
+
+    def __radd__(self, others):
+        self.other.start()
+        self.other.join(0.3)  # it may have to wait until this addition is over
+        return others + int(self)
+
+
+def test_nodes_of_threads_are_counted_once_each():
+    run = engine._Run(Budget().start(), None, [])
+    nodes = Slow(1)
+    nodes.other = threading.Thread(target=run.report, args=(5,))
+    run.report(nodes)
+    nodes.other.join()
+    assert run.nodes == 6
+
+
+@pytest.mark.parametrize("n_jobs", [1, 4])
+def test_a_limit_on_nodes_holds_for_all_points_and_threads_together(n_jobs):
+    network, X = hard()
+    told = []
+    whole = certify(network, X, radius=0.05, point_time_limit=0.3, n_jobs=n_jobs, on_progress=told.append)
+    few = certify(network, X, radius=0.05, budget=Budget(nodes=1), n_jobs=n_jobs)
+    assert whole.nodes.sum() > few.nodes.sum() > 0
+    assert few.undecided.any()
+    nodes = [progress.nodes for progress in told]
+    assert nodes == sorted(nodes) and nodes[-1] <= whole.nodes.sum()

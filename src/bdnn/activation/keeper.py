@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from bdnn.methods.race import Race
 # seconds between checkpoints: of the first ones, of later ones, and at most if writing takes a larger share
 _FIRST_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 20.0, 50.0
 _SHARE = 0.05
+# and of the time while bound or network get better, which is to be written before it is told
+_SHARE_OF_NEWS = 0.2
 
 
 class Work(Protocol):
@@ -63,6 +66,8 @@ class Keeper:
     _warned: bool = False
     _next: float = 0.0
     _pause: float = 0.0
+    _news_from: float = 0.0
+    _known: tuple[float, float] = (-math.inf, math.inf)  # bound and objective that are written
 
     def begin(self) -> None:
         """Take over what a checkpoint that exists holds, but its work, and write from now on.
@@ -79,6 +84,7 @@ class Keeper:
         if self.path.exists():
             self._go_on(checkpoint.read(self.path, self._title))
         self._next, self._pause = reading(), _FIRST_PAUSE
+        self._news_from = self._next
         self.race.keep = self.save_if_due
 
     def _go_on(self, arrays: Arrays) -> None:
@@ -118,9 +124,14 @@ class Keeper:
         self._work, self._earlier = work, None
 
     def save_if_due(self) -> None:
-        """Write the checkpoint if it is time."""
-        if reading() >= self._next:
+        """Write the checkpoint if it is time, sooner if there is news."""
+        now, race = reading(), self.race
+        if now >= self._next:
             self.save()
+        elif race.best is not None and now >= self._news_from:
+            bound, objective = self._known
+            if race.bound > bound or race.best.objective < objective:
+                self.save()
 
     def save(self) -> None:
         """Write the checkpoint, if there is one to be written.
@@ -142,6 +153,7 @@ class Keeper:
         try:
             checkpoint.write(self.path, self._title, arrays)
             self.trouble = None
+            self._known = race.bound, race.best.objective
         except OSError as error:
             self.trouble = f"the checkpoint {self.path} is not up to date: {error}"
             if not self._warned:
@@ -149,6 +161,7 @@ class Keeper:
                 warnings.warn(self.trouble, RuntimeWarning, stacklevel=2)
         now = reading()
         self._next = now + max(self._pause, min((now - began) / _SHARE, _LONGEST_PAUSE))
+        self._news_from = now + min((now - began) / _SHARE_OF_NEWS, self._next - now)
         self._pause = min(2.0 * self._pause, _PAUSE)
 
     def _earlier_work(self) -> Arrays:
