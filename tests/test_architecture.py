@@ -16,6 +16,7 @@ ORDER = [
     "clock",
     "budget",
     "background",
+    "compilation",
     "checks",
     "verify_data",
     "verify_file",

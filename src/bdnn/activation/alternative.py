@@ -13,14 +13,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
-_jit = numba.njit(**_OPTIONS)
-_inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
-_fast = numba.njit(fastmath={"reassoc", "contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+from bdnn.compilation import compiled
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+_jit = compiled(**_OPTIONS)
+_inner = compiled(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+_fast = compiled(fastmath={"reassoc", "contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
 
 _TOLERANCE = 1e-9
 _REFACTOR = 100

@@ -23,11 +23,11 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bdnn.budget import Budget
+from bdnn.compilation import compiled
 from bdnn.search.kernels import uniform
 from bdnn.separation import quiet_highs
 
@@ -369,8 +369,8 @@ class _Walk:
 
 
 def _jit(function: F) -> F:
-    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)(function)
-    return compiled
+    kept: F = compiled(nogil=True, error_model="numpy", boundscheck=False)(function)
+    return kept
 
 
 @_jit
