@@ -146,6 +146,9 @@ class Result:
         a thousandth of the time until then are one.
     timings : dict of str to float
         Seconds by phase: ``presolve``, ``start``, ``build``, ``solve``, ``total``.
+    shortfalls : tuple of str
+        What could not be done for lack of time, beyond a gap that is not closed: the message says it too, and `fit` as
+        a `sklearn.exceptions.ConvergenceWarning`. Not stored in model files.
     certificate : dict or None
         Contents of a certificate file that proves the bound, if one was asked for and can be given; see `bdnn.verify`.
     """
@@ -170,6 +173,7 @@ class Result:
     bounds: tuple[BoundStep, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     certificate: dict[str, Any] | None = None
+    shortfalls: tuple[str, ...] = ()
 
     @property
     def gap(self) -> float:
@@ -177,8 +181,8 @@ class Result:
         return relative_gap(self.objective, self.bound)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but network and certificate as plain Python values, `gap` included."""
-        left_out = "network", "certificate"
+        """Return all but network, certificate and shortfalls as plain Python values, `gap` included."""
+        left_out = "network", "certificate", "shortfalls"
         values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in left_out}
         values["status"] = str(self.status)
         values["audit"] = asdict(self.audit) | {"mismatch": self.audit.mismatch}

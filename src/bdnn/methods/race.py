@@ -97,6 +97,8 @@ class Race:
         To be returned.
     bounds : list of BoundStep
         To be returned.
+    shortfalls : list of str
+        What could not be done for lack of time, to be returned.
     """
 
     robust_models: tuple[str, ...] = ("interval", "pattern")
@@ -122,6 +124,13 @@ class Race:
         self.starts: list[Runner] = []
         self.history: list[Incumbent] = []
         self.bounds = [BoundStep(budget.elapsed, self.bound)]
+        self.shortfalls: list[str] = []
+        self._held: tuple[Runner, str] | None = None
+
+    def fell_short(self, what: str) -> None:
+        """Note what could not be done for lack of time, beyond a gap that is not closed."""
+        if what not in self.shortfalls:
+            self.shortfalls.append(what)
 
     def is_closed(self, objective: float) -> bool:
         """Whether the bound meets an objective, up to the rounding of sums of weights."""
@@ -158,11 +167,33 @@ class Race:
         Without `log` it does not go to the history, nor is it taken for its accuracy on held-out data.
         """
         runner = self.evaluate(network, solver_objective)
+        self._admit(runner, source, log)
+        return runner
+
+    def hold(self, network: Network, source: str) -> None:
+        """Enter a network; if nothing can be better, not before `release`, so that a search has its turn first.
+
+        Of networks without errors those that a search finds with all their neurons are the better guess for other
+        data.
+        """
+        runner = self.evaluate(network)
+        if self.is_closed(runner.objective):
+            self._held = runner, source
+        else:
+            self._admit(runner, source, log=True)
+
+    def release(self) -> None:
+        """Enter what is held back; whatever has been found meanwhile and is no worse stays."""
+        if self._held is not None:
+            (runner, source), self._held = self._held, None
+            self._admit(runner, source, log=True)
+
+    def _admit(self, runner: Runner, source: str, log: bool) -> None:
         self.n_mismatched += runner.audit.mismatch
         if source != "solver":
             self.starts.append(runner)
         if math.isinf(runner.objective):
-            return runner  # not a network of the problem
+            return  # not a network of the problem
         # both are set before anything is reported: a listener may raise
         if log or self.problem.validation is None:
             self.choose(runner)
@@ -172,7 +203,6 @@ class Race:
                 seconds = self.budget.elapsed
                 self.history.append(Incumbent(seconds, runner.objective, source, runner.accuracy))
             self.report()
-        return runner
 
     def choose(self, runner: Runner) -> None:
         """Take a network as the one to return, if it is better on the held-out data, or without any, better at all."""
@@ -222,10 +252,12 @@ class Race:
 
     def result(self, method: str, message: str, scope: str, interrupted: bool) -> Result:
         """Return the outcome; `scope` says what the bound bounds."""
+        self.release()
         chosen = self.chosen
         assert chosen is not None
         if self.n_mismatched:
             message += f"; {self.n_mismatched} solution(s) of the solver had a larger loss than it reported"
+        message = "; ".join([message, *(what for what in self.shortfalls if what != message)])
         self.timings["total"] = self.budget.elapsed
         closed = self.is_closed(chosen.objective)
         bound = chosen.objective if closed else self.bound
@@ -251,6 +283,7 @@ class Race:
             history=tuple(self.history),
             bounds=tuple(BoundStep(step.seconds, min(step.bound, bound)) for step in self.bounds),
             timings=dict(self.timings),
+            shortfalls=tuple(self.shortfalls),
         )
 
 
