@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
@@ -244,7 +246,27 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         ------
         InputError
             (a ValueError) If a setting or the data cannot be used.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the time limit cut off more than the closing of a gap: what is in ``result_.shortfalls``.
         """
+        self._train(X, y, sample_weight, feature_names=feature_names, on_progress=on_progress)
+        if self.result_.shortfalls:
+            warnings.warn(shortfall_warning(self.time_limit, self.result_.shortfalls), ConvergenceWarning, stacklevel=2)
+        return self
+
+    def _train(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        feature_names: Sequence[str] | None = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> None:
+        """Do what `fit` does, without a warning: what the time was not enough for is in ``result_.shortfalls``."""
         budget = self._budget().start()
         names = _text_columns(X)
         if names:
@@ -291,7 +313,6 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         self.result_ = method(problem, budget, start, listener)
         self.network_ = self.result_.network
         self.classes_ = problem.classes
-        return self
 
     def _split(self, labels: Array, seed: int) -> tuple[Any, Any]:
         """Return the rows for training (a slice if all) and for validation (None if none)."""
@@ -466,6 +487,26 @@ def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClas
     if network.feature_names is not None:
         clf.feature_names_in_ = np.array(network.feature_names, dtype=object)
     return clf
+
+
+def shortfall_warning(time_limit: float | None, shortfalls: Iterable[str]) -> str:
+    """Return the words of a warning of what could not be done for lack of time.
+
+    Parameters
+    ----------
+    time_limit : float or None
+        Of the fit.
+    shortfalls : iterable of str
+        What could not be done.
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    if time_limit is None:
+        return f"training is incomplete: {'; '.join(shortfalls)}"
+    return f"training is incomplete within the time limit of {time_limit:g} s: {'; '.join(shortfalls)}; raise the limit"
 
 
 def _text_columns(X: Any) -> list[str]:

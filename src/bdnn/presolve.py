@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from bdnn.errors import InputError
 from bdnn.network import Array, Floats, InputGrid, Layer, Network, Reals
-from bdnn.overlaps import unavoidable
+from bdnn.overlaps import is_in_time, unavoidable
 from bdnn.problem import Problem
 from bdnn.robustness import grid_box
 from bdnn.rows import distinct, row_blocks
@@ -91,6 +91,8 @@ class Presolved:
     answers : ndarray of shape (p,) or None
         Points with the same number, which have one label, count once: their loss is the largest among them. None: every
         point counts by itself.
+    sought_overlaps : bool
+        Whether the time was enough to look for points whose balls meet, where there are balls.
     """
 
     problem: Problem
@@ -104,6 +106,7 @@ class Presolved:
     scale: Floats
     grid: InputGrid | None
     answers: NDArray[np.intp] | None = None
+    sought_overlaps: bool = True
 
     @property
     def n_points(self) -> int:
@@ -379,7 +382,7 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
     rows = first if used is None else used[first]
     n_distinct = len(rows)
     irreducible = _irreducible(class_weight, one_hot=problem.head == "threshold" and problem.n_outputs > 1)
-    constant = 0.0
+    constant, in_time = 0.0, True
     # with a radius, a point where all labels weigh the same can still be wrong for all of them
     if not problem.robust and (problem.head == "argmax" or problem.n_outputs == 1):
         indifferent = np.ones(len(rows), dtype=bool)
@@ -390,6 +393,7 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
             class_weight, rows = class_weight[~indifferent], rows[~indifferent]
     if problem.robust and (problem.head == "argmax" or problem.n_outputs == 1):
         radius, at = np.asarray(problem.robust_radius), X if _counts_up(rows, len(X)) else X[rows]
+        in_time = is_in_time(class_weight, X.shape[1], seconds)
         irreducible = max(irreducible, unavoidable(at, class_weight, radius, problem.robust_norm, seconds))
     # the order does not matter here, and all rows are read faster than chosen ones
     points = _Inputs(X, grid, None if len(rows) == len(X) else rows)
@@ -405,6 +409,7 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
         centre=centre,
         scale=scale,
         grid=grid,
+        sought_overlaps=in_time,
     )
 
 

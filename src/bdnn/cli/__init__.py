@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -53,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     SystemExit
         Always, with the exit code.
     """
-    code = _run(arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = _warn
+        code = _run(arguments)
     sys.stdout.flush()
     sys.stderr.flush()
     if any(thread.name.startswith("bdnn-") for thread in threading.enumerate()):
@@ -83,6 +87,18 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (TypeError, ValueError) as error:  # scikit-learn's own checks of the data
         return _fail(str(error), 2)
     return 0
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning in one line, without the place in the code that it comes from."""
+    click.echo(f"bdnn: warning: {' '.join(str(message).split())}", err=True)
 
 
 def _fail(message: str, code: int) -> int:

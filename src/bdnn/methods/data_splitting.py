@@ -130,6 +130,8 @@ class DataSplitting:
                     break
             if problem.regularization == "lexicographic" and not interrupted:
                 interrupted = shrink_blockwise(race, solver)
+            if not race.n_solved and not race.closed:
+                race.fell_short("no program was solved")
         except KeyboardInterrupt:
             if race.best is None:
                 raise

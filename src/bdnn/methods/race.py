@@ -97,6 +97,10 @@ class Race:
         To be returned.
     bounds : list of BoundStep
         To be returned.
+    n_solved : int
+        Programs that were solved, or at least bounded.
+    audit_seconds : float
+        How long the last audit took.
     shortfalls : list of str
         What could not be done for lack of time, to be returned.
     """
@@ -111,8 +115,11 @@ class Race:
             )
         self.problem, self.budget, self._on_progress = problem, budget, on_progress
         self.timings: dict[str, float] = {}
+        self.shortfalls: list[str] = []
         with self.timed("presolve"):
             self.reduced = presolve(problem, _OVERLAP_SHARE * budget.remaining)
+            if not self.reduced.sought_overlaps:
+                self.shortfalls.append("the time limit is too short to look for points whose balls meet")
         # a number of which every objective is a multiple, or 0; asked for at every step of a search
         self._step = 0.0 if problem.penalty_factor else self.reduced.loss_step
         self._unit = self.reduced.loss_unit
@@ -124,7 +131,7 @@ class Race:
         self.starts: list[Runner] = []
         self.history: list[Incumbent] = []
         self.bounds = [BoundStep(budget.elapsed, self.bound)]
-        self.shortfalls: list[str] = []
+        self.audit_seconds, self.n_solved = 0.0, 0
         self._held: tuple[Runner, str] | None = None
 
     def fell_short(self, what: str) -> None:
@@ -147,6 +154,7 @@ class Race:
 
         With the regularisers ℓ1 and ℓ2 its continuous weights are made as small as the margin allows.
         """
+        began = reading()
         margin = regularized_margin(self.problem)
         if margin is not None and (layers := self.reduced.to_layers(network)) is not None:
             network = self.reduced.to_network(scaled(self.reduced, layers, margin))
@@ -157,6 +165,7 @@ class Race:
         if self.problem.validation is not None:
             X, codes = self.problem.validation
             accuracy = float(np.mean(network.predict_index(X) == codes))
+        self.audit_seconds = reading() - began
         return Runner(network, audited, penalty, audited.loss + weighted, accuracy)
 
     def enter(
@@ -415,6 +424,7 @@ def solve_into(
         message = str(error) if refused else f"the solver failed: {error!r}"
         solution = MilpSolution(Status.FAILED, None, math.inf, -math.inf, 0, 0.0, message)
     race.nodes = nodes + solution.nodes
+    race.n_solved += solution.status in (Status.OPTIMAL, Status.INFEASIBLE) or math.isfinite(solution.bound)
     if bounds:
         race.raise_bound(solution.bound)
     if solution.x is not None:

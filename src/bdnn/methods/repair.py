@@ -123,13 +123,15 @@ class AttackAndRepair:
                 else:
                     message, interrupted, proven = _repair_exactly(race, solver, self.inner)
                 scope = proven or scope
+                if not race.n_solved and not race.closed and not interrupted:
+                    race.fell_short("no program was solved")
         except KeyboardInterrupt:
             if race.best is None:
                 raise
             message, interrupted = "stopped by Ctrl-C", True
         message += f"; {race.n_attacks} attacks"
         if race.n_undecided:
-            message += f", {race.n_undecided} points undecided and counted as wrong"
+            race.fell_short(f"{race.n_undecided} points undecided and counted as wrong")
         method = "data_splitting" if isinstance(self.inner, DataSplitting) else "exact"
         return race.result(method, message, scope, interrupted)
 

@@ -113,11 +113,13 @@ def linear(presolved: Presolved, seed: int = 0) -> Network:
     signal, layers = part.X[occurs[:, 0]], list[Layer]()
     if len(np.unique(y)) < 2:
         return constant(presolved)
+    noise = _noise(presolved)
     with ThreadpoolController().limit(limits=1):
         for width in problem.hidden_layer_sizes:
-            layers.append(_hidden_layer(presolved, signal, y, weight, width, rng))
+            layers.append(_hidden_layer(presolved, signal, y, weight, width, rng, noise))
             signal = (signal @ layers[-1].weights.T + layers[-1].bias >= 0).astype(np.float64)
-        fitted = _LeastSquares.of(presolved, signal, weight)
+            noise = None
+        fitted = _LeastSquares.of(presolved, signal, weight, noise)
         if problem.head == "argmax":
             layers.append(_competing(presolved, fitted, y))
         else:
@@ -141,9 +143,11 @@ class _LeastSquares:
         Whether there is an intercept.
     alike : bool
         Whether features have one unit: where weights are rounded, those of rare features would drown the others.
+    noise : ndarray of shape (n,) or None
+        Penalty of each squared coefficient; left out where there are more features than points.
     """
 
-    def __init__(self, X: Floats, weight: Floats, centred: bool, alike: bool) -> None:
+    def __init__(self, X: Floats, weight: Floats, centred: bool, alike: bool, noise: Floats | None) -> None:
         self.X, self.weight = X, weight
         share = weight / weight.sum()
         self._share, self._mean = share, share @ X * centred
@@ -155,12 +159,15 @@ class _LeastSquares:
         m, n = X.shape
         self._wide = n > m
         gram = self._rooted @ self._rooted.T if self._wide else self._rooted.T @ self._rooted
-        self._inverse = np.linalg.inv(gram + _RIDGE * np.eye(min(m, n)))
+        penalty = np.full(min(m, n), _RIDGE)
+        if noise is not None and not self._wide:
+            penalty += noise * self._unit**2
+        self._inverse = np.linalg.inv(gram + np.diag(penalty))
 
     @classmethod
-    def of(cls, presolved: Presolved, X: Floats, weight: Floats) -> _LeastSquares:
+    def of(cls, presolved: Presolved, X: Floats, weight: Floats, noise: Floats | None) -> _LeastSquares:
         """Return the regressions for the neurons of a problem."""
-        return cls(X, weight, presolved.problem.fit_intercept, presolved.problem.weights == "integer")
+        return cls(X, weight, presolved.problem.fit_intercept, presolved.problem.weights == "integer", noise)
 
     def coefficients(self, targets: Floats) -> tuple[Floats, Floats]:
         """Return the coefficients of targets of shape (m, k), of shape (k, n), and the covariances with them."""
@@ -175,10 +182,27 @@ class _LeastSquares:
         return np.asarray(self._share @ targets - coefficients @ self._mean)
 
 
+def _noise(presolved: Presolved) -> Floats | None:
+    """Return the penalty of each squared weight on inputs for what perturbations do, None without any."""
+    if not presolved.problem.robust:
+        return None
+    radius = presolved.radius
+    if presolved.grid is not None:
+        radius = radius / np.asarray(presolved.grid.step)[presolved.kept]
+    # perturbations of all features add up
+    return np.asarray(radius**2 * len(radius))
+
+
 def _hidden_layer(
-    presolved: Presolved, X: Floats, y: NDArray[np.intp], weight: Floats, width: int, rng: np.random.Generator
+    presolved: Presolved,
+    X: Floats,
+    y: NDArray[np.intp],
+    weight: Floats,
+    width: int,
+    rng: np.random.Generator,
+    noise: Floats | None,
 ) -> Layer:
-    fitted, classes = _LeastSquares.of(presolved, X, weight), np.unique(y)
+    fitted, classes = _LeastSquares.of(presolved, X, weight, noise), np.unique(y)
     W, b = np.zeros((width, X.shape[1])), np.full(width, -1.0 if presolved.problem.fit_intercept else 0.0)
     boosted = weight / weight.sum()
     for j in range(min(width, _MOST_NEURONS, max(len(classes), _MOST_WEIGHTS // max(X.shape[1], 1)))):
