@@ -211,7 +211,8 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
                 clf.set_params(hidden_layer_sizes=(), head="argmax")
             left = own.remaining
             clf.set_params(time_limit=None if math.isinf(left) else max(left, 1e-3))
-            clf._train(parts[0], targets, some)
+            clf._warns = False
+            clf.fit(parts[0], targets, some)
             for what in clf.result_.shortfalls:
                 short[what] += 1
             if clf.result_.interrupted:
@@ -220,7 +221,7 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             return [EnsembleMember(network, task.features) for network, task in zip(networks, group, strict=True)]
 
         self.members_ = tuple(in_order(train, groups, budget.threads, stop))
-        if short:
+        if short and not stop.is_set():
             told = [f"{what} ({count} of {len(groups)} trainings)" for what, count in sorted(short.items())]
             warnings.warn(shortfall_warning(self.time_limit, told), ConvergenceWarning, stacklevel=2)
         return self

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d,
 
 from bdnn.budget import Budget
 from bdnn.errors import InputError, ModelFileError
-from bdnn.io import Model, TableInfo, load_model, save_model
+from bdnn.io import Model, TableInfo, save_model
 from bdnn.methods import METHODS, automatic
 from bdnn.network import Array, Floats, Network, Reals
 from bdnn.problem import Problem, choice, positive_integer
@@ -147,6 +147,8 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
     ('optimal', 0.0)
     """
 
+    _warns = True  # an ensemble warns of all its members together
+
     def __init__(
         self,
         hidden_layer_sizes: Sequence[int] = (2,),
@@ -252,21 +254,6 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         sklearn.exceptions.ConvergenceWarning
             If the time limit cut off more than the closing of a gap: what is in ``result_.shortfalls``.
         """
-        self._train(X, y, sample_weight, feature_names=feature_names, on_progress=on_progress)
-        if self.result_.shortfalls:
-            warnings.warn(shortfall_warning(self.time_limit, self.result_.shortfalls), ConvergenceWarning, stacklevel=2)
-        return self
-
-    def _train(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        feature_names: Sequence[str] | None = None,
-        on_progress: ProgressCallback | None = None,
-    ) -> None:
-        """Do what `fit` does, without a warning: what the time was not enough for is in ``result_.shortfalls``."""
         budget = self._budget().start()
         names = _text_columns(X)
         if names:
@@ -313,6 +300,9 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         self.result_ = method(problem, budget, start, listener)
         self.network_ = self.result_.network
         self.classes_ = problem.classes
+        if self._warns and self.result_.shortfalls:
+            warnings.warn(shortfall_warning(self.time_limit, self.result_.shortfalls), ConvergenceWarning, stacklevel=2)
+        return self
 
     def _split(self, labels: Array, seed: int) -> tuple[Any, Any]:
         """Return the rows for training (a slice if all) and for validation (None if none)."""
@@ -444,29 +434,6 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         if settings["time_limit"] is not None and math.isinf(settings["time_limit"]):
             settings["time_limit"] = None
         save_model(path, Model(self.network_, settings, self.result_, table))
-
-
-def load(path: str | os.PathLike[str]) -> BDNNClassifier:
-    """Read a model file as a fitted classifier.
-
-    Parameters
-    ----------
-    path : path-like
-        A file written by `BDNNClassifier.save` or ``bdnn train``.
-
-    Returns
-    -------
-    BDNNClassifier
-        Fitted; its `result_` is there if the file has it.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is damaged, hostile, of another kind or of an unknown version.
-    OSError
-        If it cannot be read.
-    """
-    return from_model(load_model(path), path)
 
 
 def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:

@@ -139,11 +139,6 @@ class Presolved:
         """Return the total weight of each label over the reduced points, of shape (n_classes,)."""
         return np.asarray(self.stored_weight.sum(axis=0, dtype=np.float64))
 
-    @property
-    def total_weight(self) -> float:
-        """Sum of the weights of the reduced points."""
-        return float(self.stored_weight.sum(dtype=np.float64))
-
     def firing_costs(self, class_weight: Floats) -> tuple[Floats, Floats]:
         """Return the losses of firing and of not firing, per point and output of a threshold head.
 

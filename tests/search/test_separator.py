@@ -9,7 +9,19 @@ import pytest
 
 from bdnn.budget import Budget
 from bdnn.search import separator
-from bdnn.search.separator import fits, separators
+from bdnn.search.separator import separators
+
+
+def fits(X, g):
+    """The neuron of the hinge program, None if it does not fire exactly where it should."""
+    task = separator._Task.of(X, g)
+    least, w, b = task.constant()
+    if least > 0:
+        slope = separator._Hinge(task).solve(np.ones(len(task.g)), Budget())
+        if slope is None:
+            return None
+        least, w, b = task.candidate(slope)
+    return (w, b) if least == 0 else None
 
 
 def value(X, g, w, b):

@@ -181,7 +181,6 @@ def separate(
     residual: float,
     given: Any,
     most: float,
-    every: bool,
     limit: int,
     sets: Any,
     sizes: Any,
@@ -200,8 +199,6 @@ def separate(
     given : ndarray of shape (m,)
         Supports with Σ given < `most` are collected.
     most : float
-    every : bool
-        Whether also those passed on the way are collected.
     limit : int
         Pivots at most.
     sets : ndarray of shape (capacity, p + 1), int64
@@ -299,6 +296,4 @@ def separate(
         A.basis[leaving] = entering
         A.count[0] += 1
         A.count[1] += 1
-        if every:
-            found = _store(A, given, most, sets, sizes, found)
     return np.inf, found

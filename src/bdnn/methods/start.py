@@ -23,7 +23,8 @@ _TRIES = 8
 # a linear start takes milliseconds: so many products for its Gram matrix, and so many neurons
 _MOST_PRODUCTS = 1.3e9
 _MOST_NEURONS, _MOST_WEIGHTS = 32, 20_000
-_RIDGE = 1e-3
+_RIDGE, _MOST_PENALTY = 1e-3, 1e9
+_NOTHING = 1e-12
 _FACTORS = (1.0, 1.5, 2.5, 4.0)
 
 
@@ -127,6 +128,8 @@ def linear(presolved: Presolved, seed: int = 0) -> Network:
             alone = np.vstack([np.eye(signal.shape[1]), -np.eye(signal.shape[1])]) if layers else None
             outputs = [_separator(presolved, fitted, target, weight, alone) for target in targets]
             layers.append(Layer(np.array([w for w, _ in outputs]), np.array([b for _, b in outputs])))
+    if not all(np.all(np.isfinite(W)) and np.all(np.isfinite(b)) for W, b in layers):
+        return constant(presolved)
     return presolved.to_network(layers)
 
 
@@ -161,7 +164,8 @@ class _LeastSquares:
         gram = self._rooted @ self._rooted.T if self._wide else self._rooted.T @ self._rooted
         penalty = np.full(min(m, n), _RIDGE)
         if noise is not None and not self._wide:
-            penalty += noise * self._unit**2
+            with np.errstate(over="ignore", invalid="ignore"):
+                penalty += np.nan_to_num(np.minimum(noise * self._unit**2, _MOST_PENALTY))
         self._inverse = np.linalg.inv(gram + np.diag(penalty))
 
     @classmethod
@@ -186,7 +190,7 @@ def _noise(presolved: Presolved) -> Floats | None:
     """Return the penalty of each squared weight on inputs for what perturbations do, None without any."""
     if not presolved.problem.robust:
         return None
-    radius = presolved.radius
+    radius = np.minimum(presolved.radius, 1e100)
     if presolved.grid is not None:
         radius = radius / np.asarray(presolved.grid.step)[presolved.kept]
     # perturbations of all features add up
@@ -257,8 +261,11 @@ def _competing(presolved: Presolved, fitted: _LeastSquares, y: NDArray[np.intp])
     tries = []
     for W in fitted.coefficients(targets):
         b = fitted.intercepts(targets, W) if problem.fit_intercept else np.zeros(len(W))
-        scale = float(np.abs(W).max(initial=0.0)) or 1.0
-        W, b = W / scale, b / scale
+        scale = float(np.abs(W).max(initial=0.0))
+        if scale <= _NOTHING * float(np.abs(X).max(initial=1.0)) ** -1:
+            W, b = np.zeros_like(W), 1.0 * (np.arange(len(b)) == np.argmax(b)) * problem.fit_intercept
+        else:
+            W, b = W / scale, b / scale
         if problem.weights != "integer":
             return Layer(W, b)
         P = problem.weight_bound

@@ -44,39 +44,6 @@ _OPERATIONS = 2e7
 _TINY = 1e-9
 
 
-def fits(X: ArrayLike, g: ArrayLike) -> tuple[Floats, float] | None:
-    """Return a neuron that fires exactly where it should, if the linear program finds one.
-
-    Parameters
-    ----------
-    X : array-like of shape (n, p)
-        Points by feature.
-    g : array-like of shape (p,)
-        Negative where the neuron should fire, positive where it should not, 0 where it does not matter.
-
-    Returns
-    -------
-    tuple of ndarray of shape (n,) and float, or None
-        Weights and bias, checked in floating point. None is no proof that there are none.
-
-    Examples
-    --------
-    >>> w, b = fits([[0.0, 1.0, 2.0]], [1.0, -1.0, -1.0])
-    >>> (w @ [[0.0, 1.0, 2.0]] + b >= 0).tolist()
-    [False, True, True]
-    >>> fits([[0.0, 1.0, 2.0]], [1.0, -1.0, 1.0]) is None
-    True
-    """
-    task = _Task.of(X, g)
-    value, w, b = task.constant()
-    if value > 0:
-        slope = _Hinge(task).solve(np.ones(len(task.g)), Budget())
-        if slope is None:
-            return None
-        value, w, b = task.candidate(slope)
-    return (w, b) if value == 0 else None
-
-
 def separators(
     X: ArrayLike,
     g: ArrayLike,
