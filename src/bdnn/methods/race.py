@@ -180,16 +180,12 @@ class Race:
         return runner
 
     def hold(self, network: Network, source: str) -> None:
-        """Enter a network; if nothing can be better, not before `release`, so that a search has its turn first.
+        """Audit a network and keep it until `release`: what a method finds by itself has its turn first.
 
-        Of networks without errors those that a search finds with all their neurons are the better guess for other
+        Of networks of the same loss those that a search finds with all their neurons are the better guess for other
         data.
         """
-        runner = self.evaluate(network)
-        if self.is_closed(runner.objective):
-            self._held = runner, source
-        else:
-            self._admit(runner, source, log=True)
+        self._held = self.evaluate(network), source
 
     def release(self) -> None:
         """Enter what is held back; whatever has been found meanwhile and is no worse stays."""
@@ -261,7 +257,8 @@ class Race:
 
     def result(self, method: str, message: str, scope: str, interrupted: bool) -> Result:
         """Return the outcome; `scope` says what the bound bounds."""
-        self.release()
+        if interrupted or self.shortfalls or self.budget.exhausted:
+            self.release()  # plain methods, left to themselves, return what they found
         chosen = self.chosen
         assert chosen is not None
         if self.n_mismatched:

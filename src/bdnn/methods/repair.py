@@ -100,7 +100,7 @@ class AttackAndRepair:
         race = WorstCaseRace(problem, budget, on_progress)
         message, scope, interrupted = "nothing left to improve", "every classifier on these inputs", False
         try:
-            enter_given(race, start)
+            enter_given(race, start, holds_linear=False)  # three-valued training has one
             # the three-valued loss first: networks are never worse than it says
             three_valued = _with_intervals(problem)
             first: list[tuple[Any, float]] = [(self.inner, _INTERVAL_SHARE)]

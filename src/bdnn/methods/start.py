@@ -52,10 +52,9 @@ def constant(presolved: Presolved) -> Network:
 
 
 def enter_starts(race: Race, start: Network | None) -> None:
-    """Enter the user's start, which must be of the problem's class, a constant, a linear and a few layered networks."""
+    """Enter the user's start, which must be of the problem's class, a constant network and a few layered ones."""
     if not race.starts:
         enter_given(race, start)
-    race.release()
     if not race.closed:
         for network in layered(race.reduced, race.budget):
             race.enter(network, "linear")
@@ -63,8 +62,8 @@ def enter_starts(race: Race, start: Network | None) -> None:
                 break
 
 
-def enter_given(race: Race, start: Network | None) -> None:
-    """Enter the user's start, which must be of the problem's class, a constant network and a linear one.
+def enter_given(race: Race, start: Network | None, *, holds_linear: bool = True) -> None:
+    """Enter the user's start, which must be of the problem's class, and a constant network, and hold a linear one.
 
     This takes milliseconds and needs nothing compiled, so whatever a limit cuts off later, there is something better
     than a constant.
@@ -76,7 +75,7 @@ def enter_given(race: Race, start: Network | None) -> None:
             )
         race.enter(start, "start")
     race.enter(constant(race.reduced), "constant")
-    if not race.closed and race.reduced.n_points:
+    if holds_linear and not race.closed and race.reduced.n_points:
         race.hold(linear(race.reduced, race.budget.seed), "linear")
 
 
