@@ -258,7 +258,9 @@ class Race:
     def result(self, method: str, message: str, scope: str, interrupted: bool) -> Result:
         """Return the outcome; `scope` says what the bound bounds."""
         if interrupted or self.shortfalls or self.budget.exhausted:
-            self.release()  # plain methods, left to themselves, return what they found
+            # plain methods, left to themselves, return what they found; a listener may raise, and the run is over
+            self._on_progress = None
+            self.release()
         chosen = self.chosen
         assert chosen is not None
         if self.n_mismatched:
