@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 
 import numpy as np
 import pytest
@@ -132,7 +131,7 @@ def test_limits_and_stop_keep_the_incumbent(solver):
     limited = BACKENDS[solver]().solve(model.milp, Budget(seconds=60, nodes=1), start)
     assert limited.status == Status.FEASIBLE and "node limit" in limited.message
     stopped = BACKENDS[solver]().solve(model.milp, Budget(seconds=60), start, lambda event: True)
-    assert stopped.status == Status.FEASIBLE and stopped.seconds < 30
+    assert stopped.status == Status.FEASIBLE and "time limit" not in stopped.message
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
@@ -141,15 +140,17 @@ def test_ctrl_c_keeps_the_incumbent(solver):
     problem = hard_problem("integer" if solver == "cpsat" else "continuous")
     model = training.build(presolve(problem), BACKENDS[solver].capabilities.tolerances)
     start = model.encode(METHODS["exact"](incumbents="none", solver=solver)(problem, Budget(seconds=0.3)).network)
-    timer = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    try:
-        solution = BACKENDS[solver]().solve(model.milp, Budget(seconds=60), start)
-    finally:
-        timer.cancel()
+    sent = []
+
+    def listener(event):
+        if not sent:
+            sent.append(event)
+            os.kill(os.getpid(), signal.SIGINT)
+        return False
+
+    solution = BACKENDS[solver]().solve(model.milp, Budget(seconds=60), start, listener)
     assert solution.interrupted and solution.status == Status.FEASIBLE and "Ctrl-C" in solution.message
     assert solution.objective <= model.milp.objective(start) + 1e-9
-    assert solution.seconds < 30
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
