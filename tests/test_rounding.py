@@ -220,7 +220,7 @@ def test_a_large_network_stays_within_its_time():
     X = rng.integers(0, 256, (3000, 100)).astype(float)
     W = rng.normal(size=(6, 100))
     network = Network([(W, -(W @ np.full(100, 128.0))), (rng.normal(size=(3, 6)), np.zeros(3))], "argmax", [0, 1, 2])
-    with ticking(2.0, step=0.05, most_late=60):
+    with ticking(2.0, step=0.005, most_late=100):
         small = network.to_integer(X, time_limit=2.0)
     assert decisions(small, X) == decisions(network, X)
 

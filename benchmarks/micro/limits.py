@@ -3,7 +3,7 @@
     python benchmarks/micro/limits.py [--only WORD ...] [--repeat 3]
 
 Each case runs in a process of its own, after a small fit that loads what is compiled; presolve, building of programs,
-polish and the last audit count. A limit holds if it is passed by no more than 10 % or 2 s, whichever is more. "wall" and
+polish and the last audit count. A limit holds if it is passed by no more than 10 % or 2 s, whichever is more. "wall",
 "processor" are the least of the repetitions: on a busy machine the wall clock goes on while the process waits, and with
 several threads processor time runs faster, so the lesser of the two is judged. Rewrites
 benchmarks/results/limits.json and limits.md.

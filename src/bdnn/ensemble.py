@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+from threadpoolctl import threadpool_limits
 
 from bdnn.budget import Budget
 from bdnn.errors import InputError, ModelFileError
@@ -220,7 +221,8 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             networks = with_outputs(drawn, clf.network_) if drawn else [clf.network_]
             return [EnsembleMember(network, task.features) for network, task in zip(networks, group, strict=True)]
 
-        self.members_ = tuple(in_order(train, groups, budget.threads, stop))
+        with threadpool_limits(1, user_api="blas"):  # each member has one thread
+            self.members_ = tuple(in_order(train, groups, budget.threads, stop))
         if short and not stop.is_set():
             told = [f"{what} ({count} of {len(groups)} trainings)" for what, count in sorted(short.items())]
             warnings.warn(shortfall_warning(self.time_limit, told), ConvergenceWarning, stacklevel=2)

@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+from threadpoolctl import threadpool_limits
 
 from bdnn.budget import Budget
 from bdnn.errors import InputError, ModelFileError
@@ -297,7 +298,9 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             method = AttackAndRepair(method)
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)
-        self.result_ = method(problem, budget, start, listener)
+        # more threads of BLAS than were asked for would wait for each other on a busy machine
+        with threadpool_limits(budget.threads, user_api="blas"):
+            self.result_ = method(problem, budget, start, listener)
         self.network_ = self.result_.network
         self.classes_ = problem.classes
         if self._warns and self.result_.shortfalls:

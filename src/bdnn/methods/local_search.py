@@ -194,7 +194,7 @@ def enter_incumbents(
     Returns
     -------
     bool
-        Whether there was a search: not if it was compiled for the first time, which takes longer.
+        Whether there was a search: not if it was compiled for the first time, which takes longer, or begun too late.
 
     Raises
     ------
@@ -249,6 +249,8 @@ def search_into(
     from bdnn.search.points import points
     from bdnn.search.ready import ready
 
+    if budget.exhausted:
+        return _unsearched(race, [], "begun", promised), False
     race.phase = "build"
     with race.timed("build"):
         data = points(race.reduced)
