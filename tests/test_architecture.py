@@ -17,6 +17,7 @@ ORDER = [
     "clock",
     "budget",
     "background",
+    "compilation",
     "labels",
     "splitting",
     "checks",

@@ -8,7 +8,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -376,10 +375,8 @@ def test_ctrl_c_in_a_terminal_keeps_the_network(method, phase, threads, kernels)
     )
     try:
         assert process.stderr.readline() == f"{phase}\n"
-        began = time.monotonic()
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
-        assert time.monotonic() - began < 20
     finally:
         process.kill()
     assert process.returncode == 0

@@ -70,7 +70,7 @@ def test_merging_and_losses_by_brute_force(head, n_classes, seed):
         got[tuple(full.tolist())] = w
     assert got == rows
     assert len(reduced.X) == len(rows)
-    assert reduced.total_weight == sum(map(sum, rows.values()))
+    assert reduced.label_totals().sum() == sum(map(sum, rows.values()))
     assert reduced.kept.tolist() == [0, 1, 3]
 
 

@@ -1,7 +1,12 @@
-"""Work that is done once beside the caller, such as compilation, so that a first call keeps its time limit."""
+"""Work that is done once beside the caller, such as compilation, so that a first call keeps its time limit.
+
+A process that forks waits for such work first: a compiler's locks that a thread holds at the fork would never be
+released in the child, which would wait for them for ever.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Hashable
 
@@ -9,6 +14,7 @@ from bdnn.budget import Budget
 
 _threads: dict[Hashable, threading.Thread] = {}
 _failures: dict[Hashable, BaseException] = {}
+_finished: set[Hashable] = set()
 _lock = threading.Lock()
 
 
@@ -20,6 +26,8 @@ def begin(key: Hashable, work: Callable[[], None]) -> None:
             work()
         except BaseException as error:
             _failures[key] = error
+        else:
+            _finished.add(key)
 
     with _lock:
         if key not in _threads:
@@ -51,3 +59,22 @@ def done(key: Hashable, budget: Budget) -> bool:
     if key in _failures:
         raise _failures[key]
     return not thread.is_alive()
+
+
+def _finish() -> None:
+    """Wait for all work, except on a thread that does it; before a fork."""
+    for thread in list(_threads.values()):
+        if thread is not threading.current_thread() and thread.is_alive():
+            thread.join()
+
+
+def _forget_unfinished() -> None:
+    """Make work that was begun while others were waited for begin again; in the child of a fork."""
+    global _lock
+    _lock = threading.Lock()
+    for key in set(_threads) - _finished - set(_failures):
+        del _threads[key]
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(before=_finish, after_in_child=_forget_unfinished)

@@ -6,6 +6,8 @@ import itertools
 import math
 import os
 import threading
+import warnings
+from collections import Counter
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import IO, Any, Self
@@ -13,13 +15,15 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from bdnn.budget import Budget
 from bdnn.checks import thread_count
 from bdnn.errors import InputError, ModelFileError
-from bdnn.estimators import BDNNClassifier, checked_targets, from_model
+from bdnn.estimators import BDNNClassifier, checked_targets, from_model, shortfall_warning
 from bdnn.files import FilePath
 from bdnn.io import EnsembleMember, EnsembleModel, load_any, save_model
 from bdnn.labels import plain
@@ -152,6 +156,11 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         ------
         InputError
             (a ValueError) If a setting or the data cannot be used.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the time limit cut off more of the training of members than the closing of a gap.
         """
         limit = math.inf if self.time_limit is None else self.time_limit
         if isinstance(limit, np.integer | np.floating):
@@ -180,7 +189,7 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         together = 1 if self.hidden == "trained" else self.n_estimators
         groups = [tasks[start : start + together] for start in range(0, len(tasks), together)]
         prepare(self._settings(), inputs, budget)
-        stop = threading.Event()
+        stop, short = threading.Event(), Counter[str]()
 
         def train(group: list[Task], number: int) -> list[EnsembleMember]:
             stopped = stop.is_set()
@@ -203,13 +212,20 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
                 clf.set_params(hidden_layer_sizes=(), head="argmax")
             left = own.remaining
             clf.set_params(time_limit=None if math.isinf(left) else max(left, 1e-3))
+            clf._warns = False
             clf.fit(parts[0], targets, some)
+            for what in clf.result_.shortfalls:
+                short[what] += 1
             if clf.result_.interrupted:
                 stop.set()
             networks = with_outputs(drawn, clf.network_) if drawn else [clf.network_]
             return [EnsembleMember(network, task.features) for network, task in zip(networks, group, strict=True)]
 
-        self.members_ = tuple(in_order(train, groups, budget.threads, stop))
+        with threadpool_limits(1, user_api="blas"):  # each member has one thread
+            self.members_ = tuple(in_order(train, groups, budget.threads, stop))
+        if short and not stop.is_set():
+            told = [f"{what} ({count} of {len(groups)} trainings)" for what, count in sorted(short.items())]
+            warnings.warn(shortfall_warning(self.time_limit, told), ConvergenceWarning, stacklevel=2)
         return self
 
     def _check_random(self) -> None:

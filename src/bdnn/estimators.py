@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from numbers import Real
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -12,16 +13,18 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+from threadpoolctl import threadpool_limits
 
 from bdnn.budget import Budget
 from bdnn.checks import thread_count
 from bdnn.columns import quoted
 from bdnn.errors import InputError, ModelFileError
 from bdnn.files import FilePath
-from bdnn.io import Model, TableInfo, load_model, save_model
+from bdnn.io import Model, TableInfo, save_model
 from bdnn.labels import check_discrete, plain
 from bdnn.methods import METHODS, automatic
 from bdnn.network import Array, Floats, Network, Reals
@@ -152,6 +155,8 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
     ('optimal', 0.0)
     """
 
+    _warns = True  # an ensemble warns of all its members together
+
     def __init__(
         self,
         hidden_layer_sizes: Sequence[int] = (2,),
@@ -251,6 +256,11 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         ------
         InputError
             (a ValueError) If a setting or the data cannot be used.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the time limit cut off more than the closing of a gap: what is in ``result_.shortfalls``.
         """
         budget = self._budget().start()
         names = _text_columns(X)
@@ -300,9 +310,13 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             method = AttackAndRepair(method)
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)
-        self.result_ = method(problem, budget, start, listener)
+        # more threads of BLAS than were asked for would wait for each other on a busy machine
+        with threadpool_limits(budget.threads, user_api="blas"):
+            self.result_ = method(problem, budget, start, listener)
         self.network_ = self.result_.network
         self.classes_ = problem.classes
+        if self._warns and self.result_.shortfalls:
+            warnings.warn(shortfall_warning(self.time_limit, self.result_.shortfalls), ConvergenceWarning, stacklevel=2)
         return self
 
     def _split(self, inputs: Reals, labels: Array, seed: int) -> tuple[Any, Any]:
@@ -449,29 +463,6 @@ def checked_targets(y: Array) -> Array:
     return labels
 
 
-def load(path: str | os.PathLike[str]) -> BDNNClassifier:
-    """Read a model file as a fitted classifier.
-
-    Parameters
-    ----------
-    path : path-like
-        A file written by `BDNNClassifier.save` or ``bdnn train``.
-
-    Returns
-    -------
-    BDNNClassifier
-        Fitted; its `result_` is there if the file has it.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is damaged, hostile, of another kind or of an unknown version.
-    OSError
-        If it cannot be read.
-    """
-    return from_model(load_model(path), path)
-
-
 def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
     """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
     settings = dict(model.settings or {})
@@ -490,6 +481,26 @@ def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClas
     if network.feature_names is not None:
         clf.feature_names_in_ = np.array(network.feature_names, dtype=object)
     return clf
+
+
+def shortfall_warning(time_limit: float | None, shortfalls: Iterable[str]) -> str:
+    """Return the words of a warning of what could not be done for lack of time.
+
+    Parameters
+    ----------
+    time_limit : float or None
+        Of the fit.
+    shortfalls : iterable of str
+        What could not be done.
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    if time_limit is None:
+        return f"training is incomplete: {'; '.join(shortfalls)}"
+    return f"training is incomplete within the time limit of {time_limit:g} s: {'; '.join(shortfalls)}; raise the limit"
 
 
 def _text_columns(X: Any) -> list[str]:

@@ -47,15 +47,48 @@ def unavoidable(X: Reals, class_weight: Floats, radius: Floats, norm: Norm, seco
     float
         In units of sample weight; 0 if there is no pair, or the data are too large to be looked through in the time.
     """
-    labels = range(class_weight.shape[1]) if class_weight.shape[1] > 2 else [0]
+    labels = _labels(class_weight)
     most = min(_MOST_PRODUCTS, _PRODUCTS_PER_SECOND * seconds / len(labels))
     return max(_unavoidable_for(X, class_weight, label, radius, norm, most) for label in labels)
+
+
+def is_in_time(class_weight: Floats, n_features: int, seconds: float) -> bool:
+    """Tell whether `unavoidable` looks for pairs of all labels that it would look for with more time.
+
+    Parameters
+    ----------
+    class_weight : ndarray of shape (p, n_classes)
+        Weight of each label at each point.
+    n_features : int
+        Numbers of a point.
+    seconds : float
+        About how long to look for pairs.
+
+    Returns
+    -------
+    bool
+        False if it leaves a label out for lack of time.
+    """
+    labels = _labels(class_weight)
+    most = _PRODUCTS_PER_SECOND * seconds / len(labels)
+    products = [float(len(left)) * len(right) * n_features for left, right in (_sides(class_weight, c) for c in labels)]
+    return not any(most < count <= _MOST_PRODUCTS for count in products)
+
+
+def _labels(class_weight: Floats) -> list[int]:
+    return list(range(class_weight.shape[1])) if class_weight.shape[1] > 2 else [0]
+
+
+def _sides(class_weight: Floats, label: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the points of a label, and those of others."""
+    others = np.delete(class_weight, label, axis=1).sum(axis=1)
+    return np.flatnonzero(class_weight[:, label] > 0), np.flatnonzero(others > 0)
 
 
 def _unavoidable_for(X: Reals, class_weight: Floats, label: int, radius: Floats, norm: Norm, most: float) -> float:
     """Return the bound of one label against all others, 0 if it takes more than `most` comparisons of numbers."""
     here, others = class_weight[:, label], np.delete(class_weight, label, axis=1).sum(axis=1)
-    left, right = np.flatnonzero(here > 0), np.flatnonzero(others > 0)
+    left, right = _sides(class_weight, label)
     if float(len(left)) * len(right) * X.shape[1] > most:
         return 0.0
     pairs = _meeting(X[left].astype(np.float64), X[right].astype(np.float64), radius, norm)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from bdnn.errors import InputError
 from bdnn.network import Array, Floats, InputGrid, Layer, Network, Reals
-from bdnn.overlaps import unavoidable
+from bdnn.overlaps import is_in_time, unavoidable
 from bdnn.problem import Problem
 from bdnn.robustness import grid_box
 from bdnn.rows import distinct, row_blocks
@@ -95,6 +95,8 @@ class Presolved:
     answers : ndarray of shape (p,) or None
         Points with the same number, which have one label, count once: their loss is the largest among them. None: every
         point counts by itself.
+    sought_overlaps : bool
+        Whether the time was enough to look for points whose balls meet, where there are balls.
     """
 
     problem: Problem
@@ -109,6 +111,7 @@ class Presolved:
     grid: InputGrid | None
     answers: NDArray[np.intp] | None = None
     grid_loss: float = 0.0
+    sought_overlaps: bool = True
 
     @property
     def everything(self) -> str:
@@ -149,11 +152,6 @@ class Presolved:
     def label_totals(self) -> Floats:
         """Return the total weight of each label over the reduced points, of shape (n_classes,)."""
         return np.asarray(self.stored_weight.sum(axis=0, dtype=np.float64))
-
-    @property
-    def total_weight(self) -> float:
-        """Sum of the weights of the reduced points."""
-        return float(self.stored_weight.sum(dtype=np.float64))
 
     def firing_costs(self, class_weight: Floats) -> tuple[Floats, Floats]:
         """Return the losses of firing and of not firing, per point and output of a threshold head.
@@ -398,7 +396,7 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
     if irreducible > 0.0 and merged.grid is not None:
         apart, _ = _merged(_Inputs(X, None, used), problem.codes, weight, len(problem.classes))
         grid_loss = max(irreducible - _irreducible(apart, one_hot=one_hot), 0.0)
-    constant = 0.0
+    constant, in_time = 0.0, True
     # with a radius, a point where all labels weigh the same can still be wrong for all of them
     if not problem.robust and (problem.head == "argmax" or problem.n_outputs == 1):
         indifferent = np.ones(len(rows), dtype=bool)
@@ -409,6 +407,7 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
             class_weight, rows = class_weight[~indifferent], rows[~indifferent]
     if problem.robust and (problem.head == "argmax" or problem.n_outputs == 1):
         radius, at = np.asarray(problem.robust_radius), X if _counts_up(rows, len(X)) else X[rows]
+        in_time = is_in_time(class_weight, X.shape[1], seconds)
         irreducible = max(irreducible, unavoidable(at, class_weight, radius, problem.robust_norm, seconds))
     # the order does not matter here, and all rows are read faster than chosen ones
     points = _Inputs(X, grid, None if len(rows) == len(X) else rows)
@@ -425,6 +424,7 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
         scale=scale,
         grid=grid,
         grid_loss=grid_loss,
+        sought_overlaps=in_time,
     )
 
 

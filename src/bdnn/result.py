@@ -157,6 +157,9 @@ class Result:
     grid_loss : float
         Part of `irreducible` that is due to the grid: rows of different labels that it makes equal, although their
         inputs differ.
+    shortfalls : tuple of str
+        What could not be done for lack of time, beyond a gap that is not closed: the message says it too, and `fit` as
+        a `sklearn.exceptions.ConvergenceWarning`. Not stored in model files.
     certificate : dict or None
         Contents of a certificate file that proves the bound, if one was asked for and can be given; see `bdnn.verify`.
     """
@@ -183,6 +186,7 @@ class Result:
     irreducible_of: str = "every classifier on these inputs"
     grid_loss: float = 0.0
     certificate: dict[str, Any] | None = None
+    shortfalls: tuple[str, ...] = ()
 
     @property
     def gap(self) -> float:
@@ -190,8 +194,8 @@ class Result:
         return relative_gap(self.objective, self.bound)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but network and certificate as plain Python values, `gap` included."""
-        left_out = "network", "certificate"
+        """Return all but network, certificate and shortfalls as plain Python values, `gap` included."""
+        left_out = "network", "certificate", "shortfalls"
         values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in left_out}
         values["status"] = str(self.status)
         values["audit"] = asdict(self.audit) | {"mismatch": self.audit.mismatch}

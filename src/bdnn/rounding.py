@@ -281,7 +281,8 @@ class _Layer:
             bits = ", or use other input_bits" if grid is not None else ", or make them smaller integers"
             return (
                 f"{where}: no integer weights{tried} were found that keep its decisions (at least {task.bound} is "
-                f"needed); raise weight_bound or time_limit, polish the network first (bdnn.polish){bits}"
+                f"needed); raise weight_bound or time_limit, polish the network first "
+                f"(from bdnn.polish import polished){bits}"
             )
         return None
 

@@ -242,13 +242,15 @@ def test_odd_input():
 
 def test_multiples_of_the_prime_cannot_lead_to_a_false_proof():
     rng = np.random.default_rng(0)
-    prime = float(lifting._PRIME)
+    prime, outcomes = float(lifting._PRIME), []
     for _ in range(200):
+        # multiples of the prime are 0 to it; what is proven nevertheless is checked in fractions
         rows = rng.integers(-2, 3, size=(4, 3)) * rng.choice([1.0, prime], size=(4, 3))
         result = multipliers(rows)
+        outcomes.append(result is not None)
         if result is not None:
-            support, mu = result
-            assert all(sum(int(a) * int(b) for a, b in zip(mu, c, strict=True)) == 0 for c in rows[support].T)
+            check(rows, result)
+    assert min(outcomes.count(True), outcomes.count(False)) >= 20, outcomes.count(True)
 
 
 def test_values_of_all_magnitudes_in_one_column():

@@ -7,7 +7,6 @@ import math
 import os
 import signal
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from bdnn.formulations import training
 from bdnn.milp import Milp, MilpBuilder
 from bdnn.presolve import presolve
 from cases import Case
+from clocks import ticking
 
 
 def knapsack(seed: int, n: int = 8) -> tuple[Milp, float]:
@@ -60,7 +60,7 @@ def test_the_optimum_of_a_knapsack(seed):
     assert milp.objective(solution.x) == pytest.approx(best, abs=1e-9)
     assert milp.violation(solution.x) < 1e-9
     assert not solution.interrupted
-    assert 0 < solution.seconds < 10
+    assert solution.seconds > 0
 
 
 def test_a_program_without_a_solution():
@@ -108,20 +108,18 @@ def test_a_node_limit_leaves_the_incumbent():
 
 
 def test_a_time_limit_is_kept():
-    model, began = hard_program(), time.monotonic()
-    solution = Highs().solve(model.milp, Budget(seconds=1.0))
-    assert time.monotonic() - began < 3.0
+    model = hard_program()
+    with ticking(1.0, step=0.05, most_late=50):
+        solution = Highs().solve(model.milp, Budget(seconds=1.0))
     assert solution.status in ("feasible", "no_solution")
     assert solution.message == "time limit reached"
     assert (solution.x is None) == (solution.status == "no_solution")
 
 
 def test_a_clock_that_has_run_out_is_noticed():
-    budget = Budget(seconds=1e-6).start()
-    time.sleep(0.01)
-    solution = Highs().solve(hard_program().milp, budget)
+    with ticking(0.0, step=1.0, most_late=20):
+        solution = Highs().solve(hard_program().milp, Budget(seconds=1e-6).start())
     assert solution.message == "time limit reached"
-    assert solution.seconds < 2
 
 
 def test_a_start_is_used():
@@ -149,9 +147,8 @@ def test_a_start_that_highs_misreads_does_no_harm():
 
 
 def test_an_event_that_returns_true_stops_the_solver():
-    began, calls = time.monotonic(), []
+    calls = []
     solution = Highs().solve(hard_program().milp, Budget(seconds=60), None, lambda event: calls.append(event) or True)
-    assert time.monotonic() - began < 10
     assert calls
     assert solution.message == "stopped on request"
     assert not solution.interrupted
@@ -163,9 +160,8 @@ def test_an_error_of_the_listener_reaches_the_caller_and_stops_the_solver():
 
     with pytest.raises(LookupError, match="the listener's own"):
         Highs().solve(hard_program().milp, Budget(seconds=600), None, listener)
-    deadline = time.monotonic() + 20
-    while solver_threads() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    for thread in solver_threads():
+        thread.join(60)
     assert not solver_threads()
 
 
@@ -180,9 +176,7 @@ def test_an_interrupt_keeps_the_incumbent(where):
                 raise KeyboardInterrupt
             os.kill(os.getpid(), signal.SIGINT)
 
-    began = time.monotonic()
     solution = Highs().solve(model.milp, Budget(seconds=60), None, listener)
-    assert time.monotonic() - began < 20
     assert solution.interrupted
     assert (solution.status, solution.message) == ("feasible", "stopped by Ctrl-C")
     assert solution.objective <= seen[0].objective
@@ -194,7 +188,6 @@ def test_a_second_interrupt_ends_at_once():
 
     def listener(event):
         calls.append(event)
-        time.sleep(0.5)  # more news queues up
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 
 import numpy as np
 import pytest
@@ -66,7 +65,11 @@ def test_solvers_agree(case):
         except InputError:
             continue
         found[name] = METHODS["exact"](incumbents="none", solver=name)(problem, Budget(seconds=60))
-    assert len(found) >= 1
+    # which solvers take which weights and regularisers is said here once more
+    able = {
+        "highs": problem.regularizer != "l2", "scip": True, "cpsat": problem.weights == "integer", "gurobi": True
+    }  # fmt: skip
+    assert set(found) == {name for name in available() if able[name]} and len(found) >= min(2, len(available()))
     for name, result in found.items():
         assert result.status == Status.OPTIMAL, (name, result.message)
         assert result.audit.n_mismatched == 0, name
@@ -128,7 +131,7 @@ def test_limits_and_stop_keep_the_incumbent(solver):
     limited = BACKENDS[solver]().solve(model.milp, Budget(seconds=60, nodes=1), start)
     assert limited.status == Status.FEASIBLE and "node limit" in limited.message
     stopped = BACKENDS[solver]().solve(model.milp, Budget(seconds=60), start, lambda event: True)
-    assert stopped.status == Status.FEASIBLE and stopped.seconds < 30
+    assert stopped.status == Status.FEASIBLE and "time limit" not in stopped.message
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
@@ -137,15 +140,17 @@ def test_ctrl_c_keeps_the_incumbent(solver):
     problem = hard_problem("integer" if solver == "cpsat" else "continuous")
     model = training.build(presolve(problem), BACKENDS[solver].capabilities.tolerances)
     start = model.encode(METHODS["exact"](incumbents="none", solver=solver)(problem, Budget(seconds=0.3)).network)
-    timer = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    try:
-        solution = BACKENDS[solver]().solve(model.milp, Budget(seconds=60), start)
-    finally:
-        timer.cancel()
+    sent = []
+
+    def listener(event):
+        if not sent:
+            sent.append(event)
+            os.kill(os.getpid(), signal.SIGINT)
+        return False
+
+    solution = BACKENDS[solver]().solve(model.milp, Budget(seconds=60), start, listener)
     assert solution.interrupted and solution.status == Status.FEASIBLE and "Ctrl-C" in solution.message
     assert solution.objective <= model.milp.objective(start) + 1e-9
-    assert solution.seconds < 30
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -197,13 +202,26 @@ def test_size_limit_of_the_licence_is_said_first():
     rng = np.random.default_rng(0)
     problem = Problem(X=rng.normal(size=(900, 3)), y=rng.integers(0, 2, size=900), hidden_layer_sizes=(3,))
     model = training.build(presolve(problem), Tolerances(1e-7, 1e-7))
-    try:
-        solution = BACKENDS["gurobi"]().solve(model.milp, Budget(seconds=1))
-    except InputError as error:
-        columns = model.milp.n_columns
-        assert f"{columns} variables" in str(error) and "limited to 2000" in str(error)
-    else:  # a full licence
-        assert solution.status in (Status.FEASIBLE, Status.OPTIMAL, Status.NO_SOLUTION)
+    if licence_is_limited():
+        expected = f"the program has {model.milp.n_columns} variables and .* limited to 2000 of each"
+        with pytest.raises(InputError, match=expected):
+            BACKENDS["gurobi"]().solve(model.milp, Budget(seconds=1))
+    else:
+        start = model.encode(constant(presolve(problem)))
+        assert BACKENDS["gurobi"]().solve(model.milp, Budget(seconds=10), start).x is not None
+
+
+def licence_is_limited():
+    """Whether this licence of Gurobi refuses 2001 variables."""
+    import gurobipy
+
+    with gurobipy.Env(params={"OutputFlag": 0}) as env, gurobipy.Model(env=env) as model:
+        model.addVars(2001)
+        try:
+            model.optimize()
+        except gurobipy.GurobiError:
+            return True
+    return False
 
 
 @pytest.mark.parametrize("start", [True, False])

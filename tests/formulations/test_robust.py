@@ -16,6 +16,7 @@ from bdnn.methods.alternating import random_network
 from bdnn.presolve import presolve
 from bdnn.robustness import robust_losses
 from bdnn.tables import filled, medians, read_table
+from clocks import ticking
 
 NORMS = ("inf", "1", "2")
 ARCHITECTURES = {
@@ -185,7 +186,8 @@ def test_tangents_stop_at_the_time_limit_with_a_network():
     rng = np.random.default_rng(18)
     X, y = rng.normal(size=(60, 8)), rng.integers(0, 2, size=60)
     problem = Problem(X=X, y=y, hidden_layer_sizes=(3,), robust_radius=0.2, robust_norm="2")
-    result = METHODS["exact"](incumbents="none", solver="highs")(problem, Budget(seconds=3))
+    with ticking(3.0, step=0.03, most_late=100):
+        result = METHODS["exact"](incumbents="none", solver="highs")(problem, Budget(seconds=3))
     assert result.status == Status.FEASIBLE and result.timings["total"] < 6
     assert BACKENDS["highs"].capabilities.quadratic is False
 

@@ -68,7 +68,6 @@ def test_stops_when_a_round_brings_nothing():
     problem = problem_of(4, hidden_layer_sizes=(2,), weights="integer")
     result = plain()(problem, Budget(seconds=300))
     assert "full round" in result.message or result.status == Status.OPTIMAL
-    assert result.timings["total"] < 200
 
 
 @pytest.mark.parametrize("kind", [{"blocks": "pairs"}, {"n_starts": 0}, {"incumbents": "all"}])

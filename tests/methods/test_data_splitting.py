@@ -1,5 +1,8 @@
 """Iterative data splitting."""
 
+import os
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -119,3 +122,28 @@ def test_point_losses_sum_to_the_audited_loss(settings):
         network = random_network(reduced, rng)
         total = point_losses(reduced, network).sum() + reduced.irreducible
         assert total == pytest.approx(audit(network, problem).loss)
+
+
+FORKS = """
+import os
+import numpy as np
+from bdnn import BDNNClassifier
+
+def fit():
+    X = np.random.default_rng(0).normal(size=(40, 4))
+    clf = BDNNClassifier((2,), "data_splitting", max_splits=2, incumbents="none", n_jobs=2, random_state=0)
+    return len(clf.fit(X, X[:, 0] * X[:, 1] > 0).result_.history)
+
+assert fit() >= 2
+child = os.fork()
+if child == 0:
+    os._exit(0 if fit() >= 2 else 1)
+print("exit code", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_splitting_in_the_child_of_a_fork():
+    """The child of a process that used several threads of OpenMP may not use them; the limit only ends a hang."""
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=180, check=False)
+    assert (done.stdout, done.returncode) == ("exit code 0\n", 0), done.stderr

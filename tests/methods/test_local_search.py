@@ -2,7 +2,6 @@
 
 import _thread
 import itertools
-import time
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from bdnn.presolve import presolve
 from bdnn.search import engine
 from bdnn.search.ready import ready
 from cases import POINTS, Case, loss_by_hand, some_labels
+from clocks import ticking
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -190,9 +190,8 @@ def test_time_limits_hold(p, n, hidden):
     X = rng.normal(size=(p, n))
     y = (X @ rng.normal(size=n) + rng.normal(size=p) > 0).astype(int)
     problem = Problem(X=X, y=y, hidden_layer_sizes=hidden)
-    began = time.monotonic()
-    result = LocalSearch()(problem, Budget(seconds=0.6))
-    assert time.monotonic() - began < 2.6
+    with ticking(0.6, step=1e-3, most_late=200):
+        result = LocalSearch()(problem, Budget(seconds=0.6))
     check(result, problem)
     assert result.objective <= min(np.bincount(y))
 
@@ -210,14 +209,14 @@ def test_without_limits_it_ends_when_nothing_improves():
         result = LocalSearch()(problem, Budget(threads=threads))
         check(result, problem)
         assert "brought nothing" in result.message and result.status == Status.FEASIBLE
-        assert result.timings["total"] < 30
 
 
 def test_it_ends_at_once_when_nothing_is_wrong():
     X = np.array(POINTS["eight in the plane"])
-    result = LocalSearch()(Problem(X=X, y=X[:, 0] > 2, hidden_layer_sizes=(2,)))
+    with ticking() as clock:
+        result = LocalSearch()(Problem(X=X, y=X[:, 0] > 2, hidden_layer_sizes=(2,)))
     assert (result.status, result.objective) == (Status.OPTIMAL, 0.0)
-    assert result.timings["total"] < 5
+    assert clock.readings < 3000
 
 
 @pytest.mark.parametrize("settings", [dict(), dict(head="argmax"), dict(weights="integer")], ids=label)
@@ -226,11 +225,11 @@ def test_conflicting_duplicates_close_at_once(settings):
     y = (X[:, 0] > 2).astype(int)
     y[[0, 9]] = 1 - y[[0, 9]]
     problem = Problem(X=X, y=y, hidden_layer_sizes=(2,), **settings)
-    began = time.monotonic()
-    result = LocalSearch()(problem)
+    with ticking() as clock:
+        result = LocalSearch()(problem)
     check(result, problem)
     assert (result.status, result.objective, result.bound, result.irreducible) == (Status.OPTIMAL, 2.0, 2.0, 2.0)
-    assert time.monotonic() - began < 5
+    assert clock.readings < 3000
 
 
 def test_nothing_but_conflicts_needs_no_search(searches):
@@ -254,7 +253,6 @@ def test_an_interrupt_keeps_the_best(threads, searches, monkeypatch):
     check(result, problem)
     assert result.interrupted and "Ctrl-C" in result.message and result.status == Status.FEASIBLE
     assert result.objective == min(search.best for search in searches) + searches[0].points.reduced.constant
-    assert result.timings["total"] < 30
     assert result.nodes >= 1
 
 
@@ -280,10 +278,8 @@ def test_an_error_in_a_search_surfaces(threads, monkeypatch):
         raise ArithmeticError("the sum is wrong")
 
     monkeypatch.setattr(engine.Search, "kick", fails)
-    began = time.monotonic()
-    with pytest.raises(ArithmeticError, match="the sum is wrong"):
+    with ticking(step=0.0), pytest.raises(ArithmeticError, match="the sum is wrong"):
         LocalSearch()(problem_of(15), Budget(seconds=60, threads=threads))
-    assert time.monotonic() - began < 20
 
 
 def test_an_error_of_one_thread_surfaces_soon(searches, monkeypatch):
@@ -295,10 +291,8 @@ def test_an_error_of_one_thread_surfaces_soon(searches, monkeypatch):
         return kick(search)
 
     monkeypatch.setattr(engine.Search, "kick", fails)
-    began = time.monotonic()
-    with pytest.raises(ArithmeticError, match="the sum is wrong"):
-        LocalSearch()(problem_of(15), Budget(seconds=3, threads=2))
-    assert time.monotonic() - began < 1.5
+    with ticking(step=0.0), pytest.raises(ArithmeticError, match="the sum is wrong"):
+        LocalSearch()(problem_of(15), Budget(seconds=3, threads=2))  # a limit that never passes
 
 
 @pytest.mark.parametrize("threads", [1, 2])

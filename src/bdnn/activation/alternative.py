@@ -13,14 +13,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
-_jit = numba.njit(**_OPTIONS)
-_inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
-_fast = numba.njit(fastmath={"reassoc", "contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+from bdnn.compilation import compiled
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+_jit = compiled(**_OPTIONS)
+_inner = compiled(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+_fast = compiled(fastmath={"reassoc", "contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
 
 _TOLERANCE = 1e-9
 _REFACTOR = 100
@@ -180,7 +181,6 @@ def separate(
     residual: float,
     given: Any,
     most: float,
-    every: bool,
     limit: int,
     sets: Any,
     sizes: Any,
@@ -199,8 +199,6 @@ def separate(
     given : ndarray of shape (m,)
         Supports with Σ given < `most` are collected.
     most : float
-    every : bool
-        Whether also those passed on the way are collected.
     limit : int
         Pivots at most.
     sets : ndarray of shape (capacity, p + 1), int64
@@ -298,6 +296,4 @@ def separate(
         A.basis[leaving] = entering
         A.count[0] += 1
         A.count[1] += 1
-        if every:
-            found = _store(A, given, most, sets, sizes, found)
     return np.inf, found

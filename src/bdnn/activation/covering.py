@@ -16,14 +16,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
-_jit = numba.njit(**_OPTIONS)
+from bdnn.compilation import compiled
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+_jit = compiled(**_OPTIONS)
 # sums in any order and fused multiply-adds: what counts is recomputed exactly
-_fast = numba.njit(fastmath={"reassoc", "contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+_fast = compiled(fastmath={"reassoc", "contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
 
 OPTIMAL, CUT_OFF, INFEASIBLE, UNFINISHED = 0, 1, 2, 3
 

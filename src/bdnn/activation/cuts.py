@@ -154,6 +154,6 @@ class Cuts:
 
     def _solve(self, cost: Floats, given: Floats, most: float, pivots: int, found: int) -> tuple[float, int]:
         outcome: tuple[float, int] = alternative.separate(
-            self._program, cost, _RESIDUAL, given, most, False, pivots, self._found, self._sizes, found
+            self._program, cost, _RESIDUAL, given, most, pivots, self._found, self._sizes, found
         )
         return outcome

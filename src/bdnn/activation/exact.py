@@ -79,8 +79,9 @@ def multipliers(rows: Floats) -> tuple[list[int], list[int]] | None:
     Returns
     -------
     tuple of list of int and list of int, or None
-        Indices of rows that are inseparable, ascending, and their multipliers, whose greatest common divisor is 1. No
-    XX
+        Indices of rows that are inseparable, ascending, and their multipliers, whose greatest common divisor is 1.
+        None if none were found, which proves nothing by itself: rows may be separable, a number may not be finite, or
+        several sets of rows may have multipliers.
 
     Notes
     -----

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bdnn.compilation import compiled
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -292,9 +294,7 @@ def _steps(x: Any, y: Any) -> Any:
 @functools.cache
 def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Compile `_lift` and `_steps`, at first use: numba takes long to import."""
-    import numba
-
-    compile_ = numba.njit(cache=True, nogil=True, error_model="numpy")
+    compile_ = compiled(nogil=True, error_model="numpy")
     return compile_(_lift), compile_(_steps)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from bdnn.activation import covering
 from bdnn.activation.covering import Dictionary
+from bdnn.compilation import compiled
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
+_jit = compiled(nogil=True, error_model="numpy", boundscheck=False)
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

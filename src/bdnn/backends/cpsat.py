@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
@@ -44,12 +45,16 @@ class CpSat:
     ) -> MilpSolution:
         """Minimise; see `Backend.solve`. A node is a conflict of the search."""
         budget, began = budget.start(), reading()
-        model, variables, scale = _model(milp)
         from ortools.sat.python import cp_model
 
-        if start is not None:
-            for variable, value in zip(variables, np.rint(start).astype(np.int64).tolist(), strict=True):
-                model.add_hint(variable, value)
+        try:
+            model, variables, scale = _model(milp, budget)
+            if start is not None:
+                values = zip(variables, np.rint(start).astype(np.int64).tolist(), strict=True)
+                for variable, value in running.in_time(values, budget):
+                    model.add_hint(variable, value)
+        except running.Late:
+            return running.too_late(began)
         solver = cp_model.CpSolver()
         parameters = solver.parameters
         parameters.num_workers = budget.threads
@@ -81,8 +86,8 @@ def _integers(what: str, values: Floats) -> list[int]:
     return numbers
 
 
-def _model(milp: Milp) -> tuple[Any, list[Any], float]:
-    """Return the program, its variables, and the factor by which its objective is scaled.
+def _model(milp: Milp, budget: Budget) -> tuple[Any, list[Any], float]:
+    """Return the program, its variables, and the factor by which its objective is scaled, or raise `running.Late`.
 
     Costs that are not integers are scaled and rounded down; their variables are non-negative, so bounds stay bounds.
     """
@@ -92,15 +97,13 @@ def _model(milp: Milp) -> tuple[Any, list[Any], float]:
         raise InputError("solver 'cpsat' takes integer variables only; use integer weights, or another solver")
     model = cp_model.CpModel()
     low, high = _integers("bounds", milp.lower), _integers("bounds", milp.upper)
-    variables = [model.new_int_var(a, b, "") for a, b in zip(low, high, strict=True)]
+    variables = [model.new_int_var(a, b, "") for a, b in running.in_time(zip(low, high, strict=True), budget)]
 
-    def expressions(matrix: Any) -> list[Any]:
+    def expressions(matrix: Any) -> Iterator[Any]:
         starts, columns = matrix.indptr.tolist(), matrix.indices.tolist()
         data = _integers("coefficients", matrix.data)
-        return [
-            cp_model.LinearExpr.weighted_sum([variables[j] for j in columns[a:b]], data[a:b])
-            for a, b in itertools.pairwise(starts)
-        ]
+        for a, b in running.in_time(itertools.pairwise(starts), budget):
+            yield cp_model.LinearExpr.weighted_sum([variables[j] for j in columns[a:b]], data[a:b])
 
     # sides of integer expressions may be rounded inwards
     sides = [_side(np.ceil(milp.row_lower), cp_model.INT_MIN), _side(np.floor(milp.row_upper), cp_model.INT_MAX)]

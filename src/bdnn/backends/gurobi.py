@@ -54,7 +54,9 @@ class Gurobi:
         try:
             env = gurobipy.Env(params={"OutputFlag": 0})
             _check_size(env, milp)
-            model, x = _model(env, milp)
+            model, x = _model(env, milp, budget)
+        except running.Late:
+            return running.too_late(began)
         except gurobipy.GurobiError as error:
             raise SolverError(f"Gurobi cannot be used: {error}; set up its licence or choose another solver") from None
         parameters = {
@@ -95,7 +97,7 @@ def _check_size(env: Any, milp: Milp) -> None:
             ) from None
 
 
-def _model(env: Any, milp: Milp) -> tuple[Any, Any]:
+def _model(env: Any, milp: Milp, budget: Budget) -> tuple[Any, Any]:
     import gurobipy
     from gurobipy import GRB
 
@@ -117,7 +119,8 @@ def _model(env: Any, milp: Milp) -> tuple[Any, Any]:
     variables = x.tolist()
     starts, columns, data = cond.rows.indptr.tolist(), cond.rows.indices.tolist(), cond.rows.data.tolist()
     sides = (cond.binary.tolist(), cond.lower_on.tolist(), cond.upper_off.tolist())
-    for a, b, binary, low, high in zip(starts, starts[1:], *sides, strict=False):
+    rows = zip(starts, starts[1:], *sides, strict=False)
+    for a, b, binary, low, high in running.in_time(rows, budget):
         row = gurobipy.LinExpr(data[a:b], [variables[j] for j in columns[a:b]])
         if low > -math.inf:
             model.addGenConstrIndicator(variables[binary], True, row, GRB.GREATER_EQUAL, low)

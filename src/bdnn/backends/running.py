@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from bdnn.backends.protocol import EventCallback, MilpSolution, SolveEvent
 from bdnn.budget import Budget
@@ -23,9 +24,29 @@ _TICK_SECONDS = 0.1
 _GRACE_SECONDS = 0.5
 _INTERRUPT_GRACE_SECONDS = 1.0
 _INFINITE = 1e20
+_CHECKED = 64
+
+T = TypeVar("T")
 
 TIME_LIMIT, NODE_LIMIT, OPTIMAL = "time limit reached", "node limit reached", "solved to optimality"
 INFEASIBLE, STOPPED = "the program has no solution", "stopped on request"
+
+
+class Late(Exception):
+    """The time limit passed while a program was handed to a solver."""
+
+
+def in_time(items: Iterable[T], budget: Budget) -> Iterator[T]:
+    """Yield items, and raise `Late` once a budget is used up."""
+    for number, item in enumerate(items):
+        if number % _CHECKED == 0 and budget.exhausted:
+            raise Late
+        yield item
+
+
+def too_late(began: float) -> MilpSolution:
+    """Return the outcome of a solve that did not begin in time; `began` as for `solve_on_thread`."""
+    return MilpSolution(Status.NO_SOLUTION, None, math.inf, -math.inf, 0, reading() - began, TIME_LIMIT)
 
 
 class Run:

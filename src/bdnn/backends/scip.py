@@ -46,7 +46,10 @@ class Scip:
     ) -> MilpSolution:
         """Minimise; see `Backend.solve`."""
         budget, began = budget.start(), reading()
-        model, variables, slacks, square = _model(milp)
+        try:
+            model, variables, slacks, square = _model(milp, budget)
+        except running.Late:
+            return running.too_late(began)
         tolerances = self.capabilities.tolerances
         model.setParams(
             {
@@ -88,8 +91,8 @@ def _excess(milp: Milp, slacks: list[tuple[Any, int, bool]], row: Floats) -> lis
     return [float(cond.lower_on[r] - row[r] if on else row[r] - cond.upper_off[r]) for _, r, on in slacks]
 
 
-def _model(milp: Milp) -> tuple[Any, list[Any], list[tuple[Any, int, bool]], Any]:
-    """Return the program, its variables, and two kinds of variables that SCIP needs besides.
+def _model(milp: Milp, budget: Budget) -> tuple[Any, list[Any], list[tuple[Any, int, bool]], Any]:
+    """Return the program, its variables, and two kinds of variables that SCIP needs besides, or raise `running.Late`.
 
     These are the slack of each indicator row (with the row and whether it holds for 1), and the variable that bounds
     the quadratic part of the objective, or None.
@@ -108,12 +111,10 @@ def _model(milp: Milp) -> tuple[Any, list[Any], list[tuple[Any, int, bool]], Any
     ]
     model.addObjoffset(milp.offset)
 
-    def expressions(matrix: Any) -> list[Any]:
+    def expressions(matrix: Any) -> Iterator[Any]:
         starts, columns, data = matrix.indptr.tolist(), matrix.indices.tolist(), matrix.data.tolist()
-        return [
-            pyscipopt.quicksum(data[k] * variables[columns[k]] for k in range(a, b))
-            for a, b in itertools.pairwise(starts)
-        ]
+        for a, b in running.in_time(itertools.pairwise(starts), budget):
+            yield pyscipopt.quicksum(data[k] * variables[columns[k]] for k in range(a, b))
 
     for row, low, high in zip(expressions(milp.rows), milp.row_lower.tolist(), milp.row_upper.tolist(), strict=True):
         if low == high:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
 from bdnn.activation.covering import Dictionary, add_row, dual_simplex, multipliers, rebuild, settle
 from bdnn.certification.support import INF, ONE, combined, magnitude, smallest_radius
+from bdnn.compilation import compiled
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
-_jit = numba.njit(**_OPTIONS)
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+_jit = compiled(**_OPTIONS)
 
 _MOST_PIVOTS = 3000
 _SHAKE = 1e-6

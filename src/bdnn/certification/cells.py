@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
 from bdnn.activation.covering import FARKAS, INFEASIBLE, OPTIMAL, Dictionary, add_row
@@ -38,9 +37,10 @@ from bdnn.certification.sets import (
     reached,
 )
 from bdnn.certification.support import TWO, UNIT, combined, support
+from bdnn.compilation import compiled
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
-_jit = numba.njit(**_OPTIONS)
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+_jit = compiled(**_OPTIONS)
 
 
 class Upper(NamedTuple):

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from bdnn import signs
 from bdnn.certification.support import UNIT
+from bdnn.compilation import compiled
 from bdnn.network import Floats, Network
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
-_jit = numba.njit(**_OPTIONS)
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+_jit = compiled(**_OPTIONS)
 
 _TINY = 5e-324
 _EXACT = 2.0**53

@@ -193,7 +193,7 @@ def certify(
             _for_all(work, len(points), jobs, run)
     except KeyboardInterrupt:
         run.stopped = interrupted = True
-    return _collected(points, clean, run.outcomes, radius, allowed, str(norm), interrupted)
+    return _collected(points, clean, run.outcomes, radius, str(norm), interrupted)
 
 
 def _for_all(work: Callable[[int], None], count: int, jobs: int, run: _Run) -> None:
@@ -283,7 +283,6 @@ def _collected(
     clean: Array,
     outcomes: list[_Outcome],
     asked: float | None,
-    allowed: Perturbations,
     norm: str,
     interrupted: bool,
 ) -> Certification:

@@ -159,14 +159,6 @@ class Point:
         count = int(np.count_nonzero(self.ways)) if self.allowed.norm == ONE else len(self.columns)
         return np.zeros(count, dtype=bool), np.zeros((0, 3))
 
-    def gathered(self, columns: Floats) -> Floats:
-        """Return the move that the values of these columns make."""
-        if self.allowed.norm != ONE:
-            return columns
-        both = np.zeros(len(self.ways))
-        both[self.ways] = columns
-        return both[: len(self.columns)] - both[len(self.columns) :]
-
     def offer(self, z: Floats) -> bool:
         """Take an input as the attack if it is one, allowed and nearer than the one known."""
         z = self.allowed.clip(self.x, z)

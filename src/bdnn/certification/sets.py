@@ -14,16 +14,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
 from bdnn.activation.covering import OPTIMAL, Dictionary, add_row, multipliers, penalties
 from bdnn.certification.cell import empty_dictionary, nearest_two, solve
 from bdnn.certification.steps import ascent, support_steps
 from bdnn.certification.support import INF, ONE, TWO, UNIT, combined, support
+from bdnn.compilation import compiled
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
-_jit = numba.njit(**_OPTIONS)
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+_jit = compiled(**_OPTIONS)
 
 DONE, LIMIT, CANDIDATE, LEAF = 0, 1, 2, 3
 FRESH, RESUMED, PRUNED = 0, 1, 2

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from bdnn.certification.support import ONE, UNIT
+from bdnn.compilation import compiled
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
-_jit = numba.njit(**_OPTIONS)
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+_jit = compiled(**_OPTIONS)
 
 MORE, UP, DOWN = 0, 1, 2
 """Columns of an array of costs: of every further step, of the first one up, of the first one down."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -58,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Always, with the exit code.
     """
     escape_what_cannot_be_encoded()
-    with heeded():
+    with heeded(), warnings.catch_warnings():
+        warnings.showwarning = _warn
         code = _flushed(_run(arguments))
     # solvers that overran their limit and compilations that nobody waits for any more
     left = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
@@ -107,6 +109,19 @@ def _flushed(code: int) -> int:
 def _abandon(stream: TextIO) -> None:
     """Let what cannot be printed go nowhere, so that the interpreter does not try again at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning in one line, without the place in the code that it comes from."""
+    with suppress(OSError):
+        say(f"bdnn: warning: {' '.join(str(message).split())}", err=True)
 
 
 def _fail(message: str, code: int) -> int:

@@ -164,7 +164,7 @@ class _Builder:
         if last and problem.head == "argmax":
             self._add_argmax(k, owner, 2 * big_m)
             return
-        rows_low, rows_high = self._first_rows(W, b, scales.weight) if k == 0 else self._deeper_rows(k, W, b, low)
+        rows_low, rows_high = self._first_rows(W, b, scales.weight) if k == 0 else self._deeper_rows(W, b, low)
         count = len(self._class_weight)
         if last:
             lower, upper = self.losses.robust_threshold(self._class_weight)
@@ -249,7 +249,7 @@ class _Builder:
         self.fills.append(lambda x: x.__setitem__(rho, dual_norm(x[w] * r, norm)))
         return rho
 
-    def _deeper_rows(self, k: int, W: Index, b: Index, low: float) -> tuple[blocks.Rows, blocks.Rows]:
+    def _deeper_rows(self, W: Index, b: Index, low: float) -> tuple[blocks.Rows, blocks.Rows]:
         """Rows of the least and the largest pre-activation of neurons on three-valued activations: (2)."""
         below, above = self._products(W, low)
         if below is above or low >= 0:

@@ -103,12 +103,17 @@ class AlternatingSearch:
             elif enter_incumbents(race, start) and race.best is not None:
                 first = race.best.network
             for attempt in range(n_starts):
-                if race.closed or interrupted or (attempt and (budget.exhausted or race.out_of_nodes)):
+                if race.closed or interrupted or (attempt and race.out_of_nodes):
+                    break
+                if attempt and budget.exhausted:
+                    race.fell_short(f"the time limit passed after {attempt} of {n_starts} starts")
                     break
                 network = first if first is not None and attempt == 0 else random_network(race.reduced, rng)
                 message, interrupted = self._descend(race, solver, race.enter(network, "random start"))
             if problem.regularization == "lexicographic" and not interrupted and race.best is not None:
                 interrupted = shrink_blockwise(race, solver)
+            if not race.n_solved and not race.closed:
+                race.fell_short("no block was solved")
         except KeyboardInterrupt:
             if race.best is None:
                 raise
@@ -205,6 +210,8 @@ def shrink_blockwise(race: Race, solver: Backend) -> bool:
     """Minimise the regulariser layer by layer at no more than the best loss; return whether Ctrl-C came."""
     assert race.best is not None
     race.penalty_proven = race.best.penalty == 0
+    if race.budget.exhausted and not race.penalty_proven:
+        race.fell_short("the time limit passed before the regularizer was minimised")
     current, before = race.best, (np.inf, np.inf)
     while current.rank < before:
         before = current.rank

@@ -136,6 +136,8 @@ class DataSplitting:
                     break
             if problem.regularization == "lexicographic" and not interrupted:
                 interrupted = shrink_blockwise(race, solver)
+            if not race.n_solved and not race.closed:
+                race.fell_short("no program was solved")
         except KeyboardInterrupt:
             if race.best is None:
                 raise
@@ -257,7 +259,8 @@ class Splitting:
         second = None
         X, seed = self._race.reduced.X[members], self._race.budget.seed
         X = X / np.maximum(np.abs(X).max(axis=0, initial=0.0), 1e-300)
-        with self._race.timed("split"), threadpool_limits(self._race.budget.threads):
+        # one thread: OpenMP of a process that used several hangs in the children of its forks
+        with self._race.timed("split"), threadpool_limits(1):
             if self._method.splitter == "svm":
                 second = _svm_split(X, loss[members] > 0, seed)
             if second is None:

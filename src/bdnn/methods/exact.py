@@ -13,9 +13,10 @@ from bdnn.activation.program import covers, n_columns
 from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
 from bdnn.budget import Budget
+from bdnn.clock import reading
 from bdnn.errors import InputError
 from bdnn.formulations import robust, training
-from bdnn.methods.local_search import INCUMBENTS, enter_incumbents, polish
+from bdnn.methods.local_search import INCUMBENTS, NO_TIME_TO_POLISH, enter_incumbents, polish
 from bdnn.methods.race import Race, solve_into, too_large
 from bdnn.methods.start import enter_given, enter_starts
 from bdnn.network import Network
@@ -32,6 +33,7 @@ _LOSS_SHARE = 0.7
 _FIRST_ROUNDS_OF_ONE, _FIRST_ROUNDS, _MANY_POINTS = 3, 40, 500
 _MOST_COLUMNS = 2500
 _FIRST_NODES = 200
+_OVERTIME_SHARE, _MOST_OVERTIME = 0.05, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ class ExactTraining:
                 message = "nothing left to improve"
             elif (reason := too_large(robust.nonzeros(race.reduced), solver, budget)) is not None:
                 message = f"{reason}; no bound was computed"
+                race.fell_short(message)
             else:
                 message, interrupted, proven = self._solve(race, solver)
                 scope = scope if proven is None else proven
@@ -175,7 +178,9 @@ class ExactTraining:
             with race.timed("compile"):
                 compiled = background.done(_compile, budget)
             if not compiled:
-                return "the time limit passed before the kernels were compiled, which is done once", False, None
+                late = "the time limit passed before the kernels were compiled, which is done once"
+                race.fell_short(late)
+                return late, False, None
             from bdnn.activation.engine import Proof
             from bdnn.activation.parts import Parts
 
@@ -200,9 +205,12 @@ class ExactTraining:
             message, interrupted = "stopped by Ctrl-C", True
         race.keep = None
         keeper.save()
+        if budget.exhausted and not interrupted and not race.closed and race.nodes == 0:
+            race.fell_short("the time limit passed before a bound was computed")
         if not interrupted:
             try:
-                polish(race, budget)
+                if not polish(race, _with_overtime(budget)):
+                    message += f"; {NO_TIME_TO_POLISH}"
             except KeyboardInterrupt:  # after the proof: its ending, what it bounds and its certificate stay
                 interrupted = True
         return message if keeper.trouble is None else f"{message}; {keeper.trouble}", interrupted, proof
@@ -256,6 +264,8 @@ class ExactTraining:
         with race.timed("solve"):
             starts = [runner.network for runner in sorted(race.starts, key=lambda runner: runner.rank)]
             solution = solve_into(race, solver, model, budget, starts, bounds=True).solution
+        if race.budget.exhausted and not race.n_solved and not race.closed:
+            race.fell_short("the time limit passed before a bound was computed")
         improved = race.bound > race.reduced.irreducible or solution.status == Status.OPTIMAL
         return solution.message, solution.interrupted, model.scope if improved else None
 
@@ -263,7 +273,10 @@ class ExactTraining:
         """Second step of a lexicographic minimisation: the least regulariser at the loss reached."""
         assert race.best is not None
         race.penalty_proven = race.best.penalty == 0
-        if race.penalty_proven or race.budget.exhausted or race.out_of_nodes:
+        if race.penalty_proven or race.out_of_nodes:
+            return message, False
+        if race.budget.exhausted:
+            race.fell_short("the time limit passed before the regularizer was minimised")
             return message, False
         race.phase = "build"
         with race.timed("build"):
@@ -279,6 +292,12 @@ class ExactTraining:
         race.penalty_proven = penalty - least <= 1e-6 * max(1.0, penalty)
         said = "proven least" if race.penalty_proven else f"lower bound {least:.6g}, {solution.message}"
         return f"{message}; {race.problem.regularizer} {penalty:.6g} at this loss ({said})", solution.interrupted
+
+
+def _with_overtime(budget: Budget) -> Budget:
+    """Return a budget for the polish: it takes milliseconds on few points, and a limit is reached without it."""
+    seconds = max(budget.remaining, min(_MOST_OVERTIME, _OVERTIME_SHARE * budget.seconds))
+    return replace(budget, seconds=max(seconds, 1e-3), started=reading())
 
 
 def _compile() -> None:

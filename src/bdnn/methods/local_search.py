@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 POLISHES = ("margin", "none")
 INCUMBENTS = ("search", "none")
+NO_TIME_TO_POLISH = "the time limit left no time to make the margins larger"
 
-_POLISH_SHARE = 0.1
+_POLISH_SHARE, _MOST_POLISH_SHARE = 0.1, 0.3
+_POLISH_AUDITS, _POLISH_SECONDS = 3.0, 6e-8  # of a polish before its first neuron: passes of an audit, and by number
 _MOST_POLISHED = 100_000_000
 _AUDIT_SHARE = 0.05
 _LEAST_ROUNDS = 400
@@ -108,9 +110,9 @@ class LocalSearch:
                 enter_given(race, start)
             if not race.closed:
                 limits = self._time_to_search(race)
-                message, interrupted = search_into(race, limits, start, polishes=self.polish == "margin")
-            if self.polish == "margin" and not interrupted:
-                polish(race, budget)
+                message, interrupted = search_into(race, limits, start, polishes=self.polish == "margin", promised=True)
+            if self.polish == "margin" and not interrupted and not polish(race, budget):
+                race.fell_short(NO_TIME_TO_POLISH)
         except KeyboardInterrupt:
             if race.best is None:
                 raise
@@ -120,20 +122,27 @@ class LocalSearch:
 
     def _time_to_search(self, race: Race) -> Budget:
         """Return the budget of the search: the rest is for the polish and the last audit."""
-        remaining = race.budget.remaining - 2 * race.timings["start"]
-        return race.budget.within((1 - _POLISH_SHARE if self.polish == "margin" else 1.0) * remaining)
+        remaining = race.budget.remaining - 2 * race.audit_seconds
+        least, share = _seconds_of_polish(race), 0.0
+        if self.polish == "margin" and least <= _MOST_POLISH_SHARE * remaining:
+            share = max(_POLISH_SHARE, least / remaining if remaining else 0.0)
+        return race.budget.within((1 - share) * remaining)
 
 
-def polish(race: Race, budget: Budget) -> None:
-    """Put the network of largest margins in the place of the best one."""
+def polish(race: Race, budget: Budget) -> bool:
+    """Put the network of largest margins in the place of the best one; return whether there was time to begin."""
+    race.release()
     before = race.chosen
-    if before is None:
-        return
+    if before is None or not _has_margins(race.problem):
+        return True
+    if budget.remaining < _seconds_of_polish(race):
+        return False
     race.phase = "polish"
     with race.timed("polish"):
         network = with_largest_margins(race, before.network, budget)
         if network != before.network:
             race.replace(before, network)
+    return True
 
 
 def with_largest_margins(race: Race, network: Network, budget: Budget) -> Network:
@@ -142,8 +151,7 @@ def with_largest_margins(race: Race, network: Network, budget: Budget) -> Networ
     Networks of integers or without biases stay as they are, and so do those of more data than is polished in the time.
     """
     problem = race.problem
-    too_many = np.size(problem.X) > _MOST_POLISHED
-    if problem.weights == "integer" or not problem.fit_intercept or too_many:
+    if not _has_margins(problem):
         return network
     return polished(
         network,
@@ -155,6 +163,16 @@ def with_largest_margins(race: Race, network: Network, budget: Budget) -> Networ
         robust_norm=problem.robust_norm,
         robust_model=problem.robust_model,
     )
+
+
+def _has_margins(problem: Problem) -> bool:
+    """Whether there are margins to be made larger, and not more data than is polished at all."""
+    return problem.weights == "continuous" and problem.fit_intercept and np.size(problem.X) <= _MOST_POLISHED
+
+
+def _seconds_of_polish(race: Race) -> float:
+    """Return about how long a polish takes at least."""
+    return _POLISH_AUDITS * race.audit_seconds + _POLISH_SECONDS * np.size(race.problem.X)
 
 
 def enter_incumbents(
@@ -183,7 +201,7 @@ def enter_incumbents(
     Returns
     -------
     bool
-        Whether there was a search: not if it was compiled for the first time, which takes longer.
+        Whether there was a search: not if it was compiled for the first time, which takes longer, or begun too late.
 
     Raises
     ------
@@ -201,6 +219,7 @@ def enter_incumbents(
     _, interrupted = search_into(race, short, start)
     if interrupted:
         raise KeyboardInterrupt
+    race.release()
     if len(race.starts) == entered or race.best is None:
         return False
     if polishes:  # solvers want a margin
@@ -210,7 +229,7 @@ def enter_incumbents(
 
 
 def search_into(
-    race: Race, budget: Budget, start: Network | None = None, *, polishes: bool = False
+    race: Race, budget: Budget, start: Network | None = None, *, polishes: bool = False, promised: bool = False
 ) -> tuple[str, bool]:
     """Search and enter the networks found into the race.
 
@@ -224,6 +243,8 @@ def search_into(
         Where one of the threads starts.
     polishes : bool
         Whether local optima are polished before they are judged on held-out data.
+    promised : bool
+        Whether it is a shortfall of the run if the time is not enough for one descent.
 
     Returns
     -------
@@ -235,6 +256,8 @@ def search_into(
     from bdnn.search.points import points
     from bdnn.search.ready import ready
 
+    if budget.exhausted:
+        return _unsearched(race, [], "begun", promised), False
     race.phase = "build"
     with race.timed("build"):
         data = points(race.reduced)
@@ -243,9 +266,7 @@ def search_into(
     with race.timed("compile"):
         fallback: list[Network] = []
         if not ready(data.X.dtype, race.problem.robust, budget, _separators(race.reduced, budget, fallback)):
-            for network in fallback:
-                race.enter(network, "linear")
-            return "the time limit passed before the search was compiled, which is done once; train again", False
+            return _unsearched(race, fallback, "compiled, which is done once; train again", promised), False
     from bdnn.search.engine import Search
     from bdnn.search.robust import RobustSearch
 
@@ -255,9 +276,7 @@ def search_into(
         collect = race.problem.validation is not None
         searches = [kind(data, budget.seed + number, collect) for number in range(budget.threads)]
     if budget.exhausted:
-        for network in fallback:
-            race.enter(network, "linear")
-        return "the time limit passed before the search could begin", False
+        return _unsearched(race, fallback, "begun", promised), False
     relay = _Relay(race, budget, searches, polishes)
     with race.timed("search"), ThreadpoolController().limit(limits=1):
         try:
@@ -275,7 +294,19 @@ def search_into(
         except KeyboardInterrupt:
             interrupted = True
         relay.enter()
+    if promised and not interrupted and relay.late and min(search.rounds for search in searches) == 0:
+        race.fell_short("the time limit passed before the search reached a first local optimum")
     return "stopped by Ctrl-C" if interrupted else relay.message, interrupted
+
+
+def _unsearched(race: Race, fallback: list[Network], before: str, promised: bool) -> str:
+    """Enter networks that need no search, and return why there was none."""
+    for network in fallback:
+        race.enter(network, "linear")
+    message = f"the time limit passed before the search was {before}"
+    if promised:
+        race.fell_short(message)
+    return message
 
 
 def _separators(reduced: Presolved, budget: Budget, into: list[Network]) -> Iterator[Network]:
@@ -293,6 +324,7 @@ class _Relay:
         self._entered, self._next, self._shown = np.inf, 0.0, 0.0
         self._best, self._rounds_of_best = np.inf, 0
         self._next_judged = 0.0
+        self.late = False
         self.message = "nothing left to improve"
 
     def finished(self) -> bool:
@@ -312,7 +344,7 @@ class _Relay:
         elif self._race.closed or best <= 0:
             return True
         if self._budget.exhausted:
-            self.message = "time limit reached"
+            self.message, self.late = "time limit reached", True
             return True
         if self._budget.rounds is not None:
             self.message = "round limit reached"

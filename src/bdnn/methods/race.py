@@ -103,6 +103,12 @@ class Race:
         To be returned.
     bounds : list of BoundStep
         To be returned.
+    n_solved : int
+        Programs that were solved, or at least bounded.
+    audit_seconds : float
+        How long the last audit took.
+    shortfalls : list of str
+        What could not be done for lack of time, to be returned.
     """
 
     robust_models: tuple[str, ...] = ("interval", "pattern")
@@ -115,8 +121,11 @@ class Race:
             )
         self.problem, self.budget, self._on_progress = problem, budget, on_progress
         self.timings: dict[str, float] = {}
+        self.shortfalls: list[str] = []
         with self.timed("presolve"):
             self.reduced = presolve(problem, _OVERLAP_SHARE * budget.remaining)
+            if not self.reduced.sought_overlaps:
+                self.shortfalls.append("the time limit is too short to look for points whose balls meet")
         # a number of which every objective is a multiple, or 0; asked for at every step of a search
         self._step = 0.0 if problem.penalty_factor else self.reduced.loss_step
         self._unit = self.reduced.loss_unit
@@ -131,6 +140,13 @@ class Race:
         self.starts: list[Runner] = []
         self.history: list[Incumbent] = []
         self.bounds = [BoundStep(budget.elapsed, self.bound)]
+        self.audit_seconds, self.n_solved = 0.0, 0
+        self._held: tuple[Runner, str] | None = None
+
+    def fell_short(self, what: str) -> None:
+        """Note what could not be done for lack of time, beyond a gap that is not closed."""
+        if what not in self.shortfalls:
+            self.shortfalls.append(what)
 
     def is_closed(self, objective: float) -> bool:
         """Whether the bound meets an objective, up to the rounding of sums of weights."""
@@ -188,6 +204,7 @@ class Race:
 
         With the regularisers ℓ1 and ℓ2 its continuous weights are made as small as the margin allows.
         """
+        began = reading()
         margin = regularized_margin(self.problem)
         if margin is not None and (layers := self.reduced.to_layers(network)) is not None:
             network = self.reduced.to_network(scaled(self.reduced, layers, margin))
@@ -198,6 +215,7 @@ class Race:
         if self.problem.validation is not None:
             X, codes = self.problem.validation
             accuracy = float(np.mean(network.predict_index(X) == codes))
+        self.audit_seconds = reading() - began
         return Runner(network, audited, penalty, audited.loss + weighted, accuracy)
 
     def enter(
@@ -208,11 +226,29 @@ class Race:
         Without `log` it does not go to the history, nor is it taken for its accuracy on held-out data.
         """
         runner = self.evaluate(network, solver_objective)
+        self._admit(runner, source, log)
+        return runner
+
+    def hold(self, network: Network, source: str) -> None:
+        """Audit a network and keep it until `release`: what a method finds by itself has its turn first.
+
+        Of networks of the same loss those that a search finds with all their neurons are the better guess for other
+        data.
+        """
+        self._held = self.evaluate(network), source
+
+    def release(self) -> None:
+        """Enter what is held back; whatever has been found meanwhile and is no worse stays."""
+        if self._held is not None:
+            (runner, source), self._held = self._held, None
+            self._admit(runner, source, log=True)
+
+    def _admit(self, runner: Runner, source: str, log: bool) -> None:
         self.n_mismatched += runner.audit.mismatch
         if source != "solver":
             self.starts.append(runner)
         if math.isinf(runner.objective):
-            return runner  # not a network of the problem
+            return  # not a network of the problem
         # both are set before anything is reported: a listener may raise
         if log or self.problem.validation is None:
             self.choose(runner)
@@ -222,7 +258,6 @@ class Race:
                 seconds = self.budget.elapsed
                 self.history.append(Incumbent(seconds, runner.objective, source, runner.accuracy))
             self.report()
-        return runner
 
     def choose(self, runner: Runner) -> None:
         """Take a network as the one to return, if it is better on the held-out data, or without any, better at all."""
@@ -280,10 +315,15 @@ class Race:
 
     def result(self, method: str, message: str, scope: str, interrupted: bool) -> Result:
         """Return the outcome; `scope` says what the bound bounds."""
+        if interrupted or self.shortfalls or self.budget.exhausted:
+            # plain methods, left to themselves, return what they found; a listener may raise, and the run is over
+            self._on_progress = None
+            self.release()
         chosen = self.chosen
         assert chosen is not None
         if self.n_mismatched:
             message += f"; {self.n_mismatched} solution(s) of the solver had a larger loss than it reported"
+        message = "; ".join([message, *(what for what in self.shortfalls if what != message)])
         if self.reduced.grid_loss:
             message += (
                 f"; the {self.problem.input_bits}-bit grid of the inputs makes rows of different labels equal, which "
@@ -316,6 +356,7 @@ class Race:
             history=tuple(self.history),
             bounds=tuple(BoundStep(step.seconds, min(step.bound, bound)) for step in self.bounds),
             timings=dict(self.timings),
+            shortfalls=tuple(self.shortfalls),
         )
 
 
@@ -447,6 +488,7 @@ def solve_into(
         message = str(error) if refused else f"the solver failed: {error!r}"
         solution = MilpSolution(Status.FAILED, None, math.inf, -math.inf, 0, 0.0, message)
     race.nodes = nodes + solution.nodes
+    race.n_solved += solution.status in (Status.OPTIMAL, Status.INFEASIBLE) or math.isfinite(solution.bound)
     if bounds:
         race.raise_bound(solution.bound)
     if solution.x is not None:

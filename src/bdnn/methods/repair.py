@@ -102,7 +102,7 @@ class AttackAndRepair:
         race = WorstCaseRace(problem, budget, on_progress)
         message, scope, interrupted = "nothing left to improve", race.reduced.everything, False
         try:
-            enter_given(race, start)
+            enter_given(race, start, holds_linear=False)  # three-valued training has one
             # the three-valued loss first: networks are never worse than it says
             three_valued = _with_intervals(problem)
             first: list[tuple[Any, float]] = [(self.inner, _INTERVAL_SHARE)]
@@ -129,13 +129,15 @@ class AttackAndRepair:
                 else:
                     message, interrupted, proven = _repair_exactly(race, solver, self.inner)
                 scope = proven or scope
+                if not race.n_solved and not race.closed and not interrupted:
+                    race.fell_short("no program was solved")
         except KeyboardInterrupt:
             if race.best is None:
                 raise
             message, interrupted = "stopped by Ctrl-C", True
         message += f"; {race.n_attacks} attacks"
         if race.n_undecided:
-            message += f", {race.n_undecided} points undecided and counted as wrong"
+            race.fell_short(f"{race.n_undecided} points undecided and counted as wrong")
         method = "data_splitting" if isinstance(self.inner, DataSplitting) else "exact"
         return race.result(method, message, scope, interrupted)
 

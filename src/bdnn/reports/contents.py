@@ -115,7 +115,7 @@ class Robustness:
     table : list of (radius, certified, attacked, open)
         Accuracies over radii, and the number of rows that are neither proven nor attacked there.
     attacker : mapping
-        What perturbations may do; see `bdnn.reports.report`.
+        What perturbations may do; see `bdnn.report`.
     """
 
     found: Certification

@@ -11,18 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numba
 import numpy as np
+
+from bdnn.compilation import compiled
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _inner(function: F) -> F:
-    compiled: F = numba.njit(
-        cache=True, nogil=True, error_model="numpy", boundscheck=False, no_cpython_wrapper=True, no_cfunc_wrapper=True,
+    kept: F = compiled(
+        nogil=True, error_model="numpy", boundscheck=False, no_cpython_wrapper=True, no_cfunc_wrapper=True,
         fastmath={"reassoc", "contract"},
     )(function)  # fmt: skip
-    return compiled
+    return kept
 
 
 MOST_NEAR = 2048

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
+from bdnn.compilation import compiled
 from bdnn.search.directions import FEW_FEATURES, MOST_FEATURES, toward
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
-_jit = numba.njit(**_OPTIONS)
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+_jit = compiled(**_OPTIONS)
 # functions for compiled code only: a call from Python would crash
-_inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+_inner = compiled(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
 # called for every point, with a whole state: handing it over and counting references to its arrays takes longer than
 # the work does. Such functions allocate nothing; what allocates for them says so, as it would inherit their options
-_per_point = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, forceinline=True, **_OPTIONS)
-_allocating = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=True, forceinline=False, **_OPTIONS)
+_per_point = compiled(no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, forceinline=True, **_OPTIONS)
+_allocating = compiled(no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=True, forceinline=False, **_OPTIONS)
 # sums in any order: exact for integer sample weights, and every accepted move is recounted
-_fast = numba.njit(fastmath={"reassoc"}, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+_fast = compiled(fastmath={"reassoc"}, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
 
 SAMPLE = 64
 MOST_BUCKETS = 8192

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numba
 import numpy as np
+
+from bdnn.compilation import compiled
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,8 +25,8 @@ _SIGNAL_SPREAD = 0.5
 
 
 def _inner(function: F) -> F:
-    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)(function)
-    return compiled
+    kept: F = compiled(nogil=True, error_model="numpy", boundscheck=False)(function)
+    return kept
 
 
 @_inner

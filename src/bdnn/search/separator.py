@@ -23,11 +23,11 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bdnn.budget import Budget
+from bdnn.compilation import compiled
 from bdnn.search.kernels import uniform
 from bdnn.separation import quiet_highs
 
@@ -42,39 +42,6 @@ _FIRST_EFFORT = 2_000
 _MOST_EFFORT = 20_000
 _OPERATIONS = 2e7
 _TINY = 1e-9
-
-
-def fits(X: ArrayLike, g: ArrayLike) -> tuple[Floats, float] | None:
-    """Return a neuron that fires exactly where it should, if the linear program finds one.
-
-    Parameters
-    ----------
-    X : array-like of shape (n, p)
-        Points by feature.
-    g : array-like of shape (p,)
-        Negative where the neuron should fire, positive where it should not, 0 where it does not matter.
-
-    Returns
-    -------
-    tuple of ndarray of shape (n,) and float, or None
-        Weights and bias, checked in floating point. None is no proof that there are none.
-
-    Examples
-    --------
-    >>> w, b = fits([[0.0, 1.0, 2.0]], [1.0, -1.0, -1.0])
-    >>> (w @ [[0.0, 1.0, 2.0]] + b >= 0).tolist()
-    [False, True, True]
-    >>> fits([[0.0, 1.0, 2.0]], [1.0, -1.0, 1.0]) is None
-    True
-    """
-    task = _Task.of(X, g)
-    value, w, b = task.constant()
-    if value > 0:
-        slope = _Hinge(task).solve(np.ones(len(task.g)), Budget())
-        if slope is None:
-            return None
-        value, w, b = task.candidate(slope)
-    return (w, b) if value == 0 else None
 
 
 def separators(
@@ -369,8 +336,8 @@ class _Walk:
 
 
 def _jit(function: F) -> F:
-    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)(function)
-    return compiled
+    kept: F = compiled(nogil=True, error_model="numpy", boundscheck=False)(function)
+    return kept
 
 
 @_jit

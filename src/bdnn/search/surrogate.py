@@ -12,12 +12,12 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-import numba
 import numpy as np
 import scipy.linalg  # noqa: F401  # its BLAS is that of the kernels, and must be loaded before threads are limited
 from numpy.typing import NDArray
 
 from bdnn.clock import reading
+from bdnn.compilation import compiled
 from bdnn.search.rounded import rounded
 
 Singles = NDArray[np.float32]
@@ -32,7 +32,6 @@ _MOST_COMBINED = 1000
 _INTEGER_SPREAD = 0.1
 
 _OPTIONS: dict[str, Any] = {
-    "cache": True,
     "nogil": True,
     "error_model": "numpy",
     "boundscheck": False,
@@ -42,13 +41,13 @@ _OPTIONS: dict[str, Any] = {
 
 
 def _jit(function: F) -> F:
-    compiled: F = numba.njit(**_OPTIONS)(function)
-    return compiled
+    kept: F = compiled(**_OPTIONS)(function)
+    return kept
 
 
 def _inner(function: F) -> F:
-    compiled: F = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
-    return compiled
+    kept: F = compiled(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+    return kept
 
 
 class Surrogate:
