@@ -390,6 +390,9 @@ def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
     bounds = _part(data, "bounds", list, optional=True) or []  # older files have none
     if not all(isinstance(item, dict) for item in bounds):
         raise ModelFileError("'bounds' must hold objects")
+    shortfalls = _part(data, "shortfalls", list, optional=True) or []  # older files have none
+    if not all(isinstance(item, str) for item in shortfalls):
+        raise ModelFileError("'shortfalls' must hold texts")
     timings = _part(data, "timings", dict)
     return Result(
         network=network,
@@ -408,6 +411,7 @@ def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
         history=tuple(history),
         bounds=tuple(BoundStep(_amount(item, "seconds"), _amount(item, "bound")) for item in bounds),
         timings={name: _amount(timings, name) for name in timings},
+        shortfalls=tuple(shortfalls),
     )
 
 
