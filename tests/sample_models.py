@@ -33,6 +33,7 @@ def result(net, **changes):
         "history": (Incumbent(0.5, 3.0, "constant"), Incumbent(1.5, 0.1 + 0.2, "solver")),
         "bounds": (BoundStep(0.01, 5e-324), BoundStep(2.5, 1 / 3 - 0.1)),
         "timings": {"presolve": 0.01, "total": 1e-3},
+        "shortfalls": ("no bound was computed",),
     }
     return Result(**(values | changes))
 

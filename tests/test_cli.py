@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -222,7 +221,6 @@ def test_ctrl_c_saves_the_best_network(tmp_path, method, kernels):
         text=True,
     )
     assert process.stderr.readline()  # the first progress line: a network is known
-    time.sleep(2)  # into the solve; the outcome must be the same at any moment
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
@@ -306,8 +304,10 @@ def test_methods_and_regularizers(run, tmp_path, words, kernels):
     model = tmp_path / "m.json"
     common = ("train", CANCER, "--target", "target", "--weights", "integer", "--time-limit", 4, "--quiet", "--json")
     code, out, err = run(*common, *words, "--out", model)
-    assert (code, err) == (0, "")
     report, result = json.loads(out), bdnn.load(model).result_
+    # on a busy machine a method may not get as far as it promises, and says so
+    assert code == 0 and err.count("bdnn: warning: training is incomplete") == len(err.splitlines())
+    assert bool(err) == bool(result.shortfalls)
     assert result.method == words[1] and result.objective == report["objective"]
     assert report["training_accuracy"] > 0.6
     if "--validation-fraction" in words:

@@ -428,6 +428,9 @@ def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
     bounds = _part(data, "bounds", list, optional=True) or []  # older files have none
     if not all(isinstance(item, dict) for item in bounds):
         raise ModelFileError("'bounds' must hold objects")
+    shortfalls = _part(data, "shortfalls", list, optional=True) or []  # older files have none
+    if not all(isinstance(item, str) for item in shortfalls):
+        raise ModelFileError("'shortfalls' must hold texts")
     timings = _part(data, "timings", dict)
     return Result(
         network=network,
@@ -449,6 +452,7 @@ def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
         # older files have neither
         grid_loss=_amount(data, "grid_loss", optional=True) or 0.0,
         irreducible_of=_part(data, "irreducible_of", str, optional=True) or _EVERY_CLASSIFIER,
+        shortfalls=tuple(shortfalls),
     )
 
 

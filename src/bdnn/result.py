@@ -159,7 +159,7 @@ class Result:
         inputs differ.
     shortfalls : tuple of str
         What could not be done for lack of time, beyond a gap that is not closed: the message says it too, and `fit` as
-        a `sklearn.exceptions.ConvergenceWarning`. Not stored in model files.
+        a `sklearn.exceptions.ConvergenceWarning`.
     certificate : dict or None
         Contents of a certificate file that proves the bound, if one was asked for and can be given; see `bdnn.verify`.
     """
@@ -194,12 +194,13 @@ class Result:
         return relative_gap(self.objective, self.bound)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all but network, certificate and shortfalls as plain Python values, `gap` included."""
-        left_out = "network", "certificate", "shortfalls"
+        """Return everything but network and certificate as plain Python values, `gap` included."""
+        left_out = "network", "certificate"
         values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in left_out}
         values["status"] = str(self.status)
         values["audit"] = asdict(self.audit) | {"mismatch": self.audit.mismatch}
         steps = (asdict(incumbent) for incumbent in self.history)
         values["history"] = [{k: v for k, v in step.items() if v is not None} for step in steps]
         values["bounds"] = [asdict(step) for step in self.bounds]
+        values["shortfalls"] = list(self.shortfalls)
         return values | {"gap": self.gap, "timings": dict(self.timings)}
