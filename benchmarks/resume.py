@@ -115,19 +115,15 @@ def study(
         longest = options.seconds
     bounds, losses, nodes = [0.0], [np.inf], [0.0]
     report = None
-    while report is None or (closes is None and outcome["kills"] + 1 < options.starts):
-        last = closes is None and outcome["kills"] + 2 >= options.starts
-        after = None if last or outcome["kills"] >= 8 else float(rng.uniform(1.0, longest))
+    most = 8 if closes is not None else options.starts - 1
+    while report is None:
+        after = None if outcome["kills"] >= most else float(rng.uniform(1.0, longest))
         report, told = started(command(table, words, state, limit), after)
         for loss, bound, count in told:
             losses.append(loss)
             bounds.append(bound)
             nodes.append(count)
-        if report is None:
-            outcome["kills"] += 1
-        elif closes is None and not last:
-            break
-    assert report is not None
+        outcome["kills"] += report is None
     outcome["final"] = {n: report[n] for n in ("status", "training_loss", "bound", "nodes", "message", "seconds")}
     bounds.append(report["bound"])
     outcome["bound_never_falls"] = bool(np.all(np.diff(bounds) >= 0))

@@ -28,7 +28,7 @@ SCHEMES = ["one_vs_one", "one_vs_rest", "multiclass"]
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch, kernels):
     """A limit on rounds, unlike one on time, lets fits repeat."""
-    monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {"nodes": 5})))
+    monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {"rounds": 5})))
 
 
 def blobs(seed=0, count=48, n_classes=4, n=5):

@@ -181,7 +181,8 @@ def test_sample_weights_are_repetitions():
 
 @pytest.mark.parametrize("settings", [{"method": "exact", "incumbents": "none"}, {"method": "local_search"}], ids=str)
 def test_a_warm_start_is_never_worse(settings, monkeypatch):
-    monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {"nodes": 1})))
+    limit = "rounds" if settings["method"] == "local_search" else "nodes"
+    monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {limit: 1})))
     X, y = noisy(3, 60)
     clf = BDNNClassifier((3,), warm_start=True, random_state=0, **settings).fit(X, y)
     first = clf.network_
@@ -299,7 +300,8 @@ def test_an_unfitted_estimator_says_so(tmp_path):
 
 @pytest.mark.parametrize("settings", [{"method": "exact", "incumbents": "none"}, {"method": "local_search"}], ids=str)
 def test_the_random_state_decides(settings, monkeypatch):
-    monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {"nodes": 1})))
+    limit = "rounds" if settings["method"] == "local_search" else "nodes"
+    monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {limit: 1})))
     X, y = noisy(6, 40)
     X = X + np.random.default_rng(6).normal(size=X.shape)
     first, again, other = (BDNNClassifier((2,), random_state=s, **settings).fit(X, y) for s in (0, 0, 1))

@@ -35,14 +35,14 @@ VARIANTS = [
     BDNNClassifier(method="local_search", weights="integer", random_state=0),
 ]
 # a limit on nodes and rounds, unlike one on time, lets fits repeat
-NODES = {"exact": 1, "local_search": 20}
+LIMITS = {"exact": {"nodes": 1}, "local_search": {"rounds": 20}}
 
 
 @parametrize_with_checks(VARIANTS)
 def test_scikit_learn_agrees(
     estimator: BDNNClassifier, check: Callable[[BDNNClassifier], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nodes = NODES[estimator.method]
+    limit = LIMITS[estimator.method]
     monkeypatch.setitem(bdnn.backends.BACKENDS, "idle", Idle)
-    monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {"nodes": nodes})))
+    monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | limit)))
     check(estimator)

@@ -89,8 +89,8 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         Exact method, formulation "activation": whether ``result_.certificate`` holds a proof that
         `bdnn.verify_certificate` can check without a solver; for two classes.
     checkpoint : path-like or None, default=None
-        Exact method, formulation "activation": file to which the state of the run is written two or three times a
-        minute; if it exists, the run goes on from there.
+        Exact method, formulation "activation": file to which the state of the run is written, from the first second
+        on and at least once a minute; if it exists, the run goes on from there.
     incumbents : {"search", "none"}, default="search"
         The methods that solve programs: "search" begins with a short local search; "none" is the plain method.
     polish : {"margin", "none"}, default="margin"

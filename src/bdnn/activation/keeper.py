@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -33,7 +32,6 @@ class Work(Protocol):
         ...
 
 
-@dataclass(eq=False)
 class Keeper:
     """Writes the checkpoint of a run whenever the race reports and some time has passed, and goes on from it.
 
@@ -54,20 +52,16 @@ class Keeper:
         Why the last checkpoint could not be written, if so.
     """
 
-    race: Race
-    path: Path | None
-    record: bool
-    searched: bool = False
-    searched_again: bool = False
-    trouble: str | None = None
-    _title: str = ""
-    _work: Work | None = None
-    _earlier: Arrays | None = None  # of a run whose work was not taken up yet
-    _warned: bool = False
-    _next: float = 0.0
-    _pause: float = 0.0
-    _news_from: float = 0.0
-    _known: tuple[float, float] = (-math.inf, math.inf)  # bound and objective that are written
+    def __init__(self, race: Race, path: Path | None, record: bool) -> None:
+        self.race, self.path, self.record = race, path, record
+        self.searched = self.searched_again = False
+        self.trouble: str | None = None
+        self._title = ""
+        self._work: Work | None = None
+        self._earlier: Arrays | None = None  # of a run whose work was not taken up yet
+        self._known = -math.inf, math.inf  # bound and objective that are written
+        self._warned = False
+        self._next = self._pause = self._news_from = 0.0
 
     def begin(self) -> None:
         """Take over what a checkpoint that exists holds, but its work, and write from now on.

@@ -57,8 +57,8 @@ class ExactTraining:
         Whether the result carries a certificate that `bdnn.verify_certificate` can check. Only "activation" can write
         one, and only for two classes.
     checkpoint : path-like or None
-        File to which "activation" writes its state, in the first seconds and then two or three times a minute, whatever
-        it is doing, and from which it goes on if it exists already. It must be of the same data and architecture.
+        File to which "activation" writes its state, from the first second on and at least once a minute, whatever it is
+        doing, and from which it goes on if it exists already. It must be of the same data and architecture.
 
     References
     ----------
