@@ -80,4 +80,3 @@ def test_clock(monkeypatch):
 def test_start_keeps_the_limits():
     limits = Budget(seconds=9.0, nodes=3, threads=2, seed=4)
     assert dataclasses.replace(limits.start(), started=None) == limits
-
