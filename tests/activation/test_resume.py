@@ -132,7 +132,7 @@ def test_kills_meet_every_phase(tmp_path, monkeypatch, kernels):
 
 def test_probing_trees_are_kept(tmp_path, monkeypatch, kernels):
     """Scouts from the first moment, in slices of a few nodes: without them the next start would begin them anew."""
-    kept_at_every_report(monkeypatch, 0.02)
+    kept_at_every_report(monkeypatch, 0.05)
     monkeypatch.setattr(engine, "_ALONE", -1.0)
     case, stored = "many nodes", []
     write = checkpoint.write
@@ -196,7 +196,7 @@ def test_a_search_that_was_killed_is_done_again(phase, which, tmp_path, monkeypa
     kept_at_every_report(monkeypatch)
     monkeypatch.setattr(exact, "_FIRST_NODES", 20)
     begun = searches_of(monkeypatch)
-    method, problem = ExactTraining(checkpoint=tmp_path / "state"), problem_of("many nodes")
+    method, problem = ExactTraining(checkpoint=tmp_path / "state"), problem_of("several trees")
     best = math.inf
 
     def listener(progress):
