@@ -6,7 +6,7 @@ Ours is `method="exact"` as it comes, local search included, the median of three
 paper on HiGHS and on SCIP, without a start from our search, the faster of the two (a solver that reaches the time limit
 runs once, else three times). Who is not done by then counts as the limit. Ours is measured alone on the machine where a
 time is demanded; the other runs share it, one core each, if there are several workers. What was measured before is
-kept, except with --ours, which measures ours anew. Kernels are compiled before. Rewrites benchmarks/results/exact.json
+kept, except with --ours, which measures ours anew. Rewrites benchmarks/results/exact.json
 and the table in README.md.
 """
 

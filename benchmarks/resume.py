@@ -51,8 +51,6 @@ def main() -> None:
     found = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        small = written(options.data, "haberman.csv", 60, folder / "small.csv")
-        started(command(small, ["--hidden", "2"], folder / "small", 600), None)  # kernels are compiled at first use
         for number, (case, file, rows, words, closes) in enumerate(CASES):
             if options.only not in case:
                 continue

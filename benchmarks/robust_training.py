@@ -49,17 +49,8 @@ SCALE = (
 )
 
 
-def compile_kernels():
-    """Train and certify on a few points, for as long as it takes."""
-    X, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
-    for kind, radius in ((kind, radius) for kind in (np.float64, np.float32) for radius in (0.0, 0.1)):
-        clf = BDNNClassifier((2,), method="local_search", robust_radius=radius, time_limit=600.0, random_state=0)
-        clf.fit(X.astype(kind), y).certify(X, y)
-
-
 def at_scale(options):
     """Return a row for each data set, radius and seed."""
-    compile_kernels()
     rows = []
     for name, data, hidden, seconds, radii in SCALE:
         if options.only not in name:

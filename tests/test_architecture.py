@@ -16,8 +16,6 @@ ORDER = [
     "files",
     "clock",
     "budget",
-    "background",
-    "compilation",
     "labels",
     "splitting",
     "checks",
@@ -59,17 +57,13 @@ ORDER = [
     "backends.gurobi",
     "backends",
     "search",
-    "search.directions",
-    "search.rounded",
     "search.kernels",
     "search.separator",
     "search.surrogate",
     "search.points",
     "search.engine",
-    "search.robust_kernels",
     "search.robust_surrogate",
     "search.robust",
-    "search.ready",
     "activation",
     "activation.lifting",
     "activation.exact",
@@ -101,8 +95,6 @@ ORDER = [
     "certification.cell",
     "certification.perturbation",
     "certification.decider",
-    "certification.sets",
-    "certification.cells",
     "certification.point",
     "certification.borders",
     "certification.whole",
@@ -186,8 +178,10 @@ def imported(nodes, relative_to):
 
 
 def ours(names):
-    """Those of our own modules; the package itself is `__init__`."""
+    """Those of our own modules; the package itself is `__init__`, and the compiled core lies below all of them."""
     for name in names:
+        if name.startswith("bdnn._native"):
+            continue
         if name == "bdnn":
             yield "__init__"
         elif name.startswith("bdnn."):

@@ -206,7 +206,7 @@ def test_polish_moves_weights_and_no_decision(run, tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 @pytest.mark.parametrize("method", ["exact", "local_search"])
-def test_ctrl_c_saves_the_best_network(tmp_path, method, kernels):
+def test_ctrl_c_saves_the_best_network(tmp_path, method):
     model, table = tmp_path / "model.json", tmp_path / "noise.csv"
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(1000, 5)).round(3), rng.integers(0, 2, 1000)
@@ -300,7 +300,7 @@ def test_predictions_of_numbers_keep_their_kind(run, tmp_path):
         ("--method", "local_search", "--validation-fraction", "0.3", "--head", "argmax"),
     ],
 )
-def test_methods_and_regularizers(run, tmp_path, words, kernels):
+def test_methods_and_regularizers(run, tmp_path, words):
     model = tmp_path / "m.json"
     common = ("train", CANCER, "--target", "target", "--weights", "integer", "--time-limit", 4, "--quiet", "--json")
     code, out, err = run(*common, *words, "--out", model)

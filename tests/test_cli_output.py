@@ -329,7 +329,7 @@ def begun(*words, cwd):
     ("name", "method"),
     [("SIGTERM", "exact"), ("SIGTERM", "local_search"), ("SIGTERM", "big_m"), ("SIGHUP", "exact"), ("SIGINT", "exact")],
 )
-def test_a_signal_ends_a_training_with_its_best_network(tmp_path, name, method, kernels):
+def test_a_signal_ends_a_training_with_its_best_network(tmp_path, name, method):
     noise(tmp_path / "t.csv")
     words = ["train", "t.csv", "--target", "target", "--time-limit", 300, "--out", "m.json", "--json"]
     words += ["--method", "exact", "--formulation", "big_m"] if method == "big_m" else ["--method", method]

@@ -44,7 +44,7 @@ def data(classes=2):
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("feature", FEATURES)
-def test_the_exact_method_finds_the_optimum_of_the_plain_one(feature, classes, kernels):
+def test_the_exact_method_finds_the_optimum_of_the_plain_one(feature, classes):
     if classes == 3 and feature == "certificate":
         pytest.skip("certificates are for two classes")
     (X, y), settings = data(classes), {"hidden_layer_sizes": (1,), "random_state": 0} | FEATURES[feature]
@@ -61,7 +61,7 @@ def test_the_exact_method_finds_the_optimum_of_the_plain_one(feature, classes, k
 
 @pytest.mark.parametrize("feature", [name for name in FEATURES if name not in ("certificate", "worst case")])
 @pytest.mark.parametrize("method", ["local_search", "alternating", "data_splitting"])
-def test_heuristics_are_no_better_than_the_optimum_and_no_worse_than_a_constant(method, feature, kernels):
+def test_heuristics_are_no_better_than_the_optimum_and_no_worse_than_a_constant(method, feature):
     (X, y), settings = data(), {"hidden_layer_sizes": (1,), "random_state": 0, "time_limit": 3} | FEATURES[feature]
     optimum = BDNNClassifier(method="exact", **settings).fit(X, y).result_
     found = BDNNClassifier(method=method, **settings).fit(X, y).result_
@@ -85,7 +85,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("settings", COMMANDS)
-def test_the_command_in_a_fresh_process(settings, tmp_path, kernels):
+def test_the_command_in_a_fresh_process(settings, tmp_path):
     model = tmp_path / "model.json"
     words = f"{COMMANDS[settings]} --target target --time-limit 3 --out {model} --json --quiet"
     command = [sys.executable, "-m", "bdnn", "train", str(EXAMPLE), *words.split()]
@@ -96,7 +96,7 @@ def test_the_command_in_a_fresh_process(settings, tmp_path, kernels):
     assert load(model).result_.objective == report["objective"]
 
 
-def test_all_solvers_by_their_names(kernels):
+def test_all_solvers_by_their_names():
     X, y = data()
     found = {
         solver: BDNNClassifier((1,), "exact", weights="integer", solver=solver, random_state=0).fit(X, y).result_

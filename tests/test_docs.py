@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bdnn import Budget, cli
-from bdnn.search.ready import ready
+from bdnn import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if not {"generated", "_build"} & set(page.parts))
@@ -24,14 +23,6 @@ def blocks(text, language):
 
 WITH_PYTHON = [name for name, text in TEXTS.items() if blocks(text, "python")]
 WITH_COMMANDS = [name for name, text in TEXTS.items() if blocks(text, "bash")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled():
-    """The kernels of the search, since pages have short time limits."""
-    for dtype in ("float32", "float64"):
-        for robust in (False, True):
-            assert ready(dtype, robust, Budget().start())
 
 
 @pytest.mark.parametrize("name", WITH_PYTHON)

@@ -26,7 +26,7 @@ SCHEMES = ["one_vs_one", "one_vs_rest", "multiclass"]
 
 
 @pytest.fixture(autouse=True)
-def few_rounds(monkeypatch, kernels):
+def few_rounds(monkeypatch):
     """A limit on rounds, unlike one on time, lets fits repeat."""
     monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {"rounds": 5})))
 

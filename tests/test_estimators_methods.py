@@ -17,7 +17,7 @@ def xor():
     return np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.array(["even", "odd", "odd", "even"])
 
 
-def test_save_and_load(xor, tmp_path, kernels):
+def test_save_and_load(xor, tmp_path):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(30, 3)), rng.integers(0, 3, size=30)
     methods = (dict(method="alternating"), dict(method="local_search", polish="none", incumbents="none"))
@@ -38,7 +38,7 @@ def test_save_and_load(xor, tmp_path, kernels):
 
 
 @pytest.mark.parametrize("method", ["data_splitting", "local_search"])
-def test_validation_fraction_holds_rows_out(method, kernels):
+def test_validation_fraction_holds_rows_out(method):
     X, y = load_breast_cancer(return_X_y=True)
     clf = BDNNClassifier((3,), method=method, validation_fraction=0.4, max_splits=3, time_limit=5)
     clf.set_params(random_state=0).fit(X, y)
@@ -46,7 +46,7 @@ def test_validation_fraction_holds_rows_out(method, kernels):
     assert clf.result_.validation_accuracy > 0.7
 
 
-def test_time_limit_bounds_the_whole_fit(kernels):
+def test_time_limit_bounds_the_whole_fit():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(3000, 20)), rng.integers(0, 2, size=3000)
     for method in METHODS:

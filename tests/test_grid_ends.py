@@ -215,7 +215,14 @@ def test_no_warning_where_nothing_is_lost():
     X, y = sentinel_rows()
     result = BDNNClassifier((2,), weights="integer", time_limit=20, random_state=0).fit(X, y).result_
     assert "grid" not in result.message
-    report = {"missing_replaced": {}, "rows": 24, "features": 1, "training_rows": 24, "model_file": None}
+    report = {
+        "missing_replaced": {},
+        "rows": 24,
+        "features": 1,
+        "training_rows": 24,
+        "rows_without_label": 0,
+        "model_file": None,
+    }
     figures = {
         "distinct_training_rows": 23, "irreducible_loss": 0.0, "irreducible_of": ON_GRID, "grid_loss": 0.0,
         "training_loss": 0.0, "training_accuracy": 1.0, "penalty": 0.0, "objective": 0.0, "bound": 0.0,

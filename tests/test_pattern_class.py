@@ -15,16 +15,9 @@ from bdnn.methods.local_search import LocalSearch, with_largest_margins
 from bdnn.methods.race import Race
 from bdnn.presolve import presolve
 from bdnn.robustness import open_points, robust_losses
-from bdnn.search.ready import ready
 from bdnn.tables import filled, medians, read_table
 
 NORMS = ("inf", "1", "2")
-
-
-@pytest.fixture(scope="module")
-def compiled():
-    """The kernels are compiled outside of all limits."""
-    assert ready("float64", True, Budget().start())
 
 
 # an independent check in rationals
@@ -190,7 +183,7 @@ def wide_problem(kind, validation=False, **settings):
 @pytest.mark.parametrize("validation", [False, True])
 @pytest.mark.parametrize("kind", ["continuous", "integer"])
 @pytest.mark.parametrize("method", SETTINGS)
-def test_methods_return_networks_of_the_class(compiled, method, kind, validation):
+def test_methods_return_networks_of_the_class(method, kind, validation):
     problem, start = wide_problem(kind, validation, sample_weight=[1, 2, 1, 0, 1, 1, 3, 1, 1, 1]), outside_start(kind)
     assert audit(start, problem).loss == math.inf
     for settings in SETTINGS[method]:
@@ -206,7 +199,7 @@ def test_methods_return_networks_of_the_class(compiled, method, kind, validation
             assert outside <= {"start", "data splitting"}
 
 
-def test_a_start_outside_the_class_is_not_returned_when_interrupted(compiled):
+def test_a_start_outside_the_class_is_not_returned_when_interrupted():
     start = outside_start("continuous")
 
     def stop(_):
@@ -219,7 +212,7 @@ def test_a_start_outside_the_class_is_not_returned_when_interrupted(compiled):
     assert result.network != start and math.isfinite(result.objective)
 
 
-def test_the_best_start_outside_the_class_is_no_help(compiled):
+def test_the_best_start_outside_the_class_is_no_help():
     """It is right everywhere without perturbations, and right on whole balls by the interval model."""
     layers = [([[1.0], [1.0]], [-0.5, -0.9]), ([[1.0, 1.0]], [-0.5])]
     start = Network(layers, "threshold", [0, 1])
@@ -231,7 +224,7 @@ def test_the_best_start_outside_the_class_is_no_help(compiled):
     assert result.objective == 0 and result.status == Status.OPTIMAL and is_of_the_class(result.network, problem)
 
 
-def test_the_search_stays_above_the_proven_optimum_of_the_class_on_real_data(compiled):
+def test_the_search_stays_above_the_proven_optimum_of_the_class_on_real_data():
     """Twenty rows on which networks with open neurons have more points right than any of the class."""
     table = read_table(Path(__file__).parents[1] / "examples" / "data" / "breast_cancer_wisconsin.csv", "target")
     X = filled(table, medians(table, np.arange(len(table.labels))))

@@ -62,7 +62,7 @@ def told(action):
 
 @pytest.mark.parametrize("data", SETS)
 @pytest.mark.parametrize("settings", LATE)
-def test_a_limit_that_has_passed_leaves_a_linear_network_and_one_warning(settings, data, kernels):
+def test_a_limit_that_has_passed_leaves_a_linear_network_and_one_warning(settings, data):
     X, y, accuracy = SETS[data]
     clf = BDNNClassifier(time_limit=1.0, random_state=0, **({"hidden_layer_sizes": (3,)} | LATE[settings]))
     with late():
@@ -76,7 +76,7 @@ def test_a_limit_that_has_passed_leaves_a_linear_network_and_one_warning(setting
     assert "\n" not in messages[0]
 
 
-def test_the_worst_case_too(kernels):
+def test_the_worst_case_too():
     clf = BDNNClassifier(
         (2,), "exact", robust_radius=0.01, robust_model="worst_case", time_limit=1.0, solver="highs", random_state=0
     )
@@ -86,7 +86,7 @@ def test_the_worst_case_too(kernels):
 
 
 @pytest.mark.parametrize("settings", [{}, {"weights": "integer"}], ids=str)
-def test_an_ordinary_fit_gives_no_warning(settings, kernels):
+def test_an_ordinary_fit_gives_no_warning(settings):
     for method in ("auto", "local_search", "exact", "alternating", "data_splitting"):
         clf = BDNNClassifier(method=method, random_state=0, **settings)
         X, y = [[0, 0], [0, 1], [1, 0], [1, 1], [2, 1]], [0, 1, 1, 0, 0]
@@ -114,7 +114,7 @@ def test_a_gap_that_stays_open_is_no_shortfall(solver):
     assert messages == [] and clf.result_.shortfalls == ()
 
 
-def test_an_ensemble_says_once_how_many_members_are_untrained(kernels):
+def test_an_ensemble_says_once_how_many_members_are_untrained():
     ensemble = BDNNEnsembleClassifier(n_estimators=4, time_limit=1.0, random_state=0)
     with late():
         messages = told(lambda: ensemble.fit(X3, y3))
@@ -123,7 +123,7 @@ def test_an_ensemble_says_once_how_many_members_are_untrained(kernels):
     assert told(lambda: ensemble.set_params(time_limit=None, n_estimators=1).fit(X3[::10], y3[::10])) == []
 
 
-def test_a_search_that_reaches_no_local_optimum(kernels):
+def test_a_search_that_reaches_no_local_optimum():
     """The clock passes the limit while the first descent is on its way."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 5))

@@ -516,5 +516,5 @@ def test_the_checker_is_independent():
     code = "import sys, bdnn.verify; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    solvers = {"highspy", "numba", "scipy.optimize", "sklearn", "bdnn.activation", "bdnn.search", "bdnn.methods"}
+    solvers = {"highspy", "bdnn._native", "scipy.optimize", "sklearn", "bdnn.activation", "bdnn.search", "bdnn.methods"}
     assert "bdnn.verify" in done.stdout.split() and not solvers & set(done.stdout.split())

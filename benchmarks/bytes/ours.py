@@ -18,7 +18,6 @@ from sources import Split
 
 from bdnn import Budget, Network, Problem
 from bdnn.methods.local_search import LocalSearch
-from bdnn.search.ready import ready
 
 MEMBERS = {(False, False): (3, 9), (False, True): (4,), (True, False): (4, 12), (True, True): (3, 6)}
 """How many networks are summed, by whether there are hidden neurons, and whether there are many rows."""
@@ -32,7 +31,6 @@ SECONDS = 60.0
 
 def ours(split: Split, seed: int) -> dict[str, list[Candidate]]:
     """Judge networks without hidden neurons on all fronts, wider ones on the best of these, rules, and sums."""
-    ready("float64", False, Budget().start())
     trainer = Trainer(split, seed)
     plain = {plan: trainer.single(plan) for plan in plain_plans(trainer.fronts)}
     wider = {plan: trainer.single(plan) for plan in hidden_plans(split, trainer.fronts, plain)}

@@ -60,13 +60,12 @@ def main() -> None:
     options = parser.parse_args()
     points = options.points
     tie = np.array([12345], dtype=np.uint64)
-    work = np.empty(points + 1), np.empty(points + 1, np.int32), np.empty(points + 1, np.int32)
     rows = []
     for name, draw in CASES.items():
         a, s, g, whole = draw(np.random.default_rng(0), points)
         breakpoints = -a / s
         steps = {
-            "line_search": lambda a=a, s=s, g=g, whole=whole: line_search(a, s, g, whole, tie, *work),
+            "line_search": lambda a=a, s=s, g=g, whole=whole: line_search(a, s, g, whole, tie),
             "argsort": breakpoints.argsort,
             "sort": lambda values=breakpoints: np.sort(values),
         }
@@ -75,7 +74,7 @@ def main() -> None:
             for step, call in steps.items():
                 began = time.perf_counter()
                 call()
-                if repeat:  # the first compiles
+                if repeat:  # the first takes memory
                     times[step].append(time.perf_counter() - began)
         row = {"case": name} | {f"{step}_ms": round(1e3 * median(values), 2) for step, values in times.items()}
         row["to_argsort"] = round(row["line_search_ms"] / row["argsort_ms"], 3)

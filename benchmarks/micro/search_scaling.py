@@ -31,7 +31,6 @@ from common import write_results
 from bdnn import Budget, Network, Problem
 from bdnn.methods.local_search import LocalSearch
 from bdnn.presolve import presolve
-from bdnn.search.ready import ready
 
 FEATURES, NEURONS, MOVES, WRONG = 28, 3, 10, 1 / 3
 LINEAR = 1.5
@@ -96,7 +95,6 @@ def sweep(rows: int, repeats: int) -> dict:
 
 def fit(rows: int, seconds: float) -> dict:
     X, y = synthetic(rows)
-    ready(X.dtype, False, Budget().start())
     held, load = memory("VmRSS"), os.getloadavg()[0]
     began = time.perf_counter()
     problem = Problem(X=X, y=y, hidden_layer_sizes=(NEURONS,))
@@ -128,7 +126,6 @@ def threads(seeds: int, seconds: float = 10.0) -> dict:
     rates: dict[str, list[float]] = {"1": [], "2": []}
     X, y = synthetic(5000)
     problem = Problem(X=X, y=y, hidden_layer_sizes=(NEURONS,))
-    ready(np.dtype(np.float64), False, Budget().start())
     load = os.getloadavg()[0]
     for seed in range(seeds):
         for count, found in rates.items():

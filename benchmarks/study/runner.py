@@ -24,7 +24,6 @@ from bdnn import Budget, Network, Problem
 from bdnn.methods import METHODS
 from bdnn.polish import polished
 from bdnn.robustness import robust_losses
-from bdnn.search.ready import ready
 
 Record = dict[str, Any]
 
@@ -146,8 +145,6 @@ def _ours(cell: Cell, parts: Split) -> Record:
         robust_model=settings.get("model", "interval"),
     )
     searches = settings["method"] == "local_search"
-    if searches:
-        ready("float64", False, Budget().start())
     # the published methods as they are; what the margin polish adds is measured where no held-out data choose
     apart = searches and not settings["validation"]
     plain = {"polish": "none" if apart else "margin"} if searches else {"incumbents": "none"}

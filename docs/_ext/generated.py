@@ -19,8 +19,6 @@ from sphinx.addnodes import pending_xref
 from sphinx.util import logging
 
 import bdnn
-from bdnn import Budget
-from bdnn.search.ready import ready
 
 LOGGER = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[2]
@@ -67,9 +65,6 @@ def examples():
         if not newer(script, name):
             continue
         LOGGER.info("running %s", script.name)
-        for dtype in ("float32", "float64"):  # scripts have short time limits
-            for robust in (False, True):
-                ready(dtype, robust, Budget().start())
         with tempfile.TemporaryDirectory() as folder:
             if is_page:
                 write(name, notebook(script, folder))

@@ -188,7 +188,6 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         tasks = self._tasks(check_random_state(self.random_state))
         together = 1 if self.hidden == "trained" else self.n_estimators
         groups = [tasks[start : start + together] for start in range(0, len(tasks), together)]
-        prepare(self._settings(), inputs, budget)
         stop, short = threading.Event(), Counter[str]()
 
         def train(group: list[Task], number: int) -> list[EnsembleMember]:
@@ -408,26 +407,6 @@ def load(path: str | os.PathLike[str]) -> BDNNClassifier | BDNNEnsembleClassifie
         return _from_ensemble(model)
     except InputError as error:
         raise ModelFileError(f"{os.fspath(path)}: not a usable model file: {error}") from None
-
-
-def prepare(estimator: BDNNClassifier, X: Array, budget: Budget) -> None:
-    """Compile the search for members before their clocks run, which is done once on a machine.
-
-    Parameters
-    ----------
-    estimator : BDNNClassifier
-        Settings of the members.
-    X : ndarray of shape (m, n)
-        Inputs.
-    budget : Budget
-        Limits of the whole fit.
-    """
-    if estimator.method in ("auto", "local_search") or estimator.incumbents == "search":
-        from bdnn.search.points import dtype_of
-        from bdnn.search.ready import ready
-
-        robust = bool(np.any(np.asarray(estimator.robust_radius, dtype=object) != 0))
-        ready(np.dtype(dtype_of(X.size)), robust, budget)
 
 
 def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:

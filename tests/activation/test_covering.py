@@ -9,6 +9,7 @@ from scipy.optimize import linprog
 from bdnn.activation import covering
 
 MOST = 2000
+PARTS = ("x", "lower", "upper", "d", "cost", "basic", "nonbasic", "place", "norm", "size", "state", "T")
 
 
 class Pair:
@@ -278,7 +279,7 @@ def test_a_copy_is_independent():
     copy = Pair(pair.cost)
     copy.rows, copy.free = dict(pair.rows), list(pair.free)
     covering.copy_into(copy.D, pair.D)
-    before = [np.array(part) for part in pair.D]
+    before = [np.array(getattr(pair.D, part)) for part in PARTS]
     for column in range(12):
         for side in (0.0, 1.0):
             covering.copy_into(copy.D, pair.D)
@@ -288,8 +289,8 @@ def test_a_copy_is_independent():
             copy.check()
             copy.free.insert(0, max(copy.rows))
             del copy.rows[max(copy.rows)]
-    for part, old in zip(pair.D, before, strict=True):
-        np.testing.assert_array_equal(part, old)
+    for part, old in zip(PARTS, before, strict=True):
+        np.testing.assert_array_equal(getattr(pair.D, part), old)
 
 
 def test_penalties_are_below_the_true_increase():
@@ -305,6 +306,9 @@ def test_penalties_are_below_the_true_increase():
         if pair.check() != covering.OPTIMAL:
             continue
         D, objective = pair.D, pair.D.state[covering.OBJECTIVE]
+        basic = np.flatnonzero(D.place[:12] < 0)
+        one_by_one = np.array([covering.penalties(D, -1 - place) for place in D.place[basic].tolist()]).reshape(-1, 2)
+        np.testing.assert_allclose(covering.penalties_of(D, basic), one_by_one.T, rtol=1e-9, atol=1e-12)
         for column in range(12):
             if D.place[column] >= 0 or not 1e-6 < D.x[column] < 1 - 1e-6:
                 continue

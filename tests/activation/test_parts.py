@@ -63,7 +63,7 @@ def test_real_weights(seed, monkeypatch):
 
 def test_exact_training_deals_large_data(monkeypatch):
     monkeypatch.setattr(exact, "_MOST_COLUMNS", 100)
-    X, y = noisy(300, 0, features=4)
+    X, y = noisy(600, 0, features=8)  # not to be proven in minutes
     problem = Problem(X=X, y=y, hidden_layer_sizes=())
     with ticking(4.0, step=1e-3):
         result = ExactTraining(certificate=True)(problem, Budget(seconds=4))

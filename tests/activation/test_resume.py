@@ -102,7 +102,7 @@ def undisturbed(case):
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("case", [case for case in CASES if case != "many nodes"])
-def test_a_run_that_is_killed_again_and_again_ends_like_an_undisturbed_one(case, seed, tmp_path, monkeypatch, kernels):
+def test_a_run_that_is_killed_again_and_again_ends_like_an_undisturbed_one(case, seed, tmp_path, monkeypatch):
     kept_at_every_report(monkeypatch)
     monkeypatch.setattr(exact, "_FIRST_NODES", 20)  # so that the second search is met, too
     path, problem = tmp_path / "state", problem_of(case)
@@ -119,7 +119,7 @@ def test_a_run_that_is_killed_again_and_again_ends_like_an_undisturbed_one(case,
     assert (again.status, again.objective, again.nodes) == (Status.OPTIMAL, result.objective, result.nodes)
 
 
-def test_kills_meet_every_phase(tmp_path, monkeypatch, kernels):
+def test_kills_meet_every_phase(tmp_path, monkeypatch):
     kept_at_every_report(monkeypatch)
     monkeypatch.setattr(exact, "_FIRST_NODES", 5)
     met, seed = set(), 0
@@ -130,7 +130,7 @@ def test_kills_meet_every_phase(tmp_path, monkeypatch, kernels):
         seed += 1
 
 
-def test_probing_trees_are_kept(tmp_path, monkeypatch, kernels):
+def test_probing_trees_are_kept(tmp_path, monkeypatch):
     """Scouts from the first moment, in slices of a few nodes: without them the next start would begin them anew."""
     kept_at_every_report(monkeypatch, 0.05)
     monkeypatch.setattr(engine, "_ALONE", -1.0)
@@ -152,7 +152,7 @@ def test_probing_trees_are_kept(tmp_path, monkeypatch, kernels):
     assert nodes == sorted(nodes) and nodes[-1] > 0
 
 
-def test_more_nodes_than_the_first_phase_has_are_no_end(tmp_path, kernels):
+def test_more_nodes_than_the_first_phase_has_are_no_end(tmp_path):
     """Which phase a run is in is not to be read off the number of nodes in the checkpoint."""
     case = "many nodes"
     method = ExactTraining(checkpoint=tmp_path / "state")
@@ -178,7 +178,7 @@ def searches_of(monkeypatch):
     return begun
 
 
-def test_searches_are_done_once_over_all_starts(tmp_path, monkeypatch, kernels):
+def test_searches_are_done_once_over_all_starts(tmp_path, monkeypatch):
     begun = searches_of(monkeypatch)
     monkeypatch.setattr(exact, "_FIRST_NODES", 20)
     method = ExactTraining(checkpoint=tmp_path / "state")
@@ -192,7 +192,7 @@ def test_searches_are_done_once_over_all_starts(tmp_path, monkeypatch, kernels):
 
 
 @pytest.mark.parametrize(("phase", "which"), [("first", 1), ("second", 2)])
-def test_a_search_that_was_killed_is_done_again(phase, which, tmp_path, monkeypatch, kernels):
+def test_a_search_that_was_killed_is_done_again(phase, which, tmp_path, monkeypatch):
     kept_at_every_report(monkeypatch)
     monkeypatch.setattr(exact, "_FIRST_NODES", 20)
     begun = searches_of(monkeypatch)
@@ -216,7 +216,7 @@ def test_a_search_that_was_killed_is_done_again(phase, which, tmp_path, monkeypa
     assert result.status == Status.OPTIMAL
 
 
-def test_ctrl_c_keeps_all_that_is_known(tmp_path, monkeypatch, kernels):
+def test_ctrl_c_keeps_all_that_is_known(tmp_path, monkeypatch):
     method, problem = ExactTraining(checkpoint=tmp_path / "state"), problem_of("many nodes")
     monkeypatch.setattr(engine, "_REPORT", -1.0)
 
@@ -232,7 +232,7 @@ def test_ctrl_c_keeps_all_that_is_known(tmp_path, monkeypatch, kernels):
     assert second.status == Status.OPTIMAL
 
 
-def test_ctrl_c_within_a_recorded_node_leaves_the_last_checkpoint(tmp_path, monkeypatch, kernels):
+def test_ctrl_c_within_a_recorded_node_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     case = "certificate"
     method, problem = ExactTraining(checkpoint=tmp_path / "state", **CASES[case][1]), problem_of(case)
     monkeypatch.setattr(engine, "_REPORT", -1.0)
@@ -255,7 +255,7 @@ def test_ctrl_c_within_a_recorded_node_leaves_the_last_checkpoint(tmp_path, monk
 # when checkpoints are written, by a clock of our own
 
 
-def test_the_first_checkpoint_is_there_when_the_first_network_is_and_no_minute_is_lost(tmp_path, monkeypatch, kernels):
+def test_the_first_checkpoint_is_there_when_the_first_network_is_and_no_minute_is_lost(tmp_path, monkeypatch):
     written, now = [], 0.0
     monkeypatch.setattr(checkpoint, "write", lambda path, title, arrays: written.append(now))
     race = SimpleNamespace(problem=problem_of("one tree"), best=None, chosen=None, bound=0.0, nodes=0, keep=None)
@@ -274,7 +274,7 @@ def test_the_first_checkpoint_is_there_when_the_first_network_is_and_no_minute_i
     assert len(written) <= 3 + 600 / 15
 
 
-def test_a_checkpoint_that_takes_long_to_write_is_written_every_minute_all_the_same(tmp_path, monkeypatch, kernels):
+def test_a_checkpoint_that_takes_long_to_write_is_written_every_minute_all_the_same(tmp_path, monkeypatch):
     written, now = [], 0.0
 
     def write(path, title, arrays):
@@ -294,7 +294,7 @@ def test_a_checkpoint_that_takes_long_to_write_is_written_every_minute_all_the_s
     assert np.diff(written).max() <= 60.0
 
 
-def test_a_checkpoint_that_cannot_be_written_is_said_and_costs_nothing(tmp_path, monkeypatch, kernels):
+def test_a_checkpoint_that_cannot_be_written_is_said_and_costs_nothing(tmp_path, monkeypatch):
     kept_at_every_report(monkeypatch)
     problem, write, count = problem_of("one tree"), checkpoint.write, 0
 
@@ -315,7 +315,7 @@ def test_a_checkpoint_that_cannot_be_written_is_said_and_costs_nothing(tmp_path,
         assert re.search(r"optimal; the checkpoint .*state is not up to date: .*No space left", result.message)
 
 
-def test_news_are_written_before_they_are_told(tmp_path, monkeypatch, kernels):
+def test_news_are_written_before_they_are_told(tmp_path, monkeypatch):
     """A bound that was shown is not to fall when the process is killed in that moment."""
     written, now = [], 0.0
 
@@ -339,7 +339,7 @@ def test_news_are_written_before_they_are_told(tmp_path, monkeypatch, kernels):
 # what is in a checkpoint
 
 
-def test_names_of_columns_and_the_network_chosen_on_held_out_data_come_back(tmp_path, kernels):
+def test_names_of_columns_and_the_network_chosen_on_held_out_data_come_back(tmp_path):
     X, y = noisy(90, 1, 4)
     # held-out labels are the wrong way round: the start is best there, and nothing else that will be met
     problem = Problem(
@@ -364,7 +364,7 @@ def as_version_1(path):
 
 
 @pytest.mark.parametrize("case", ["one tree", "certificate", "many nodes"])
-def test_checkpoints_of_the_first_version_are_read(case, tmp_path, kernels):
+def test_checkpoints_of_the_first_version_are_read(case, tmp_path):
     path, problem = tmp_path / "state", problem_of(case)
     method = ExactTraining(checkpoint=path, **CASES[case][1])
     first = method(problem, Budget(nodes=40))
@@ -393,7 +393,7 @@ def test_checkpoints_of_the_first_version_are_read(case, tmp_path, kernels):
         ("scouts", np.array([-1, 0]), "damaged"),
     ],
 )
-def test_what_does_not_fit_is_refused_in_one_sentence(name, value, said, tmp_path, kernels):
+def test_what_does_not_fit_is_refused_in_one_sentence(name, value, said, tmp_path):
     path, problem = tmp_path / "state", problem_of("one tree")
     ExactTraining(checkpoint=path)(problem, Budget(nodes=2))
     with np.load(path) as file:
@@ -418,7 +418,7 @@ def dealt(monkeypatch):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("case", ["one tree", "several trees", "three classes behind two neurons"])
-def test_parts_go_on_where_they_were(case, seed, tmp_path, monkeypatch, dealt, kernels):
+def test_parts_go_on_where_they_were(case, seed, tmp_path, monkeypatch, dealt):
     kept_at_every_report(monkeypatch)
     method, problem = ExactTraining(checkpoint=tmp_path / "state"), problem_of(case)
     result, told, phases, kills = killed_until_done(method, problem, seed, 40)
@@ -430,7 +430,7 @@ def test_parts_go_on_where_they_were(case, seed, tmp_path, monkeypatch, dealt, k
     assert (again.bound, again.nodes) == (result.bound, result.nodes)
 
 
-def test_parts_that_are_done_are_not_done_again(tmp_path, monkeypatch, dealt, kernels):
+def test_parts_that_are_done_are_not_done_again(tmp_path, monkeypatch, dealt):
     kept_at_every_report(monkeypatch)
     made, init = [], parts._Part.__init__
 
@@ -448,7 +448,7 @@ def test_parts_that_are_done_are_not_done_again(tmp_path, monkeypatch, dealt, ke
     assert kills >= 2
 
 
-def test_a_node_limit_holds_for_all_parts_together(tmp_path, dealt, kernels):
+def test_a_node_limit_holds_for_all_parts_together(tmp_path, dealt):
     method, nodes = ExactTraining(checkpoint=tmp_path / "state"), 0
     for more in (1, 3, 7):
         result = method(problem_of("one tree"), Budget(nodes=more))
@@ -499,7 +499,7 @@ def started(words, kill=None):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 @pytest.mark.parametrize("extra", [[], ["--certificate"]])
-def test_the_command_goes_on_after_sigkill_until_it_is_closed(extra, tmp_path, capsys, kernels):
+def test_the_command_goes_on_after_sigkill_until_it_is_closed(extra, tmp_path, capsys):
     case = "one tree" if extra else "many nodes"
     X, y, hidden = CASES[case][0]
     data, state = table(tmp_path / "table.csv", X, y), tmp_path / "state"
@@ -523,7 +523,7 @@ def test_the_command_goes_on_after_sigkill_until_it_is_closed(extra, tmp_path, c
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
-def test_bounds_of_much_data_go_on_after_sigkill(tmp_path, kernels):
+def test_bounds_of_much_data_go_on_after_sigkill(tmp_path):
     rng, state = np.random.default_rng(0), tmp_path / "state"
     X = rng.random((2600, 2)).round(4)
     data = table(tmp_path / "table.csv", X, (X.sum(axis=1) + rng.normal(0, 0.4, 2600) > 1).astype(int))

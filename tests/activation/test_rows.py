@@ -267,7 +267,7 @@ def test_a_program_is_made_anew_after_many_pivots():
     rows = filled(cost, random_rows(rng, 12, 30, plain=True))
     rows.solve(np.zeros(12), np.ones(12), np.inf)
     rows.D.state[covering.PIVOTS] = 1e6
-    rows.D.T[: rows.D.size[0]] += 1e-3 * rng.normal(size=(int(rows.D.size[0]), 12))  # as rounding errors would
+    rows.D.d[:] += 1e-3 * rng.normal(size=12)  # as rounding errors would
     lower, upper = np.zeros(12), np.ones(12)
     assert rows.solve(lower, upper, np.inf) == covering.OPTIMAL
     assert rows.objective(rows.D) == pytest.approx(linear_optimum(cost, stored(rows), lower, upper), abs=1e-7)

@@ -37,7 +37,7 @@ ARCHITECTURES = [
 @pytest.mark.parametrize("blocks", ["layers", "neurons"])
 @pytest.mark.parametrize("incumbents", ["search", "none"])
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=str)
-def test_never_worse_than_its_start(settings, incumbents, blocks, kernels):
+def test_never_worse_than_its_start(settings, incumbents, blocks):
     problem = problem_of(1, **settings)
     start = random_network(presolve(problem), np.random.default_rng(3))
     result = AlternatingSearch(blocks=blocks, incumbents=incumbents)(problem, Budget(seconds=5), start)

@@ -98,7 +98,7 @@ def test_validation_chooses_the_network(incumbents):
 
 
 @pytest.mark.parametrize("incumbents", ["search", "none"])
-def test_seed_decides(incumbents, kernels):
+def test_seed_decides(incumbents):
     problem = problem_of(6, points=30, hidden_layer_sizes=(2,), weights="integer")
     method = DataSplitting(max_splits=3, batch_size=8, incumbents=incumbents)
     runs = [method(problem, Budget(seconds=60, seed=4)) for _ in range(2)]

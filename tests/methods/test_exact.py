@@ -68,7 +68,7 @@ def test_sampled_dichotomies_of_up_to_eight_points(name, hidden, head):
 @pytest.mark.parametrize("head", ["threshold", "argmax"])
 @pytest.mark.parametrize("biases", [True, False])
 @pytest.mark.parametrize("hidden", [(), (1,), (2,), (1, 2)], ids=str)
-def test_from_the_networks_of_a_local_search(hidden, biases, head, weights, kernels):
+def test_from_the_networks_of_a_local_search(hidden, biases, head, weights):
     name = "square with centre, doubled"
     for n_classes in (2, 3):
         for y in some_labels(10, len(POINTS[name]), 2, n_classes):

@@ -93,7 +93,7 @@ def test_the_result(hidden: tuple[int, ...], incumbents: str) -> None:
     name = "-".join(map(str, hidden)) or "no"
     assert result.bound_of == f"networks with {name} hidden neurons, threshold head, any real weights"
     assert not result.interrupted
-    assert {"presolve", "start", "compile", "total"} <= set(result.timings)
+    assert {"presolve", "start", "total"} <= set(result.timings)
     assert all(0 <= seconds <= result.timings["total"] for seconds in result.timings.values())
     assert incumbents == "search" or result.nodes == 0 or {"build", "solve"} <= set(result.timings)
 
@@ -136,22 +136,6 @@ def test_data_without_anything_to_decide() -> None:
     assert result.message == "nothing left to improve"
     result = plain()(problem(sample_weight=[1] + [0] * 8 + [1]), Budget(seconds=60))
     assert (result.status, result.objective) == ("optimal", 0)
-
-
-def test_a_limit_that_passes_before_the_kernels_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact.background, "done", lambda key, budget: False)
-    result = plain()(problem(), Budget(seconds=60))
-    assert result.message == "the time limit passed before the kernels were compiled, which is done once"
-    assert (result.status, result.bound, result.bound_of) == ("feasible", 0, "every classifier on these inputs")
-
-
-def test_kernels_that_cannot_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
-        raise RuntimeError("no compiler")
-
-    monkeypatch.setattr(exact, "_compile", fail)
-    with pytest.raises(RuntimeError, match="no compiler"):
-        plain()(problem(), Budget(seconds=60))
 
 
 @pytest.mark.parametrize("place", ["polish", "certificate"])

@@ -59,7 +59,7 @@ def test_a_loose_bound_is_a_bound(table):
 
 
 @pytest.mark.parametrize("incumbents", ["search", "none"])
-def test_a_time_limit_on_the_whole_table(table, incumbents, kernels):
+def test_a_time_limit_on_the_whole_table(table, incumbents):
     X, y = table
     with ticking(5.0, step=2e-3, most_late=200):
         clf = BDNNClassifier((2,), method="exact", incumbents=incumbents, time_limit=5, random_state=0).fit(X, y)

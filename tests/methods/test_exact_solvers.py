@@ -194,9 +194,9 @@ def test_ctrl_c_while_the_solver_runs(source):
 
 @pytest.mark.parametrize(
     ("incumbents", "phase"),
-    [("none", "start"), ("none", "build"), *(("search", p) for p in ("start", "compile", "search", "build"))],
+    [("none", "start"), ("none", "build"), *(("search", p) for p in ("start", "search", "build"))],
 )
-def test_ctrl_c_before_the_solver_runs(incumbents, phase, kernels):
+def test_ctrl_c_before_the_solver_runs(incumbents, phase):
     def listener(progress):
         if progress.phase == phase:
             raise KeyboardInterrupt
@@ -272,7 +272,7 @@ def test_the_solver_is_given_the_best_start_that_it_can_express(train_with):
     assert result.objective == min(START, audit(touching, PROBLEM).loss)
 
 
-def test_the_solver_starts_from_the_network_of_a_local_search(monkeypatch, kernels):
+def test_the_solver_starts_from_the_network_of_a_local_search(monkeypatch):
     given = []
 
     class Fake(Highs):
@@ -289,13 +289,6 @@ def test_the_solver_starts_from_the_network_of_a_local_search(monkeypatch, kerne
     assert (result.status, result.objective, result.message) == ("feasible", OPTIMUM, "tired")
     assert (result.history[0].source, result.history[0].objective) == ("constant", START)
     assert {i.source for i in result.history[1:]} == {"search"}
-
-
-def test_a_search_that_is_still_compiled_is_replaced_by_other_starts(monkeypatch):
-    monkeypatch.setattr("bdnn.search.ready.ready", lambda *call: False)
-    result = paper()(PROBLEM, Budget(seconds=60))
-    assert result.status == "optimal"
-    assert {i.source for i in result.history} <= {"constant", "linear", "solver"}
 
 
 def test_a_start_within_the_margin_is_kept_all_the_same():
@@ -331,7 +324,7 @@ def test_unusable_settings_are_refused():
 
 @pytest.mark.parametrize("incumbents", ["search", "none"])
 @pytest.mark.parametrize("weights", ["continuous", "integer"])
-def test_the_same_seed_gives_the_same_network(weights, incumbents, kernels):
+def test_the_same_seed_gives_the_same_network(weights, incumbents):
     problem = Problem(X=X, y=Y, hidden_layer_sizes=(2,), weights=weights)
     first, second = (ExactTraining(incumbents=incumbents)(problem, Budget(nodes=10, seed=4)) for _ in range(2))
     assert first.network == second.network
@@ -340,9 +333,9 @@ def test_the_same_seed_gives_the_same_network(weights, incumbents, kernels):
 
 @pytest.mark.parametrize(
     ("incumbents", "phases"),
-    [("none", ["start", "build", "solve"]), ("search", ["start", "compile", "search", "build", "solve"])],
+    [("none", ["start", "build", "solve"]), ("search", ["start", "search", "build", "solve"])],
 )
-def test_progress_is_reported_and_consistent(incumbents, phases, kernels):
+def test_progress_is_reported_and_consistent(incumbents, phases):
     seen = []
     result = paper(incumbents=incumbents)(PROBLEM, Budget(seconds=60), None, seen.append)
     assert [p.phase for p in seen] == sorted((p.phase for p in seen), key=phases.index)
@@ -352,6 +345,6 @@ def test_progress_is_reported_and_consistent(incumbents, phases, kernels):
         assert before.objective >= after.objective >= result.objective
         assert before.bound <= after.bound <= result.bound
     assert all(0 <= p.gap <= 1 for p in seen)
-    searching = {"compile", "search", "polish"} if incumbents == "search" else set()
+    searching = {"search", "polish"} if incumbents == "search" else set()
     assert set(result.timings) == {"presolve", "start", "build", "solve", "total"} | searching
     assert sum(result.timings.values()) <= 3 * result.timings["total"] + 1e-3

@@ -13,16 +13,8 @@ from bdnn.methods.alternating import random_network
 from bdnn.methods.local_search import LocalSearch
 from bdnn.presolve import presolve
 from bdnn.search import engine
-from bdnn.search.ready import ready
 from cases import POINTS, Case, loss_by_hand, some_labels
 from clocks import ticking
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled():
-    """Kernels take longer to compile than some limits here."""
-    for dtype in (np.float32, np.float64):
-        assert ready(dtype, False, Budget().start())
 
 
 @pytest.fixture

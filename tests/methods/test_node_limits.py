@@ -63,7 +63,7 @@ class Counting:
         ("data_splitting", {"robust_model": "worst_case"}),
     ],
 )
-def test_a_node_limit_is_one_of_the_whole_run(method, settings, monkeypatch, kernels):
+def test_a_node_limit_is_one_of_the_whole_run(method, settings, monkeypatch):
     """However many programs a method solves, one after the other."""
     monkeypatch.setitem(BACKENDS, "counting", Counting)
     monkeypatch.setattr(Counting, "allowed", [])
@@ -96,7 +96,7 @@ def test_highs_divides_its_nodes_among_rounds_of_tangents():
         assert result.nodes <= nodes + 1  # HiGHS may count the root that it ends in
 
 
-def test_only_what_was_asked_for_is_proven_of_the_regulariser(kernels):
+def test_only_what_was_asked_for_is_proven_of_the_regulariser():
     """A loss that is proven says nothing of a penalty that no time or no nodes were left for."""
     X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]
     problem = Problem(X=X, y=y, hidden_layer_sizes=(), regularizer="l1", regularization="lexicographic")

@@ -95,7 +95,7 @@ def test_ctrl_c_keeps_the_best_network_wherever_it_comes(problem, method):
 
 
 @pytest.mark.parametrize("method", WITH_SOLVER)
-def test_a_solver_that_crashes_leaves_the_network_of_the_search(scripted, method, kernels):
+def test_a_solver_that_crashes_leaves_the_network_of_the_search(scripted, method):
     rng = np.random.default_rng(1)
     problem = Problem(X=rng.integers(0, 4, size=(40, 2)), y=rng.integers(0, 2, size=40), hidden_layer_sizes=(1,))
     result = METHODS[method](solver="scripted")(problem, Budget(seconds=30))

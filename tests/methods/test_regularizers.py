@@ -62,7 +62,7 @@ def test_against_brute_force(seed, hidden, regularizer, solver):
 @pytest.mark.parametrize("method", ["alternating", "data_splitting"])
 @pytest.mark.parametrize("regularization", [0.1, "lexicographic"])
 @pytest.mark.parametrize("incumbents", ["search", "none"])
-def test_heuristics_keep_the_regulariser_small(method, regularization, incumbents, kernels):
+def test_heuristics_keep_the_regulariser_small(method, regularization, incumbents):
     rng = np.random.default_rng(4)
     X, y = rng.integers(0, 4, size=(12, 4)), rng.integers(0, 2, size=12)
     settings = dict(X=X, y=y, hidden_layer_sizes=(2,), weights="integer")

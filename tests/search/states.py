@@ -63,9 +63,22 @@ def refresh(state, neuron=-1):
     return kernels.turn(state, neuron, 0, 0.0, 1)
 
 
-def copy_of(state):
-    """A state that shares nothing with another."""
-    return kernels.State(*(np.array(value) if isinstance(value, np.ndarray) else value for value in state))
+ARRAYS = ("W", "b", "doubt", "U", "A", "loss", "rng")
+GIVEN = ("X", "class_weight", "centre", "unit", "reach")
+
+
+def contents(state):
+    """All arrays of a state."""
+    return [np.array(getattr(state, name)) for name in (*GIVEN, *ARRAYS)]
+
+
+def copy_of(state, **given):
+    """A state that shares nothing with another; some of the arrays it is made from can be others."""
+    arrays = [given.get(name, np.array(getattr(state, name))) for name in GIVEN]
+    other = kernels.new_state(*arrays, state.width.tolist(), state.argmax, state.bound, state.intercept, 1)
+    for name in ARRAYS:
+        getattr(other, name)[...] = getattr(state, name)
+    return other
 
 
 def hostile_points(rng, p, n, integer):

@@ -1,16 +1,8 @@
 """Newton steps of the smoothed loss against a plain twin, and what they do at the edges."""
 
-import numba
 import numpy as np
 import pytest
-
-from bdnn.search import directions
-from bdnn.search.directions import toward
-
-
-@numba.njit
-def compiled(X, centre, unit, features, points, a, g, width, start, ridge):
-    return toward(X, centre, unit, features, points, a, g, width, start, ridge)
+from bdnn._native.search import MOST_NEAR, toward
 
 
 def sample(seed, n=5, p=400, q=300):
@@ -24,7 +16,7 @@ def sample(seed, n=5, p=400, q=300):
 
 def near_points(a, width, start):
     turned = np.roll(np.arange(len(a)), -start)
-    return turned[np.abs(a[turned]) < width][: directions.MOST_NEAR]
+    return turned[np.abs(a[turned]) < width][:MOST_NEAR]
 
 
 def plain(X, centre, unit, features, points, a, g, width, start, ridge):
@@ -44,19 +36,19 @@ def plain(X, centre, unit, features, points, a, g, width, start, ridge):
 @pytest.mark.parametrize("seed", range(10))
 def test_steps_are_those_of_the_twin(seed):
     args = sample(seed)
-    np.testing.assert_allclose(compiled(*args), plain(*args), rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(toward(*args), plain(*args), rtol=1e-7, atol=1e-9)
 
 
 def test_of_very_many_points_a_part_is_used():
     args = sample(11, p=9000, q=8000)
-    assert len(near_points(args[5], args[7], args[8])) == directions.MOST_NEAR
-    np.testing.assert_allclose(compiled(*args), plain(*args), rtol=1e-7, atol=1e-9)
+    assert len(near_points(args[5], args[7], args[8])) == MOST_NEAR
+    np.testing.assert_allclose(toward(*args), plain(*args), rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_smoothed_loss_falls(seed):
     X, centre, unit, features, points, a, g, width, start, ridge = sample(seed, q=200)
-    step = compiled(X, centre, unit, features, points, a, g, width, start, ridge)
+    step = toward(X, centre, unit, features, points, a, g, width, start, ridge)
     slope = step[:-1] @ X[features][:, points] + step[-1]
 
     def smoothed(a):
@@ -69,9 +61,9 @@ def test_the_smoothed_loss_falls(seed):
 
 def test_nothing_near_and_numbers_that_overflow():
     X, centre, unit, features, points, a, g, _, start, ridge = sample(12)
-    assert not compiled(X, centre, unit, features, points, a, g, 0.0, start, ridge).any()
-    huge = compiled(X, centre, unit, features, points, a, g * 1e307, 1.0, start, ridge)
+    assert not toward(X, centre, unit, features, points, a, g, 0.0, start, ridge).any()
+    huge = toward(X, centre, unit, features, points, a, g * 1e307, 1.0, start, ridge)
     assert np.all(np.isfinite(huge))
-    assert not compiled(X * 1e300, centre, unit * 1e100, features, points, a, g, 1.0, start, ridge).any()
-    single = compiled(X[:, :1].repeat(X.shape[1], axis=1), centre, unit, features, points, a, g, 1.0, start, 1e-4)
+    assert not toward(X * 1e300, centre, unit * 1e100, features, points, a, g, 1.0, start, ridge).any()
+    single = toward(X[:, :1].repeat(X.shape[1], axis=1), centre, unit, features, points, a, g, 1.0, start, 1e-4)
     assert np.all(np.isfinite(single))  # a covariance without rank

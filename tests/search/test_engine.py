@@ -211,10 +211,11 @@ def test_the_clock_has_no_say_in_what_is_found(settings):
 def test_numbers_stay_small_in_long_searches(hidden):
     """The scale of argmax outputs means nothing, and may not run away."""
     problem = Problem(X=np.arange(6.0)[:, None], y=[0, 1, 0, 1, 0, 1], hidden_layer_sizes=hidden, head="argmax")
-    search = search_of(problem)
-    for _ in itertools.takewhile(lambda _: search.rounds < 1000, search.run(Budget())):
-        assert np.abs(search.state.W).max() < 1e100 and np.abs(search.state.b).max() < 1e100
-    check(search)
+    for seed in range(4):
+        search = search_of(problem, seed)
+        for _ in itertools.takewhile(lambda _, search=search: search.rounds < 400, search.run(Budget())):
+            assert np.abs(search.state.W).max() < 1e12 and np.abs(search.state.b).max() < 1e12
+        check(search)
 
 
 def test_constant_columns_without_biases_are_searched():

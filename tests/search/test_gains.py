@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bdnn.search import kernels
-from search.states import copy_of, hostile_state, layers_of, refresh, state_of
+from search.states import contents, hostile_state, layers_of, refresh, state_of
 
 
 def losses(head, class_weight, scores):
@@ -41,7 +41,7 @@ def gains(state, neuron, first=0, step=1):
 
 
 def check(state):
-    before = copy_of(state)
+    before = contents(state)
     n_outputs, n_neurons = int(state.width[-1]), len(state.b)
     for neuron in range(n_neurons):
         expected = forward(state, neuron, 1.0)[0] - forward(state, neuron, 0.0)[0]
@@ -58,7 +58,7 @@ def check(state):
                 assert np.all((np.argmax(scores, axis=1) == row) == wins)
         else:
             assert not beat.any()
-    for mine, theirs in zip(before, state, strict=True):
+    for mine, theirs in zip(before, contents(state), strict=True):
         assert np.array_equal(mine, theirs)
 
 

@@ -18,9 +18,7 @@ def generator(seed=12345):
 
 def search(a, s, g, integer=False, rng=None):
     a, s, g = (np.asarray(values, dtype=np.float64) for values in (a, s, g))
-    size = len(a) + 1
-    work = np.empty(size), np.empty(size, np.int32), np.empty(size, np.int32)
-    return kernels.line_search(a, s, g, integer, generator() if rng is None else rng, *work)
+    return kernels.line_search(a, s, g, integer, generator() if rng is None else rng)
 
 
 def lattice(a, s, g, t_min, t_max, rng=None):

@@ -14,18 +14,11 @@ from bdnn.methods.race import Race
 from bdnn.presolve import presolve
 from bdnn.robustness import robust_losses
 from bdnn.search.points import points
-from bdnn.search.ready import ready
 
 NORMS = ("inf", "1", "2")
 MODELS = ("interval", "pattern")
 KINDS = ("continuous", "integer", "grid")
 HEADS = [("threshold", 2), ("threshold", 3), ("argmax", 2), ("argmax", 3)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled():
-    """The kernels are compiled outside of all limits."""
-    assert ready("float64", True, Budget().start())
 
 
 def search_of(problem, seed=0):

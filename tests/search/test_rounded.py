@@ -90,7 +90,7 @@ def test_weights_stay_in_the_span_of_the_points():
 
 
 @pytest.mark.parametrize("hidden", [(), (30,)])
-def test_ternary_networks_of_few_points_hold_on_others(hidden, kernels):
+def test_ternary_networks_of_few_points_hold_on_others(hidden):
     """Ten images of each digit; rounding after training, which keeps no margin, gets 46 to 73 % of the others."""
     X, y = load_digits(return_X_y=True)
     rng = np.random.default_rng(4)
@@ -103,7 +103,7 @@ def test_ternary_networks_of_few_points_hold_on_others(hidden, kernels):
     assert np.mean(result.network.predict(X[others]) == y[others]) > 0.8
 
 
-def test_features_of_very_different_size_are_rounded_afterwards(kernels):
+def test_features_of_very_different_size_are_rounded_afterwards():
     """A large feature that says nothing would drown a small one that says all."""
     rng = np.random.default_rng(5)
     X = np.column_stack([rng.integers(0, 10**6, (400, 2)), rng.integers(-3, 4, (400, 2))])

@@ -8,6 +8,7 @@ from bdnn.search import kernels
 from search.states import (
     MOST,
     audited,
+    contents,
     copy_of,
     hostile_state,
     layers_of,
@@ -131,9 +132,9 @@ def test_an_update_without_a_change_changes_nothing():
     rng = np.random.default_rng(3)
     for _ in range(20):
         state = hostile_state(rng, integer=False)
-        before = copy_of(state)
+        before = contents(state)
         assert all(refresh(state, neuron) == 0.0 for neuron in range(len(state.b)))
-        for mine, theirs in zip(state, before, strict=True):
+        for mine, theirs in zip(contents(state), before, strict=True):
             assert np.array_equal(mine, theirs)
 
 
@@ -142,11 +143,10 @@ def test_points_in_single_precision_give_the_same(integer):
     rng = np.random.default_rng(4)
     for _ in range(20):
         single = hostile_state(rng, integer=integer, single=True)
-        double = copy_of(single)
-        double = double._replace(X=single.X.astype(np.float64), class_weight=single.class_weight.astype(np.float64))
+        double = copy_of(single, X=single.X.astype(np.float64), class_weight=single.class_weight.astype(np.float64))
         for neuron in rng.permutation(len(single.b)):
             assert turn(single, neuron) == turn(double, neuron)
-        for mine, theirs in zip(single, double, strict=True):
+        for mine, theirs in zip(contents(single), contents(double), strict=True):
             assert np.array_equal(mine, theirs)
 
 
@@ -158,7 +158,7 @@ def test_equal_seeds_give_equal_turns(integer):
     for neuron in range(len(one.b)):
         turn(one, neuron)
         turn(other, neuron)
-    assert all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
+    assert all(np.array_equal(mine, theirs) for mine, theirs in zip(contents(one), contents(other), strict=True))
 
 
 @pytest.mark.parametrize("head", ["threshold", "argmax"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from bdnn._native.tree import enclosed_support
 from bdnn.activation import alternative, exact
 from bdnn.activation.program import Points
 from bdnn.network import Floats
@@ -20,18 +23,6 @@ _VIOLATION = 1e-3
 
 
 _UNKNOWN, _PROVEN, _FALSE = 0, 1, 2
-
-
-def _without_constants(rows: Floats) -> Floats:
-    """Leave out features that are the same at all rows of a set: they vanish wherever the last column does.
-
-    Rows of the form ±(x, 1) only; a combination of them whose last entries vanish has Σ ±μ c = 0 for a constant c.
-    """
-    last = rows[:, -1:]
-    if not np.all(np.abs(last) == 1.0):
-        return rows
-    features = rows[:, :-1] * last
-    return np.hstack([rows[:, :-1][:, np.any(features != features[:1], axis=0)], last])
 
 
 class Cuts:
@@ -52,11 +43,14 @@ class Cuts:
         Signed rows that make them inseparable.
     n_given : int
         Sets that were there from the start: the pairs of `Points.pairs`.
+    proceed : callable or None
+        Asked about every 10 ms while sets are sought; if it says no, that ends as at a limit of pivots.
     """
 
     def __init__(self, points: Points, rng: np.random.Generator) -> None:
         self.points, self.sets = points, list[Integers]()
         self._rng = rng
+        self.proceed: Callable[[], bool] | None = None
         self._known: dict[bytes, int] = {}
         self.supports: list[Integers] = []
         self._proven = np.zeros(0, dtype=np.int8)
@@ -76,13 +70,15 @@ class Cuts:
 
     def add(self, support: Integers) -> int:
         """Store the set of demands of some signed rows, ascending; return its number, -1 if it is there already."""
-        members = np.unique(self.points.row_demand[support]).astype(np.int64)
+        members = self.points.row_demand[support].astype(np.int64, copy=False)
+        if not (members[1:] > members[:-1]).all():  # several rows of one demand
+            members = np.unique(members)
         key = members.tobytes()
         if key in self._known:
             return -1
         self._known[key] = len(self.sets)
         self.sets.append(members)
-        self.supports.append(support.copy())
+        self.supports.append(np.array(support, dtype=np.int64))
         return len(self.sets) - 1
 
     def proven(self, numbers: set[int]) -> dict[int, bool]:
@@ -99,8 +95,8 @@ class Cuts:
             self._proven = np.concatenate([self._proven, verdicts])
         for number in numbers:
             if self._proven[number] == _UNKNOWN:
-                rows = self.points.raw_rows[self.supports[number]]
-                sure = exact.enclosed(_without_constants(rows)) or self.multipliers(number) is not None
+                sure = enclosed_support(self.points.raw_rows, self.supports[number])
+                sure = sure or self.multipliers(number) is not None
                 self._proven[number] = _PROVEN if sure else _FALSE
         return {number: bool(self._proven[number] == _PROVEN) for number in numbers}
 
@@ -128,13 +124,12 @@ class Cuts:
         """
         given = given[self.points.row_demand]
         avoided = None if avoided is None else avoided[self.points.row_demand]
-        found, p = 0, len(given)
-        for _ in range(tries):
-            # prices per multiplier, not per point: their scale is arbitrary, so it is varied a lot
-            cost = given * np.exp(_SPREAD * self._rng.normal(size=p)) + _NOISE * self._rng.random(p)
-            if avoided is not None:
-                cost[avoided] += 3.0
-            _, found = self._solve(cost, given, 1.0 - _VIOLATION, self._most, found)
+        shape = tries, len(given)
+        # prices per multiplier, not per point: their scale is arbitrary, so it is varied a lot
+        cost = given * np.exp(_SPREAD * self._rng.normal(size=shape)) + _NOISE * self._rng.random(shape)
+        if avoided is not None:
+            cost[:, avoided] += 3.0
+        _, found = self._solve(cost, given, 1.0 - _VIOLATION, self._most, self.proceed)
         return [self._found[k, : self._sizes[k]].copy() for k in range(found)]
 
     def weights(self, given: NDArray[np.bool_]) -> tuple[Floats | None, Integers | None]:
@@ -144,7 +139,8 @@ class Cuts:
         """
         given = given[self.points.row_demand]
         cost = given.astype(np.float64)
-        objective, found = self._solve(cost, cost, 0.5, 20 * self._most, 0)
+        # not to be interrupted: without an answer the node is given up
+        objective, found = self._solve(cost, cost, 0.5, 20 * self._most, None)
         if found:
             return None, self._found[0, : self._sizes[0]].copy()
         weights: Floats = -self._program.prices[:-1]
@@ -152,8 +148,9 @@ class Cuts:
             return weights, None
         return None, None
 
-    def _solve(self, cost: Floats, given: Floats, most: float, pivots: int, found: int) -> tuple[float, int]:
-        outcome: tuple[float, int] = alternative.separate(
-            self._program, cost, _RESIDUAL, given, most, pivots, self._found, self._sizes, found
+    def _solve(
+        self, cost: Floats, given: Floats, most: float, pivots: int, proceed: Callable[[], bool] | None
+    ) -> tuple[float, int]:
+        return alternative.separate(
+            self._program, cost, _RESIDUAL, given, most, pivots, self._found, self._sizes, 0, proceed
         )
-        return outcome

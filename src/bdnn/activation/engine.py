@@ -14,10 +14,8 @@ from bdnn.activation.program import programs
 from bdnn.activation.scouts import Scouts
 from bdnn.activation.tree import Tree
 from bdnn.backends.running import NODE_LIMIT, TIME_LIMIT
-from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.methods.race import Race
-from bdnn.methods.start import constant
 from bdnn.network import Network
 
 _SLICE = 2.0
@@ -130,19 +128,6 @@ class Proof:
         self.seconds = float(arrays.get("seconds", 0.0))
         if not 0.0 <= self.seconds < np.inf:
             raise ValueError("seconds")
-
-
-def compile_kernels() -> None:
-    """Call every kernel once; the first time on a machine this compiles for some ten seconds."""
-    from bdnn.problem import Problem
-
-    # eleven points in turn off and on, of which a threshold gets five wrong; a tree over them needs all kernels
-    problem = Problem(X=np.arange(11.0)[:, None], y=np.arange(11) % 2, hidden_layer_sizes=(2,))
-    race = Race(problem, Budget(seconds=60).start(), None)
-    race.enter(constant(race.reduced), "constant")
-    proof = Proof(race, record=False)
-    work(race, proof)
-    proof.trees[0].rows.rebuild()
 
 
 def work(race: Race, proof: Proof, pause: int | None = None) -> Ending:

@@ -20,13 +20,11 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from bdnn._native.tree import enclosed as _native_enclosed
 from bdnn.activation.lifting import kernel, scaled
 from bdnn.signs import affine
 
 Floats = NDArray[np.float64]
-
-_LARGEST = 2.0**300
-_UNIT = 2.0**-53
 
 
 def _vertex(vectors: Sequence[Sequence[int]], places: Sequence[int]) -> list[int] | None:
@@ -141,61 +139,16 @@ def enclosed_many(rows: Floats, supports: NDArray[np.intp]) -> NDArray[np.bool_]
 
     Notes
     -----
-    With the rows as columns and a last row of ones, multipliers solve ``B μ = e``. Let R be an approximate inverse,
-    m > 0 an approximate solution, ``E = I - R B`` and ``r = e - B m``. In the norm ``max |x_i| / m_i``, if E is less
-    than α < 1, then B is regular and ``μ - m = (I - E)^-1 R r`` is at most ``δ / (1 - α)``, where δ is that of R r. So
-    ``α + δ < 1`` proves μ > 0 (S. M. Rump, *Verification methods*, Acta Numerica 19, 2010, §10,
-    doi:10.1017/S096249291000005X, with the norm fitted to the claim). A computed product of n terms is off by at most
-    ``γ(n)`` times that of absolute values, in any order of summation (N. J. Higham, *Accuracy and Stability of
-    Numerical Algorithms*, 2nd ed., §3.5, doi:10.1137/1.9780898718027).
-
-    All that is summed up here is nonnegative, so that its own rounding is relative and below the percent that is added
-    at the end. The same percent covers products that underflow: each is off by at most ``2**-1022``, and no two numbers
-    beyond ``2**300`` or, for m, below ``2**-300`` multiply it.
+    With the rows as columns and a last row of ones, multipliers solve ``B μ = e``; that the solution is positive is
+    shown by an approximate inverse and bounds on all rounding errors (S. M. Rump, *Verification methods*, Acta Numerica
+    19, 2010, §10, doi:10.1017/S096249291000005X); see `native/exact/enclosure.hpp` for the argument.
     """
     n, size = supports.shape
-    verdict = np.zeros(n, dtype=bool)
     if rows.shape[1] + 1 != size:
-        return verdict
-    chunk = max(1, 50_000 // (size * size))  # what fits into the cache
-    with np.errstate(all="ignore"):
-        for start in range(0, n, chunk):
-            some = rows[supports[start : start + chunk]]
-            # features in units of powers of two: exact, unless what is left of an entry is too small
-            unit = np.frexp(np.abs(some).max(axis=1, keepdims=True))[1]
-            entries = np.ldexp(some, -unit)
-            safe = np.all((np.abs(entries) <= 1.0) & (np.ldexp(entries, unit) == some), axis=(1, 2))
-            matrix = np.ones((np.count_nonzero(safe), size, size))
-            matrix[:, :-1, :] = entries[safe].transpose(0, 2, 1)
-            verdict[start : start + chunk][safe] = _positive(matrix)
-    return verdict
-
-
-def _positive(matrix: Floats) -> NDArray[np.bool_]:
-    """Tell for each matrix, whose entries are at most 1, whether ``B μ = e`` provably has a positive solution."""
-    n, size = matrix.shape[:2]
-    if n == 0:
-        return np.zeros(0, dtype=bool)
-    try:
-        inverse = np.linalg.inv(matrix)
-    except np.linalg.LinAlgError:
-        # one singular matrix spoils the stack
-        if n == 1:
-            return np.zeros(1, dtype=bool)
-        half = n // 2
-        return np.concatenate([_positive(matrix[:half]), _positive(matrix[half:])])
-    solution = inverse[:, :, -1:]
-    gamma = (size + 4) * _UNIT / (1.0 - (size + 4) * _UNIT)
-    absolute = np.abs(inverse)
-    target = np.zeros((size, 1))
-    target[-1] = 1.0
-    reached = np.abs(matrix) @ solution
-    error = np.abs(inverse @ matrix - np.eye(size)) @ solution + gamma * (absolute @ reached + solution)
-    residual = np.abs(target - matrix @ solution) + gamma * (reached + target)
-    doubt = ((error + absolute @ residual) / solution).max(axis=(1, 2))
-    inside = (solution.min(axis=(1, 2)) > 1.0 / _LARGEST) & (absolute.max(axis=(1, 2)) < _LARGEST)
-    sure: NDArray[np.bool_] = inside & (1.01 * doubt < 1.0)
-    return sure
+        return np.zeros(n, dtype=bool)
+    return _native_enclosed(
+        np.ascontiguousarray(rows, dtype=np.float64), np.ascontiguousarray(supports, dtype=np.int64)
+    )
 
 
 def enclosed(rows: Floats) -> bool:

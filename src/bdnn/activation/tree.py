@@ -115,7 +115,6 @@ class Tree:
         self._trial = covering.dictionary(self.rows.scaled_cost, self.rows.room, self.rows.room)
         self._source: list[tuple[int, int]] = []  # of each row: cut and neuron, or -1 - link and -1
         self._taken = 0
-        self._sure = np.zeros(1024, dtype=np.bool_)
         self.gain, self.tried = np.zeros((2, self.v)), np.zeros((2, self.v))
         self._tie = itertools.count()
         self.nodes = 0
@@ -157,6 +156,7 @@ class Tree:
 
     def run(self, proceed: Callable[[], bool]) -> None:
         """Work until the tree is closed or `proceed`, which is asked at every node and round, says no."""
+        self.rows.proceed = self.cuts.proceed = proceed
         try:
             while self.open and proceed():
                 # still counted until decided, and before it is taken, so that an interruption loses nothing
@@ -170,6 +170,8 @@ class Tree:
             # a node may be in the record already, as branched or closed, and then cannot be begun anew
             self.torn = self.record is not None and self._current is not None
             raise
+        finally:
+            self.rows.proceed = self.cuts.proceed = None
 
     def finish_record(self) -> Record:
         """Close the nodes that are open with what is proven of them, and return the record."""
@@ -241,17 +243,13 @@ class Tree:
         for turn in itertools.count():
             if turn and not proceed():
                 return "stopped"
-            status = rows.solve(lower, upper, self.goal)
-            if status == covering.UNFINISHED:
-                rows.rebuild()
-                failures += 1
-            farkas = 2.0 * max(self.best, 1.0) if status == covering.INFEASIBLE else 0.0
-            total, labels, multipliers, reduced = rows.prove(lower, upper, farkas=farkas)
-            if not self._sound(labels):
+            status, total, unsure = rows.bound(lower, upper, self.goal, 2.0 * max(self.best, 1.0))
+            failures += status == covering.UNFINISHED
+            if not self._sound(unsure):
                 continue
             if total > self.goal * rows.scale:
                 if self.record:
-                    self.record.close(node.spot, self.record.proof(self._named(labels), multipliers))
+                    self.record.close(node.spot, self._proof())
                 return "closed"
             if status != covering.OPTIMAL:
                 rows.rebuild()
@@ -262,9 +260,9 @@ class Tree:
             if (level := -(-total // rows.scale)) > node.level:
                 node.level = level
                 if self.record:
-                    node.proof = self.record.proof(self._named(labels), multipliers)
+                    node.proof = self._proof()
             objective = rows.objective(rows.D)
-            self._fix(node, lower, upper, total, labels, multipliers, reduced)
+            self._fix(node, lower, upper, total)
             x = rows.D.x[: self.v].copy()
             if rows.D.size[0] > self._most or rows.room < 200:
                 rows.drop()
@@ -277,61 +275,47 @@ class Tree:
                 return "open"
         raise AssertionError
 
-    def _fix(
-        self,
-        node: Node,
-        lower: Floats,
-        upper: Floats,
-        total: int,
-        labels: Integers,
-        multipliers: Integers,
-        reduced: Integers,
-    ) -> None:
+    def _fix(self, node: Node, lower: Floats, upper: Floats, total: int) -> None:
         """Fix columns whose other value would cost too much."""
         slack = int(np.floor(self.goal * self.rows.scale)) - total
-        free = (node.lower == 0) & (node.upper == 1)
-        off, on = free & (reduced > slack), free & (-reduced > slack)
-        if not (np.any(off) or np.any(on)):
+        fixed = self.rows.fix(slack, (node.lower, node.upper), (lower, upper))
+        if fixed is None or not self.record:
             return
-        proof = self.record.proof(self._named(labels), multipliers) if self.record else 0
-        for columns, value in ((off, 0), (on, 1)):
-            for column in np.flatnonzero(columns).tolist():
-                if self.record:
-                    spots = self.record.branch(node.spot, column)
-                    self.record.close(spots[1 - value], proof)
-                    node.spot = spots[value]
-        upper[off], lower[on] = 0.0, 1.0
-        node.upper[off], node.lower[on] = 0, 1
+        proof = self._proof()
+        for columns, value in zip(fixed, (0, 1), strict=True):
+            for column in columns.tolist():
+                spots = self.record.branch(node.spot, column)
+                self.record.close(spots[1 - value], proof)
+                node.spot = spots[value]
 
     # rows
 
     def _named(self, labels: Integers) -> list[tuple[int, int]]:
         return [self._source[label] for label in labels.tolist()]
 
+    def _proof(self) -> int:
+        """Record the proof of the last bound; return its number."""
+        assert self.record is not None
+        labels, multipliers = self.rows.proof()
+        return self.record.proof(self._named(labels), multipliers)
+
     def _sound(self, labels: Integers) -> bool:
         """Prove the cuts behind some rows; take out those that cannot be proven."""
-        if len(self._sure) < self.rows.n_rows:
-            self._sure = np.concatenate([self._sure, np.zeros(self.rows.n_rows, dtype=np.bool_)])
-        new = labels[~self._sure[labels]]
-        if not len(new):
+        if not len(labels):
             return True
-        proven = self.cuts.proven({cut for cut, _ in self._named(new) if cut >= 0})
+        proven = self.cuts.proven({cut for cut, _ in self._named(labels) if cut >= 0})
         if bad := {cut for cut, holds in proven.items() if not holds}:
             self.rows.discard([label for label, (cut, _) in enumerate(self._source) if cut in bad])
             return False
-        self._sure[new] = True
+        self.rows.mark_sure(labels)
         return True
 
     def _store(self) -> Integers:
         """Make rows of new cuts for all neurons; return their labels."""
         labels: list[int] = []
         while self._taken < len(self.cuts):
-            members = self.cuts.sets[self._taken]
-            for neuron in range(self.program.n_neurons):
-                columns = np.sort(self.program.columns[members, neuron])
-                if columns[-1] == self.program.always:  # the row asks for nothing
-                    continue
-                label = self.rows.add(columns, np.ones(len(columns), dtype=np.int64), 1)
+            stored = self.rows.add_set(self.cuts.sets[self._taken], self.program.columns, self.program.always)
+            for neuron, label in enumerate(stored.tolist()):
                 if label >= 0:
                     self._source.append((self._taken, neuron))
                     labels.append(label)
@@ -341,7 +325,7 @@ class Tree:
     def _cut(self, x: Floats, lower: Floats, tries: int) -> int:
         """Enter violated rows, known ones first; return how many."""
         self._store()
-        entered = self.rows.enter(self.rows.violated(x, most=_MOST_ROWS))
+        entered = self.rows.enter_violated(x, most=_MOST_ROWS)
         if entered > _ENOUGH:
             return entered
         for neuron in range(self.program.n_neurons):
@@ -363,7 +347,7 @@ class Tree:
         mean = self.gain.sum(axis=1) / np.maximum(self.tried.sum(axis=1), 1.0)
         expected = np.where(self.tried > 0, self.gain / tried, mean[:, None])[:, free]
         distance = np.array([x[free], 1.0 - x[free]])
-        promised = np.array([covering.penalties(D, -1 - place) for place in D.place[free].tolist()]).T
+        promised = covering.penalties_of(D, free)
         scores = np.prod(np.maximum(np.maximum(expected * distance, promised), 1e-4), axis=0)
         best, first, best_score, since, trials = -1, 0, -1.0, 0, 0
         objective = self.rows.objective(D)

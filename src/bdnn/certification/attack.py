@@ -89,7 +89,7 @@ def attack(
     >>> attack(net, [[0.0, 0.5]]).distance.round(6).tolist()
     [0.25]
     """
-    points = network.check_inputs(X).astype(np.float64, copy=False)
+    points = np.ascontiguousarray(network.check_inputs(X), dtype=np.float64)
     allowed = perturbations(network, norm, scale, lower, upper, frozen)
     check_points(allowed, points)
     integers = integer_features(network, integer, points)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bdnn.certification import cells, sets
+from bdnn._native.certify import CANDIDATE, DONE, LEAF, LIMIT, CellTree, UpperLayers
 from bdnn.certification.point import Point
-from bdnn.certification.shallow import NODES_PER_CALL, divide, explored, is_full, shrunk
-from bdnn.certification.support import TWO, UNIT, smallest_radius
+from bdnn.certification.shallow import divide, explored, shrunk
+from bdnn.certification.support import TWO, UNIT, smallest_radii
 from bdnn.certification.whole import WholePoint
 from bdnn.network import Network
 
@@ -32,10 +32,9 @@ def search_cells(point: Point) -> float:
         none at all is.
     """
     upper = _upper(point)
-    d = len(point.alpha)
     now = (point.alpha >= 0).astype(np.float64)
     constant = ~np.any(point.W, axis=1)
-    if cells.constant_class(upper, np.where(constant, now, 0.0), np.where(constant, now, 1.0)):
+    if upper.constant(np.where(constant, now, 0.0), np.where(constant, now, 1.0)):
         return math.inf
     if isinstance(point, WholePoint):
         point.try_steps()
@@ -44,7 +43,7 @@ def search_cells(point: Point) -> float:
     nearest = (
         point.first_change()
         if isinstance(point, WholePoint)
-        else min(smallest_radius(norm, side[i] * point.W[i], abs(point.alpha[i]), low, high) for i in range(d))
+        else float(smallest_radii(norm, side[:, None] * point.W, np.abs(point.alpha), low, high).min())
     )
     end, growth = point.farthest, _GROWTH
     first = radius = max(_GROWTH * nearest, 1e-9) if nearest < math.inf else min(end, 1.0)
@@ -61,17 +60,17 @@ def search_cells(point: Point) -> float:
         radius *= growth
 
 
-def _upper(point: Point) -> cells.Upper:
+def _upper(point: Point) -> UpperLayers:
     """Return the layers above the first as the kernels want them."""
     layers = point.network.layers[1:]
     numbers = [np.concatenate([w.ravel(), b]).astype(np.float64) for w, b in layers]
     exact = [bool(np.all(a == np.rint(a)) and np.abs(a).sum() < 2**50) for a in numbers]
-    return cells.Upper(
+    return UpperLayers(
         np.concatenate(numbers), np.array(point.network.widths, dtype=np.int64), np.array(exact), point.code
     )
 
 
-def _decide(point: Point, upper: cells.Upper, radius: float) -> float:
+def _decide(point: Point, upper: UpperLayers, radius: float) -> float:
     """Search at a radius, which shrinks with every attack found; return what is proven."""
     norm, n = point.allowed.norm, len(point.columns)
     reach, up, down = point.reaches(point.W, radius)
@@ -80,7 +79,7 @@ def _decide(point: Point, upper: cells.Upper, radius: float) -> float:
     on = np.where(still, point.alpha >= 0, point.alpha - down > slack)
     off = np.where(still, point.alpha < 0, point.alpha + up < -slack)
     bits = np.stack([on, ~off]).astype(np.float64)
-    if cells.constant_class(upper, bits[0], bits[1]):
+    if upper.constant(bits[0], bits[1]):
         return radius
     open_ = np.flatnonzero(~on & ~off)
     tail = Network(point.network.layers[1:], point.network.head, point.network.classes)
@@ -92,11 +91,12 @@ def _decide(point: Point, upper: cells.Upper, radius: float) -> float:
     rho = np.maximum(reach[open_], 1e-300)
     scaled = point.alpha[open_] / rho
     unit = radius
-    tree = cells.plant_cells(
+    tree = CellTree(
         norm,
         point.spread(point.W[open_], rho, unit),
         scaled,
         point.error[open_] / rho + 4.0 * UNIT * np.abs(scaled),
+        upper,
         *point.box(radius, unit),
         open_,
         bits,
@@ -104,28 +104,28 @@ def _decide(point: Point, upper: cells.Upper, radius: float) -> float:
         *point.steps(unit),
     )
     while True:
-        code = explored(point, tree, lambda: cells.explore_cells(norm, tree, upper, NODES_PER_CALL))
-        if code == sets.DONE:
+        code = explored(point, tree)
+        if code == DONE:
             return radius
         fire = _pattern(len(point.alpha), open_[tree.found == 1])
         rest = _pattern(len(point.alpha), open_[tree.found == 0])
-        if isinstance(point, WholePoint) and code != sets.LIMIT:
-            if point.improved(tree.D.x[:n], fire, rest, unit):
-                tree.state[sets.MODE] = sets.FRESH  # the rest of the node is left
-            elif code == sets.LEAF and (
-                is_full(tree) or tail.predict_index(np.where(fire | on, 1.0, 0.0)[None, :])[0] != point.code
+        if isinstance(point, WholePoint) and code != LIMIT:
+            if point.improved(tree.solution, fire, rest, unit):
+                tree.reopen()  # the rest of the node is left
+            elif code == LEAF and (
+                tree.is_full or tail.predict_index(np.where(fire | on, 1.0, 0.0)[None, :])[0] != point.code
             ):
                 divide(point, tree, fire, rest, radius)
-        elif code == sets.CANDIDATE:
-            if norm != TWO or np.linalg.norm(tree.D.x[:n]) <= (1.0 + 1e-3) * tree.ball[0]:
+        elif code == CANDIDATE:
+            if norm != TWO or np.linalg.norm(tree.solution) <= (1.0 + 1e-3) * tree.ball:
                 point.close(fire, rest)
-        elif code == sets.LEAF:
+        elif code == LEAF:
             pattern = np.where(fire | on, 1.0, 0.0)
             if tail.predict_index(pattern[None, :])[0] != point.code:
                 point.settle(fire, rest, radius)
         if point.fixed and point.attack is not None:
             return 0.0
-        radius = shrunk(point, norm, tree, radius, unit)
+        radius = shrunk(point, tree, radius, unit)
 
 
 def _pattern(d: int, chosen: Any) -> Any:

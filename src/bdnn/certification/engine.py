@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bdnn import background
 from bdnn.budget import Budget
 from bdnn.certification.deep import search_cells
 from bdnn.certification.lattice import on_lattice
@@ -21,12 +20,11 @@ from bdnn.certification.perturbation import Perturbations, check_points, perturb
 from bdnn.certification.point import Clock, Plane, Point, Stopped
 from bdnn.certification.result import Certification
 from bdnn.certification.shallow import plane_of, rivals, search_alone, search_sets
-from bdnn.certification.support import NORMS
 from bdnn.certification.whole import integer_features, point_at
 from bdnn.checks import label_codes, radius_limit, thread_count
 from bdnn.clock import reading
 from bdnn.errors import InputError
-from bdnn.network import Array, Floats, Layer, Network
+from bdnn.network import Array, Floats, Network
 from bdnn.result import Progress, ProgressCallback
 
 _EVERY = 0.2
@@ -156,7 +154,7 @@ def certify(
         raise InputError(
             f"network must be a bdnn.Network, got {type(network).__name__}; take clf.network_ of an estimator"
         )
-    points = network.check_inputs(X).astype(np.float64, copy=False)
+    points = np.ascontiguousarray(network.check_inputs(X), dtype=np.float64)
     limit = radius_limit(radius)
     allowed = perturbations(network, norm, scale, lower, upper, frozen)
     check_points(allowed, points)
@@ -169,28 +167,16 @@ def certify(
     run = _Run((budget or Budget()).start(), on_progress, [_Outcome() for _ in points])
     interrupted = False
     try:
-        hidden = min(len(network.layers) - 1, 2)
-        kernels = f"bdnn certification kernels, {hidden}"
-        background.begin(kernels, lambda: _compile(hidden))
-        if background.done(kernels, run.budget):
-            jobs = min(threads, max(len(points), 1))
+        jobs = min(threads, max(len(points), 1))
 
-            def work(i: int) -> None:
-                if not run.stopped:
-                    run.outcomes[i] = _decided(
-                        network,
-                        allowed,
-                        integers,
-                        points[i],
-                        int(codes[i]),
-                        bool(clean[i]),
-                        limit,
-                        run,
-                        point_time_limit,
-                    )
-                    run.done.append(i)
+        def work(i: int) -> None:
+            if not run.stopped:
+                run.outcomes[i] = _decided(
+                    network, allowed, integers, points[i], int(codes[i]), bool(clean[i]), limit, run, point_time_limit
+                )
+                run.done.append(i)
 
-            _for_all(work, len(points), jobs, run)
+        _for_all(work, len(points), jobs, run)
     except KeyboardInterrupt:
         run.stopped = interrupted = True
     return _collected(points, clean, run.outcomes, radius, str(norm), interrupted)
@@ -310,19 +296,3 @@ def _collected(
         norm=norm,
         interrupted=interrupted,
     )
-
-
-def _compile(hidden: int) -> None:
-    """Load or compile the kernels for networks with none, one or more hidden layers on tiny problems."""
-    first = Layer(np.array([[1.0, 0.5], [0.5, -1.0]]), np.array([-1.0, 0.25]))
-    last, x = Layer(np.array([[1.0, 1.0]]), np.array([-1.5])), np.array([0.25, 0.5])
-    network = Network((*[first] * hidden, last), head="threshold", classes=np.arange(2))
-    code = int(network.predict_index(x[None, :])[0])
-    for norm in NORMS:
-        allowed = perturbations(network, norm)
-        for rival in rivals(network, code) if hidden < 2 else []:
-            plane = None if hidden else plane_of(rival)
-            point = Point(network, allowed, x, code, math.inf, lambda _: None, plane)
-            (search_sets if hidden else search_alone)(point, rival)
-        if hidden >= 2:
-            search_cells(Point(network, allowed, x, code, math.inf, lambda _: None))

@@ -14,7 +14,7 @@ import numpy as np
 
 from bdnn.certification.perturbation import Bools
 from bdnn.certification.point import Point
-from bdnn.certification.support import INF, ONE, magnitude, smallest_radius
+from bdnn.certification.support import INF, ONE, magnitudes, smallest_radii
 from bdnn.certification.whole import WholePoint
 from bdnn.network import Floats
 
@@ -41,11 +41,11 @@ def shoot(point: Point, rng: np.random.Generator, restarts: int) -> None:
     model = point.relaxed() if isinstance(point, WholePoint) else point
     if not len(model.columns):
         return
-    directions = _directions(model, rng, restarts)
+    rays = _Rays(model, _directions(model, rng, restarts))
     start, end = _range(model)
 
     def changes(chosen: Any, lengths: Floats) -> Bools:
-        moves = _moves(model, directions[chosen], lengths)
+        moves = rays.moves(chosen, lengths)
         if isinstance(point, WholePoint):
             return np.asarray(point.network.predict_index(point.landed(model.columns, moves)) != point.code)
         return point.changes(moves)
@@ -69,7 +69,7 @@ def shoot(point: Point, rng: np.random.Generator, restarts: int) -> None:
         middle = 0.5 * (near[hits] + far[hits])
         changed = changes(hits, middle)
         far[hits[changed]], near[hits[~changed]] = middle[changed], middle[~changed]
-    moves = _moves(model, directions[hits], far[hits])
+    moves = rays.moves(hits, far[hits])
     size = {INF: np.abs(moves).max(axis=1), ONE: np.abs(moves).sum(axis=1)}.get(
         point.allowed.norm, np.linalg.norm(moves, axis=1)
     )
@@ -108,44 +108,66 @@ def _range(point: Point) -> tuple[float, float]:
     """Return lengths between which the first change is looked for."""
     norm = point.allowed.norm
     sides = np.where(point.alpha >= 0, -1.0, 1.0)
-    rows = zip(point.W * sides[:, None], np.abs(point.alpha), strict=True)
-    reach = [smallest_radius(norm, w, a, point.low, point.high) for w, a in rows]
-    finite = [r for r in reach if r < math.inf]
-    if not finite:
+    reach = smallest_radii(norm, point.W * sides[:, None], np.abs(point.alpha), point.low, point.high)
+    finite = reach[reach < math.inf]
+    if not len(finite):
         return 0.0, 0.0
-    end = min(64.0 * max(finite), point.farthest)
-    return max(min(finite), end * 1e-6), min(end, point.limit) if point.fixed else end
+    end = min(64.0 * float(finite.max()), point.farthest)
+    return max(float(finite.min()), end * 1e-6), min(end, point.limit) if point.fixed else end
 
 
-def _moves(point: Point, directions: Floats, lengths: Floats) -> Floats:
-    """Return moves of given lengths along directions, as far as bounds allow."""
-    low, high = point.low, point.high
-    if point.allowed.norm == INF:
-        return np.clip(np.sign(directions) * lengths[:, None], low, high)
-    if point.allowed.norm == ONE:
-        order = np.argsort(-np.abs(directions), axis=1)
-        cap = np.where(directions > 0, high, -low)
-        sizes = np.take_along_axis(np.where(directions != 0, np.minimum(cap, lengths[:, None]), 0.0), order, axis=1)
-        used = np.minimum(np.cumsum(sizes, axis=1), lengths[:, None])
-        moves = np.zeros_like(directions)
-        np.put_along_axis(moves, order, np.diff(used, axis=1, prepend=0.0), axis=1)
-        return np.asarray(moves * np.sign(directions))
-    size = np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-300)
-    moves = directions / size * lengths[:, None]
-    for _ in range(4):  # what the bounds take away goes to the other features
-        clipped = np.clip(moves, low, high)
-        short = lengths[:, None] / np.maximum(np.linalg.norm(clipped, axis=1, keepdims=True), 1e-300)
-        moves = clipped * np.minimum(short, 4.0)
-    return np.asarray(np.clip(moves, low, high))
+class _Rays:
+    """Moves along directions, as far as bounds allow.
+
+    Parameters
+    ----------
+    point : Point
+        Where they begin.
+    directions : ndarray of shape (k, n)
+        Of any length.
+    """
+
+    def __init__(self, point: Point, directions: Floats) -> None:
+        self._norm, self._low, self._high = point.allowed.norm, point.low, point.high
+        sizes = np.abs(directions)
+        if self._norm == INF:
+            self._units = np.sign(directions)
+        elif self._norm == ONE:
+            # features with the largest weights are filled up first
+            order = np.argsort(-sizes, axis=1)
+            rows = np.arange(len(order))[:, None]
+            cap = np.where(directions != 0, np.where(directions > 0, point.high, -point.low), 0.0)
+            self._cap, self._units = cap[rows, order], np.sign(directions)
+            self._place = np.empty_like(order)
+            self._place[rows, order] = np.arange(order.shape[1])
+        else:
+            self._units = directions / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-300)
+
+    def moves(self, chosen: Any, lengths: Floats) -> Floats:
+        """Return the moves of given lengths along some of the directions."""
+        lengths, units = lengths[:, None], self._units[chosen]
+        if self._norm == INF:
+            return self._clipped(units * lengths)
+        if self._norm == ONE:
+            used = np.minimum(np.cumsum(np.minimum(self._cap[chosen], lengths), axis=1), lengths)
+            used[:, 1:] -= used[:, :-1].copy()
+            return np.asarray(used[np.arange(len(used))[:, None], self._place[chosen]] * units)
+        moves = units * lengths
+        for _ in range(4):  # what the bounds take away goes to the other features
+            clipped = self._clipped(moves)
+            size = np.sqrt(np.einsum("ij,ij->i", clipped, clipped))[:, None]
+            moves = clipped * np.minimum(lengths / np.maximum(size, 1e-300), 4.0)
+        return self._clipped(moves)
+
+    def _clipped(self, moves: Floats) -> Floats:
+        return np.asarray(np.minimum(np.maximum(moves, self._low), self._high))
 
 
 def _refine(point: Point, move: Floats) -> None:
     """Take the nearest point of the cell that a move leads to, of as few neurons as will do."""
     known = point.alpha >= 0
     bits = point.W @ move + point.alpha >= 0
-    reach = np.array(
-        [magnitude(point.allowed.norm, w, float(np.abs(move).max()), point.low, point.high) for w in point.W]
-    )
+    reach = magnitudes(point.allowed.norm, point.W, float(np.abs(move).max()), point.low, point.high)
     matters = (bits != known) | (np.abs(point.alpha) <= reach * (1.0 if point.allowed.norm == INF else 4.0))
     _, (factors, *_) = point.close(bits & matters, ~bits & matters)
     # neurons that hold the move back and need not

@@ -146,8 +146,7 @@ class Point:
 
     def reaches(self, rows: Floats, radius: float) -> tuple[Floats, Floats, Floats]:
         """Return by row about the largest Σ |w_j e_j|, and the largest w·e and -w·e, within a radius."""
-        found: tuple[Floats, Floats, Floats] = reaches(self.allowed.norm, rows, radius, self.low, self.high)
-        return found
+        return reaches(self.allowed.norm, rows, radius, self.low, self.high)
 
     def spread(self, rows: Floats, reach: Floats, unit: float) -> Floats:
         """Return rows in units of their reach for the columns of `box`; for norm 1 those up, then those down."""
@@ -233,7 +232,7 @@ class Point:
                 listed.append(np.zeros(0))
                 break
             shifted = alpha - margin * size - 4.0 * error if margin else alpha
-            near = nearest(norm, W, shifted, self.low, self.high, stop)
+            near = nearest(norm, W, shifted, self.low, self.high, stop, self.pause)
             listed.append(near.factors)
             if margin == 0.0:
                 proven = proven_radius(norm, W, alpha, error, near.factors, self.low, self.high)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bdnn.certification import sets
+from bdnn._native.certify import CANDIDATE, DONE, LEAF, LIMIT, CellTree, SubsetTree
 from bdnn.certification.moves import shoot
 from bdnn.certification.point import Plane, Point
 from bdnn.certification.support import INF, UNIT, smallest_radii
@@ -159,73 +159,68 @@ def _decide(point: Point, rival: Rival, helpful: Any, radius: float) -> float:
     scaled = alpha[open_] / rho
     error = point.error[open_] / rho + 4.0 * UNIT * np.abs(scaled)
     M = np.maximum(-(scaled - down[open_] / rho), 0.0) + error + 1e-11
-    tree = sets.plant(
+    tree = SubsetTree(
         norm,
         point.spread(W[open_], rho, unit),
         scaled,
         error,
         M,
         v,
-        np.array([low_goal, high_goal]),
+        (low_goal, high_goal),
         *point.box(radius, unit),
         *point.steps(unit),
     )
     stable_set = (helpful != 0) & surely
     while True:
-        if (code := explored(point, tree, lambda: sets.explore(norm, tree, NODES_PER_CALL))) == sets.DONE:
+        if (code := explored(point, tree)) == DONE:
             return radius
         chosen = np.zeros(len(alpha), dtype=bool)
         chosen[open_[tree.found]] = True
-        if isinstance(point, WholePoint) and code != sets.LIMIT:
+        if isinstance(point, WholePoint) and code != LIMIT:
             fire, rest = chosen & (helpful > 0), chosen & (helpful < 0)
-            if point.improved(tree.D.x[:n], fire, rest, unit):
+            if point.improved(tree.solution, fire, rest, unit):
                 if (rest_of := point.rest()) is not None:
                     # the steps were rounded, so that neurons may be in other states than in the program
                     real, fires = rest_of
                     chosen[open_] = np.where(fires, helpful > 0, helpful < 0)[open_]
                     _improve(real, chosen, helpful, weight, need)
-                tree.state[sets.MODE] = sets.FRESH  # the rest of the node is left
-            elif code == sets.LEAF and (is_full(tree) or rival.wins(_bits(helpful, chosen | stable_set))):
+                tree.reopen()  # the rest of the node is left
+            elif code == LEAF and (tree.is_full or rival.wins(_bits(helpful, chosen | stable_set))):
                 divide(point, tree, fire, rest, radius)
-        elif code == sets.CANDIDATE:
+        elif code == CANDIDATE:
             _improve(point, chosen, helpful, weight, need)
-        elif code == sets.LEAF and rival.wins(_bits(helpful, chosen | stable_set)):
+        elif code == LEAF and rival.wins(_bits(helpful, chosen | stable_set)):
             point.settle(chosen & (helpful > 0), chosen & (helpful < 0), radius)
         if point.fixed and point.attack is not None:
             return 0.0
-        radius = shrunk(point, norm, tree, radius, unit)
+        radius = shrunk(point, tree, radius, unit)
 
 
-def explored(point: Point, tree: Any, explore: Callable[[], int]) -> int:
+def explored(point: Point, tree: SubsetTree | CellTree) -> int:
     """Go on with a tree; report, and shoot at what turns out to be hard; return why it stopped."""
-    before = int(tree.state[sets.NODES])
-    code = explore()
-    point.pause(int(tree.state[sets.NODES]) - before)
-    if code == sets.LIMIT and point.attack is None and not point.shot and tree.state[sets.NODES] >= _HARD:
+    before = tree.nodes
+    code = tree.explore(NODES_PER_CALL, point.pause)
+    point.pause(tree.nodes - before)
+    if code == LIMIT and point.attack is None and not point.shot and tree.nodes >= _HARD:
         point.shot = True
         shoot(point, np.random.default_rng(0), 64)
     return code
 
 
-def shrunk(point: Point, norm: int, tree: Any, radius: float, unit: float) -> float:
+def shrunk(point: Point, tree: SubsetTree | CellTree, radius: float, unit: float) -> float:
     """Bring a tree down to the distance of the nearest attack, where that is asked for; return its radius."""
     if point.fixed or not point.radius < radius:
         return radius
-    sets.shrink(norm, tree, *point.box(point.radius, unit))
+    tree.shrink(*point.box(point.radius, unit))
     return point.radius
 
 
-def is_full(tree: Any) -> bool:
-    """Whether a tree has no room to go deeper, so that a leaf may be none."""
-    return bool(tree.state[sets.TRAIL] + len(tree.W) + 4 >= len(tree.trail))
-
-
-def divide(point: WholePoint, tree: Any, on: Any, off: Any, radius: float) -> None:
+def divide(point: WholePoint, tree: SubsetTree | CellTree, on: Any, off: Any, radius: float) -> None:
     """Go on below a leaf that is feasible up to rounding, but whose input is no attack, or settle it."""
-    if is_full(tree):
-        point.settle(tree.found, tree.found, 0.0)
-    elif not sets.branch_any(tree):
-        point.settle_steps(tree.D.lower[: len(point.columns)], on, off, radius)
+    if tree.is_full:
+        point.settle(on, off, 0.0)
+    elif not tree.branch_any():
+        point.settle_steps(tree.lower, on, off, radius)
 
 
 def _improve(point: Point, chosen: Any, helpful: Any, weight: Floats, need: float) -> None:
@@ -247,7 +242,7 @@ def _improve(point: Point, chosen: Any, helpful: Any, weight: Floats, need: floa
 
 def _bits(helpful: Any, chosen: Any) -> list[bool]:
     """Bits with the chosen neurons in their helpful state and all others not."""
-    return [bool(c) == (h > 0) if h else False for h, c in zip(helpful, chosen, strict=True)]
+    return [c == (h > 0) if h else False for h, c in zip(helpful.tolist(), chosen.tolist(), strict=True)]
 
 
 def _whole(rival: Rival) -> bool:

@@ -21,7 +21,7 @@ from bdnn.certification.cell import nearest
 from bdnn.certification.perturbation import Bools, Perturbations, float_above, integer_mask, root_above
 from bdnn.certification.point import Plane, Point
 from bdnn.certification.steps import DOWN, MORE, UP, support_steps
-from bdnn.certification.support import INF, ONE, UNIT, reaches, smallest_radius
+from bdnn.certification.support import INF, ONE, UNIT, reaches, smallest_radii
 from bdnn.errors import InputError
 from bdnn.network import Floats, Layer, Network
 
@@ -233,8 +233,7 @@ class WholePoint(Point):
         """Return by row a bound of Σ |w_j e_j|, and bounds of w·e and -w·e, within a radius."""
         norm, (ball, low, high), (whole, costs) = self.allowed.norm, self.box(radius, 1.0), self.steps(1.0)
         if norm == INF:
-            found: tuple[Floats, Floats, Floats] = reaches(norm, rows, ball, low, high)
-            return found
+            return reaches(norm, rows, ball, low, high)
         cap, least = np.maximum(-low, high), costs.copy()
         least[:, UP] = least[:, DOWN] = np.minimum(costs[:, UP], costs[:, DOWN])
         return (
@@ -271,11 +270,10 @@ class WholePoint(Point):
         if not np.any(real):
             return first
         side = np.where(self.alpha >= 0, -1.0, 1.0)
-        rows = zip(self.W[:, real] * side[:, None], np.abs(self.alpha), strict=True)
-        low, high = self.low[real], self.high[real]
+        rows = np.ascontiguousarray(self.W[:, real] * side[:, None])
+        near = smallest_radii(self.allowed.norm, rows, np.abs(self.alpha), self.low[real], self.high[real])
         # a neuron at 0 says nothing of how far it is to others
-        near = [r for w, a in rows if (r := smallest_radius(self.allowed.norm, w, a, low, high)) > 1e-9]
-        return float(min([first, *near]))
+        return float(min(first, near[near > 1e-9].min(initial=math.inf)))
 
     def moved(self, e: Floats) -> Floats:
         """Return the nearest input with given steps, rounded, in the columns; real ones move as they are."""
@@ -434,7 +432,15 @@ class WholePoint(Point):
         # a vertex has as many fractions as there are rows; rounding each of them moves a row by half a weight
         most = 0.5 * np.sort(np.abs(W * self.stepped), axis=1)[:, -len(alpha) :].sum(axis=1)
         for share in (1.0, 0.5, 0.2):
-            near = nearest(self.allowed.norm, W / size, alpha - share * most - error, low * size, high * size, math.inf)
+            near = nearest(
+                self.allowed.norm,
+                W / size,
+                alpha - share * most - error,
+                low * size,
+                high * size,
+                math.inf,
+                self.pause,
+            )
             if near.radius < math.inf and self.land(near.point / size, on, off):
                 return True
         return False

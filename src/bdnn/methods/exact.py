@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bdnn import background
 from bdnn.activation.keeper import Keeper
 from bdnn.activation.program import covers, n_columns
 from bdnn.backends import backend
@@ -165,7 +164,6 @@ class ExactTraining:
 
     def _branch_and_cut(self, race: Race, start: Network | None) -> tuple[str, bool, Proof | None]:
         """Return message, whether Ctrl-C came, and the proof."""
-        background.begin(_compile, _compile)
         message, interrupted, budget = "nothing left to improve", False, race.budget
         proof: Proof | None = None
         keeper = Keeper(race, None if self.checkpoint is None else Path(self.checkpoint), self.certificate)
@@ -174,13 +172,6 @@ class ExactTraining:
             with race.timed("start"):
                 self._search(race, keeper, start)
             keeper.save()
-            race.phase = "compile"
-            with race.timed("compile"):
-                compiled = background.done(_compile, budget)
-            if not compiled:
-                late = "the time limit passed before the kernels were compiled, which is done once"
-                race.fell_short(late)
-                return late, False, None
             from bdnn.activation.engine import Proof
             from bdnn.activation.parts import Parts
 
@@ -298,9 +289,3 @@ def _with_overtime(budget: Budget) -> Budget:
     """Return a budget for the polish: it takes milliseconds on few points, and a limit is reached without it."""
     seconds = max(budget.remaining, min(_MOST_OVERTIME, _OVERTIME_SHARE * budget.seconds))
     return replace(budget, seconds=max(seconds, 1e-3), started=reading())
-
-
-def _compile() -> None:
-    from bdnn.activation.engine import compile_kernels
-
-    compile_kernels()

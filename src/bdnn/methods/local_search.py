@@ -16,10 +16,9 @@ from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.errors import InputError
 from bdnn.methods.race import Race
-from bdnn.methods.start import enter_given, layered
+from bdnn.methods.start import enter_given
 from bdnn.network import Network
 from bdnn.polish import polished
-from bdnn.presolve import Presolved
 from bdnn.problem import Problem, choice
 from bdnn.result import ProgressCallback, Result
 
@@ -253,30 +252,23 @@ def search_into(
     interrupted : bool
         Whether Ctrl-C came.
     """
+    from bdnn.search.engine import Search
     from bdnn.search.points import points
-    from bdnn.search.ready import ready
+    from bdnn.search.robust import RobustSearch
 
     if budget.exhausted:
-        return _unsearched(race, [], "begun", promised), False
+        return _unsearched(race, promised), False
     race.phase = "build"
     with race.timed("build"):
         data = points(race.reduced)
-    race.phase = "compile"
-    race.report()
-    with race.timed("compile"):
-        fallback: list[Network] = []
-        if not ready(data.X.dtype, race.problem.robust, budget, _separators(race.reduced, budget, fallback)):
-            return _unsearched(race, fallback, "compiled, which is done once; train again", promised), False
-    from bdnn.search.engine import Search
-    from bdnn.search.robust import RobustSearch
-
     race.phase = "search"
+    race.report()
     kind = RobustSearch if race.problem.robust else Search
     with race.timed("build"):
         collect = race.problem.validation is not None
         searches = [kind(data, budget.seed + number, collect) for number in range(budget.threads)]
     if budget.exhausted:
-        return _unsearched(race, fallback, "begun", promised), False
+        return _unsearched(race, promised), False
     relay = _Relay(race, budget, searches, polishes)
     with race.timed("search"), ThreadpoolController().limit(limits=1):
         try:
@@ -299,21 +291,12 @@ def search_into(
     return "stopped by Ctrl-C" if interrupted else relay.message, interrupted
 
 
-def _unsearched(race: Race, fallback: list[Network], before: str, promised: bool) -> str:
-    """Enter networks that need no search, and return why there was none."""
-    for network in fallback:
-        race.enter(network, "linear")
-    message = f"the time limit passed before the search was {before}"
+def _unsearched(race: Race, promised: bool) -> str:
+    """Return why there was no search."""
+    message = "the time limit passed before the search was begun"
     if promised:
         race.fell_short(message)
     return message
-
-
-def _separators(reduced: Presolved, budget: Budget, into: list[Network]) -> Iterator[Network]:
-    """Yield networks that need no search, and collect them."""
-    for network in layered(reduced, budget.within(budget.remaining)):
-        into.append(network)
-        yield network
 
 
 class _Relay:
@@ -401,13 +384,14 @@ def _threads(
         threading.Thread(target=work, args=(search, start if number == 0 else None), daemon=True)
         for number, search in enumerate(searches)
     ]
-    for thread in threads:
-        thread.start()
-    try:
+    try:  # an interruption may come while they are started
+        for thread in threads:
+            thread.start()
         yield threads, errors
     finally:
         stop.set()
         for thread in threads:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
     if errors:
         raise errors[0]

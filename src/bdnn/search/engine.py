@@ -115,7 +115,7 @@ class Search:
         self._note()
 
     def _update(self, neuron: int) -> float:
-        return float(kernels.turn(self.state, neuron, 0, 0.0, 1))
+        return kernels.turn(self.state, neuron, 0, 0.0, 1)
 
     def _layer(self, neuron: int) -> tuple[int, int]:
         """Layer of a neuron and its row there."""
@@ -228,8 +228,8 @@ class Search:
                 self._put_layers(self._of_integers(network, self._surrogate_unit() / shrunk, mean))
             else:
                 layers = [Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers]
-                first = layers[0].weights * st.unit
-                layers[0] = Layer(first, layers[0].bias - first @ mean)
+                raw = layers[0].weights * st.unit
+                layers[0] = Layer(raw, layers[0].bias - raw @ mean)
                 self._put_layers([self._rounded(layer) for layer in layers] if self._integer else layers)
 
     def _rounds_in_training(self) -> bool:

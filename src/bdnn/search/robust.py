@@ -15,12 +15,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from bdnn._native.search import RobustState, robust_turn
 from bdnn.budget import Budget
 from bdnn.network import Array, Floats, Layer
 from bdnn.robustness import grid_box
 from bdnn.search.engine import Search
 from bdnn.search.points import Points
-from bdnn.search.robust_kernels import RobustState, robust_turn
 from bdnn.search.robust_surrogate import RobustSurrogate
 
 _NORMS = ("inf", "1", "2")
@@ -55,32 +55,19 @@ class RobustSearch(Search):
             low, high = self._sides(1.0)
             radius = np.zeros_like(radius)
         self.robust = RobustState(
-            low=low,
-            high=high,
-            radius=radius,
-            norm=np.int64(_NORMS.index(problem.robust_norm)),
-            class_weight=st.class_weight,
-            centre=st.centre,
-            unit=st.unit,
-            reach=np.maximum(st.reach, np.abs(high).max(axis=1, initial=0.0)) + radius,
-            width=st.width,
-            W=st.W,
-            b=st.b,
-            w_from=st.w_from,
-            b_from=st.b_from,
-            on=st.U,  # what kicks look at
-            maybe=np.zeros_like(st.U),
-            loss=st.loss,
-            argmax=st.argmax,
-            penalty=1.0 + 2.0 * float(st.class_weight.sum()) * max(problem.n_outputs, 1)
+            st,  # what it says to fire surely does, which is what kicks look at
+            low,
+            high,
+            radius,
+            np.maximum(st.reach, np.abs(high).max(axis=1, initial=0.0)) + radius,
+            _NORMS.index(problem.robust_norm),
+            # in the model of the paper, loss of a point at which a neuron of the first layer is open: more than all
+            # others together, as such networks are not of the model
+            1.0 + 2.0 * float(st.class_weight.sum()) * max(problem.n_outputs, 1)
             if problem.robust_model == "pattern"
             else 0.0,
-            exact=self._integer and _few_bits(radius, problem.robust_norm, 2 * problem.weight_bound),
-            bound=st.bound,
-            intercept=st.intercept,
-            rng=st.rng,
+            self._integer and _few_bits(radius, problem.robust_norm, 2 * problem.weight_bound),
         )
-
         self._radius = radius.copy()
         self._approaching = self._at_radius = False
         self._at_radius = False
@@ -100,7 +87,7 @@ class RobustSearch(Search):
         factor = 1.0 / deviation / math.sqrt(np.mean(deviation**-2.0)) if moving.any() else deviation
         Z[:, moving] *= factor.astype(np.float32)
         unit[moving] *= factor
-        radius, norm = self.robust.radius * unit, _NORMS[int(self.robust.norm)]
+        radius, norm = self.robust.radius * unit, _NORMS[self.robust.norm]
         network = RobustSurrogate(Z, radius, norm, weight, st.width.tolist(), bool(st.argmax), self._rng)
         batch = 256 if len(rows) >= 1000 else 64
         epochs = int(np.clip(_SURROGATE_STEPS * batch / len(rows), 8, _MOST_EPOCHS))
@@ -160,7 +147,7 @@ class RobustSearch(Search):
 
     def _turn(self, neuron: int) -> float:
         moves = min(self._moves(neuron), _MOVES)
-        return float(robust_turn(self.robust, neuron, moves, 0.3))
+        return robust_turn(self.robust, neuron, moves, 0.3)
 
     def _update(self, neuron: int) -> float:
-        return float(robust_turn(self.robust, neuron, 0, 0.0))
+        return robust_turn(self.robust, neuron, 0, 0.0)

@@ -20,19 +20,17 @@ Line search along coordinates stalls early; here two things work together.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bdnn._native.walk import ArrangementWalk
 from bdnn.budget import Budget
-from bdnn.compilation import compiled
-from bdnn.search.kernels import uniform
 from bdnn.separation import quiet_highs
 
 Floats = NDArray[np.float64]
-F = TypeVar("F", bound=Callable[..., Any])
 
 _MOST_POINTS = 2000
 _MOST_FEATURES = 500
@@ -278,7 +276,7 @@ class _Walk:
 
     def __init__(self, task: _Task, slope: Floats, rng: np.random.Generator) -> None:
         self.task = task
-        size, p = task.Z.shape
+        size = len(task.Z)
         first = slope / np.abs(slope).max()
         axes = np.eye(size)
         j = int(np.argmax(np.abs(first)))
@@ -286,14 +284,10 @@ class _Walk:
         axes[:, 0] = first
         self.lines = np.ascontiguousarray(np.linalg.qr(axes)[0].T)
         self.lines[0] = first
-        self.table = self.lines @ task.Z
-        self.basis = np.full(size, -1, dtype=np.int64)
-        self.inside = np.zeros(p, dtype=np.bool_)
-        self.banned, self.kept = np.zeros(p, dtype=np.int64), np.zeros(p, dtype=np.int64)
-        self.order = np.arange(size)
+        self.table = np.ascontiguousarray(self.lines @ task.Z)
         self.looked = max(2.0, size / rng.uniform(4.0, 8.0))
-        self.tenure = rng.uniform(2.0, 10.0)
-        self.random = rng.integers(1, 2**63, size=1, dtype=np.uint64)
+        tenure, seed = rng.uniform(2.0, 10.0), int(rng.integers(1, 2**63, size=1, dtype=np.uint64)[0])
+        self.walk = ArrangementWalk(self.table, self.lines, task.g, tenure, self.looked, seed)
 
     def candidates(self, whole: _Task, effort: int, budget: Budget) -> Iterator[Candidate]:
         """Walk until `effort` lines have been searched; yield what is promising, with its value in `whole`."""
@@ -302,13 +296,9 @@ class _Walk:
         target = whole.candidate(self.lines[0])[0] + whole.least if same else math.inf
         steps, done = int(effort / self.looked) + size, 0
         chunk = max(1, min(100, int(_OPERATIONS / (p * (size + 40 * self.looked)))))
-        g = self.task.g
         while done < steps and not budget.exhausted:
             until = min(steps, done + chunk)
-            done, value = _walk(
-                self.table, self.lines, self.basis, self.inside, self.banned, self.kept, self.order, g, done, until,
-                self.tenure, self.looked, target, self.random,
-            )  # fmt: skip
+            done, value = self.walk.run(until, target)
             if value < target:
                 found = whole.candidate(self.turned())
                 target = min(target, found[0] + whole.least) if same else value
@@ -318,164 +308,19 @@ class _Walk:
 
     def turned(self) -> Floats:
         """Return the current hyperplane, turned a little so that the points on it come to their sides."""
-        held = np.flatnonzero(self.basis >= 0)
-        side = np.where(self.task.g[self.basis[held]] < 0, 1.0, -1.0)
+        basis, inside = self.walk.basis, self.walk.inside
+        held = np.flatnonzero(basis >= 0)
+        side = np.where(self.task.g[basis[held]] < 0, 1.0, -1.0)
         a, change = self.table[0], side @ self.table[held]
-        crosses = ~self.inside & (np.abs(a) > _TINY) & (a * change < 0)
+        crosses = (inside == 0) & (np.abs(a) > _TINY) & (a * change < 0)
         length = 0.5 * float(np.min(np.abs(a[crosses] / change[crosses]), initial=1e3))
         return np.asarray(self.lines[0] + length * (side @ self.lines[held]))
 
     def refresh(self) -> None:
         """Remove rounding errors by a step of Newton's method for the inverse, and recompute the table."""
-        held = np.flatnonzero(self.basis >= 0)
-        points = self.task.Z[:, self.basis[held]]
+        held = np.flatnonzero(self.walk.basis >= 0)
+        points = self.task.Z[:, self.walk.basis[held]]
         error = self.lines @ points
         error[held, np.arange(len(held))] -= 1.0
         self.lines -= error @ self.lines[held]
         np.dot(self.lines, self.task.Z, out=self.table)
-
-
-def _jit(function: F) -> F:
-    kept: F = compiled(nogil=True, error_model="numpy", boundscheck=False)(function)
-    return kept
-
-
-@_jit
-def _best_vertex(
-    table: Floats, line: int, basis: Any, inside: Any, banned: Any, g: Floats, step: int, target: float, random: Any,
-    keys: Floats, index: Any, fixed: float,
-) -> tuple[float, int, float]:  # fmt: skip
-    """Return the best vertex on a line: its objective, the point met and how far away; -1 if there is none."""
-    a, s = table[0], table[line]
-    own = basis[line]
-    value = fixed
-    if own >= 0:
-        value -= min(g[own], 0.0)
-    n = 0
-    for i in range(g.shape[0]):
-        if inside[i] and i != own:
-            continue
-        if i == own or abs(s[i]) > _TINY:
-            keys[n] = 0.0 if i == own else -a[i] / s[i]
-            index[n] = i
-            n += 1
-            value += g[i] if s[i] < 0.0 else 0.0
-        elif abs(a[i]) > _TINY:
-            value += g[i] if a[i] > 0.0 else 0.0
-        else:  # on all hyperplanes of the line: the small turn of the points held decides
-            turn = 0.0
-            for k in range(1, table.shape[0]):
-                if k != line and basis[k] >= 0:
-                    turn += table[k, i] if g[basis[k]] < 0.0 else -table[k, i]
-            value += g[i] if turn >= 0.0 else 0.0
-    order = np.argsort(keys[:n])
-    best, met, away, ties = np.inf, -1, 0.0, 0
-    at = 0
-    while at < n:
-        t = keys[order[at]]
-        before = value
-        point, steepest = -1, 1e-7
-        while at < n and keys[order[at]] <= t + 1e-10 * abs(t) + 1e-12:
-            i = index[order[at]]
-            value += g[i] if s[i] > 0.0 else -g[i]
-            if i != own and abs(s[i]) > steepest:
-                point, steepest = i, abs(s[i])
-            at += 1
-        if point < 0 or abs(t) < 1e-11:
-            continue
-        v = min(before, value)
-        if banned[point] > step and v >= target:
-            continue
-        if v < best - 1e-9:
-            best, met, away, ties = v, point, t, 1
-        elif v <= best + 1e-9:
-            ties += 1
-            if uniform(random) * ties < 1.0:
-                met, away = point, t
-    return best, met, away
-
-
-@_jit
-def _pivot(table: Floats, lines: Floats, basis: Any, inside: Any, line: int, point: int, t: float) -> None:
-    """Go along a line to the hyperplane through another point."""
-    size = table.shape[0]
-    table[0] += t * table[line]
-    lines[0] += t * lines[line]
-    scale = 1.0 / table[line, point]
-    for k in range(1, size):
-        factor = table[k, point] * scale
-        if k != line and factor != 0.0:
-            table[k] -= factor * table[line]
-            lines[k] -= factor * lines[line]
-            table[k, point] = 0.0
-    table[line] *= scale
-    lines[line] *= scale
-    table[line, point] = 1.0
-    if basis[line] >= 0:
-        inside[basis[line]] = False
-    basis[line] = point
-    inside[point] = True
-    for k in range(1, size):
-        if basis[k] >= 0:
-            table[0, basis[k]] = 0.0
-    largest = 0.0
-    for j in range(size):
-        largest = max(largest, abs(lines[0, j]))
-    table[0] *= 1.0 / largest
-    lines[0] *= 1.0 / largest
-
-
-@_jit
-def _walk(
-    table: Floats, lines: Floats, basis: Any, inside: Any, banned: Any, kept: Any, order: Any, g: Floats, step: int,
-    until: int, tenure: float, looked: float, target: float, random: Any,
-) -> tuple[int, float]:  # fmt: skip
-    """Go on from a step to another, or to the first vertex below the target; return the step and the objective."""
-    size, p = table.shape
-    keys, index = np.empty(p), np.empty(p, np.int64)
-    fixed = 0.0
-    for k in range(1, size):
-        if basis[k] >= 0:
-            fixed += min(g[basis[k]], 0.0)
-    value = np.inf
-    while step < until:
-        step += 1
-        value, line, point, away, ties = np.inf, -1, -1, 0.0, 0
-        count = 0.0
-        for c in range(1, size):
-            other = c + int(uniform(random) * (size - c))
-            k = order[other]
-            order[other] = order[c]
-            order[c] = k
-            own = basis[k]
-            if own == -2:
-                continue
-            if own >= 0:
-                if kept[own] > step:
-                    continue
-                if count >= looked and line >= 0:
-                    break
-                count += 1.0
-            v, i, t = _best_vertex(table, k, basis, inside, banned, g, step, target, random, keys, index, fixed)
-            if i < 0:
-                if own == -1 and np.abs(table[k]).max() <= _TINY:
-                    basis[k] = -2
-                continue
-            if v < value - 1e-9:
-                value, line, point, away, ties = v, k, i, t, 1
-            elif v <= value + 1e-9:
-                ties += 1
-                if uniform(random) * ties < 1.0:
-                    line, point, away = k, i, t
-        if line < 0:
-            continue
-        own = basis[line]
-        if own >= 0:
-            banned[own] = step + 1 + int(tenure * (0.5 + uniform(random)))
-            fixed -= min(g[own], 0.0)
-        kept[point] = step + 1 + int(0.3 * tenure * uniform(random))
-        _pivot(table, lines, basis, inside, line, point, away)
-        fixed += min(g[point], 0.0)
-        if value < target - 1e-9:
-            break
-    return step, value

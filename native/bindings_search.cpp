@@ -1,0 +1,526 @@
+// Bindings of bdnn._native.search: types, shapes and finiteness are checked here.
+//
+// Structures check their arrays once, when they are made. Python may change numbers in these arrays later: kernels take
+// no index from such numbers, so that nothing worse than a wrong result can come of it. What determines indices is handed
+// out read-only.
+#include <atomic>
+#include <memory>
+#include <string>
+#include <variant>
+
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include "arrays.hpp"
+#include "search/improve_interval.hpp"
+#include "search/improve_neuron.hpp"
+#include "search/straight_through.hpp"
+
+namespace bdnn {
+
+namespace {
+
+using namespace nb::literals;
+using search::Index;
+
+constexpr Index MOST_POINTS = (Index{1} << 31) - 1;
+constexpr Index MOST_WEIGHTS = Index{1} << 31;
+constexpr Index MOST_LAYERS = 1000;
+constexpr Index MOST_BOUND = Index{1} << 24;
+
+// Signals are looked at by the main thread of Python only; elsewhere nothing is ever pending.
+bool signal_pending() {
+    Held gil;
+    return PyErr_CheckSignals() != 0;
+}
+
+// Marks a structure as used by one kernel: kernels must not share its work space.
+class Use {
+  public:
+    Use(std::atomic_flag& flag, const char* name) : flag_(flag) {
+        if (flag_.test_and_set()) refuse(name, "is in use by another thread");
+    }
+    ~Use() { flag_.clear(); }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+
+  private:
+    std::atomic_flag& flag_;
+};
+
+template <class T>
+using View = nb::ndarray<nb::numpy, T, nb::c_contig>;
+
+template <class T, class Owner>
+View<T> view(Owner& owner, T* data, std::initializer_list<std::size_t> shape) {
+    return View<T>(data, shape, nb::find(owner));
+}
+
+bool is_single(nb::handle array, const char* name) {
+    nb::ndarray<nb::ro> any;
+    if (!nb::try_cast(array, any, false)) refuse(name, "must be an array");
+    if (any.dtype() == nb::dtype<float>()) return true;
+    if (any.dtype() == nb::dtype<double>()) return false;
+    refuse(name, "must be of type float32 or float64");
+}
+
+void positive(Index value, const char* name) { require(value >= 1, name, "must be at least 1"); }
+
+search::Layers layers_of(Index inputs, const std::vector<Index>& widths) {
+    require(!widths.empty() && static_cast<Index>(widths.size()) <= MOST_LAYERS, "widths",
+            "must have from 1 to 1000 entries");
+    Index weights = 0, below = inputs;
+    for (Index width : widths) {
+        require(width >= 1 && width <= MOST_WEIGHTS, "widths", "must be at least 1, and not huge");
+        require(below <= MOST_WEIGHTS / width, "widths", "stand for too many weights");
+        weights += below * width;
+        below = width;
+        require(weights <= MOST_WEIGHTS, "widths", "stand for too many weights");
+    }
+    return search::Layers(inputs, widths);
+}
+
+// A network under search: the class that Python sees, for points in single or double precision.
+class PyState {
+  public:
+    PyState(nb::object X, nb::object class_weight, nb::object centre, nb::object unit, nb::object reach,
+            const std::vector<Index>& widths, bool argmax, Index bound, bool intercept, std::uint64_t seed)
+        : X_(X), class_weight_(class_weight), centre_(centre), unit_(unit), reach_(reach) {
+        require(seed != 0, "seed", "must not be 0");
+        require(bound >= 0 && bound <= MOST_BOUND, "bound", "must be from 0 to 2^24");
+        if (is_single(X, "X"))
+            make<float>(widths, argmax, bound, intercept, seed);
+        else
+            make<double>(widths, argmax, bound, intercept, seed);
+    }
+
+    template <class Call>
+    decltype(auto) visit(Call call) {
+        return std::visit([&](auto& state) -> decltype(auto) { return call(*state); }, state_);
+    }
+    search::SearchedNetwork& net() {
+        return visit([](auto& state) -> search::SearchedNetwork& { return state; });
+    }
+    Index neuron(Index number, Index least = 0) {
+        require(number >= least && number < net().layers.neurons(), "neuron", "is not one of the network");
+        return number;
+    }
+
+    nb::object X_, class_weight_, centre_, unit_, reach_;
+    std::atomic_flag busy;
+
+  private:
+    template <class Real>
+    void make(const std::vector<Index>& widths, bool argmax, Index bound, bool intercept, std::uint64_t seed) {
+        Matrix<const Real> X(X_, "X"), weight(class_weight_, "class_weight");
+        std::size_t n = X.shape(0), p = X.shape(1), classes = weight.shape(1);
+        require(static_cast<Index>(p) <= MOST_POINTS, "X", "has too many points");
+        Vector<const double> centre(centre_, "centre"), unit(unit_, "unit"), reach(reach_, "reach");
+        X.finite("X");
+        weight.sized(0, p, "class_weight").finite("class_weight");
+        centre.sized(0, n, "centre");
+        unit.sized(0, n, "unit");
+        reach.sized(0, n, "reach");
+        search::Layers layers = layers_of(static_cast<Index>(n), widths);
+        bool single = !argmax && layers.outputs() == 1 && classes == 2;
+        require(classes >= 2 && (single || layers.outputs() == static_cast<Index>(classes)), "class_weight",
+                "must have a column for each output, or two columns for a single output with a threshold");
+        require(layers.neurons() <= MOST_WEIGHTS * 16 / std::max<Index>(1, static_cast<Index>(p)), "widths",
+                "stand for too many activations");
+        search::Data<Real> data{static_cast<Index>(n), static_cast<Index>(p), static_cast<Index>(classes), X.data(),
+                                weight.data(),         centre.data(),         unit.data(),                 reach.data()};
+        state_ = std::make_unique<search::State<Real>>(std::move(layers), data, argmax, bound, intercept, seed);
+    }
+
+    std::variant<std::unique_ptr<search::State<double>>, std::unique_ptr<search::State<float>>> state_;
+};
+
+// A network under search whose inputs are perturbed; it shares weights and losses with another state.
+class PyRobustState {
+  public:
+    PyRobustState(nb::object state, nb::object low, nb::object high, nb::object radius, nb::object reach, int norm,
+                  double penalty, bool exact)
+        : state_(state), low_(low), high_(high), radius_(radius), reach_(reach) {
+        require(nb::isinstance<PyState>(state), "state", "must be a State");
+        require(norm >= 0 && norm <= 2, "norm", "must be 0, 1 or 2");
+        require(std::isfinite(penalty) && penalty >= 0, "penalty", "must be finite and not negative");
+        base().visit([&](auto& net) { make(net, norm, penalty, exact); });
+    }
+
+    PyState& base() { return nb::cast<PyState&>(state_); }
+    template <class Call>
+    decltype(auto) visit(Call call) {
+        return std::visit([&](auto& state) -> decltype(auto) { return call(*state); }, interval_);
+    }
+
+    nb::object state_, low_, high_, radius_, reach_;
+
+  private:
+    template <class Real>
+    void make(search::State<Real>& net, int norm, double penalty, bool exact) {
+        Matrix<const Real> low(low_, "low"), high(high_, "high");
+        Vector<const double> radius(radius_, "radius"), reach(reach_, "reach");
+        for (auto [array, name] : {std::pair{&low, "low"}, std::pair{&high, "high"}})
+            array->sized(0, net.data.features, name).sized(1, net.points, name).finite(name);
+        radius.sized(0, net.data.features, "radius").finite("radius");
+        reach.sized(0, net.data.features, "reach");
+        interval_ = std::make_unique<search::IntervalState<Real>>(net, low.data(), high.data(), radius.data(),
+                                                                  reach.data(), static_cast<search::Norm>(norm), penalty,
+                                                                  exact);
+    }
+
+    std::variant<std::unique_ptr<search::IntervalState<double>>, std::unique_ptr<search::IntervalState<float>>>
+        interval_;
+};
+
+search::Effort effort_of(Index moves, double spread, Index most) {
+    require(moves >= 0 && moves <= MOST_POINTS, "moves", "must not be negative, or huge");
+    require(std::isfinite(spread), "spread", "must be finite");
+    positive(most, "most");
+    return {moves, spread, most};
+}
+
+// Call a kernel without Python's lock; raise what a signal handler raised meanwhile.
+template <class Call>
+auto released(Call call) {
+    search::Interrupt interrupt(signal_pending);
+    auto result = [&] {
+        Released unlocked;
+        return call(interrupt);
+    }();
+    if (interrupt.stopped()) throw nb::python_error();
+    return result;
+}
+
+double turn(PyState& st, Index neuron, Index moves, double spread, Index most) {
+    search::Effort effort = effort_of(moves, spread, most);
+    st.neuron(neuron, moves == 0 ? -1 : 0);
+    Use use(st.busy, "state");
+    return st.visit([&](auto& state) {
+        return released([&](search::Interrupt& stop) { return improve_neuron(state, neuron, effort, stop); });
+    });
+}
+
+double robust_turn(PyRobustState& st, Index neuron, Index moves, double spread) {
+    search::Effort effort = effort_of(moves, spread, 1);
+    st.base().neuron(neuron, moves == 0 ? -1 : 0);
+    Use use(st.base().busy, "state");
+    return st.visit([&](auto& state) {
+        return released([&](search::Interrupt& stop) { return improve_neuron(state, neuron, effort, stop); });
+    });
+}
+
+std::pair<double, double> turns(PyState& st, nb::handle neurons_array, nb::handle moves_array, double spread,
+                                Index most, double total, double best, nb::handle W_array, nb::handle b_array) {
+    Vector<const std::int64_t> neurons(neurons_array, "neurons"), moves(moves_array, "moves");
+    search::SearchedNetwork& net = st.net();
+    moves.sized(0, neurons.size(), "moves").within(0, MOST_POINTS, "moves");
+    neurons.within(0, net.layers.neurons(), "neurons");
+    effort_of(0, spread, most);
+    Vector<double> W(W_array, "W"), b(b_array, "b");
+    W.sized(0, net.W.size(), "W");
+    b.sized(0, net.b.size(), "b");
+    Use use(st.busy, "state");
+    return st.visit([&](auto& state) {
+        return released([&](search::Interrupt& stop) {
+            for (std::size_t each = 0; each < neurons.size() && !stop.stopped(); ++each) {
+                total += improve_neuron(state, neurons[each], {moves[each], spread, most}, stop);
+                if (!(total < best)) continue;
+                best = total;
+                std::copy(net.W.data(), net.W.data() + net.W.size(), W.data());
+                std::copy(net.b.data(), net.b.data() + net.b.size(), b.data());
+            }
+            return std::pair{total, best};
+        });
+    });
+}
+
+Index gains(PyState& st, Index neuron, Index first, Index step, nb::handle active_array, nb::handle g_array,
+            nb::handle offset_array) {
+    st.neuron(neuron);
+    positive(step, "step");
+    require(first >= 0, "first", "must not be negative");
+    Vector<std::int32_t> active(active_array, "active");
+    Vector<double> g(g_array, "g"), offset(offset_array, "offset");
+    Index p = st.net().points, looked = first < p ? (p - first - 1) / step + 1 : 0;
+    for (auto [size, name] : {std::pair{active.size(), "active"}, std::pair{g.size(), "g"},
+                              std::pair{offset.size(), "offset"}})
+        require(static_cast<Index>(size) >= looked, name, "must have room for all points that are looked at");
+    step = std::min(step, p + 1);  // the next point is a number of the type
+    Use use(st.busy, "state");
+    return st.visit([&](auto& state) {
+        return released([&](search::Interrupt&) {
+            return search::Gains(state, neuron, state.work.forward)
+                .collect(first, step, active.data(), g.data(), offset.data());
+        });
+    });
+}
+
+// Points on a line, from three arrays of the same length.
+struct PyLine {
+    PyLine(nb::handle a_array, nb::handle s_array, nb::handle g_array)
+        : a(a_array, "a"), s(s_array, "s"), g(g_array, "g") {
+        require(static_cast<Index>(a.size()) <= MOST_POINTS, "a", "has too many points");
+        s.sized(0, a.size(), "s");
+        g.sized(0, a.size(), "g");
+    }
+    search::Line line() const { return {static_cast<Index>(a.size()), a.data(), s.data(), g.data()}; }
+
+    Vector<const double> a, s, g;
+};
+
+std::tuple<double, double, double> line_search(nb::handle a, nb::handle s, nb::handle g, bool integer,
+                                               nb::handle rng_array) {
+    PyLine points(a, s, g);
+    Vector<std::uint64_t> rng(rng_array, "rng");
+    rng.sized(0, 1, "rng");
+    Released unlocked;
+    search::Interval best = search::LineSearch().minimise(points.line(), integer, Random(rng.data()));
+    return {best.change, best.left, best.right};
+}
+
+std::pair<double, double> lattice_search(nb::handle a, nb::handle s, nb::handle g, double t_min, double t_max,
+                                         nb::handle rng_array) {
+    PyLine points(a, s, g);
+    Vector<std::uint64_t> rng(rng_array, "rng");
+    rng.sized(0, 1, "rng");
+    constexpr double LARGEST = 1e15;
+    require(std::fabs(t_min) <= LARGEST && t_min == std::floor(t_min), "t_min", "must be an integer");
+    require(t_max >= t_min && t_max - t_min <= static_cast<double>(MOST_BOUND), "t_max",
+            "must be at least t_min, and not more than 2^24 above it");
+    Index count = static_cast<Index>(t_max - t_min) + 1;
+    Released unlocked;
+    Room<double> room;
+    search::Step best = search::lattice_search(points.line(), t_min, count, Random(rng.data()), room);
+    return {best.change, best.t};
+}
+
+template <class Real>
+void newton_step(nb::handle X_array, nb::handle centre_array, nb::handle unit_array, nb::handle features_array,
+                 nb::handle points_array, nb::handle a_array, nb::handle g_array, search::Smoothing smoothing,
+                 std::vector<double>& step) {
+    Matrix<const Real> X(X_array, "X");
+    Vector<const double> centre(centre_array, "centre"), unit(unit_array, "unit"), a(a_array, "a"), g(g_array, "g");
+    Vector<const std::int64_t> features(features_array, "features");
+    Vector<const std::int32_t> points(points_array, "points");
+    centre.sized(0, X.shape(0), "centre");
+    unit.sized(0, X.shape(0), "unit");
+    features.within(0, static_cast<Index>(X.shape(0)), "features");
+    points.within(0, static_cast<Index>(X.shape(1)), "points");
+    a.sized(0, points.size(), "a");
+    g.sized(0, points.size(), "g");
+    Index n = static_cast<Index>(features.size()), q = static_cast<Index>(points.size());
+    require(smoothing.start >= 0 && smoothing.start < q, "start", "must be one of the points");
+    require(n <= 4096, "features", "must not be more than 4096");
+    std::vector<double> median(n), scale(n);
+    for (Index c = 0; c < n; ++c) median[c] = centre[features[c]], scale[c] = unit[features[c]];
+    Room<unsigned char> room;
+    search::Columns<Real> columns(X.data(), static_cast<Index>(X.shape(0)), static_cast<Index>(X.shape(1)),
+                                  points.data(), q, room);
+    step.resize(n + 1);
+    auto newton = std::make_unique<search::NewtonStep>();
+    newton->find(
+        n, q, [&](Index c) { return columns.values(features[c]); }, median.data(), scale.data(), a.data(), g.data(),
+        smoothing, step.data());
+}
+
+nb::ndarray<nb::numpy, double, nb::ndim<1>> toward(nb::handle X, nb::handle centre, nb::handle unit,
+                                                   nb::handle features, nb::handle points, nb::handle a, nb::handle g,
+                                                   double width, Index start, double ridge) {
+    std::vector<double> step;
+    search::Smoothing smoothing{width, start, ridge};
+    if (is_single(X, "X"))
+        newton_step<float>(X, centre, unit, features, points, a, g, smoothing, step);
+    else
+        newton_step<double>(X, centre, unit, features, points, a, g, smoothing, step);
+    double* copy = new double[step.size()];
+    std::copy(step.begin(), step.end(), copy);
+    return owned(copy, step.size());
+}
+
+// SciPy's matrix product, of 32-bit integers: its signature is checked.
+template <class Real>
+search::Gemm<Real> gemm() {
+    const char* name = sizeof(Real) == sizeof(float) ? "sgemm" : "dgemm";
+    nb::object capsules = nb::module_::import_("scipy.linalg.cython_blas").attr("__pyx_capi__");
+    nb::object capsule = capsules[name];
+    const char* signature = PyCapsule_GetName(capsule.ptr());
+    std::string expected = "void (char *, char *, int *, int *, int *, ";
+    if (!signature || std::string(signature).compare(0, expected.size(), expected) != 0)
+        refuse(name, "of SciPy has an unknown signature");
+    void* routine = PyCapsule_GetPointer(capsule.ptr(), signature);
+    if (!routine) throw nb::python_error();
+    return {reinterpret_cast<typename search::Gemm<Real>::Routine*>(routine)};
+}
+
+// The training of a smooth start: the class that Python sees, in single or double precision.
+class PyStraightThrough {
+  public:
+    PyStraightThrough(nb::object Z, nb::object target, nb::object weight, const std::vector<Index>& widths, bool argmax,
+                      Index bound)
+        : Z_(Z), target_(target), weight_(weight) {
+        require(bound >= 0 && bound <= MOST_BOUND, "bound", "must be from 0 to 2^24");
+        if (is_single(Z, "Z"))
+            make<float>(widths, argmax, bound);
+        else
+            make<double>(widths, argmax, bound);
+    }
+
+    template <class Call>
+    decltype(auto) visit(Call call) {
+        return std::visit([&](auto& training) -> decltype(auto) { return call(*training); }, training_);
+    }
+
+    Index points = 0, largest_layer = 0;
+    std::atomic_flag busy;
+
+  private:
+    template <class Real>
+    void make(const std::vector<Index>& widths, bool argmax, Index bound) {
+        Matrix<const Real> Z(Z_, "Z"), target(target_, "target");
+        Vector<const Real> weight(weight_, "weight");
+        search::Layers layers = layers_of(static_cast<Index>(Z.shape(1)), widths);
+        require(static_cast<Index>(Z.shape(0)) <= MOST_POINTS, "Z", "has too many points");
+        target.sized(0, Z.shape(0), "target").sized(1, layers.outputs(), "target");
+        weight.sized(0, Z.shape(0), "weight");
+        points = static_cast<Index>(Z.shape(0));
+        largest_layer = std::max(layers.widest(), layers.n_inputs);
+        require(largest_layer <= MOST_POINTS, "widths", "are too large");
+        search::Sample<Real> sample{points, layers.n_inputs, Z.data(), target.data(), weight.data()};
+        training_ = std::make_unique<search::StraightThrough<Real>>(sample, widths, argmax, bound, gemm<Real>());
+    }
+
+    nb::object Z_, target_, weight_;
+    std::variant<std::unique_ptr<search::StraightThrough<double>>, std::unique_ptr<search::StraightThrough<float>>>
+        training_;
+};
+
+Index training_steps(PyStraightThrough& st, nb::handle order_array, Index batch, double rate) {
+    Vector<const std::int64_t> order(order_array, "order");
+    order.within(0, st.points, "order");
+    positive(batch, "batch");
+    require(std::isfinite(rate), "rate", "must be finite");
+    Index count = static_cast<Index>(order.size());
+    batch = std::max<Index>(1, std::min(batch, count));
+    Use use(st.busy, "training");
+    Released unlocked;
+    return st.visit([&](auto& training) { return training.steps(order.data(), count, batch, rate); });
+}
+
+double training_loss(PyStraightThrough& st) {
+    Use use(st.busy, "training");
+    Released unlocked;
+    return st.visit([&](auto& training) { return training.loss(); });
+}
+
+nb::object training_rounded(PyStraightThrough& st) {
+    Use use(st.busy, "training");
+    return st.visit([&]<class Real>(search::StraightThrough<Real>& training) {
+        std::size_t size = training.size(), neurons = training.neurons();
+        auto used = std::make_unique<Real[]>(size), factor = std::make_unique<Real[]>(neurons);
+        training.round(used.get(), factor.get());
+        return nb::object(nb::make_tuple(owned(used.release(), size), owned(factor.release(), neurons)));
+    });
+}
+
+void bind_state(nb::module_& m) {
+    auto indices = [](std::vector<Index> search::Layers::* member) {
+        return [member](PyState& st) {
+            std::vector<Index>& values = st.net().layers.*member;
+            return nb::ndarray<nb::numpy, const Index, nb::c_contig>(values.data(), {values.size()}, nb::find(st));
+        };
+    };
+    nb::class_<PyState>(m, "State", "A network under search; see bdnn.search.kernels.")
+        .def(nb::init<nb::object, nb::object, nb::object, nb::object, nb::object, const std::vector<Index>&, bool, Index,
+                      bool, std::uint64_t>(),
+             "X"_a, "class_weight"_a, "centre"_a, "unit"_a, "reach"_a, "widths"_a, "argmax"_a, "bound"_a, "intercept"_a,
+             "seed"_a)
+        .def_ro("X", &PyState::X_)
+        .def_ro("class_weight", &PyState::class_weight_)
+        .def_ro("centre", &PyState::centre_)
+        .def_ro("unit", &PyState::unit_)
+        .def_ro("reach", &PyState::reach_)
+        .def_prop_ro("width", indices(&search::Layers::width))
+        .def_prop_ro("w_from", indices(&search::Layers::first_weight))
+        .def_prop_ro("b_from", indices(&search::Layers::first_neuron))
+        .def_prop_ro("W", [](PyState& st) { return view(st, st.net().W.data(), {st.net().W.size()}); })
+        .def_prop_ro("b", [](PyState& st) { return view(st, st.net().b.data(), {st.net().b.size()}); })
+        .def_prop_ro("loss", [](PyState& st) { return view(st, st.net().loss.data(), {st.net().loss.size()}); })
+        .def_prop_ro("doubt",
+                     [](PyState& st) {
+                         return st.visit([&](auto& s) { return view(st, s.error.data(), {s.error.size()}); });
+                     })
+        .def_prop_ro("U",
+                     [](PyState& st) {
+                         std::size_t neurons = st.net().b.size(), p = st.net().points;
+                         return st.visit([&](auto& s) { return view(st, s.fires.data(), {neurons, p}); });
+                     })
+        .def_prop_ro("A",
+                     [](PyState& st) {
+                         std::size_t p = st.net().points;
+                         return st.visit([&](auto& s) {
+                             return view(st, s.sums.data(), {p, static_cast<std::size_t>(s.stored)});
+                         });
+                     })
+        .def_prop_ro("rng", [](PyState& st) { return view(st, &st.net().random_state, {1}); })
+        .def_prop_ro("argmax", [](PyState& st) { return st.net().argmax; })
+        .def_prop_ro("bound", [](PyState& st) { return st.net().bound; })
+        .def_prop_ro("intercept", [](PyState& st) { return st.net().intercept; });
+    m.def("turn", &turn, "state"_a, "neuron"_a, "moves"_a, "spread"_a, "most"_a);
+    m.def("turns", &turns, "state"_a, "neurons"_a, "moves"_a, "spread"_a, "most"_a, "total"_a, "best"_a, "W"_a, "b"_a);
+    m.def("gains", &gains, "state"_a, "neuron"_a, "first"_a, "step"_a, "active"_a, "g"_a, "offset"_a);
+}
+
+void bind_robust_state(nb::module_& m) {
+    nb::class_<PyRobustState>(m, "RobustState", "A network under robust search; see bdnn.search.robust.")
+        .def(nb::init<nb::object, nb::object, nb::object, nb::object, nb::object, int, double, bool>(), "state"_a,
+             "low"_a, "high"_a, "radius"_a, "reach"_a, "norm"_a, "penalty"_a, "exact"_a)
+        .def_ro("state", &PyRobustState::state_)
+        .def_ro("low", &PyRobustState::low_)
+        .def_ro("high", &PyRobustState::high_)
+        .def_ro("radius", &PyRobustState::radius_)
+        .def_ro("reach", &PyRobustState::reach_)
+        .def_prop_ro("norm",
+                     [](PyRobustState& st) { return st.visit([](auto& s) { return static_cast<int>(s.norm); }); })
+        .def_prop_ro("penalty", [](PyRobustState& st) { return st.visit([](auto& s) { return s.penalty; }); })
+        .def_prop_ro("exact", [](PyRobustState& st) { return st.visit([](auto& s) { return s.exact; }); })
+        .def_prop_ro("maybe", [](PyRobustState& st) {
+            std::size_t neurons = st.base().net().b.size(), p = st.base().net().points;
+            return st.visit([&](auto& s) { return view(st, s.maybe.data(), {neurons, p}); });
+        });
+    m.def("robust_turn", &robust_turn, "state"_a, "neuron"_a, "moves"_a, "spread"_a);
+}
+
+void bind_training(nb::module_& m) {
+    nb::class_<PyStraightThrough>(m, "StraightThrough", "The training of a smooth start; see bdnn.search.surrogate.")
+        .def(nb::init<nb::object, nb::object, nb::object, const std::vector<Index>&, bool, Index>(), "Z"_a, "target"_a,
+             "weight"_a, "widths"_a, "argmax"_a, "bound"_a)
+        .def_prop_ro("values",
+                     [](PyStraightThrough& st) {
+                         return st.visit([&](auto& training) -> nb::object {
+                             return nb::cast(view(st, training.values(), {static_cast<std::size_t>(training.size())}));
+                         });
+                     })
+        .def("steps", &training_steps, "order"_a, "batch"_a, "rate"_a)
+        .def("loss", &training_loss)
+        .def("rounded", &training_rounded);
+}
+
+}  // namespace
+
+void bind_search(nb::module_& m) {
+    bind_state(m);
+    bind_robust_state(m);
+    bind_training(m);
+    m.def("line_search", &line_search, "a"_a, "s"_a, "g"_a, "integer"_a, "rng"_a);
+    m.def("lattice_search", &lattice_search, "a"_a, "s"_a, "g"_a, "t_min"_a, "t_max"_a, "rng"_a);
+    m.def("toward", &toward, "X"_a, "centre"_a, "unit"_a, "features"_a, "points"_a, "a"_a, "g"_a, "width"_a, "start"_a,
+          "ridge"_a);
+    m.attr("BLOCK") = search::BLOCK;
+    m.attr("MOST_NEAR") = search::MOST_NEAR;
+    m.attr("__all__") = nb::make_tuple("BLOCK", "MOST_NEAR", "RobustState", "State", "StraightThrough", "gains",
+                                       "lattice_search", "line_search", "robust_turn", "toward", "turn", "turns");
+}
+
+}  // namespace bdnn

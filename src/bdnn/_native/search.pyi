@@ -1,0 +1,176 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Reals = NDArray[np.float32] | NDArray[np.float64]
+_Floats = NDArray[np.float64]
+
+BLOCK: int
+MOST_NEAR: int
+
+class State:
+    def __init__(
+        self,
+        X: _Reals,
+        class_weight: _Reals,
+        centre: _Floats,
+        unit: _Floats,
+        reach: _Floats,
+        widths: Sequence[int],
+        argmax: bool,
+        bound: int,
+        intercept: bool,
+        seed: int,
+    ) -> None: ...
+    @property
+    def X(self) -> NDArray[Any]: ...
+    @property
+    def class_weight(self) -> NDArray[Any]: ...
+    @property
+    def centre(self) -> _Floats: ...
+    @property
+    def unit(self) -> _Floats: ...
+    @property
+    def reach(self) -> _Floats: ...
+    @property
+    def width(self) -> NDArray[np.int64]: ...
+    @property
+    def w_from(self) -> NDArray[np.int64]: ...
+    @property
+    def b_from(self) -> NDArray[np.int64]: ...
+    @property
+    def W(self) -> _Floats: ...
+    @property
+    def b(self) -> _Floats: ...
+    @property
+    def doubt(self) -> _Floats: ...
+    @property
+    def U(self) -> NDArray[np.uint8]: ...
+    @property
+    def A(self) -> _Floats: ...
+    @property
+    def loss(self) -> _Floats: ...
+    @property
+    def rng(self) -> NDArray[np.uint64]: ...
+    @property
+    def argmax(self) -> bool: ...
+    @property
+    def bound(self) -> int: ...
+    @property
+    def intercept(self) -> bool: ...
+
+class RobustState:
+    def __init__(
+        self,
+        state: State,
+        low: _Reals,
+        high: _Reals,
+        radius: _Floats,
+        reach: _Floats,
+        norm: int,
+        penalty: float,
+        exact: bool,
+    ) -> None: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def low(self) -> NDArray[Any]: ...
+    @property
+    def high(self) -> NDArray[Any]: ...
+    @property
+    def radius(self) -> _Floats: ...
+    @property
+    def reach(self) -> _Floats: ...
+    @property
+    def norm(self) -> int: ...
+    @property
+    def penalty(self) -> float: ...
+    @property
+    def exact(self) -> bool: ...
+    @property
+    def maybe(self) -> NDArray[np.uint8]: ...
+
+class StraightThrough:
+    def __init__(
+        self, Z: _Reals, target: _Reals, weight: _Reals, widths: Sequence[int], argmax: bool, bound: int
+    ) -> None: ...
+    @property
+    def values(self) -> NDArray[Any]: ...
+    def steps(self, order: NDArray[np.int64], batch: int, rate: float) -> int: ...
+    def loss(self) -> float: ...
+    def rounded(self) -> tuple[NDArray[Any], NDArray[Any]]: ...
+
+def turn(state: State, neuron: int, moves: int, spread: float, most: int) -> float:
+    """Improve one neuron, all others fixed, by exact line searches over the points at which it matters.
+
+    ``moves`` line searches, a share ``spread`` of them along random directions and Newton steps (integer weights: with
+    random jumps of a few weights), the others along coordinates and the bias. If there are more than ``most`` points, a
+    random part of them is used; then the turn counts only if the loss of all points does not grow. With no moves,
+    everything is brought up to date after a change of the neuron (-1: of all). Return the change of the total loss,
+    never positive but for rounding.
+    """
+
+def turns(
+    state: State,
+    neurons: NDArray[np.int64],
+    moves: NDArray[np.int64],
+    spread: float,
+    most: int,
+    total: float,
+    best: float,
+    W: _Floats,
+    b: _Floats,
+) -> tuple[float, float]:
+    """Give several neurons a turn, one after the other, and keep the best network.
+
+    ``total`` and ``best`` are the loss of the network and the least so far; ``W`` and ``b`` receive weights and biases
+    whenever the loss is less than that. Return both as they are now.
+    """
+
+def gains(
+    state: State,
+    neuron: int,
+    first: int,
+    step: int,
+    active: NDArray[np.int32],
+    g: _Floats,
+    offset: _Floats,
+) -> int:
+    """Find the points at which a neuron matters, among first, first + step, ...
+
+    ``active``, ``g`` and ``offset`` receive the points, their gains (loss of firing less loss of not firing) and, for
+    outputs of an argmax head, the scores to beat; they have room for all points looked at. Return how many there are.
+    """
+
+def line_search(
+    a: _Floats, s: _Floats, g: _Floats, integer: bool, rng: NDArray[np.uint64]
+) -> tuple[float, float, float]:
+    """Minimise ``sum of g_i [a_i + t s_i >= 0]`` over t, exactly.
+
+    Return the best objective less that of t = 0, and the best interval, of equally good ones a random one:
+    ``left < t < right``, or ``left <= t < right`` for integers. The outer ones are infinite.
+    """
+
+def lattice_search(
+    a: _Floats, s: _Floats, g: _Floats, t_min: float, t_max: float, rng: NDArray[np.uint64]
+) -> tuple[float, float]:
+    """As `line_search` for few integer t: return the change and the best t in [t_min, t_max]."""
+
+def robust_turn(state: RobustState, neuron: int, moves: int, spread: float) -> float:
+    """Improve one neuron of a network under robust search, all others fixed; as `turn`."""
+
+def toward(
+    X: _Reals,
+    centre: _Floats,
+    unit: _Floats,
+    features: NDArray[np.int64],
+    points: NDArray[np.int32],
+    a: _Floats,
+    g: _Floats,
+    width: float,
+    start: int,
+    ridge: float,
+) -> _Floats:
+    """Return the direction of a Newton step of the smoothed loss: changes of the weights and, last, of the bias."""
