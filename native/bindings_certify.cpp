@@ -15,7 +15,7 @@
 #include "certify/classify.hpp"
 #include "certify/integer_support.hpp"
 #include "certify/pattern_tree.hpp"
-#include "certify/poll.hpp"
+#include "poll.hpp"
 #include "certify/support.hpp"
 #include "lp/projection.hpp"
 
@@ -120,10 +120,11 @@ class PythonPoll : public Poll {
     explicit PythonPoll(nb::object pause) : pause_(std::move(pause)) {}
 
   protected:
-    void ask() override {
+    bool ask() override {
         Held held;
         if (PyErr_CheckSignals() != 0) throw nb::python_error();
         if (!pause_.is_none()) pause_(0);
+        return true;
     }
 
   private:

@@ -110,7 +110,7 @@ namespace {
 
 // Entries are copied, as Python may change its own, and held as long as the structure.
 struct HeldLifting {
-    HeldLifting(const Matrix<const std::int64_t>& odd_, const Matrix<const std::int64_t>& shift_, lp::Poll& poll)
+    HeldLifting(const Matrix<const std::int64_t>& odd_, const Matrix<const std::int64_t>& shift_, Poll& poll)
         : odd(odd_.begin(), odd_.end()), shift(shift_.begin(), shift_.end()),
           lifting(odd.data(), shift.data(), odd_.shape(0), odd_.shape(1), poll) {}
 

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "arrays.hpp"
-#include "lp/poll.hpp"
+#include "poll.hpp"
 
 namespace bdnn {
 
@@ -32,7 +32,7 @@ class Use {
 };
 
 // Looks for Ctrl-C while the GIL is released, and asks `proceed`, unless it is None, whether to go on.
-class Signals : public lp::Poll {
+class Signals : public Poll {
   public:
     explicit Signals(nb::object proceed = nb::none()) : proceed_(std::move(proceed)) {}
 

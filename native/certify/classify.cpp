@@ -19,8 +19,8 @@ bool is_integral(std::span<const double> numbers) {
     return std::all_of(numbers.begin(), numbers.end(), [](double a) { return a == std::rint(a); });
 }
 
-ExactSum exact_sum(const Classifier::Layer& layer, std::size_t i, const double* x) {
-    ExactSum sum;
+Accumulator exact_sum(const Classifier::Layer& layer, std::size_t i, const double* x) {
+    Accumulator sum;
     sum.add_product(layer.bias[i], 1.0);
     const double* w = layer.weights.data() + i * layer.inputs;
     for (std::size_t j = 0; j < layer.inputs; ++j) sum.add_product(w[j], x[j]);
@@ -75,9 +75,9 @@ std::size_t Classifier::winner(const Layer& layer, const double* x, bool integra
         if (sums[c].radius == INFINITE || sums[c].value + sums[c].radius >= sure) candidates.push_back(c);
     std::size_t best = candidates.front();
     if (candidates.size() == 1) return best;
-    ExactSum highest = exact_sum(layer, best, x);
+    Accumulator highest = exact_sum(layer, best, x);
     for (std::size_t k = 1; k < candidates.size(); ++k) {
-        ExactSum other = exact_sum(layer, candidates[k], x), difference = other;
+        Accumulator other = exact_sum(layer, candidates[k], x), difference = other;
         difference.subtract(highest);
         if (difference.sign() <= 0) continue;
         highest = other;

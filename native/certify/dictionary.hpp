@@ -12,7 +12,7 @@
 #include <span>
 #include <vector>
 
-#include "certify/poll.hpp"
+#include "poll.hpp"
 
 namespace bdnn::certify {
 

@@ -6,33 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "numerics.hpp"
+
 namespace bdnn::certify {
 
 inline constexpr double UNIT = 0x1p-53;    // unit roundoff
 inline constexpr double TINY = 0x1p-1074;  // the least positive double
-
-struct Exact {
-    double value, error;  // their sum is exact
-};
-
-// The sum of two numbers by D. E. Knuth; exact unless it overflows.
-inline Exact two_sum(double a, double b) {
-    const double sum = a + b, part = sum - a;
-    return {sum, (a - (sum - part)) + (b - part)};
-}
-
-// The upper half of the digits (T. J. Dekker, doi:10.1007/BF01397083); not for numbers above 2^996.
-inline double upper_half(double a) {
-    const double scaled = 0x1.0000002p27 * a;
-    return scaled - (scaled - a);
-}
-
-// The product by T. J. Dekker; exact up to a few times TINY unless something overflows.
-inline Exact two_product(double a, double b) {
-    const double product = a * b, a_high = upper_half(a), b_high = upper_half(b);
-    const double a_low = a - a_high, b_low = b - b_high;
-    return {product, a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)};
-}
 
 // b + Σ w_j x_j as if it were summed in twice the precision: with S = |b| + Σ |w_j x_j| the error is at most
 // UNIT |result| + γ(n+1)² S plus what underflows (T. Ogita, S. M. Rump and S. Oishi, doi:10.1137/030601818,
@@ -40,16 +19,16 @@ inline Exact two_product(double a, double b) {
 inline double dot_twice(const double* w, double b, const double* x, std::size_t n) {
     double total = b, lost = 0.0;
     for (std::size_t j = 0; j < n; ++j) {
-        const Exact product = two_product(w[j], x[j]), sum = two_sum(total, product.value);
-        total = sum.value;
-        lost += product.error + sum.error;
+        const Pair product = two_product(w[j], x[j]), sum = two_sum(total, product.high);
+        total = sum.high;
+        lost += product.low + sum.low;
     }
     return total + lost;
 }
 
 // A sum of products of finite doubles without any rounding: a fixed-point number that holds every product
 // (U. W. Kulisch's long accumulator), in digits of 32 bits that carry only when the sign is asked for.
-class ExactSum {
+class Accumulator {
   public:
     void add_product(double a, double b) {
         if (a == 0.0 || b == 0.0) return;
@@ -67,7 +46,7 @@ class ExactSum {
         if (++pending_ == MOST_PENDING) carry();
     }
 
-    void subtract(ExactSum other) {
+    void subtract(Accumulator other) {
         carry();
         other.carry();
         for (std::size_t k = 0; k < DIGITS; ++k) digits_[k] -= other.digits_[k];

@@ -15,7 +15,7 @@
 
 #include "certify/dictionary.hpp"
 #include "certify/integer_support.hpp"
-#include "certify/poll.hpp"
+#include "poll.hpp"
 #include "certify/support.hpp"
 
 namespace bdnn::certify {

@@ -28,10 +28,10 @@ void combine(const HalfSpaces& rows, const double* factors, double* g) {
 double largest_move(const double* x, const double* z, std::size_t n) {
     double far = 0.0;
     for (std::size_t j = 0; j < n; ++j) {
-        const Exact moved = two_sum(z[j], -x[j]);
-        double size = std::fabs(moved.value);
+        const Pair moved = two_sum(z[j], -x[j]);
+        double size = std::fabs(moved.high);
         // what the subtraction lost lies beyond it
-        if (moved.error != 0.0 && (moved.error > 0.0) == (moved.value > 0.0)) size = std::nextafter(size, INFINITE);
+        if (moved.low != 0.0 && (moved.low > 0.0) == (moved.high > 0.0)) size = std::nextafter(size, INFINITE);
         far = std::max(far, size);
     }
     return far;

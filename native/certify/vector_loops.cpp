@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "certify/clones.hpp"
+#include "clones.hpp"
 #include "certify/four.hpp"
 
 namespace bdnn::certify::loops {

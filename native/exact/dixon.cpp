@@ -92,7 +92,7 @@ double longer(double length, double entry) {
 
 }  // namespace
 
-Lifting::Lifting(const std::int64_t* odd, const std::int64_t* shift, std::size_t k, std::size_t p, lp::Poll& poll)
+Lifting::Lifting(const std::int64_t* odd, const std::int64_t* shift, std::size_t k, std::size_t p, Poll& poll)
     : odd_(odd), shift_(shift), k_(k), p_(p), row_length_(k, -1.0), column_length_(p, -1.0), residue_(k * p) {
     measure();
     reduce();
@@ -127,7 +127,7 @@ void Lifting::reduce() {
 }
 
 // Find pivot rows and columns by an elimination modulo the prime.
-void Lifting::eliminate(lp::Poll& poll) {
+void Lifting::eliminate(Poll& poll) {
     std::vector<Word> work = residue_;
     for (std::size_t i = 0; i < k_; ++i) {
         poll.spent(2 * rank() * p_);
@@ -146,7 +146,7 @@ void Lifting::eliminate(lp::Poll& poll) {
 }
 
 // Invert the square system modulo the prime, by Gauss and Jordan.
-void Lifting::invert(lp::Poll& poll) {
+void Lifting::invert(Poll& poll) {
     const std::size_t n = rank(), width = 2 * n;
     std::vector<Word> left(n * width);
     for (std::size_t i = 0; i < n; ++i) {
@@ -247,7 +247,7 @@ std::int64_t Lifting::divide(std::int64_t* rest) const {
     return value;
 }
 
-Lifting::Solution Lifting::solve(std::size_t which, lp::Poll& poll) {
+Lifting::Solution Lifting::solve(std::size_t which, Poll& poll) {
     const std::size_t n = rank(), t = static_cast<std::size_t>(others[which]), stride = n_limbs_ + 3;
     Solution found;
     found.bound = bound_of(t);

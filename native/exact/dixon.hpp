@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "lp/poll.hpp"
+#include "poll.hpp"
 
 namespace bdnn::exact {
 
@@ -22,7 +22,7 @@ class Lifting {
   public:
     // `odd` and `shift` are of shape (k, p) and stay where they are; at least 0 and below LONGEST are the shifts.
     static constexpr std::int64_t LONGEST = 1 << 16;
-    Lifting(const std::int64_t* odd, const std::int64_t* shift, std::size_t k, std::size_t p, lp::Poll& poll);
+    Lifting(const std::int64_t* odd, const std::int64_t* shift, std::size_t k, std::size_t p, Poll& poll);
 
     // Rows that are independent modulo the prime, and rows that depend on rows before them, ascending.
     std::vector<std::int64_t> pivots, others;
@@ -33,7 +33,7 @@ class Lifting {
     };
 
     // Solve Σ y_i v_i = -v_t over the pivots i, where t is dependent row number `which`.
-    Solution solve(std::size_t which, lp::Poll& poll);
+    Solution solve(std::size_t which, Poll& poll);
 
   private:
     using Word = std::uint64_t;
@@ -45,8 +45,8 @@ class Lifting {
 
     void measure();
     void reduce();
-    void eliminate(lp::Poll& poll);
-    void invert(lp::Poll& poll);
+    void eliminate(Poll& poll);
+    void invert(Poll& poll);
     void split();
     double bound_of(std::size_t t) const;
     std::int64_t limb(std::size_t row, std::size_t column, std::size_t m) const;

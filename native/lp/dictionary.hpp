@@ -26,7 +26,7 @@
 #include <span>
 #include <vector>
 
-#include "lp/poll.hpp"
+#include "poll.hpp"
 #include "lp/sparse_rows.hpp"
 
 namespace bdnn::lp {

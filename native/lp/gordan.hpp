@@ -14,7 +14,7 @@
 #include <span>
 #include <vector>
 
-#include "lp/poll.hpp"
+#include "poll.hpp"
 
 namespace bdnn::lp {
 

@@ -10,7 +10,7 @@
 
 #include <vector>
 
-#include "certify/poll.hpp"
+#include "poll.hpp"
 #include "certify/support.hpp"
 
 namespace bdnn::certify {

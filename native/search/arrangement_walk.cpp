@@ -56,7 +56,7 @@ ArrangementWalk::ArrangementWalk(
     sorted_.resize(p);
 }
 
-double ArrangementWalk::run(Index until, double target, lp::Poll& poll) {
+double ArrangementWalk::run(Index until, double target, Poll& poll) {
     random_ = Random(&state_);
     fixed_ = 0.0;
     for (std::size_t k = 1; k < size_; ++k)
@@ -88,7 +88,7 @@ double ArrangementWalk::wanted(Index point) const { return std::min(g_[static_ca
 
 // Look at random lines, at some of those that have met a point and at all others until one is found; take the best
 // vertex. The line is 0 if there is none.
-ArrangementWalk::Move ArrangementWalk::choose(double target, lp::Poll& poll) {
+ArrangementWalk::Move ArrangementWalk::choose(double target, Poll& poll) {
     Move best;
     Index ties = 0;
     double count = 0.0;

@@ -11,7 +11,7 @@
 #include <limits>
 #include <vector>
 
-#include "lp/poll.hpp"
+#include "poll.hpp"
 #include "random.hpp"
 
 namespace bdnn::search {
@@ -32,7 +32,7 @@ class ArrangementWalk {
     ArrangementWalk(double* table, double* lines, const double* g, std::size_t size, std::size_t p, Settings settings);
 
     // Go on from one step to another, or to the first vertex below the target; return the objective there.
-    double run(Index until, double target, lp::Poll& poll);
+    double run(Index until, double target, Poll& poll);
 
     Index step = 0;
     // By line: the point, -1 before the line has met one, -2 if there is none to meet. Seen by Python, as what follows.
@@ -64,7 +64,7 @@ class ArrangementWalk {
     double collect_crossings(std::size_t line);
     void sort_crossings();
     Vertex best_vertex(std::size_t line, double target);
-    Move choose(double target, lp::Poll& poll);
+    Move choose(double target, Poll& poll);
     bool vanishes(std::size_t line) const;
     void pivot(std::size_t line, std::size_t point, double away);
 

@@ -219,7 +219,7 @@ bool CutPool::add_up(
     return true;
 }
 
-lp::Outcome CutPool::solve(lp::Dictionary& D, const Question& question, lp::Poll& poll) {
+lp::Outcome CutPool::solve(lp::Dictionary& D, const Question& question, Poll& poll) {
     std::ranges::copy(question.lower, D.lower.begin());
     std::ranges::copy(question.upper, D.upper.begin());
     if (D.pivots() > question.fresh) rebuild(D);

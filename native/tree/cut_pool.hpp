@@ -85,7 +85,7 @@ class CutPool {
     };
 
     // Solve the linear program within a box and compute the bound, which stays in `last`.
-    lp::Outcome solve(lp::Dictionary& D, const Question& question, lp::Poll& poll);
+    lp::Outcome solve(lp::Dictionary& D, const Question& question, Poll& poll);
     const Bound& last() const { return last_; }
 
     // Rows of the last bound that have not been marked as sure; the others have been.

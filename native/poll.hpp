@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cstddef>
 
-namespace bdnn::certify {
+namespace bdnn {
 
 // Kernels say how much they have done; about every 10 ms `ask` is called, which may throw to end the work.
 class Poll {
@@ -18,12 +18,16 @@ class Poll {
         spent_ = 0;
         const auto now = Clock::now();
         if (now < next_) return;
-        ask();
+        if (!ask()) stopped_ = true;
         next_ = Clock::now() + INTERVAL;
     }
 
+    // Whether the caller wants no more: kernels end as at a limit.
+    bool stopped() const { return stopped_; }
+
   protected:
-    virtual void ask() {}
+    // Whether to go on.
+    virtual bool ask() { return true; }
 
   private:
     using Clock = std::chrono::steady_clock;
@@ -32,7 +36,8 @@ class Poll {
     static constexpr std::chrono::milliseconds INTERVAL{10};
 
     std::size_t spent_ = 0;
+    bool stopped_ = false;
     Clock::time_point next_ = Clock::now() + INTERVAL;
 };
 
-}  // namespace bdnn::certify
+}  // namespace bdnn
