@@ -271,3 +271,45 @@ def test_unused_columns_may_be_anything(tmp_path):
     assert read.X.tolist() == [[2, 1], [4, 3]] and read.rows.tolist() == [0, 1]
     with pytest.raises(bdnn.errors.InputError, match=r"more than one columns '', 'x'|more than one columns 'x', ''"):
         read_table(path, "b")
+
+
+@pytest.fixture
+def whole_and_gappy(tmp_path):
+    """A table that is complete, and one whose first gap is right only with the median of the other table."""
+    whole, gappy = tmp_path / "whole.csv", tmp_path / "gappy.csv"
+    whole.write_text("a,b,y\n" + "".join(f"{i},1,0\n{i + 20},1,1\n" for i in range(1, 9)))
+    gappy.write_text("b,a,y\n1,,0\n1,30,1\n1,31,1\n1,32,1\n1,3,0\n")
+    return whole, gappy
+
+
+LINEAR = ("--target", "y", "--hidden", "none", "--test-fraction", 0, "--quiet")
+
+
+def test_a_model_to_start_from_or_to_bound_fills_gaps_as_it_predicts(run, tmp_path, whole_and_gappy):
+    whole, gappy = whole_and_gappy
+    model, second = tmp_path / "m.json", tmp_path / "second.json"
+    assert run("train", whole, *LINEAR, "--out", model)[0] == 0
+    assert json.loads(run("evaluate", model, gappy, "--json")[1])["accuracy"] == 1
+    words = ("--target", "y", "--test-fraction", 0, "--quiet", "--json")
+    code, out, err = run("bound", gappy, *words, "--model", model)
+    assert (code, err) == (0, "") and json.loads(out)["best_loss_known"] == 0
+    code, out, err = run("train", gappy, *LINEAR, "--json", "--start", model, "--out", second)
+    assert (code, err) == (0, "") and json.loads(out)["training_loss"] == 0
+    # the features of the second table are in another order
+    first, kept = load_model(model).table.fill, load_model(second).table.fill
+    assert kept == first[::-1] and first == (8, 1)
+    assert json.loads(run("evaluate", second, gappy, "--json")[1])["accuracy"] == 1
+
+
+def test_a_model_without_medians_bounds_no_table_with_gaps(run, tmp_path, whole_and_gappy):
+    whole, gappy = whole_and_gappy
+    model, second = tmp_path / "m.json", tmp_path / "second.json"
+    assert run("train", whole, *LINEAR, "--missing", "error", "--out", model)[0] == 0
+    refused = run("evaluate", model, gappy)
+    words = ("--target", "y", "--test-fraction", 0, "--quiet", "--model", model)
+    code, out, err = run("bound", gappy, *words)
+    assert refused == (code, out, err) and (code, out) == (2, "") and "trained with --missing error" in err
+    assert run("bound", whole, *words)[0] == 0
+    # a new model has medians of its own
+    assert run("train", gappy, *LINEAR, "--start", model, "--out", second)[0] == 0
+    assert load_model(second).table.fill == (1, 30)

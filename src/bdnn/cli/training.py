@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 @click.argument("data", type=FILE)
 @table_options
 @estimator_options
-@click.option("--start", type=FILE, default=None, help="Model file to start from; the result is never worse.")
+@click.option(
+    "--start",
+    type=FILE,
+    default=None,
+    help="Model file to start from; the result is never worse, and keeps its medians.",
+)
 @click.option(
     "--out",
     type=TEXT_OUT,
@@ -68,13 +73,15 @@ def train(
         _check_certifiable(settings)
         settings["certificate"] = True
     clf = bdnn.BDNNClassifier(**settings)
-    classes = None
+    classes = model = None
     if start is not None:
+        model = load_model(start)
         clf.set_params(warm_start=True)
-        clf.network_ = load_model(start).network
+        clf.network_ = model.network
         classes = clf.network_.classes
     seed = settings["random_state"]
-    read = read_training_table(data, target, drop, missing, test_fraction, seed, missing_labels, classes=classes)
+    chosen = (data, target, drop, missing, test_fraction, seed, missing_labels)
+    read = read_training_table(*chosen, classes=classes, model=model)
     if out is not None:
         _check_size(read, settings)
     _fit(clf, read, settings["time_limit"], quiet)
@@ -152,15 +159,17 @@ def bound(
     """
     check_files({"--checkpoint": settings["checkpoint"]}, {"DATA": data, "--model": model_file})
     clf = bdnn.BDNNClassifier(method="exact", formulation="activation", **settings)
-    classes = None
+    classes = model = None
     if model_file is not None:
-        clf.network_ = load_model(model_file).network
+        model = load_model(model_file)
+        clf.network_ = model.network
         classes = clf.network_.classes
         clf.set_params(warm_start=True, head=clf.network_.head)
         hidden_layer_sizes = clf.network_.widths[:-1]
     clf.set_params(hidden_layer_sizes=hidden_layer_sizes)
     seed = settings["random_state"]
-    read = read_training_table(data, target, drop, missing, test_fraction, seed, missing_labels, classes=classes)
+    chosen = (data, target, drop, missing, test_fraction, seed, missing_labels)
+    read = read_training_table(*chosen, classes=classes, model=model, as_predicted=True)
     _fit(clf, read, settings["time_limit"], quiet)
     report = reporting.bound_report(clf.result_)
     with finishing():
