@@ -70,7 +70,7 @@ def test_training_and_held_out_rows_are_told_apart(run, model, table, tmp_path):
     facts, result = facts_of(out), load_model(model).result
     assert facts["table"] == "t.csv" and facts["rows"] == "48: 30 training rows, 18 held-out rows"
     assert facts["columns"] == "3 features, target 'my label'" and facts["columns left out"] == "number"
-    assert facts["missing values"] == "1, replaced by the medians of the training rows"
+    assert facts["missing values"] == "1, replaced by the medians that the model keeps"
     assert facts["wrong rows"] == f"{result.audit.n_wrong} of 30" and facts["bound"] == f"{result.bound:g}"
     assert "6 drawn at random (seed 0) from 18 held-out rows" in page_of(out)
     # the rows that are called held out are those that the training held out

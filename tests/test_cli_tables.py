@@ -271,3 +271,121 @@ def test_unused_columns_may_be_anything(tmp_path):
     assert read.X.tolist() == [[2, 1], [4, 3]] and read.rows.tolist() == [0, 1]
     with pytest.raises(bdnn.errors.InputError, match=r"more than one columns '', 'x'|more than one columns 'x', ''"):
         read_table(path, "b")
+
+
+@pytest.fixture
+def whole_and_gappy(tmp_path):
+    """A table that is complete, and one whose first gap is right only with the median of the other table."""
+    whole, gappy = tmp_path / "whole.csv", tmp_path / "gappy.csv"
+    whole.write_text("a,b,y\n" + "".join(f"{i},1,0\n{i + 20},1,1\n" for i in range(1, 9)))
+    gappy.write_text("b,a,y\n1,,0\n1,30,1\n1,31,1\n1,32,1\n1,3,0\n")
+    return whole, gappy
+
+
+LINEAR = ("--target", "y", "--hidden", "none", "--test-fraction", 0, "--quiet")
+
+
+def test_a_model_to_start_from_or_to_bound_fills_gaps_as_it_predicts(run, tmp_path, whole_and_gappy):
+    whole, gappy = whole_and_gappy
+    model, second = tmp_path / "m.json", tmp_path / "second.json"
+    assert run("train", whole, *LINEAR, "--out", model)[0] == 0
+    assert json.loads(run("evaluate", model, gappy, "--json")[1])["accuracy"] == 1
+    words = ("--target", "y", "--test-fraction", 0, "--quiet", "--json")
+    code, out, err = run("bound", gappy, *words, "--model", model)
+    assert (code, err) == (0, "") and json.loads(out)["best_loss_known"] == 0
+    code, out, err = run("train", gappy, *LINEAR, "--json", "--start", model, "--out", second)
+    assert (code, err) == (0, "") and json.loads(out)["training_loss"] == 0
+    # the features of the second table are in another order
+    first, kept = load_model(model).table.fill, load_model(second).table.fill
+    assert kept == first[::-1] and first == (8, 1)
+    assert json.loads(run("evaluate", second, gappy, "--json")[1])["accuracy"] == 1
+
+
+def test_a_model_without_medians_bounds_no_table_with_gaps(run, tmp_path, whole_and_gappy):
+    whole, gappy = whole_and_gappy
+    model, second = tmp_path / "m.json", tmp_path / "second.json"
+    assert run("train", whole, *LINEAR, "--missing", "error", "--out", model)[0] == 0
+    refused = run("evaluate", model, gappy)
+    words = ("--target", "y", "--test-fraction", 0, "--quiet", "--model", model)
+    code, out, err = run("bound", gappy, *words)
+    assert refused == (code, out, err) and (code, out) == (2, "") and "trained with --missing error" in err
+    assert run("bound", whole, *words)[0] == 0
+    # a new model has medians of its own
+    assert run("train", gappy, *LINEAR, "--start", model, "--out", second)[0] == 0
+    assert load_model(second).table.fill == (1, 30)
+
+
+@pytest.fixture
+def rounded(run, tables, tmp_path):
+    """A model with integer weights on a grid of real inputs."""
+    path = tmp_path / "rounded.json"
+    words = ("--target", "y", "--hidden", "none", "--weights", "integer", "--weight-bound", 2)
+    assert run("train", tables[0], *words, "--time-limit", 0.3, "--quiet", "--out", path)[0] == 0
+    assert load_model(path).network.grid is not None
+    return path
+
+
+def test_bound_says_that_rounded_inputs_are_not_covered(run, tables, rounded):
+    words = ("--target", "y", "--quiet", "--time-limit", 0.3)
+    code, out, err = run("bound", tables[0], *words, "--model", rounded)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "covers continuous weights" in err and "integer weights on inputs rounded to a grid" in err
+    assert "give --hidden none instead of --model" in err
+    assert run("bound", tables[0], *words, "--hidden", "none")[0] == 0
+    advised = re.search(r"'bdnn (train .*)' with the (--input-bits \d+)", err)
+    code, out, err = run(*advised[1].split(), *advised[2].split(), tables[0], *words, "--start", rounded)
+    assert code == 0, err
+
+
+def test_bound_takes_integer_weights_on_integer_inputs(run, tmp_path):
+    table, model = tmp_path / "t.csv", tmp_path / "m.json"
+    table.write_text("a,b,y\n" + "".join(f"{i},{i % 3},{int(i > 5)}\n" for i in range(12)))
+    words = ("--target", "y", "--test-fraction", 0, "--quiet")
+    trained = run("train", table, *words, "--hidden", "none", "--weights", "integer", "--out", model, "--json")
+    network = load_model(model).network
+    assert network.is_integer and network.grid is None
+    code, out, err = run("bound", table, *words, "--model", model, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["best_loss_known"] == json.loads(trained[1])["training_loss"] == 0
+
+
+def test_a_start_of_another_class_is_told_what_differs(run, tables, rounded):
+    words = ("train", tables[0], "--target", "y", "--quiet", "--time-limit", 0.3, "--start", rounded)
+    integer = ("--hidden", "none", "--weights", "integer", "--weight-bound", 2)
+    assert run(*words, *integer)[0] == 0
+    cases = (
+        ((*integer, "--seed", 1), "it has another input grid: it is made of the training rows"),
+        ((*integer, "--input-bits", 4), "it has another input grid: 8 bits, not 4"),
+        (("--hidden", "none"), "it has inputs rounded to a grid"),
+        (("--hidden", "2", *integer[2:]), "it has another architecture: 3-1 with threshold head, not 3-2-1 with"),
+    )
+    for options, difference in cases:
+        code, out, err = run(*words, *options)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert difference in err and err.count(";") == 0
+
+
+def test_the_advice_of_bound_is_about_bound(run, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("x,y\n" + "".join(f"{i},{i % 6}\n" for i in range(60)))
+    for hidden, reason in (("3,3", "more than one hidden layer"), ("6", "more than five hidden neurons")):
+        code, out, err = run("bound", table, "--target", "y", "--hidden", hidden, "--quiet")
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert f"'bdnn bound' does not cover {reason}" in err and "give a smaller --hidden, such as none," in err
+        assert "big_m" not in err and "formulation" not in err
+    words = (table, "--target", "y", "--hidden", "none", "--quiet", "--test-fraction", 0, "--time-limit", 1)
+    assert run("bound", *words)[0] == 0
+    table.write_text("x,y\n1,0\n1,1\n2,2\n3,1\n1,0\n3,2\n")
+    code, out, err = run("bound", *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "does not cover equal rows with different labels" in err and "by 'bdnn train --method exact'" in err
+    assert run("train", *words, "--method", "exact")[0] == 0
+
+
+@pytest.mark.parametrize("method", ["auto", "local_search", "alternating", "data_splitting"])
+def test_a_method_without_checkpoints_refuses_one(run, tables, tmp_path, method):
+    state = tmp_path / "state.npz"
+    words = ("train", tables[0], *SHORT[:2], "--hidden", "none", "--quiet", "--time-limit", 0.3, "--checkpoint", state)
+    code, out, err = run(*words, "--method", method)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"--checkpoint needs --method exact, got '{method}'" in err and not state.exists()

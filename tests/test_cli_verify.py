@@ -13,6 +13,7 @@ import pytest
 
 import bdnn
 from bdnn import cli, tables
+from bdnn.cli.reading import read_training_table
 from bdnn.errors import CertificateError, InputError
 from bdnn.estimators import BDNNClassifier
 from certificates import made
@@ -237,12 +238,63 @@ def test_certificates_of_before_are_verified_by_the_options(run, proven, tmp_pat
     old = tmp_path / "old.json"
     old.write_text(json.dumps({name: part for name, part in document.items() if name != "table"} | {"version": 1}))
     code, out, err = run("verify", old, CANCER)
-    assert (code, out) == (2, "") and "does not say which rows it is about: give --target" in err
+    assert (code, out) == (2, "") and "as those from Python and of earlier versions do not: give --target" in err
     words = ("--target", "target", "--seed", 4, "--test-fraction", 0.4, "--drop", "mitoses")
     code, out, err = run("verify", old, CANCER, *words)
     assert (code, err) == (0, "") and "419 of 699 rows of breast_cancer_wisconsin.csv, the training rows of" in out
     code, out, err = run("verify", old, CANCER, *words[:-2])
     assert (code, out) == (1, "") and "Give --test-fraction, --seed, --drop and --missing as in the training." in err
+
+
+@pytest.mark.parametrize("n_unlabeled", [0, 1, 2])
+def test_a_certificate_from_python_is_first_taken_to_be_about_all_rows(run, table, tmp_path, n_unlabeled):
+    X = tables.read_table(table, "label", drop=["more"])
+    filled = tables.filled(X, tables.medians(X, np.arange(len(X.X))))
+    path = tmp_path / "c.json"
+    bdnn.save_certificate(made(filled.tolist(), X.labels.tolist()), path)
+    table.write_text(TABLE + "1,1,0,?\n" * n_unlabeled)
+    code, out, err = run("verify", path, table)
+    assert (code, out) == (2, "") and "as those from Python" in err and "of a version" not in err
+    words = (
+        "verify",
+        path,
+        table,
+        "--target",
+        "label",
+        "--drop",
+        "more",
+        *("--missing-labels", "drop") * bool(n_unlabeled),
+    )
+    code, out, err = run(*words)
+    assert (code, err) == (0, "")
+    some = (
+        "all 8 rows of t.csv, without column",
+        "8 of 9 rows of t.csv, all that have a label, 1 row without a label left out",
+        "8 of 10 rows of t.csv, all that have a label, 2 rows without a label left out",
+    )[n_unlabeled]
+    assert some in out
+    rows = json.loads(run(*words, "--json")[1])["rows"]
+    assert (rows["checked"], rows["test_fraction"], rows.get("without_label", 0)) == (8, 0, n_unlabeled)
+    # a split that is asked for is taken
+    code, out, err = run(*words, "--test-fraction", 0.25)
+    assert (code, out) == (1, "") and "n_rows is 6 for these data, 8 in the file" in err
+    # a certificate of part of the rows is about the default split
+    read = read_training_table(table, "label", ("more",), "median", 0.25, 0, "drop")
+    bdnn.save_certificate(made(read.X[read.rows].tolist(), read.labels[read.rows].tolist()), path)
+    code, out, err = run(*words)
+    assert (code, err) == (0, "") and "the training rows of --test-fraction 0.25 --seed 0" in out
+    assert ("without a label" in out) == bool(n_unlabeled)
+
+
+def test_rows_without_a_label_are_counted_among_those_of_a_certificate(run, table, tmp_path, words, monkeypatch):
+    trained_with(made, monkeypatch)
+    table.write_text(TABLE + "1,1,0,?\n")
+    path = tmp_path / "c.json"
+    code, _, err = run(*words, "--missing-labels", "drop", "--test-fraction", 0, "--certificate", path)
+    assert (code, err) == (0, "")
+    code, out, err = run("verify", path, table)
+    assert (code, err) == (0, "")
+    assert "8 of 9 rows of t.csv, all that have a label, 1 row without a label left out, without column 'more'" in out
 
 
 def test_a_data_frame_is_verified_without_choosing_rows(proven):

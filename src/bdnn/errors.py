@@ -13,6 +13,14 @@ class UnknownLabelError(InputError):
     """Labels that are no classes of the model they are given with; the message says which, and where."""
 
 
+class NotCoveredError(InputError):
+    """A problem that formulation "activation" does not cover; `reason` says what of it."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class MarginError(InputError):
     """No margin is both safe against the solver's tolerances and small enough to be meaningful."""
 

@@ -301,6 +301,39 @@ class Presolved:
             )
         )
 
+    def differences(self, network: Network) -> list[str]:
+        """Return in words why a network on raw inputs is not of this class; see `to_layers`."""
+        problem, grid = self.problem, self.grid
+        found = []
+        mine = (network.n_features, *network.widths, network.head)
+        asked = (len(self.centre), *problem.widths, problem.head)
+        if mine != asked:
+            own, other = ("-".join(map(str, shape[:-1])) + f" with {shape[-1]} head" for shape in (mine, asked))
+            found.append(f"another architecture: {own}, not {other}")
+        if not np.array_equal(network.classes, problem.classes):
+            found.append(f"other classes: {_few(network.classes)}, not {_few(problem.classes)}")
+        if problem.weights == "integer":
+            largest = max(int(np.abs(W).max(initial=0)) for W, _ in network.layers)
+            if not network.is_integer:
+                found.append("other weights: continuous, not integer")
+            elif largest > problem.weight_bound:
+                found.append(f"other weights: up to {largest}, above the weight bound {problem.weight_bound}")
+        if not problem.fit_intercept and any(np.any(b != 0) for _, b in network.layers):
+            found.append("biases, which the problem has not")
+        if network.grid is None or grid is None:
+            if grid is not None:
+                found.append("no input grid, and the problem has one")
+            elif network.grid is not None:
+                kind = "integer inputs" if problem.weights == "integer" else "continuous weights"
+                found.append(f"inputs rounded to a grid, which a problem with {kind} does not have")
+        elif network.grid.bits != grid.bits:
+            found.append(f"another input grid: {network.grid.bits} bits, not {grid.bits}")
+        elif not (np.array_equal(network.grid.offset, grid.offset) and np.array_equal(network.grid.step, grid.step)):
+            found.append(
+                "another input grid: it is made of the training rows, so start from a network of the same ones"
+            )
+        return found
+
     def to_layers(self, network: Network) -> list[Layer] | None:
         """Return the layers on reduced inputs of a network on raw inputs, or None if it is not of this class.
 
@@ -308,30 +341,10 @@ class Presolved:
         integers within the bound. Biases may have any value. Numbers that overflow on reduced inputs are not of it.
         """
         problem = self.problem
-        same_grid = (network.grid is None) == (self.grid is None) and (
-            self.grid is None
-            or network.grid is None
-            or (
-                network.grid.bits == self.grid.bits
-                and np.array_equal(network.grid.offset, self.grid.offset)
-                and np.array_equal(network.grid.step, self.grid.step)
-            )
-        )
-        if (
-            network.widths != problem.widths
-            or network.head != problem.head
-            or network.n_features != len(self.centre)
-            or not np.array_equal(network.classes, problem.classes)
-            or not same_grid
-            or (not problem.fit_intercept and any(np.any(b != 0) for _, b in network.layers))
-        ):
+        if self.differences(network):
             return None
         weights, bias = network.layers[0]
         if problem.weights == "integer":
-            if not network.is_integer or any(
-                np.abs(W).max(initial=0) > problem.weight_bound for W, _ in network.layers
-            ):
-                return None
             divisor = int(self.scale[0]) if len(self.scale) else 1
             shift = [
                 (int(b) + sum(int(v) * int(c) for v, c in zip(w, self.centre, strict=True))) // divisor
@@ -349,6 +362,11 @@ class Presolved:
             if not np.all(np.isfinite(first.weights)):
                 return None
         return [first, *(Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers[1:])]
+
+
+def _few(classes: NDArray[np.generic]) -> str:
+    shown = ", ".join(map(str, classes[:5].tolist()))
+    return shown if len(classes) <= 5 else f"{shown}, … ({len(classes)} in all)"
 
 
 def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:

@@ -123,7 +123,9 @@ class TablePart:
         }
         return np.where(gaps, np.array(self.fill), values), replaced
 
-    def described(self, table: str, replaced: Mapping[str, tuple[int, float]], *, stated: bool = True) -> str:
+    def described(
+        self, table: str, replaced: Mapping[str, tuple[int, float]], *, stated: bool = True, n_unlabeled: int = 0
+    ) -> str:
         """Return in words which rows of a table a certificate is about.
 
         Parameters
@@ -134,6 +136,8 @@ class TablePart:
             From `filled`.
         stated : bool
             Whether only the certificate says how they were chosen.
+        n_unlabeled : int
+            Rows of the table without a label, which are left out.
 
         Returns
         -------
@@ -143,9 +147,13 @@ class TablePart:
         some = f"{self.n_taken} of {self.n_rows} rows of {table}"
         if self.n_taken == self.n_rows:
             some = f"all {self.n_rows} rows of {table}"
+        elif self.n_taken + n_unlabeled == self.n_rows:
+            some += ", all that have a label"
         elif self.test_fraction is not None and self.seed is not None:
             how = "stated to be the training rows of" if stated else "the training rows of"
             some += f", {how} --test-fraction {self.test_fraction:g} --seed {self.seed}"
+        if n_unlabeled:
+            some += f", {n_unlabeled} row{'s' if n_unlabeled > 1 else ''} without a label left out"
         if self.drop:
             some += f", without {'columns' if len(self.drop) > 1 else 'column'} {_listed(map(repr, self.drop))}"
         if replaced:

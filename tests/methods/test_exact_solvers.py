@@ -305,7 +305,7 @@ def test_a_start_of_another_class_is_refused():
         Network([([[1.0] * 5], [0.0])], "threshold", [0, 1]),
         Network(random_start(np.random.default_rng(2)).layers, "threshold", ["no", "yes"]),
     ):
-        with pytest.raises(InputError, match="start network has another architecture"):
+        with pytest.raises(InputError, match="start network is not of"):
             plain()(HARD, None, start)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,10 +40,14 @@ def read_training_table(
     *,
     classes: Array | None = None,
     split_version: int = SPLIT_VERSION,
+    model: Model | None = None,
+    as_predicted: bool = False,
 ) -> TrainingTable:
     """Read what is trained on, for training and for the check of its certificate.
 
-    Labels are read as `classes`, if they are known, and rows are held out by the rule `split_version`.
+    Labels are read as `classes`, if they are known, and rows are held out by the rule `split_version`. Missing values
+    are replaced as by `model`, if it is given and keeps replacements. If it keeps none, they are refused if everything
+    must be `as_predicted` by the model, and replaced by medians otherwise.
     """
     if not 0 <= test_fraction < 1:
         raise InputError(f"--test-fraction must be at least 0 and below 1, got {test_fraction:g}")
@@ -51,8 +56,15 @@ def read_training_table(
     if classes is None:
         check_discrete(f"The target column {target!r} of {data}", table.labels)
     rows, held_out = split_rows(table.X, table.labels, test_fraction, seed, split_version)
-    fill = tables.medians(table, rows) if missing == "median" else None
-    X = tables.filled(table, fill, "--missing error keeps no replacements")
+    fill, reason = None, "--missing error keeps no replacements"
+    if missing == "median":
+        # other columns than the model's are refused by the training
+        known = model is not None and _takes(model, table.names)
+        if known and model is not None:
+            fill, reason = _kept(model, table.names), _nothing_kept(model)
+        if fill is None and not (known and as_predicted):
+            fill = tables.medians(table, rows)
+    X = tables.filled(table, fill, reason)
     return TrainingTable(table, X, table.labels, rows, held_out, fill)
 
 
@@ -92,13 +104,31 @@ def model_table(model: Model, data: Path, target: str | None, missing_labels: st
 def filled_inputs(model: Model, table: tables.Table) -> Array:
     """Return inputs with missing values replaced as in the training."""
     info = model.table
+    return model.network.check_inputs(tables.filled(table, None if info is None else info.fill, _nothing_kept(model)))
+
+
+def _takes(model: Model, names: Sequence[str]) -> bool:
+    """Return whether a model takes these columns, in any order."""
+    own = model.network.feature_names
+    return len(names) == model.network.n_features if own is None else sorted(own) == sorted(names)
+
+
+def _kept(model: Model, names: Sequence[str]) -> Floats | None:
+    """Return the replacements that a model keeps, in the order of the names of its columns, or None."""
+    if model.table is None or model.table.fill is None:
+        return None
+    values = dict(zip(model.network.feature_names or names, model.table.fill, strict=True))
+    return np.array([values[name] for name in names])
+
+
+def _nothing_kept(model: Model) -> str:
+    """Say why a model keeps no replacements, if it does not."""
+    info = model.table
     if info is None:
-        reason = "the model, not being trained by 'bdnn train', has nothing to replace them with"
-    elif info.missing == "error":
-        reason = "the model was trained with --missing error, which keeps no replacements"
-    else:
-        reason = "the model file is from a version that kept medians only of trainings with missing values"
-    return model.network.check_inputs(tables.filled(table, None if info is None else info.fill, reason))
+        return "the model, not being trained by 'bdnn train', has nothing to replace them with"
+    if info.missing == "error":
+        return "the model was trained with --missing error, which keeps no replacements"
+    return "the model file is from a version that kept medians only of trainings with missing values"
 
 
 def model_inputs(

@@ -17,7 +17,7 @@ from bdnn.cli.options import FILE, OUT, SEED, TEXT_OUT, HiddenSizes, estimator_o
 from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import TrainingTable, read_training_table
 from bdnn.cli.stopping import finishing, requested
-from bdnn.errors import InputError
+from bdnn.errors import InputError, NotCoveredError
 from bdnn.io import TableInfo, check_size, load_model
 from bdnn.progress import shown_progress
 from bdnn.result import Result
@@ -26,13 +26,19 @@ from bdnn.verify_rows import table_part
 
 if TYPE_CHECKING:
     from bdnn.estimators import BDNNClassifier
+    from bdnn.network import Network
 
 
 @click.command()
 @click.argument("data", type=FILE)
 @table_options
 @estimator_options
-@click.option("--start", type=FILE, default=None, help="Model file to start from; the result is never worse.")
+@click.option(
+    "--start",
+    type=FILE,
+    default=None,
+    help="Model file to start from; the result is never worse, and keeps its medians.",
+)
 @click.option(
     "--out",
     type=TEXT_OUT,
@@ -66,15 +72,21 @@ def train(
     check_files(outputs, {"DATA": data, "--start": start})
     if certificate is not None:
         _check_certifiable(settings)
+    if settings["checkpoint"] is not None and settings["method"] != "exact":
+        raise InputError(
+            f"--checkpoint needs --method exact, got {settings['method']!r}: other methods write no state to go on from"
+        )
         settings["certificate"] = True
     clf = bdnn.BDNNClassifier(**settings)
-    classes = None
+    classes = model = None
     if start is not None:
+        model = load_model(start)
         clf.set_params(warm_start=True)
-        clf.network_ = load_model(start).network
+        clf.network_ = model.network
         classes = clf.network_.classes
     seed = settings["random_state"]
-    read = read_training_table(data, target, drop, missing, test_fraction, seed, missing_labels, classes=classes)
+    chosen = (data, target, drop, missing, test_fraction, seed, missing_labels)
+    read = read_training_table(*chosen, classes=classes, model=model)
     if out is not None:
         _check_size(read, settings)
     _fit(clf, read, settings["time_limit"], quiet)
@@ -119,7 +131,8 @@ def train(
     "model_file",
     type=FILE,
     default=None,
-    help="Model file whose architecture and loss are taken; its loss on the rows is audited.",
+    help="Model file whose architecture and loss are taken, if its inputs are not rounded to a grid (integer weights); "
+    "its loss on the rows, with gaps filled by what the model keeps, is audited.",
 )
 @click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds.")
 @click.option(
@@ -152,16 +165,27 @@ def bound(
     """
     check_files({"--checkpoint": settings["checkpoint"]}, {"DATA": data, "--model": model_file})
     clf = bdnn.BDNNClassifier(method="exact", formulation="activation", **settings)
-    classes = None
+    classes = model = None
     if model_file is not None:
-        clf.network_ = load_model(model_file).network
+        model = load_model(model_file)
+        _check_bounded(model.network, model_file)
+        clf.network_ = model.network
         classes = clf.network_.classes
         clf.set_params(warm_start=True, head=clf.network_.head)
         hidden_layer_sizes = clf.network_.widths[:-1]
     clf.set_params(hidden_layer_sizes=hidden_layer_sizes)
     seed = settings["random_state"]
-    read = read_training_table(data, target, drop, missing, test_fraction, seed, missing_labels, classes=classes)
-    _fit(clf, read, settings["time_limit"], quiet)
+    chosen = (data, target, drop, missing, test_fraction, seed, missing_labels)
+    read = read_training_table(*chosen, classes=classes, model=model, as_predicted=True)
+    try:
+        _fit(clf, read, settings["time_limit"], quiet)
+    except NotCoveredError as error:
+        raise InputError(
+            f"'bdnn bound' does not cover {error.reason}: it takes no hidden layer or one, of up to five neurons with "
+            f"two classes, of up to three with more classes, depending on their number, and with more classes only equal "
+            f"rows with equal labels; give {'a smaller --hidden' if model is None else '--hidden instead of --model'}, "
+            f"such as none, if the layers are the reason, or bound it by 'bdnn train --method exact'"
+        ) from None
     report = reporting.bound_report(clf.result_)
     with finishing():
         say(json.dumps(report, indent=1) if as_json else reporting.bound_text(report))
@@ -187,6 +211,21 @@ def _check_size(read: TrainingTable, settings: dict[str, Any]) -> None:
         integer = settings["weights"] == "integer"
         names = read.table.names
         check_size((len(names), *hidden, n_outputs), names, settings["weight_bound"] if integer else None)
+
+
+def _check_bounded(network: Network, path: Path) -> None:
+    """Refuse a model that is not of the class of continuous weights: one whose inputs are rounded to a grid."""
+    if network.grid is None:
+        return
+    largest = max(int(np.abs(W).max(initial=0)) for W, _ in network.layers)
+    hidden = ",".join(map(str, network.widths[:-1])) or "none"
+    raise InputError(
+        f"'bdnn bound' covers continuous weights on the inputs as they are, and {path} has integer weights on inputs "
+        f"rounded to a grid: give --hidden {hidden} instead of --model to bound the loss for continuous weights, or "
+        f"bound it for integer weights by 'bdnn train --method exact --weights integer "
+        f"--weight-bound {max(largest, 1)} --hidden {hidden}' with the --input-bits {network.grid.bits} and the rows "
+        f"of the model"
+    )
 
 
 def _check_certifiable(settings: dict[str, Any]) -> None:

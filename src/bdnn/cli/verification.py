@@ -25,7 +25,7 @@ from bdnn.verify_data import data_hash, merged
 from bdnn.verify_file import Certificate, read_certificate
 from bdnn.verify_rows import TablePart, read_table_part, table_part
 
-_Rows = tuple[Floats, Array, TablePart, dict[str, tuple[int, float]]]
+_Rows = tuple[Floats, Array, TablePart, dict[str, tuple[int, float]], int]
 
 _DEFAULTS: dict[str, Any] = {"drop": (), "missing": "median", "test_fraction": 0.25, "seed": 0}
 
@@ -69,8 +69,9 @@ def certificate_errors(certificate: Path | None, hint: str) -> Iterator[None]:
 def verify(certificate: Path, data: Path, as_json: bool, **options: Any) -> None:
     """Check a certificate of optimality against the CSV table it is about, without any solver.
 
-    Certificates say which rows and columns they are about. Only those of earlier versions do not: for them the options
-    that choose rows and columns must be those of the training.
+    Certificates say which rows and columns they are about. Only those from Python and of earlier versions do not: for
+    them --target is needed, and other options that choose rows and columns must be those of the training. All rows are
+    tried first, if none are asked to be held out and their number fits.
     """  # fmt: skip
     given = {name: value for name, value in options.items() if value not in (None, ())}
     with certificate_errors(certificate, ""):
@@ -85,23 +86,25 @@ def verify(certificate: Path, data: Path, as_json: bool, **options: Any) -> None
             found = _chosen_rows(content, data, given) if stated is None else _stated_rows(content, stated, data)
         except UnknownLabelError as error:
             raise CertificateError(f"data: {error}") from None
-        X, labels, part, replaced = found
+        X, labels, part, replaced, n_unlabeled = found
         verified = bdnn.verify_certificate(content, X, labels)
     counts = {"trees": verified.n_trees, "leaves": verified.n_leaves, "cuts": verified.n_cuts}
     if as_json:
         exact = {"loss": str(verified.loss), "bound": str(verified.bound), "optimal": verified.optimal}
         rows = {"checked": part.n_taken, "of": part.n_rows, "test_fraction": part.test_fraction, "seed": part.seed}
+        if n_unlabeled:
+            rows["without_label"] = n_unlabeled
         about = {"rows": rows, "replaced": {name: list(amount) for name, amount in replaced.items()}}
         said = {"seconds": verified.seconds, "statement": verified.statement}
         say(json.dumps(exact | counts | about | said))
         return
     say(f"verified  {verified.statement}")
-    say(f"rows      {part.described(data.name, replaced, stated=stated is not None)}")
+    say(f"rows      {part.described(data.name, replaced, stated=stated is not None, n_unlabeled=n_unlabeled)}")
     say(f"checked   {', '.join(f'{n} {what}' for what, n in counts.items())}, in {verified.seconds:.1f} s")
 
 
 def _stated_rows(content: Certificate, part: TablePart, data: Path) -> _Rows:
-    """Return the rows that a certificate says it is about."""
+    """Return the rows that a certificate says it is about, and how many rows of the table have no label."""
     classes = np.array(content.classes)
     table = tables.read_table(data, part.target, part.features, classes=classes, missing_labels="drop")
     assert table.labels is not None
@@ -112,7 +115,7 @@ def _stated_rows(content: Certificate, part: TablePart, data: Path) -> _Rows:
     if not known.all():
         raise CertificateError(f"data: row {rows[~known][0]} (from 0) has no label; {OTHER_DATA}")
     X, replaced = part.filled(table.X[places])
-    return X, table.labels[places], part, replaced
+    return X, table.labels[places], part, replaced, table.n_unlabeled
 
 
 def _chosen_rows(content: Certificate, data: Path, given: dict[str, Any]) -> _Rows:
@@ -122,16 +125,31 @@ def _chosen_rows(content: Certificate, data: Path, given: dict[str, Any]) -> _Ro
         settings = {name: getattr(content.table, name) for name in ("target", *_DEFAULTS)} | given
     if "target" not in settings:
         raise InputError(
-            "the certificate is of a version that does not say which rows it is about: give --target, and also "
-            "--test-fraction, --seed, --drop and --missing if they were given for the training"
+            "the certificate does not say which rows and columns of a table it is about, as those from Python and of "
+            "earlier versions do not: give --target, and also --test-fraction, --seed, --drop and --missing if they "
+            "were given for the training"
         )
-    read = _split_as_then(content, data, settings)
+    read = None
+    if content.table is None and "test_fraction" not in given and "seed" not in given:
+        read = _all_rows(content, data, settings)
+    if read is None:
+        read = _split_as_then(content, data, settings)
+    else:
+        settings["test_fraction"] = 0.0
     settings.pop("missing_labels", None)
     fill = None if read.fill is None else read.fill.tolist()
     rows, n_rows = read.table.rows[read.rows], len(read.table.rows) + read.table.n_unlabeled
     chosen = table_part(features=read.table.names, rows=rows, n_rows=n_rows, fill=fill, **settings)
     part = read_table_part(chosen, len(read.table.names), len(read.rows))
-    return read.X[read.rows], read.labels[read.rows], part, part.filled(read.table.X[read.rows])[1]
+    replaced = part.filled(read.table.X[read.rows])[1]
+    return read.X[read.rows], read.labels[read.rows], part, replaced, read.table.n_unlabeled
+
+
+def _all_rows(content: Certificate, data: Path, settings: dict[str, Any]) -> TrainingTable | None:
+    """Read the table with no rows held out, if the certificate is about as many rows."""
+    every = settings | {"test_fraction": 0.0}
+    read = read_training_table(data, **every, classes=np.array(content.classes))
+    return read if len(read.rows) == content.n_rows else None
 
 
 def _split_as_then(content: Certificate, data: Path, settings: dict[str, Any]) -> TrainingTable:

@@ -13,7 +13,7 @@ from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
 from bdnn.budget import Budget
 from bdnn.clock import reading
-from bdnn.errors import InputError
+from bdnn.errors import InputError, NotCoveredError
 from bdnn.formulations import robust, training
 from bdnn.methods.local_search import INCUMBENTS, NO_TIME_TO_POLISH, enter_incumbents, polish
 from bdnn.methods.race import Race, solve_into, too_large
@@ -112,10 +112,11 @@ class ExactTraining:
         scope, interrupted = race.reduced.everything, False
         uncovered = covers(race.reduced)
         if self.formulation == "activation" and uncovered:
-            raise InputError(
+            raise NotCoveredError(
                 f'formulation "activation" does not cover {uncovered}: it takes continuous weights with biases, and no '
                 "hidden layer or one: of up to five neurons with two classes, of up to three with more classes, "
-                'depending on their number; use "big_m" or "auto"'
+                'depending on their number; use "big_m" or "auto"',
+                uncovered,
             )
         if self.certificate and len(problem.classes) > 2:
             raise InputError(

@@ -70,8 +70,10 @@ def enter_given(race: Race, start: Network | None, *, holds_linear: bool = True)
     """
     if start is not None:
         if race.reduced.to_layers(start) is None:
+            different = "; ".join(race.reduced.differences(start))
             raise InputError(
-                "the start network has another architecture, other classes or other weights than the problem"
+                f"the start network is not of the problem's class: it has "
+                f"{different or 'weights that overflow on these inputs'}"
             )
         race.enter(start, "start")
     race.enter(constant(race.reduced), "constant")

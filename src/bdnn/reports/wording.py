@@ -72,7 +72,7 @@ def data_facts(parts: list[Part], network: Network, source: Source | None) -> Fa
     missing = None
     if source is not None:
         count = sum(count for count, _ in source.missing.values())
-        missing = f"{count}, replaced by the medians of the training rows" if count else "none"
+        missing = f"{count}, replaced by the medians that the model keeps" if count else "none"
     return [
         ("table", None if source is None else source.name),
         ("rows", f"{total}: {split}"),
