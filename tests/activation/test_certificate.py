@@ -183,7 +183,6 @@ KILLED = """
 import sys, numpy as np
 from bdnn import Budget, Problem
 from bdnn.methods.exact import ExactTraining
-from clocks import ticking
 X, y = np.load(sys.argv[1]), np.load(sys.argv[2])
 print("ready", flush=True)
 ExactTraining(checkpoint=sys.argv[3])(Problem(X=X, y=y, hidden_layer_sizes=()), Budget(seconds=60))
