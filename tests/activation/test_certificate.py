@@ -13,8 +13,12 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from bdnn import BDNNClassifier, Budget, Problem, Status, verify_certificate
+from bdnn.activation.engine import Proof, work
 from bdnn.errors import CertificateError, InputError
 from bdnn.methods.exact import ExactTraining
+from bdnn.methods.race import Race
+from bdnn.methods.start import enter_starts
+from clocks import ticking
 
 
 def data(rows, seed=0, features=5):
@@ -240,3 +244,42 @@ def test_a_checkpoint_of_other_data_is_refused(tmp_path):
 def test_the_papers_program_has_neither(setting):
     with pytest.raises(InputError, match="activation"):
         ExactTraining(formulation="big_m", **setting)(Problem(X=[[0.0], [1.0]], y=[0, 1]), Budget(seconds=5))
+
+
+def test_writing_a_certificate_is_shown_and_counted():
+    X, y = data(60, features=4)
+    seen = []
+    with ticking() as clock:
+        result = ExactTraining(certificate=True)(Problem(X=X, y=y), Budget(), on_progress=seen.append)
+        now = clock.readings * clock.step
+    assert seen[-1].phase == "certificate" and result.status == Status.OPTIMAL
+    assert 0 < result.timings["certificate"] < result.timings["total"]
+    assert now - result.timings["total"] < 0.1
+
+
+def test_time_for_writing_is_kept_back_while_the_proof_is_open(monkeypatch):
+    X, y = data(300, features=8)
+    monkeypatch.setattr(Proof, "writing_seconds", 6.0)
+    with ticking():
+        result = ExactTraining(certificate=True, incumbents="none")(Problem(X=X, y=y), Budget(seconds=10))
+    assert result.status == Status.FEASIBLE and "time limit" in result.message
+    assert result.timings["total"] - result.timings["certificate"] < 5
+    assert verify_certificate(result.certificate, X, y).bound <= Fraction(result.objective)
+
+
+def test_the_estimate_of_writing_follows_the_sets_and_a_stored_record():
+    X, y = data(60, features=4)
+    proofs = []
+    for _ in range(2):
+        race = Race(Problem(X=X, y=y), Budget(seconds=60).start(), None)
+        enter_starts(race, None)
+        proofs.append(Proof(race, record=True))
+    first, second = proofs
+    assert first.writing_seconds == 0
+    with ticking():
+        work(race, first)
+        estimate = first.writing_seconds
+        n = len(first.trees[0].record.cuts)
+        assert n > 5 and estimate == pytest.approx(0.013 * n, rel=0.5)
+        second.restore(first.state())
+        assert second.writing_seconds == pytest.approx(estimate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -18,7 +19,9 @@ from bdnn.verify_data import network_loss
 _Rows = dict[str, list[list[int]]]
 
 
-def certificate(cuts: Cuts, trees: list[Tree], network: Network) -> dict[str, Any] | None:
+def certificate(
+    cuts: Cuts, trees: list[Tree], network: Network, proceed: Callable[[], None] = lambda: None
+) -> dict[str, Any] | None:
     """Return the contents of a certificate file, see `bdnn.verify_file`.
 
     Parameters
@@ -29,6 +32,8 @@ def certificate(cuts: Cuts, trees: list[Tree], network: Network) -> dict[str, An
         Recorded ones, of all output functions; they cannot be worked on any more afterwards.
     network : Network
         The best one.
+    proceed : callable
+        Called before every step of at most some milliseconds.
 
     Returns
     -------
@@ -50,9 +55,11 @@ def certificate(cuts: Cuts, trees: list[Tree], network: Network) -> dict[str, An
     rank[order] = np.arange(len(order))
     bound = min(tree.bound for tree in trees)
     numbers: dict[int, int] = {}
+    proceed()
     written = [_tree(tree, rank, numbers, data.signs) for tree in trees]
     sets = []
     for cut in numbers:
+        proceed()
         found = cuts.multipliers(cut)
         if found is None:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -20,6 +21,9 @@ from bdnn.network import Network
 
 _SLICE = 2.0
 _REPORT = 0.2
+# of a certificate: sets whose writing is timed, what is done with their multipliers as a share of finding them, and
+# seconds for each proof of a bound
+_SAMPLE, _FILE_SHARE, _SECONDS_PER_PROOF = 5, 0.3, 5e-5
 _RELATIVE = 2e-7
 # of the bound in the objective, up to which scouts are sent; how long the trees work by themselves first
 _FAR, _ALONE = 0.6, 10.0
@@ -91,6 +95,7 @@ class Proof:
         self.trees = [Tree(p, self.cuts, best, offer, record=record) for p in found]
         self.scouts = None if record else Scouts(found, self.cuts, offer)
         self.seconds = 0.0
+        self._sampled: dict[int, float] = {}
 
     @property
     def bound(self) -> float:
@@ -102,9 +107,37 @@ class Proof:
         """Nodes solved, by earlier runs too."""
         return sum(tree.nodes for tree in self.trees) + (self.scouts.nodes if self.scouts is not None else 0)
 
-    def certificate(self, network: Network) -> dict[str, Any] | None:
-        """Return the contents of a certificate of recorded trees, or None if there can be none."""
-        return certificate(self.cuts, self.trees, network)
+    @property
+    def writing_seconds(self) -> float:
+        """Estimate of the seconds that writing the certificate takes, 0 if the trees are not recorded."""
+        records = [tree.record for tree in self.trees if tree.record is not None]
+        named = set().union(*(record.cuts for record in records))
+        if len(self._sampled) < _SAMPLE:
+            # what is found is kept for the certificate
+            for cut in sorted(named - self._sampled.keys())[: _SAMPLE - len(self._sampled)]:
+                began = reading()
+                self.cuts.multipliers(cut)
+                self._sampled[cut] = reading() - began
+        if not self._sampled:
+            return 0.0
+        each = float(np.median(list(self._sampled.values())))
+        n_proofs = sum(len(record.proofs) for record in records)
+        return (1.0 + _FILE_SHARE) * each * len(named) + _SECONDS_PER_PROOF * n_proofs
+
+    def certificate(self, network: Network, proceed: Callable[[], None] | None = None) -> dict[str, Any] | None:
+        """Return the contents of a certificate of recorded trees, or None if there can be none.
+
+        `proceed` is called several times a second meanwhile.
+        """
+        told = -np.inf
+
+        def tell() -> None:
+            nonlocal told
+            if proceed is not None and reading() - told > _REPORT:
+                told = reading()
+                proceed()
+
+        return certificate(self.cuts, self.trees, network, tell)
 
     def state(self) -> Arrays | None:
         """Return what a later run needs to go on; None after an interruption in the midst of a recorded node."""
@@ -149,18 +182,23 @@ def work(race: Race, proof: Proof, pause: int | None = None) -> Ending:
     """
     points, budget = proof.points, race.budget
     reported, counted = 0.0, reading()
+    reserved = proof.writing_seconds
 
     def proceed() -> bool:
         race.nodes = proof.nodes
         if reading() - reported > _REPORT:
             tell()
-        return reading() < until and not (budget.exhausted or enough())
+        return reading() < until and not (over() or enough())
+
+    def over() -> bool:
+        return budget.remaining <= reserved
 
     def enough() -> bool:
         return race.out_of_nodes or (pause is not None and race.nodes >= pause)
 
     def tell() -> None:
-        nonlocal reported, counted
+        nonlocal reported, counted, reserved
+        reserved = proof.writing_seconds
         reported = now = reading()
         proof.seconds, counted = proof.seconds + now - counted, now
         race.raise_bound(points.loss(proof.bound) / race.reduced.loss_unit)
@@ -168,7 +206,7 @@ def work(race: Race, proof: Proof, pause: int | None = None) -> Ending:
         race.report()
 
     until, alone = 0.0, reading() + _ALONE - proof.seconds
-    while not budget.exhausted:
+    while not over():
         best = points.units(race.incumbent.objective)
         for tree in proof.trees:
             tree.best = min(tree.best, best)
@@ -195,4 +233,4 @@ def work(race: Race, proof: Proof, pause: int | None = None) -> Ending:
         return Ending.UNDECIDED
     if race.out_of_nodes:
         return Ending.NODE_LIMIT
-    return Ending.PAUSED if enough() and not budget.exhausted else Ending.TIME_LIMIT
+    return Ending.PAUSED if enough() and not over() else Ending.TIME_LIMIT

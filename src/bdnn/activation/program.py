@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from bdnn.activation.functions import MOST_BITS, Cubes, OutputFunction, functions
 from bdnn.activation.heads import MOST_MAPS, OutputMap, identity, output_maps
+from bdnn.errors import BDNNError
 from bdnn.network import Floats, Layer, Network
 from bdnn.presolve import Presolved
 from bdnn.problem import Problem
@@ -250,7 +251,8 @@ class Program:
             return reduced.to_network([Layer(weights[:, :-1], weights[:, -1])])
         first = Layer(weights[:, :-1], weights[:, -1])
         if isinstance(self.function, OutputMap):
-            assert self.function.weights is not None
+            if self.function.weights is None:
+                raise BDNNError("an output function without weights has no network")
             last = self.function.weights.astype(np.float64)
             return reduced.to_network([first, Layer(last[:, :-1], last[:, -1])])
         w, threshold = np.array([self.function.weights], dtype=np.float64), float(self.function.threshold)
@@ -361,5 +363,6 @@ def programs(reduced: Presolved) -> list[Program]:
     if classes == 2:
         return [Program.of(points, function) for function in functions(sizes[0] if sizes else 1)]
     maps = output_maps(problem.head, sizes[0], classes) if sizes else (identity(problem.head, classes),)
-    assert maps is not None
+    if maps is None:
+        raise BDNNError(f"no output functions are known of layers {sizes} and {classes} classes")
     return [Program.of(points, function) for function in maps]

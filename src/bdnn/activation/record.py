@@ -21,16 +21,20 @@ class Record:
         For each node: None while it is open, its column and two children, or the number of the proof that closes it.
     proofs : list of (rows, multipliers)
         Rows, each as a cut and a neuron, or as -1 - link and -1, and their multipliers.
+    cuts : set of int
+        All that the proofs name.
     """
 
     def __init__(self) -> None:
         self.nodes: list[tuple[int, int, int] | int | None] = [None]
         # the first proves that costs are not negative
         self.proofs: list[Proof] = [([], np.zeros(0, dtype=np.int64))]
+        self.cuts: set[int] = set()
 
     def proof(self, rows: list[tuple[int, int]], multipliers: NDArray[np.int64]) -> int:
         """Store multipliers; return their number."""
         self.proofs.append((rows, multipliers.copy()))
+        self.cuts.update(cut for cut, _ in rows if cut >= 0)
         return len(self.proofs) - 1
 
     def branch(self, node: int, column: int) -> tuple[int, int]:
@@ -72,6 +76,7 @@ class Record:
             ([(int(cut), int(neuron)) for cut, neuron in part], factors.copy())
             for part, factors in zip(np.split(rows, ends[:-1]), np.split(multipliers, ends[:-1]), strict=True)
         ]
+        self.cuts = {int(cut) for cut in np.unique(rows[:, 0]) if cut >= 0}
         self.nodes = [
             None if kind == -1 else value if kind == -2 else (kind, value, value + 1)
             for kind, value in arrays["record"].tolist()

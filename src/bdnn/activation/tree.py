@@ -16,6 +16,7 @@ from bdnn.activation.cuts import Cuts
 from bdnn.activation.program import Program
 from bdnn.activation.record import Record
 from bdnn.activation.rows import Rows
+from bdnn.errors import BDNNError
 from bdnn.network import Floats, Network
 
 Bits = NDArray[np.int8]
@@ -295,7 +296,8 @@ class Tree:
 
     def _proof(self) -> int:
         """Record the proof of the last bound; return its number."""
-        assert self.record is not None
+        if self.record is None:
+            raise BDNNError("a tree that is not recorded has no proofs")
         labels, multipliers = self.rows.proof()
         return self.record.proof(self._named(labels), multipliers)
 

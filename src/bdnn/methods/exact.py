@@ -130,10 +130,12 @@ class ExactTraining:
                 message, interrupted, proof = self._branch_and_cut(race, start)
                 if race.bound > race.reduced.irreducible or race.closed:
                     scope = race.reduced.scope
-                result = race.result("exact", message, scope, interrupted)
-                if self.certificate and proof is not None:
-                    result = replace(result, certificate=proof.certificate(result.network))
-                return result
+                content = None
+                if self.certificate and proof is not None and race.chosen is not None:
+                    race.phase = "certificate"
+                    with race.timed("certificate"):
+                        content = proof.certificate(race.chosen.network, None if interrupted else race.report)
+                return replace(race.result("exact", message, scope, interrupted), certificate=content)
             if self.checkpoint is not None:
                 raise InputError('a checkpoint can be written only by formulation "activation"')
             if self.certificate:
@@ -234,7 +236,8 @@ class ExactTraining:
         if ending is Ending.PAUSED:
             # it is not easy, so a better network is worth more time
             with race.timed("start"):
-                enter_incumbents(race, start, most_seconds=2 * proof.seconds, polishes=False)
+                spare = max(1e-3, race.budget.remaining - proof.writing_seconds)
+                enter_incumbents(race, start, most_seconds=min(2 * proof.seconds, spare), polishes=False)
             keeper.searched_again = True
             keeper.save()
             race.phase = "solve"
