@@ -14,6 +14,8 @@ import pytest
 
 import bdnn
 from bdnn import cli, files
+from bdnn.cli.output import Ending
+from bdnn.errors import OutputError
 from bdnn.io import load_model
 
 CANCER = Path(__file__).parent.parent / "examples" / "data" / "breast_cancer_wisconsin.csv"
@@ -421,3 +423,13 @@ with heeded():
     print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "True\n"
+
+
+def test_what_fails_twice_for_one_reason_is_said_once():
+    def full():
+        raise OutputError("cannot write to standard output: No space left on device")
+
+    ending = Ending()
+    assert [ending.attempt(full), ending.attempt(full)] == [False, False]
+    with pytest.raises(OutputError, match=r"^cannot write to standard output: No space left on device$"):
+        ending.close()

@@ -182,7 +182,9 @@ def test_a_target_that_is_no_class_gets_a_short_message(run, tmp_path):
     for values, needed in (
         (rng.normal(size=600).tolist(), "continuous. The target column 'y'"),
         ([f"{v:.2f}" for v in rng.normal(size=600)], "looks like the target of a regression"),
-        (rng.permutation(600).tolist(), "600 of 600 classes have one row only"),
+        (rng.permutation(600).tolist(), "600 different numbers in 600 rows, 600 of them in one row only"),
+        ([*range(39)] * 7 + [39, 40], "a regression: 41 different numbers in 275 rows. Each is taken as a class"),
+        ([f"c{k}" for k in range(600)], "600 of 600 classes have one row only"),
     ):
         table.write_text("x,y\n" + "".join(f"{i},{v}\n" for i, v in enumerate(values)))
         code, out, err = run("train", table, "--target", "y", "--quiet")
@@ -389,3 +391,17 @@ def test_a_method_without_checkpoints_refuses_one(run, tables, tmp_path, method)
     code, out, err = run(*words, "--method", method)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert f"--checkpoint needs --method exact, got '{method}'" in err and not state.exists()
+
+
+def test_a_target_of_many_numbers_and_labels_that_differ_by_blanks_are_warned_of(run, tmp_path):
+    table = tmp_path / "t.csv"
+    words = ("--target", "y", "--hidden", "none", "--test-fraction", 0, "--quiet", "--time-limit", 0.5)
+    values = [*range(21)] * 3 + [21]
+    table.write_text("x,y\n" + "".join(f"{i},{v}\n" for i, v in enumerate(values)))
+    code, _, err = run("train", table, *words)
+    assert code == 0 and err.count("looks like the target of a regression: 22 different numbers in 64 rows") == 1
+    table.write_text("x,y\n1,a\n2, a\n3,b\n4,b\n5,a\n")
+    code, _, err = run("train", table, *words)
+    assert code == 0 and "'a' (lines 2, 6), ' a' (line 3). They are read as one" in err
+    table.write_text("x,y\n1, 0\n2,0\n3, b\n4, b\n".replace("b", "1"))
+    assert run("train", table, *words)[::2] == (0, "")

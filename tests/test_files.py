@@ -165,3 +165,33 @@ def test_what_cannot_be_written_is_rescued(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=f"the network is lost: {tmp_path} and {spare} take no file either"):
         files.write_or_rescue("network", tmp_path / "m.json", fail)
     assert names(tmp_path) == ["spare"]
+
+
+@posix
+def test_no_temporary_file_stays_where_only_owners_may_remove_files(tmp_path, monkeypatch):
+    path, owner, unlink = tmp_path / "m.json", {}, os.unlink
+    path.write_bytes(b"old")
+    path.chmod(0o666)
+
+    def stat_of_another(name, *more, **settings):
+        found = real(name, *more, **settings)
+        return os.stat_result((*found[:4], 4711, *found[5:10])) if str(name) == str(path) else found
+
+    def owned(name):
+        if owner.get(name) == 4711:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        unlink(name)
+
+    def refused(*names):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    real = os.stat
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "stat", stat_of_another)
+        patch.setattr(files.os, "chown", lambda name, user, group: owner.update({name: user}))
+        patch.setattr(files.os, "unlink", owned)
+        patch.setattr(files.os, "replace", refused)
+        with pytest.raises(OutputError, match="Operation not permitted"):
+            files.write(path, b"new")
+    assert list(owner.values()) == [os.geteuid()]
+    assert path.read_bytes() == b"old" and names(tmp_path) == ["m.json"]

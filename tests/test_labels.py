@@ -11,7 +11,7 @@ import bdnn
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network, Problem, cli
 from bdnn.checks import label_array, label_codes
 from bdnn.errors import InputError, UnknownLabelError
-from bdnn.labels import check_discrete, from_text, is_missing, is_number, text_codes
+from bdnn.labels import check_discrete, from_text, is_missing, is_number, regression_hint, text_codes
 
 EXACT = {"method": "exact", "hidden_layer_sizes": (), "incumbents": "none", "random_state": 0}
 
@@ -68,6 +68,11 @@ def test_labels_are_numbers_only_if_writing_them_again_gives_the_same_text(cells
         (["01", "02"], ["01", "02", "1"], [0, 1, -1]),
         (["NA", "x"], ["NA", "x", "na"], [0, 1, -1]),
         (["True", "False"], ["True", "False", "TRUE"], [0, 1, -1]),
+        (["x", "x "], ["x", "x ", " x", "x  ", "X"], [0, 1, 0, 0, -1]),
+        ([" 1", "2"], ["1", " 1", " 2", "1.0"], [0, 0, 1, -1]),
+        ([" x", "x "], ["x", " x", "x ", "  x"], [-1, 0, 1, -1]),
+        ([" ", "x"], [" ", "", "  ", "x"], [0, -1, -1, 1]),
+        ([1, 2], [" 1", "2 "], [0, 1]),
     ],
 )  # fmt: skip
 def test_text_is_read_as_the_classes_of_a_model(classes, cells, codes):
@@ -184,4 +189,66 @@ def test_a_continuous_target_gets_a_short_message(model):
     check_discrete("y", np.array(["1", "2.0"]))
     check_discrete("y", np.array([1.0, 2.0]))
     with pytest.raises(InputError, match="2 different numbers"):
-        check_discrete("y", np.array(["0.50", "1"]))
+        check_discrete("y", np.array([0.5, 1.0]))
+
+
+@pytest.mark.parametrize("kind", [BDNNClassifier, BDNNEnsembleClassifier])
+@pytest.mark.parametrize(
+    "y",
+    [
+        [0.0, np.nan, 1.0, 0.0],
+        [1, None, 0, 1],
+        ["a", np.nan, "b", "a"],
+        pd.Series(["a", None, "b", "a"], dtype="string"),
+        pd.Series([1, None, 0, 1], dtype="Int64"),
+        pd.Series(["a", None, "b", "a"], dtype="category"),
+    ],
+)
+def test_missing_labels_are_named_with_their_rows(kind, y):
+    with pytest.raises(InputError, match=r"^y must not .* in 1 of 4 rows: '.*' \(row 1\); label these rows or leave"):
+        kind().fit([[0.0], [1.0], [2.0], [3.0]], y)
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize("kind", [BDNNClassifier, BDNNEnsembleClassifier])
+def test_labels_of_every_kind_of_column_are_scored(kind, name):
+    y, X = COLUMNS[name][0], [[0.0], [1.0], [0.25], [2.0]]
+    clf = BDNNClassifier(**EXACT)
+    model = (clf if kind is BDNNClassifier else kind(clf, n_estimators=1)).fit(X, y)
+    assert model.score(X, y) == 1
+    assert model.score(X[::-1], y, sample_weight=[1, 0, 0, 0]) == 0
+
+
+def test_text_of_numbers_is_a_regression_only_if_the_numbers_are_many():
+    check_discrete("y", np.array(["0.1", "0.10"] * 9))
+    check_discrete("y", np.array([f"{k / 4:.2f}" for k in range(20)]))
+    check_discrete("y", np.array([f"{k:03}" for k in range(200)]))
+    with pytest.raises(InputError, match=r"21 different numbers, not all whole, such as 0\.25, 0\.5, 0\.75"):
+        check_discrete("y", np.array([f"{k / 4:.2f}" for k in range(21)]))
+
+
+def test_many_whole_numbers_of_few_rows_are_a_regression():
+    rng = np.random.default_rng(1)
+    target = rng.normal(250, 50, 300).round().astype(int)
+    for y in (target, target.astype(float)):
+        for model in (BDNNClassifier(**EXACT), BDNNEnsembleClassifier(BDNNClassifier(**EXACT))):
+            with pytest.raises(InputError, match=r"^y looks like the target of a regression: \d+ different numbers in"):
+                model.fit(np.arange(len(y))[:, None], y)
+    # faces of 200 people, letters, a rare class among many, few rows
+    for y in (np.arange(1400) % 200, np.arange(500) % 26, np.r_[np.arange(1000) % 60, 60], np.arange(20)):
+        check_discrete("y", y)
+        assert regression_hint("y", y) == ""
+    age = np.r_[np.arange(300) % 39, 39, 40]
+    check_discrete("y", age)
+    assert regression_hint("y", age).startswith("y looks like the target of a regression: 41 different numbers in 302")
+    assert regression_hint("y", age.astype(str)) and not regression_hint("y", np.char.add("c", age.astype(str)))
+
+
+def test_labels_from_python_that_differ_by_blanks_meet_their_table(run, tmp_path):
+    table, model = tmp_path / "t.csv", tmp_path / "m.json"
+    for low, high in (("x ", "x"), (" 1", "2")):
+        y = [low if x < 4 else high for x in range(8)]
+        table.write_text("x,y\n" + "".join(f"{x},{label}\n" for x, label in enumerate(y)))
+        BDNNClassifier(**EXACT).fit([[float(x)] for x in range(8)], y).save(model)
+        code, out, err = run("evaluate", model, table, "--target", "y", "--json")
+        assert (code, err) == (0, "") and json.loads(out)["accuracy"] == 1

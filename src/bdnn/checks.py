@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bdnn.errors import InputError, UnknownLabelError
-from bdnn.labels import listed, places_text, plain
+from bdnn.labels import check_present, listed, places_text, plain
 
 
 @overload
@@ -93,6 +93,7 @@ def label_array(what: str, labels: ArrayLike) -> NDArray[Any]:
     InputError
         If they are not as described.
     """
+    check_present(what, labels)
     labels = plain(labels)
     try:
         array = np.asarray(labels)

@@ -23,10 +23,9 @@ from threadpoolctl import threadpool_limits
 from bdnn.budget import Budget
 from bdnn.checks import thread_count
 from bdnn.errors import InputError, ModelFileError
-from bdnn.estimators import BDNNClassifier, checked_targets, from_model, shortfall_warning
+from bdnn.estimators import BDNNClassifier, checked_targets, from_model, given_targets, shortfall_warning
 from bdnn.files import FilePath
 from bdnn.io import EnsembleMember, EnsembleModel, load_any, save_model
-from bdnn.labels import plain
 from bdnn.members import Task, in_order, part_of, random_hidden, with_outputs
 from bdnn.network import Array, Floats, Network
 from bdnn.problem import choice, positive_integer
@@ -174,7 +173,7 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             raise InputError(f"estimator must be a BDNNClassifier or None, got {self.estimator!r}")
         if self.hidden != "trained":
             self._check_random()
-        inputs, labels = validate_data(self, X, plain(y), dtype=[np.float64, np.float32], multi_output=True)
+        inputs, labels = validate_data(self, X, given_targets(y), dtype=[np.float64, np.float32], multi_output=True)
         labels = checked_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
@@ -349,6 +348,25 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         index = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
         labels: Array = self.classes_[index]
         return labels
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the part of the rows of X whose predicted label is right.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,)
+            Labels, of a column of any kind that `fit` takes.
+        sample_weight : array-like of shape (n_samples,) or None
+            Weights of the samples.
+
+        Returns
+        -------
+        float
+            Accuracy.
+        """
+        return float(super().score(X, given_targets(y), sample_weight))
 
     def save(self, path: FilePath | IO[bytes]) -> None:
         """Write the fitted ensemble to a JSON file; `bdnn.load` reads it.

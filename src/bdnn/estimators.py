@@ -25,7 +25,7 @@ from bdnn.columns import quoted
 from bdnn.errors import InputError, ModelFileError
 from bdnn.files import FilePath
 from bdnn.io import Model, TableInfo, save_model
-from bdnn.labels import check_discrete, plain
+from bdnn.labels import check_discrete, check_present, plain
 from bdnn.methods import METHODS, automatic
 from bdnn.network import Array, Floats, Network, Reals
 from bdnn.problem import Problem, choice
@@ -266,7 +266,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         names = _text_columns(X)
         if names:
             raise InputError(f"columns {', '.join(map(repr, names))} hold text; encode them as numbers first")
-        inputs, labels = validate_data(self, X, plain(y), dtype=[np.float64, np.float32], multi_output=True)
+        inputs, labels = validate_data(self, X, given_targets(y), dtype=[np.float64, np.float32], multi_output=True)
         if feature_names is not None:
             own = getattr(self, "feature_names_in_", None)
             if own is not None and list(own) != list(feature_names):
@@ -349,6 +349,25 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         inputs = self._inputs(X)
         labels: Array = self.network_.predict(inputs)
         return labels
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the part of the rows of X whose predicted label is right.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,)
+            Labels, of a column of any kind that `fit` takes.
+        sample_weight : array-like of shape (n_samples,) or None
+            Weights of the samples.
+
+        Returns
+        -------
+        float
+            Accuracy.
+        """
+        return float(super().score(X, given_targets(y), sample_weight))
 
     def decision_function(self, X: ArrayLike) -> Floats:
         """Return the pre-activations of the outputs.
@@ -454,10 +473,16 @@ def seed_of(random_state: int | np.random.RandomState | None) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
+def given_targets(y: ArrayLike) -> Any:
+    """Return targets without gaps as what scikit-learn takes, or raise InputError if labels are missing."""
+    check_present("y", y)
+    return plain(y)
+
+
 def checked_targets(y: Array) -> Array:
     """Return validated targets as labels of shape (m,), or raise an error if they are no classes."""
     labels: Array = column_or_1d(y, warn=True)
-    if labels.dtype.kind == "f":
+    if labels.dtype.kind in "fiu":
         check_discrete("y", labels)
     check_classification_targets(labels)
     return labels

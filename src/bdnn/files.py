@@ -144,8 +144,7 @@ def writing(path: FilePath) -> Iterator[IO[bytes]]:
             _take_over(target, temporary)
             os.replace(temporary, target)
         except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
+            _remove(temporary)
             raise
     except OSError as error:
         failure = OutputError(f"cannot write {name}: {error.strerror or error}")
@@ -224,6 +223,18 @@ def _reach_the_disk(file: IO[bytes]) -> None:
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # there are file systems that cannot do that
             raise
+
+
+def _remove(temporary: str) -> None:
+    """Remove a file of our own, also if it was given to another owner and the folder lets only owners remove files."""
+    try:
+        os.unlink(temporary)
+    except PermissionError:
+        with suppress(OSError, AttributeError):
+            os.chown(temporary, os.geteuid(), -1)
+            os.unlink(temporary)
+    except OSError:
+        pass
 
 
 def _take_over(target: str, temporary: str) -> None:

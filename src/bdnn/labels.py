@@ -23,6 +23,10 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _TRUTH = {"true": True, "false": False}
 _LARGEST_INTEGER = 2**63 - 1
 _MOST_SHOWN = 5
+_LIKE_A_REGRESSION = "looks like the target of a regression"
+_FEW_CLASSES = 20
+_MANY_CLASSES = 50
+_FEW_ROWS = 10
 
 
 def is_number(text: str) -> bool:
@@ -87,7 +91,7 @@ def text_codes(cells: Sequence[str], classes: NDArray[Any]) -> NDArray[np.intp]:
     Parameters
     ----------
     cells : sequence of str
-        Text of labels, without blanks around it.
+        Text of labels, as it is written.
     classes : ndarray of shape (n_classes,)
         Classes of a model.
 
@@ -98,7 +102,8 @@ def text_codes(cells: Sequence[str], classes: NDArray[Any]) -> NDArray[np.intp]:
 
     Notes
     -----
-    The text of a class itself comes first. Truth values are also ``true`` and ``false`` in any case and the numbers 1
+    The text of a class itself comes first, then the text without the blanks around it, then the only class that is the
+    same without the blanks around its own. Truth values are also ``true`` and ``false`` in any case and the numbers 1
     and 0; numbers are also read from other text of exactly the same number. Classes that are text are nothing else.
 
     Examples
@@ -107,13 +112,20 @@ def text_codes(cells: Sequence[str], classes: NDArray[Any]) -> NDArray[np.intp]:
     [1, 0, -1]
     >>> text_codes(["01", "1"], np.array(["01", "02"])).tolist()
     [0, -1]
+    >>> text_codes(["x", "x ", " x"], np.array(["x", "x "])).tolist()
+    [0, 1, 0]
     """
     labels = classes.tolist()
     itself = {str(label): code for code, label in enumerate(labels)}
+    bare: dict[str, int] = {}
+    for text, code in itself.items():
+        bare[text.strip()] = -1 if text.strip() in bare else code
+    bare.pop("", None)  # which is no label
     known: dict[str, int] = {}
     for text in set(cells):
-        code = itself.get(text)
-        known[text] = _code_of_same_value(text, labels) if code is None else code
+        stripped = text.strip()
+        found = itself.get(text, itself.get(stripped, bare.get(stripped)))
+        known[text] = _code_of_same_value(stripped, labels) if found is None else found
     return np.array([known[text] for text in cells], dtype=np.intp)
 
 
@@ -173,6 +185,52 @@ def listed(classes: Sequence[Any]) -> str:
     return shown if len(classes) <= 8 else f"{shown}, … ({len(classes)} in all)"
 
 
+def check_present(what: str, labels: Any) -> None:
+    """Raise InputError if labels are missing: None, NaN, or what pandas puts in their place.
+
+    Parameters
+    ----------
+    what : str
+        Name of the labels in the message.
+    labels : array-like
+        Of any kind.
+
+    Raises
+    ------
+    InputError
+        If some of them are missing; the message names the first rows, counted from 0.
+    """
+    dtype = getattr(labels, "dtype", None)
+    if labels is None or (isinstance(dtype, np.dtype) and dtype.kind not in "fOTmM"):
+        return
+    try:
+        # NumPy makes text of a NaN between strings
+        each = np.asarray(labels, dtype=object)
+    except (TypeError, ValueError):
+        return  # ragged, which is refused elsewhere
+    if each.ndim == 2 and each.shape[1] == 1:
+        each = each[:, 0]
+    if each.ndim != 1:
+        return
+    absent = [(label, row) for row, label in enumerate(each) if _is_absent(label)]
+    if absent:
+        raise InputError(
+            f"{what} must not hold missing labels, but there is none in {len(absent)} of {len(each)} rows: "
+            f"{places_text([(str(label), row) for label, row in absent], 'row')}; label these rows or leave them out"
+        )
+
+
+def _is_absent(label: Any) -> bool:
+    if label is None:
+        return True
+    try:
+        return bool(label != label)
+    except TypeError:  # pandas.NA is neither equal to itself nor not
+        return type(label).__name__ == "NAType"
+    except ValueError:  # an array
+        return False
+
+
 def plain(labels: Any) -> Any:
     """Return labels of a nullable, categorical or object column as the array of booleans or integers they stand for.
 
@@ -207,7 +265,7 @@ def plain(labels: Any) -> Any:
 
 
 def check_discrete(what: str, labels: NDArray[Any]) -> None:
-    """Raise InputError if labels are numbers that are not all whole, as the targets of a regression are.
+    """Raise InputError if labels are numbers as the targets of a regression are.
 
     Parameters
     ----------
@@ -219,22 +277,64 @@ def check_discrete(what: str, labels: NDArray[Any]) -> None:
     Raises
     ------
     InputError
-        If they are floats, or text of numbers, and some of them are not whole.
+        If they are floats that are not all whole, more than 20 different numbers that are kept as text and are not all
+        whole, or more than 50 whole numbers, on average in fewer than 10 rows, of which a tenth is in one row only.
     """
-    if labels.dtype.kind == "f":
-        known = labels[np.isfinite(labels)]
-        different, fractional = np.unique(known), bool(np.any(known != np.rint(known)))
-    elif labels.dtype.kind == "U" and all(map(is_number, cells := np.unique(labels).tolist())):
-        # however they are written: 0.50 is text as a label
-        different = np.unique(np.array(cells, dtype=np.float64))
-        fractional = bool(np.any(different != np.rint(different)))
+    different, counts = _different_numbers(labels)
+    fractional = [float(value) for value in different if value != np.rint(value)][:3]
+    number = f"{len(different)} different number{'s' if len(different) > 1 else ''}"
+    if fractional and (labels.dtype.kind == "f" or len(different) > _FEW_CLASSES):
+        shown = ", ".join(f"{value:g}" for value in fractional)
+        found = f"Unknown label type: continuous. {what} {_LIKE_A_REGRESSION}: {number}, not all whole, such as {shown}"
+    elif (
+        not fractional
+        and labels.dtype.kind != "U"  # numbers with leading zeros are names
+        and len(different) > _MANY_CLASSES
+        and len(different) * _FEW_ROWS > counts.sum()
+        and np.sum(counts == 1) * _FEW_ROWS > len(different)
+    ):
+        found = (
+            f"{what} {_LIKE_A_REGRESSION}: {number} in {counts.sum()} rows, {np.sum(counts == 1)} of them in one row "
+            f"only"
+        )
     else:
         return
-    if fractional:
-        some = [float(value) for value in different if value != np.rint(value)][:3]
-        raise InputError(
-            f"Unknown label type: continuous. {what} looks like the target of a regression: "
-            f"{len(different)} different number{'s' if len(different) > 1 else ''}, not all whole, such as "
-            f"{', '.join(f'{value:g}' for value in some)}. Classes are needed: cut the numbers into ranges, or name "
-            f"classes by text or whole numbers"
-        )
+    or_whole = " or whole numbers" if fractional else ""
+    raise InputError(f"{found}. Classes are needed: cut the numbers into ranges, or name classes by text{or_whole}")
+
+
+def regression_hint(what: str, labels: NDArray[Any]) -> str:
+    """Return why labels that pass `check_discrete` may still be the target of a regression, or an empty string.
+
+    Parameters
+    ----------
+    what : str
+        Name of the labels.
+    labels : ndarray of shape (m,)
+        Labels, or text of a table.
+
+    Returns
+    -------
+    str
+        Not empty if they are more than 20 different numbers, on average in fewer than 10 rows, and some in one only.
+    """
+    different, counts = _different_numbers(labels)
+    if len(different) <= _FEW_CLASSES or len(different) * _FEW_ROWS <= counts.sum() or counts.min() > 1:
+        return ""
+    return (
+        f"{what} {_LIKE_A_REGRESSION}: {len(different)} different numbers in {counts.sum()} rows. Each is taken as a "
+        f"class of its own; unless that is meant, cut the numbers into ranges"
+    )
+
+
+def _different_numbers(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the finite numbers among labels, and how often each occurs; none if the labels are not all numbers."""
+    if labels.dtype.kind == "f":
+        labels = labels[np.isfinite(labels)]
+    elif labels.dtype.kind == "U" and all(map(is_number, set(labels.tolist()))):
+        # however they are written: 0.50 is text as a label
+        labels = labels.astype(np.float64)
+    elif labels.dtype.kind not in "iu":
+        labels = np.zeros(0)
+    different, counts = np.unique(labels, return_counts=True)
+    return different, counts

@@ -51,6 +51,8 @@ class Table:
         Numbers of the rows in the file, counted from 0.
     n_unlabeled : int
         Rows of the file that were left out because they have no label.
+    merged : str
+        Labels that differ only by blanks around them and were read as one, with their lines; empty if there are none.
     """
 
     names: tuple[str, ...]
@@ -58,6 +60,7 @@ class Table:
     labels: Array | None
     rows: NDArray[np.intp]
     n_unlabeled: int = 0
+    merged: str = ""
 
     @property
     def n_missing(self) -> NDArray[np.intp]:
@@ -115,11 +118,14 @@ def read_table(
     if not names:
         raise InputError(f"{path} has no feature columns; its columns are {quoted(header)}")
     where = dict(zip(names, places(f"the columns of {path}", header, names), strict=True))
-    numbers, labels, n_unlabeled = np.arange(len(rows)), None, 0
+    numbers, labels, n_unlabeled, merged = np.arange(len(rows)), None, 0, ""
     if target is not None:
         (j,) = places(f"the columns of {path}", header, [target])
         what = f"the target column {target!r} of {path}"
-        labels, kept = _labels(what, [row[j].strip() for row in rows], lines, classes, missing_labels)
+        written = [row[j] for row in rows]
+        labels, kept = _labels(what, written, lines, classes, missing_labels)
+        if classes is None and labels.dtype.kind == "U":
+            merged = _merged([(written[i], lines[i]) for i in kept])
         numbers, n_unlabeled = numbers[kept], len(rows) - len(kept)
         if n_unlabeled:
             rows, lines = [rows[i] for i in kept], [lines[i] for i in kept]
@@ -137,7 +143,7 @@ def read_table(
             f"{text[0][1]}); encode as numbers first (for example one-hot with pandas.get_dummies) or leave out"
         )
     X = np.column_stack(values)
-    return Table(names, X, labels, numbers, n_unlabeled)
+    return Table(names, X, labels, numbers, n_unlabeled, merged)
 
 
 def medians(table: Table, rows: NDArray[np.intp]) -> Floats:
@@ -278,6 +284,7 @@ def _labels(
 ) -> tuple[Array, list[int]]:
     """Return the labels of a column of text, and the indices of the rows that have one."""
     codes = None if classes is None else label_rules.text_codes(cells, classes)
+    cells = [cell.strip() for cell in cells]
     missing = [label_rules.is_missing(cell) and (codes is None or codes[i] < 0) for i, cell in enumerate(cells)]
     absent, kept = [i for i, gap in enumerate(missing) if gap], [i for i, gap in enumerate(missing) if not gap]
     if absent and missing_labels == "error":
@@ -296,3 +303,12 @@ def _labels(
             f"({label_rules.listed(classes.tolist())}): {label_rules.places_text(unknown, 'line')}"
         )
     return classes[codes[kept]], kept
+
+
+def _merged(cells: list[tuple[str, int]]) -> str:
+    """Return the cells, with their lines, that are equal to others only without the blanks around them."""
+    texts: dict[str, set[str]] = {}
+    for cell, _ in cells:
+        texts.setdefault(cell.strip(), set()).add(cell)
+    several = [(cell, line) for cell, line in cells if len(texts[cell.strip()]) > 1]
+    return label_rules.places_text(several, "line")

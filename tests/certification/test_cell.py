@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from bdnn._native.certify import scatter
 from scipy import sparse
 from scipy.optimize import linprog
 
+from bdnn._native.certify import scatter
 from bdnn.certification.cell import nearest
 from bdnn.certification.support import INF, ONE
 

@@ -6,8 +6,8 @@ import threading
 
 import numpy as np
 import pytest
-from bdnn._native import search
 
+from bdnn._native import search
 from bdnn.errors import InputError
 from search.states import hostile_state, refresh, state_of
 

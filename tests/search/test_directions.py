@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from bdnn._native.search import MOST_NEAR, toward
 
 

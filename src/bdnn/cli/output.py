@@ -82,7 +82,9 @@ class Ending:
         """
         told = [error for error in self.errors if not isinstance(error, BrokenPipeError)]
         if told:
-            raise OutputError("; ".join(str(error) or type(error).__name__ for error in told)) from told[0]
+            # two streams may fail for one reason
+            reasons = dict.fromkeys(str(error) or type(error).__name__ for error in told)
+            raise OutputError("; ".join(reasons)) from told[0]
         if self.errors:
             raise self.errors[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from bdnn import tables
 from bdnn.columns import quoted
 from bdnn.errors import InputError
 from bdnn.io import Model
-from bdnn.labels import check_discrete
+from bdnn.labels import check_discrete, regression_hint
 from bdnn.network import Array, Floats
 from bdnn.splitting import SPLIT_VERSION, split
 
@@ -53,9 +54,23 @@ def read_training_table(
         raise InputError(f"--test-fraction must be at least 0 and below 1, got {test_fraction:g}")
     table = tables.read_table(data, target, drop=drop, classes=classes, missing_labels=missing_labels)
     assert table.labels is not None
+    hint = ""
     if classes is None:
-        check_discrete(f"The target column {target!r} of {data}", table.labels)
-    rows, held_out = split_rows(table.X, table.labels, test_fraction, seed, split_version)
+        what = f"The target column {target!r} of {data}"
+        check_discrete(what, table.labels)
+        hint = regression_hint(what, table.labels)
+        if table.merged:
+            warnings.warn(
+                f"{what} has labels that differ only by blanks: {table.merged}. They are read as one: "
+                f"blanks around labels do not count",
+                stacklevel=2,
+            )
+    try:
+        rows, held_out = split_rows(table.X, table.labels, test_fraction, seed, split_version)
+    except InputError as error:
+        raise InputError(f"{hint}; {error}" if hint else str(error)) from None
+    if hint:
+        warnings.warn(hint, stacklevel=2)
     fill, reason = None, "--missing error keeps no replacements"
     if missing == "median":
         # other columns than the model's are refused by the training
@@ -78,7 +93,10 @@ def split_rows(
     try:
         return split(X, labels, test_fraction, seed, version)
     except InputError as error:
-        raise InputError(f"cannot hold out {test_fraction:g} of the rows ({error}); try --test-fraction 0") from None
+        raise InputError(
+            f"cannot hold out {test_fraction:g} of the rows ({error}); if these are classes, train on all rows with "
+            f"--test-fraction 0"
+        ) from None
 
 
 def model_table(model: Model, data: Path, target: str | None, missing_labels: str | None = None) -> tables.Table:
