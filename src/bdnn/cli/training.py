@@ -72,11 +72,11 @@ def train(
     check_files(outputs, {"DATA": data, "--start": start})
     if certificate is not None:
         _check_certifiable(settings)
+        settings["certificate"] = True
     if settings["checkpoint"] is not None and settings["method"] != "exact":
         raise InputError(
             f"--checkpoint needs --method exact, got {settings['method']!r}: other methods write no state to go on from"
         )
-        settings["certificate"] = True
     clf = bdnn.BDNNClassifier(**settings)
     classes = model = None
     if start is not None:
@@ -180,11 +180,12 @@ def bound(
     try:
         _fit(clf, read, settings["time_limit"], quiet)
     except NotCoveredError as error:
+        smaller = "a smaller --hidden" if model is None else "--hidden instead of --model"
         raise InputError(
             f"'bdnn bound' does not cover {error.reason}: it takes no hidden layer or one, of up to five neurons with "
-            f"two classes, of up to three with more classes, depending on their number, and with more classes only equal "
-            f"rows with equal labels; give {'a smaller --hidden' if model is None else '--hidden instead of --model'}, "
-            f"such as none, if the layers are the reason, or bound it by 'bdnn train --method exact'"
+            f"two classes, of up to three with more classes, depending on their number, and with more classes only "
+            f"equal rows with equal labels; give {smaller}, such as none, if "
+            f"the layers are the reason, or bound it by 'bdnn train --method exact'"
         ) from None
     report = reporting.bound_report(clf.result_)
     with finishing():
