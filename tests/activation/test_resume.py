@@ -132,7 +132,7 @@ def test_kills_meet_every_phase(tmp_path, monkeypatch):
 
 def test_probing_trees_are_kept(tmp_path, monkeypatch):
     """Scouts from the first moment, in slices of a few nodes: without them the next start would begin them anew."""
-    kept_at_every_report(monkeypatch, 0.05)
+    kept_at_every_report(monkeypatch, -1.0)
     monkeypatch.setattr(engine, "_ALONE", -1.0)
     case, stored = "many nodes", []
     write = checkpoint.write
