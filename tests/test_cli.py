@@ -152,7 +152,7 @@ BAD = {
     "hidden negative": (XOR, ("--hidden", "4,-1"), "hidden layer size must be a positive integer, got -1"),
     "hidden text": (XOR, ("--hidden", "two"), "'two' is not a list of layer sizes"),
     "test fraction": (XOR, ("--test-fraction", "1.5"), "--test-fraction must be at least 0 and below 1"),
-    "too few to hold out": (XOR, ("--test-fraction", "0.1"), "try --test-fraction 0"),
+    "too few to hold out": (XOR, ("--test-fraction", "0.1"), "train on all rows with --test-fraction 0"),
     "option": (XOR, ("--bogus",), "No such option"),
     "seed": (XOR, ("--seed", "-1"), "--seed"),
     "missing refused": ("a,target\n?,0\n1,1\n", ("--missing", "error"), "1 values are missing"),
