@@ -144,7 +144,7 @@ def test_probing_trees_are_kept(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "write", noted)
     method = ExactTraining(checkpoint=tmp_path / "state", incumbents="none")
-    result, _, _, kills = killed_until_done(method, problem_of(case), 0, 30)
+    result, _, _, kills = killed_until_done(method, problem_of(case), 0, 60)
     assert (result.status, result.objective) == (Status.OPTIMAL, undisturbed(case).objective)
     assert kills >= 3
     assert any(any(there) for _, *there in stored), "no scout was met at work"

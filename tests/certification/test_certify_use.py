@@ -13,7 +13,7 @@ import pytest
 
 import bdnn
 from bdnn import BDNNClassifier, Budget, Network, certify, cli
-from bdnn.certification import engine
+from bdnn.certification import engine, shallow
 from bdnn.clock import replaced
 from bdnn.errors import InputError
 from clocks import ticking
@@ -233,14 +233,20 @@ for norm in ("inf", "1", "2"):
     assert done.stdout.split() == ["False", "True"] * 3
 
 
-def test_a_limit_acts_inside_of_a_node():
-    # linear programs of 120 rows and 3000 columns take seconds each; the clock says at once that the time is up
+def test_a_limit_acts_inside_of_a_node(monkeypatch):
+    # linear programs of 120 rows and 3000 columns take a while each; the time is up as soon as the tree is entered
     rng = np.random.default_rng(0)
     d, n = 120, 3000
     layers = [(rng.normal(size=(d, n)), rng.normal(size=d)), (np.ones((1, d)), np.array([-0.5 * d]))]
     network = Network(layers, head="threshold", classes=[0, 1])
-    readings = itertools.count()
-    with replaced(lambda: float(next(readings))):
+    entered, explored = [], shallow.explored
+
+    def watched(point, tree):
+        entered.append(tree)
+        return explored(point, tree)
+
+    monkeypatch.setattr(shallow, "explored", watched)
+    with replaced(lambda: 100.0 if entered else 0.0):
         found = certify(network, rng.normal(size=(1, n)), norm="2", radius=10.0, point_time_limit=20.0)
     # the tree was asked for a batch of nodes and left it
-    assert found.undecided[0] and found.nodes[0] == 0
+    assert found.undecided[0] and len(entered) == 1 and entered[0].nodes < shallow.NODES_PER_CALL
