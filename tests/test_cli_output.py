@@ -320,8 +320,10 @@ def noise(path):
 
 def begun(*words, cwd):
     """A process that has printed a first line of progress; a second one waits to be read."""
+    heard = getattr(signal, "SIGHUP", None)  # tests may run under `nohup`, whose processes do not hear of it
     process = subprocess.Popen([sys.executable, "-m", "bdnn", *map(str, words)], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, cwd=cwd)  # fmt: skip
+                               stderr=subprocess.PIPE, text=True, cwd=cwd,
+                               preexec_fn=heard and (lambda: signal.signal(heard, signal.SIG_DFL)))  # fmt: skip
     assert process.stderr.readline()
     return process
 

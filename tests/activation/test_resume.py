@@ -18,6 +18,7 @@ from bdnn.activation import checkpoint, engine, keeper, parts
 from bdnn.errors import InputError
 from bdnn.methods import exact
 from bdnn.methods.exact import ExactTraining
+from clocks import Hand
 
 
 class Killed(BaseException):
@@ -144,7 +145,7 @@ def test_probing_trees_are_kept(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "write", noted)
     method = ExactTraining(checkpoint=tmp_path / "state", incumbents="none")
-    result, _, _, kills = killed_until_done(method, problem_of(case), 0, 60)
+    result, _, _, kills = killed_until_done(method, problem_of(case), 0, 30)
     assert (result.status, result.objective) == (Status.OPTIMAL, undisturbed(case).objective)
     assert kills >= 3
     assert any(any(there) for _, *there in stored), "no scout was met at work"
@@ -250,6 +251,30 @@ def test_ctrl_c_within_a_recorded_node_leaves_the_last_checkpoint(tmp_path, monk
     result = method(problem, Budget(seconds=60))
     assert result.status == Status.OPTIMAL
     assert verify_certificate(result.certificate, problem.X, problem.y).optimal
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "kept nowhere"])
+def test_a_limit_that_passes_while_the_certificate_is_written(tmp_path, monkeypatch, kept):
+    """A proof in a checkpoint is not lost, so the limit holds; otherwise the certificate is worth the time."""
+    case, hand = "certificate", Hand()
+    settings = {"checkpoint": tmp_path / "state"} if kept else {}
+    method, problem = ExactTraining(**settings, **CASES[case][1]), problem_of(case)
+    monkeypatch.setattr(engine, "_REPORT", -1.0)
+
+    def listener(progress):
+        if progress.phase == "certificate":
+            hand.now = 100.0
+
+    with clock.replaced(hand):
+        first = method(problem, Budget(seconds=60), None, listener)
+    assert hand.now == 100.0 and first.status == Status.OPTIMAL
+    if not kept:
+        assert verify_certificate(first.certificate, problem.X, problem.y).optimal and first.shortfalls == ()
+        return
+    assert first.certificate is None and "while the certificate was written" in first.message
+    assert len(first.shortfalls) == 1
+    second = method(problem, Budget(seconds=60))
+    assert second.nodes == first.nodes and verify_certificate(second.certificate, problem.X, problem.y).optimal
 
 
 # when checkpoints are written, by a clock of our own

@@ -89,6 +89,7 @@ class Proof:
         self.cuts = Cuts(points, np.random.default_rng(race.budget.seed))
 
         def offer(network: Network) -> float:
+            race.nodes = self.nodes
             return points.units(race.enter(network, "activation").objective)
 
         best = points.units(race.incumbent.objective)
@@ -182,24 +183,27 @@ def work(race: Race, proof: Proof, pause: int | None = None) -> Ending:
     """
     points, budget = proof.points, race.budget
     reported, counted = 0.0, reading()
-    reserved = proof.writing_seconds
+    limited = pause is not None or budget.nodes is not None
+    end = reading() + budget.remaining - proof.writing_seconds
 
     def proceed() -> bool:
-        race.nodes = proof.nodes
-        if reading() - reported > _REPORT:
+        now = reading()
+        if now - reported > _REPORT:
             tell()
-        return reading() < until and not (over() or enough())
+        return now < min(until, end) and not (limited and enough())
 
     def over() -> bool:
-        return budget.remaining <= reserved
+        return reading() >= end
 
     def enough() -> bool:
+        race.nodes = proof.nodes
         return race.out_of_nodes or (pause is not None and race.nodes >= pause)
 
     def tell() -> None:
-        nonlocal reported, counted, reserved
-        reserved = proof.writing_seconds
+        nonlocal reported, counted, end
+        spare = budget.remaining - proof.writing_seconds
         reported = now = reading()
+        end = now + spare
         proof.seconds, counted = proof.seconds + now - counted, now
         race.raise_bound(points.loss(proof.bound) / race.reduced.loss_unit)
         race.nodes = proof.nodes
@@ -212,10 +216,8 @@ def work(race: Race, proof: Proof, pause: int | None = None) -> Ending:
             tree.best = min(tree.best, best)
             tree.step = 1 if points.exact else max(1, int(_RELATIVE * tree.best))
         unfinished = [tree for tree in proof.trees if tree.open]
-        race.nodes = proof.nodes
         if not unfinished or enough():
             break
-        limited = pause is not None or budget.nodes is not None
         scouts = None if limited or not points.exact or proof.bound > _FAR * best else proof.scouts
         if scouts is not None and reading() > alone:
             until = reading() + _SCOUTS_SLICE

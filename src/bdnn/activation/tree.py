@@ -36,6 +36,8 @@ _STRONG, _RELIABLE, _TRIAL_PIVOTS = 6, 4, 60
 _INTEGRAL = 1e-6
 _RETRIES = 3
 
+_NONE = np.zeros(0, dtype=np.int64)
+
 
 @dataclass(order=True)
 class Node:
@@ -314,6 +316,8 @@ class Tree:
 
     def _store(self) -> Integers:
         """Make rows of new cuts for all neurons; return their labels."""
+        if self._taken == len(self.cuts):
+            return _NONE
         labels: list[int] = []
         while self._taken < len(self.cuts):
             stored = self.rows.add_set(self.cuts.sets[self._taken], self.program.columns, self.program.always)
@@ -335,7 +339,7 @@ class Tree:
             for members in self.cuts.separate(x[columns], tries, lower[columns] > 0.5):
                 self.cuts.add(members)
         new = self._store()
-        return entered + self.rows.enter(new[self.rows.gaps(new, x) < -_VIOLATION])
+        return entered + (self.rows.enter(new[self.rows.gaps(new, x) < -_VIOLATION]) if len(new) else 0)
 
     # branching
 

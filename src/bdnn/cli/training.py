@@ -246,7 +246,7 @@ def _written(
     if content is None:
         reason = (
             f"this run has no proof to write down (it ended with: {result.message}); there is one when branch and cut "
-            f"has begun and the sample weights are multiples of a common unit"
+            f"has begun, the limit leaves time to write it and the sample weights are multiples of a common unit"
         )
         return {"file": None, "reason": reason}, f"none written: {reason}"
     table = table_part(

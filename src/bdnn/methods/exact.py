@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bdnn.activation.keeper import Keeper
 from bdnn.activation.program import covers, n_columns
 from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
+from bdnn.backends.running import Late
 from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.errors import InputError, NotCoveredError
@@ -24,6 +25,8 @@ from bdnn.result import ProgressCallback, Result, Status
 
 if TYPE_CHECKING:
     from bdnn.activation.engine import Proof
+
+Certificate = dict[str, Any]
 
 FORMULATIONS = ("activation", "big_m")
 
@@ -127,14 +130,9 @@ class ExactTraining:
         )
         try:
             if activation:
-                message, interrupted, proof = self._branch_and_cut(race, start)
+                message, interrupted, content = self._branch_and_cut(race, start)
                 if race.bound > race.reduced.irreducible or race.closed:
                     scope = race.reduced.scope
-                content = None
-                if self.certificate and proof is not None and race.chosen is not None:
-                    race.phase = "certificate"
-                    with race.timed("certificate"):
-                        content = proof.certificate(race.chosen.network, None if interrupted else race.report)
                 return replace(race.result("exact", message, scope, interrupted), certificate=content)
             if self.checkpoint is not None:
                 raise InputError('a checkpoint can be written only by formulation "activation"')
@@ -165,8 +163,8 @@ class ExactTraining:
                 scope = race.reduced.scope
         return race.result("exact", message, scope, interrupted)
 
-    def _branch_and_cut(self, race: Race, start: Network | None) -> tuple[str, bool, Proof | None]:
-        """Return message, whether Ctrl-C came, and the proof."""
+    def _branch_and_cut(self, race: Race, start: Network | None) -> tuple[str, bool, Certificate | None]:
+        """Return message, whether Ctrl-C came, and the certificate."""
         message, interrupted, budget = "nothing left to improve", False, race.budget
         proof: Proof | None = None
         keeper = Keeper(race, None if self.checkpoint is None else Path(self.checkpoint), self.certificate)
@@ -207,7 +205,29 @@ class ExactTraining:
                     message += f"; {NO_TIME_TO_POLISH}"
             except KeyboardInterrupt:  # after the proof: its ending, what it bounds and its certificate stay
                 interrupted = True
-        return message if keeper.trouble is None else f"{message}; {keeper.trouble}", interrupted, proof
+        if keeper.trouble is not None:
+            message += f"; {keeper.trouble}"
+        kept = self.checkpoint is not None and keeper.trouble is None
+        content = self._written(race, proof, interrupted, kept) if self.certificate and proof is not None else None
+        return message, interrupted, content
+
+    def _written(self, race: Race, proof: Proof, interrupted: bool, kept: bool) -> Certificate | None:
+        """Return the certificate, or None if the limit passes meanwhile and the proof is kept in the checkpoint."""
+        budget, race.phase = race.budget, "certificate"
+        end = budget.seconds + max(_MOST_OVERTIME, _OVERTIME_SHARE * budget.seconds)
+
+        def proceed() -> None:
+            race.report()
+            if kept and budget.elapsed > end:
+                raise Late
+
+        assert race.chosen is not None
+        with race.timed("certificate"):
+            try:
+                return proof.certificate(race.chosen.network, None if interrupted else proceed)
+            except Late:
+                race.fell_short("the time limit passed while the certificate was written; the checkpoint has the proof")
+                return None
 
     def _search(self, race: Race, keeper: Keeper, start: Network | None) -> None:
         """Enter starting networks: those that need no search, and unless an earlier run has done so, of a search."""
