@@ -204,6 +204,17 @@ def test_a_warm_start_from_another_architecture_is_refused():
         clf.set_params(weights="continuous").fit(SQUARE, [0, 1, 1, 0])
 
 
+@pytest.mark.parametrize("method", ["auto", "local_search", "alternating", "data_splitting"])
+@pytest.mark.parametrize("settings", [{"certificate": True}, {"checkpoint": "state"}], ids=str)
+def test_proofs_are_not_asked_of_methods_that_have_none(tmp_path, monkeypatch, method, settings):
+    monkeypatch.chdir(tmp_path)
+    X, y = noisy(0, 200)
+    with pytest.raises(InputError, match="needs method='exact', got '.*set method='exact' or leave"):
+        BDNNClassifier((40,), method, time_limit=1, **settings).fit(X, y)
+    assert list(tmp_path.iterdir()) == []
+    assert BDNNClassifier((1,), time_limit=5, **settings).fit(SQUARE, PARITY).result_.method == "exact"
+
+
 @pytest.mark.parametrize(
     "settings",
     [

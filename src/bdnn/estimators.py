@@ -87,7 +87,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         Alternating: starts.
     certificate : bool, default=False
         Exact method, formulation "activation": whether ``result_.certificate`` holds a proof that
-        `bdnn.verify_certificate` can check without a solver; for two classes.
+        `bdnn.verify_certificate` can check without a solver; for two classes. An error with other methods.
     checkpoint : path-like or None, default=None
         Exact method, formulation "activation": file to which the state of the run is written, from the first second
         on and at least once a minute; if it exists, the run goes on from there.
@@ -302,8 +302,16 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             feature_names=getattr(self, "feature_names_in_", None),
             copy=False,  # the problem is not kept
         )
-        kind: type[Any] = METHODS[automatic(problem) if self.method == "auto" else self.method]
+        chosen = automatic(problem) if self.method == "auto" else self.method
+        kind: type[Any] = METHODS[chosen]
         method = kind(**{f.name: getattr(self, f.name) for f in fields(kind) if hasattr(self, f.name)})
+        for name, value in {"certificate": self.certificate or None, "checkpoint": self.checkpoint}.items():
+            if value is not None and not hasattr(method, name):
+                by = "" if self.method == chosen else ", which method='auto' chose for this problem"
+                raise InputError(
+                    f"{name}={value!r} needs method='exact', got {chosen!r}{by}: other methods prove nothing that could "
+                    f"be kept; set method='exact' or leave {name} out"
+                )
         if problem.robust and self.robust_model == "worst_case":
             from bdnn.methods.repair import AttackAndRepair
 
