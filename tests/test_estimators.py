@@ -209,7 +209,7 @@ def test_a_warm_start_from_another_architecture_is_refused():
 def test_proofs_are_not_asked_of_methods_that_have_none(tmp_path, monkeypatch, method, settings):
     monkeypatch.chdir(tmp_path)
     X, y = noisy(0, 200)
-    with pytest.raises(InputError, match="needs method='exact', got '.*set method='exact' or leave"):
+    with pytest.raises(InputError, match=r"needs method='exact', got '.*set method='exact' or leave"):
         BDNNClassifier((40,), method, time_limit=1, **settings).fit(X, y)
     assert list(tmp_path.iterdir()) == []
     assert BDNNClassifier((1,), time_limit=5, **settings).fit(SQUARE, PARITY).result_.method == "exact"

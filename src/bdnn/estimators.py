@@ -309,8 +309,8 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             if value is not None and not hasattr(method, name):
                 by = "" if self.method == chosen else ", which method='auto' chose for this problem"
                 raise InputError(
-                    f"{name}={value!r} needs method='exact', got {chosen!r}{by}: other methods prove nothing that could "
-                    f"be kept; set method='exact' or leave {name} out"
+                    f"{name}={value!r} needs method='exact', got {chosen!r}{by}: other methods prove nothing that "
+                    f"could be kept; set method='exact' or leave {name} out"
                 )
         if problem.robust and self.robust_model == "worst_case":
             from bdnn.methods.repair import AttackAndRepair
