@@ -9,7 +9,7 @@ from bdnn.activation.rows import Rows
 from bdnn.budget import Budget
 from bdnn.search.separator import separators
 
-ENTER, DROP, SOLVE, TRY = range(4)  # as in record_tree.py
+ENTER, DROP, SOLVE, TRY = range(4)  # as in ../record_tree.py
 TRIAL_PIVOTS = 60
 RECORDED = Path(__file__).with_name("recorded_tree.npz")
 

@@ -72,10 +72,10 @@ def _none_between(point: WholePoint, proven: float, reached: Fraction, least: Fr
     """Whether no input has a distance between what is proven and that of an attack, both left out."""
     if least <= reached:
         return True
-    if point.allowed.norm == INF:
-        return _next_step(point, proven, least) >= least
     if point.network.grid is None and (unit := _unit(point)) and (math.ceil(least / unit) - 1) * unit <= reached:
         return True
+    if point.allowed.norm == INF:
+        return _next_step(point, proven, least) >= least
     sums = _sums(point, least)
     return sums is not None and not any(reached < s < least for s in sums)
 
@@ -94,9 +94,12 @@ def _next_step(point: WholePoint, proven: float, least: Fraction) -> Fraction:
 
 def _costs(point: WholePoint, which: Indices, z: Floats) -> Iterator[Fraction]:
     """Yield the distances that some columns go in an input."""
-    for j in point.columns[which].tolist():
-        moved = abs(Fraction(float(z[j])) - Fraction(float(point.x[j])))
-        yield moved / Fraction(float(point.allowed.scale[j]))
+    known: dict[tuple[float, float, float], Fraction] = {}  # many columns have the same integers and scales
+    c = point.columns[which]
+    for way in zip(z[c].tolist(), point.x[c].tolist(), point.allowed.scale[c].tolist(), strict=True):
+        if way not in known:
+            known[way] = abs(Fraction(way[0]) - Fraction(way[1])) / Fraction(way[2])
+        yield known[way]
 
 
 def _last(point: WholePoint, proven: float, reached: Fraction) -> Fraction:
@@ -115,13 +118,13 @@ def _scales(point: WholePoint) -> list[Fraction]:
 
 def _unit(point: WholePoint) -> Fraction | None:
     """Return a number of which all distances of integers are multiples, for norm 2 their squares; None if too fine."""
-    scales = np.unique(point.allowed.scale[point.columns]).tolist()
+    scales = sorted(set(point.allowed.scale[point.columns].tolist()))
     if not 0 < len(scales) <= _MOST_UNITS:
         return None
     units = [1 / Fraction(scale) for scale in scales]
     common = math.lcm(*(unit.denominator for unit in units))
     unit = Fraction(math.gcd(*(int(unit * common) for unit in units)), common)
-    return unit if point.allowed.norm == ONE else unit * unit  # the gcd of squares is the square of the gcd
+    return unit if point.allowed.norm in (INF, ONE) else unit * unit  # the gcd of squares is the square of the gcd
 
 
 def _sums(point: WholePoint, least: Fraction) -> list[Fraction] | None:

@@ -63,12 +63,12 @@ class Perturbations:
             # only the largest quotients matter, and rounding moves them by a few units in the last place
             quotients = np.abs(z[moved] - x[moved]) / self.scale[moved]
             moved = moved[quotients >= quotients.max() * (1.0 - 1e-14)]
-        parts = [abs(Fraction(a) - Fraction(b)) for a, b in zip(z[moved].tolist(), x[moved].tolist(), strict=True)]
-        if np.any(self.scale[moved] != 1.0):
-            parts = [part / Fraction(unit) for part, unit in zip(parts, self.scale[moved].tolist(), strict=True)]
+        ways = list(zip(z[moved].tolist(), x[moved].tolist(), self.scale[moved].tolist(), strict=True))
+        # many features go the same way
+        far = {(a, b, unit): abs(Fraction(a) - Fraction(b)) / Fraction(unit) for a, b, unit in set(ways)}
         if self.norm == INF:
-            return max(parts, default=Fraction(0))
-        return sum((p if self.norm == ONE else p * p for p in parts), Fraction(0))
+            return max(far.values(), default=Fraction(0))
+        return sum((far[way] if self.norm == ONE else far[way] ** 2 for way in ways), Fraction(0))
 
     def distance(self, x: Floats, z: Floats) -> float:
         """Return the distance of two points, rounded up."""

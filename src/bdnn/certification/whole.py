@@ -30,6 +30,7 @@ _POLISHINGS = 100
 _TRIES = 16
 _STEPS = 4096
 _TIES = 5e-8  # cuts see a part in 1e8
+_TINY = 2.0**-900  # products above it keep all of their digits
 
 
 def integer_features(network: Network, integer: Any, points: Floats) -> Bools:
@@ -113,6 +114,7 @@ class WholePoint(Point):
         plane: Plane | None = None,
     ) -> None:
         self.integer = integer
+        self._reached: tuple[float, Floats, Floats] | None = None
         self.stepping = integer if network.grid is None else np.ones(len(x), dtype=bool)
         low, high = np.where(integer, np.ceil(allowed.lower), allowed.lower), allowed.upper
         allowed = replace(allowed, lower=low, upper=np.where(integer, np.floor(high), high))
@@ -147,21 +149,32 @@ class WholePoint(Point):
         low, high, free = self.allowed.lower[c], self.allowed.upper[c], self.allowed.free[c]
         if radius == math.inf:
             return np.where(free, low, x), np.where(free, high, x)
-        ends = []
+        ends, way = [], radius * scale
+        # products with powers of two have no rounding errors, unless they are tiny
+        even = (np.frexp(scale)[0] == 0.5) & ((way > _TINY) | (radius == 0.0))
         for side, bound in ((-1, low), (1, high)):
-            with np.errstate(over="ignore"):
-                z = x + side * (radius * scale)
-                blur = 2.0 * np.spacing(np.abs(x) + radius * scale)
-            further, back = z + side * blur, z - side * blur
-            # only where the rounding of z matters is it worth finding the last float
-            doubt = (self._within(c, further, side) != self._within(c, back, side)) & np.isfinite(further)
-            for j in np.flatnonzero(doubt).tolist():
+            with np.errstate(over="ignore", invalid="ignore"):
+                z = x + side * way
+                rest = z - x
+                error = (x - (z - rest)) + (side * way - rest)  # of the sum, exactly (D. E. Knuth)
+                z = np.where(even & (side * error < 0.0), np.nextafter(z, x), z)
+            for j in self._doubtful(c, z, x, way, side, ~even | ~np.isfinite(error)):
                 exact = Fraction(float(x[j])) + side * Fraction(radius) * Fraction(float(scale[j]))
                 end = float(exact)
                 z[j] = math.nextafter(end, float(x[j])) if (Fraction(end) - exact) * side > 0 else end
             z = np.minimum(z, bound) if side > 0 else np.maximum(z, bound)
             ends.append(np.where(free, z, x))
         return ends[0], ends[1]
+
+    def _doubtful(self, c: Integers, z: Floats, x: Floats, way: Floats, side: int, rounded: Bools) -> list[int]:
+        """Return which ends that were rounded are worth to be found exactly: the last integer depends on it."""
+        if not rounded.any():
+            return []
+        with np.errstate(over="ignore", invalid="ignore"):
+            blur = 2.0 * np.spacing(np.abs(x) + way)
+        further, back = z + side * blur, z - side * blur
+        apart = self._within(c, further, side) != self._within(c, back, side)
+        return np.flatnonzero(rounded & apart & np.isfinite(further)).tolist()
 
     def _within(self, c: Integers, z: Floats, side: int) -> Floats:
         """Return the last integers that are seen of features which go to a side up to given values."""
@@ -202,7 +215,9 @@ class WholePoint(Point):
         """Return the radius in some units, and bounds of the columns: integers in reach, or as for `Point`."""
         low = np.where(self.low == 0.0, 0.0, np.nextafter(np.maximum(self.low, -radius) / unit, -np.inf))
         high = np.where(self.high == 0.0, 0.0, np.nextafter(np.minimum(self.high, radius) / unit, np.inf))
-        low[self.stepped], high[self.stepped] = self._reachable(self.columns[self.stepped], radius)
+        if self._reached is None or self._reached[0] != radius:  # asked for in several units
+            self._reached = radius, *self._reachable(self.columns[self.stepped], radius)
+        low[self.stepped], high[self.stepped] = self._reached[1:]
         ball = math.nextafter(math.nextafter(self._last_distance(radius) / unit, math.inf), math.inf)
         return math.inf if self.allowed.norm == INF else ball, low, high
 

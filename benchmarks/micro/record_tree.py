@@ -1,6 +1,6 @@
 """Record what branch and cut asks of its linear program, for `tree.py` to ask again.
 
-    python benchmarks/micro/kernel_cases/record_tree.py TABLE.csv [--nodes 40]
+    python benchmarks/micro/record_tree.py TABLE.csv [--nodes 40]
 
 Solves the program of a table without a hidden layer, from its constant network, and writes `recorded_tree.npz`: rows as
 they are found, which of them enter the linear program, bounds at every solve, and trial solves before a branch. The
@@ -98,7 +98,7 @@ def main():
     recording = Recording()
     recorded(recording)
     engine.work(race, proof, nodes=options.nodes)
-    recording.write(Path(__file__).with_name("recorded_tree.npz"))
+    recording.write(Path(__file__).parent / "kernel_cases" / "recorded_tree.npz")
     print(f"{len(recording.boxes)} solves, {len(recording.rows)} rows, {len(recording.kinds)} events")
 
 
