@@ -22,14 +22,14 @@ from common import RESULTS, add_data_option, drawn, load, write_results
 from scipy.optimize import linprog
 
 from bdnn import Budget, Problem, Status
-from bdnn.activation.cuts import Cuts
-from bdnn.activation.exact import multipliers
-from bdnn.activation.program import Points
+from bdnn.branch_and_cut.cuts import Cuts
+from bdnn.exact.separability import multipliers
+from bdnn.branch_and_cut.program import Points
 from bdnn.backends import BACKENDS, available
 from bdnn.errors import MarginError
 from bdnn.formulations import training
 from bdnn.methods.local_search import enter_incumbents
-from bdnn.methods.race import Race
+from bdnn.methods.run import Race
 
 RIVALS = ("highs", "scip")
 

@@ -22,7 +22,7 @@ from certify import pictures
 from common import RESULTS, add_data_option, drawn, load, rewrite, rewrite_readme, write_results
 
 from bdnn import BDNNClassifier, attack, certify
-from bdnn.overlaps import unavoidable
+from bdnn.problem.collisions import unavoidable
 
 _CURVE = 41
 

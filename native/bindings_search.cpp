@@ -473,7 +473,7 @@ void bind_state(nb::module_& m) {
 }
 
 void bind_robust_state(nb::module_& m) {
-    nb::class_<PyRobustState>(m, "RobustState", "A network under robust search; see bdnn.search.robust.")
+    nb::class_<PyRobustState>(m, "RobustState", "A network under robust search; see bdnn.search.interval_engine.")
         .def(nb::init<nb::object, nb::object, nb::object, nb::object, nb::object, int, double, bool>(), "state"_a,
              "low"_a, "high"_a, "radius"_a, "reach"_a, "norm"_a, "penalty"_a, "exact"_a)
         .def_ro("state", &PyRobustState::state_)
@@ -493,7 +493,7 @@ void bind_robust_state(nb::module_& m) {
 }
 
 void bind_training(nb::module_& m) {
-    nb::class_<PyStraightThrough>(m, "StraightThrough", "The training of a smooth start; see bdnn.search.surrogate.")
+    nb::class_<PyStraightThrough>(m, "StraightThrough", "The training of a smooth start; see bdnn.search.starts.")
         .def(nb::init<nb::object, nb::object, nb::object, const std::vector<Index>&, bool, Index>(), "Z"_a, "target"_a,
              "weight"_a, "widths"_a, "argmax"_a, "bound"_a)
         .def_prop_ro("values",

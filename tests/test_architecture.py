@@ -236,7 +236,7 @@ def in_a_process(code):
 
 def test_importing_the_package_loads_neither_scikit_learn_nor_a_solver():
     loaded = in_a_process("import sys, bdnn; bdnn.Problem, bdnn.Network; print(*sys.modules)")
-    assert "bdnn.network" in loaded
+    assert "bdnn.network.network" in loaded
     assert not OPTIONAL & set(loaded)
 
 
@@ -249,7 +249,7 @@ def test_the_estimator_is_loaded_at_first_use():
 def test_the_checker_sees_what_it_should():
     code = """
 import numpy as np, highspy
-from bdnn import io
+from bdnn import model_file as io
 from bdnn.formulations import training
 try:
     import torch
@@ -261,10 +261,10 @@ class A:
     import onnx
     def f(self):
         import sklearn
-        from bdnn.estimators import load
+        from bdnn.estimators.classifier import load
 """
     tree = ast.parse(code)
     everything, at_import = (set(imported(n, "x")) for n in (ast.walk(tree), module_level(tree)))
-    assert everything - at_import == {"pandas", "sklearn", "bdnn.estimators"}
-    assert at_import == {"numpy", "highspy", "bdnn.io", "bdnn.formulations.training", "torch", "onnx"}
+    assert everything - at_import == {"pandas", "sklearn", "bdnn.estimators.classifier"}
+    assert at_import == {"numpy", "highspy", "bdnn.model_file", "bdnn.formulations.training", "torch", "onnx"}
     assert set(ours(everything | {"bdnn", "bdnnx"})) == {"io", "formulations.training", "estimators", "__init__"}

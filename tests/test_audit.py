@@ -10,7 +10,7 @@ import pytest
 
 import plain
 from bdnn import Network, Problem
-from bdnn.audit import Audit, audit
+from bdnn.problem.audit import Audit, audit
 from bdnn.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -119,7 +119,7 @@ def test_sums_of_integers_and_of_others_are_rounded_once(monkeypatch, weight, bl
     y = [0, 3, 1, 0, 2, 3]
     problem = Problem(X=np.zeros((6, 1)), y=y, sample_weight=weight, head="threshold", hidden_layer_sizes=())
     exact = sum(Fraction(w) * (3 if label in (0, 3) else 1) for w, label in zip(weight, y, strict=True))
-    monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", block)
+    monkeypatch.setattr("bdnn.arrays.BLOCK_NUMBERS", block)
     assert audit(network, problem).loss == float(exact)
 
 
@@ -135,7 +135,7 @@ def test_single_precision_and_blocks_do_not_matter(monkeypatch, head, n_classes,
     network = plain.random_network(rng, 3, (3,), range(n_classes), head)
     expected = audit(network, double)
     assert audit(network, single) == expected
-    monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", 9)
+    monkeypatch.setattr("bdnn.arrays.BLOCK_NUMBERS", 9)
     assert audit(network, single) == audit(network, double) == expected
 
 
@@ -151,7 +151,7 @@ def test_borders_of_blocks_lose_no_points(monkeypatch, head, n_classes):
         labels = y.copy()
         labels[wrong] = 1
         for block in (1, 6, 10, 2**19):
-            monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", block)
+            monkeypatch.setattr("bdnn.arrays.BLOCK_NUMBERS", block)
             data = {"X": X, "sample_weight": 2.0 ** np.arange(23), "hidden_layer_sizes": (), "head": head}
             if n_classes == 3:
                 labels[(wrong + 1) % 23] = 2
@@ -169,7 +169,7 @@ def test_ties_at_zero_in_every_block(monkeypatch):
     fires = [value >= 0, True, False] * 5
     network = Network([([[1.0, 1.0, -1.0]], [0.0])], head="threshold", classes=[0, 1])
     for block in (1, 6, 12, 2**19):
-        monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", block)
+        monkeypatch.setattr("bdnn.arrays.BLOCK_NUMBERS", block)
         result = audit(network, Problem(X=X, y=np.array(fires, dtype=int), hidden_layer_sizes=()))
         assert (result.loss, result.n_wrong) == (0.0, 0)
         result = audit(network, Problem(X=X, y=1 - np.array(fires, dtype=int), hidden_layer_sizes=()))
@@ -185,7 +185,7 @@ def test_no_array_as_long_as_the_data_is_made(monkeypatch, head, n_classes):
     problem = Problem(X=X, y=y, head=head, hidden_layer_sizes=(2,))
     network = plain.random_network(rng, 4, (2,), range(n_classes), head)
     expected = audit(network, problem)
-    monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", 2**11)
+    monkeypatch.setattr("bdnn.arrays.BLOCK_NUMBERS", 2**11)
     tracemalloc.start()
     try:
         assert audit(network, problem) == expected

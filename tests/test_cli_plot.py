@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bdnn import Network, cli
-from bdnn.io import Model, TableInfo, save_model
+from bdnn.model_file import Model, TableInfo, save_model
 from bdnn.plotting.files import picture
 from sample_models import result
 

@@ -12,7 +12,7 @@ import pytest
 
 import bdnn
 from bdnn import cli
-from bdnn.io import load_model, save_model
+from bdnn.model_file import load_model, save_model
 
 
 @pytest.fixture

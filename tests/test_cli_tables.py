@@ -10,7 +10,7 @@ import pytest
 
 import bdnn
 from bdnn import BDNNClassifier, cli
-from bdnn.io import TableInfo, load_model
+from bdnn.model_file import TableInfo, load_model
 from bdnn.splitting import split
 from bdnn.tables import read_table
 

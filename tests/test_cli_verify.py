@@ -15,7 +15,7 @@ import bdnn
 from bdnn import cli, tables
 from bdnn.cli.reading import read_training_table
 from bdnn.errors import CertificateError, InputError
-from bdnn.estimators import BDNNClassifier
+from bdnn.estimators.classifier import BDNNClassifier
 from certificates import made
 
 TABLE = "a,b,more,label\n" + "".join(

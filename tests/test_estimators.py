@@ -20,9 +20,9 @@ from sklearn.preprocessing import StandardScaler
 
 import bdnn
 from bdnn import BDNNClassifier, Budget
-from bdnn.audit import audit
+from bdnn.problem.audit import audit
 from bdnn.errors import BDNNError, InputError
-from bdnn.problem import Problem
+from bdnn.problem.problem import Problem
 
 SQUARE, PARITY = [[0, 0], [0, 1], [1, 0], [1, 1]], ["same", "differ", "differ", "same"]
 
@@ -127,7 +127,7 @@ def test_pickles_and_copies_predict_the_same(duplicate):
 
 def test_single_precision_is_trained_and_predicted_as_it_is(monkeypatch):
     given = []
-    monkeypatch.setattr("bdnn.estimators.Problem", lambda **data: given.append(data["X"]) or Problem(**data))
+    monkeypatch.setattr("bdnn.estimators.classifier.Problem", lambda **data: given.append(data["X"]) or Problem(**data))
     rng = np.random.default_rng(0)
     X = rng.normal(size=(20, 2)).astype(np.float32)
     y = X[:, 0] + X[:, 1] > 0
@@ -182,7 +182,7 @@ def test_sample_weights_are_repetitions():
 @pytest.mark.parametrize("settings", [{"method": "exact", "incumbents": "none"}, {"method": "local_search"}], ids=str)
 def test_a_warm_start_is_never_worse(settings, monkeypatch):
     limit = "rounds" if settings["method"] == "local_search" else "nodes"
-    monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {limit: 1})))
+    monkeypatch.setattr("bdnn.estimators.classifier.Budget", lambda **limits: Budget(**(limits | {limit: 1})))
     X, y = noisy(3, 60)
     clf = BDNNClassifier((3,), warm_start=True, random_state=0, **settings).fit(X, y)
     first = clf.network_
@@ -312,7 +312,7 @@ def test_an_unfitted_estimator_says_so(tmp_path):
 @pytest.mark.parametrize("settings", [{"method": "exact", "incumbents": "none"}, {"method": "local_search"}], ids=str)
 def test_the_random_state_decides(settings, monkeypatch):
     limit = "rounds" if settings["method"] == "local_search" else "nodes"
-    monkeypatch.setattr("bdnn.estimators.Budget", lambda **limits: Budget(**(limits | {limit: 1})))
+    monkeypatch.setattr("bdnn.estimators.classifier.Budget", lambda **limits: Budget(**(limits | {limit: 1})))
     X, y = noisy(6, 40)
     X = X + np.random.default_rng(6).normal(size=X.shape)
     first, again, other = (BDNNClassifier((2,), random_state=s, **settings).fit(X, y) for s in (0, 0, 1))

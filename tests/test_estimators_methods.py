@@ -6,8 +6,8 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import NotFittedError
 
 from bdnn import BDNNClassifier, load
-from bdnn.estimators import from_model
-from bdnn.io import Model
+from bdnn.estimators.classifier import from_model
+from bdnn.model_file import Model
 from bdnn.methods import METHODS
 from clocks import ticking
 

@@ -10,7 +10,7 @@ import pytest
 
 from bdnn import BDNNClassifier, Network, files, report, save_certificate
 from bdnn.errors import InputError, OutputError
-from bdnn.io import Model, load_model, save_model
+from bdnn.model_file import Model, load_model, save_model
 from certificates import made
 
 posix = pytest.mark.skipif(os.name != "posix", reason="pipes, sockets and permissions are those of POSIX")

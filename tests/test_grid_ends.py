@@ -12,11 +12,11 @@ from sklearn import datasets
 
 import bdnn
 from bdnn import BDNNClassifier, Network, certify, cli
-from bdnn.grid_ends import ends
-from bdnn.network import InputGrid
-from bdnn.presolve import presolve
-from bdnn.problem import Problem
-from bdnn.reporting import model_text, training_text
+from bdnn.network.grid_ends import ends
+from bdnn.network.network import InputGrid
+from bdnn.problem.presolve import presolve
+from bdnn.problem.problem import Problem
+from bdnn.reports.summary import model_text, training_text
 
 ON_GRID = "every classifier on the grid of 8-bit inputs"
 
@@ -180,7 +180,7 @@ def test_what_a_grid_costs_is_said(capsys, tmp_path):
     # the file keeps both, and files that say neither are read as they always were
     kept = bdnn.load(model).result_
     assert (kept.irreducible_of, kept.grid_loss) == (ON_GRID, 12)
-    assert f"irreducible loss 12 for {ON_GRID}" in model_text(bdnn.io.load_model(model)).replace("\n", " ")
+    assert f"irreducible loss 12 for {ON_GRID}" in model_text(bdnn.model_file.load_model(model)).replace("\n", " ")
     older = json.loads(model.read_text())
     del older["result"]["irreducible_of"], older["result"]["grid_loss"]
     model.write_text(json.dumps(older))

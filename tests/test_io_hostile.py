@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import bdnn
-from bdnn import io as model_io
+from bdnn import model_file as model_io
 from bdnn.errors import ModelFileError
-from bdnn.io import load_model, save_model
+from bdnn.model_file import load_model, save_model
 from sample_models import continuous_model, integer_model
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -252,7 +252,7 @@ LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 from bdnn.errors import ModelFileError
-from bdnn.io import load_model
+from bdnn.model_file import load_model
 
 def peak():  # of this program alone; ru_maxrss starts from that of the parent
     with open("/proc/self/status") as status:

@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import Bounds, LinearConstraint
 from scipy.optimize import milp as reference
 
-from bdnn.milp import MilpBuilder
+from bdnn.milp.program import MilpBuilder
 
 
 def random_milp(seed, n_binary=4, n_integer=2, n_continuous=2):

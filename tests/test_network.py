@@ -12,7 +12,7 @@ import pytest
 import plain
 from bdnn import Network
 from bdnn.errors import BDNNError, InputError
-from bdnn.network import InputGrid, Layer
+from bdnn.network.network import InputGrid, Layer
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -346,7 +346,7 @@ def test_blocks_and_precision_do_not_matter(monkeypatch, head, classes, hidden, 
     assert results(net, X.astype(np.float32), codes) == expected
     assert sum(net.losses(X[i : i + 1], codes[i : i + 1])[1] for i in range(50)) == expected[-1]
     for block in (1, 9, 40):
-        monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", block)
+        monkeypatch.setattr("bdnn.arrays.BLOCK_NUMBERS", block)
         assert results(net, X, codes) == expected
         assert results(net, X.astype(np.float32), codes) == expected
     nothing = [np.shape(part) for part in results(net, X[:0], codes[:0])]
@@ -365,7 +365,7 @@ def test_single_precision_is_decided_exactly():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_bad_inputs_are_found_in_any_block(monkeypatch, bad):
-    monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", 2)
+    monkeypatch.setattr("bdnn.arrays.BLOCK_NUMBERS", 2)
     net = Network([([[1.0]], [0.0])], head="threshold", classes=[0, 1])
     X = np.ones((5, 1), dtype=np.float32)
     X[4] = bad

@@ -8,8 +8,8 @@ from scipy.optimize import LinearConstraint, milp
 
 from bdnn import Budget, Problem
 from bdnn.methods import ExactTraining
-from bdnn.overlaps import unavoidable
-from bdnn.presolve import presolve
+from bdnn.problem.collisions import unavoidable
+from bdnn.problem.presolve import presolve
 
 NORMS = {"inf": np.inf, "1": 1, "2": 2}
 
@@ -89,10 +89,10 @@ def test_no_training_result_is_below(model, seed):
     X, y = rng.normal(size=(8, 2)), np.arange(8) % 2
     problem = Problem(X=X, y=y, hidden_layer_sizes=(2,), robust_radius=0.5, robust_model=model)
     # without the bound: the solver has to find out
-    import bdnn.presolve
+    import bdnn.problem.presolve
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bdnn.presolve, "unavoidable", lambda *_: 0.0)
+        patch.setattr(bdnn.problem.presolve, "unavoidable", lambda *_: 0.0)
         result = ExactTraining(solver="highs", incumbents="none")(problem, Budget(seconds=60))
     assert str(result.status) == "optimal"
     assert presolve(problem).irreducible <= result.objective

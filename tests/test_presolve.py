@@ -9,7 +9,7 @@ import pytest
 
 from bdnn import Problem
 from bdnn.errors import InputError
-from bdnn.presolve import presolve
+from bdnn.problem.presolve import presolve
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
-from bdnn import Problem, presolve, rows
-from bdnn.presolve import _equal_rows, _hashes, _Inputs
+from bdnn import Problem
+
+from bdnn import arrays as rows
+
+from bdnn.problem import presolve
+from bdnn.problem.presolve import _equal_rows, _hashes, _Inputs
 
 pytestmark = pytest.mark.filterwarnings("error")
 

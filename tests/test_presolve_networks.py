@@ -9,8 +9,8 @@ import pytest
 
 import plain
 from bdnn import Network, Problem
-from bdnn.network import InputGrid, Layer
-from bdnn.presolve import presolve
+from bdnn.network.network import InputGrid, Layer
+from bdnn.problem.presolve import presolve
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -210,7 +210,7 @@ def test_single_precision_is_kept_and_everything_else_becomes_double():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_value_that_is_not_finite_is_found_in_any_block(monkeypatch, dtype, bad):
-    monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", 3)
+    monkeypatch.setattr("bdnn.arrays.BLOCK_NUMBERS", 3)
     for row, column in ((0, 0), (2, 1), (4, 0)):
         data = np.ones((5, 2), dtype=dtype)
         data[row, column] = bad
@@ -281,7 +281,7 @@ def test_callers_may_agree_not_to_write():
     ],
 )
 def test_classes_and_codes_are_those_of_numpy(monkeypatch, labels):
-    monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", 2)
+    monkeypatch.setattr("bdnn.arrays.BLOCK_NUMBERS", 2)
     p = Problem(X=np.zeros((5, 1)), y=labels)
     classes, codes = np.unique(labels, return_inverse=True)
     assert (p.classes.tolist(), p.codes.tolist(), p.codes.dtype) == (classes.tolist(), codes.tolist(), np.intp)

@@ -16,7 +16,7 @@ import sample_models
 from bdnn import BDNNClassifier, Network
 from bdnn.certification.result import Certification
 from bdnn.errors import CertificateError, InputError, MissingDependencyError
-from bdnn.io import Model
+from bdnn.model_file import Model
 from bdnn.reports.contents import Source, parts_of
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import sample_models
 from bdnn import Result, Status
-from bdnn.audit import Audit
+from bdnn.problem.audit import Audit
 from bdnn.result import BoundStep, Incumbent, Progress, relative_gap
 
 

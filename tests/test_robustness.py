@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bdnn import Network
-from bdnn.network import InputGrid
-from bdnn.robustness import dual_norm, robust_losses
+from bdnn.network.network import InputGrid
+from bdnn.network.intervals import dual_norm, robust_losses
 
 NORMS = ("inf", "1", "2")
 HEADS = [("threshold", 2), ("threshold", 3), ("argmax", 2), ("argmax", 3)]
@@ -139,7 +139,7 @@ def test_blocks_and_precision_do_not_matter(monkeypatch, norm, head, classes, hi
     for model in ("interval", "pattern"):
         losses, n_rational = robust_losses(network, X, codes, radius, norm, model)
         for block in (1, 30, 2**19):
-            monkeypatch.setattr("bdnn.rows.BLOCK_NUMBERS", block)
+            monkeypatch.setattr("bdnn.arrays.BLOCK_NUMBERS", block)
             for data in (X, X.astype(np.float32)):
                 again, count = robust_losses(network, data, codes, radius, norm, model)
                 assert (again.tolist(), count) == (losses.tolist(), n_rational)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bdnn import rows
-from bdnn.rows import distinct, row_blocks
+from bdnn import arrays as rows
+from bdnn.arrays import distinct, row_blocks
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -20,7 +20,8 @@ from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import ConvergenceWarning
 
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, clock
-from bdnn.backends import available, running
+from bdnn.backends import available
+from bdnn.backends import threads as running
 from clocks import Hand
 
 X2, y2 = load_breast_cancer(return_X_y=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 import plain
-from bdnn import signs
+from bdnn.exact import signs
 
 EXACT = 2.0**53
 

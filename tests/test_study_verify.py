@@ -11,7 +11,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 import plain
 from bdnn import Network
-from bdnn.robustness import robust_losses
+from bdnn.network.intervals import robust_losses
 
 FILE = Path(__file__).parents[1] / "benchmarks" / "study" / "verify.py"
 HEADS = [("threshold", 2), ("argmax", 2), ("threshold", 3), ("argmax", 3)]

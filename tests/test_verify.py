@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import bdnn
-from bdnn import verify, verify_data, verify_file, verify_functions, verify_parts, verify_rows
+from bdnn.checker import check as verify, data as verify_data, file as verify_file, functions as verify_functions, values as verify_parts, rows as verify_rows
 from bdnn.errors import CertificateError, CertificateFileError, InputError
 from certificates import FUNCTIONS, Data, Program, holds, made
 
@@ -513,8 +513,8 @@ def test_the_checker_is_independent():
         names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         foreign = {name for name in names if name.split(".")[0] not in sys.stdlib_module_names}
         assert foreign <= allowed, f"{module.__name__} imports {sorted(foreign - allowed)}"
-    code = "import sys, bdnn.verify; print(*sys.modules)"
+    code = "import sys, bdnn.checker.check; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    solvers = {"highspy", "bdnn._native", "scipy.optimize", "sklearn", "bdnn.activation", "bdnn.search", "bdnn.methods"}
-    assert "bdnn.verify" in done.stdout.split() and not solvers & set(done.stdout.split())
+    solvers = {"highspy", "bdnn._native", "scipy.optimize", "sklearn", "bdnn.branch_and_cut", "bdnn.search", "bdnn.methods"}
+    assert "bdnn.checker.check" in done.stdout.split() and not solvers & set(done.stdout.split())

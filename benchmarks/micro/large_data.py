@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import write_results
 
 from bdnn import Network, Problem
-from bdnn.audit import audit
-from bdnn.presolve import presolve
+from bdnn.problem.audit import audit
+from bdnn.problem.presolve import presolve
 
 FEATURES, NEURONS = 28, 3
 KINDS = ("distinct", "distinct, frozen", "repeated")

@@ -24,7 +24,7 @@ from common import write_results
 
 from bdnn import Problem
 from bdnn.formulations import training
-from bdnn.presolve import presolve
+from bdnn.problem.presolve import presolve
 
 POINTS, FEATURES, NEURONS = 20_000, 50, 20
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from bdnn import Budget, Problem
-from bdnn.activation import engine, tree
-from bdnn.activation.rows import Rows
-from bdnn.methods.race import Race
-from bdnn.methods.start import constant
+from bdnn.branch_and_cut import engine, tree
+from bdnn.branch_and_cut.cut_pool import Rows
+from bdnn.methods.run import Race
+from bdnn.methods.starts import constant
 from bdnn.tables import read_table
 
 ENTER, DROP, SOLVE, TRY = range(4)

@@ -30,7 +30,7 @@ from common import write_results
 
 from bdnn import Budget, Network, Problem
 from bdnn.methods.local_search import LocalSearch
-from bdnn.presolve import presolve
+from bdnn.problem.presolve import presolve
 
 FEATURES, NEURONS, MOVES, WRONG = 28, 3, 10, 1 / 3
 LINEAR = 1.5

@@ -23,7 +23,7 @@ from verify import ends, verify
 from bdnn import Budget, Network, Problem
 from bdnn.methods import METHODS
 from bdnn.polish import polished
-from bdnn.robustness import robust_losses
+from bdnn.network.intervals import robust_losses
 
 Record = dict[str, Any]
 

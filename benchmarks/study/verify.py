@@ -16,7 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linprog
 
-from bdnn import Network, signs
+from bdnn import Network
+
+from bdnn.exact import signs
 
 MOST_NEURONS = 12
 

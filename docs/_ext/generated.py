@@ -26,17 +26,17 @@ OUT = ROOT / "docs" / "generated"
 
 MODULES = {
     "bdnn.result": "What a run returns",
-    "bdnn.network": "Networks",
+    "bdnn.network.network": "Networks",
     "bdnn.errors": "Errors",
     "bdnn.polish": "Margin polish",
-    "bdnn.audit": "Audit",
-    "bdnn.presolve": "Presolve",
+    "bdnn.problem.audit": "Audit",
+    "bdnn.problem.presolve": "Presolve",
     "bdnn.methods.exact": "Exact training",
     "bdnn.methods.local_search": "Local search",
     "bdnn.methods.alternating": "Alternating blocks",
     "bdnn.methods.data_splitting": "Data splitting",
-    "bdnn.methods.race": "The race that methods run",
-    "bdnn.milp": "Mixed-integer programs",
+    "bdnn.methods.run": "The race that methods run",
+    "bdnn.milp.program": "Mixed-integer programs",
     "bdnn.formulations.training": "Training program",
     "bdnn.backends.protocol": "Back-ends",
 }

@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 from bdnn.budget import Budget
 from bdnn.errors import BDNNError
-from bdnn.network import Network
-from bdnn.problem import Problem
+from bdnn.network.network import Network
+from bdnn.problem.problem import Problem
 from bdnn.result import Result, Status
 
 if TYPE_CHECKING:
     from bdnn import plotting
-    from bdnn.certification.attack import attack
+    from bdnn.certification.random_attack import attack
     from bdnn.certification.engine import certify
     from bdnn.certification.result import Certification
-    from bdnn.ensemble import BDNNEnsembleClassifier, load
-    from bdnn.estimators import BDNNClassifier
+    from bdnn.estimators.ensemble import BDNNEnsembleClassifier, load
+    from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.reports.page import report
-    from bdnn.verify import save_certificate, verify_certificate
+    from bdnn.checker.check import save_certificate, verify_certificate
 
 __version__ = "0.1.0"
 
@@ -43,15 +43,15 @@ __all__ = [
 
 # imported at first use, since not every program needs them: scikit-learn alone takes a second to load
 _LATER = {
-    "BDNNClassifier": "bdnn.estimators",
-    "BDNNEnsembleClassifier": "bdnn.ensemble",
+    "BDNNClassifier": "bdnn.estimators.classifier",
+    "BDNNEnsembleClassifier": "bdnn.estimators.ensemble",
     "Certification": "bdnn.certification.result",
-    "attack": "bdnn.certification.attack",
+    "attack": "bdnn.certification.random_attack",
     "certify": "bdnn.certification.engine",
-    "load": "bdnn.ensemble",
+    "load": "bdnn.estimators.ensemble",
     "report": "bdnn.reports.page",
-    "save_certificate": "bdnn.verify",
-    "verify_certificate": "bdnn.verify",
+    "save_certificate": "bdnn.checker.check",
+    "verify_certificate": "bdnn.checker.check",
 }
 
 

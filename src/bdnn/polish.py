@@ -17,15 +17,15 @@ from typing import get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bdnn import signs
+from bdnn.exact import signs
 from bdnn.budget import Budget
 from bdnn.checks import real_numbers
 from bdnn.clock import reading
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
-from bdnn.network import Floats, Layer, Network
-from bdnn.robustness import Norm, RobustModel, open_points, robust_losses
-from bdnn.separation import Comparisons, by_linear_program, euclidean
+from bdnn.network.network import Floats, Layer, Network
+from bdnn.network.intervals import Norm, RobustModel, open_points, robust_losses
+from bdnn.margins.ordering import Comparisons, by_linear_program, euclidean
 
 Bools = NDArray[np.bool_]
 
@@ -50,7 +50,7 @@ def polished(
 
     The margin of a neuron is the least distance from its hyperplane of an input of its layer, in the given norm; for
     the first layer, inputs are first centred by the median and scaled by the largest deviation from it, as in
-    `bdnn.presolve`. The margin of an argmax head is the least lead of the winner over another output, in units of the
+    `bdnn.problem.presolve`. The margin of an argmax head is the least lead of the winner over another output, in units of the
     norm of all output weights together. No neuron's margin shrinks: one that cannot be improved, or not in the time,
     stays as it is.
 
@@ -92,7 +92,7 @@ def polished(
     References
     ----------
     B. E. Boser, I. M. Guyon and V. N. Vapnik, COLT 1992, doi:10.1145/130385.130401; K. Crammer and Y. Singer, JMLR 2,
-    2001. See `bdnn.separation` for the method.
+    2001. See `bdnn.margins.ordering` for the method.
 
     Examples
     --------

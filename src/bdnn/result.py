@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from bdnn.audit import Audit
-from bdnn.network import Network
+from bdnn.problem.audit import Audit
+from bdnn.network.network import Network
 
 
 class Status(StrEnum):
@@ -161,7 +161,7 @@ class Result:
         What could not be done for lack of time, beyond a gap that is not closed: the message says it too, and `fit` as
         a `sklearn.exceptions.ConvergenceWarning`.
     certificate : dict or None
-        Contents of a certificate file that proves the bound, if one was asked for and can be given; see `bdnn.verify`.
+        Contents of a certificate file that proves the bound, if one was asked for and can be given; see `bdnn.checker.check`.
     """
 
     network: Network

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from bdnn import labels as label_rules
 from bdnn.columns import listed, places, quoted
 from bdnn.errors import InputError, UnknownLabelError
-from bdnn.network import Array, Floats
+from bdnn.network.network import Array, Floats
 
 MISSING = ("", "?")
 MISSING_RULES = ("median", "error")

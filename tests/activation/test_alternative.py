@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from bdnn.activation.alternative import alternative, separate
-from bdnn.activation.exact import multipliers, separates
+from bdnn.branch_and_cut.alternative import alternative, separate
+from bdnn.exact.separability import multipliers, separates
 
 RESIDUAL = 100.0
 

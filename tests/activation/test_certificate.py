@@ -13,11 +13,11 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from bdnn import BDNNClassifier, Budget, Problem, Status, verify_certificate
-from bdnn.activation.engine import Proof, work
+from bdnn.branch_and_cut.engine import Proof, work
 from bdnn.errors import CertificateError, InputError
 from bdnn.methods.exact import ExactTraining
-from bdnn.methods.race import Race
-from bdnn.methods.start import enter_starts
+from bdnn.methods.run import Race
+from bdnn.methods.starts import enter_starts
 from clocks import ticking
 
 

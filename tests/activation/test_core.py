@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bdnn._native import tree, walk
-from bdnn.activation import covering
-from bdnn.activation.exact import enclosed_many
+from bdnn.branch_and_cut import linear_program as covering
+from bdnn.exact.separability import enclosed_many
 from bdnn.errors import InputError
 
 # ------------------------------------------------------------------------------------------ twins

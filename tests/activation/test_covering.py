@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from bdnn.activation import covering
+from bdnn.branch_and_cut import linear_program as covering
 
 MOST = 2000
 PARTS = ("x", "lower", "upper", "d", "cost", "basic", "nonbasic", "place", "norm", "size", "state", "T")

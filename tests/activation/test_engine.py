@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Problem
-from bdnn.activation.tree import Tree
+from bdnn.branch_and_cut.tree import Tree
 from bdnn.methods.exact import ExactTraining
 from clocks import ticking
 
@@ -153,7 +153,7 @@ def test_bounds_hold_whenever_the_time_runs_out():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_an_interruption_leaves_a_valid_bound_and_the_best_network(seed, monkeypatch):
-    monkeypatch.setattr("bdnn.activation.engine._REPORT", -1.0)  # told at every node and round
+    monkeypatch.setattr("bdnn.branch_and_cut.engine._REPORT", -1.0)  # told at every node and round
     case = hard(seed)
     expected, moments = optimum(*case), np.random.default_rng(seed).integers(2, 60, 6)
     interrupted = 0
@@ -238,10 +238,10 @@ def test_a_short_limit_is_kept():
 
 
 def test_scouts_lift_bounds_no_higher_than_the_optimum(monkeypatch):
-    monkeypatch.setattr("bdnn.activation.engine._ALONE", 0.0)
-    monkeypatch.setattr("bdnn.activation.engine._FAR", 1.0)
-    monkeypatch.setattr("bdnn.activation.engine._SCOUTS_SLICE", 0.02)
-    monkeypatch.setattr("bdnn.activation.engine._SLICE", 0.02)
+    monkeypatch.setattr("bdnn.branch_and_cut.engine._ALONE", 0.0)
+    monkeypatch.setattr("bdnn.branch_and_cut.engine._FAR", 1.0)
+    monkeypatch.setattr("bdnn.branch_and_cut.engine._SCOUTS_SLICE", 0.02)
+    monkeypatch.setattr("bdnn.branch_and_cut.engine._SLICE", 0.02)
     lifted = []
     lift = Tree.lift
     monkeypatch.setattr(Tree, "lift", lambda self, level: (lifted.append(level), lift(self, level)))

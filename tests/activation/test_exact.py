@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from scipy.optimize import linprog
 
-from bdnn.activation import lifting
-from bdnn.activation.exact import enclosed, enclosed_many, multipliers, separates
+from bdnn.exact import dixon as lifting
+from bdnn.exact.separability import enclosed, enclosed_many, multipliers, separates
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from bdnn.activation.functions import MOST_BITS, OutputFunction, functions
+from bdnn.branch_and_cut.output_functions import MOST_BITS, OutputFunction, functions
 from bdnn.errors import InputError
 
 COUNTS = {1: 1, 2: 2, 3: 5, 4: 17, 5: 92}

@@ -10,16 +10,16 @@ import pytest
 from scipy.optimize import linprog
 
 from bdnn import BDNNClassifier, Budget, Problem, cli
-from bdnn.activation import heads, parts
-from bdnn.activation.exact import multipliers
-from bdnn.activation.heads import identity, output_maps
-from bdnn.activation.parts import Parts
-from bdnn.activation.program import Points, Program, covers, programs
+from bdnn.branch_and_cut import output_maps as heads, parts
+from bdnn.exact.separability import multipliers
+from bdnn.branch_and_cut.output_maps import identity, output_maps
+from bdnn.branch_and_cut.parts import Parts
+from bdnn.branch_and_cut.program import Points, Program, covers, programs
 from bdnn.errors import InputError
 from bdnn.methods.exact import ExactTraining
-from bdnn.methods.race import Race
-from bdnn.methods.start import constant
-from bdnn.presolve import presolve
+from bdnn.methods.run import Race
+from bdnn.methods.starts import constant
+from bdnn.problem.presolve import presolve
 from cases import Case, loss_by_hand
 
 plain = functools.partial(ExactTraining, formulation="activation", incumbents="none")

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Problem, cli
-from bdnn.activation import parts
-from bdnn.activation.parts import Parts
+from bdnn.branch_and_cut import parts
+from bdnn.branch_and_cut.parts import Parts
 from bdnn.methods import exact
 from bdnn.methods.exact import ExactTraining
-from bdnn.methods.race import Race
-from bdnn.methods.start import constant
+from bdnn.methods.run import Race
+from bdnn.methods.starts import constant
 from clocks import ticking
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bdnn import Problem
-from bdnn.activation.functions import functions
-from bdnn.activation.program import Points, Program, covers, programs
-from bdnn.presolve import presolve
+from bdnn.branch_and_cut.output_functions import functions
+from bdnn.branch_and_cut.program import Points, Program, covers, programs
+from bdnn.problem.presolve import presolve
 
 EACH = [f for d in (1, 2, 3) for f in functions(d)] + list(functions(4)[::5]) + list(functions(5)[::40])
 NAMES = [f"{f.weights}>={f.threshold}" for f in EACH]

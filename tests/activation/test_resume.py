@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Network, Problem, Status, cli, clock, verify_certificate
-from bdnn.activation import checkpoint, engine, keeper, parts
+from bdnn.branch_and_cut import checkpoint, engine, parts
+from bdnn.methods import autosave as keeper
 from bdnn.errors import InputError
 from bdnn.methods import exact
 from bdnn.methods.exact import ExactTraining
@@ -486,7 +487,7 @@ def test_a_node_limit_holds_for_all_parts_together(tmp_path, dealt):
 KILLER = """
 import os, signal, sys
 from bdnn import cli
-from bdnn.methods.race import Race
+from bdnn.methods.run import Race
 phase, left, report = sys.argv[1], int(sys.argv[2]), Race.report
 
 def killing(race):

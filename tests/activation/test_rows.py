@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from bdnn.activation import covering
-from bdnn.activation.rows import Rows
+from bdnn.branch_and_cut import linear_program as covering
+from bdnn.branch_and_cut.cut_pool import Rows
 
 
 def random_rows(rng, v, count, plain=False):

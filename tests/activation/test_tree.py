@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from bdnn import Problem
-from bdnn.activation import tree as module
-from bdnn.activation.cuts import Cuts
-from bdnn.activation.program import programs
-from bdnn.activation.tree import Tree
-from bdnn.audit import audit
-from bdnn.presolve import presolve
+from bdnn.branch_and_cut import tree as module
+from bdnn.branch_and_cut.cuts import Cuts
+from bdnn.branch_and_cut.program import programs
+from bdnn.branch_and_cut.tree import Tree
+from bdnn.problem.audit import audit
+from bdnn.problem.presolve import presolve
 from cases import Case
 
 SEEDS = range(6)

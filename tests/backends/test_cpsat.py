@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Problem, Status
-from bdnn.activation.cuts import Cuts
-from bdnn.activation.exact import multipliers
-from bdnn.activation.program import Points
+from bdnn.branch_and_cut.cuts import Cuts
+from bdnn.exact.separability import multipliers
+from bdnn.branch_and_cut.program import Points
 from bdnn.backends import backend
 from bdnn.backends.cpsat import CpSat
 from bdnn.errors import InputError
 from bdnn.formulations import training
 from bdnn.methods import METHODS
-from bdnn.presolve import presolve
+from bdnn.problem.presolve import presolve
 
 needs_cpsat = pytest.mark.skipif(not CpSat.is_available(), reason="OR-Tools (extra cpsat) is not installed")
 

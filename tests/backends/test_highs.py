@@ -14,8 +14,8 @@ import pytest
 from bdnn import Budget, Problem
 from bdnn.backends.highs import Highs
 from bdnn.formulations import training
-from bdnn.milp import Milp, MilpBuilder
-from bdnn.presolve import presolve
+from bdnn.milp.program import Milp, MilpBuilder
+from bdnn.problem.presolve import presolve
 from cases import Case
 from clocks import ticking
 

@@ -11,11 +11,11 @@ from bdnn import Budget, Problem, Status
 from bdnn.backends import AUTO_CONTINUOUS, AUTO_INTEGER, BACKENDS, available, backend
 from bdnn.errors import InputError, MissingDependencyError
 from bdnn.formulations import training
-from bdnn.formulations.margin import Tolerances
+from bdnn.formulations.scales import Tolerances
 from bdnn.methods import METHODS
-from bdnn.methods.start import constant
-from bdnn.milp import MilpBuilder
-from bdnn.presolve import presolve
+from bdnn.methods.starts import constant
+from bdnn.milp.program import MilpBuilder
+from bdnn.problem.presolve import presolve
 
 SOLVERS = [
     pytest.param(name, marks=pytest.mark.skipif(name not in available(), reason=f"solver {name} is not installed"))

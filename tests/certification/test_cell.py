@@ -6,7 +6,7 @@ from scipy import sparse
 from scipy.optimize import linprog
 
 from bdnn._native.certify import scatter
-from bdnn.certification.cell import nearest
+from bdnn.certification.projection import nearest
 from bdnn.certification.support import INF, ONE
 
 

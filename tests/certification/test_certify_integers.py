@@ -8,10 +8,10 @@ import pytest
 
 from adversaries import distances, has_attack, sampled
 from bdnn import Network, attack, certify
-from bdnn.certification.borders import first_floats
-from bdnn.certification.steps import support_steps
+from bdnn.certification.quantization import first_floats
+from bdnn.certification.integer_support import support_steps
 from bdnn.errors import InputError
-from bdnn.network import InputGrid
+from bdnn.network.network import InputGrid
 from plain import quantised, random_network
 
 NORMS = ("inf", "1", "2")

@@ -11,10 +11,10 @@ import pytest
 
 from bdnn import Budget, Network, certify, cli
 from bdnn.certification.lattice import on_lattice
-from bdnn.certification.perturbation import perturbations
-from bdnn.certification.whole import point_at
-from bdnn.io import Model, save_model
-from bdnn.network import InputGrid
+from bdnn.certification.attacker import perturbations
+from bdnn.certification.mixed_point import point_at
+from bdnn.model_file import Model, save_model
+from bdnn.network.network import InputGrid
 from plain import random_network
 
 NORMS = ("inf", "1", "2")

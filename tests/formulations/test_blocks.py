@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from bdnn.formulations import blocks
-from bdnn.milp import MilpBuilder
+from bdnn.milp.program import MilpBuilder
 
 
 def value(rows: blocks.Rows, x: np.ndarray) -> np.ndarray:

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Problem, Status
-from bdnn.audit import audit
+from bdnn.problem.audit import audit
 from bdnn.backends.highs import Highs
-from bdnn.formulations import clustered, training
-from bdnn.formulations.clustered import extreme_points
-from bdnn.presolve import presolve
+from bdnn.formulations import training
+from bdnn.formulations import clusters as clustered
+from bdnn.formulations.clusters import extreme_points
+from bdnn.problem.presolve import presolve
 
 
 def reduced_problem(seed, points=10, **settings):

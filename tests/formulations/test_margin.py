@@ -11,8 +11,8 @@ from bdnn import Problem
 from bdnn.backends.highs import Highs
 from bdnn.errors import MarginError
 from bdnn.formulations import training
-from bdnn.formulations.margin import Tolerances
-from bdnn.presolve import presolve
+from bdnn.formulations.scales import Tolerances
+from bdnn.problem.presolve import presolve
 
 
 def built(problem: Problem) -> training.TrainingModel:

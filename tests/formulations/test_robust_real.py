@@ -9,7 +9,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from bdnn import Budget, Problem
 from bdnn.methods import METHODS
-from bdnn.robustness import robust_losses
+from bdnn.network.intervals import robust_losses
 from bdnn.tables import filled, medians, read_table
 
 RADIUS = 1.5

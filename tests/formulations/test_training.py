@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Network, Problem
-from bdnn.audit import audit
+from bdnn.problem.audit import audit
 from bdnn.backends.highs import Highs
 from bdnn.errors import InputError, MarginError
 from bdnn.formulations import training
-from bdnn.presolve import presolve
+from bdnn.problem.presolve import presolve
 from cases import POINTS, Case, some_labels
 
 TOLERANCE = 1e-9

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Problem, Status
-from bdnn.audit import audit
+from bdnn.problem.audit import audit
 from bdnn.errors import InputError
 from bdnn.methods import METHODS
 from bdnn.methods.alternating import AlternatingSearch, random_network
-from bdnn.presolve import presolve
+from bdnn.problem.presolve import presolve
 
 
 def problem_of(seed, **settings):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bdnn import BDNNClassifier, Budget, Problem
-from bdnn.methods.race import Race
+from bdnn.methods.run import Race
 
 
 @pytest.fixture

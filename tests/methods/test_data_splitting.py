@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Problem, Status
-from bdnn.audit import audit
+from bdnn.problem.audit import audit
 from bdnn.errors import InputError
 from bdnn.methods import METHODS
 from bdnn.methods.alternating import random_network
 from bdnn.methods.data_splitting import DataSplitting, point_losses
-from bdnn.presolve import presolve
+from bdnn.problem.presolve import presolve
 
 
 def problem_of(seed, points=8, **settings):
@@ -51,7 +51,7 @@ def test_enough_splits_give_the_optimum(settings, splitter, seed):
 def test_the_criterion_of_the_paper_is_not_enough():
     """Clusters {1, 4}, {2}, {3} with labels +, -, -: single points carry the loss, yet one more split lowers it."""
     problem = Problem(X=[[1.0], [2.0], [3.0], [4.0]], y=[1, 0, 0, 1], hidden_layer_sizes=())
-    from bdnn.formulations import clustered
+    from bdnn.formulations import clusters as clustered
 
     reduced = presolve(problem)
     clusters = np.array([0, 1, 2, 0])

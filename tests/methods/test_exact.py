@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Problem, Result
-from bdnn.activation.program import covers
-from bdnn.methods import start
+from bdnn.branch_and_cut.program import covers
+from bdnn.methods import starts as start
 from bdnn.methods.exact import ExactTraining
-from bdnn.presolve import presolve
+from bdnn.problem.presolve import presolve
 from cases import POINTS, Case, all_labels, loss_by_hand, some_labels
 
 CUBE = list(itertools.product([0, 1], repeat=3))

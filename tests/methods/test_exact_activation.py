@@ -147,7 +147,7 @@ def test_an_interruption_after_the_proof_leaves_what_was_proven(monkeypatch: pyt
     if place == "polish":
         monkeypatch.setattr(exact, "polish", interrupt)
     else:
-        monkeypatch.setattr("bdnn.activation.engine.Proof.certificate", interrupt)
+        monkeypatch.setattr("bdnn.branch_and_cut.engine.Proof.certificate", interrupt)
     result = plain(certificate=True)(problem(()), Budget(seconds=60))
     assert expected.bound > expected.irreducible and not expected.interrupted
     # a bound on these networks is not one on every classifier

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bdnn import BDNNClassifier, Budget, Problem
-from bdnn.audit import audit
+from bdnn.problem.audit import audit
 from bdnn.methods.exact import ExactTraining
 from clocks import ticking
 

@@ -16,7 +16,7 @@ import pytest
 
 import bdnn.backends
 from bdnn import Budget, Network, Problem, Result
-from bdnn.audit import audit
+from bdnn.problem.audit import audit
 from bdnn.backends.highs import Highs
 from bdnn.backends.protocol import MilpSolution, SolveEvent
 from bdnn.errors import InputError, MarginError
@@ -40,7 +40,7 @@ def nothing(message: str, **changes: Any) -> MilpSolution:
 @pytest.fixture
 def train_with(monkeypatch):
     """Train, from the constant network, with a solver whose `solve` is the given function."""
-    monkeypatch.setattr("bdnn.methods.start.layered", lambda *call: iter(()))
+    monkeypatch.setattr("bdnn.methods.starts.layered", lambda *call: iter(()))
 
     def train(solve, problem: Problem = PROBLEM, **settings: Any) -> Result:
         class Fake(Highs):
@@ -211,7 +211,7 @@ def test_ctrl_c_before_there_is_a_network(monkeypatch):
     def interrupt(reduced):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bdnn.methods.start.constant", interrupt)
+    monkeypatch.setattr("bdnn.methods.starts.constant", interrupt)
     with pytest.raises(KeyboardInterrupt):
         plain()(HARD)
 
@@ -225,12 +225,12 @@ def test_a_node_limit():
 
 
 def test_a_program_that_is_too_large_is_not_built(monkeypatch):
-    monkeypatch.setattr("bdnn.methods.race._MOST_ENTRIES", 1000)
+    monkeypatch.setattr("bdnn.methods.run._MOST_ENTRIES", 1000)
     result = plain()(HARD)
     assert (result.status, result.solver, result.bound) == ("feasible", "", 0)
     assert "more than 1e+03; no bound was computed" in result.message
     assert "build" not in result.timings
-    monkeypatch.setattr("bdnn.methods.race._MOST_ENTRIES", 10**9)
+    monkeypatch.setattr("bdnn.methods.run._MOST_ENTRIES", 10**9)
     monkeypatch.setattr(Highs, "capabilities", replace(Highs.capabilities, entries_per_second=10))
     result = plain(solver="highs")(HARD, Budget(seconds=100))
     assert "time limit is too short for a program" in result.message

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Network, Problem, Status
-from bdnn.audit import audit
+from bdnn.problem.audit import audit
 from bdnn.errors import InputError
 from bdnn.methods.alternating import random_network
 from bdnn.methods.local_search import LocalSearch
-from bdnn.presolve import presolve
+from bdnn.problem.presolve import presolve
 from bdnn.search import engine
 from cases import POINTS, Case, loss_by_hand, some_labels
 from clocks import ticking

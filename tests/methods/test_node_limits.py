@@ -13,7 +13,7 @@ from bdnn.backends.protocol import MilpSolution, SolveEvent
 from bdnn.errors import InputError
 from bdnn.methods import METHODS
 from bdnn.methods.local_search import LocalSearch
-from bdnn.methods.repair import AttackAndRepair
+from bdnn.methods.worst_case import AttackAndRepair
 
 
 def test_nodes_and_rounds_are_two_things():

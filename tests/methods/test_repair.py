@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from bdnn import BDNNClassifier, Budget, Network, Problem, certify
-from bdnn.certification.perturbation import perturbations
+from bdnn.certification.attacker import perturbations
 from bdnn.errors import InputError
 from bdnn.methods import DataSplitting, ExactTraining, LocalSearch
-from bdnn.methods.repair import AttackAndRepair
-from bdnn.methods.worst_case import WorstCaseRace, deepened, extremes
+from bdnn.methods.worst_case import AttackAndRepair
+from bdnn.methods.worst_case_run import WorstCaseRace, deepened, extremes
 
 
 def trained(X, y, radius, hidden=(2,), inner=None, seconds=20.0, norm="inf", weight=None, **settings):
@@ -105,7 +105,7 @@ def test_rows_share_their_loss():
     problem = Problem(X=X, y=y, hidden_layer_sizes=(2,), robust_radius=0.5, robust_model="worst_case")
     race = WorstCaseRace(problem, Budget(seconds=60).start(), None)
     from bdnn.formulations import robust
-    from bdnn.methods.start import layered
+    from bdnn.methods.starts import layered
 
     networks = list(layered(race.reduced, race.budget))
     for network in networks:

@@ -7,8 +7,8 @@ import pytest
 
 import plain
 from bdnn import Budget, Network, Problem
-from bdnn.audit import audit
-from bdnn.presolve import presolve
+from bdnn.problem.audit import audit
+from bdnn.problem.presolve import presolve
 from bdnn.search.engine import Search
 from bdnn.search.points import points
 from clocks import ticking

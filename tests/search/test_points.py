@@ -5,10 +5,14 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from bdnn import Budget, Problem, presolve, rows
-from bdnn.audit import audit
-from bdnn.methods import start
-from bdnn.presolve import presolve as reduce
+from bdnn import Budget, Problem
+
+from bdnn import arrays as rows
+
+from bdnn.problem import presolve
+from bdnn.problem.audit import audit
+from bdnn.methods import starts as start
+from bdnn.problem.presolve import presolve as reduce
 from bdnn.search.points import points
 
 pytestmark = pytest.mark.filterwarnings("error")

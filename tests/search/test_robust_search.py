@@ -7,12 +7,12 @@ import pytest
 
 import plain
 from bdnn import Budget, Network, Problem, Status
-from bdnn.audit import audit
+from bdnn.problem.audit import audit
 from bdnn.methods.exact import ExactTraining
 from bdnn.methods.local_search import LocalSearch, with_largest_margins
-from bdnn.methods.race import Race
-from bdnn.presolve import presolve
-from bdnn.robustness import robust_losses
+from bdnn.methods.run import Race
+from bdnn.problem.presolve import presolve
+from bdnn.network.intervals import robust_losses
 from bdnn.search.points import points
 
 NORMS = ("inf", "1", "2")
@@ -22,7 +22,7 @@ HEADS = [("threshold", 2), ("threshold", 3), ("argmax", 2), ("argmax", 3)]
 
 
 def search_of(problem, seed=0):
-    from bdnn.search.robust import RobustSearch
+    from bdnn.search.interval_engine import RobustSearch
 
     return RobustSearch(points(presolve(problem)), seed)
 

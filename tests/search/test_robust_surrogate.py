@@ -5,8 +5,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from bdnn import BDNNClassifier, Network
-from bdnn.robustness import robust_losses
-from bdnn.search.robust_surrogate import RobustSurrogate
+from bdnn.network.intervals import robust_losses
+from bdnn.search.interval_starts import RobustSurrogate
 
 NORMS = ["inf", "1", "2"]
 

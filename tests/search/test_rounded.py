@@ -8,10 +8,10 @@ from sklearn.datasets import load_digits
 
 from bdnn import Budget, Network, Problem
 from bdnn.methods.local_search import LocalSearch
-from bdnn.presolve import presolve
+from bdnn.problem.presolve import presolve
 from bdnn.search.engine import Search, _shared_spread
 from bdnn.search.points import points
-from bdnn.search.surrogate import Surrogate
+from bdnn.search.starts import Surrogate
 from search.test_surrogate import KINDS, Adam, doubles, flat, gradient, unflat
 
 

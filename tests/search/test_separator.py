@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bdnn.budget import Budget
-from bdnn.search import separator
-from bdnn.search.separator import separators
+from bdnn.search import halfspace as separator
+from bdnn.search.halfspace import separators
 from clocks import ticking
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bdnn import Network
-from bdnn.search.surrogate import Surrogate, shuffled
+from bdnn.search.starts import Surrogate, shuffled
 
 
 def sigmoid(a):
@@ -131,7 +131,7 @@ def test_orders_have_each_point_once(m, batch):
 def test_slices_do_not_change_what_is_found(monkeypatch):
     found = []
     for seconds in (0.0, 1e-4, 1e9):
-        monkeypatch.setattr("bdnn.search.surrogate._SLICE", seconds)
+        monkeypatch.setattr("bdnn.search.starts._SLICE", seconds)
         _, _, network, _ = sample(10, m=3000)
         pauses = sum(1 for _ in range(3) for _ in network.slices(0.01, 64))
         found.append((pauses, network.values.tolist()))

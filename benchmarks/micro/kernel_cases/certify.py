@@ -107,7 +107,7 @@ def projected(norm: str, k: int, n: int, repeats: int) -> Callable[[], Any]:
     """Return what sets up projections on cells."""
 
     def set_up() -> Callable[[], object]:
-        from bdnn.certification.cell import nearest
+        from bdnn.certification.projection import nearest
         from bdnn.certification.support import NORMS
 
         rng = np.random.default_rng(k)
@@ -126,7 +126,7 @@ def decided(n: int, hidden: int) -> Callable[[], object]:
     """Set up classes of single inputs, a part of them on the border of a neuron."""
 
     def set_up() -> Callable[[], object]:
-        from bdnn.certification.decider import Decider
+        from bdnn.certification.classify import Decider
 
         rng = np.random.default_rng(n)
         W = rng.normal(size=(hidden, n))

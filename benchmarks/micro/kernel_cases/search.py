@@ -36,10 +36,10 @@ def _problem(points: int, features: int, classes: int, hidden: tuple[int, ...], 
 
 def _search(problem: Any, dtype: str | None = None) -> Any:
     """Return a search after a few sweeps from random weights: where most of the time of a fit is spent."""
-    from bdnn.presolve import presolve
+    from bdnn.problem.presolve import presolve
     from bdnn.search.engine import Search
     from bdnn.search.points import points
-    from bdnn.search.robust import RobustSearch
+    from bdnn.search.interval_engine import RobustSearch
 
     search = (RobustSearch if problem.robust else Search)(points(presolve(problem), dtype), 0)
     search.randomise()
@@ -125,7 +125,7 @@ def _refresh() -> Thunk:
 
 
 def _surrogate(points: int, features: int, widths: list[int], argmax: bool, epochs: int, bound: int = 0) -> Thunk:
-    from bdnn.search.surrogate import Surrogate
+    from bdnn.search.starts import Surrogate
 
     rng = np.random.default_rng(0)
     Z = rng.normal(size=(points, features)).astype(np.float32)

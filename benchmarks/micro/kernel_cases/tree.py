@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bdnn.activation import alternative, covering, exact
-from bdnn.activation.rows import Rows
+from bdnn.branch_and_cut import alternative, linear_program as covering
+
+from bdnn.exact import separability as exact
+from bdnn.branch_and_cut.cut_pool import Rows
 from bdnn.budget import Budget
-from bdnn.search.separator import separators
+from bdnn.search.halfspace import separators
 
 ENTER, DROP, SOLVE, TRY = range(4)  # as in ../record_tree.py
 TRIAL_PIVOTS = 60

@@ -10,7 +10,7 @@ from bdnn.backends.highs import Highs
 from bdnn.backends.protocol import Backend
 from bdnn.backends.scip import Scip
 from bdnn.errors import InputError, MissingDependencyError
-from bdnn.problem import Problem, choice
+from bdnn.problem.problem import Problem, choice
 
 BACKENDS: dict[str, type[Backend]] = {solver.name: solver for solver in (Highs, Scip, CpSat, Gurobi)}
 

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bdnn.backends import running
+from bdnn.backends import threads as running
 from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution, SolveEvent
 from bdnn.budget import Budget
 from bdnn.clock import reading
-from bdnn.formulations.margin import CONE_TOLERANCE, Tolerances
-from bdnn.milp import Milp, first_tangents, tangents
-from bdnn.network import Floats
+from bdnn.formulations.scales import CONE_TOLERANCE, Tolerances
+from bdnn.milp.program import Milp, first_tangents, tangents
+from bdnn.network.network import Floats
 from bdnn.result import Status
 
 _MOST_NODES = 2**31 - 1

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from bdnn.budget import Budget
-from bdnn.formulations.margin import Tolerances
-from bdnn.milp import Milp
-from bdnn.network import Floats
+from bdnn.formulations.scales import Tolerances
+from bdnn.milp.program import Milp
+from bdnn.network.network import Floats
 from bdnn.result import Status
 
 

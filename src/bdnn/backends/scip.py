@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bdnn.backends import running
+from bdnn.backends import threads as running
 from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution
 from bdnn.budget import Budget
 from bdnn.clock import reading
-from bdnn.formulations.margin import Tolerances
-from bdnn.milp import Cone, Milp
-from bdnn.network import Floats
+from bdnn.formulations.scales import Tolerances
+from bdnn.milp.program import Cone, Milp
+from bdnn.network.network import Floats
 from bdnn.result import Status
 
 _MOST_SECONDS = 1e20

@@ -16,15 +16,15 @@ from numpy.typing import ArrayLike
 from bdnn.budget import Budget
 from bdnn.certification.deep import search_cells
 from bdnn.certification.lattice import on_lattice
-from bdnn.certification.perturbation import Perturbations, check_points, perturbations
+from bdnn.certification.attacker import Perturbations, check_points, perturbations
 from bdnn.certification.point import Clock, Plane, Point, Stopped
 from bdnn.certification.result import Certification
-from bdnn.certification.shallow import plane_of, rivals, search_alone, search_sets
-from bdnn.certification.whole import integer_features, point_at
+from bdnn.certification.one_layer import plane_of, rivals, search_alone, search_sets
+from bdnn.certification.mixed_point import integer_features, point_at
 from bdnn.checks import label_codes, radius_limit, thread_count
 from bdnn.clock import reading
 from bdnn.errors import InputError
-from bdnn.network import Array, Floats, Network
+from bdnn.network.network import Array, Floats, Network
 from bdnn.result import Progress, ProgressCallback
 
 _EVERY = 0.2

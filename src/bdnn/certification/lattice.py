@@ -20,11 +20,11 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn.certification.perturbation import float_above, float_below, root_above, root_below
+from bdnn.certification.attacker import float_above, float_below, root_above, root_below
 from bdnn.certification.point import Point
 from bdnn.certification.support import INF, ONE
-from bdnn.certification.whole import WholePoint
-from bdnn.network import Floats
+from bdnn.certification.mixed_point import WholePoint
+from bdnn.network.network import Floats
 
 Indices = NDArray[np.intp]
 

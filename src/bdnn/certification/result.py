@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdnn.checks import real_numbers
 from bdnn.errors import InputError
-from bdnn.network import Floats
+from bdnn.network.network import Floats
 
 Bools = NDArray[np.bool_]
 

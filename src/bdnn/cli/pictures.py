@@ -16,8 +16,8 @@ from bdnn.cli.reading import model_inputs, target_of
 from bdnn.cli.stopping import finishing
 from bdnn.errors import InputError
 from bdnn.files import write
-from bdnn.io import Model, load_model
-from bdnn.network import Array
+from bdnn.model_file import Model, load_model
+from bdnn.network.network import Array
 from bdnn.progress import shown_progress
 
 Drawing = Callable[[Any], Any]

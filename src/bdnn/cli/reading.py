@@ -13,9 +13,9 @@ import numpy as np
 from bdnn import tables
 from bdnn.columns import quoted
 from bdnn.errors import InputError
-from bdnn.io import Model
+from bdnn.model_file import Model
 from bdnn.labels import check_discrete, regression_hint
-from bdnn.network import Array, Floats
+from bdnn.network.network import Array, Floats
 from bdnn.splitting import SPLIT_VERSION, split
 
 

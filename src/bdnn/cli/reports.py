@@ -19,8 +19,8 @@ from bdnn.cli.training import train
 from bdnn.cli.verification import certificate_errors
 from bdnn.errors import InputError
 from bdnn.files import write
-from bdnn.io import Model, load_model
-from bdnn.network import Array
+from bdnn.model_file import Model, load_model
+from bdnn.network.network import Array
 from bdnn.progress import shown_progress
 from bdnn.splitting import SPLIT_VERSIONS, split
 from bdnn.tables import Table
@@ -130,7 +130,7 @@ def _training_rows(model: Model, table: Table, X: Array) -> Array | None:
         rows, _ = split_rows(table.X, labels, info.test_fraction, info.seed, info.split)
         trained_on = len(rows) - math.ceil(validated * len(rows))
         if validated and info.split > 1:
-            from bdnn.estimators import seed_of
+            from bdnn.estimators.classifier import seed_of
 
             seed = seed_of(settings.get("random_state"))
             trained_on = len(split(X[rows], labels[rows], validated, seed, info.split)[0])

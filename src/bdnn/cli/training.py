@@ -12,21 +12,21 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn import reporting
+from bdnn.reports import summary as reporting
 from bdnn.cli.options import FILE, OUT, SEED, TEXT_OUT, HiddenSizes, estimator_options, table_options
 from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import TrainingTable, read_training_table
 from bdnn.cli.stopping import finishing, requested
 from bdnn.errors import InputError, NotCoveredError
-from bdnn.io import TableInfo, check_size, load_model
+from bdnn.model_file import TableInfo, check_size, load_model
 from bdnn.progress import shown_progress
 from bdnn.result import Result
-from bdnn.verify_file import VERSION
-from bdnn.verify_rows import table_part
+from bdnn.checker.file import VERSION
+from bdnn.checker.rows import table_part
 
 if TYPE_CHECKING:
-    from bdnn.estimators import BDNNClassifier
-    from bdnn.network import Network
+    from bdnn.estimators.classifier import BDNNClassifier
+    from bdnn.network.network import Network
 
 
 @click.command()

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from bdnn.errors import InputError, MarginError
 from bdnn.formulations import blocks
-from bdnn.formulations.margin import DEFAULT_TOLERANCES, Scales, Tolerances
+from bdnn.formulations.scales import DEFAULT_TOLERANCES, Scales, Tolerances
 from bdnn.formulations.model import bounded, scaled
-from bdnn.milp import Index, Milp, MilpBuilder
-from bdnn.network import Floats, Layer, Network
-from bdnn.presolve import Presolved
+from bdnn.milp.program import Index, Milp, MilpBuilder
+from bdnn.network.network import Floats, Layer, Network
+from bdnn.problem.presolve import Presolved
 
 
 @dataclass(frozen=True, eq=False, slots=True)

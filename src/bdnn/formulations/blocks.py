@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bdnn.errors import BDNNError
-from bdnn.formulations.margin import Scales
-from bdnn.milp import Index, MilpBuilder
-from bdnn.network import Floats
-from bdnn.presolve import Presolved
+from bdnn.formulations.scales import Scales
+from bdnn.milp.program import Index, MilpBuilder
+from bdnn.network.network import Floats
+from bdnn.problem.presolve import Presolved
 
 Rows = tuple[Index, Floats, Index]
 """CSR arrays (indptr, data, indices) of a block of rows."""

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdnn.errors import InputError, MarginError
-from bdnn.formulations.margin import Scales
-from bdnn.milp import Index, Milp
-from bdnn.network import Floats, Layer, Network
-from bdnn.presolve import Presolved
+from bdnn.formulations.scales import Scales
+from bdnn.milp.program import Index, Milp
+from bdnn.network.network import Floats, Layer, Network
+from bdnn.problem.presolve import Presolved
 
 
 @dataclass(eq=False, slots=True)

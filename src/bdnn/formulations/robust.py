@@ -32,12 +32,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdnn.errors import MarginError
 from bdnn.formulations import blocks, training
-from bdnn.formulations.margin import DEFAULT_TOLERANCES, Scales, Tolerances
+from bdnn.formulations.scales import DEFAULT_TOLERANCES, Scales, Tolerances
 from bdnn.formulations.model import Layout, TrainingModel
-from bdnn.milp import Index, MilpBuilder
-from bdnn.network import Floats, Network
-from bdnn.presolve import Presolved
-from bdnn.robustness import dual_norm
+from bdnn.milp.program import Index, MilpBuilder
+from bdnn.network.network import Floats, Network
+from bdnn.problem.presolve import Presolved
+from bdnn.network.intervals import dual_norm
 
 Fill = Callable[[Floats], None]
 """Computes the values of some columns from those of earlier ones."""

@@ -61,11 +61,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdnn.errors import InputError
 from bdnn.formulations import blocks
-from bdnn.formulations.margin import DEFAULT_TOLERANCES, Scales, Tolerances
+from bdnn.formulations.scales import DEFAULT_TOLERANCES, Scales, Tolerances
 from bdnn.formulations.model import Layout, TrainingModel
-from bdnn.milp import Index, MilpBuilder
-from bdnn.network import Floats
-from bdnn.presolve import Presolved
+from bdnn.milp.program import Index, MilpBuilder
+from bdnn.network.network import Floats
+from bdnn.problem.presolve import Presolved
 
 REDUCTIONS = ("output_sign", "neuron_order", "output_side")
 

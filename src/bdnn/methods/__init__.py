@@ -8,7 +8,7 @@ from bdnn.methods.alternating import AlternatingSearch
 from bdnn.methods.data_splitting import DataSplitting
 from bdnn.methods.exact import ExactTraining
 from bdnn.methods.local_search import LocalSearch
-from bdnn.problem import Problem
+from bdnn.problem.problem import Problem
 
 METHODS = {
     "exact": ExactTraining,

@@ -9,15 +9,15 @@ import numpy as np
 
 from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
-from bdnn.backends.running import NODE_LIMIT
+from bdnn.backends.threads import NODE_LIMIT
 from bdnn.budget import Budget
 from bdnn.formulations import block, robust
 from bdnn.methods.local_search import INCUMBENTS, enter_incumbents
-from bdnn.methods.race import Model, Race, Runner, solve_into, too_large
-from bdnn.methods.start import enter_given
-from bdnn.network import Floats, Layer, Network
-from bdnn.presolve import Presolved
-from bdnn.problem import Problem, choice, positive_integer
+from bdnn.methods.run import Model, Race, Runner, solve_into, too_large
+from bdnn.methods.starts import enter_given
+from bdnn.network.network import Floats, Layer, Network
+from bdnn.problem.presolve import Presolved
+from bdnn.problem.problem import Problem, choice, positive_integer
 from bdnn.result import ProgressCallback, Result, Status
 
 BLOCKS = ("layers", "neurons")

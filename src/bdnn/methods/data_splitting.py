@@ -11,19 +11,20 @@ from threadpoolctl import threadpool_limits
 
 from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
-from bdnn.backends.running import NODE_LIMIT
+from bdnn.backends.threads import NODE_LIMIT
 from bdnn.budget import Budget
-from bdnn.formulations import clustered, robust
+from bdnn.formulations import robust
+from bdnn.formulations import clusters as clustered
 from bdnn.formulations.model import TrainingModel
 from bdnn.methods.alternating import shrink_blockwise
 from bdnn.methods.local_search import INCUMBENTS, enter_incumbents
-from bdnn.methods.race import Race, Runner, solve_into, too_large
-from bdnn.methods.start import constant, enter_given
-from bdnn.network import Floats, Network
-from bdnn.presolve import Presolved
-from bdnn.problem import Problem, choice, positive_integer
+from bdnn.methods.run import Race, Runner, solve_into, too_large
+from bdnn.methods.starts import constant, enter_given
+from bdnn.network.network import Floats, Network
+from bdnn.problem.presolve import Presolved
+from bdnn.problem.problem import Problem, choice, positive_integer
 from bdnn.result import Incumbent, ProgressCallback, Result, Status
-from bdnn.robustness import robust_losses
+from bdnn.network.intervals import robust_losses
 
 SPLITTERS = ("kmeans", "svm")
 INITIAL_CLUSTERS = ("one", "class")

@@ -7,24 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bdnn.activation.keeper import Keeper
-from bdnn.activation.program import covers, n_columns
+from bdnn.methods.autosave import Keeper
+from bdnn.branch_and_cut.program import covers, n_columns
 from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
-from bdnn.backends.running import Late
+from bdnn.backends.threads import Late
 from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.formulations import robust, training
 from bdnn.methods.local_search import INCUMBENTS, NO_TIME_TO_POLISH, enter_incumbents, polish
-from bdnn.methods.race import Race, solve_into, too_large
-from bdnn.methods.start import enter_given, enter_starts
-from bdnn.network import Network
-from bdnn.problem import Problem, choice
+from bdnn.methods.run import Race, solve_into, too_large
+from bdnn.methods.starts import enter_given, enter_starts
+from bdnn.network.network import Network
+from bdnn.problem.problem import Problem, choice
 from bdnn.result import ProgressCallback, Result, Status
 
 if TYPE_CHECKING:
-    from bdnn.activation.engine import Proof
+    from bdnn.branch_and_cut.engine import Proof
 
 Certificate = dict[str, Any]
 
@@ -49,7 +49,7 @@ class ExactTraining:
     formulation : {"auto", "activation", "big_m"}
         "activation" is a branch and cut of our own over the activations of the points: no big constants, no margin, no
         solver; for continuous weights with biases, and no hidden layer or one: of up to five neurons with two classes,
-        of one to three with more, see `bdnn.activation.heads.output_maps`. "big_m" is the model of the paper, section
+        of one to three with more, see `bdnn.branch_and_cut.output_maps.output_maps`. "big_m" is the model of the paper, section
         2. "auto" takes the first where it can and no solver was named.
     reductions : tuple of str
         Symmetry reductions, see `bdnn.formulations.training`.
@@ -173,8 +173,8 @@ class ExactTraining:
             with race.timed("start"):
                 self._search(race, keeper, start)
             keeper.save()
-            from bdnn.activation.engine import Proof
-            from bdnn.activation.parts import Parts
+            from bdnn.branch_and_cut.engine import Proof
+            from bdnn.branch_and_cut.parts import Parts
 
             race.phase = "build"
             if n_columns(race.reduced) > _MOST_COLUMNS:
@@ -247,7 +247,7 @@ class ExactTraining:
 
     def _prove(self, race: Race, keeper: Keeper, proof: Proof, start: Network | None) -> str:
         """Work on the proof until it is closed or a limit is reached; return why it ended."""
-        from bdnn.activation.engine import Ending, work
+        from bdnn.branch_and_cut.engine import Ending, work
 
         may_search = self.incumbents == "search" and not keeper.searched_again
         race.phase = "solve"

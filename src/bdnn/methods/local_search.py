@@ -15,11 +15,11 @@ from threadpoolctl import ThreadpoolController
 from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.errors import InputError
-from bdnn.methods.race import Race
-from bdnn.methods.start import enter_given
-from bdnn.network import Network
+from bdnn.methods.run import Race
+from bdnn.methods.starts import enter_given
+from bdnn.network.network import Network
 from bdnn.polish import polished
-from bdnn.problem import Problem, choice
+from bdnn.problem.problem import Problem, choice
 from bdnn.result import ProgressCallback, Result
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def search_into(
     """
     from bdnn.search.engine import Search
     from bdnn.search.points import points
-    from bdnn.search.robust import RobustSearch
+    from bdnn.search.interval_engine import RobustSearch
 
     if budget.exhausted:
         return _unsearched(race, promised), False

@@ -1,268 +1,211 @@
-"""The race for the least worst-case loss: networks are certified, and attacks on them become rows of the program."""
+"""Attack and repair: training for the exact worst case over balls around the training points.
+
+The loss of a point is 1 if any input of its ball is decided wrong. A program with finitely many inputs of the balls is
+a relaxation, so its optimum bounds the least worst-case loss; certification of its solution either finds no further
+attack, and then the solution is optimal, or gives inputs that the next program has as rows. The three-valued model of
+`bdnn.formulations.robust` counts a point as wrong as soon as it cannot exclude that open neurons combine badly, which
+here need not be possible for any single input.
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import linprog
 
-from bdnn.audit import Audit
+from bdnn.backends import backend
+from bdnn.backends.protocol import Backend
+from bdnn.backends.threads import NODE_LIMIT
 from bdnn.budget import Budget
-from bdnn.certification.engine import certify
-from bdnn.certification.perturbation import Perturbations, perturbations
-from bdnn.certification.support import INF, ONE
-from bdnn.methods.race import Race, Runner
-from bdnn.network import Floats, Network
-from bdnn.presolve import Presolved
-from bdnn.problem import Problem
-from bdnn.result import ProgressCallback
-from bdnn.robustness import robust_losses
+from bdnn.errors import InputError
+from bdnn.formulations import robust
+from bdnn.methods.data_splitting import DataSplitting, Splitting
+from bdnn.methods.exact import ExactTraining
+from bdnn.methods.local_search import LocalSearch
+from bdnn.methods.run import solve_into, too_large
+from bdnn.methods.starts import enter_given
+from bdnn.methods.worst_case_run import WorstCaseRace
+from bdnn.network.network import Network
+from bdnn.problem.problem import Problem
+from bdnn.result import ProgressCallback, Result, Status
 
-_CHUNK = 32
-_ENOUGH = 16
-_PER_POINT = 3
-_INSIDE = 1.0 - 1e-12
-_OUT = (1.0, 0.75, 0.5, 0.25)
+_DERIVED = ("classes", "codes")
+_SEARCH_SHARE = 0.1
+_INTERVAL_SHARE = 0.5
+_SHARE = 0.5
+_LEAST_SECONDS = 1.0
 
 
-class WorstCaseRace(Race):
-    """A race whose objective is the weight of the points that an input of their ball is decided wrong for.
-
-    A network that may be the best is certified at every point; what is undecided counts as wrong, so an objective is
-    never too small. Attacks found on the way are kept in a pool, and `extend` makes those that a network fails at rows
-    of the reduced problem: its optimum is a bound, since it asks for less than every input of the balls, and it grows
-    towards the least worst-case loss.
+@dataclass(frozen=True, slots=True)
+class AttackAndRepair:
+    """Train for the worst case: solve, attack the solution, add the attacks as rows, until none is left.
 
     Parameters
     ----------
-    problem : Problem
-        With a radius and the robust model "worst_case".
-    budget : Budget
-        With a running clock.
-    on_progress : callable or None
-        Receives a `Progress` with news.
+    inner : ExactTraining or DataSplitting
+        How the programs are solved. Exact: the paper's program to the end, with a bound. Splitting: after every split
+        the attacks found join the clusters of their points.
 
-    Attributes
+    References
     ----------
-    base : Presolved
-        The problem without attacks.
-    n_undecided : int
-        Points of the best network that were not decided in the time.
+    The loop is that of cutting planes for robust optimisation: A. Mutapcic and S. Boyd, doi:10.1080/10556780802712889.
     """
 
-    robust_models = ("worst_case",)
+    inner: ExactTraining | DataSplitting
 
-    def __init__(self, problem: Problem, budget: Budget, on_progress: ProgressCallback | None) -> None:
-        super().__init__(problem, budget, on_progress)
-        self.base = self.reduced
-        point, label = np.nonzero(self.base.class_weight > 0)
-        self._X = np.asarray(self.base.raw_points[point], dtype=np.float64)
-        self._codes = label.astype(np.intp)
-        self._weight = self.base.class_weight[point, label]
-        self._attacks: list[Floats] = []
-        self._attacked: list[int] = []
-        self._rows = np.zeros(0, dtype=np.intp)  # of the pool
-        self.n_undecided = 0
-        radius = np.asarray(problem.robust_radius, dtype=np.float64)
-        self._frozen, self._scale = radius == 0, np.where(radius > 0, radius, 1.0)
-
-    @property
-    def n_attacks(self) -> int:
-        """Attacks found so far."""
-        return len(self._attacks)
-
-    @property
-    def scope(self) -> str:
-        """What the bound of the present program covers, up to the margin."""
-        return f"{self.base.scope}, margin also at {len(self._rows)} attacked inputs"
-
-    def extend(self, network: Network | None = None) -> NDArray[np.intp]:
-        """Make attacks of the pool that a network fails at rows of the reduced problem, `reduced`.
+    def __call__(
+        self,
+        problem: Problem,
+        budget: Budget | None = None,
+        start: Network | None = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Result:
+        """Train.
 
         Parameters
         ----------
-        network : Network or None
-            One that should not come again; None leaves the rows as they are.
+        problem : Problem
+            With a radius and ``robust_model="worst_case"``.
+        budget : Budget or None
+            Limits; None for none. A node limit holds for all programs together, but not for certification.
+        start : Network or None
+            A network of the problem's class to start from; the result is never worse.
+        on_progress : callable or None
+            Receives a `Progress` with every new incumbent and several times a second.
 
         Returns
         -------
-        ndarray of shape (q,)
-            For each new row the row that it is an attack on.
+        Result
+            With the best network found, also after a limit, Ctrl-C or a failure of the solver. Its objective is the
+            certified worst-case loss, points that could not be decided included.
+
+        Raises
+        ------
+        InputError
+            If a setting, the data or the start cannot be used.
+        MarginError
+            If no margin is safe.
         """
-        attacked = np.array(self._attacked, dtype=np.intp)
-        if network is not None and self._attacks:
-            fails = network.predict_index(np.vstack(self._attacks)) != self._codes[attacked]
-            known = network.predict_index(self._X) != self._codes
-            known[attacked[self._rows[fails[self._rows]]]] = True
-            fails &= ~known[attacked]
-            # a few for each point, the latest: they were made for this network
-            new = np.flatnonzero(fails)[::-1]
-            order = np.argsort(attacked[new], kind="stable")
-            first = np.searchsorted(attacked[new][order], attacked[new][order])
-            new = np.sort(new[order[np.arange(len(new)) - first < _PER_POINT]])
-        else:
-            new = np.zeros(0, dtype=np.intp)
-        self._rows = np.concatenate([self._rows, new])
-        answers = np.concatenate([np.arange(len(self._X)), attacked[self._rows]])
-        rows = np.vstack([self._X, *(self._attacks[i] for i in self._rows.tolist())])
-        given = self.problem
-        nominal = Problem(
-            X=rows,
-            y=given.classes[self._codes[answers]],
-            sample_weight=self._weight[answers],
-            hidden_layer_sizes=given.hidden_layer_sizes,
-            head=given.head,
-            margin=given.margin,
-            fit_intercept=given.fit_intercept,
-            feature_names=given.feature_names,
-        )
-        class_weight = np.zeros((len(rows), len(given.classes)))
-        class_weight[np.arange(len(rows)), self._codes[answers]] = self._weight[answers]
-        # units and scales stay, so that bounds of successive programs compare
-        self.reduced: Presolved = replace(
-            self.base, problem=nominal, stored_weight=class_weight, stored_rows=None, constant=0.0, answers=answers
-        )
-        return attacked[new]
-
-    def evaluate(self, network: Network, solver_objective: float | None = None) -> Runner:
-        """Certify a network, unless the attacks known show that it is not the best; then its objective is infinite."""
-        wrong = network.predict_index(self._X) != self._codes
-        n_wrong, promised = int(wrong.sum()), None
-        if self._attacks:
-            attacked = np.array(self._attacked, dtype=np.intp)
-            missed = network.predict_index(np.vstack(self._attacks)) != self._codes[attacked]
-            wrong[attacked[self._rows[missed[self._rows]]]] = True
-            if solver_objective is not None and math.fsum(self._weight[wrong]) > solver_objective + 1e-6:
-                promised = solver_objective  # of the rows that the solver knew
-            wrong[attacked[missed]] = True
-        known = math.fsum(self._weight[wrong])
-        if self.best is not None and known > self.best.objective:
-            return Runner(network, Audit(math.inf, n_wrong, 0, promised), 0.0, math.inf, None)
-        loss, undecided = self._certified(network, wrong)
-        if math.isfinite(loss) and (self.best is None or loss < self.best.objective):
-            self.n_undecided = undecided
-        accuracy = None
-        if self.problem.validation is not None:
-            X, codes = self.problem.validation
-            accuracy = float(np.mean(network.predict_index(X) == codes))
-        return Runner(network, Audit(loss, n_wrong, 0, promised), 0.0, loss, accuracy)
-
-    def _certified(self, network: Network, wrong: NDArray[np.bool_]) -> tuple[float, int]:
-        """Return the worst-case loss and the number of undecided points; inf once it is more than the best one."""
-        allowed = perturbations(network, self.problem.robust_norm, self._scale, frozen=self._frozen)
-        # what three-valued propagation proves needs no search
-        radius = np.asarray(self.problem.robust_radius, dtype=np.float64)
-        doubtful = robust_losses(network, self._X, self._codes, radius, self.problem.robust_norm)[0] > 0
-        wrong, found = wrong.copy(), 0
-        open_ = doubtful & ~wrong
-        left = np.flatnonzero(open_)
-        for begin in range(0, len(left), _CHUNK):
-            if self.budget.exhausted:
-                break
-            if self.best is not None and found >= _ENOUGH and math.fsum(self._weight[wrong]) > self.best.objective:
-                return math.inf, 0
-            some = left[begin : begin + _CHUNK]
-            verdict = certify(
-                network,
-                self._X[some],
-                self.problem.classes[self._codes[some]],
-                radius=1.0,
-                norm=self.problem.robust_norm,
-                scale=self._scale,
-                frozen=self._frozen,
-                budget=replace(self.budget, nodes=None),
-                n_jobs=self.budget.threads,
+        if not isinstance(self.inner, ExactTraining | DataSplitting):
+            raise InputError(
+                "robust_model='worst_case' is trained by the methods 'exact' and 'data_splitting'; "
+                "'local_search' and 'alternating' take 'interval' and 'pattern'"
             )
-            if verdict.interrupted:
-                raise KeyboardInterrupt
-            open_[some] = verdict.undecided
-            wrong[some] = ~verdict.robust & ~verdict.undecided
-            for i in some[wrong[some]].tolist():
-                found += 1
-                x, code = self._X[i], int(self._codes[i])
-                attack = deepened(network, allowed, x, verdict.attack[i == some][0], code)
-                for one in [*extremes(network, allowed, x, attack, code), attack]:
-                    self._attacks.append(one)
-                    self._attacked.append(i)
-        return math.fsum(self._weight[wrong | open_]), int(open_.sum())
+        if getattr(self.inner, "certificate", False) or getattr(self.inner, "checkpoint", None) is not None:
+            raise InputError("robust_model='worst_case' writes neither certificates nor checkpoints; leave both out")
+        budget = (budget or Budget()).start()
+        start = None if start is None else start.for_columns(problem.feature_names)
+        if not problem.hidden_layer_sizes:
+            return self.inner(_with_intervals(problem), budget, start, on_progress)
+        solver = backend(self.inner.solver, problem)
+        race = WorstCaseRace(problem, budget, on_progress)
+        message, scope, interrupted = "nothing left to improve", race.reduced.everything, False
+        try:
+            enter_given(race, start, holds_linear=False)  # three-valued training has one
+            # the three-valued loss first: networks are never worse than it says
+            three_valued = _with_intervals(problem)
+            first: list[tuple[Any, float]] = [(self.inner, _INTERVAL_SHARE)]
+            if self.inner.incumbents == "search":
+                first.insert(0, (LocalSearch(), _SEARCH_SHARE))
+            race.phase = "intervals"
+            race.report()
+            for trainer, share in first:
+                if race.out_of_nodes:
+                    break
+                with race.timed("intervals"):
+                    limits, searches = race.share(share * budget.remaining), isinstance(trainer, LocalSearch)
+                    found = trainer(three_valued, replace(limits, nodes=None) if searches else limits, start)
+                    race.nodes += 0 if searches else found.nodes
+                    race.enter(found.network, "intervals")
+                start = found.network
+                if found.interrupted:
+                    raise KeyboardInterrupt
+                if race.closed:
+                    break
+            if not race.closed:
+                if isinstance(self.inner, DataSplitting):
+                    message, interrupted, proven = _repair_splitting(race, solver, self.inner)
+                else:
+                    message, interrupted, proven = _repair_exactly(race, solver, self.inner)
+                scope = proven or scope
+                if not race.n_solved and not race.closed and not interrupted:
+                    race.fell_short("no program was solved")
+        except KeyboardInterrupt:
+            if race.best is None:
+                raise
+            message, interrupted = "stopped by Ctrl-C", True
+        message += f"; {race.n_attacks} attacks"
+        if race.n_undecided:
+            race.fell_short(f"{race.n_undecided} points undecided and counted as wrong")
+        method = "data_splitting" if isinstance(self.inner, DataSplitting) else "exact"
+        return race.result(method, message, scope, interrupted)
 
 
-def deepened(network: Network, allowed: Perturbations, x: Floats, attack: Floats, code: int) -> Floats:
-    """Move an attack away from the borders of its cell, so that a small change of the network does not undo it.
+def _repair_exactly(race: WorstCaseRace, solver: Backend, method: ExactTraining) -> tuple[str, bool, str]:
+    """Return why it stopped, whether by Ctrl-C, and what the bound covers (empty: no better than trivial)."""
+    scope, tolerances = "", solver.capabilities.tolerances
 
-    Parameters
-    ----------
-    network : Network
-        With a hidden layer, without a grid.
-    allowed : Perturbations
-        What an attacker may do, within radius 1.
-    x, attack : ndarray of shape (n,)
-        A point, and an input that is decided otherwise.
-    code : int
-        Class that the point is predicted as.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        An input within the radius that is decided otherwise: the centre of the cell of the attack within the box of
-        the perturbations, or an input on the way there.
-    """
-    weights, bias = (a.astype(np.float64) for a in network.layers[0])
-    columns = np.flatnonzero(allowed.free & np.any(weights != 0, axis=0))
-    units = weights[:, columns] * allowed.scale[columns]
-    size = np.abs(units).sum(axis=1)
-    used = size > 0
-    sign = np.where(weights @ attack + bias >= 0, 1.0, -1.0)[used]
-    # sign (a + units z) >= t size, |z| <= 1: the largest t
-    base = (weights @ x + bias)[used]
-    rows = np.hstack([-sign[:, None] * units[used], size[used][:, None]])
-    cost = np.append(np.zeros(len(columns)), -1.0)
-    sides = [(-1.0, 1.0)] * len(columns) + [(0.0, None)]
-    centre = attack
-    if used.any():
-        solved = linprog(cost, A_ub=rows, b_ub=sign * base, bounds=sides, method="highs")
-        if solved.status == 0:
-            centre = x.copy()
-            centre[columns] += allowed.scale[columns] * solved.x[:-1]
-    for share in _OUT:
-        candidate = np.where(allowed.free, attack + share * (centre - attack), x)
-        right = network.predict_index(candidate[None, :])[0] == code
-        if not right and allowed.within(x, candidate, 1.0):
-            return candidate
-    return attack
+    race.extend(None if race.best is None else race.best.network)
+    seconds = 0.0
+    while True:
+        if race.budget.exhausted:
+            return "time limit reached", False, scope
+        if race.out_of_nodes:
+            return NODE_LIMIT, False, scope
+        if reason := too_large(robust.nonzeros(race.reduced), solver, race.budget):
+            return reason, False, scope
+        race.phase = f"{len(race.reduced.X)} inputs: build"
+        race.report()
+        with race.timed("build"):
+            model = robust.build_model(race.reduced, tolerances, method.reductions)
+        race.phase = f"{len(race.reduced.X)} inputs: solve"
+        seconds, bound = max(_SHARE * race.budget.remaining, _LEAST_SECONDS, seconds), race.bound
+        assert race.best is not None
+        with race.timed("solve"):
+            starts = [race.best.network]
+            outcome = solve_into(race, solver, model, race.share(seconds), starts, bounds=True)
+        solution = outcome.solution
+        if race.bound > bound:
+            scope = model.scope.replace(race.reduced.scope, race.scope, 1)
+        if race.closed:
+            return "no attack is left", False, scope
+        if solution.status == Status.FAILED or solution.interrupted:
+            return solution.message, solution.interrupted, scope
+        new = race.extend(outcome.last.network) if outcome.last else ()
+        if not len(new) and (solution.status == Status.OPTIMAL or race.budget.nodes is not None):
+            return solution.message, False, scope
 
 
-def extremes(network: Network, allowed: Perturbations, x: Floats, attack: Floats, code: int) -> list[Floats]:
-    """Return the extreme points of a ball, in the directions of the neurons and of an attack, that are attacks as well.
+def _repair_splitting(race: WorstCaseRace, solver: Backend, method: DataSplitting) -> tuple[str, bool, str]:
+    """Do the same with clusters."""
+    race.extend()
+    state, scope, splits = Splitting(race, solver, method), "", method.limits()[0]
+    state.start_from(race.best)
+    for iteration in range(splits + 1):
+        if race.budget.exhausted:
+            return "time limit reached", False, scope
+        if race.out_of_nodes:
+            return NODE_LIMIT, False, scope
+        step = state.solve(splits + 1 - iteration)
+        if step.scope is not None:
+            scope = step.scope.replace(race.reduced.scope, race.scope, 1)
+        if race.closed:
+            return "no attack is left", step.interrupted, scope
+        if step.stops:
+            return step.message, step.interrupted, scope
+        grown = race.extend(state.network)
+        state.grow(grown)
+        if not state.split() and not len(grown):
+            return "every cluster is a single point", False, scope
+    return "split limit reached", False, scope
 
-    Parameters
-    ----------
-    network, allowed, x, attack, code
-        As for `deepened`.
 
-    Returns
-    -------
-    list of ndarray of shape (n,)
-        Inputs within the radius that are decided otherwise.
-    """
-    weights, bias = (a.astype(np.float64) for a in network.layers[0])
-    sign = np.where(weights @ attack + bias >= 0, 1.0, -1.0)
-    units = weights * np.where(allowed.free, allowed.scale, 0.0)
-    size = np.maximum(np.abs(units).sum(axis=1, keepdims=True), 1e-300)
-    ahead = (sign[:, None] * units / size).sum(axis=0)
-    found = []
-    for direction in [ahead, *(sign[:, None] * units), *(-sign[:, None] * units)]:
-        if allowed.norm == INF:
-            candidate = allowed.pulled_in(x, x + allowed.scale * np.sign(direction), 1.0)
-        elif allowed.norm == ONE:
-            far = np.arange(len(x)) == np.argmax(np.abs(direction))
-            candidate = x + _INSIDE * allowed.scale * far * np.sign(direction)
-        else:
-            candidate = x + _INSIDE * allowed.scale * direction / max(float(np.linalg.norm(direction)), 1e-300)
-        candidate = np.where(allowed.free, candidate, x)
-        if network.predict_index(candidate[None, :])[0] != code and allowed.within(x, candidate, 1.0):
-            found.append(candidate)
-    return found
+def _with_intervals(problem: Problem) -> Problem:
+    """Return the problem with the three-valued model, which without hidden layer is the worst case."""
+    settings: dict[str, Any] = {f.name: getattr(problem, f.name) for f in fields(problem) if f.name not in _DERIVED}
+    settings["robust_model"] = "interval"
+    if problem.validation is not None:
+        X, codes = problem.validation
+        settings["validation"] = (X, problem.classes[np.asarray(codes)])
+    return Problem(**settings, copy=False)

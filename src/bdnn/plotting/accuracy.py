@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from bdnn.certification.result import Certification
 from bdnn.errors import InputError
-from bdnn.network import Floats
+from bdnn.network.network import Floats
 from bdnn.plotting.style import BLUE, COLOURS, GREY, MARKERS, VERMILLION, axes_or_new, legend, shown
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from bdnn.checks import label_codes, real_numbers
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
-from bdnn.grid_ends import ends
-from bdnn.network import Array, Floats, Network
+from bdnn.network.grid_ends import ends
+from bdnn.network.network import Array, Floats, Network
 from bdnn.plotting.style import COLOURS, MARKERS, axes_or_new, feature_index, input_names, legend, shown
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bdnn.errors import InputError
-from bdnn.network import Array, Floats, Network
+from bdnn.network.network import Array, Floats, Network
 from bdnn.plotting.style import BLUE, VERMILLION, axes_or_new, input_names, legend, shown, unit_scale
 
 if TYPE_CHECKING:

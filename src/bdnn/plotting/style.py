@@ -11,7 +11,7 @@ import numpy as np
 from bdnn.checks import name_tuple
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError, MissingDependencyError
-from bdnn.network import Network
+from bdnn.network.network import Network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,12 +15,12 @@ from bdnn.certification.engine import certify
 from bdnn.certification.result import Certification
 from bdnn.checks import label_codes, real_numbers
 from bdnn.errors import InputError
-from bdnn.io import Model
-from bdnn.network import Array, Floats, Network
-from bdnn.reporting import evaluation
+from bdnn.model_file import Model
+from bdnn.network.network import Array, Floats, Network
+from bdnn.reports.summary import evaluation
 from bdnn.result import ProgressCallback
-from bdnn.verify import Verified, verify_certificate
-from bdnn.verify_file import read_certificate
+from bdnn.checker.check import Verified, verify_certificate
+from bdnn.checker.file import read_certificate
 
 
 @dataclass(frozen=True, slots=True)

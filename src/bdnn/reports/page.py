@@ -18,8 +18,8 @@ from bdnn import __version__
 from bdnn.checks import label_array
 from bdnn.errors import InputError, MissingDependencyError
 from bdnn.files import check_outputs, write, write_or_rescue
-from bdnn.io import Model, load_model
-from bdnn.network import Array, Floats, Network
+from bdnn.model_file import Model, load_model
+from bdnn.network.network import Array, Floats, Network
 from bdnn.plotting import plot_certified, plot_decision_regions, plot_history, plot_network, plot_weights
 from bdnn.plotting.files import picture
 from bdnn.plotting.structure import heaviest_features
@@ -29,7 +29,7 @@ from bdnn.reports.contents import Robustness, Source, parts_of, proof_of, robust
 from bdnn.result import ProgressCallback
 
 if TYPE_CHECKING:
-    from bdnn.estimators import BDNNClassifier
+    from bdnn.estimators.classifier import BDNNClassifier
 
 
 def report(

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bdnn.certification.perturbation import feature_mask, integer_mask
-from bdnn.io import Model
-from bdnn.network import Array, Floats, Network
+from bdnn.certification.attacker import feature_mask, integer_mask
+from bdnn.model_file import Model
+from bdnn.network.network import Array, Floats, Network
 from bdnn.plotting.structure import heaviest_features
 from bdnn.reports.contents import Part, Proof, Robustness, Source
 from bdnn.result import Result

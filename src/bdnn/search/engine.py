@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from bdnn.budget import Budget
 from bdnn.clock import reading
-from bdnn.network import Floats, Layer, Network
+from bdnn.network.network import Floats, Layer, Network
 from bdnn.search import kernels
 from bdnn.search.points import Points
-from bdnn.search.separator import separators
-from bdnn.search.surrogate import Singles, Surrogate
+from bdnn.search.halfspace import separators
+from bdnn.search.starts import Singles, Surrogate
 
 _MOST_POINTS = 1 << 21
 _SURROGATE_ROWS = 200_000

@@ -1,0 +1,157 @@
+"""Inseparable sets of demands: found by the alternative linear program, proven exactly before they count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdnn._native.tree import enclosed_support
+from bdnn.branch_and_cut import alternative
+from bdnn.exact import separability as exact
+from bdnn.branch_and_cut.program import Points
+from bdnn.network.network import Floats
+
+Integers = NDArray[np.int64]
+
+_RESIDUAL = 100.0
+_PIVOTS = 5000
+_WORK = 2e9
+_SPREAD = 0.8
+_NOISE = 1e-5
+_VIOLATION = 1e-3
+
+
+_UNKNOWN, _PROVEN, _FALSE = 0, 1, 2
+
+
+class Cuts:
+    """All inseparable sets found so far, numbered.
+
+    Parameters
+    ----------
+    points : Points
+        Whose signed rows are asked about.
+    rng : numpy.random.Generator
+        Source of the variety of sets.
+
+    Attributes
+    ----------
+    sets : list of ndarray of int64
+        Demands of each set, ascending.
+    supports : list of ndarray of int64
+        Signed rows that make them inseparable.
+    n_given : int
+        Sets that were there from the start: the pairs of `Points.pairs`.
+    proceed : callable or None
+        Asked about every 10 ms while sets are sought; if it says no, that ends as at a limit of pivots.
+    """
+
+    def __init__(self, points: Points, rng: np.random.Generator) -> None:
+        self.points, self.sets = points, list[Integers]()
+        self._rng = rng
+        self.proceed: Callable[[], bool] | None = None
+        self._known: dict[bytes, int] = {}
+        self.supports: list[Integers] = []
+        self._proven = np.zeros(0, dtype=np.int8)
+        self._multipliers: dict[int, tuple[list[int], list[int]]] = {}
+        rows = points.rows
+        self._program = alternative.alternative(rows)
+        # so that one call does not take much longer than a second
+        self._most = max(50, min(_PIVOTS, int(_WORK / (rows.size + rows.shape[1] ** 2 + 1))))
+        self._found = np.zeros((64, rows.shape[1] + 1), dtype=np.int64)
+        self._sizes = np.zeros(64, dtype=np.int64)
+        for pair in points.pairs():
+            self.add(pair)
+        self.n_given = len(self.sets)
+
+    def __len__(self) -> int:
+        return len(self.sets)
+
+    def add(self, support: Integers) -> int:
+        """Store the set of demands of some signed rows, ascending; return its number, -1 if it is there already."""
+        members = self.points.row_demand[support].astype(np.int64, copy=False)
+        if not (members[1:] > members[:-1]).all():  # several rows of one demand
+            members = np.unique(members)
+        key = members.tobytes()
+        if key in self._known:
+            return -1
+        self._known[key] = len(self.sets)
+        self.sets.append(members)
+        self.supports.append(np.array(support, dtype=np.int64))
+        return len(self.sets) - 1
+
+    def proven(self, numbers: set[int]) -> dict[int, bool]:
+        """Tell which of some sets are inseparable beyond doubt; what is cheap to decide is decided for all sets."""
+        n = len(self.sets)
+        new = range(len(self._proven), n)
+        if new:
+            verdicts = np.zeros(len(new), dtype=np.int8)
+            size = self.points.raw_rows.shape[1] + 1
+            square = [number for number in new if len(self.supports[number]) == size]
+            if square:
+                supports = np.array([self.supports[number] for number in square])
+                verdicts[np.array(square) - new.start] = exact.enclosed_many(self.points.raw_rows, supports)
+            self._proven = np.concatenate([self._proven, verdicts])
+        for number in numbers:
+            if self._proven[number] == _UNKNOWN:
+                sure = enclosed_support(self.points.raw_rows, self.supports[number])
+                sure = sure or self.multipliers(number) is not None
+                self._proven[number] = _PROVEN if sure else _FALSE
+        return {number: bool(self._proven[number] == _PROVEN) for number in numbers}
+
+    def multipliers(self, number: int) -> tuple[list[int], list[int]] | None:
+        """Return signed rows and positive integers whose combination of them vanishes, or None if there are none."""
+        if number not in self._multipliers:
+            support = self.supports[number]
+            found = exact.multipliers(self.points.raw_rows[support])
+            if found is None:
+                return None
+            self._multipliers[number] = support[found[0]].tolist(), found[1]
+        return self._multipliers[number]
+
+    def separate(self, given: Floats, tries: int, avoided: NDArray[np.bool_] | None = None) -> list[Integers]:
+        """Return inseparable sets of signed rows, not yet proven, of which `given` gives up less than one in all.
+
+        Parameters
+        ----------
+        given : ndarray of shape (m,)
+            How much each demand is given up, 0 to 1.
+        tries : int
+            Linear programs solved, each with other costs.
+        avoided : ndarray of shape (m,), bool, or None
+            Demands that are given up for good.
+        """
+        given = given[self.points.row_demand]
+        avoided = None if avoided is None else avoided[self.points.row_demand]
+        shape = tries, len(given)
+        # prices per multiplier, not per point: their scale is arbitrary, so it is varied a lot
+        cost = given * np.exp(_SPREAD * self._rng.normal(size=shape)) + _NOISE * self._rng.random(shape)
+        if avoided is not None:
+            cost[:, avoided] += 3.0
+        _, found = self._solve(cost, given, 1.0 - _VIOLATION, self._most, self.proceed)
+        return [self._found[k, : self._sizes[k]].copy() for k in range(found)]
+
+    def weights(self, given: NDArray[np.bool_]) -> tuple[Floats | None, Integers | None]:
+        """Return weights that meet all demands not given up, or signed rows that show there are none.
+
+        Neither, if rounding errors leave the question open.
+        """
+        given = given[self.points.row_demand]
+        cost = given.astype(np.float64)
+        # not to be interrupted: without an answer the node is given up
+        objective, found = self._solve(cost, cost, 0.5, 20 * self._most, None)
+        if found:
+            return None, self._found[0, : self._sizes[0]].copy()
+        weights: Floats = -self._program.prices[:-1]
+        if np.isfinite(objective) and exact.separates(weights, self.points.rows[~given]):
+            return weights, None
+        return None, None
+
+    def _solve(
+        self, cost: Floats, given: Floats, most: float, pivots: int, proceed: Callable[[], bool] | None
+    ) -> tuple[float, int]:
+        return alternative.separate(
+            self._program, cost, _RESIDUAL, given, most, pivots, self._found, self._sizes, 0, proceed
+        )

@@ -1,0 +1,101 @@
+"""Trees that aim lower than the best network: they close sooner, and what they prove lifts the trees that count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from bdnn.branch_and_cut.checkpoint import Arrays, restore_tree, tree_to_arrays
+from bdnn.branch_and_cut.cuts import Cuts
+from bdnn.branch_and_cut.program import Program
+from bdnn.branch_and_cut.tree import Tree
+from bdnn.network.network import Network
+
+_SHARE = 0.1
+
+
+class Scouts:
+    """Raises the bounds of the trees of a problem while these are far from the best network.
+
+    A tree that is only to show that nothing costs less than a little more than its bound fixes more columns, and its
+    nodes are closed higher up. Its cuts remain.
+
+    Parameters
+    ----------
+    programs : list of Program
+        One for each output function.
+    cuts : Cuts
+        Inseparable sets, shared with other trees.
+    offer : callable
+        Receives a network and returns its audited objective, in units.
+
+    Attributes
+    ----------
+    nodes : int
+        Nodes solved.
+    """
+
+    def __init__(self, programs: list[Program], cuts: Cuts, offer: Callable[[Network], float]) -> None:
+        self._programs, self._cuts, self._offer = programs, cuts, offer
+        self._trees: list[Tree | None] = [None] * len(programs)
+        self._nodes = 0
+
+    @property
+    def nodes(self) -> int:
+        """Nodes solved."""
+        return self._nodes + sum(tree.nodes for tree in self._trees if tree is not None)
+
+    def state(self) -> Arrays:
+        """Return the trees that are being worked on, to be stored."""
+        there = [tree is not None for tree in self._trees]
+        arrays: Arrays = {"scouts": np.array([self._nodes, *there], dtype=np.int64)}
+        for number, tree in enumerate(self._trees):
+            if tree is not None:
+                arrays |= {f"aim {number}": np.array(tree.best), **tree_to_arrays(tree, f"scout {number}")}
+        return arrays
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go on with the trees of an earlier run on the same programs, if it has stored any.
+
+        The cuts must have been restored. Errors of damaged arrays are those of `bdnn.branch_and_cut.checkpoint.undamaged`.
+        """
+        if "scouts" not in arrays:  # version 1
+            return
+        self._nodes, *there = arrays["scouts"].tolist()
+        if self._nodes < 0 or len(there) != len(self._trees):
+            raise ValueError("scouts")
+        for number in np.flatnonzero(there).tolist():
+            aim = float(arrays[f"aim {number}"])
+            if not math.isfinite(aim):
+                raise ValueError("aim of a scout")
+            tree = Tree(self._programs[number], self._cuts, aim, self._offer)
+            restore_tree(arrays, f"scout {number}", tree, len(self._cuts))
+            self._trees[number] = tree
+
+    def work(self, trees: list[Tree], proceed: Callable[[], bool]) -> None:
+        """Work on what holds the bound down, until `proceed` says no or nothing is to be gained; lift `trees`.
+
+        Parameters
+        ----------
+        trees : list of Tree
+            Of the same programs; they are not recorded.
+        proceed : callable
+            Asked at every node and round.
+        """
+        while proceed():
+            number = min(range(len(trees)), key=lambda k: trees[k].bound)
+            main, tree = trees[number], self._trees[number]
+            if tree is None:
+                aim = main.bound + max(1, math.ceil(_SHARE * (main.best - main.bound)))
+                if aim >= main.best:
+                    return
+                tree = self._trees[number] = Tree(self._programs[number], self._cuts, aim, self._offer)
+            tree.run(proceed)
+            if not tree.open:
+                self._nodes += tree.nodes
+                self._trees[number] = None
+                if tree.bound <= main.bound:  # rounding errors
+                    return
+                main.lift(int(tree.bound))

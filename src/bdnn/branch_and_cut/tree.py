@@ -1,0 +1,410 @@
+"""Branch and cut for one output function: a tree over activations, with bounds that exact arithmetic confirms."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdnn.branch_and_cut import linear_program as covering
+from bdnn.branch_and_cut.cuts import Cuts
+from bdnn.branch_and_cut.program import Program
+from bdnn.branch_and_cut.proof_log import Record
+from bdnn.branch_and_cut.cut_pool import Rows
+from bdnn.errors import BDNNError
+from bdnn.network.network import Floats, Network
+
+Bits = NDArray[np.int8]
+_Verdict = Literal["closed", "open", "doubtful", "stopped"]
+Integers = NDArray[np.int64]
+
+_CAPACITY = 4000
+_SPARE_ROWS = 500
+_ROOT_ROUNDS, _ROUNDS = 100, 8
+_ROOT_TRIES, _TRIES = 20, 6
+_ROOT_STALL, _STALL = 6, 2
+_ROOT_GAIN, _GAIN = 1e-3, 0.02
+_ENOUGH = 10
+_MOST_ROWS = 60
+_VIOLATION = 1e-4
+_STRONG, _RELIABLE, _TRIAL_PIVOTS = 6, 4, 60
+_INTEGRAL = 1e-6
+_RETRIES = 3
+
+_NONE = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(order=True)
+class Node:
+    """An open node: a box, and what is proven of it.
+
+    Attributes
+    ----------
+    level : int
+        No solution in it costs less, in units.
+    rank : int
+        Depth with a minus sign: among equals the deepest is next.
+    tie : int
+        Order of creation.
+    lower, upper : ndarray of shape (v,), int8
+        The box.
+    spot : int
+        Its place in the record.
+    proof : int
+        In the record, of its level.
+    """
+
+    level: int
+    rank: int
+    tie: int
+    lower: Bits = field(compare=False)
+    upper: Bits = field(compare=False)
+    spot: int = field(compare=False, default=0)
+    proof: int = field(compare=False, default=0)
+
+
+class Tree:
+    """Branch and cut for one program.
+
+    Parameters
+    ----------
+    program : Program
+        To be solved.
+    cuts : Cuts
+        Inseparable sets, shared with other trees.
+    offer : callable
+        Receives a network and returns its audited objective, in units.
+    step : int
+        Solutions that save less than this many units are of no interest; at least 1.
+    record : bool
+        Whether the proof is written down.
+
+    Attributes
+    ----------
+    best : float
+        Objective of the best network known, in units; what is to be shown is that nothing costs less. It falls with
+        every better network.
+    gain, tried : ndarray of shape (2, v)
+        Pseudo-costs: how much branching on each column down and up has raised the bound, and how often.
+    nodes : int
+        Nodes solved.
+    doubtful : int or None
+        Least level of the nodes that rounding errors kept from being decided.
+    torn : bool
+        Whether an interruption came where the record and `open_nodes` need not fit together: what is proven holds, but
+        the tree cannot be gone on with.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        cuts: Cuts,
+        best: float,
+        offer: Callable[[Network], float],
+        *,
+        step: int = 1,
+        record: bool = False,
+    ) -> None:
+        self.program, self.cuts, self.best, self.step, self._offer = program, cuts, best, step, offer
+        self.v = len(program.cost)
+        self.record = Record() if record else None
+        self.rows = Rows(program.cost, min(_CAPACITY, 6 * self.v + _SPARE_ROWS))
+        self._most = min(self.rows.room - 200, 120 + self.v // 4)
+        self._trial = covering.dictionary(self.rows.scaled_cost, self.rows.room, self.rows.room)
+        self._source: list[tuple[int, int]] = []  # of each row: cut and neuron, or -1 - link and -1
+        self._taken = 0
+        self.gain, self.tried = np.zeros((2, self.v)), np.zeros((2, self.v))
+        self._tie = itertools.count()
+        self.nodes = 0
+        self.doubtful: int | None = None
+        self.torn = False
+        self._current: Node | None = None
+        lower = np.zeros(self.v, dtype=np.int8)
+        if program.always >= 0:
+            lower[program.always] = 1
+        self._heap = [Node(0, 0, 0, lower, np.ones(self.v, dtype=np.int8))]
+        for link, (_, _, columns) in enumerate(program.links):
+            values = np.where(np.arange(len(columns)) == 0, 1, -1).astype(np.int64)
+            self.rows.add(columns, values, 2 - len(columns))
+            self._source.append((-1 - link, -1))
+
+    @property
+    def goal(self) -> float:
+        """What a node must be shown to cost more than."""
+        return self.best - self.step
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is left that could be better."""
+        return self.bound > self.goal
+
+    @property
+    def bound(self) -> float:
+        """No solution costs less, in units."""
+        levels = [float(node.level) for node in (*self._heap[:1], self._current) if node is not None]
+        if self.doubtful is not None:
+            levels.append(float(self.doubtful))
+        # closed nodes cost more than the goal; costs are integers
+        return min([*levels, float(np.floor(self.goal)) + 1.0])
+
+    @property
+    def open(self) -> bool:
+        """Whether there is something left to do."""
+        return bool(self._heap) and (self.record is not None or self._heap[0].level <= self.goal)
+
+    def run(self, proceed: Callable[[], bool]) -> None:
+        """Work until the tree is closed or `proceed`, which is asked at every node and round, says no."""
+        self.rows.proceed = self.cuts.proceed = proceed
+        try:
+            while self.open and proceed():
+                # still counted until decided, and before it is taken, so that an interruption loses nothing
+                self._current = node = self._heap[0]
+                heapq.heappop(self._heap)
+                for child in self._process(node, proceed):
+                    heapq.heappush(self._heap, child)
+                self._current = None
+        except BaseException:
+            heapq.heapify(self._heap)  # which an interruption while nodes were compared leaves in any order
+            # a node may be in the record already, as branched or closed, and then cannot be begun anew
+            self.torn = self.record is not None and self._current is not None
+            raise
+        finally:
+            self.rows.proceed = self.cuts.proceed = None
+
+    def finish_record(self) -> Record:
+        """Close the nodes that are open with what is proven of them, and return the record."""
+        if self.record is None:
+            raise ValueError("the tree is not recorded")
+        for node in self.open_nodes():
+            self.record.close_below(node.spot, node.proof)
+        self._heap.clear()
+        return self.record
+
+    def open_nodes(self) -> list[Node]:
+        """Return what is left to do; between runs, or when `proceed` is asked or a network offered."""
+        current = self._current
+        return self._heap if current is None else [*(node for node in self._heap if node is not current), current]
+
+    def resume(self, nodes: list[Node], gain: Floats, tried: Floats, solved: int, doubtful: int) -> None:
+        """Go on from the nodes and numbers of an earlier run; `doubtful` is -1 for none."""
+        self._heap, self._current = list(nodes), None
+        heapq.heapify(self._heap)
+        self.gain, self.tried = gain.copy(), tried.copy()
+        self.nodes, self.doubtful = solved, None if doubtful < 0 else doubtful
+        self._tie = itertools.count(1 + max((node.tie for node in nodes), default=0))
+
+    def lift(self, level: int) -> None:
+        """Raise what is left to do to a level that was proven elsewhere; not of a recorded tree, between runs."""
+        if self.record is not None:
+            raise ValueError("what was proven elsewhere is not in the record of this tree")
+        for node in self.open_nodes():
+            node.level = max(node.level, level)
+        heapq.heapify(self._heap)
+        self.doubtful = None if self.doubtful is None else max(self.doubtful, level)
+
+    # one node
+
+    def _process(self, node: Node, proceed: Callable[[], bool]) -> list[Node]:
+        """Bound, cut and branch; return what is left to do, the first to go on with first."""
+        lower, upper = node.lower.astype(np.float64), node.upper.astype(np.float64)
+        state = self._bound_node(node, lower, upper, proceed)
+        if state == "stopped":
+            return [node]
+        self.nodes += 1
+        if state == "closed":
+            return []
+        if state == "doubtful":
+            return self._give_up(node)
+        x = self.rows.D.x[: self.v].copy()
+        column, first = self._choose(x, lower, upper)
+        if column < 0:
+            return self._integral(node, x)
+        children = []
+        spots = self.record.branch(node.spot, column) if self.record else (0, 0)
+        for side in (first, 1 - first):
+            low, high = node.lower.copy(), node.upper.copy()
+            (low if side else high)[column] = side
+            children.append(Node(node.level, node.rank - 1, next(self._tie), low, high, spots[side], node.proof))
+        return children
+
+    def _give_up(self, node: Node) -> list[Node]:
+        """Leave a node undecided, for good."""
+        self.doubtful = node.level if self.doubtful is None else min(self.doubtful, node.level)
+        if self.record:
+            self.record.close(node.spot, node.proof)
+        return []
+
+    def _bound_node(self, node: Node, lower: Floats, upper: Floats, proceed: Callable[[], bool]) -> _Verdict:
+        """Solve and cut until the node is closed, or cuts bring nothing; fix columns by reduced costs."""
+        rows, root = self.rows, node.rank == 0
+        last, stalled, failures = -np.inf, 0, 0
+        for turn in itertools.count():
+            if turn and not proceed():
+                return "stopped"
+            status, total, unsure = rows.bound(lower, upper, self.goal, 2.0 * max(self.best, 1.0))
+            failures += status == covering.UNFINISHED
+            if not self._sound(unsure):
+                continue
+            if total > self.goal * rows.scale:
+                if self.record:
+                    self.record.close(node.spot, self._proof())
+                return "closed"
+            if status != covering.OPTIMAL:
+                rows.rebuild()
+                failures += 1
+                if failures > _RETRIES:
+                    return "open" if status == covering.CUT_OFF else "doubtful"
+                continue
+            if (level := -(-total // rows.scale)) > node.level:
+                node.level = level
+                if self.record:
+                    node.proof = self._proof()
+            objective = rows.objective(rows.D)
+            self._fix(node, lower, upper, total)
+            x = rows.D.x[: self.v].copy()
+            if rows.D.size[0] > self._most or rows.room < 200:
+                rows.drop()
+            stalled = stalled + 1 if objective - last < (_ROOT_GAIN if root else _GAIN) else 0
+            last = objective
+            if turn >= (_ROOT_ROUNDS if root else _ROUNDS) or stalled >= (_ROOT_STALL if root else _STALL):
+                # its rows count, too
+                return "open"
+            if not self._cut(x, lower, _ROOT_TRIES if root else _TRIES):
+                return "open"
+        raise AssertionError
+
+    def _fix(self, node: Node, lower: Floats, upper: Floats, total: int) -> None:
+        """Fix columns whose other value would cost too much."""
+        slack = int(np.floor(self.goal * self.rows.scale)) - total
+        fixed = self.rows.fix(slack, (node.lower, node.upper), (lower, upper))
+        if fixed is None or not self.record:
+            return
+        proof = self._proof()
+        for columns, value in zip(fixed, (0, 1), strict=True):
+            for column in columns.tolist():
+                spots = self.record.branch(node.spot, column)
+                self.record.close(spots[1 - value], proof)
+                node.spot = spots[value]
+
+    # rows
+
+    def _named(self, labels: Integers) -> list[tuple[int, int]]:
+        return [self._source[label] for label in labels.tolist()]
+
+    def _proof(self) -> int:
+        """Record the proof of the last bound; return its number."""
+        if self.record is None:
+            raise BDNNError("a tree that is not recorded has no proofs")
+        labels, multipliers = self.rows.proof()
+        return self.record.proof(self._named(labels), multipliers)
+
+    def _sound(self, labels: Integers) -> bool:
+        """Prove the cuts behind some rows; take out those that cannot be proven."""
+        if not len(labels):
+            return True
+        proven = self.cuts.proven({cut for cut, _ in self._named(labels) if cut >= 0})
+        if bad := {cut for cut, holds in proven.items() if not holds}:
+            self.rows.discard([label for label, (cut, _) in enumerate(self._source) if cut in bad])
+            return False
+        self.rows.mark_sure(labels)
+        return True
+
+    def _store(self) -> Integers:
+        """Make rows of new cuts for all neurons; return their labels."""
+        if self._taken == len(self.cuts):
+            return _NONE
+        labels: list[int] = []
+        while self._taken < len(self.cuts):
+            stored = self.rows.add_set(self.cuts.sets[self._taken], self.program.columns, self.program.always)
+            for neuron, label in enumerate(stored.tolist()):
+                if label >= 0:
+                    self._source.append((self._taken, neuron))
+                    labels.append(label)
+            self._taken += 1
+        return np.array(labels, dtype=np.int64)
+
+    def _cut(self, x: Floats, lower: Floats, tries: int) -> int:
+        """Enter violated rows, known ones first; return how many."""
+        self._store()
+        entered = self.rows.enter_violated(x, most=_MOST_ROWS)
+        if entered > _ENOUGH:
+            return entered
+        for neuron in range(self.program.n_neurons):
+            columns = self.program.columns[:, neuron]
+            for members in self.cuts.separate(x[columns], tries, lower[columns] > 0.5):
+                self.cuts.add(members)
+        new = self._store()
+        return entered + (self.rows.enter(new[self.rows.gaps(new, x) < -_VIOLATION]) if len(new) else 0)
+
+    # branching
+
+    def _choose(self, x: Floats, lower: Floats, upper: Floats) -> tuple[int, int]:
+        """Return the column to branch on, -1 if all are integers, and the side to begin with."""
+        D = self.rows.D
+        free = np.flatnonzero((upper > lower) & (np.abs(x - 0.5) < 0.5 - _INTEGRAL) & (D.place[: self.v] < 0))
+        if not len(free):
+            return -1, 0
+        tried = np.maximum(self.tried, 1.0)
+        mean = self.gain.sum(axis=1) / np.maximum(self.tried.sum(axis=1), 1.0)
+        expected = np.where(self.tried > 0, self.gain / tried, mean[:, None])[:, free]
+        distance = np.array([x[free], 1.0 - x[free]])
+        promised = covering.penalties_of(D, free)
+        scores = np.prod(np.maximum(np.maximum(expected * distance, promised), 1e-4), axis=0)
+        best, first, best_score, since, trials = -1, 0, -1.0, 0, 0
+        objective = self.rows.objective(D)
+        for k in np.argsort(-scores, kind="stable").tolist():
+            column = int(free[k])
+            if np.all(self.tried[:, column] >= _RELIABLE):
+                gains = expected[:, k] * distance[:, k]
+            elif trials < _STRONG:
+                trials += 1
+                gains = self._try(column, objective)
+                self.gain[:, column] += gains / distance[:, k]
+                self.tried[:, column] += 1.0
+            else:
+                continue
+            score = float(np.prod(np.maximum(gains, 1e-4)))
+            if score > best_score:
+                best, first, best_score, since = column, int(gains[1] < gains[0]), score, 0
+            else:
+                since += 1
+                if since >= _STRONG:
+                    break
+        return best, first
+
+    def _try(self, column: int, objective: float) -> Floats:
+        """Return by how much the objective rises if a column is 0, and if it is 1."""
+        gains = np.empty(2)
+        for side in (0, 1):
+            covering.copy_into(self._trial, self.rows.D)
+            (self._trial.lower if side else self._trial.upper)[column] = float(side)
+            status = self.rows.resolve(self._trial, self.goal, _TRIAL_PIVOTS)
+            reached = self.rows.objective(self._trial)
+            if status in (covering.CUT_OFF, covering.INFEASIBLE):
+                reached = max(self.best, objective + 0.5)
+            gains[side] = max(reached - objective, 0.0)
+        return gains
+
+    def _integral(self, node: Node, x: Floats) -> list[Node]:
+        """Make a network of an integral solution, or find out why there is none."""
+        if self._cut(x, x, _ROOT_TRIES):  # the rounds were used up before
+            return [node]
+        if np.any(np.abs(x - 0.5) < 0.5 - _INTEGRAL):  # of columns that were fixed since the program was solved
+            return [node]
+        given = x > 0.5
+        weights = np.empty((self.program.n_neurons, self.cuts.points.rows.shape[1]))
+        for neuron in range(self.program.n_neurons):
+            found, inseparable = self.cuts.weights(given[self.program.columns[:, neuron]])
+            if inseparable is not None and self.cuts.add(inseparable) >= 0:
+                return [node]
+            if found is None:
+                return self._give_up(node)
+            weights[neuron] = found
+        self.best = min(self.best, self._offer(self.program.network(weights)))
+        # everything in the node costs at least as much, which its rows show when it is solved again
+        return [node] if node.level > self.goal else self._give_up(node)

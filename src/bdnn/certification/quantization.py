@@ -1,0 +1,60 @@
+"""Borders between the integers of an input grid: the first floats that are rounded to them, exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdnn.network.network import Floats, InputGrid
+
+Integers = NDArray[np.intp]
+
+
+def part(grid: InputGrid, c: Integers) -> InputGrid:
+    """Return the grid of some of the features."""
+    return InputGrid(grid.offset[c], grid.step[c], grid.bits)
+
+
+def edges(grid: InputGrid, integers: Floats, side: Floats | float) -> Floats:
+    """Return for each feature the first float that is rounded to an integer, from below (side 1) or above (side -1)."""
+    up = np.asarray(side) > 0
+    first = first_floats(grid, np.where(up, integers, integers + 1.0))
+    return np.where(up, first, np.nextafter(first, -np.inf))
+
+
+def first_floats(grid: InputGrid, integers: Floats) -> NDArray[np.float64]:
+    """Return for each feature the smallest float that is rounded to an integer, 1 to ``2**bits - 1``, or to more.
+
+    Parameters
+    ----------
+    grid : InputGrid
+        Of n features.
+    integers : ndarray of shape (n,)
+        One integer per feature.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        In units of the features.
+
+    Examples
+    --------
+    >>> first_floats(InputGrid(np.array([0.0]), np.array([1.0]), 2), np.array([1.0])).tolist()
+    [0.5000000000000001]
+    """
+    guess = (integers - 0.5) * grid.step + grid.offset
+    width = np.spacing(np.abs(guess)) + np.spacing(np.abs(grid.offset)) + np.spacing(grid.step)
+    low, high = guess - width, guess + width
+    while np.any(wrong := grid.quantise(low) >= integers):
+        width = np.where(wrong, 2.0 * width, width)
+        low = np.where(wrong, guess - width, low)
+    while np.any(wrong := grid.quantise(high) < integers):
+        width = np.where(wrong, 2.0 * width, width)
+        high = np.where(wrong, guess + width, high)
+    while True:
+        middle = low + 0.5 * (high - low)
+        between = (middle > low) & (middle < high)
+        if not np.any(between):
+            return np.asarray(high)
+        reached = grid.quantise(middle) >= integers
+        high, low = np.where(between & reached, middle, high), np.where(between & ~reached, middle, low)

@@ -1,0 +1,136 @@
+"""A quick search for small perturbations that change a decision: no proof, but a figure beside the certified one.
+
+Every input that is returned has been decided otherwise by the network itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bdnn.certification.directions import shoot
+from bdnn.certification.attacker import check_points, perturbations
+from bdnn.certification.point import Stopped
+from bdnn.certification.one_layer import plane_of, rivals, search_alone
+from bdnn.certification.mixed_point import integer_features, point_at
+from bdnn.checks import label_codes, radius_limit
+from bdnn.errors import InputError
+from bdnn.network.network import Floats, Network
+
+_NODES = 512
+
+
+class Attacks(NamedTuple):
+    """Attacked inputs.
+
+    Attributes
+    ----------
+    inputs : ndarray of shape (m, n)
+        Inputs that are decided otherwise, NaN where none was found.
+    distance : ndarray of shape (m,)
+        Their distances from the points, rounded up; inf where none was found.
+    """
+
+    inputs: Floats
+    distance: Floats
+
+
+def attack(
+    network: Network,
+    X: ArrayLike,
+    y: ArrayLike | None = None,
+    *,
+    radius: float | None = None,
+    norm: str = "inf",
+    scale: ArrayLike | None = None,
+    lower: ArrayLike | None = None,
+    upper: ArrayLike | None = None,
+    frozen: Any = None,
+    integer: Any = False,
+    seed: int = 0,
+    restarts: int = 32,
+) -> Attacks:
+    """Search for small perturbations that change the decisions of a network.
+
+    Parameters
+    ----------
+    network : Network
+        Trained.
+    X : array-like of shape (m, n_features)
+        Points.
+    y : array-like of shape (m,) or None
+        Their labels: a point that is predicted wrong is its own attack. None: the predictions are to change.
+    radius : float or None
+        Distance up to which attacks count; None for any.
+    norm, scale, lower, upper, frozen, integer : optional
+        What an attacker may do, as for `bdnn.certify`.
+    seed : int
+        Seed of the random directions.
+    restarts : int
+        Directions per point.
+
+    Returns
+    -------
+    Attacks
+        The nearest input found for each point.
+
+    Raises
+    ------
+    InputError
+        If the data or a setting is not as described.
+
+    Examples
+    --------
+    >>> net = Network([([[1.0, 1.0]], [-1.0]), ([[1.0]], [-1.0])], head="threshold", classes=["no", "yes"])
+    >>> attack(net, [[0.0, 0.5]]).distance.round(6).tolist()
+    [0.25]
+    """
+    points = np.ascontiguousarray(network.check_inputs(X), dtype=np.float64)
+    allowed = perturbations(network, norm, scale, lower, upper, frozen)
+    check_points(allowed, points)
+    integers = integer_features(network, integer, points)
+    limit = radius_limit(radius)
+    if isinstance(restarts, bool) or not isinstance(restarts, int | np.integer) or restarts < 1:
+        raise InputError(f"restarts must be a positive integer, got {restarts!r}")
+    codes = network.predict_index(points)
+    wrong = np.zeros(len(points), dtype=bool) if y is None else codes != label_codes(network.classes, y, len(points))
+    inputs, distance = np.full(points.shape, np.nan), np.full(len(points), np.inf)
+    rng = np.random.default_rng(seed)
+    for i, x in enumerate(points):
+        if wrong[i]:
+            inputs[i], distance[i] = x, 0.0
+            continue
+        code = int(codes[i])
+        if len(network.layers) > 1:
+            point = point_at(network, allowed, integers, x, code, limit, lambda _: None)
+            shoot(point, rng, int(restarts))
+            tried = [point]
+        else:
+            # without a hidden layer the nearest attack has a closed form, or with integers is soon found
+            tried = []
+            for rival in rivals(network, code):
+                pause = _pause(_NODES)
+                tried.append(point_at(network, allowed, integers, x, code, limit, pause, plane_of(rival)))
+                with suppress(Stopped):
+                    search_alone(tried[-1], rival)
+        best = min(tried, key=lambda one: one.distance)
+        if best.attack is not None:
+            inputs[i], distance[i] = best.attack, best.distance
+    return Attacks(inputs, distance)
+
+
+def _pause(most: int) -> Callable[[int], None]:
+    """Return what ends a search after some nodes."""
+    left = most
+
+    def pause(nodes: int) -> None:
+        nonlocal left
+        left -= nodes
+        if left < 0:
+            raise Stopped
+
+    return pause

@@ -1,0 +1,548 @@
+"""The scikit-learn face: validate, make a Problem, run a method, keep the Network. No mathematics here."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from numbers import Real
+from typing import IO, TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+from threadpoolctl import threadpool_limits
+
+from bdnn.budget import Budget
+from bdnn.checks import thread_count
+from bdnn.columns import quoted
+from bdnn.errors import InputError, ModelFileError
+from bdnn.files import FilePath
+from bdnn.model_file import Model, TableInfo, save_model
+from bdnn.labels import check_discrete, check_present, plain
+from bdnn.methods import METHODS, automatic
+from bdnn.network.network import Array, Floats, Network, Reals
+from bdnn.problem.problem import Problem, choice
+from bdnn.progress import ProgressLines
+from bdnn.result import ProgressCallback
+from bdnn.splitting import split
+
+if TYPE_CHECKING:
+    from bdnn.certification.result import Certification
+
+
+class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Binarized deep neural network, trained by mathematical optimization.
+
+    Neurons fire 1 if their pre-activation is >= 0 and else 0. The reported loss is always recomputed with exact signs.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(2,)
+        Neurons of each hidden layer; () for a single layer.
+    method : {"auto", "exact", "local_search", "alternating", "data_splitting"}, default="auto"
+        How to train. "exact": mixed-integer program, with a bound on the loss of every network of the class.
+        "local_search": exact line searches in weight space, for any amount of data, by far the best loss in the time.
+        "alternating": programs for one layer or neuron at a time. "data_splitting": programs in which clusters of
+        points share their activations. "auto" is "exact" for small problems and "local_search" for all others.
+    weights : {"continuous", "integer"}, default="continuous"
+        Kind of weights and biases.
+    weight_bound : int, default=1
+        Integer weights lie in {-weight_bound..weight_bound}; 1 is ternary. Biases are free integers. Continuous weights
+        need no bound.
+    fit_intercept : bool, default=True
+        Whether neurons have biases.
+    head : {"auto", "threshold", "argmax"}, default="auto"
+        Output layer; "auto" is threshold for two classes and argmax for more. See `bdnn.Network`.
+    formulation : {"auto", "activation", "big_m"}, default="auto"
+        Exact method: "activation" is a branch and cut of our own, for continuous weights with biases, and no hidden
+        layer or one: of up to five neurons with two classes, of up to three with more; "big_m" is the program of the
+        paper. "auto" takes the first where it can, unless a solver is named.
+    solver : {"auto", "highs", "scip", "cpsat", "gurobi"}, default="auto"
+        Solver of the programs; "auto" takes the fastest that is installed and can do what is needed. "cpsat" takes
+        integer weights only.
+    regularizer : {"l1", "l0", "l2"} or None, default=None
+        Keep the weights small: sum of absolute values, number of non-zeros or sum of squares ("l2" needs SCIP, Gurobi,
+        or CP-SAT with integer weights).
+    regularization : float or "lexicographic", default=0.0
+        Factor of the regularizer, in units of sample weight; "lexicographic" minimises the loss first, the regularizer
+        second.
+    max_splits : int, default=20
+        Data splitting: how often a cluster is split.
+    splitter : {"kmeans", "svm"}, default="kmeans"
+        Data splitting: how a cluster is split.
+    batch_size : int or None, default=None
+        Data splitting: random points per program; None for all.
+    initial_clusters : {"one", "class"}, default="one"
+        Data splitting: start with one cluster, or one per class.
+    blocks : {"layers", "neurons"}, default="layers"
+        Alternating: what is solved for at a time.
+    n_starts : int, default=1
+        Alternating: starts.
+    certificate : bool, default=False
+        Exact method, formulation "activation": whether ``result_.certificate`` holds a proof that
+        `bdnn.verify_certificate` can check without a solver; for two classes. An error with other methods.
+    checkpoint : path-like or None, default=None
+        Exact method, formulation "activation": file to which the state of the run is written, from the first second
+        on and at least once a minute; if it exists, the run goes on from there.
+    incumbents : {"search", "none"}, default="search"
+        The methods that solve programs: "search" begins with a short local search; "none" is the plain method.
+    polish : {"margin", "none"}, default="margin"
+        Local search: "margin" moves every neuron to the separator of largest margin, which keeps all decisions on the
+        training data and helps on other data.
+    robust_radius : float or array-like of shape (n_features,), default=0.0
+        Radius of the ball around each training point on which the loss must hold, for each feature, in its unit: a
+        point counts as right only if no perturbation δ with ‖δ / r‖ <= 1 makes it wrong.
+    robust_norm : {"inf", "1", "2"}, default="inf"
+        Norm of the ball.
+    robust_model : {"interval", "pattern", "worst_case"}, default="interval"
+        "interval" is ours, "pattern" the paper's, which is never better. "worst_case" counts a point as wrong only if
+        an input of its ball is decided wrong: exact and data splitting train for it in a loop of attacks and repairs.
+        See `bdnn.Problem`.
+    validation_fraction : float, default=0.0
+        Part of the data, stratified, that is held out; the network with the highest accuracy on it is kept (the paper
+        takes 0.25 to 0.5). Equal rows are held out together. 0 keeps the network of least loss.
+    margin : float or None, default=None
+        Least distance of pre-activations from 0 in training, for inputs and weights scaled to 1; None takes the
+        smallest that is safe. Continuous weights only.
+    input_bits : int, default=8
+        Bits per input of the grid that quantises inputs for integer weights, unless all inputs are integers.
+    time_limit : float or None, default=60.0
+        Seconds for the whole fit; None for no limit.
+    n_jobs : int or None, default=1
+        Threads of the solver, or of the local search, counted as joblib counts: None means 1, -1 all processors that
+        may be used, -2 all but one.
+    random_state : int, RandomState instance or None, default=None
+        Seed.
+    warm_start : bool, default=False
+        Whether to start from the network of the previous fit, with its columns found by name if both data have names;
+        the new one is then never worse on the new data.
+    verbose : int, default=0
+        1 prints a line with every improvement to stderr.
+
+    Attributes
+    ----------
+    network_ : Network
+        The trained network; it alone predicts.
+    result_ : Result
+        Status, audited loss, bound, gap and history of the training.
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had string column names.
+
+    References
+    ----------
+    J. Kurtz and B. Bah, Efficient and Robust Mixed-Integer Optimization Methods for Training Binarized Deep Neural
+    Networks, arXiv:2110.11382.
+
+    Examples
+    --------
+    >>> from bdnn import BDNNClassifier
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], ["same", "differ", "differ", "same"]
+    >>> clf = BDNNClassifier(hidden_layer_sizes=(2,), random_state=0).fit(X, y)
+    >>> clf.predict([[1, 1], [0, 1]]).tolist()
+    ['same', 'differ']
+    >>> str(clf.result_.status), clf.result_.objective
+    ('optimal', 0.0)
+    """
+
+    _warns = True  # an ensemble warns of all its members together
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Sequence[int] = (2,),
+        method: str = "auto",
+        weights: str = "continuous",
+        weight_bound: int = 1,
+        fit_intercept: bool = True,
+        head: str = "auto",
+        formulation: str = "auto",
+        solver: str = "auto",
+        regularizer: str | None = None,
+        regularization: float | str = 0.0,
+        max_splits: int = 20,
+        splitter: str = "kmeans",
+        batch_size: int | None = None,
+        initial_clusters: str = "one",
+        blocks: str = "layers",
+        n_starts: int = 1,
+        certificate: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        incumbents: str = "search",
+        polish: str = "margin",
+        robust_radius: float | ArrayLike = 0.0,
+        robust_norm: str = "inf",
+        robust_model: str = "interval",
+        validation_fraction: float = 0.0,
+        margin: float | None = None,
+        input_bits: int = 8,
+        time_limit: float | None = 60.0,
+        n_jobs: int | None = 1,
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.method = method
+        self.weights = weights
+        self.weight_bound = weight_bound
+        self.fit_intercept = fit_intercept
+        self.head = head
+        self.formulation = formulation
+        self.solver = solver
+        self.regularizer = regularizer
+        self.regularization = regularization
+        self.max_splits = max_splits
+        self.splitter = splitter
+        self.batch_size = batch_size
+        self.initial_clusters = initial_clusters
+        self.blocks = blocks
+        self.n_starts = n_starts
+        self.certificate = certificate
+        self.checkpoint = checkpoint
+        self.incumbents = incumbents
+        self.polish = polish
+        self.robust_radius = robust_radius
+        self.robust_norm = robust_norm
+        self.robust_model = robust_model
+        self.validation_fraction = validation_fraction
+        self.margin = margin
+        self.input_bits = input_bits
+        self.time_limit = time_limit
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        feature_names: Sequence[str] | None = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Self:
+        """Train.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs, finite numbers.
+        y : array-like of shape (n_samples,)
+            Labels of at least two classes.
+        sample_weight : array-like of shape (n_samples,) or None
+            Non-negative weights of the samples in the loss.
+        feature_names : sequence of str or None
+            Names of the columns of an array; a data frame brings its own.
+        on_progress : callable or None
+            Receives a `bdnn.result.Progress` several times a second.
+
+        Returns
+        -------
+        BDNNClassifier
+            This estimator.
+
+        Raises
+        ------
+        InputError
+            (a ValueError) If a setting or the data cannot be used.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the time limit cut off more than the closing of a gap: what is in ``result_.shortfalls``.
+        """
+        budget = self._budget().start()
+        names = _text_columns(X)
+        if names:
+            raise InputError(f"columns {', '.join(map(repr, names))} hold text; encode them as numbers first")
+        inputs, labels = validate_data(self, X, given_targets(y), dtype=[np.float64, np.float32], multi_output=True)
+        if feature_names is not None:
+            own = getattr(self, "feature_names_in_", None)
+            if own is not None and list(own) != list(feature_names):
+                raise InputError(
+                    f"feature_names are {quoted(list(feature_names))}, but the columns of X are {quoted(list(own))}; "
+                    f"leave feature_names out"
+                )
+            self.feature_names_in_ = np.array(feature_names, dtype=object)
+        labels = checked_targets(labels)
+        if sample_weight is not None:
+            if np.isscalar(sample_weight):
+                sample_weight = np.full(len(labels), sample_weight)
+            sample_weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+        choice("method", self.method, ("auto", *METHODS))
+        training, held_out = self._split(inputs, labels, budget.seed)
+        problem = Problem(
+            X=inputs[training],
+            y=labels[training],
+            sample_weight=None if sample_weight is None else np.asarray(sample_weight)[training],
+            validation=None if held_out is None else (inputs[held_out], labels[held_out]),
+            regularizer=self.regularizer,  # type: ignore[arg-type]  # checked by Problem
+            regularization=self.regularization,  # type: ignore[arg-type]  # checked by Problem
+            hidden_layer_sizes=self.hidden_layer_sizes,
+            head=self.head,  # type: ignore[arg-type]  # checked by Problem
+            weights=self.weights,  # type: ignore[arg-type]  # checked by Problem
+            weight_bound=self.weight_bound,
+            fit_intercept=self.fit_intercept,
+            robust_radius=self.robust_radius,
+            robust_norm=self.robust_norm,  # type: ignore[arg-type]  # checked by Problem
+            robust_model=self.robust_model,  # type: ignore[arg-type]  # checked by Problem
+            margin=self.margin,
+            input_bits=self.input_bits,
+            feature_names=getattr(self, "feature_names_in_", None),
+            copy=False,  # the problem is not kept
+        )
+        chosen = automatic(problem) if self.method == "auto" else self.method
+        kind: type[Any] = METHODS[chosen]
+        method = kind(**{f.name: getattr(self, f.name) for f in fields(kind) if hasattr(self, f.name)})
+        for name, value in {"certificate": self.certificate or None, "checkpoint": self.checkpoint}.items():
+            if value is not None and not hasattr(method, name):
+                by = "" if self.method == chosen else ", which method='auto' chose for this problem"
+                raise InputError(
+                    f"{name}={value!r} needs method='exact', got {chosen!r}{by}: other methods prove nothing that "
+                    f"could be kept; set method='exact' or leave {name} out"
+                )
+        if problem.robust and self.robust_model == "worst_case":
+            from bdnn.methods.worst_case import AttackAndRepair
+
+            method = AttackAndRepair(method)
+        start: Network | None = getattr(self, "network_", None) if self.warm_start else None
+        listener = on_progress or (ProgressLines() if self.verbose else None)
+        # more threads of BLAS than were asked for would wait for each other on a busy machine
+        with threadpool_limits(budget.threads, user_api="blas"):
+            self.result_ = method(problem, budget, start, listener)
+        self.network_ = self.result_.network
+        self.classes_ = problem.classes
+        if self._warns and self.result_.shortfalls:
+            warnings.warn(shortfall_warning(self.time_limit, self.result_.shortfalls), ConvergenceWarning, stacklevel=2)
+        return self
+
+    def _split(self, inputs: Reals, labels: Array, seed: int) -> tuple[Any, Any]:
+        """Return the rows for training (a slice if all) and for validation (None if none)."""
+        fraction = self.validation_fraction
+        if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 <= fraction < 1:
+            raise InputError(f"validation_fraction must be a number from 0 to below 1, got {fraction!r}")
+        if fraction == 0:
+            return slice(None), None
+        try:
+            return split(inputs, labels, float(fraction), seed)
+        except InputError as error:
+            raise InputError(f"cannot hold out validation_fraction={fraction!r}, stratified: {error}") from None
+
+    def _budget(self) -> Budget:
+        threads = thread_count(self.n_jobs)
+        limit = self.time_limit
+        if isinstance(limit, np.integer | np.floating):
+            limit = limit.item()
+        seed = seed_of(self.random_state)
+        return Budget(seconds=math.inf if limit is None else limit, threads=threads, seed=seed)
+
+    def _inputs(self, X: ArrayLike) -> Reals:
+        check_is_fitted(self)
+        values: Reals = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return values
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Return the predicted label of each row of X, shape (n_samples,)."""
+        inputs = self._inputs(X)
+        labels: Array = self.network_.predict(inputs)
+        return labels
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the part of the rows of X whose predicted label is right.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,)
+            Labels, of a column of any kind that `fit` takes.
+        sample_weight : array-like of shape (n_samples,) or None
+            Weights of the samples.
+
+        Returns
+        -------
+        float
+            Accuracy.
+        """
+        return float(super().score(X, given_targets(y), sample_weight))
+
+    def decision_function(self, X: ArrayLike) -> Floats:
+        """Return the pre-activations of the outputs.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Two classes: one value, > 0 for the second class (with an argmax head the difference of the two outputs). A
+            pre-activation of exactly 0 fires; it is returned as the smallest positive normal double. More classes: one
+            per class.
+        """
+        inputs = self._inputs(X)
+        values: Floats = self.network_.decision_function(inputs)
+        if values.ndim == 2 and values.shape[1] > 2:
+            return values
+        if values.ndim == 2:
+            values = values[:, 1] - values[:, 0]
+        second = self.network_.predict_index(inputs) == 1
+        return np.where(second, np.maximum(values, np.finfo(np.float64).tiny), np.minimum(values, 0.0))
+
+    def certify(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        radius: float | None = None,
+        norm: str = "inf",
+        **settings: Any,
+    ) -> Certification:
+        """Decide exactly whether perturbations of inputs change the predictions; see `bdnn.certify`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or None
+            Labels: points that are predicted wrong are not robust. None: the predictions must not change.
+        radius : float or None
+            Radius in question; None for the smallest perturbation of each input.
+        norm : {"inf", "1", "2"}
+            Norm of the perturbations.
+        **settings : Any
+            The other keywords of `bdnn.certify`: scale, lower, upper, frozen, integer, limits, threads and a listener.
+
+        Returns
+        -------
+        Certification
+            Verdicts by input.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        InputError
+            If the data or a setting cannot be used.
+        """
+        from bdnn.certification.engine import certify
+
+        inputs = self._inputs(X)
+        return certify(self.network_, inputs, y, radius=radius, norm=norm, **settings)
+
+    def save(self, path: FilePath | IO[bytes], table: TableInfo | None = None) -> None:
+        """Write the fitted estimator to a JSON model file; `bdnn.load` reads it.
+
+        Parameters
+        ----------
+        path : path-like or binary file
+            Where to.
+        table : TableInfo or None
+            How the training table was read, if it came from a file.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        InputError
+            If a label or a setting cannot be stored, or the file would be too large.
+        OutputError
+            (an OSError) If the file cannot be written.
+        """
+        check_is_fitted(self)
+        settings = self.get_params() | {"hidden_layer_sizes": list(self.result_.network.widths[:-1])}
+        for name, value in settings.items():
+            if isinstance(value, np.generic):
+                settings[name] = value.item()
+        settings["robust_radius"] = np.asarray(settings["robust_radius"], dtype=float).tolist()
+        if settings["checkpoint"] is not None:
+            settings["checkpoint"] = os.fspath(settings["checkpoint"])
+        if not isinstance(settings["random_state"], int | None):
+            settings["random_state"] = None  # a generator has moved on; it cannot be stored
+        if settings["time_limit"] is not None and math.isinf(settings["time_limit"]):
+            settings["time_limit"] = None
+        save_model(path, Model(self.network_, settings, self.result_, table))
+
+
+def seed_of(random_state: int | np.random.RandomState | None) -> int:
+    """Return the seed of a fit, of its validation rows as of its search, that a `random_state` stands for."""
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def given_targets(y: ArrayLike) -> Any:
+    """Return targets without gaps as what scikit-learn takes, or raise InputError if labels are missing."""
+    check_present("y", y)
+    return plain(y)
+
+
+def checked_targets(y: Array) -> Array:
+    """Return validated targets as labels of shape (m,), or raise an error if they are no classes."""
+    labels: Array = column_or_1d(y, warn=True)
+    if labels.dtype.kind in "fiu":
+        check_discrete("y", labels)
+    check_classification_targets(labels)
+    return labels
+
+
+def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
+    """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
+    settings = dict(model.settings or {})
+    simple, listed = (str, int, float, type(None)), ("hidden_layer_sizes", "robust_radius")
+    unknown = set(settings) - set(BDNNClassifier().get_params())
+    odd = [k for k, v in settings.items() if not isinstance(v, simple) and k not in listed]
+    if unknown or odd:
+        name = sorted(unknown or odd)[0]
+        raise ModelFileError(f"{os.fspath(path)}: not a usable model file: unknown or malformed setting {name[:40]!r}")
+    settings["hidden_layer_sizes"] = model.network.widths[:-1]
+    clf = BDNNClassifier(**settings)
+    network = model.network
+    clf.network_, clf.classes_, clf.n_features_in_ = network, network.classes, network.n_features
+    if model.result is not None:
+        clf.result_ = model.result
+    if network.feature_names is not None:
+        clf.feature_names_in_ = np.array(network.feature_names, dtype=object)
+    return clf
+
+
+def shortfall_warning(time_limit: float | None, shortfalls: Iterable[str]) -> str:
+    """Return the words of a warning of what could not be done for lack of time.
+
+    Parameters
+    ----------
+    time_limit : float or None
+        Of the fit.
+    shortfalls : iterable of str
+        What could not be done.
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    if time_limit is None:
+        return f"training is incomplete: {'; '.join(shortfalls)}"
+    return f"training is incomplete within the time limit of {time_limit:g} s: {'; '.join(shortfalls)}; raise the limit"
+
+
+def _text_columns(X: Any) -> list[str]:
+    """Names of the columns of a data frame that hold strings."""
+    if not hasattr(X, "columns") or not hasattr(X, "dtypes"):
+        return []
+    text = []
+    for name in X.columns:
+        values = np.asarray(X[name])
+        if values.ndim == 1 and values.dtype.kind in "OUST" and any(isinstance(v, str) for v in values):
+            text.append(str(name))
+    return text

@@ -1,0 +1,484 @@
+"""Ensembles of binarized networks: many small ones, each of some classes or some features, that vote."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
+
+from bdnn.budget import Budget
+from bdnn.checks import thread_count
+from bdnn.errors import InputError, ModelFileError
+from bdnn.estimators.classifier import BDNNClassifier, checked_targets, from_model, given_targets, shortfall_warning
+from bdnn.files import FilePath
+from bdnn.model_file import EnsembleMember, EnsembleModel, load_any, save_model
+from bdnn.estimators.members import Task, in_order, part_of, random_hidden, with_outputs
+from bdnn.network.network import Array, Floats, Network
+from bdnn.problem.problem import choice, positive_integer
+
+SCHEMES = ("one_vs_one", "one_vs_rest", "multiclass")
+VOTINGS = ("majority", "sum")
+HIDDEN = ("trained", "random", "comparisons")
+
+_DEFAULT_HIDDEN = (32,)
+
+
+class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Ensemble of binarized networks that vote.
+
+    With few data, many small networks of different random features generalise better than one of the same size.
+
+    Parameters
+    ----------
+    estimator : BDNNClassifier or None, default=None
+        Settings of the members; None for 32 hidden neurons and ternary weights, trained by local search. Its time
+        limit, threads and seed are set by the ensemble.
+    scheme : {"one_vs_one", "one_vs_rest", "multiclass"}, default="multiclass"
+        What a member decides: between two classes, between one class and all others, or among all.
+    n_estimators : int, default=10
+        Members for each pair of classes, for each class, or in all.
+    max_features : int or float, default=1.0
+        Features of a member, drawn at random without replacement: a number, or a part of all.
+    voting : {"majority", "sum"}, default="sum"
+        "majority": each member has one vote, for the class that it predicts; a one-vs-rest member votes only if that is
+        its class. Ties are broken by the sums of the "sum" rule, and what is still equal goes to the lower class.
+        "sum": a member adds its output pre-activations to the classes of its outputs; one that decides between two
+        classes adds its decision value to the second and subtracts it from the first (one-vs-rest: adds it to its
+        class). That is the pre-activation a of a single output, or the lead of the second of two; for integer weights
+        2 a + 1 or 2 lead - 1, since a >= 0 means the second class, and so does a lead >= 1. Equal sums go to the lower
+        class. Votes and, with integer weights, sums are integers and exact; sums of continuous weights are rounded to
+        doubles, in the order of the members.
+    hidden : {"trained", "random", "comparisons"}, default="trained"
+        "trained": each member is trained by itself. The others draw hidden layers at random and train the outputs of
+        all members that decide the same together, as one layer on the signals of all their hidden neurons; they need
+        integer weights and voting "sum". Many members of few features and few neurons are then fast to train, and
+        often better on few rows. Weights are drawn from all integers up to the bound but 0. "random": thresholds lie
+        midway between two random rows. "comparisons": they are 0, so that a neuron tells whether some features add up
+        to at least as much as others, which does not change if all of them are multiplied by the same; for features of
+        one kind that are 0 where there is nothing, as the pixels of images.
+    time_limit : float or None, default=60.0
+        Seconds for the whole fit, shared evenly among the members that are still to be trained; None for no limit.
+    n_jobs : int or None, default=1
+        Members that are trained at the same time, counted as joblib counts: None means 1, -1 all processors that may be
+        used, -2 all but one.
+    random_state : int, RandomState instance or None, default=None
+        Seed.
+
+    Attributes
+    ----------
+    members_ : tuple of bdnn.model_file.EnsembleMember
+        Networks and their features. Classes of a network are codes: indices into `classes_`; those of a one-vs-rest
+        member -1 (the others) and the code of its class.
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had string column names.
+
+    References
+    ----------
+    One-vs-one ensembles of binarized networks for few images: A. Bernardelli, S. Gualandi, H. C. Lau and S. Milanesi,
+    The BeMi Stardust: a Structured Ensemble of Binarized Neural Networks, LION 2023, arXiv:2212.03659. Random neurons:
+    A. Rahimi and B. Recht, Weighted sums of random kitchen sinks, NIPS 2008; with thresholds 0 they measure angles:
+    Y. Cho and L. K. Saul, Kernel methods for deep learning, NIPS 2009.
+
+    Examples
+    --------
+    >>> from bdnn import BDNNClassifier, BDNNEnsembleClassifier
+    >>> X, y = [[0, 0], [0, 3], [3, 0], [3, 3]], ["low", "left", "right", "high"]
+    >>> ternary = BDNNClassifier((), weights="integer")
+    >>> pairs = BDNNEnsembleClassifier(ternary, "one_vs_one", n_estimators=1, voting="majority", random_state=0)
+    >>> pairs.fit(X, y).predict([[0, 4], [4, 4]]).tolist()
+    ['left', 'high']
+    >>> len(pairs.members_), pairs.n_parameters
+    (6, 18)
+    """
+
+    def __init__(
+        self,
+        estimator: BDNNClassifier | None = None,
+        scheme: str = "multiclass",
+        n_estimators: int = 10,
+        max_features: float = 1.0,
+        voting: str = "sum",
+        hidden: str = "trained",
+        time_limit: float | None = 60.0,
+        n_jobs: int | None = 1,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.scheme = scheme
+        self.n_estimators = n_estimators
+        self.max_features = max_features
+        self.voting = voting
+        self.hidden = hidden
+        self.time_limit = time_limit
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train all members.
+
+        Ctrl-C ends the training: members that decide among all classes and are not trained yet are left out, other ones
+        get the least time.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs, finite numbers.
+        y : array-like of shape (n_samples,)
+            Labels of at least two classes.
+        sample_weight : array-like of shape (n_samples,) or None
+            Non-negative weights of the samples in the loss.
+
+        Returns
+        -------
+        BDNNEnsembleClassifier
+            This estimator.
+
+        Raises
+        ------
+        InputError
+            (a ValueError) If a setting or the data cannot be used.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the time limit cut off more of the training of members than the closing of a gap.
+        """
+        limit = math.inf if self.time_limit is None else self.time_limit
+        if isinstance(limit, np.integer | np.floating):
+            limit = limit.item()
+        budget = Budget(seconds=limit, threads=thread_count(self.n_jobs)).start()
+        choice("scheme", self.scheme, SCHEMES)
+        choice("voting", self.voting, VOTINGS)
+        choice("hidden", self.hidden, HIDDEN)
+        positive_integer("n_estimators", self.n_estimators)
+        if self.estimator is not None and not isinstance(self.estimator, BDNNClassifier):
+            raise InputError(f"estimator must be a BDNNClassifier or None, got {self.estimator!r}")
+        if self.hidden != "trained":
+            self._check_random()
+        inputs, labels = validate_data(self, X, given_targets(y), dtype=[np.float64, np.float32], multi_output=True)
+        labels = checked_targets(labels)
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
+        weight = None
+        if sample_weight is not None:
+            given = np.full(len(codes), sample_weight) if np.isscalar(sample_weight) else sample_weight
+            weight = check_array(given, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+            if weight.shape != (len(codes),):
+                raise InputError(f"sample_weight must have shape ({len(codes)},), got {weight.shape}")
+        tasks = self._tasks(check_random_state(self.random_state))
+        together = 1 if self.hidden == "trained" else self.n_estimators
+        groups = [tasks[start : start + together] for start in range(0, len(tasks), together)]
+        stop, short = threading.Event(), Counter[str]()
+
+        def train(group: list[Task], number: int) -> list[EnsembleMember]:
+            stopped = stop.is_set()
+            if stopped and self.scheme == "multiclass":
+                return []
+            rounds = math.ceil((len(groups) - number) / budget.threads)
+            own = budget.within(0.0 if stopped else budget.remaining / rounds)
+            rows, targets = part_of(group[0], codes, self.scheme)
+            some = None if weight is None else weight[rows]
+            parts = [inputs[np.ix_(rows, task.features)] for task in group]
+            clf = clone(self._settings()).set_params(random_state=group[0].seed, n_jobs=1)
+            drawn: list[Network] = []
+            if self.hidden != "trained":
+                drawn = [
+                    random_hidden(clf, X, targets, some, task.seed, self.hidden)
+                    for X, task in zip(parts, group, strict=True)
+                ]
+                signals = [network.activations(X)[-1] for network, X in zip(drawn, parts, strict=True)]
+                parts = [np.concatenate(signals, axis=1).astype(np.float32)]
+                clf.set_params(hidden_layer_sizes=(), head="argmax")
+            left = own.remaining
+            clf.set_params(time_limit=None if math.isinf(left) else max(left, 1e-3))
+            clf._warns = False
+            clf.fit(parts[0], targets, some)
+            for what in clf.result_.shortfalls:
+                short[what] += 1
+            if clf.result_.interrupted:
+                stop.set()
+            networks = with_outputs(drawn, clf.network_) if drawn else [clf.network_]
+            return [EnsembleMember(network, task.features) for network, task in zip(networks, group, strict=True)]
+
+        with threadpool_limits(1, user_api="blas"):  # each member has one thread
+            self.members_ = tuple(in_order(train, groups, budget.threads, stop))
+        if short and not stop.is_set():
+            told = [f"{what} ({count} of {len(groups)} trainings)" for what, count in sorted(short.items())]
+            warnings.warn(shortfall_warning(self.time_limit, told), ConvergenceWarning, stacklevel=2)
+        return self
+
+    def _check_random(self) -> None:
+        settings, needed = self._settings(), ""
+        if self.voting != "sum":
+            needed = "voting='sum'"
+        elif settings.weights != "integer" or settings.head == "threshold" or not settings.fit_intercept:
+            needed = "an estimator of integer weights, with biases, and outputs that compete (head 'auto' or 'argmax')"
+        elif not np.size(np.asarray(settings.hidden_layer_sizes, dtype=object)):
+            needed = "an estimator with hidden layers"
+        elif np.any(np.asarray(settings.robust_radius, dtype=object) != 0):
+            needed = "an estimator with robust_radius=0"
+        if needed:
+            raise InputError(f"hidden={self.hidden!r} needs {needed}")
+
+    def _settings(self) -> BDNNClassifier:
+        if self.estimator is not None:
+            return self.estimator
+        return BDNNClassifier(_DEFAULT_HIDDEN, method="local_search", weights="integer")
+
+    def _tasks(self, rng: np.random.RandomState) -> list[Task]:
+        C, n, most = len(self.classes_), self.n_features_in_, self.max_features
+        if isinstance(most, bool) or not isinstance(most, Real) or not 0 < most <= (n if _whole(most) else 1):
+            raise InputError(
+                f"max_features must be an integer from 1 to the number of features ({n}) or a part of them above 0.0 "
+                f"and up to 1.0, got {most!r}"
+            )
+        used = int(most) if _whole(most) else max(1, round(float(most) * n))
+        groups: Iterable[tuple[int, ...]] = [tuple(range(C))]
+        if self.scheme == "one_vs_one":
+            groups = itertools.combinations(range(C), 2)
+        elif self.scheme == "one_vs_rest":
+            groups = [(-1, c) for c in range(C)]
+        return [
+            Task(group, np.sort(rng.permutation(n)[:used]), int(rng.randint(2**31 - 1)))
+            for group in groups
+            for _ in range(self.n_estimators)
+        ]
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases of all members, zeros included."""
+        check_is_fitted(self)
+        return sum(member.network.n_parameters for member in self.members_)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all members, see `bdnn.Network`, and of the features of each that does not take all.
+
+        These are told by a bit for each of the inputs, or by their numbers if that is shorter.
+        """
+        check_is_fitted(self)
+        n = self.n_features_in_
+        total = 0
+        for member in self.members_:
+            used = len(member.features)
+            total += member.network.size_bytes
+            total += math.ceil(min(n, used * (n - 1).bit_length()) / 8) if used < n else 0
+        return total
+
+    def votes(self, X: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
+        """Count the votes and add the outputs, as described at `voting`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        votes : ndarray of shape (n_samples, n_classes), int64
+            Members that vote for each class.
+        sums : ndarray of shape (n_samples, n_classes)
+            Sums of outputs.
+        """
+        return self._counted(X)
+
+    def _counted(self, X: ArrayLike, with_votes: bool = True) -> tuple[NDArray[np.int64], Floats]:
+        """Return votes, 0 if not wanted, and sums; see `votes`."""
+        check_is_fitted(self)
+        inputs = validate_data(self, X, dtype=np.float64, reset=False)
+        shape = (len(inputs), len(self.classes_))
+        votes, sums = np.zeros(shape, dtype=np.int64), np.zeros(shape)
+        rows = np.arange(len(inputs))
+        for member in self.members_:
+            every = len(member.features) == inputs.shape[1]
+            values, codes = inputs if every else inputs[:, member.features], member.network.classes
+            outputs = _outputs(member.network, values)
+            for column, code in enumerate(codes):
+                if code >= 0:
+                    sums[:, code] += outputs[:, column]
+            if with_votes:
+                chosen = codes[member.network.predict_index(values)]
+                votes[rows[chosen >= 0], chosen[chosen >= 0]] += 1
+        return votes, sums
+
+    def decision_function(self, X: ArrayLike) -> Floats:
+        """Return a score of each class whose largest value, the first of equal ones, is the prediction.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Sums of outputs, or votes and, below 1, the rank of the sum among the sums of all classes. Two classes: the
+            difference of the two, > 0 for the second class.
+        """
+        majority = self.voting == "majority"
+        votes, sums = self._counted(X, with_votes=majority)
+        scores = sums
+        if majority:
+            # how many classes have a smaller sum
+            scores = votes + (sums[:, :, None] > sums[:, None, :]).sum(axis=2) / len(self.classes_)
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Return the predicted label of each row of X, shape (n_samples,)."""
+        scores = self.decision_function(X)
+        index = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
+        labels: Array = self.classes_[index]
+        return labels
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the part of the rows of X whose predicted label is right.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,)
+            Labels, of a column of any kind that `fit` takes.
+        sample_weight : array-like of shape (n_samples,) or None
+            Weights of the samples.
+
+        Returns
+        -------
+        float
+            Accuracy.
+        """
+        return float(super().score(X, given_targets(y), sample_weight))
+
+    def save(self, path: FilePath | IO[bytes]) -> None:
+        """Write the fitted ensemble to a JSON file; `bdnn.load` reads it.
+
+        Parameters
+        ----------
+        path : path-like or binary file
+            Where to.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the ensemble is not fitted.
+        InputError
+            If a label or a setting cannot be stored, or the file would be too large.
+        OutputError
+            (an OSError) If the file cannot be written.
+        """
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        model = EnsembleModel(
+            self.classes_,
+            self.n_features_in_,
+            None if names is None else tuple(map(str, names)),
+            self.members_,
+            _storable(self.get_params(deep=False), without="estimator"),
+            _storable(self._settings().get_params()),
+        )
+        save_model(path, model)
+
+
+def load(path: str | os.PathLike[str]) -> BDNNClassifier | BDNNEnsembleClassifier:
+    """Read a model file as a fitted classifier.
+
+    Parameters
+    ----------
+    path : path-like
+        A file written by `BDNNClassifier.save`, `BDNNEnsembleClassifier.save` or ``bdnn train``.
+
+    Returns
+    -------
+    BDNNClassifier or BDNNEnsembleClassifier
+        Fitted; the `result_` of a BDNNClassifier is there if the file has it.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is damaged, hostile, of another kind or of an unknown version.
+    OSError
+        If it cannot be read.
+    """
+    model = load_any(path)
+    if not isinstance(model, EnsembleModel):
+        return from_model(model, path)
+    try:
+        return _from_ensemble(model)
+    except InputError as error:
+        raise ModelFileError(f"{os.fspath(path)}: not a usable model file: {error}") from None
+
+
+def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
+    allowed = set(BDNNEnsembleClassifier().get_params(deep=False)) - {"estimator"}
+    unknown = sorted((set(model.settings) - allowed) | (set(model.estimator) - set(BDNNClassifier().get_params())))
+    if unknown:
+        raise InputError(f"unknown setting {unknown[0][:40]!r}")
+    ensemble = BDNNEnsembleClassifier(BDNNClassifier(**model.estimator), **model.settings)
+    choice("scheme", ensemble.scheme, SCHEMES)
+    choice("voting", ensemble.voting, VOTINGS)
+    choice("hidden", ensemble.hidden, HIDDEN)
+    known, C = set(range(-1, len(model.classes))), len(model.classes)
+    if C < 2 or len(set(model.classes.tolist())) != C:
+        raise InputError(f"classes must be at least two different labels, got {model.classes.tolist()!r}"[:200])
+    for number, member in enumerate(model.members, start=1):
+        codes = member.network.classes
+        if codes.dtype.kind != "i" or not set(codes.tolist()) <= known:
+            raise InputError(f"the classes of member {number} must be integers from -1 to {C - 1}")
+    if not model.members:
+        raise InputError("an ensemble needs at least one member")
+    ensemble.classes_, ensemble.n_features_in_, ensemble.members_ = model.classes, model.n_features, model.members
+    if model.feature_names is not None:
+        ensemble.feature_names_in_ = np.array(model.feature_names, dtype=object)
+    return ensemble
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, Integral)
+
+
+def _outputs(network: Network, X: Array) -> Floats:
+    """Return what a member adds to each of its classes."""
+    outputs = network.decision_function(X)
+    if outputs.ndim == 2 and outputs.shape[1] > 2:
+        return outputs
+    if outputs.ndim == 1:
+        value = 2 * outputs + 1 if network.is_integer else outputs
+    else:
+        lead = outputs[:, 1] - outputs[:, 0]
+        value = 2 * lead - 1 if network.is_integer else lead
+    return np.stack([-value, value], axis=1)
+
+
+def _storable(settings: dict[str, Any], without: str = "") -> dict[str, Any]:
+    """Return settings as scalars and lists."""
+    stored = {name: value for name, value in settings.items() if name != without}
+    for name, value in stored.items():
+        if isinstance(value, np.random.RandomState):
+            value = None  # a generator has moved on; it cannot be stored
+        elif isinstance(value, np.ndarray | np.generic):
+            value = value.tolist()
+        elif isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        elif isinstance(value, float) and math.isinf(value):
+            value = None
+        stored[name] = list(value) if isinstance(value, tuple) else value
+    return stored

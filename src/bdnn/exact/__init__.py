@@ -1,0 +1,1 @@
+"""Sign-exact arithmetic: signs of affine maps, separability of signed rows."""

@@ -1,0 +1,163 @@
+"""Keeping a run in a checkpoint: what was found is written now and then, in every phase, and taken up again."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Protocol
+
+from bdnn.branch_and_cut import checkpoint
+from bdnn.branch_and_cut.checkpoint import Arrays, Course
+from bdnn.clock import reading
+from bdnn.files import check_outputs
+from bdnn.methods.run import Race
+
+# seconds between checkpoints: of the first ones, of later ones, and at most if writing takes a larger share
+_FIRST_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 20.0, 50.0
+_SHARE = 0.05
+# and of the time while bound or network get better, which is to be written before it is told
+_SHARE_OF_NEWS = 0.2
+
+
+class Work(Protocol):
+    """Work on the bound, which can be kept whenever it reports to the race."""
+
+    def state(self) -> Arrays | None:
+        """Return what is to be stored of it; None if an interruption left it where it cannot go on."""
+        ...
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go on from what was stored; errors are those of `bdnn.branch_and_cut.checkpoint.undamaged`."""
+        ...
+
+
+class Keeper:
+    """Writes the checkpoint of a run whenever the race reports and some time has passed, and goes on from it.
+
+    Parameters
+    ----------
+    race : Race
+        Of the run; its reports are listened to from `begin` on.
+    path : Path or None
+        The checkpoint; None for none.
+    record : bool
+        Whether the trees are recorded for a certificate.
+
+    Attributes
+    ----------
+    searched, searched_again : bool
+        As in `bdnn.branch_and_cut.checkpoint.Course`; to be set by those who search.
+    trouble : str or None
+        Why the last checkpoint could not be written, if so.
+    """
+
+    def __init__(self, race: Race, path: Path | None, record: bool) -> None:
+        self.race, self.path, self.record = race, path, record
+        self.searched = self.searched_again = False
+        self.trouble: str | None = None
+        self._title = ""
+        self._work: Work | None = None
+        self._earlier: Arrays | None = None  # of a run whose work was not taken up yet
+        self._known = -math.inf, math.inf  # bound and objective that are written
+        self._warned = False
+        self._next = self._pause = self._news_from = 0.0
+
+    def begin(self) -> None:
+        """Take over what a checkpoint that exists holds, but its work, and write from now on.
+
+        Raises
+        ------
+        InputError
+            If the checkpoint belongs to another run or is damaged, or cannot be written where it is wanted.
+        """
+        if self.path is None:
+            return
+        check_outputs({"the checkpoint": self.path})
+        self._title = checkpoint.title(self.race.problem, record=self.record)
+        if self.path.exists():
+            self._go_on(checkpoint.read(self.path, self._title))
+        self._next, self._pause = reading(), _FIRST_PAUSE
+        self._news_from = self._next
+        self.race.keep = self.save_if_due
+
+    def _go_on(self, arrays: Arrays) -> None:
+        race = self.race
+        with checkpoint.undamaged(self.path):
+            course = checkpoint.course_of(arrays)
+            best = checkpoint.network_of(arrays, race.problem)
+            chosen = checkpoint.network_of(arrays, race.problem, "chosen ") if "chosen weights 0" in arrays else None
+            loss = race.evaluate(best).objective
+            if course.bound > loss and not race.equal(course.bound, loss):
+                raise ValueError(f"its bound {course.bound:g} is above the loss {loss:g} of its network")
+        self.searched, self.searched_again = course.searched, course.searched_again
+        race.nodes = race.nodes_before = course.nodes
+        race.restore_bound(course.bound)  # first, since entering a network is reported
+        for network in (best, chosen):
+            if network is not None:
+                race.enter(network, "checkpoint")
+        self._earlier = arrays
+
+    def hand_over(self, work: Work) -> None:
+        """Let work that was begun go on from what an earlier run has stored, if there is any, and keep it from now on.
+
+        Parameters
+        ----------
+        work : Work
+            Of the kind that every run on the problem does.
+
+        Raises
+        ------
+        InputError
+            If what was stored is damaged.
+        """
+        earlier = {} if self._earlier is None else self._earlier_work()
+        if earlier:
+            with checkpoint.undamaged(self.path):
+                work.restore(earlier)
+        self._work, self._earlier = work, None
+
+    def save_if_due(self) -> None:
+        """Write the checkpoint if it is time, sooner if there is news."""
+        now, race = reading(), self.race
+        if now >= self._next:
+            self.save()
+        elif race.best is not None and now >= self._news_from:
+            bound, objective = self._known
+            if race.bound > bound or race.best.objective < objective:
+                self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint, if there is one to be written.
+
+        If that fails, for a full disk say, the run goes on, since it is worth more than its checkpoint: a warning says
+        so once, and the result at the end if it is still so.
+        """
+        race = self.race
+        if self.path is None or race.best is None:
+            return
+        work = self._earlier_work() if self._work is None else self._work.state()
+        if work is None:
+            return
+        began = reading()
+        course = Course(self.searched, self.searched_again, race.nodes, race.bound)
+        arrays = {"run": checkpoint.course_to_array(course), **checkpoint.network_to_arrays(race.best.network), **work}
+        if race.chosen is not None and race.chosen is not race.best:
+            arrays |= checkpoint.network_to_arrays(race.chosen.network, "chosen ")
+        try:
+            checkpoint.write(self.path, self._title, arrays)
+            self.trouble = None
+            self._known = race.bound, race.best.objective
+        except OSError as error:
+            self.trouble = f"the checkpoint {self.path} is not up to date: {error}"
+            if not self._warned:
+                self._warned = True
+                warnings.warn(self.trouble, RuntimeWarning, stacklevel=2)
+        now = reading()
+        self._next = now + max(self._pause, min((now - began) / _SHARE, _LONGEST_PAUSE))
+        self._news_from = now + min((now - began) / _SHARE_OF_NEWS, self._next - now)
+        self._pause = min(2.0 * self._pause, _PAUSE)
+
+    def _earlier_work(self) -> Arrays:
+        ours = ("title", "run", "weights ", "bias ", "chosen ")
+        return {name: values for name, values in (self._earlier or {}).items() if not name.startswith(ours)}

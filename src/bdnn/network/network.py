@@ -1,0 +1,548 @@
+"""The binarized network: layers, heads and the forward pass. This is the definition of prediction."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bdnn.exact import signs
+from bdnn.checks import label_array, name_tuple, real_numbers
+from bdnn.columns import in_order, places, quoted
+from bdnn.errors import InputError, RoundingError
+from bdnn.network.grid_ends import ends
+from bdnn.margins.integers import rounded
+from bdnn.arrays import row_blocks
+
+Head = Literal["threshold", "argmax"]
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Reals = NDArray[np.floating[Any]]
+
+
+class Layer(NamedTuple):
+    """Weights of shape (d, d_in) and biases of shape (d,), both float64 or both int64."""
+
+    weights: Array
+    bias: Array
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class InputGrid:
+    """Per-feature grid that turns real inputs into small integers.
+
+    The integer of feature j is ``clip(rint((x_j - offset_j) / step_j), 0, 2**bits - 1)`` in double arithmetic.
+
+    Parameters
+    ----------
+    offset : ndarray of shape (n,)
+        Value of the first grid point, in units of the feature.
+    step : ndarray of shape (n,)
+        Distance between grid points, positive, in units of the feature.
+    bits : int
+        Bits per input, 1 to 16.
+
+    Raises
+    ------
+    InputError
+        If shapes differ, a value is not finite, a step is not positive or `bits` is out of range.
+    """
+
+    offset: Floats
+    step: Floats
+    bits: int
+
+    def __post_init__(self) -> None:
+        offset, step = (
+            _frozen(real_numbers(what, a)) for what, a in (("grid offsets", self.offset), ("grid steps", self.step))
+        )
+        if offset.ndim != 1 or offset.shape != step.shape:
+            raise InputError(
+                f"a grid needs one offset and one step per feature, got shapes {offset.shape}, {step.shape}"
+            )
+        if not (np.all(np.isfinite(offset)) and np.all(np.isfinite(step)) and np.all(step > 0)):
+            raise InputError("grid offsets must be finite and grid steps finite and positive")
+        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 1 <= self.bits <= 16:
+            raise InputError(f"input_bits must be an integer from 1 to 16, got {self.bits!r}")
+        object.__setattr__(self, "offset", offset)
+        object.__setattr__(self, "step", step)
+
+    @classmethod
+    def spanning(cls, X: Floats, bits: int) -> InputGrid:
+        """Return a grid with ``2**bits`` points for the columns of X.
+
+        It goes from the smallest to the largest value, unless a few extremes would take nearly all of its points: then
+        these go to the first or the last point, and the grid spans the others. See `bdnn.network.grid_ends`.
+        """
+        first, step = ends(X, bits)
+        flat = (X.max(axis=0) > X.min(axis=0)) & (step < np.finfo(np.float64).tiny)
+        if np.any(flat):
+            raise InputError(f"column {np.argmax(flat)} varies too little for a grid; rescale it or leave it out")
+        return cls(first, np.where(step > 0, step, 1.0), bits)
+
+    def quantise(self, X: Reals) -> Floats:
+        """Return the integers of X, of shape (m, n), as floats with integer values."""
+        with np.errstate(over="ignore"):
+            return np.clip(np.rint((X - self.offset) / self.step), 0.0, 2.0**self.bits - 1.0)
+
+
+def _frozen(a: Array) -> Array:
+    a = a.copy()
+    a.setflags(write=False)
+    return a
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Network:
+    """A feed-forward network whose neurons fire 1 if their pre-activation is >= 0 and else 0 (so σ(0) = 1).
+
+    Every sign and every argmax is decided exactly, as if in rational arithmetic; ties of the argmax go to the lowest
+    index. Networks are immutable and equal when all their numbers are.
+
+    Parameters
+    ----------
+    layers : sequence of (weights, bias)
+        Weights of shape (d_k, d_{k-1}) and biases of shape (d_k,), first layer first, acting on raw inputs (or on the
+        integers of `grid`). All floats (continuous weights) or all integers.
+    head : {"threshold", "argmax"}
+        Threshold: the last layer fires too; one output for two classes, or one output per class against a one-hot
+        target, in which case the class of largest pre-activation is predicted. Argmax: the class of largest
+        pre-activation, one output per class.
+    classes : array-like of shape (n_classes,)
+        Labels in the order of the outputs.
+    grid : InputGrid or None
+        Quantisation of the inputs that precedes the first layer.
+    feature_names : sequence of str or None
+        Names of the inputs. Columns of a data frame are taken by name, in any order, and others left out; columns of an
+        array by position.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, a number is not finite or an integer exceeds ``2**53``.
+
+    References
+    ----------
+    J. Kurtz and B. Bah, arXiv:2110.11382, section 2.
+
+    Examples
+    --------
+    >>> net = Network([([[1.0, -1.0]], [0.0])], head="threshold", classes=["no", "yes"])
+    >>> net.predict([[2, 1], [1, 2], [1, 1]]).tolist()
+    ['yes', 'no', 'yes']
+    """
+
+    layers: tuple[Layer, ...]
+    head: Head
+    classes: Array
+    grid: InputGrid | None = None
+    feature_names: tuple[str, ...] | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.head, str) or self.head not in get_args(Head):
+            raise InputError(f"head must be one of {', '.join(get_args(Head))}, got {self.head!r}")
+        if not np.iterable(self.layers):
+            raise InputError(f"layers must be a sequence of pairs (weights, bias), got {self.layers!r}")
+        layers = tuple(_checked_layer(k, layer) for k, layer in enumerate(self.layers, start=1))
+        if not layers:
+            raise InputError("a network needs at least one layer, got none")
+        classes = _frozen(label_array("classes", self.classes))
+        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "classes", classes)
+        object.__setattr__(self, "feature_names", name_tuple("feature_names", self.feature_names, self.n_features))
+        if len({layer.weights.dtype for layer in layers}) > 1:
+            raise InputError("the layers of a network must be all continuous (float) or all integer, got both")
+        for k, (below, above) in enumerate(itertools.pairwise(layers), start=2):
+            if above.weights.shape[1] != below.weights.shape[0]:
+                raise InputError(
+                    f"layer {k} takes {above.weights.shape[1]} inputs "
+                    f"but layer {k - 1} has {below.weights.shape[0]} neurons"
+                )
+        n_classes, labels = len(classes), classes.tolist()
+        if n_classes < 2 or len(set(labels)) != n_classes:
+            raise InputError(f"classes must be at least two different labels, got {labels!r}")
+        n_outputs = 1 if self.head == "threshold" and n_classes == 2 else n_classes
+        if layers[-1].weights.shape[0] != n_outputs:
+            raise InputError(
+                f"a {self.head} head for {n_classes} classes needs {n_outputs} output(s), "
+                f"the last layer has {layers[-1].weights.shape[0]}"
+            )
+        if self.grid is not None and not isinstance(self.grid, InputGrid):
+            raise InputError(f"grid must be an InputGrid or None, got {self.grid!r}")
+        if self.grid is not None and len(self.grid.step) != self.n_features:
+            size = len(self.grid.step)
+            raise InputError(f"the grid covers {size} features but the first layer takes {self.n_features}")
+
+    @property
+    def n_features(self) -> int:
+        """Number of inputs."""
+        return int(self.layers[0].weights.shape[1])
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Number of neurons of each layer, outputs included."""
+        return tuple(int(layer.weights.shape[0]) for layer in self.layers)
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether weights and biases are integers."""
+        return bool(np.issubdtype(self.layers[0].weights.dtype, np.integer))
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases, zeros included."""
+        return sum(layer.weights.size + layer.bias.size for layer in self.layers)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that hold the numbers of the network exactly.
+
+        Continuous: 8 bytes a number. Integer: per layer the weights packed with ``ceil(log2(2 P + 1))`` bits each,
+        where P is the layer's largest absolute weight, and the biases in the smallest of 1, 2, 4 or 8 bytes that
+        holds them all. A grid adds 16 bytes a feature.
+        """
+        total = 0 if self.grid is None else 16 * self.n_features
+        for weights, bias in self.layers:
+            if self.is_integer:
+                largest = int(np.abs(weights).max(initial=0))
+                total += math.ceil(weights.size * math.ceil(math.log2(2 * max(largest, 1) + 1)) / 8)
+                total += bias.size * next(s for s in (1, 2, 4, 8) if _fits(bias, 8 * s))
+            else:
+                total += 8 * (weights.size + bias.size)
+        return total
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Network):
+            return NotImplemented
+        mine, theirs = self._numbers(), other._numbers()
+        return (
+            (self.head, self.feature_names) == (other.head, other.feature_names)
+            and self._labels() == other._labels()
+            and len(mine) == len(theirs)
+            and all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _numbers(self) -> list[Array]:
+        grid = [] if self.grid is None else [self.grid.offset, self.grid.step, np.array([self.grid.bits])]
+        return [*grid, *(a for layer in self.layers for a in layer)]
+
+    def _labels(self) -> list[tuple[type, Any]]:
+        """Labels with their Python types: 1 and True differ, the widths of integers and strings do not matter."""
+        return [(type(label), label) for label in self.classes.tolist()]
+
+    def check_inputs(self, X: ArrayLike) -> Reals:
+        """Return checked inputs.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, n_features)
+            Raw inputs. Columns of a data frame are found by name, if the network has names.
+
+        Returns
+        -------
+        ndarray of shape (m, n_features)
+            float32 or float64.
+
+        Raises
+        ------
+        InputError
+            If a column is missing, the shape is another one, or a value is not finite.
+        """
+        values = real_numbers("inputs", in_order("inputs", X, self.feature_names), single=True)
+        if values.ndim != 2 or values.shape[1] != self.n_features:
+            raise InputError(f"inputs must have shape (m, {self.n_features}), got {values.shape}")
+        if not all(np.all(np.isfinite(values[rows])) for rows in row_blocks(*values.shape)):
+            raise InputError("inputs hold NaN or infinity; this network takes finite numbers only")
+        return values
+
+    def for_columns(self, names: Sequence[str] | None) -> Network:
+        """Return the same network for inputs whose columns are in another order.
+
+        Parameters
+        ----------
+        names : sequence of str or None
+            Names of the columns, those of this network in any order.
+
+        Returns
+        -------
+        Network
+            This one if either side has no names, or they are in the same order.
+
+        Raises
+        ------
+        InputError
+            If there are other names than those of this network.
+
+        Examples
+        --------
+        >>> net = Network([([[1.0, -2.0]], [0.0])], head="threshold", classes=[0, 1], feature_names=["a", "b"])
+        >>> net.for_columns(["b", "a"]).layers[0].weights.tolist()
+        [[-2.0, 1.0]]
+        """
+        own = self.feature_names
+        if names is None or own is None or tuple(names) == own:
+            return self
+        if set(names) != set(own):
+            more, fewer = (
+                [name for name in some if name not in set(other)] for some, other in ((names, own), (own, names))
+            )
+            differences = [f"without {quoted(fewer)}"] * bool(fewer) + [f"with {quoted(more)} as well"] * bool(more)
+            raise InputError(
+                f"the network takes the columns {quoted(own)}, the data are {' and '.join(differences)}; "
+                f"give the columns of the network, in any order"
+            )
+        order = places("the network's inputs", own, names)
+        grid = self.grid
+        if grid is not None:
+            grid = replace(grid, offset=grid.offset[order], step=grid.step[order])
+        first = Layer(self.layers[0].weights[:, order], self.layers[0].bias)
+        return replace(self, layers=(first, *self.layers[1:]), grid=grid, feature_names=tuple(names))
+
+    def _blocks(self, X: Reals) -> Iterator[tuple[slice, Floats]]:
+        """Yield checked inputs as doubles, in blocks of rows so that no matrix of a whole data set arises."""
+        for rows in row_blocks(len(X), max(self.n_features, *self.widths)):
+            yield rows, X[rows].astype(np.float64, copy=False)
+
+    def _hidden(self, X: Floats) -> tuple[list[Floats], int]:
+        """Return the inputs of every layer, and how many signs needed rational arithmetic."""
+        signals, n_rational = [X if self.grid is None else self.grid.quantise(X)], 0
+        for weights, bias in self.layers[:-1]:
+            out = signs.affine(signals[-1], _floats(weights), _floats(bias))
+            signals.append((out.values >= 0).astype(np.float64))
+            n_rational += out.n_rational
+        return signals, n_rational
+
+    def activations(self, X: ArrayLike) -> list[NDArray[np.uint8]]:
+        """Return what the thresholded layers fire on X.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, n_features)
+            Raw inputs.
+
+        Returns
+        -------
+        list of ndarray of shape (m, d_k), uint8
+            One array per thresholded layer: all layers with a threshold head, all but the last with an argmax head.
+        """
+        values = self.check_inputs(X)
+        widths = self.widths if self.head == "threshold" else self.widths[:-1]
+        fired = [np.empty((len(values), width), dtype=np.uint8) for width in widths]
+        for rows, block in self._blocks(values):
+            signals, _ = self._hidden(block)
+            for layer, signal in zip(fired, signals[1:], strict=False):
+                layer[rows] = signal
+            if self.head == "threshold":
+                fired[-1][rows] = self._outputs(signals[-1]).values >= 0
+        return fired
+
+    def _outputs(self, signal: Floats) -> signs.Affine:
+        return signs.affine(signal, *(_floats(a) for a in self.layers[-1]))
+
+    def decision_function(self, X: ArrayLike) -> Floats:
+        """Return the pre-activations of the output layer, rounded to doubles, with exact signs.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, n_features)
+            Raw inputs.
+
+        Returns
+        -------
+        ndarray of shape (m,) or (m, n_classes)
+            One value per point for a single output, else one per class.
+        """
+        inputs = self.check_inputs(X)
+        values = np.empty((len(inputs), self.widths[-1]))
+        for rows, block in self._blocks(inputs):
+            values[rows] = self._outputs(self._hidden(block)[0][-1]).values
+        return values[:, 0] if values.shape[1] == 1 else values
+
+    def predict_index(self, X: ArrayLike) -> NDArray[np.intp]:
+        """Return the index into `classes` of the predicted class of each row of X, shape (m,)."""
+        inputs = self.check_inputs(X)
+        index = np.empty(len(inputs), dtype=np.intp)
+        for rows, block in self._blocks(inputs):
+            last = self._hidden(block)[0][-1]
+            if self.widths[-1] == 1:
+                index[rows] = self._outputs(last).values[:, 0] >= 0
+            else:
+                index[rows] = signs.largest(last, *(_floats(a) for a in self.layers[-1]))[0]
+        return index
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Return the predicted labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, n_features)
+            Raw inputs.
+
+        Returns
+        -------
+        ndarray of shape (m,)
+            Elements of `classes`.
+
+        Raises
+        ------
+        InputError
+            If X has another shape or is not finite.
+        """
+        labels: Array = self.classes[self.predict_index(X)]
+        return labels
+
+    def to_integer(
+        self, X: ArrayLike, *, input_bits: int = 8, weight_bound: int | None = None, time_limit: float = 10.0
+    ) -> Network:
+        """Return a network of small integers with the same activations and predictions on X.
+
+        The largest weight P of each layer, which `size_bytes` depends on, is the smallest that was found; it is the
+        smallest there is only where a lower bound meets it. `bdnn.margins.integers.rounded` tells these bounds.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, n_features)
+            Points whose decisions are kept, at least one. If they are not all integers and the network has no grid, the
+            network gets the grid that spans them; at other inputs predictions may differ.
+        input_bits : int
+            Bits per input of that grid, 1 to 16.
+        weight_bound : int or None
+            Largest absolute weight that is accepted; None for any.
+        time_limit : float
+            Seconds for the search. Checks of all points are not interrupted.
+
+        Returns
+        -------
+        Network
+            Verified exactly. A network of integers never gets larger weights.
+
+        Raises
+        ------
+        RoundingError
+            If there is no such network, or none was found; the message says where and why.
+        InputError
+            If X does not fit or a setting is not as described.
+
+        References
+        ----------
+        `bdnn.margins.integers` states the method.
+
+        Examples
+        --------
+        >>> net = Network([([[0.51, 0.26]], [-0.4])], head="threshold", classes=[0, 1])
+        >>> net.to_integer([[0, 0], [0, 1], [1, 0], [1, 1]]).layers[0].weights.tolist()
+        [[1, 0]]
+        """
+        values = self.check_inputs(X).astype(np.float64, copy=False)
+        if not len(values):
+            raise InputError("rounding to integers needs at least one row of inputs, got none")
+        if weight_bound is not None and (
+            isinstance(weight_bound, bool) or not isinstance(weight_bound, int | np.integer) or weight_bound < 1
+        ):
+            raise InputError(f"weight_bound must be a positive integer or None, got {weight_bound!r}")
+        if isinstance(time_limit, bool) or not isinstance(time_limit, int | float) or not time_limit > 0:
+            raise InputError(f"time_limit must be a positive number of seconds, got {time_limit!r}")
+        grid = self.grid
+        if grid is None and not np.all(values == np.rint(values)):
+            grid = InputGrid.spanning(values, input_bits)
+        outcome = rounded(self, values, grid=grid, weight_bound=weight_bound, time_limit=time_limit)
+        if outcome.network is None:
+            raise RoundingError(outcome.reason)
+        return outcome.network
+
+    def losses(self, X: ArrayLike, codes: Sequence[int] | NDArray[np.intp]) -> tuple[NDArray[np.intp], int]:
+        """Return the unweighted training loss of each point, and the number of rational evaluations it took.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, n_features)
+            Raw inputs.
+        codes : array-like of shape (m,)
+            Index into `classes` of each point's label.
+
+        Returns
+        -------
+        losses : ndarray of shape (m,)
+            Threshold head: number of outputs that differ from the target. Argmax head: 1 if misclassified, else 0.
+        n_rational : int
+            Number of signs decided by rational arithmetic.
+        """
+        values = self.check_inputs(X)
+        y = np.asarray(codes)
+        if y.shape != (len(values),) or y.dtype.kind not in "iu":
+            raise InputError(f"codes must be integers of shape ({len(values)},), got {y.dtype} of shape {y.shape}")
+        losses, n_rational = np.empty(len(values), dtype=np.intp), 0
+        for rows, block, more in self.losses_by_block(values, y):
+            losses[rows] = block
+            n_rational += more
+        return losses, n_rational
+
+    def losses_by_block(self, X: Reals, codes: NDArray[np.intp]) -> Iterator[tuple[slice, NDArray[np.intp], int]]:
+        """Yield the losses block by block; for finite inputs and codes that fit, which is not checked.
+
+        Parameters
+        ----------
+        X : ndarray of shape (m, n_features)
+            As `check_inputs` returns them.
+        codes : ndarray of shape (m,)
+            Index into `classes` of each point's label.
+
+        Yields
+        ------
+        rows : slice
+            Some of the points, all in turn.
+        losses : ndarray
+            Of these points; see `losses`.
+        n_rational : int
+            Number of signs of these points decided by rational arithmetic.
+        """
+        for rows, block in self._blocks(X):
+            signals, n_rational = self._hidden(block)
+            label = codes[rows, None]
+            if self.head == "argmax":
+                winners, more = signs.largest(signals[-1], *(_floats(a) for a in self.layers[-1]))
+                losses = (winners != label[:, 0]).astype(np.intp)
+            else:
+                fires, more = (out := self._outputs(signals[-1])).values >= 0, out.n_rational
+                target = label if self.widths[-1] == 1 else label == np.arange(self.widths[-1])
+                losses = (fires != target).sum(axis=1, dtype=np.intp)
+            yield rows, losses, n_rational + more
+
+
+def _floats(a: Array) -> Floats:
+    return a.astype(np.float64, copy=False)
+
+
+def _fits(a: Array, bits: int) -> bool:
+    return bool(np.all(a >= -(2 ** (bits - 1))) and np.all(a < 2 ** (bits - 1)))
+
+
+def _checked_layer(k: int, layer: Sequence[ArrayLike]) -> Layer:
+    if not np.iterable(layer) or len(pair := list(layer)) != 2:
+        raise InputError(f"layer {k} must be a pair (weights, bias), got {layer!r}")
+    try:
+        W, b = (np.asarray(a) for a in pair)
+    except ValueError:
+        raise InputError(f"layer {k} has rows that differ in length") from None
+    if W.ndim != 2 or b.ndim != 1 or W.shape[0] != b.shape[0] or W.shape[0] < 1:
+        raise InputError(
+            f"layer {k} needs weights of shape (d, d_in) and biases of shape (d,), got {W.shape} and {b.shape}"
+        )
+    if W.dtype.kind not in "fiu" or b.dtype.kind not in "fiu":
+        raise InputError(f"the weights of layer {k} must be numbers, got {W.dtype} and {b.dtype}")
+    integer = W.dtype.kind in "iu" and b.dtype.kind in "iu"
+    if integer and any(np.any(a > 2**53) or np.any(a < -(2**53)) for a in (W, b)):
+        raise InputError(f"the integers of layer {k} must not exceed 2**53 in absolute value")
+    kind = np.int64 if integer else np.float64
+    with np.errstate(over="ignore"):
+        W, b = W.astype(kind), b.astype(kind)
+    if not all(np.all(np.isfinite(a)) for a in (W, b)):
+        raise InputError(f"the weights of layer {k} must be finite, got NaN or infinity")
+    return Layer(_frozen(W), _frozen(b))

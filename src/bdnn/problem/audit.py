@@ -1,0 +1,114 @@
+"""The audit: the loss of a network on its training data, recomputed with exact signs, beside what the solver said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdnn.errors import InputError
+from bdnn.network.network import Floats, Network
+from bdnn.problem.problem import Problem
+from bdnn.network.intervals import open_points, robust_losses
+from bdnn.arrays import row_blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Sign-exact loss of a network on all training points.
+
+    Attributes
+    ----------
+    loss : float
+        Weighted training loss, in units of sample weight; the robust loss if the problem has a radius. With the robust
+        model "pattern" infinity for a network that is not one of it: a hidden neuron of the first layer changes on the
+        ball of a training point.
+    n_wrong : int
+        Training points whose predicted class is wrong, unweighted.
+    n_rational : int
+        Signs that floating point could not decide and rational arithmetic did.
+    solver_loss : float or None
+        Loss that the solver reported for this network, None if no solver proposed it.
+    n_mismatched : int
+        In the audit of a whole run: how many of the solver's solutions had a larger loss than it reported.
+    """
+
+    loss: float
+    n_wrong: int
+    n_rational: int
+    solver_loss: float | None = None
+    n_mismatched: int = 0
+
+    @property
+    def mismatch(self) -> bool:
+        """Whether the solver promised a smaller loss than the network has.
+
+        The converse, a network that is better than the solver knows, is no error: a program may count a point as wrong
+        that is right by less than the margin.
+        """
+        # a promise of a hair less than 0 is one of 0
+        return self.solver_loss is not None and self.loss > max(0.0, self.solver_loss) + 1e-6 * self.loss
+
+
+def audit(network: Network, problem: Problem, solver_loss: float | None = None) -> Audit:
+    """Evaluate a network on the training data of a problem with exact signs.
+
+    Parameters
+    ----------
+    network : Network
+        Its classes must be those of the problem, and its columns, if both have names.
+    problem : Problem
+        Data, labels and sample weights.
+    solver_loss : float or None
+        What a solver reported, to be compared.
+
+    Returns
+    -------
+    Audit
+        The loss is the correctly rounded sum of the exact products of weights and losses.
+    """
+    network = network.for_columns(problem.feature_names)
+    weight = np.asarray(problem.sample_weight)
+    # a problem checks its data: they are finite
+    X, codes = np.asarray(problem.X), problem.codes
+    if X.shape[1] != network.n_features:
+        raise InputError(f"inputs must have shape (m, {network.n_features}), got {X.shape}")
+    one_loss_per_point = network.head == "argmax" or network.widths[-1] == 1
+    n_wrong = n_rational = 0
+
+    def terms() -> Iterator[float]:
+        # no array as long as the data: they may fill most of the memory
+        nonlocal n_wrong, n_rational
+        for rows, losses, more in network.losses_by_block(X, codes):
+            wrong = losses if one_loss_per_point else network.predict_index(X[rows]) != codes[rows]
+            n_wrong += int(np.count_nonzero(wrong))
+            n_rational += more
+            yield from _exact_terms(weight[rows], losses)
+
+    loss = math.fsum(terms())
+    if problem.robust:
+        radius = np.asarray(problem.robust_radius)
+        losses, n_rational = robust_losses(network, X, codes, radius, problem.robust_norm, problem.robust_model)
+        if problem.robust_model == "pattern" and len(network.layers) > 1:
+            used = weight > 0
+            if open_points(network, X[used], radius, problem.robust_norm).any():
+                return Audit(math.inf, n_wrong, n_rational, solver_loss)
+        loss = math.fsum(_exact_terms(weight, losses))
+    return Audit(loss, n_wrong, n_rational, solver_loss)
+
+
+def _exact_terms(weight: Floats, losses: NDArray[np.intp]) -> Iterator[float]:
+    """Yield numbers whose exact sum is that of the products of weights and losses."""
+    for rows in row_blocks(len(losses), 1):
+        w, count = weight[rows], losses[rows]
+        if np.all(w == np.rint(w)):
+            total = float(w @ count.astype(np.float64))
+            # rounded sums of non-negative integers do not decrease, so none on the way was rounded either
+            if total < 2.0**53:
+                yield total
+                continue
+        # repeated, not multiplied: fsum rounds once, a product would round before it
+        yield from np.repeat(w, count).tolist()

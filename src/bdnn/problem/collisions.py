@@ -1,0 +1,137 @@
+"""Robust loss that no classifier can avoid: where the balls of points with different labels meet.
+
+An input in two balls is decided one way, so of two points with different labels one is wrong on its ball. The points
+that are wrong therefore cover all such pairs: their weight is at least that of the lightest cover, which for one class
+against the others is a largest flow (D. Kőnig; J. Edmonds and R. M. Karp, doi:10.1145/321694.321699).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import maximum_flow
+from scipy.spatial import cKDTree
+
+from bdnn.network.network import Floats, Reals
+from bdnn.network.intervals import Norm
+
+_MOST_PRODUCTS = 5_000_000_000
+_PRODUCTS_PER_SECOND = 100_000_000
+_MOST_PAIRS = 5_000_000
+_BITS = 28
+_LARGEST = 2.0**_BITS
+_POWERS = {"inf": np.inf, "1": 1.0, "2": 2.0}
+
+
+def unavoidable(X: Reals, class_weight: Floats, radius: Floats, norm: Norm, seconds: float = math.inf) -> float:
+    """Return a bound on the robust loss of every classifier with one loss per point.
+
+    Parameters
+    ----------
+    X : ndarray of shape (p, n)
+        Distinct points, in the units of the radii.
+    class_weight : ndarray of shape (p, n_classes)
+        Weight of each label at each point.
+    radius : ndarray of shape (n,)
+        Radius of each feature.
+    norm : {"inf", "1", "2"}
+        Norm of the balls.
+    seconds : float
+        About how long to look for pairs.
+
+    Returns
+    -------
+    float
+        In units of sample weight; 0 if there is no pair, or the data are too large to be looked through in the time.
+    """
+    labels = _labels(class_weight)
+    most = min(_MOST_PRODUCTS, _PRODUCTS_PER_SECOND * seconds / len(labels))
+    return max(_unavoidable_for(X, class_weight, label, radius, norm, most) for label in labels)
+
+
+def is_in_time(class_weight: Floats, n_features: int, seconds: float) -> bool:
+    """Tell whether `unavoidable` looks for pairs of all labels that it would look for with more time.
+
+    Parameters
+    ----------
+    class_weight : ndarray of shape (p, n_classes)
+        Weight of each label at each point.
+    n_features : int
+        Numbers of a point.
+    seconds : float
+        About how long to look for pairs.
+
+    Returns
+    -------
+    bool
+        False if it leaves a label out for lack of time.
+    """
+    labels = _labels(class_weight)
+    most = _PRODUCTS_PER_SECOND * seconds / len(labels)
+    products = [float(len(left)) * len(right) * n_features for left, right in (_sides(class_weight, c) for c in labels)]
+    return not any(most < count <= _MOST_PRODUCTS for count in products)
+
+
+def _labels(class_weight: Floats) -> list[int]:
+    return list(range(class_weight.shape[1])) if class_weight.shape[1] > 2 else [0]
+
+
+def _sides(class_weight: Floats, label: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the points of a label, and those of others."""
+    others = np.delete(class_weight, label, axis=1).sum(axis=1)
+    return np.flatnonzero(class_weight[:, label] > 0), np.flatnonzero(others > 0)
+
+
+def _unavoidable_for(X: Reals, class_weight: Floats, label: int, radius: Floats, norm: Norm, most: float) -> float:
+    """Return the bound of one label against all others, 0 if it takes more than `most` comparisons of numbers."""
+    here, others = class_weight[:, label], np.delete(class_weight, label, axis=1).sum(axis=1)
+    left, right = _sides(class_weight, label)
+    if float(len(left)) * len(right) * X.shape[1] > most:
+        return 0.0
+    pairs = _meeting(X[left].astype(np.float64), X[right].astype(np.float64), radius, norm)
+    if not len(pairs[0]):
+        return 0.0
+    supply, demand = here[left], others[right]
+    unit = 1.0
+    if max(supply.max(), demand.max()) > _LARGEST or np.any(supply % 1) or np.any(demand % 1):
+        # in integers, rounded down, so that the flow is no larger than a true one
+        unit = math.ldexp(1.0, math.frexp(max(supply.max(), demand.max()))[1] - _BITS)
+    return unit * _largest_flow(pairs, *(np.floor(w / unit).astype(np.int32) for w in (supply, demand)))
+
+
+def _meeting(A: Floats, B: Floats, radius: Floats, norm: Norm) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return pairs of rows of A and B whose balls surely have an input in common: not farther apart than two radii."""
+    moving = radius > 0
+    first, second = A[:, moving] / radius[moving], B[:, moving] / radius[moving]
+    largest = max(np.abs(first).max(initial=0.0), np.abs(second).max(initial=0.0))
+    # rounding of quotients, differences and sums
+    reach = 2.0 - (largest * 2.0**-50 + 1e-12) * (1 if norm == "inf" else max(int(moving.sum()), 1))
+    if reach <= 0:
+        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+    one, other = cKDTree(first), cKDTree(second)
+    power = _POWERS[norm]
+    while one.count_neighbors(other, reach, p=power) > _MOST_PAIRS:
+        reach *= 0.8  # some of the pairs bound the loss as well
+    found = one.sparse_distance_matrix(other, reach, p=power, output_type="coo_matrix")
+    rows, columns = found.row.astype(np.intp), found.col.astype(np.intp)
+    if not moving.all():
+        same = np.all(A[rows][:, ~moving] == B[columns][:, ~moving], axis=1)
+        rows, columns = rows[same], columns[same]
+    return rows, columns
+
+
+def _largest_flow(
+    pairs: tuple[NDArray[np.intp], NDArray[np.intp]], supply: NDArray[np.int32], demand: NDArray[np.int32]
+) -> int:
+    """Return the value of the largest flow from the left to the right along the pairs."""
+    a, b = len(supply), len(demand)
+    source, sink = a + b, a + b + 1
+    rows, columns = pairs
+    tails = np.concatenate([np.full(a, source), rows, a + np.arange(b)])
+    heads = np.concatenate([np.arange(a), a + columns, np.full(b, sink)])
+    capacity = np.concatenate([supply, np.minimum(supply[rows], demand[columns]), demand]).astype(np.int32)
+    graph = coo_matrix((capacity, (tails, heads)), shape=(a + b + 2, a + b + 2)).tocsr()
+    return int(maximum_flow(graph, source, sink).flow_value)

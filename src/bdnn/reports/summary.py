@@ -1,0 +1,199 @@
+"""What the command line reports, as plain dictionaries and as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bdnn.checks import label_codes
+from bdnn.model_file import Model
+from bdnn.network.network import Array, Floats, Network
+from bdnn.result import Result
+from bdnn.tables import Table
+
+
+def training_report(result: Result, table: Table, rows: Array, fill: Array | None) -> dict[str, Any]:
+    """Return the figures of a training run on the given rows of a table; `fill` replaced its missing values."""
+    network = result.network
+    replaced = table.n_missing if fill is not None else np.zeros(len(table.names), dtype=int)
+    return {
+        "rows": len(table.X),
+        "rows_without_label": table.n_unlabeled,
+        "features": len(table.names),
+        "missing_replaced": {n: int(c) for n, c in zip(table.names, replaced, strict=True) if c},
+        "training_rows": len(rows),
+        "distinct_training_rows": result.n_distinct,
+        "irreducible_loss": result.irreducible,
+        "irreducible_of": result.irreducible_of,
+        "grid_loss": result.grid_loss,
+        "training_loss": result.audit.loss,
+        "penalty": result.penalty,
+        "objective": result.objective,
+        "training_accuracy": 1 - result.audit.n_wrong / result.n_rows,
+        "bound": result.bound,
+        "bound_of": result.bound_of,
+        "gap": result.gap,
+        "status": str(result.status),
+        "message": result.message,
+        "nodes": result.nodes,
+        "seconds": result.timings["total"],
+        "validation_accuracy": result.validation_accuracy,
+        "method": result.method,
+        "solver": result.solver,
+        "audit_mismatches": result.audit.n_mismatched,
+        "n_parameters": network.n_parameters,
+        "size_bytes": network.size_bytes,
+    }
+
+
+def training_text(report: dict[str, Any]) -> str:
+    """Return a training report as lines."""
+    r = report
+    replaced = ", ".join(f"{count} in {name}" for name, count in r["missing_replaced"].items())
+    held_out = f"{r['held_out_accuracy']:.2%} of {r['held_out_rows']} rows" if "held_out_rows" in r else None
+    validation, regularised = r["validation_accuracy"], r["objective"] != r["training_loss"]
+    lines = [
+        ("rows read", f"{r['rows']}, {r['features']} features"),
+        ("without a label", f"{r['rows_without_label']} rows, left out" if r["rows_without_label"] else None),
+        ("missing values", f"{replaced}, replaced by the median" if replaced else None),
+        ("training rows", f"{r['training_rows']}, {r['distinct_training_rows']} after merging duplicates"),
+        ("irreducible loss", f"{r['irreducible_loss']:g} for {r['irreducible_of']}"),
+        ("warning", _grid_warning(r["grid_loss"]) if r["grid_loss"] else None),
+        ("training loss", f"{r['training_loss']:g} (audited), accuracy {r['training_accuracy']:.2%}"),
+        ("regulariser", f"{r['penalty']:g}" if r["penalty"] else None),
+        ("objective", f"{r['objective']:g}" if regularised else None),
+        ("bound", f"{r['bound']:g} for {r['bound_of']}"),
+        ("gap", f"{r['gap']:.2%}"),
+        ("status", f"{r['status']}: {r['message']}, {r['seconds']:.1f} s"),
+        ("validation", None if validation is None else f"accuracy {validation:.2%}, by which the network was chosen"),
+        ("held-out accuracy", held_out),
+        ("network size", f"{r['n_parameters']} weights and biases, {r['size_bytes']} bytes"),
+        ("saved to", r["model_file"]),
+    ]
+    return "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
+
+
+def _grid_warning(loss: float) -> str:
+    return f"{loss:g} of this are rows that differ, but not on the grid; a finer one (--input-bits) may tell them apart"
+
+
+def bound_report(result: Result) -> dict[str, Any]:
+    """Return the figures of a run whose bound is of interest."""
+    return {
+        "rows": result.n_rows,
+        "distinct_rows": result.n_distinct,
+        "irreducible_loss": result.irreducible,
+        "irreducible_of": result.irreducible_of,
+        "bound": result.bound,
+        "bound_of": result.bound_of,
+        "best_loss_known": result.audit.loss,
+        "gap": result.gap,
+        "status": str(result.status),
+        "message": result.message,
+        "seconds": result.timings["total"],
+    }
+
+
+def bound_text(report: dict[str, Any]) -> str:
+    """Return a report of a bound as lines."""
+    r = report
+    lines = [
+        ("rows", f"{r['rows']}, {r['distinct_rows']} after merging duplicates"),
+        ("irreducible loss", f"{r['irreducible_loss']:g} for {r['irreducible_of']}"),
+        ("bound", f"no network has a loss below {r['bound']:g}, of {r['bound_of']}"),
+        ("best loss known", f"{r['best_loss_known']:g} (audited)"),
+        ("gap", f"{r['gap']:.2%}"),
+        ("status", f"{r['status']}: {r['message']}, {r['seconds']:.1f} s"),
+    ]
+    return "\n".join(f"{name:<18}{text}" for name, text in lines)
+
+
+def evaluation(network: Network, X: Floats, labels: Array) -> dict[str, Any]:
+    """Return rows, accuracy, classes and confusion matrix (true class by predicted class) as plain values.
+
+    Raises
+    ------
+    UnknownLabelError
+        If a label is no class of the network.
+    """
+    classes = network.classes
+    truth = label_codes(classes, labels, len(X))
+    predicted = network.predict_index(X)
+    confusion = np.zeros((len(classes), len(classes)), dtype=int)
+    np.add.at(confusion, (truth, predicted), 1)
+    accuracy = float(np.mean(truth == predicted))
+    return {"rows": len(X), "accuracy": accuracy, "classes": classes.tolist(), "confusion": confusion.tolist()}
+
+
+def evaluation_text(report: dict[str, Any]) -> str:
+    """Return an evaluation as text."""
+    names = [str(label) for label in report["classes"]]
+    rows = [[name, *map(str, row)] for name, row in zip(names, report["confusion"], strict=True)]
+    head = f"rows      {report['rows']}\naccuracy  {report['accuracy']:.2%}\n\n"
+    return head + "confusion matrix (rows: true class, columns: predicted class)\n" + _grid([["", *names], *rows])
+
+
+def _labels(network: Network) -> str:
+    return ", ".join(str(label) for label in network.classes)
+
+
+def _grid(cells: Sequence[Sequence[str]]) -> str:
+    """Right-aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+
+
+def model_text(model: Model) -> str:
+    """Return layers, weights and training result of a model as text."""
+    network, result = model.network, model.result
+    kind = "integer" if network.is_integer else "continuous"
+    lines = [
+        f"network   {network.n_features} inputs, layers of {' - '.join(map(str, network.widths))} neurons, "
+        f"{network.head} head, {kind} weights",
+        f"classes   {_labels(network)}",
+        f"size      {network.n_parameters} weights and biases, {network.size_bytes} bytes",
+    ]
+    if result is not None:
+        lines += [
+            f"result    {result.status}: loss {result.objective:g}, bound {result.bound:g}, gap {result.gap:.2%} "
+            f"({result.method}, {result.timings.get('total', math.nan):.1f} s)",
+            f"bound of  {result.bound_of}",
+            f"trained   {result.n_rows} rows, {result.n_distinct} distinct, irreducible loss {result.irreducible:g} "
+            f"for {result.irreducible_of}, {result.audit.n_wrong} wrong",
+        ]
+    names = list(network.feature_names or (f"x{j}" for j in range(network.n_features)))
+    if network.grid is not None:
+        lines += ["", f"inputs are rounded to {network.grid.bits}-bit integers: (x - offset) / step"]
+        rows = zip(names, network.grid.offset, network.grid.step, strict=True)
+        lines.append(_grid([["input", "offset", "step"], *([name, f"{o:.6g}", f"{s:.6g}"] for name, o, s in rows)]))
+    for k, (weights, bias) in enumerate(network.layers, start=1):
+        output = k == len(network.widths)
+        rule = "the largest sum wins" if output and len(bias) > 1 else "a neuron fires if its sum is >= 0"
+        lines += ["", f"layer {k}{' (output)' if output else ''}, one neuron a column; {rule}"]
+        inputs = names if k == 1 else [f"u{k - 1}.{j}" for j in range(weights.shape[1])]
+        heads = (
+            [str(c) for c in network.classes] if output and len(bias) > 1 else [f"u{k}.{j}" for j in range(len(bias))]
+        )
+        table = [[name, *(f"{w:.6g}" for w in column)] for name, column in zip(inputs, weights.T, strict=True)]
+        lines.append(_grid([["", *heads], *table, ["bias", *(f"{b:.6g}" for b in bias)]]))
+    return "\n".join(lines)
+
+
+def model_description(model: Model) -> dict[str, Any]:
+    """Return a model as plain values."""
+    network = model.network
+    return {
+        "n_features": network.n_features,
+        "feature_names": network.feature_names,
+        "head": network.head,
+        "classes": network.classes.tolist(),
+        "integer": network.is_integer,
+        "n_parameters": network.n_parameters,
+        "size_bytes": network.size_bytes,
+        "layers": [{"weights": W.tolist(), "bias": b.tolist()} for W, b in network.layers],
+        "settings": model.settings,
+        "result": None if model.result is None else model.result.to_dict(),
+    }

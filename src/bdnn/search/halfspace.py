@@ -1,0 +1,326 @@
+"""Good linear separators: the fewest points, by weight, on the wrong side of one hyperplane.
+
+The problem is to minimise ``sum of g_i [w.x_i + b >= 0]``, a weighted minimum misclassification (NP-hard; D. S. Johnson
+and F. P. Preparata, doi:10.1016/0304-3975(78)90006-3). It is what one neuron has to solve while all others are fixed.
+Line search along coordinates stalls early; here two things work together.
+
+- *Hinge programs.* The least weighted sum of slacks is a linear program, solved in its dual form, whose columns are the
+  points and whose upper bounds are the costs, so that after reweighting the basis is still dual feasible. Its value is
+  0 if and only if the points are separable. Reweighting each point by one over its slack (O. L. Mangasarian, Machine
+  learning via polyhedral concave minimization, 1996; E. J. Candès, M. B. Wakin and S. P. Boyd,
+  doi:10.1007/s00041-008-9045-x) leads to few violated points; random weights make different starts.
+- *Walks on vertices.* A hyperplane through n points in general position is a vertex of the arrangement of all
+  separators: a small turn puts each of these points on the side where it should be. Letting go of one point leaves a
+  line of hyperplanes through the other n - 1, along which the best vertex is found exactly by sorting. Like the simplex
+  method, a walk keeps the values of all such lines at all points in one table and updates it at each step. It looks at
+  a few random lines, takes the best vertex even if it is worse, and does not return for a while (tabu search; F.
+  Glover, doi:10.1287/ijoc.1.3.190).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bdnn._native.walk import ArrangementWalk
+from bdnn.budget import Budget
+from bdnn.margins.ordering import quiet_highs
+
+Floats = NDArray[np.float64]
+
+_MOST_POINTS = 2000
+_MOST_FEATURES = 500
+_MOST_ENTRIES = 200_000
+_SOFTENING = np.geomspace(1.0, 0.02, 12)
+_FIRST_EFFORT = 2_000
+_MOST_EFFORT = 20_000
+_OPERATIONS = 2e7
+_TINY = 1e-9
+
+
+def separators(
+    X: ArrayLike,
+    g: ArrayLike,
+    budget: Budget,
+    rng: np.random.Generator,
+    *,
+    start: tuple[ArrayLike, float] | None = None,
+    rounds: int = 1000,
+) -> Iterator[tuple[Floats, float]]:
+    """Find neurons with small ``sum of g_i [w.x_i + b >= 0]``, cheap ones first.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, p)
+        Points by feature.
+    g : array-like of shape (p,)
+        Gains: negative where the neuron should fire, positive where it should not; points with 0 are left out.
+    budget : Budget
+        Its time limit; without one the number of rounds ends the search.
+    rng : numpy.random.Generator
+        As long as time does not run out, the candidates depend on its state only.
+    start : tuple of array-like of shape (n,) and float, or None
+        Weights and bias from which the first walk begins.
+    rounds : int, default=1000
+        How often to begin anew.
+
+    Yields
+    ------
+    w : ndarray of shape (n,)
+        Weights.
+    b : float
+        Bias. The boundary lies midway between the nearest points on both sides.
+
+    Notes
+    -----
+    A candidate is yielded when it is the best so far, and at the end of each round, for diversity. The search ends
+    when no point is on the wrong side. Made for up to about 2,000 points and 100 features. Of more points a part is
+    used, most of them near a least-squares boundary, but candidates are compared on all; with more than 500 features
+    the only candidate is a start or a constant.
+    """
+    budget = budget.start()
+    task = _Task.of(X, g)
+    if not len(task.g):
+        return
+    best = task.constant()
+    if start is not None:
+        given = np.append(np.asarray(start[0], dtype=np.float64), float(start[1]))
+        best = min(best, task.told(given[:-1], float(given[-1])), key=lambda c: c[0])
+    if best[0] == 0 or len(task.X) > _MOST_FEATURES:
+        yield best[1:]
+        return
+    part = task.part(rng)
+    hinge = _Hinge(part)
+    weight = np.abs(part.g)
+    effort = _FIRST_EFFORT
+    for k in range(rounds):
+        cost = weight * (rng.exponential(size=len(weight)) if k else 1.0)
+        first: tuple[float, Floats] | None = None
+        for softening in _SOFTENING:
+            slope = None if budget.exhausted else hinge.solve(cost, budget)
+            if slope is None:
+                break
+            found = task.candidate(slope)
+            if first is None or found[0] < first[0]:
+                first = found[0], slope
+            if found[0] < best[0]:
+                best = found
+                yield best[1:]
+                if best[0] == 0:
+                    return
+            cost = weight / (softening + np.maximum(0.0, 1.0 - hinge.margins(slope)))
+            cost /= cost.max()
+        if budget.exhausted:
+            if not k:
+                yield best[1:]
+            return
+        begin = np.zeros(len(part.Z)) if first is None else first[1]
+        if start is not None and not k:
+            begin = task.standardised(given[:-1], float(given[-1]))
+        if not begin.any():
+            begin = rng.normal(size=len(begin))
+        local = task.candidate(begin)
+        for found in _Walk(part, begin, rng).candidates(task, effort, budget):
+            local = min(local, found, key=lambda c: c[0])
+            if found[0] < best[0]:
+                best = found
+                yield best[1:]
+                if best[0] == 0:
+                    return
+        if local is not best:
+            yield local[1:]
+        if budget.exhausted:
+            return
+        effort = min(2 * effort, _MOST_EFFORT)
+
+
+Candidate = tuple[float, Floats, float]
+"""Weight of the points on the wrong side, weights, bias."""
+
+
+class _Task(NamedTuple):
+    """The points that matter, as given and standardised.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, p)
+    g : ndarray of shape (p,)
+        Scaled by a power of two so that the largest is near 1.
+    Z : ndarray of shape (n + 1, p)
+        Standardised features and a row of ones; *slopes* are coefficients of these rows.
+    centre, unit : ndarray of shape (n,)
+    """
+
+    X: Floats
+    g: Floats
+    Z: Floats
+    centre: Floats
+    unit: Floats
+
+    @classmethod
+    def of(cls, X: ArrayLike, g: ArrayLike) -> _Task:
+        points, gains = np.asarray(X, dtype=np.float64), np.asarray(g, dtype=np.float64)
+        matters = gains != 0.0
+        points, gains = np.ascontiguousarray(points[:, matters]), gains[matters]
+        if not len(gains):
+            nothing = np.zeros(len(points))
+            return cls(points, gains, np.zeros((len(points) + 1, 0)), nothing, nothing)
+        gains = gains * 2.0 ** -math.floor(math.log2(float(np.abs(gains).max())))
+        centre = points.mean(axis=1)
+        spread = np.sqrt(((points - centre[:, None]) ** 2).mean(axis=1))
+        varies = spread > 1e-13 * np.abs(points).max(axis=1)
+        unit = np.divide(1.0, spread, out=np.zeros(len(points)), where=varies)
+        Z = np.vstack([(points - centre[:, None]) * unit[:, None], np.ones(len(gains))])
+        return cls(points, gains, Z, centre, unit)
+
+    @property
+    def least(self) -> float:
+        """Sum of the gains of the points that should fire."""
+        return float(self.g[self.g < 0].sum())
+
+    def constant(self) -> Candidate:
+        """Return the better of the two neurons without weights."""
+        off, on = float(self.g[self.g > 0].sum()), -self.least
+        return min(off, on), np.zeros(len(self.X)), 1.0 if off < on else -1.0
+
+    def told(self, w: Floats, b: float) -> Candidate:
+        """Return a neuron with its value, its boundary moved midway between the nearest points."""
+        a = w @ self.X + b
+        fires = a >= 0
+        value = self.loss(fires)
+        if fires.any() and not fires.all():
+            shift = -0.5 * (float(a[fires].min()) + float(a[~fires].max()))
+            moved = self.loss(w @ self.X + (b + shift) >= 0)
+            if moved <= value:
+                return moved, w, b + shift
+        return value, w, b
+
+    def loss(self, fires: NDArray[np.bool_]) -> float:
+        """Return the weight of the points on the wrong side; it is 0 only if there are none."""
+        return float(np.abs(self.g[fires != (self.g < 0)]).sum())
+
+    def candidate(self, slope: Floats) -> Candidate:
+        """Return the neuron of a slope."""
+        w = slope[:-1] * self.unit
+        return self.told(w, float(slope[-1] - w @ self.centre))
+
+    def standardised(self, w: Floats, b: float) -> Floats:
+        """Return the slope of a neuron."""
+        scaled = np.divide(w, self.unit, out=np.zeros(len(w)), where=self.unit > 0)
+        return np.append(scaled, b + w @ self.centre)
+
+    def part(self, rng: np.random.Generator) -> _Task:
+        """Return a task of bearable size: of too many points, those near a boundary and some of the others."""
+        p, most = len(self.g), max(200, min(_MOST_POINTS, _MOST_ENTRIES // len(self.Z)))
+        if p <= most:
+            return self
+        root = np.sqrt(np.abs(self.g))
+        gram = (self.Z * root**2) @ self.Z.T + 1e-6 * p * np.eye(len(self.Z))
+        slope = np.linalg.solve(gram, self.Z @ -self.g)
+        order = np.argsort(np.abs(slope @ self.Z))
+        near = order[: 3 * most // 4]
+        chosen = np.sort(np.concatenate([near, rng.choice(order[len(near) :], most - len(near), replace=False)]))
+        Z = np.ascontiguousarray(self.Z[:, chosen])
+        return self._replace(X=np.ascontiguousarray(self.X[:, chosen]), g=self.g[chosen], Z=Z)
+
+
+class _Hinge:
+    """The dual of the hinge program: max sum of alpha, sum of s_i alpha_i (x_i, 1) = 0, 0 <= alpha <= cost."""
+
+    def __init__(self, task: _Task) -> None:
+        import highspy
+
+        self.Z, self.sign = task.Z, -np.sign(task.g)
+        rows, columns = task.Z.shape
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = columns, rows
+        lp.col_cost_, lp.col_lower_, lp.col_upper_ = -np.ones(columns), np.zeros(columns), np.ones(columns)
+        lp.row_lower_ = lp.row_upper_ = np.zeros(rows)
+        entries = (task.Z * self.sign).T
+        column, row = np.nonzero(entries)
+        lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(column, minlength=columns))])
+        lp.a_matrix_.index_, lp.a_matrix_.value_ = row, entries[column, row]
+        self.highs = quiet_highs()
+        for option, value in (("threads", 1), ("presolve", "off")):
+            self.highs.setOptionValue(option, value)
+        self.highs.passModel(lp)
+        self.index, self.zero = np.arange(columns, dtype=np.int32), np.zeros(columns)
+        self.optimal = highspy.HighsModelStatus.kOptimal
+
+    def solve(self, cost: Floats, budget: Budget) -> Floats | None:
+        """Return the slope with the least sum of slacks times cost; None if the solver did not finish."""
+        if math.isfinite(budget.seconds):
+            self.highs.setOptionValue("time_limit", float(self.highs.getRunTime()) + max(budget.remaining, 1e-3))
+        self.highs.changeColsBounds(len(cost), self.index, self.zero, cost)
+        self.highs.run()
+        if self.highs.getModelStatus() != self.optimal:
+            return None
+        return -np.asarray(self.highs.getSolution().row_dual, dtype=np.float64)
+
+    def margins(self, slope: Floats) -> Floats:
+        """Return by how much each point is on the right side, of shape (p,)."""
+        return np.asarray(self.sign * (slope @ self.Z))
+
+
+class _Walk:
+    """A walk from vertex to vertex.
+
+    `lines[0]` is the current hyperplane, `lines[k]` the direction in which it turns when point `basis[k]` is let go
+    of and moves to the positive side by 1; `table` holds the values of all lines at all points. Before a direction has
+    met a point its `basis` is -1, or -2 if there is none to meet.
+    """
+
+    def __init__(self, task: _Task, slope: Floats, rng: np.random.Generator) -> None:
+        self.task = task
+        size = len(task.Z)
+        first = slope / np.abs(slope).max()
+        axes = np.eye(size)
+        j = int(np.argmax(np.abs(first)))
+        axes[:, j] = axes[:, 0]
+        axes[:, 0] = first
+        self.lines = np.ascontiguousarray(np.linalg.qr(axes)[0].T)
+        self.lines[0] = first
+        self.table = np.ascontiguousarray(self.lines @ task.Z)
+        self.looked = max(2.0, size / rng.uniform(4.0, 8.0))
+        tenure, seed = rng.uniform(2.0, 10.0), int(rng.integers(1, 2**63, size=1, dtype=np.uint64)[0])
+        self.walk = ArrangementWalk(self.table, self.lines, task.g, tenure, self.looked, seed)
+
+    def candidates(self, whole: _Task, effort: int, budget: Budget) -> Iterator[Candidate]:
+        """Walk until `effort` lines have been searched; yield what is promising, with its value in `whole`."""
+        size, p = self.table.shape
+        same = whole is self.task
+        target = whole.candidate(self.lines[0])[0] + whole.least if same else math.inf
+        steps, done = int(effort / self.looked) + size, 0
+        chunk = max(1, min(100, int(_OPERATIONS / (p * (size + 40 * self.looked)))))
+        while done < steps and not budget.exhausted:
+            until = min(steps, done + chunk)
+            done, value = self.walk.run(until, target)
+            if value < target:
+                found = whole.candidate(self.turned())
+                target = min(target, found[0] + whole.least) if same else value
+                yield found
+            if done == until:
+                self.refresh()
+
+    def turned(self) -> Floats:
+        """Return the current hyperplane, turned a little so that the points on it come to their sides."""
+        basis, inside = self.walk.basis, self.walk.inside
+        held = np.flatnonzero(basis >= 0)
+        side = np.where(self.task.g[basis[held]] < 0, 1.0, -1.0)
+        a, change = self.table[0], side @ self.table[held]
+        crosses = (inside == 0) & (np.abs(a) > _TINY) & (a * change < 0)
+        length = 0.5 * float(np.min(np.abs(a[crosses] / change[crosses]), initial=1e3))
+        return np.asarray(self.lines[0] + length * (side @ self.lines[held]))
+
+    def refresh(self) -> None:
+        """Remove rounding errors by a step of Newton's method for the inverse, and recompute the table."""
+        held = np.flatnonzero(self.walk.basis >= 0)
+        points = self.task.Z[:, self.walk.basis[held]]
+        error = self.lines @ points
+        error[held, np.arange(len(held))] -= 1.0
+        self.lines -= error @ self.lines[held]
+        np.dot(self.lines, self.task.Z, out=self.table)

@@ -1,0 +1,153 @@
+"""Search under perturbations: neurons are surely on, surely off or open, and the loss counts every open doubt.
+
+The model is that of `bdnn.network.intervals`. A neuron's state at a point depends on two numbers, the least and the largest
+pre-activation on the ball, so its part of the loss is again a sum of jumps, with two breakpoints a point: the line
+search of `bdnn.search.kernels` applies. The two numbers are linear along a half-line on which no weight changes its
+sign (norm "inf", grids, layers above the first); for the norms 1 and 2 the reach of the ball is taken as linear for
+the proposal, and what is proposed counts only if the true loss does not grow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdnn._native.search import RobustState, robust_turn
+from bdnn.budget import Budget
+from bdnn.network.network import Array, Floats, Layer
+from bdnn.network.intervals import grid_box
+from bdnn.search.engine import Search
+from bdnn.search.points import Points
+from bdnn.search.interval_starts import RobustSurrogate
+
+_NORMS = ("inf", "1", "2")
+_MOVES = 60
+_SHARES = (0.2, 0.4, 0.6, 0.8)
+_SURROGATE_ROWS = 200_000
+_SURROGATE_STEPS = 4000
+_MOST_EPOCHS = 300
+_SMOOTH_SHARE = 0.4
+_RATE = 0.01
+
+
+def _few_bits(radius: Floats, norm: str, largest: int) -> bool:
+    """Whether doubles compare integers rightly with how far balls reach, for integer weights up to the largest.
+
+    Sums are exact; those of squares too if they have half as many bits, and their root is an integer or far from all.
+    """
+    bits, most = (10, 2.0**16) if norm == "2" else (20, 2.0**32)
+    return bool(np.all(np.fmod(radius, 2.0**-bits) == 0)) and largest * float(radius.sum()) < most
+
+
+class RobustSearch(Search):
+    """A search for the robust loss; see `Search`."""
+
+    def __init__(self, points: Points, seed: int, collect: bool = False) -> None:
+        super().__init__(points, seed, collect)
+        reduced, st = points.reduced, self.state
+        problem = reduced.problem
+        low = high = points.X
+        radius = np.asarray(problem.robust_radius)[reduced.kept].astype(np.float64)
+        if reduced.grid is not None:
+            low, high = self._sides(1.0)
+            radius = np.zeros_like(radius)
+        self.robust = RobustState(
+            st,  # what it says to fire surely does, which is what kicks look at
+            low,
+            high,
+            radius,
+            np.maximum(st.reach, np.abs(high).max(axis=1, initial=0.0)) + radius,
+            _NORMS.index(problem.robust_norm),
+            # in the model of the paper, loss of a point at which a neuron of the first layer is open: more than all
+            # others together, as such networks are not of the model
+            1.0 + 2.0 * float(st.class_weight.sum()) * max(problem.n_outputs, 1)
+            if problem.robust_model == "pattern"
+            else 0.0,
+            self._integer and _few_bits(radius, problem.robust_norm, 2 * problem.weight_bound),
+        )
+        self._radius = radius.copy()
+        self._approaching = self._at_radius = False
+        self._at_radius = False
+
+    def smooth(self, budget: Budget) -> Iterator[None]:
+        """Start from a surrogate of the robust loss; yields every few hundredths of a second."""
+        if self._integer:
+            yield from super().smooth(budget)
+            return
+        st = self.state
+        rows = self._rng.permutation(st.X.shape[1])[:_SURROGATE_ROWS]
+        Z, weight, mean = self._standardised(rows)
+        # in units of the radii, one scale for all: what a ball can do to a neuron is a sum over features
+        moving = self.robust.radius > 0
+        unit = st.unit.copy()
+        deviation = self.robust.radius[moving] * unit[moving]
+        factor = 1.0 / deviation / math.sqrt(np.mean(deviation**-2.0)) if moving.any() else deviation
+        Z[:, moving] *= factor.astype(np.float32)
+        unit[moving] *= factor
+        radius, norm = self.robust.radius * unit, _NORMS[self.robust.norm]
+        network = RobustSurrogate(Z, radius, norm, weight, st.width.tolist(), bool(st.argmax), self._rng)
+        batch = 256 if len(rows) >= 1000 else 64
+        epochs = int(np.clip(_SURROGATE_STEPS * batch / len(rows), 8, _MOST_EPOCHS))
+        try:
+            yield from network.train(epochs, _RATE, batch, max(_SMOOTH_SHARE * budget.remaining, 1e-3))
+        finally:  # also if the caller stops here
+            layers = [Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers]
+            first = layers[0].weights * unit
+            layers[0] = Layer(first, layers[0].bias - first @ mean)
+            self._put_layers(layers)
+            self._at_radius = True
+
+    def approach(self) -> Iterator[None]:
+        """Let the radius grow: where every neuron is open at every point, no move changes the loss."""
+        if self._at_radius:
+            self._at_radius = False
+            return
+        self._approaching = True
+        for share in _SHARES:
+            self._scale(share)
+            for _ in range(3):
+                before = self.total
+                yield from self.turns(self._rng.permutation(self.n_neurons))
+                if not self.total < before:
+                    break
+        self._approaching = False
+        self._scale(1.0)
+        self._note()
+
+    def _scale(self, share: float) -> None:
+        """Work with a part of the radius."""
+        self.robust.radius[:] = self._radius * share
+        if self.points.reduced.grid is not None:
+            for side, low_or_high in zip(self._sides(share), (self.robust.low, self.robust.high), strict=True):
+                low_or_high[:] = side
+        self.total = self._update(-1)
+
+    def _sides(self, share: float) -> list[Array]:
+        """Least and largest inputs on the grid, by feature."""
+        reduced = self.points.reduced
+        assert reduced.grid is not None
+        radius = np.asarray(reduced.problem.robust_radius) * share
+        sides = grid_box(reduced.grid, reduced.raw_points.astype(np.float64), radius)
+        return [np.ascontiguousarray(side[:, reduced.kept].T).astype(self.points.X.dtype) for side in sides]
+
+    def _separates(self) -> bool:
+        return False
+
+    def _note(self) -> None:
+        if not self._approaching:
+            super()._note()
+
+    def _turns(self, neurons: NDArray[np.int64]) -> None:
+        for neuron in neurons:
+            self.total += self._turn(int(neuron))
+            self._note()
+
+    def _turn(self, neuron: int) -> float:
+        moves = min(self._moves(neuron), _MOVES)
+        return robust_turn(self.robust, neuron, moves, 0.3)
+
+    def _update(self, neuron: int) -> float:
+        return robust_turn(self.robust, neuron, 0, 0.0)
