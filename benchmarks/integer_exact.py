@@ -22,11 +22,11 @@ from common import RESULTS, add_data_option, drawn, load, write_results
 from scipy.optimize import linprog
 
 from bdnn import Budget, Problem, Status
-from bdnn.branch_and_cut.cuts import Cuts
-from bdnn.exact.separability import multipliers
-from bdnn.branch_and_cut.program import Points
 from bdnn.backends import BACKENDS, available
+from bdnn.branch_and_cut.cuts import Cuts
+from bdnn.branch_and_cut.program import Points
 from bdnn.errors import MarginError
+from bdnn.exact.separability import multipliers
 from bdnn.formulations import training
 from bdnn.methods.local_search import enter_incumbents
 from bdnn.methods.run import Race

@@ -10,8 +10,8 @@ import pytest
 
 import plain
 from bdnn import Network, Problem
-from bdnn.problem.audit import Audit, audit
 from bdnn.errors import InputError
+from bdnn.problem.audit import Audit, audit
 
 pytestmark = pytest.mark.filterwarnings("error")
 

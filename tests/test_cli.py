@@ -235,7 +235,7 @@ def test_progress_is_a_live_line_on_a_terminal(monkeypatch):
     import io
 
     from bdnn.progress import shown_progress
-    from bdnn.result import Progress
+    from bdnn.status import Progress
 
     class Terminal(io.StringIO):
         def isatty(self):

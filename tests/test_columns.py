@@ -7,11 +7,11 @@ import pytest
 
 import bdnn
 from bdnn import BDNNClassifier, Network, Problem, attack, certify
-from bdnn.problem.audit import audit
 from bdnn.columns import in_order, names_of
 from bdnn.errors import InputError
 from bdnn.network.network import InputGrid
 from bdnn.polish import polished
+from bdnn.problem.audit import audit
 from bdnn.reports.contents import Source
 
 NAMES = ["a", "b", "c"]

@@ -14,8 +14,8 @@ from sklearn.exceptions import NotFittedError
 import bdnn
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Budget, Network
 from bdnn.errors import InputError, ModelFileError
-from bdnn.model_file import EnsembleMember, load_model
 from bdnn.estimators.members import with_outputs
+from bdnn.model_file import EnsembleMember, load_model
 from clocks import ticking
 
 TERNARY = BDNNClassifier((), method="local_search", weights="integer")

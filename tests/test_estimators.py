@@ -20,8 +20,8 @@ from sklearn.preprocessing import StandardScaler
 
 import bdnn
 from bdnn import BDNNClassifier, Budget
-from bdnn.problem.audit import audit
 from bdnn.errors import BDNNError, InputError
+from bdnn.problem.audit import audit
 from bdnn.problem.problem import Problem
 
 SQUARE, PARITY = [[0, 0], [0, 1], [1, 0], [1, 1]], ["same", "differ", "differ", "same"]

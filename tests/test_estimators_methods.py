@@ -7,8 +7,8 @@ from sklearn.exceptions import NotFittedError
 
 from bdnn import BDNNClassifier, load
 from bdnn.estimators.classifier import from_model
-from bdnn.model_file import Model
 from bdnn.methods import METHODS
+from bdnn.model_file import Model
 from clocks import ticking
 
 

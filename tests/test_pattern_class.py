@@ -9,12 +9,12 @@ import pytest
 
 import plain
 from bdnn import Budget, Network, Problem, Status
-from bdnn.problem.audit import audit
 from bdnn.methods import METHODS
 from bdnn.methods.local_search import LocalSearch, with_largest_margins
 from bdnn.methods.run import Race
-from bdnn.problem.presolve import presolve
 from bdnn.network.intervals import open_points, robust_losses
+from bdnn.problem.audit import audit
+from bdnn.problem.presolve import presolve
 from bdnn.tables import filled, medians, read_table
 
 NORMS = ("inf", "1", "2")

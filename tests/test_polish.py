@@ -11,10 +11,10 @@ from scipy.optimize import linprog, minimize
 import plain
 from bdnn import Budget, Network
 from bdnn.errors import InputError
+from bdnn.margins.ordering import Comparisons, by_linear_program, euclidean, quiet_highs
+from bdnn.network.intervals import robust_losses
 from bdnn.network.network import InputGrid
 from bdnn.polish import polished
-from bdnn.network.intervals import robust_losses
-from bdnn.margins.ordering import Comparisons, by_linear_program, euclidean, quiet_highs
 from clocks import ticking
 
 FAR = 1e18  # a deadline that never comes

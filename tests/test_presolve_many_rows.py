@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from bdnn import Problem
-
 from bdnn import arrays as rows
-
 from bdnn.problem import presolve
 from bdnn.problem.presolve import _equal_rows, _hashes, _Inputs
 

@@ -9,7 +9,8 @@ import pytest
 import sample_models
 from bdnn import Result, Status
 from bdnn.problem.audit import Audit
-from bdnn.result import BoundStep, Incumbent, Progress, relative_gap
+from bdnn.result import BoundStep, Incumbent
+from bdnn.status import Progress, relative_gap
 
 
 def result(**changes):

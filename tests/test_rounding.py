@@ -9,8 +9,8 @@ import pytest
 import plain
 from bdnn import BDNNError, Network
 from bdnn.errors import InputError, RoundingError
-from bdnn.network.network import InputGrid
 from bdnn.margins.integers import rounded
+from bdnn.network.network import InputGrid
 from clocks import ticking
 
 

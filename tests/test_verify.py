@@ -15,7 +15,12 @@ import numpy as np
 import pytest
 
 import bdnn
-from bdnn.checker import check as verify, data as verify_data, file as verify_file, functions as verify_functions, values as verify_parts, rows as verify_rows
+from bdnn.checker import check as verify
+from bdnn.checker import data as verify_data
+from bdnn.checker import file as verify_file
+from bdnn.checker import functions as verify_functions
+from bdnn.checker import rows as verify_rows
+from bdnn.checker import values as verify_parts
 from bdnn.errors import CertificateError, CertificateFileError, InputError
 from certificates import FUNCTIONS, Data, Program, holds, made
 
@@ -516,5 +521,13 @@ def test_the_checker_is_independent():
     code = "import sys, bdnn.checker.check; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    solvers = {"highspy", "bdnn._native", "scipy.optimize", "sklearn", "bdnn.branch_and_cut", "bdnn.search", "bdnn.methods"}
+    solvers = {
+        "highspy",
+        "bdnn._native",
+        "scipy.optimize",
+        "sklearn",
+        "bdnn.branch_and_cut",
+        "bdnn.search",
+        "bdnn.methods",
+    }
     assert "bdnn.checker.check" in done.stdout.split() and not solvers & set(done.stdout.split())

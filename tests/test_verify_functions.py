@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from bdnn.checker import check as verify, functions as verify_functions
+from bdnn.checker import check as verify
+from bdnn.checker import functions as verify_functions
 from bdnn.errors import CertificateError
 from certificates import Data, Program
 

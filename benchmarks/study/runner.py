@@ -22,8 +22,8 @@ from verify import ends, verify
 
 from bdnn import Budget, Network, Problem
 from bdnn.methods import METHODS
-from bdnn.polish import polished
 from bdnn.network.intervals import robust_losses
+from bdnn.polish import polished
 
 Record = dict[str, Any]
 

@@ -17,7 +17,6 @@ import numpy as np
 from scipy.optimize import linprog
 
 from bdnn import Network
-
 from bdnn.exact import signs
 
 MOST_NEURONS = 12

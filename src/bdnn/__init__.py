@@ -7,19 +7,19 @@ from bdnn.budget import Budget
 from bdnn.errors import BDNNError
 from bdnn.network.network import Network
 from bdnn.problem.problem import Problem
-from bdnn.result import Result, Status
+from bdnn.result import Result
+from bdnn.status import Status
+from bdnn.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from bdnn import plotting
-    from bdnn.certification.random_attack import attack
     from bdnn.certification.engine import certify
+    from bdnn.certification.random_attack import attack
     from bdnn.certification.result import Certification
-    from bdnn.estimators.ensemble import BDNNEnsembleClassifier, load
-    from bdnn.estimators.classifier import BDNNClassifier
-    from bdnn.reports.page import report
     from bdnn.checker.check import save_certificate, verify_certificate
-
-__version__ = "0.1.0"
+    from bdnn.estimators.classifier import BDNNClassifier
+    from bdnn.estimators.ensemble import BDNNEnsembleClassifier, load
+    from bdnn.reports.page import report
 
 __all__ = [
     "BDNNClassifier",

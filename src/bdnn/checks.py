@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdnn.errors import InputError, UnknownLabelError
 from bdnn.labels import check_present, listed, places_text, plain
+from bdnn.types import Floats, Indices
 
 
 @overload
-def real_numbers(what: str, values: ArrayLike, single: Literal[False] = False) -> NDArray[np.float64]: ...
+def real_numbers(what: str, values: ArrayLike, single: Literal[False] = False) -> Floats: ...
 
 
 @overload
@@ -117,7 +118,7 @@ def label_array(what: str, labels: ArrayLike) -> NDArray[Any]:
     return array
 
 
-def label_codes(classes: NDArray[Any], labels: ArrayLike, count: int) -> NDArray[np.intp]:
+def label_codes(classes: NDArray[Any], labels: ArrayLike, count: int) -> Indices:
     """Return the index into the classes of a network of each of `count` labels.
 
     Parameters

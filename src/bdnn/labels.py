@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdnn.errors import InputError
+from bdnn.types import Indices
 
 MISSING_RULES = ("error", "drop")
 
@@ -85,7 +86,7 @@ def from_text(cells: Sequence[str]) -> NDArray[Any]:
     return np.array(cells)
 
 
-def text_codes(cells: Sequence[str], classes: NDArray[Any]) -> NDArray[np.intp]:
+def text_codes(cells: Sequence[str], classes: NDArray[Any]) -> Indices:
     """Return which class each text stands for.
 
     Parameters
@@ -327,7 +328,7 @@ def regression_hint(what: str, labels: NDArray[Any]) -> str:
     )
 
 
-def _different_numbers(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+def _different_numbers(labels: NDArray[Any]) -> tuple[NDArray[Any], Indices]:
     """Return the finite numbers among labels, and how often each occurs; none if the labels are not all numbers."""
     if labels.dtype.kind == "f":
         labels = labels[np.isfinite(labels)]

@@ -18,14 +18,17 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn.problem.audit import Audit
 from bdnn.checks import label_array, name_tuple
 from bdnn.errors import InputError, ModelFileError
 from bdnn.files import FilePath, write
 from bdnn.labels import MISSING_RULES, plain
 from bdnn.network.network import InputGrid, Layer, Network
-from bdnn.result import BoundStep, Incumbent, Result, Status
+from bdnn.problem.audit import Audit
+from bdnn.result import BoundStep, Incumbent, Result
 from bdnn.splitting import SPLIT_VERSION
+from bdnn.status import Status
+from bdnn.types import Indices
+from bdnn.version import __version__
 
 FORMAT, VERSION = "bdnn-model", 1
 ENSEMBLE_FORMAT, ENSEMBLE_VERSION = "bdnn-ensemble", 1
@@ -109,7 +112,7 @@ class EnsembleMember:
     """
 
     network: Network
-    features: NDArray[np.intp]
+    features: Indices
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -492,8 +495,6 @@ def _table(data: dict[str, Any] | None, n_features: int) -> TableInfo | None:
 
 
 def _to_json(model: Model) -> dict[str, Any]:
-    from bdnn import __version__
-
     network, table = model.network, model.table
     return {
         "format": FORMAT,
@@ -507,8 +508,6 @@ def _to_json(model: Model) -> dict[str, Any]:
 
 
 def _ensemble_to_json(model: EnsembleModel) -> dict[str, Any]:
-    from bdnn import __version__
-
     return {
         "format": ENSEMBLE_FORMAT,
         "version": ENSEMBLE_VERSION,

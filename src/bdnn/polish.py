@@ -15,19 +15,18 @@ from fractions import Fraction
 from typing import get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from bdnn.exact import signs
 from bdnn.budget import Budget
 from bdnn.checks import real_numbers
 from bdnn.clock import reading
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
-from bdnn.network.network import Floats, Layer, Network
-from bdnn.network.intervals import Norm, RobustModel, open_points, robust_losses
+from bdnn.exact import signs
 from bdnn.margins.ordering import Comparisons, by_linear_program, euclidean
-
-Bools = NDArray[np.bool_]
+from bdnn.network.intervals import Norm, RobustModel, open_points, robust_losses
+from bdnn.network.network import Layer, Network
+from bdnn.types import Bools, Floats, Indices
 
 _MOST_RATIONAL = 2000
 _MOST_QUICK = 50
@@ -38,7 +37,7 @@ def polished(
     network: Network,
     X: ArrayLike,
     *,
-    codes: Sequence[int] | NDArray[np.intp] | None = None,
+    codes: Sequence[int] | Indices | None = None,
     budget: Budget | None = None,
     norm: Norm = "2",
     tolerance: float = 1e-6,
@@ -50,9 +49,9 @@ def polished(
 
     The margin of a neuron is the least distance from its hyperplane of an input of its layer, in the given norm; for
     the first layer, inputs are first centred by the median and scaled by the largest deviation from it, as in
-    `bdnn.problem.presolve`. The margin of an argmax head is the least lead of the winner over another output, in units of the
-    norm of all output weights together. No neuron's margin shrinks: one that cannot be improved, or not in the time,
-    stays as it is.
+    `bdnn.problem.presolve`. The margin of an argmax head is the least lead of the winner over another output, in units
+    of the norm of all output weights together. No neuron's margin shrinks: one that cannot be improved, or not in the
+    time, stays as it is.
 
     Parameters
     ----------
@@ -176,18 +175,18 @@ class _Guard:
     """Robust losses that must not grow; in the model of the paper, no point may become open either."""
 
     X: Floats
-    codes: NDArray[np.intp] | None
+    codes: Indices | None
     radius: Floats
     norm: Norm
     model: RobustModel
-    losses: NDArray[np.intp] | None
+    losses: Indices | None
 
     @classmethod
     def of(
         cls,
         network: Network,
         X: Floats,
-        codes: Sequence[int] | NDArray[np.intp] | None,
+        codes: Sequence[int] | Indices | None,
         radius: Floats,
         norm: Norm,
         model: RobustModel,
@@ -216,9 +215,7 @@ class _Guard:
         return network if np.any(losses > self.losses) else changed
 
 
-def _judged(
-    network: Network, X: Floats, codes: NDArray[np.intp], radius: Floats, norm: Norm, model: RobustModel
-) -> NDArray[np.intp]:
+def _judged(network: Network, X: Floats, codes: Indices, radius: Floats, norm: Norm, model: RobustModel) -> Indices:
     """Robust loss of each point; a second column says which points are open where that counts."""
     losses, _ = robust_losses(network, X, codes, radius, norm, model)
     if model == "interval" or len(network.layers) == 1:
@@ -242,10 +239,10 @@ class _Space:
     """
 
     points: Floats
-    rows: NDArray[np.intp]
+    rows: Indices
     largest: Floats
     scaled: Floats
-    kept: NDArray[np.intp]
+    kept: Indices
     centre: Floats
     scale: Floats
     norm: Norm
@@ -323,7 +320,7 @@ class _Space:
             for j, (w, b) in enumerate(zip(*new, strict=True))
         )
 
-    def outputs(self, layer: Layer, winners: NDArray[np.intp], deadline: float) -> Layer:
+    def outputs(self, layer: Layer, winners: Indices, deadline: float) -> Layer:
         """Return the outputs of an argmax head with the largest margin found."""
         n_outputs = len(layer.bias)
         if np.all(winners == winners[0]):
@@ -438,7 +435,7 @@ class _Space:
             return -1.0
         return float(min(abs(value) for value in exact)) / size
 
-    def _lead(self, layer: Layer, winners: NDArray[np.intp], low: bool) -> float:
+    def _lead(self, layer: Layer, winners: Indices, low: bool) -> float:
         """Least lead of the winners, as `_margin`; 0 on a tie."""
         out = signs.affine(self.points, layer.weights, layer.bias)
         size = self.size(layer.weights)
@@ -498,7 +495,7 @@ def _best_biases(comparisons: Comparisons, weights: Floats, bias: Floats) -> Flo
     return bias if found.x is None else bias + unit * found.x[:C]
 
 
-def _balanced(layer: Layer, points: Floats, winners: NDArray[np.intp]) -> Layer:
+def _balanced(layer: Layer, points: Floats, winners: Indices) -> Layer:
     """Return the neurons, each by a positive factor, such that the given ones have the largest pre-activations.
 
     Factors change neither what fires nor a margin. Where none or several outputs fire the class is that of the largest

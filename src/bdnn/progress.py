@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from bdnn.result import Progress, ProgressCallback
+from bdnn.status import Progress, ProgressCallback
 
 
 class ProgressLines:

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from typing import Any
 
-from bdnn.problem.audit import Audit
 from bdnn.network.network import Network
-
-
-class Status(StrEnum):
-    """How a computation ended."""
-
-    OPTIMAL = "optimal"
-    """The bound meets the objective."""
-    FEASIBLE = "feasible"
-    """Stopped with a network and a gap; give it more time to close it."""
-    INFEASIBLE = "infeasible"
-    """No solution exists."""
-    NO_SOLUTION = "no_solution"
-    """Stopped before any solution was found."""
-    FAILED = "failed"
-    """The solver failed; see the message."""
+from bdnn.problem.audit import Audit
+from bdnn.status import Status, relative_gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,42 +53,6 @@ class BoundStep:
 
     seconds: float
     bound: float
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """State of a running method: seconds since the start, best audited objective, bound, nodes, what it is doing.
-
-    `rounds` are those of the local search that runs, or was the last to run.
-    """
-
-    seconds: float
-    objective: float
-    bound: float
-    nodes: int
-    phase: str
-    rounds: int = 0
-
-    @property
-    def gap(self) -> float:
-        """Relative gap, as in `Result.gap`."""
-        return relative_gap(self.objective, self.bound)
-
-
-ProgressCallback = Callable[[Progress], None]
-
-
-def relative_gap(objective: float, bound: float) -> float:
-    """Return (objective - bound) / objective; 0 if the bound meets the objective, inf if the quotient makes no sense.
-
-    Examples
-    --------
-    >>> relative_gap(4.0, 3.0)
-    0.25
-    """
-    if objective <= bound:
-        return 0.0
-    return (objective - bound) / objective if 0 < objective < math.inf else math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +108,8 @@ class Result:
         What could not be done for lack of time, beyond a gap that is not closed: the message says it too, and `fit` as
         a `sklearn.exceptions.ConvergenceWarning`.
     certificate : dict or None
-        Contents of a certificate file that proves the bound, if one was asked for and can be given; see `bdnn.checker.check`.
+        Contents of a certificate file that proves the bound, if one was asked for and can be given; see
+        `bdnn.checker.check`.
     """
 
     network: Network

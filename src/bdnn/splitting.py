@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bdnn.errors import InputError
 from bdnn.labels import listed
+from bdnn.types import Bools, Indices
 
 SPLIT_VERSION = 2
 """The rule by which rows are held out today; model files say by which rule theirs were."""
@@ -17,7 +18,7 @@ SPLIT_VERSION = 2
 SPLIT_VERSIONS = (1, 2)
 """Rule 1 draws rows, and equal ones may come to both sides. Rule 2 keeps equal rows together."""
 
-Rows = NDArray[np.intp]
+Rows = Indices
 
 
 def split(
@@ -95,7 +96,7 @@ def _equal_rows(X: NDArray[Any]) -> Rows | None:
     return rank[index.ravel()]
 
 
-def _held_out(groups: Rows, codes: Rows, wanted: list[int], seed: int) -> NDArray[np.bool_]:
+def _held_out(groups: Rows, codes: Rows, wanted: list[int], seed: int) -> Bools:
     """Return which rows are held out.
 
     Groups of equal rows are taken in random order, first those that are no more than what is still wanted of their
@@ -143,7 +144,7 @@ def _held_out(groups: Rows, codes: Rows, wanted: list[int], seed: int) -> NDArra
     return chosen[groups]
 
 
-def _wanted(counts: NDArray[np.intp], n_held_out: int) -> list[int]:
+def _wanted(counts: Indices, n_held_out: int) -> list[int]:
     """Return how many rows of each class to hold out, in proportion, rounded to the right sum."""
     exact = counts * (n_held_out / counts.sum())
     wanted = np.floor(exact).astype(int)

@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn import labels as label_rules
 from bdnn.columns import listed, places, quoted
 from bdnn.errors import InputError, UnknownLabelError
-from bdnn.network.network import Array, Floats
+from bdnn.types import Array, Floats, Indices
 
 MISSING = ("", "?")
 MISSING_RULES = ("median", "error")
@@ -58,12 +57,12 @@ class Table:
     names: tuple[str, ...]
     X: Floats
     labels: Array | None
-    rows: NDArray[np.intp]
+    rows: Indices
     n_unlabeled: int = 0
     merged: str = ""
 
     @property
-    def n_missing(self) -> NDArray[np.intp]:
+    def n_missing(self) -> Indices:
         """Missing values of each column."""
         return np.asarray(np.isnan(self.X).sum(axis=0))
 
@@ -146,7 +145,7 @@ def read_table(
     return Table(names, X, labels, numbers, n_unlabeled, merged)
 
 
-def medians(table: Table, rows: NDArray[np.intp]) -> Floats:
+def medians(table: Table, rows: Indices) -> Floats:
     """Return the lower median of the known values of each column among the given rows.
 
     Parameters

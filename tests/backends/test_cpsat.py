@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Problem, Status
-from bdnn.branch_and_cut.cuts import Cuts
-from bdnn.exact.separability import multipliers
-from bdnn.branch_and_cut.program import Points
 from bdnn.backends import backend
 from bdnn.backends.cpsat import CpSat
+from bdnn.branch_and_cut.cuts import Cuts
+from bdnn.branch_and_cut.program import Points
 from bdnn.errors import InputError
+from bdnn.exact.separability import multipliers
 from bdnn.formulations import training
 from bdnn.methods import METHODS
 from bdnn.problem.presolve import presolve

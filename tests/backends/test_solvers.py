@@ -11,10 +11,10 @@ from bdnn import Budget, Problem, Status
 from bdnn.backends import AUTO_CONTINUOUS, AUTO_INTEGER, BACKENDS, available, backend
 from bdnn.errors import InputError, MissingDependencyError
 from bdnn.formulations import training
-from bdnn.formulations.scales import Tolerances
 from bdnn.methods import METHODS
 from bdnn.methods.starts import constant
 from bdnn.milp.program import MilpBuilder
+from bdnn.milp.tolerances import Tolerances
 from bdnn.problem.presolve import presolve
 
 SOLVERS = [

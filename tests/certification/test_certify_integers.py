@@ -8,8 +8,8 @@ import pytest
 
 from adversaries import distances, has_attack, sampled
 from bdnn import Network, attack, certify
-from bdnn.certification.quantization import first_floats
 from bdnn.certification.integer_support import support_steps
+from bdnn.certification.quantization import first_floats
 from bdnn.errors import InputError
 from bdnn.network.network import InputGrid
 from plain import quantised, random_network

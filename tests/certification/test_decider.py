@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bdnn import Network
-from bdnn.certification.classify import Decider
 from bdnn.certification.attacker import perturbations
+from bdnn.certification.classify import Decider
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -10,8 +10,8 @@ import pytest
 from scipy.optimize import linprog, minimize
 
 from bdnn._native import certify as native
-from bdnn.certification.projection import nearest
 from bdnn.certification.integer_support import DOWN, MORE, UP, support_steps
+from bdnn.certification.projection import nearest
 from bdnn.certification.support import (
     INF,
     ONE,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Network, certify, cli
-from bdnn.certification.lattice import on_lattice
 from bdnn.certification.attacker import perturbations
+from bdnn.certification.lattice import on_lattice
 from bdnn.certification.mixed_point import point_at
 from bdnn.model_file import Model, save_model
 from bdnn.network.network import InputGrid

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Problem, Status
-from bdnn.problem.audit import audit
 from bdnn.backends.highs import Highs
-from bdnn.formulations import training
 from bdnn.formulations import clusters as clustered
+from bdnn.formulations import training
 from bdnn.formulations.clusters import extreme_points
+from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
 
 

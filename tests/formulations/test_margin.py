@@ -11,7 +11,7 @@ from bdnn import Problem
 from bdnn.backends.highs import Highs
 from bdnn.errors import MarginError
 from bdnn.formulations import training
-from bdnn.formulations.scales import Tolerances
+from bdnn.milp.tolerances import Tolerances
 from bdnn.problem.presolve import presolve
 
 

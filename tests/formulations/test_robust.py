@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from bdnn import BDNNClassifier, Budget, Network, Problem, Status
-from bdnn.problem.audit import audit
 from bdnn.backends import BACKENDS, available, backend
 from bdnn.errors import InputError, MarginError
 from bdnn.formulations import robust
 from bdnn.methods import METHODS
 from bdnn.methods.alternating import random_network
-from bdnn.problem.presolve import presolve
 from bdnn.network.intervals import robust_losses
+from bdnn.problem.audit import audit
+from bdnn.problem.presolve import presolve
 from bdnn.tables import filled, medians, read_table
 from clocks import ticking
 

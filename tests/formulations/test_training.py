@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Network, Problem
-from bdnn.problem.audit import audit
 from bdnn.backends.highs import Highs
 from bdnn.errors import InputError, MarginError
 from bdnn.formulations import training
+from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
 from cases import POINTS, Case, some_labels
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Problem, Status
-from bdnn.problem.audit import audit
 from bdnn.errors import InputError
 from bdnn.methods import METHODS
 from bdnn.methods.alternating import AlternatingSearch, random_network
+from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bdnn import BDNNClassifier, Budget, Problem
-from bdnn.problem.audit import audit
 from bdnn.methods.exact import ExactTraining
+from bdnn.problem.audit import audit
 from clocks import ticking
 
 plain = partial(ExactTraining, incumbents="none")

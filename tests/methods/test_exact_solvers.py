@@ -16,11 +16,11 @@ import pytest
 
 import bdnn.backends
 from bdnn import Budget, Network, Problem, Result
-from bdnn.problem.audit import audit
 from bdnn.backends.highs import Highs
 from bdnn.backends.protocol import MilpSolution, SolveEvent
 from bdnn.errors import InputError, MarginError
 from bdnn.methods.exact import ExactTraining
+from bdnn.problem.audit import audit
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.integers(0, 6, (16, 2)), RNG.integers(0, 2, 16)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Network, Problem, Status
-from bdnn.problem.audit import audit
 from bdnn.errors import InputError
 from bdnn.methods.alternating import random_network
 from bdnn.methods.local_search import LocalSearch
+from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
 from bdnn.search import engine
 from cases import POINTS, Case, loss_by_hand, some_labels

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Problem, Status
-from bdnn.problem.audit import audit
 from bdnn.backends import BACKENDS
 from bdnn.backends.highs import Highs
 from bdnn.backends.protocol import MilpSolution
@@ -15,6 +14,7 @@ from bdnn.errors import InputError
 from bdnn.methods import METHODS
 from bdnn.methods.alternating import random_network
 from bdnn.methods.local_search import LocalSearch
+from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
 
 WITH_SOLVER = [method for method in METHODS if method != "local_search"]

@@ -9,8 +9,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from bdnn import Budget, Problem, clock
-from bdnn.problem.audit import audit
 from bdnn.methods import starts as start
+from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
 
 HEADS = [("threshold", 2), ("threshold", 3), ("argmax", 2), ("argmax", 3)]

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Problem
-
 from bdnn import arrays as rows
-
+from bdnn.methods import starts as start
 from bdnn.problem import presolve
 from bdnn.problem.audit import audit
-from bdnn.methods import starts as start
 from bdnn.problem.presolve import presolve as reduce
 from bdnn.search.points import points
 

@@ -7,12 +7,12 @@ import pytest
 
 import plain
 from bdnn import Budget, Network, Problem, Status
-from bdnn.problem.audit import audit
 from bdnn.methods.exact import ExactTraining
 from bdnn.methods.local_search import LocalSearch, with_largest_margins
 from bdnn.methods.run import Race
-from bdnn.problem.presolve import presolve
 from bdnn.network.intervals import robust_losses
+from bdnn.problem.audit import audit
+from bdnn.problem.presolve import presolve
 from bdnn.search.points import points
 
 NORMS = ("inf", "1", "2")

@@ -38,8 +38,8 @@ def _search(problem: Any, dtype: str | None = None) -> Any:
     """Return a search after a few sweeps from random weights: where most of the time of a fit is spent."""
     from bdnn.problem.presolve import presolve
     from bdnn.search.engine import Search
-    from bdnn.search.points import points
     from bdnn.search.interval_engine import RobustSearch
+    from bdnn.search.points import points
 
     search = (RobustSearch if problem.robust else Search)(points(presolve(problem), dtype), 0)
     search.randomise()

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bdnn.branch_and_cut import alternative, linear_program as covering
-
-from bdnn.exact import separability as exact
+from bdnn.branch_and_cut import alternative
+from bdnn.branch_and_cut import linear_program as covering
 from bdnn.branch_and_cut.cut_pool import Rows
 from bdnn.budget import Budget
+from bdnn.exact import separability as exact
 from bdnn.search.halfspace import separators
 
 ENTER, DROP, SOLVE, TRY = range(4)  # as in ../record_tree.py

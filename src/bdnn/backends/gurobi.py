@@ -13,10 +13,10 @@ from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution
 from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.errors import InputError, SolverError
-from bdnn.formulations.scales import Tolerances
 from bdnn.milp.program import Milp
-from bdnn.network.network import Floats
-from bdnn.result import Status
+from bdnn.milp.tolerances import Tolerances
+from bdnn.status import Status
+from bdnn.types import Floats
 
 _FREE_SIZE = 2000
 _SIZE_LIMIT_EXCEEDED = 10010

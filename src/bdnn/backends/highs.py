@@ -13,10 +13,10 @@ from bdnn.backends import threads as running
 from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution, SolveEvent
 from bdnn.budget import Budget
 from bdnn.clock import reading
-from bdnn.formulations.scales import CONE_TOLERANCE, Tolerances
 from bdnn.milp.program import Milp, first_tangents, tangents
-from bdnn.network.network import Floats
-from bdnn.result import Status
+from bdnn.milp.tolerances import CONE_TOLERANCE, Tolerances
+from bdnn.status import Status
+from bdnn.types import Floats
 
 _MOST_NODES = 2**31 - 1
 

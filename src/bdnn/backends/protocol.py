@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from bdnn.budget import Budget
-from bdnn.formulations.scales import Tolerances
 from bdnn.milp.program import Milp
-from bdnn.network.network import Floats
-from bdnn.result import Status
+from bdnn.milp.tolerances import Tolerances
+from bdnn.status import Status
+from bdnn.types import Floats
 
 
 @dataclass(frozen=True, slots=True)

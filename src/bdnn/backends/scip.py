@@ -14,10 +14,10 @@ from bdnn.backends import threads as running
 from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution
 from bdnn.budget import Budget
 from bdnn.clock import reading
-from bdnn.formulations.scales import Tolerances
 from bdnn.milp.program import Cone, Milp
-from bdnn.network.network import Floats
-from bdnn.result import Status
+from bdnn.milp.tolerances import Tolerances
+from bdnn.status import Status
+from bdnn.types import Floats
 
 _MOST_SECONDS = 1e20
 _CONE_SCALE = 100.0

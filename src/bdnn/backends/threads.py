@@ -17,8 +17,8 @@ from bdnn.backends.protocol import EventCallback, MilpSolution, SolveEvent
 from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.milp.program import Milp
-from bdnn.network.network import Floats
-from bdnn.result import Status
+from bdnn.status import Status
+from bdnn.types import Floats
 
 _TICK_SECONDS = 0.1
 _GRACE_SECONDS = 0.5

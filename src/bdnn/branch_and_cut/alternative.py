@@ -12,13 +12,13 @@ found here is a proposal: sets are proven and weights audited in exact arithmeti
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn._native.tree import Alternative, restart, separate
+from bdnn.types import Floats
 
 __all__ = ["Alternative", "alternative", "restart", "separate"]
 
 
-def alternative(rows: NDArray[np.float64]) -> Alternative:
+def alternative(rows: Floats) -> Alternative:
     """Return the program for signed rows of shape (m, p), at a vertex of one row and residuals."""
     return Alternative(np.ascontiguousarray(rows, dtype=np.float64))

@@ -1,4 +1,4 @@
-"""Certificates: the proof of a branch and cut run, written down for `bdnn.checker.check`, which checks it without a solver."""
+"""Certificates: the proof of a branch and cut run, written down for `bdnn.checker`, which needs no solver."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.output_functions import OutputFunction
 from bdnn.branch_and_cut.tree import Tree
-from bdnn.errors import BDNNError
-from bdnn.network.network import Network
 from bdnn.checker.check import columns, data_hash, merged
 from bdnn.checker.data import network_loss
+from bdnn.errors import BDNNError
+from bdnn.network.network import Network
 
 _Rows = dict[str, list[list[int]]]
 

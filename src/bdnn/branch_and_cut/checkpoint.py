@@ -6,8 +6,8 @@ sets, the open nodes of every tree, what branching has learnt, and the record fo
 goes on with the same open nodes, so it ends with the same loss and bound. Files of version 1 hold neither the bound nor
 how far the run has come: they were written by trees only.
 
-What is in the arrays is known to those who do the work (`bdnn.branch_and_cut.engine`, `bdnn.branch_and_cut.parts`); here are
-the parts that they share.
+What is in the arrays is known to those who do the work (`bdnn.branch_and_cut.engine`, `bdnn.branch_and_cut.parts`);
+here are the parts that they share.
 """
 
 from __future__ import annotations

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn._native.tree import CutPool
 from bdnn.branch_and_cut import linear_program as covering
 from bdnn.branch_and_cut.linear_program import Dictionary
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Bits = NDArray[np.int8]
+from bdnn.types import Bits, Floats, Integers
 
 _SCALE_BITS = 30
 _SUM_BITS = 46

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn._native.tree import enclosed_support
 from bdnn.branch_and_cut import alternative
-from bdnn.exact import separability as exact
 from bdnn.branch_and_cut.program import Points
-from bdnn.network.network import Floats
-
-Integers = NDArray[np.int64]
+from bdnn.exact import separability as exact
+from bdnn.types import Bools, Floats, Integers
 
 _RESIDUAL = 100.0
 _PIVOTS = 5000
@@ -111,7 +108,7 @@ class Cuts:
             self._multipliers[number] = support[found[0]].tolist(), found[1]
         return self._multipliers[number]
 
-    def separate(self, given: Floats, tries: int, avoided: NDArray[np.bool_] | None = None) -> list[Integers]:
+    def separate(self, given: Floats, tries: int, avoided: Bools | None = None) -> list[Integers]:
         """Return inseparable sets of signed rows, not yet proven, of which `given` gives up less than one in all.
 
         Parameters
@@ -133,7 +130,7 @@ class Cuts:
         _, found = self._solve(cost, given, 1.0 - _VIOLATION, self._most, self.proceed)
         return [self._found[k, : self._sizes[k]].copy() for k in range(found)]
 
-    def weights(self, given: NDArray[np.bool_]) -> tuple[Floats | None, Integers | None]:
+    def weights(self, given: Bools) -> tuple[Floats | None, Integers | None]:
         """Return weights that meet all demands not given up, or signed rows that show there are none.
 
         Neither, if rounding errors leave the question open.

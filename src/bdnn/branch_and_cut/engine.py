@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from bdnn.backends.threads import NODE_LIMIT, TIME_LIMIT
 from bdnn.branch_and_cut.certificate import certificate
 from bdnn.branch_and_cut.checkpoint import Arrays, cuts_to_arrays, restore_cuts, restore_tree, tree_to_arrays
 from bdnn.branch_and_cut.cuts import Cuts
-from bdnn.branch_and_cut.program import programs
 from bdnn.branch_and_cut.probing import Scouts
+from bdnn.branch_and_cut.program import programs
 from bdnn.branch_and_cut.tree import Tree
-from bdnn.backends.threads import NODE_LIMIT, TIME_LIMIT
 from bdnn.clock import reading
 from bdnn.methods.run import Race
 from bdnn.network.network import Network

@@ -15,7 +15,6 @@ Variables are numbered: columns from 0, then the slack of each row by its label.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn._native.tree import (
     Dictionary,
@@ -29,6 +28,7 @@ from bdnn._native.tree import (
     rebuild,
     settle,
 )
+from bdnn.types import Floats
 
 __all__ = [
     "CUT_OFF",
@@ -54,6 +54,6 @@ OPTIMAL, CUT_OFF, INFEASIBLE, UNFINISHED = 0, 1, 2, 3
 OBJECTIVE, PIVOTS = 0, 1
 
 
-def dictionary(cost: NDArray[np.float64], capacity: int, labels: int) -> Dictionary:
+def dictionary(cost: Floats, capacity: int, labels: int) -> Dictionary:
     """Return a program without rows; columns between 0 and 1."""
     return Dictionary(np.ascontiguousarray(cost, dtype=np.float64), capacity, labels)

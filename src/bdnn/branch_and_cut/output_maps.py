@@ -27,12 +27,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn.branch_and_cut.output_functions import Cube, Cubes
 from bdnn.errors import BDNNError
-
-Integers = NDArray[np.int64]
+from bdnn.types import Indices, Integers
 
 MOST_MAPS = 100
 _MOST_CANDIDATES = 7000
@@ -156,7 +154,7 @@ def _costs(answer: int, argmax: bool, n_classes: int) -> list[int]:
 
 
 @functools.cache
-def _substitutions(d: int, *, symmetric: bool = False) -> NDArray[np.intp]:
+def _substitutions(d: int, *, symmetric: bool = False) -> Indices:
     """Return the pattern that each pattern becomes if bits are replaced by bits, complements or constants.
 
     `symmetric` leaves out what cannot be undone.

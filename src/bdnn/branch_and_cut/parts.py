@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn.branch_and_cut.checkpoint import Arrays, cuts_to_arrays, restore_cuts, restore_tree, tree_to_arrays
 from bdnn.branch_and_cut.cuts import Cuts
@@ -22,6 +21,7 @@ from bdnn.clock import reading
 from bdnn.methods.run import Race
 from bdnn.network.network import Network
 from bdnn.problem.presolve import Presolved
+from bdnn.types import Indices
 
 _POINTS_PER_WEIGHT = 6
 _LEAST_PART = 60
@@ -100,13 +100,13 @@ class Parts:
         race = self._race
         return race.budget.exhausted or race.out_of_nodes or race.closed
 
-    def _dealt(self) -> list[NDArray[np.intp]]:
+    def _dealt(self) -> list[Indices]:
         """Return the points of each part of this deal; every deal has parts of twice the size of the last one."""
         points, size = self._points, self._least << self._deal
         order = points.point[np.random.default_rng([self._seed, self._deal]).permutation(len(points))]
         return np.array_split(order, max(1, round(len(order) / size)))
 
-    def _new_part(self, points: NDArray[np.intp]) -> _Part:
+    def _new_part(self, points: Indices) -> _Part:
         rng = np.random.default_rng([self._seed, self._deal, self._number])
         return _Part(self._race.reduced.restricted(np.sort(points)), rng)
 

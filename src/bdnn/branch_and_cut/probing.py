@@ -59,7 +59,8 @@ class Scouts:
     def restore(self, arrays: Arrays) -> None:
         """Go on with the trees of an earlier run on the same programs, if it has stored any.
 
-        The cuts must have been restored. Errors of damaged arrays are those of `bdnn.branch_and_cut.checkpoint.undamaged`.
+        The cuts must have been restored. Errors of damaged arrays are those of
+        `bdnn.branch_and_cut.checkpoint.undamaged`.
         """
         if "scouts" not in arrays:  # version 1
             return

@@ -28,16 +28,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn.branch_and_cut.output_functions import MOST_BITS, Cubes, OutputFunction, functions
 from bdnn.branch_and_cut.output_maps import MOST_MAPS, OutputMap, identity, output_maps
 from bdnn.errors import BDNNError
-from bdnn.network.network import Floats, Layer, Network
+from bdnn.network.network import Layer, Network
 from bdnn.problem.presolve import Presolved
 from bdnn.problem.problem import Problem
-
-Integers = NDArray[np.int64]
+from bdnn.types import Floats, Indices, Integers
 
 _LARGEST_WEIGHT = 1 << 30
 
@@ -67,9 +65,9 @@ class Points:
     """
 
     reduced: Presolved
-    point: NDArray[np.intp]
-    goal_point: NDArray[np.intp]
-    want: NDArray[np.intp]
+    point: Indices
+    goal_point: Indices
+    want: Indices
     weight: Integers
     unit: float
     exact: bool
@@ -110,7 +108,7 @@ class Points:
         return len(self.reduced.problem.classes)
 
     @cached_property
-    def demand_point(self) -> NDArray[np.intp]:
+    def demand_point(self) -> Indices:
         """Of each demand, its place in `point`; ascending."""
         return np.repeat(np.arange(len(self)), 2 if _two_sided(self.reduced.problem) else 1)
 
@@ -122,7 +120,7 @@ class Points:
         return np.where((self.want == 0) & (self.n_classes == 2), -1.0, 1.0)
 
     @cached_property
-    def row_demand(self) -> NDArray[np.intp]:
+    def row_demand(self) -> Indices:
         """The demand of each signed row."""
         return np.repeat(np.arange(len(self.signs)), self.n_classes - 1 if self._compares else 1)
 
@@ -299,7 +297,7 @@ class _Template:
         return cls(np.array(columns, dtype=np.int64), n_own, links)
 
 
-def _parts(owner: NDArray[np.intp], n: int) -> list[slice]:
+def _parts(owner: Indices, n: int) -> list[slice]:
     """Return where 0 to n - 1 are in an ascending array."""
     ends = np.searchsorted(owner, np.arange(n + 1)).tolist()
     return [slice(begin, end) for begin, end in itertools.pairwise(ends)]
@@ -320,8 +318,8 @@ def covers(reduced: Presolved) -> str:
 
     They cover continuous weights with biases, without regulariser and robust radius, and no hidden layer or one: with
     two classes one of up to five neurons, with more classes one that has up to 100 output maps, see
-    `bdnn.branch_and_cut.output_maps.output_maps`. With an argmax head over more than two classes, equal rows must have equal
-    labels.
+    `bdnn.branch_and_cut.output_maps.output_maps`. With an argmax head over more than two classes, equal rows must have
+    equal labels.
     """
     problem = reduced.problem
     if problem.weights != "continuous":

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn.errors import BDNNError
+from bdnn.types import Integers
 
-Proof = tuple[list[tuple[int, int]], NDArray[np.int64]]
+Proof = tuple[list[tuple[int, int]], Integers]
 
 
 class Record:
@@ -31,7 +31,7 @@ class Record:
         self.proofs: list[Proof] = [([], np.zeros(0, dtype=np.int64))]
         self.cuts: set[int] = set()
 
-    def proof(self, rows: list[tuple[int, int]], multipliers: NDArray[np.int64]) -> int:
+    def proof(self, rows: list[tuple[int, int]], multipliers: Integers) -> int:
         """Store multipliers; return their number."""
         self.proofs.append((rows, multipliers.copy()))
         self.cuts.update(cut for cut, _ in rows if cut >= 0)

@@ -9,19 +9,17 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn.branch_and_cut import linear_program as covering
+from bdnn.branch_and_cut.cut_pool import Rows
 from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.program import Program
 from bdnn.branch_and_cut.proof_log import Record
-from bdnn.branch_and_cut.cut_pool import Rows
 from bdnn.errors import BDNNError
-from bdnn.network.network import Floats, Network
+from bdnn.network.network import Network
+from bdnn.types import Bits, Floats, Integers
 
-Bits = NDArray[np.int8]
 _Verdict = Literal["closed", "open", "doubtful", "stopped"]
-Integers = NDArray[np.int64]
 
 _CAPACITY = 4000
 _SPARE_ROWS = 500

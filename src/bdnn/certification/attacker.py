@@ -9,15 +9,14 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from bdnn.certification.support import INF, NORMS, ONE, largest_move
 from bdnn.checks import real_numbers
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
-from bdnn.network.network import Floats, Network
-
-Bools = NDArray[np.bool_]
+from bdnn.network.network import Network
+from bdnn.types import Bools, Floats
 
 _LARGE = 1e300
 

@@ -1,9 +1,9 @@
 """The class of single inputs: by compiled sums where rounding errors cannot change a sign, exactly elsewhere.
 
-The bound on rounding errors is that of `bdnn.exact.signs`; evaluating one input at a time in numpy takes most of its time for
-calls. Inputs on borders are what attacks are made of, so sums that are not sure are formed again in twice the precision
-(T. Ogita, S. M. Rump and S. Oishi, Accurate sum and dot product, doi:10.1137/030601818), and without any rounding where
-even that leaves the sign open.
+The bound on rounding errors is that of `bdnn.exact.signs`; evaluating one input at a time in numpy takes most of its
+time for calls. Inputs on borders are what attacks are made of, so sums that are not sure are formed again in twice the
+precision (T. Ogita, S. M. Rump and S. Oishi, Accurate sum and dot product, doi:10.1137/030601818), and without any
+rounding where even that leaves the sign open.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from bdnn._native.certify import Classifier
-from bdnn.network.network import Floats, Network
+from bdnn.network.network import Network
+from bdnn.types import Floats
 
 
 class Decider:

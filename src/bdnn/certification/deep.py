@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from bdnn._native.certify import CANDIDATE, DONE, LEAF, LIMIT, CellTree, UpperLayers
-from bdnn.certification.point import Point
-from bdnn.certification.one_layer import divide, explored, shrunk
-from bdnn.certification.support import TWO, UNIT, smallest_radii
 from bdnn.certification.mixed_point import WholePoint
+from bdnn.certification.one_layer import divide, explored, shrunk
+from bdnn.certification.point import Point
+from bdnn.certification.support import TWO, UNIT, smallest_radii
 from bdnn.network.network import Network
 
 _GROWTH = 1.5

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from bdnn.certification.attacker import Bools
+from bdnn.certification.mixed_point import WholePoint
 from bdnn.certification.point import Point
 from bdnn.certification.support import INF, ONE, magnitudes, smallest_radii
-from bdnn.certification.mixed_point import WholePoint
-from bdnn.network.network import Floats
+from bdnn.types import Bools, Floats
 
 _STEPS = 24
 _HALVINGS = 12

@@ -14,18 +14,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bdnn.budget import Budget
+from bdnn.certification.attacker import Perturbations, check_points, perturbations
 from bdnn.certification.deep import search_cells
 from bdnn.certification.lattice import on_lattice
-from bdnn.certification.attacker import Perturbations, check_points, perturbations
+from bdnn.certification.mixed_point import integer_features, point_at
+from bdnn.certification.one_layer import plane_of, rivals, search_alone, search_sets
 from bdnn.certification.point import Clock, Plane, Point, Stopped
 from bdnn.certification.result import Certification
-from bdnn.certification.one_layer import plane_of, rivals, search_alone, search_sets
-from bdnn.certification.mixed_point import integer_features, point_at
 from bdnn.checks import label_codes, radius_limit, thread_count
 from bdnn.clock import reading
 from bdnn.errors import InputError
-from bdnn.network.network import Array, Floats, Network
-from bdnn.result import Progress, ProgressCallback
+from bdnn.network.network import Network
+from bdnn.status import Progress, ProgressCallback
+from bdnn.types import Array, Floats
 
 _EVERY = 0.2
 _DIGITS = 1e-6
@@ -125,7 +126,7 @@ def certify(
     n_jobs : int or None
         Threads, counted as joblib counts: None means 1, -1 all processors that may be used, -2 all but one.
     on_progress : callable or None
-        Receives a `bdnn.result.Progress` several times a second: as objective the points not yet proven robust, as
+        Receives a `bdnn.status.Progress` several times a second: as objective the points not yet proven robust, as
         bound those with an attack.
 
     Returns

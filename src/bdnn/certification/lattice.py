@@ -18,15 +18,12 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn.certification.attacker import float_above, float_below, root_above, root_below
+from bdnn.certification.mixed_point import WholePoint
 from bdnn.certification.point import Point
 from bdnn.certification.support import INF, ONE
-from bdnn.certification.mixed_point import WholePoint
-from bdnn.network.network import Floats
-
-Indices = NDArray[np.intp]
+from bdnn.types import Floats, Indices
 
 _MOST_UNITS = 64
 _MOST_STEPS = 20_000

@@ -16,14 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from bdnn.certification.quantization import Integers, edges, part
-from bdnn.certification.projection import nearest
-from bdnn.certification.attacker import Bools, Perturbations, float_above, integer_mask, root_above
-from bdnn.certification.point import Plane, Point
+from bdnn.certification.attacker import Perturbations, float_above, integer_mask, root_above
 from bdnn.certification.integer_support import DOWN, MORE, UP, support_steps
+from bdnn.certification.point import Plane, Point
+from bdnn.certification.projection import nearest
+from bdnn.certification.quantization import edges, part
 from bdnn.certification.support import INF, ONE, UNIT, reaches, smallest_radii
 from bdnn.errors import InputError
-from bdnn.network.network import Floats, Layer, Network
+from bdnn.network.network import Layer, Network
+from bdnn.types import Bools, Floats, Indices
 
 _LARGEST = 2.0**53
 _POLISHINGS = 100
@@ -143,7 +144,7 @@ class WholePoint(Point):
         low[c], high[c] = self._reachable(c, math.inf)
         return low, high
 
-    def _ends(self, c: Integers, radius: float) -> tuple[Floats, Floats]:
+    def _ends(self, c: Indices, radius: float) -> tuple[Floats, Floats]:
         """Return the smallest and the largest floats of features within the radius and the bounds, exactly."""
         x, scale = self.x[c], self.allowed.scale[c]
         low, high, free = self.allowed.lower[c], self.allowed.upper[c], self.allowed.free[c]
@@ -166,7 +167,7 @@ class WholePoint(Point):
             ends.append(np.where(free, z, x))
         return ends[0], ends[1]
 
-    def _doubtful(self, c: Integers, z: Floats, x: Floats, way: Floats, side: int, rounded: Bools) -> list[int]:
+    def _doubtful(self, c: Indices, z: Floats, x: Floats, way: Floats, side: int, rounded: Bools) -> list[int]:
         """Return which ends that were rounded are worth to be found exactly: the last integer depends on it."""
         if not rounded.any():
             return []
@@ -176,12 +177,12 @@ class WholePoint(Point):
         apart = self._within(c, further, side) != self._within(c, back, side)
         return np.flatnonzero(rounded & apart & np.isfinite(further)).tolist()
 
-    def _within(self, c: Integers, z: Floats, side: int) -> Floats:
+    def _within(self, c: Indices, z: Floats, side: int) -> Floats:
         """Return the last integers that are seen of features which go to a side up to given values."""
         z = np.where(self.integer[c], np.ceil(z) if side < 0 else np.floor(z), z)
         return z if self.network.grid is None else part(self.network.grid, c).quantise(z)
 
-    def _reachable(self, c: Integers, radius: float) -> tuple[Floats, Floats]:
+    def _reachable(self, c: Indices, radius: float) -> tuple[Floats, Floats]:
         """Return the least and the largest steps of features within a radius."""
         low, high = self._ends(c, radius)
         at = self.seen(self.x)[c]
@@ -514,7 +515,7 @@ class WholePoint(Point):
         network = Network(layers, head=self.network.head, classes=self.network.classes)
         return Point(network, self.allowed, self.x, self.code, self.limit, self.pause)
 
-    def landed(self, columns: Integers, moves: Floats) -> Floats:
+    def landed(self, columns: Indices, moves: Floats) -> Floats:
         """Return the inputs, shape (k, n), that moves of features lead to, in units of the scale."""
         inputs = np.repeat(self.x[None, :], len(moves), axis=0)
         inputs[:, columns] += moves * self.allowed.scale[columns]

@@ -11,10 +11,11 @@ import numpy as np
 
 from bdnn._native.certify import CANDIDATE, DONE, LEAF, LIMIT, CellTree, SubsetTree
 from bdnn.certification.directions import shoot
+from bdnn.certification.mixed_point import WholePoint
 from bdnn.certification.point import Plane, Point
 from bdnn.certification.support import INF, UNIT, smallest_radii
-from bdnn.certification.mixed_point import WholePoint
-from bdnn.network.network import Floats, Network
+from bdnn.network.network import Network
+from bdnn.types import Floats
 
 _GROWTH = 1.5
 NODES_PER_CALL = 64

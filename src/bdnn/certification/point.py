@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bdnn.exact import signs
-from bdnn.certification.projection import nearest
+from bdnn.certification.attacker import Perturbations
 from bdnn.certification.classify import Decider
-from bdnn.certification.attacker import Bools, Perturbations
+from bdnn.certification.projection import nearest
 from bdnn.certification.support import INF, ONE, TWO, UNIT, magnitude, magnitudes, proven_radius, reaches
 from bdnn.clock import reading
-from bdnn.network.network import Floats, Network
+from bdnn.exact import signs
+from bdnn.network.network import Network
+from bdnn.types import Bools, Floats
 
 TOLERANCE = 1e-8
 _MARGINS = (0.0, 2e-9, 1e-7, 1e-5)

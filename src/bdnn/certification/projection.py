@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bdnn._native import certify
-from bdnn.network.network import Floats
+from bdnn.types import Floats
 
 
 class Nearest(NamedTuple):

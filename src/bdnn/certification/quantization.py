@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bdnn.network.network import Floats, InputGrid
-
-Integers = NDArray[np.intp]
+from bdnn.network.network import InputGrid
+from bdnn.types import Floats, Indices
 
 
-def part(grid: InputGrid, c: Integers) -> InputGrid:
+def part(grid: InputGrid, c: Indices) -> InputGrid:
     """Return the grid of some of the features."""
     return InputGrid(grid.offset[c], grid.step[c], grid.bits)
 
@@ -22,7 +20,7 @@ def edges(grid: InputGrid, integers: Floats, side: Floats | float) -> Floats:
     return np.where(up, first, np.nextafter(first, -np.inf))
 
 
-def first_floats(grid: InputGrid, integers: Floats) -> NDArray[np.float64]:
+def first_floats(grid: InputGrid, integers: Floats) -> Floats:
     """Return for each feature the smallest float that is rounded to an integer, 1 to ``2**bits - 1``, or to more.
 
     Parameters

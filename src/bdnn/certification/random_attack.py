@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bdnn.certification.directions import shoot
 from bdnn.certification.attacker import check_points, perturbations
-from bdnn.certification.point import Stopped
-from bdnn.certification.one_layer import plane_of, rivals, search_alone
+from bdnn.certification.directions import shoot
 from bdnn.certification.mixed_point import integer_features, point_at
+from bdnn.certification.one_layer import plane_of, rivals, search_alone
+from bdnn.certification.point import Stopped
 from bdnn.checks import label_codes, radius_limit
 from bdnn.errors import InputError
-from bdnn.network.network import Floats, Network
+from bdnn.network.network import Network
+from bdnn.types import Floats
 
 _NODES = 512
 

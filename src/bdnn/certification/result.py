@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from bdnn.checks import real_numbers
 from bdnn.errors import InputError
-from bdnn.network.network import Floats
-
-Bools = NDArray[np.bool_]
+from bdnn.types import Bools, Floats, Integers
 
 
 class Curve(NamedTuple):
@@ -78,7 +76,7 @@ class Certification:
     distance: Floats
     clean: Bools
     seconds: Floats
-    nodes: NDArray[np.int64]
+    nodes: Integers
     asked: float | None
     norm: str
     interrupted: bool = False

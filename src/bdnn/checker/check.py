@@ -52,11 +52,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bdnn.errors import CertificateError, InputError
 from bdnn.checker.data import MergedData, data_hash, doubles, integer_columns, merged, network_loss
 from bdnn.checker.file import LEAF, Certificate, Cut, Proof, Tree, read_certificate, save_certificate
 from bdnn.checker.functions import Sets, blockers, canonical, check_functions, columns, functions, links, width_of
 from bdnn.checker.values import OTHER_DATA
+from bdnn.errors import CertificateError, InputError
 
 __all__ = [
     "OTHER_DATA",

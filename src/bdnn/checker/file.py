@@ -41,11 +41,11 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bdnn.checker.data import Label
+from bdnn.checker.rows import TablePart, read_table_part
+from bdnn.checker.values import MOST_BITS, exactly, fail, integer, items, rational, shown
 from bdnn.errors import CertificateError, CertificateFileError, InputError
 from bdnn.files import FilePath, write
-from bdnn.checker.data import Label
-from bdnn.checker.values import MOST_BITS, exactly, fail, integer, items, rational, shown
-from bdnn.checker.rows import TablePart, read_table_part
 
 FORMAT, VERSION = "bdnn-certificate", 2
 

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn.errors import CertificateError
 from bdnn.checker.values import OTHER_DATA, exactly, fail, integer, items, shown
+from bdnn.errors import CertificateError
 
 __all__ = ["TablePart", "read_table_part", "table_part"]
 

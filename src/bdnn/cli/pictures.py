@@ -17,8 +17,8 @@ from bdnn.cli.stopping import finishing
 from bdnn.errors import InputError
 from bdnn.files import write
 from bdnn.model_file import Model, load_model
-from bdnn.network.network import Array
 from bdnn.progress import shown_progress
+from bdnn.types import Array
 
 Drawing = Callable[[Any], Any]
 """Draws on the figure that it is given."""

@@ -13,10 +13,10 @@ import numpy as np
 from bdnn import tables
 from bdnn.columns import quoted
 from bdnn.errors import InputError
-from bdnn.model_file import Model
 from bdnn.labels import check_discrete, regression_hint
-from bdnn.network.network import Array, Floats
+from bdnn.model_file import Model
 from bdnn.splitting import SPLIT_VERSION, split
+from bdnn.types import Array, Floats
 
 
 class TrainingTable(NamedTuple):

@@ -20,10 +20,10 @@ from bdnn.cli.verification import certificate_errors
 from bdnn.errors import InputError
 from bdnn.files import write
 from bdnn.model_file import Model, load_model
-from bdnn.network.network import Array
 from bdnn.progress import shown_progress
 from bdnn.splitting import SPLIT_VERSIONS, split
 from bdnn.tables import Table
+from bdnn.types import Array
 
 
 @click.command()

@@ -12,7 +12,8 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.reports import summary as reporting
+from bdnn.checker.file import VERSION
+from bdnn.checker.rows import table_part
 from bdnn.cli.options import FILE, OUT, SEED, TEXT_OUT, HiddenSizes, estimator_options, table_options
 from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import TrainingTable, read_training_table
@@ -20,9 +21,8 @@ from bdnn.cli.stopping import finishing, requested
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.model_file import TableInfo, check_size, load_model
 from bdnn.progress import shown_progress
+from bdnn.reports import summary as reporting
 from bdnn.result import Result
-from bdnn.checker.file import VERSION
-from bdnn.checker.rows import table_part
 
 if TYPE_CHECKING:
     from bdnn.estimators.classifier import BDNNClassifier

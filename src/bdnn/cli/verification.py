@@ -13,17 +13,17 @@ import numpy as np
 
 import bdnn
 from bdnn import tables
+from bdnn.checker.check import OTHER_DATA
+from bdnn.checker.data import data_hash, merged
+from bdnn.checker.file import Certificate, read_certificate
+from bdnn.checker.rows import TablePart, read_table_part, table_part
 from bdnn.cli.options import FILE, SEED
 from bdnn.cli.output import say
 from bdnn.cli.reading import TrainingTable, read_training_table
 from bdnn.errors import CertificateError, CertificateFileError, InputError, UnknownLabelError
 from bdnn.labels import MISSING_RULES
-from bdnn.network.network import Array, Floats
 from bdnn.splitting import SPLIT_VERSIONS
-from bdnn.checker.check import OTHER_DATA
-from bdnn.checker.data import data_hash, merged
-from bdnn.checker.file import Certificate, read_certificate
-from bdnn.checker.rows import TablePart, read_table_part, table_part
+from bdnn.types import Array, Floats
 
 _Rows = tuple[Floats, Array, TablePart, dict[str, tuple[int, float]], int]
 

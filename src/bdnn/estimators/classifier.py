@@ -24,14 +24,15 @@ from bdnn.checks import thread_count
 from bdnn.columns import quoted
 from bdnn.errors import InputError, ModelFileError
 from bdnn.files import FilePath
-from bdnn.model_file import Model, TableInfo, save_model
 from bdnn.labels import check_discrete, check_present, plain
 from bdnn.methods import METHODS, automatic
-from bdnn.network.network import Array, Floats, Network, Reals
+from bdnn.model_file import Model, TableInfo, save_model
+from bdnn.network.network import Network
 from bdnn.problem.problem import Problem, choice
 from bdnn.progress import ProgressLines
-from bdnn.result import ProgressCallback
 from bdnn.splitting import split
+from bdnn.status import ProgressCallback
+from bdnn.types import Array, Floats, Reals
 
 if TYPE_CHECKING:
     from bdnn.certification.result import Certification
@@ -245,7 +246,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         feature_names : sequence of str or None
             Names of the columns of an array; a data frame brings its own.
         on_progress : callable or None
-            Receives a `bdnn.result.Progress` several times a second.
+            Receives a `bdnn.status.Progress` several times a second.
 
         Returns
         -------

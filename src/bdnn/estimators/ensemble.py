@@ -13,7 +13,7 @@ from numbers import Integral, Real
 from typing import IO, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -24,11 +24,12 @@ from bdnn.budget import Budget
 from bdnn.checks import thread_count
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.classifier import BDNNClassifier, checked_targets, from_model, given_targets, shortfall_warning
+from bdnn.estimators.members import Task, in_order, part_of, random_hidden, with_outputs
 from bdnn.files import FilePath
 from bdnn.model_file import EnsembleMember, EnsembleModel, load_any, save_model
-from bdnn.estimators.members import Task, in_order, part_of, random_hidden, with_outputs
-from bdnn.network.network import Array, Floats, Network
+from bdnn.network.network import Network
 from bdnn.problem.problem import choice, positive_integer
+from bdnn.types import Array, Floats, Integers
 
 SCHEMES = ("one_vs_one", "one_vs_rest", "multiclass")
 VOTINGS = ("majority", "sum")
@@ -284,7 +285,7 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             total += math.ceil(min(n, used * (n - 1).bit_length()) / 8) if used < n else 0
         return total
 
-    def votes(self, X: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
+    def votes(self, X: ArrayLike) -> tuple[Integers, Floats]:
         """Count the votes and add the outputs, as described at `voting`.
 
         Parameters
@@ -301,7 +302,7 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         """
         return self._counted(X)
 
-    def _counted(self, X: ArrayLike, with_votes: bool = True) -> tuple[NDArray[np.int64], Floats]:
+    def _counted(self, X: ArrayLike, with_votes: bool = True) -> tuple[Integers, Floats]:
         """Return votes, 0 if not wanted, and sums; see `votes`."""
         check_is_fitted(self)
         inputs = validate_data(self, X, dtype=np.float64, reset=False)

@@ -10,24 +10,24 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn.estimators.classifier import BDNNClassifier
 from bdnn.model_file import EnsembleMember
-from bdnn.network.network import Array, Floats, Layer, Network
+from bdnn.network.network import Layer, Network
 from bdnn.problem.presolve import presolve
 from bdnn.problem.problem import Problem
+from bdnn.types import Array, Floats, Indices, Integers
 
 
 class Task(NamedTuple):
     """A member to be trained: the codes of its classes, its features and its seed."""
 
     classes: tuple[int, ...]
-    features: NDArray[np.intp]
+    features: Indices
     seed: int
 
 
-def part_of(task: Task, codes: NDArray[np.intp], scheme: str) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+def part_of(task: Task, codes: Indices, scheme: str) -> tuple[Indices, Integers]:
     """Return the rows that a member is trained on and their targets: codes of classes, or -1 for the rest."""
     if scheme == "one_vs_rest":
         return np.arange(len(codes)), np.where(codes == task.classes[1], codes, -1).astype(np.int64)
@@ -36,7 +36,7 @@ def part_of(task: Task, codes: NDArray[np.intp], scheme: str) -> tuple[NDArray[n
 
 
 def random_hidden(
-    clf: BDNNClassifier, X: Array, targets: NDArray[np.int64], weight: Floats | None, seed: int, hidden: str
+    clf: BDNNClassifier, X: Array, targets: Integers, weight: Floats | None, seed: int, hidden: str
 ) -> Network:
     """Return a network of random hidden layers, whose outputs are 0; see `bdnn.BDNNEnsembleClassifier`."""
     problem = Problem(

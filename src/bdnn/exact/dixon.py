@@ -15,12 +15,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn._native.tree import DIGIT, PRIME, Lifting, euclid_steps, numbers_of
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from bdnn.types import Floats, Integers
 
 
 class Scaled(NamedTuple):

@@ -18,13 +18,11 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn._native.tree import enclosed as _native_enclosed
 from bdnn.exact.dixon import kernel, scaled
 from bdnn.exact.signs import affine
-
-Floats = NDArray[np.float64]
+from bdnn.types import Bools, Floats, Indices
 
 
 def _vertex(vectors: Sequence[Sequence[int]], places: Sequence[int]) -> list[int] | None:
@@ -122,7 +120,7 @@ def multipliers(rows: Floats) -> tuple[list[int], list[int]] | None:
     return support, [mu // divisor for mu in factors]
 
 
-def enclosed_many(rows: Floats, supports: NDArray[np.intp]) -> NDArray[np.bool_]:
+def enclosed_many(rows: Floats, supports: Indices) -> Bools:
     """Tell which supports of p + 1 rows are inseparable beyond doubt, by error bounds in floating point.
 
     Parameters

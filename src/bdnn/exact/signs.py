@@ -14,9 +14,8 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from bdnn.types import Floats, Indices
 
 _UNIT = 2.0**-53
 _EXACT = 2.0**53
@@ -130,7 +129,7 @@ def affine(x: Floats, weights: Floats, bias: Floats) -> Affine:
     return Affine(values, radius, len(rows))
 
 
-def largest(x: Floats, weights: Floats, bias: Floats) -> tuple[NDArray[np.intp], int]:
+def largest(x: Floats, weights: Floats, bias: Floats) -> tuple[Indices, int]:
     """Return for each input the index of the exactly largest component of the affine map, the lowest on a tie.
 
     Parameters

@@ -19,15 +19,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from bdnn.errors import InputError, MarginError
 from bdnn.formulations import blocks
-from bdnn.formulations.scales import DEFAULT_TOLERANCES, Scales, Tolerances
 from bdnn.formulations.model import bounded, scaled
+from bdnn.formulations.scales import Scales
 from bdnn.milp.program import Index, Milp, MilpBuilder
-from bdnn.network.network import Floats, Layer, Network
+from bdnn.milp.tolerances import DEFAULT_TOLERANCES, Tolerances
+from bdnn.network.network import Layer, Network
 from bdnn.problem.presolve import Presolved
+from bdnn.types import Floats, Indices
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,7 +68,7 @@ class BlockModel:
     network: Network
     layers: list[Layer]
     layer: int
-    neurons: NDArray[np.intp]
+    neurons: Indices
     weights: Index
     biases: Index
     absolute: Index
@@ -278,7 +279,7 @@ def build(
 
 def _inputs(
     presolved: Presolved, network: Network, layer: int, scales: Scales
-) -> tuple[Floats, Floats, Floats, NDArray[np.intp]]:
+) -> tuple[Floats, Floats, Floats, Indices]:
     """Return the distinct inputs of a layer, their class weights and 1-norms, and a point that has each."""
     if layer == 0:
         return presolved.X, presolved.class_weight, scales.norms, np.arange(len(presolved.X))

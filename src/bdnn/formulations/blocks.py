@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from bdnn.errors import BDNNError
 from bdnn.formulations.scales import Scales
 from bdnn.milp.program import Index, MilpBuilder
-from bdnn.network.network import Floats
 from bdnn.problem.presolve import Presolved
+from bdnn.types import Bools, Floats, Indices
 
 Rows = tuple[Index, Floats, Index]
 """CSR arrays (indptr, data, indices) of a block of rows."""
@@ -187,9 +187,7 @@ class Losses:
         columns = self._add(np.stack([-off, on]), float(off.sum()))
         return columns[0], columns[1]
 
-    def argmax(
-        self, class_weight: Floats, zero: NDArray[np.bool_], counted: Floats | None = None
-    ) -> tuple[Index, Index]:
+    def argmax(self, class_weight: Floats, zero: Bools, counted: Floats | None = None) -> tuple[Index, Index]:
         """Add a binary z for each group and label that occurs in it, and return it with its groups and labels.
 
         Groups in `zero`, of shape (g,), get label 0 whatever the weights. Only the weights `counted`, of shape
@@ -201,7 +199,7 @@ class Losses:
         cost = -weight[tuple(occurs.T)]
         return self._add(cost, float(weight.sum()), most=possible), occurs.T.astype(np.int32)
 
-    def shared(self, weight: Floats, answer: NDArray[np.intp], output: Index, wrong: NDArray[np.bool_]) -> Index:
+    def shared(self, weight: Floats, answer: Indices, output: Index, wrong: Bools) -> Index:
         """Add losses v that several outputs share: v = 1 if one of them is wrong.
 
         Parameters

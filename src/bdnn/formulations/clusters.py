@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn.clock import reading
 from bdnn.formulations import robust, training
-from bdnn.formulations.scales import DEFAULT_TOLERANCES, Tolerances
 from bdnn.formulations.model import TrainingModel
-from bdnn.network.network import Floats
+from bdnn.milp.tolerances import DEFAULT_TOLERANCES, Tolerances
 from bdnn.problem.presolve import Presolved
+from bdnn.types import Bools, Floats, Indices
 
 _HULL_RESIDUAL = 1e-12
 _DIRECTIONS = 64
@@ -25,7 +24,7 @@ _DIRECTIONS = 64
 
 def build(
     presolved: Presolved,
-    clusters: NDArray[np.intp],
+    clusters: Indices,
     tolerances: Tolerances = DEFAULT_TOLERANCES,
     reductions: Collection[str] = training.REDUCTIONS,
     *,
@@ -58,7 +57,7 @@ def build(
     return robust.build_model(presolved, tolerances, reductions, groups=groups, rows=rows)
 
 
-def extreme_points(X: Floats, groups: NDArray[np.intp], seconds: float) -> NDArray[np.bool_]:
+def extreme_points(X: Floats, groups: Indices, seconds: float) -> Bools:
     """Return which points cannot be left out; of each group, the others lie in the convex hull of the ones kept.
 
     Parameters

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn.errors import InputError, MarginError
 from bdnn.formulations.scales import Scales
 from bdnn.milp.program import Index, Milp
-from bdnn.network.network import Floats, Layer, Network
+from bdnn.network.network import Layer, Network
 from bdnn.problem.presolve import Presolved
+from bdnn.types import Bools, Floats, Indices
 
 
 @dataclass(eq=False, slots=True)
@@ -44,7 +44,7 @@ class Layout:
     right_of: Index
     absolute: list[Index]
     shared: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
-    sharing: tuple[Index, Index, NDArray[np.bool_]] | None = None
+    sharing: tuple[Index, Index, Bools] | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -72,7 +72,7 @@ class TrainingModel:
     presolved: Presolved
     scales: Scales
     reductions: frozenset[str]
-    groups: NDArray[np.intp]
+    groups: Indices
 
     @property
     def margin(self) -> float:

@@ -28,16 +28,18 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from bdnn.errors import MarginError
 from bdnn.formulations import blocks, training
-from bdnn.formulations.scales import DEFAULT_TOLERANCES, Scales, Tolerances
 from bdnn.formulations.model import Layout, TrainingModel
+from bdnn.formulations.scales import Scales
 from bdnn.milp.program import Index, MilpBuilder
-from bdnn.network.network import Floats, Network
-from bdnn.problem.presolve import Presolved
+from bdnn.milp.tolerances import DEFAULT_TOLERANCES, Tolerances
 from bdnn.network.intervals import dual_norm
+from bdnn.network.network import Network
+from bdnn.problem.presolve import Presolved
+from bdnn.types import Bools, Floats, Indices
 
 Fill = Callable[[Floats], None]
 """Computes the values of some columns from those of earlier ones."""
@@ -74,8 +76,8 @@ def build(
     tolerances: Tolerances = DEFAULT_TOLERANCES,
     reductions: Collection[str] = training.REDUCTIONS,
     *,
-    groups: NDArray[np.intp] | None = None,
-    rows: NDArray[np.bool_] | None = None,
+    groups: Indices | None = None,
+    rows: Bools | None = None,
     loss_at_most: float | None = None,
 ) -> RobustModel:
     """Build the robust training program of a reduced problem.
@@ -124,9 +126,9 @@ class _Builder:
         self,
         presolved: Presolved,
         scales: Scales,
-        groups: NDArray[np.intp],
+        groups: Indices,
         reductions: Collection[str],
-        rows: NDArray[np.bool_] | None,
+        rows: Bools | None,
         counted: bool,
     ) -> None:
         problem = presolved.problem
@@ -182,9 +184,7 @@ class _Builder:
         self.layout.fired.append(lower)
         self._low, self._high = lower, upper
 
-    def _fill_activations(
-        self, rows: blocks.Rows, columns: Index, owner: NDArray[np.intp], side: float, upward: bool
-    ) -> None:
+    def _fill_activations(self, rows: blocks.Rows, columns: Index, owner: Indices, side: float, upward: bool) -> None:
         """u⁻ = 1 if all rows of its group are at least `side`; u⁺ = 1 unless all are at most `side`."""
         tolerance = self.scales.tolerances.feasibility / 2
 
@@ -279,13 +279,13 @@ class _Builder:
         self.fills.append(lambda x: x.__setitem__(t, choose(x[first], x[second])))
         return t
 
-    def _add_argmax(self, k: int, owner: NDArray[np.intp], big_m: Floats) -> None:
+    def _add_argmax(self, k: int, owner: Indices, big_m: Floats) -> None:
         """Add z and, for each pair of outputs, rows of the least difference."""
         W, b, scales = self.layout.weights[-1], self.layout.biases[-1], self.scales
         layout, never = self.layout, np.zeros(len(self._class_weight), dtype=bool)
         layout.right, layout.right_of = self.losses.argmax(self._class_weight, never)
         below, above = self._products(W, -scales.weight) if k else (W, W)
-        checks: list[tuple[int, NDArray[np.intp], blocks.Rows, float]] = []
+        checks: list[tuple[int, Indices, blocks.Rows, float]] = []
         exact = self.integer and (k > 0 or self.presolved.grid is not None)
         least = 1.0 if exact else max(scales.margin, -scales.off if self.integer else 0.0)
 

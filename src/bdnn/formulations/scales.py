@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bdnn.errors import MarginError
-from bdnn.network.network import Floats
+from bdnn.milp.tolerances import CONE_TOLERANCE, Tolerances
+from bdnn.network.intervals import dual_norm
 from bdnn.problem.presolve import Presolved
 from bdnn.problem.problem import Problem
-from bdnn.network.intervals import dual_norm
+from bdnn.types import Floats
 
 _SAFETY = 4.0
 _LEAST_MARGIN = 1e-4
@@ -23,23 +24,6 @@ _LARGEST_MARGIN = 1e-2
 _REGULARIZED_MARGIN = 1e-2
 _LARGEST_INTEGER_SLACK = 0.125
 _SMALLEST_GAP = 1e-6
-CONE_TOLERANCE = 1e-6
-"""By how much a solver may violate a second-order cone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerances:
-    """How far a solver may leave an integer value, and a row."""
-
-    integrality: float = 1e-9
-    feasibility: float = 1e-9
-
-    def slack(self, big_m: float) -> float:
-        """Largest violation of a row with this big-M by a solution that the solver accepts."""
-        return 2 * big_m * self.integrality + self.feasibility
-
-
-DEFAULT_TOLERANCES = Tolerances()
 
 
 def regularized_margin(problem: Problem) -> float | None:

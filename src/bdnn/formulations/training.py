@@ -57,15 +57,16 @@ from collections.abc import Collection
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from bdnn.errors import InputError
 from bdnn.formulations import blocks
-from bdnn.formulations.scales import DEFAULT_TOLERANCES, Scales, Tolerances
 from bdnn.formulations.model import Layout, TrainingModel
+from bdnn.formulations.scales import Scales
 from bdnn.milp.program import Index, MilpBuilder
-from bdnn.network.network import Floats
+from bdnn.milp.tolerances import DEFAULT_TOLERANCES, Tolerances
 from bdnn.problem.presolve import Presolved
+from bdnn.types import Bools, Floats, Indices
 
 REDUCTIONS = ("output_sign", "neuron_order", "output_side")
 
@@ -88,8 +89,8 @@ def build(
     tolerances: Tolerances = DEFAULT_TOLERANCES,
     reductions: Collection[str] = REDUCTIONS,
     *,
-    groups: NDArray[np.intp] | None = None,
-    rows: NDArray[np.bool_] | None = None,
+    groups: Indices | None = None,
+    rows: Bools | None = None,
     loss_at_most: float | None = None,
 ) -> TrainingModel:
     """Build the training program of a reduced problem.
@@ -219,16 +220,14 @@ def build(
     return TrainingModel(builder.build(), layout, presolved, scales, active, groups)
 
 
-def _shared(presolved: Presolved) -> NDArray[np.bool_]:
+def _shared(presolved: Presolved) -> Bools:
     """Return which points share their loss with others."""
     if presolved.answers is None:
         return np.zeros(presolved.n_points, dtype=bool)
     return np.bincount(presolved.answers)[presolved.answers] > 1
 
 
-def _by_group(
-    presolved: Presolved, groups: NDArray[np.intp], points: NDArray[np.bool_] | slice = slice(None)
-) -> Floats:
+def _by_group(presolved: Presolved, groups: Indices, points: Bools | slice = slice(None)) -> Floats:
     """Return the weight of each label among some points of each group."""
     weight = np.zeros((int(groups.max(initial=-1)) + 1, presolved.class_weight.shape[1]))
     np.add.at(weight, groups[points], presolved.class_weight[points])
@@ -238,8 +237,8 @@ def _by_group(
 def _share(
     losses: blocks.Losses,
     presolved: Presolved,
-    groups: NDArray[np.intp],
-    shared: NDArray[np.bool_],
+    groups: Indices,
+    shared: Bools,
     layout: Layout,
 ) -> None:
     """Add the losses of the points that share them; each point has one label."""

@@ -23,11 +23,7 @@ from numpy.typing import NDArray
 
 from bdnn.clock import reading
 from bdnn.margins.ordering import GROUND, Comparisons, by_linear_program, euclidean, quiet_highs
-
-Array = NDArray[Any]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Indices = NDArray[np.intp]
+from bdnn.types import Array, Bools, Floats, Indices
 
 _NEAR = 1000
 _FACTORS = 32

@@ -21,12 +21,10 @@ import math
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn.clock import reading
+from bdnn.types import Bools, Floats, Indices
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.intp]
 Norm = Literal["inf", "1", "2"]
 
 GROUND = -1
@@ -49,17 +47,17 @@ class Comparisons:
         Nodes, the ground not counted.
     """
 
-    def __init__(self, points: Floats, point: Integers, better: Integers, worse: Integers, n_nodes: int) -> None:
+    def __init__(self, points: Floats, point: Indices, better: Indices, worse: Indices, n_nodes: int) -> None:
         self.points, self.point, self.better, self.worse = points, point, better, worse
         self.n_nodes = n_nodes
 
     @classmethod
-    def of_neuron(cls, points: Floats, on: NDArray[np.bool_]) -> Comparisons:
+    def of_neuron(cls, points: Floats, on: Bools) -> Comparisons:
         """Return the comparisons of one neuron that must be on at some points and off at the others."""
         return cls(points, np.arange(len(points)), np.where(on, 0, GROUND), np.where(on, GROUND, 0), 1)
 
     @classmethod
-    def of_argmax(cls, points: Floats, winners: Integers, n_nodes: int) -> Comparisons:
+    def of_argmax(cls, points: Floats, winners: Indices, n_nodes: int) -> Comparisons:
         """Return the comparisons of outputs of which the given one must have the largest score at each point."""
         point, worse = np.nonzero(winners[:, None] != np.arange(n_nodes))
         return cls(points, point, winners[point], worse, n_nodes)
@@ -76,7 +74,7 @@ class Comparisons:
         padded = np.hstack([scores, np.zeros((len(scores), 1))])
         return np.asarray(padded[self.point, self.better] - padded[self.point, self.worse])
 
-    def rows(self, which: Integers, shift: Floats | None = None) -> tuple[Floats, Floats]:
+    def rows(self, which: Indices, shift: Floats | None = None) -> tuple[Floats, Floats]:
         """Return coefficients of weights, (k, n_nodes * n), and of biases, (k, n_nodes), of some comparisons."""
         x = self.points[self.point[which]]
         if shift is not None:
@@ -304,7 +302,7 @@ class Bound(NamedTuple):
     weights: Floats
     bias: Floats
     gap: float
-    rows: Integers
+    rows: Indices
     multipliers: Floats
     finished: bool
 
@@ -382,7 +380,7 @@ def by_linear_program(
     largest = float(np.abs(comparisons.points).max(initial=0.0))
     scale = 2.0 ** round(math.log2(largest)) if largest > 0 else 1.0
 
-    def add(which: Integers) -> None:
+    def add(which: Indices) -> None:
         A, T = comparisons.rows(which)
         A = A / scale
         blocks = [A, T, -unit[which][:, None]] if parts == 1 else [A, -A, T, -unit[which][:, None]]

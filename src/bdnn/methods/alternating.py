@@ -15,10 +15,12 @@ from bdnn.formulations import block, robust
 from bdnn.methods.local_search import INCUMBENTS, enter_incumbents
 from bdnn.methods.run import Model, Race, Runner, solve_into, too_large
 from bdnn.methods.starts import enter_given
-from bdnn.network.network import Floats, Layer, Network
+from bdnn.network.network import Layer, Network
 from bdnn.problem.presolve import Presolved
 from bdnn.problem.problem import Problem, choice, positive_integer
-from bdnn.result import ProgressCallback, Result, Status
+from bdnn.result import Result
+from bdnn.status import ProgressCallback, Status
+from bdnn.types import Floats
 
 BLOCKS = ("layers", "neurons")
 

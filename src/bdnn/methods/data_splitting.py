@@ -6,25 +6,26 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
 from bdnn.backends.threads import NODE_LIMIT
 from bdnn.budget import Budget
-from bdnn.formulations import robust
 from bdnn.formulations import clusters as clustered
+from bdnn.formulations import robust
 from bdnn.formulations.model import TrainingModel
 from bdnn.methods.alternating import shrink_blockwise
 from bdnn.methods.local_search import INCUMBENTS, enter_incumbents
 from bdnn.methods.run import Race, Runner, solve_into, too_large
 from bdnn.methods.starts import constant, enter_given
-from bdnn.network.network import Floats, Network
+from bdnn.network.intervals import robust_losses
+from bdnn.network.network import Network
 from bdnn.problem.presolve import Presolved
 from bdnn.problem.problem import Problem, choice, positive_integer
-from bdnn.result import Incumbent, ProgressCallback, Result, Status
-from bdnn.network.intervals import robust_losses
+from bdnn.result import Incumbent, Result
+from bdnn.status import ProgressCallback, Status
+from bdnn.types import Bools, Floats, Indices
 
 SPLITTERS = ("kmeans", "svm")
 INITIAL_CLUSTERS = ("one", "class")
@@ -197,7 +198,7 @@ class Splitting:
         """Take a network as that of the iteration before the first."""
         self._current = runner
 
-    def grow(self, origin: NDArray[np.intp]) -> None:
+    def grow(self, origin: Indices) -> None:
         """Put new points, which the reduced problem has at its end, into the clusters of others."""
         self._clusters = np.concatenate([self._clusters, self._clusters[origin]])
 
@@ -308,7 +309,7 @@ def _robust_point_losses(reduced: Presolved, network: Network) -> Floats:
     return loss
 
 
-def _kmeans_split(X: Floats, seed: int) -> NDArray[np.bool_]:
+def _kmeans_split(X: Floats, seed: int) -> Bools:
     """Return which points go to the new cluster; both parts are non-empty, as the points are distinct."""
     import warnings
 
@@ -317,13 +318,13 @@ def _kmeans_split(X: Floats, seed: int) -> NDArray[np.bool_]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # points that differ by less than its tolerance
         labels = KMeans(n_clusters=2, n_init=_RESTARTS, random_state=seed).fit_predict(X)
-    second: NDArray[np.bool_] = labels == 1
+    second: Bools = labels == 1
     if second.all() or not second.any():
         second = np.arange(len(X)) % 2 == 1
     return second
 
 
-def _svm_split(X: Floats, wrong: NDArray[np.bool_], seed: int) -> NDArray[np.bool_] | None:
+def _svm_split(X: Floats, wrong: Bools, seed: int) -> Bools | None:
     """Return which points lie on the side of the wrongly classified ones, or None if that divides nothing."""
     import warnings
 

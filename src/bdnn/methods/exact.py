@@ -7,21 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bdnn.methods.autosave import Keeper
-from bdnn.branch_and_cut.program import covers, n_columns
 from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
 from bdnn.backends.threads import Late
+from bdnn.branch_and_cut.program import covers, n_columns
 from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.formulations import robust, training
+from bdnn.methods.autosave import Keeper
 from bdnn.methods.local_search import INCUMBENTS, NO_TIME_TO_POLISH, enter_incumbents, polish
 from bdnn.methods.run import Race, solve_into, too_large
 from bdnn.methods.starts import enter_given, enter_starts
 from bdnn.network.network import Network
 from bdnn.problem.problem import Problem, choice
-from bdnn.result import ProgressCallback, Result, Status
+from bdnn.result import Result
+from bdnn.status import ProgressCallback, Status
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.engine import Proof
@@ -49,8 +50,8 @@ class ExactTraining:
     formulation : {"auto", "activation", "big_m"}
         "activation" is a branch and cut of our own over the activations of the points: no big constants, no margin, no
         solver; for continuous weights with biases, and no hidden layer or one: of up to five neurons with two classes,
-        of one to three with more, see `bdnn.branch_and_cut.output_maps.output_maps`. "big_m" is the model of the paper, section
-        2. "auto" takes the first where it can and no solver was named.
+        of one to three with more, see `bdnn.branch_and_cut.output_maps.output_maps`. "big_m" is the model of the
+        paper, section 2. "auto" takes the first where it can and no solver was named.
     reductions : tuple of str
         Symmetry reductions, see `bdnn.formulations.training`.
     incumbents : {"search", "none"}, default="search"

@@ -20,7 +20,8 @@ from bdnn.methods.starts import enter_given
 from bdnn.network.network import Network
 from bdnn.polish import polished
 from bdnn.problem.problem import Problem, choice
-from bdnn.result import ProgressCallback, Result
+from bdnn.result import Result
+from bdnn.status import ProgressCallback
 
 if TYPE_CHECKING:
     from bdnn.search.engine import Search
@@ -253,8 +254,8 @@ def search_into(
         Whether Ctrl-C came.
     """
     from bdnn.search.engine import Search
-    from bdnn.search.points import points
     from bdnn.search.interval_engine import RobustSearch
+    from bdnn.search.points import points
 
     if budget.exhausted:
         return _unsearched(race, promised), False

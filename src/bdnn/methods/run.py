@@ -10,18 +10,20 @@ from typing import Protocol
 
 import numpy as np
 
-from bdnn.problem.audit import Audit, audit
 from bdnn.backends.protocol import Backend, MilpSolution, SolveEvent
 from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.errors import BDNNError, InputError
-from bdnn.formulations.scales import regularized_margin
 from bdnn.formulations.model import scaled
+from bdnn.formulations.scales import regularized_margin
 from bdnn.milp.program import Milp
-from bdnn.network.network import Floats, Network
+from bdnn.network.network import Network
+from bdnn.problem.audit import Audit, audit
 from bdnn.problem.presolve import presolve
 from bdnn.problem.problem import Problem
-from bdnn.result import BoundStep, Incumbent, Progress, ProgressCallback, Result, Status
+from bdnn.result import BoundStep, Incumbent, Result
+from bdnn.status import Progress, ProgressCallback, Status
+from bdnn.types import Floats
 
 _ROUNDING = 1e-6
 _SAME_MOMENT = 1e-3

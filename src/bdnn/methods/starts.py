@@ -15,8 +15,9 @@ from threadpoolctl import ThreadpoolController
 from bdnn.budget import Budget
 from bdnn.errors import InputError
 from bdnn.methods.run import Race
-from bdnn.network.network import Floats, Layer, Network
+from bdnn.network.network import Layer, Network
 from bdnn.problem.presolve import Presolved
+from bdnn.types import Bools, Floats, Indices
 
 _MOST_POINTS = 2000
 _TRIES = 8
@@ -201,7 +202,7 @@ def _noise(presolved: Presolved) -> Floats | None:
 def _hidden_layer(
     presolved: Presolved,
     X: Floats,
-    y: NDArray[np.intp],
+    y: Indices,
     weight: Floats,
     width: int,
     rng: np.random.Generator,
@@ -227,7 +228,7 @@ def _hidden_layer(
 def _separator(
     presolved: Presolved,
     fitted: _LeastSquares,
-    target: NDArray[np.bool_],
+    target: Bools,
     weight: Floats,
     more: Floats | None = None,
 ) -> tuple[Floats, float]:
@@ -255,7 +256,7 @@ def _roundings(presolved: Presolved, w: Floats) -> list[Floats]:
     return [np.clip(np.rint(factor * P * scaled), -P, P) for factor in _FACTORS]
 
 
-def _competing(presolved: Presolved, fitted: _LeastSquares, y: NDArray[np.intp]) -> Layer:
+def _competing(presolved: Presolved, fitted: _LeastSquares, y: Indices) -> Layer:
     """Return outputs of which the largest should be that of the class."""
     problem, X = presolved.problem, fitted.X
     targets = (y[:, None] == np.arange(len(problem.classes))).astype(np.float64)
@@ -311,9 +312,7 @@ def layered(presolved: Presolved, budget: Budget) -> Iterator[Network]:
         yield presolved.to_network(layers)
 
 
-def _layers(
-    presolved: Presolved, X: Floats, y: NDArray[np.intp], weight: Floats, rng: np.random.Generator
-) -> list[Layer]:
+def _layers(presolved: Presolved, X: Floats, y: Indices, weight: Floats, rng: np.random.Generator) -> list[Layer]:
     problem = presolved.problem
     layers, signal = [], X
     for width in problem.hidden_layer_sizes:
@@ -337,14 +336,14 @@ def _layers(
     return layers
 
 
-def _split(y: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.bool_]:
+def _split(y: Indices, rng: np.random.Generator) -> Bools:
     """Random division of the classes that occur into two non-empty groups."""
     labels = rng.permutation(np.unique(y))
-    group: NDArray[np.bool_] = np.isin(y, labels[: rng.integers(1, len(labels))])
+    group: Bools = np.isin(y, labels[: rng.integers(1, len(labels))])
     return group
 
 
-def _neuron(presolved: Presolved, X: Floats, target: NDArray[np.bool_], weight: Floats) -> tuple[Floats, float]:
+def _neuron(presolved: Presolved, X: Floats, target: Bools, weight: Floats) -> tuple[Floats, float]:
     """Fit a linear separator in the problem's set of weights, its bias chosen to err least on the sample."""
     if target.all() or not target.any() or not X.shape[1]:
         w = np.zeros(X.shape[1])
@@ -353,7 +352,7 @@ def _neuron(presolved: Presolved, X: Floats, target: NDArray[np.bool_], weight: 
     return w, _threshold(presolved, X @ w, target, weight)[0]
 
 
-def _threshold(presolved: Presolved, score: Floats, target: NDArray[np.bool_], weight: Floats) -> tuple[float, float]:
+def _threshold(presolved: Presolved, score: Floats, target: Bools, weight: Floats) -> tuple[float, float]:
     """Return the bias that errs least for given weighted sums, and the weight of the errors."""
     if not presolved.problem.fit_intercept:
         return 0.0, float(weight[(score >= 0) != target].sum())
@@ -372,7 +371,7 @@ def _threshold(presolved: Presolved, score: Floats, target: NDArray[np.bool_], w
     return float(np.floor(bias) if presolved.problem.weights == "integer" else bias), error
 
 
-def _scores(presolved: Presolved, X: Floats, y: NDArray[np.intp], weight: Floats) -> Layer:
+def _scores(presolved: Presolved, X: Floats, y: Indices, weight: Floats) -> Layer:
     """Output layer of an argmax head."""
     n_classes = len(presolved.problem.classes)
     W, b = np.zeros((n_classes, X.shape[1])), np.full(n_classes, -10.0)

@@ -28,7 +28,8 @@ from bdnn.methods.starts import enter_given
 from bdnn.methods.worst_case_run import WorstCaseRace
 from bdnn.network.network import Network
 from bdnn.problem.problem import Problem
-from bdnn.result import ProgressCallback, Result, Status
+from bdnn.result import Result
+from bdnn.status import ProgressCallback, Status
 
 _DERIVED = ("classes", "codes")
 _SEARCH_SHARE = 0.1

@@ -6,20 +6,20 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linprog
 
-from bdnn.problem.audit import Audit
 from bdnn.budget import Budget
-from bdnn.certification.engine import certify
 from bdnn.certification.attacker import Perturbations, perturbations
+from bdnn.certification.engine import certify
 from bdnn.certification.support import INF, ONE
 from bdnn.methods.run import Race, Runner
-from bdnn.network.network import Floats, Network
+from bdnn.network.intervals import robust_losses
+from bdnn.network.network import Network
+from bdnn.problem.audit import Audit
 from bdnn.problem.presolve import Presolved
 from bdnn.problem.problem import Problem
-from bdnn.result import ProgressCallback
-from bdnn.network.intervals import robust_losses
+from bdnn.status import ProgressCallback
+from bdnn.types import Bools, Floats, Indices
 
 _CHUNK = 32
 _ENOUGH = 16
@@ -79,7 +79,7 @@ class WorstCaseRace(Race):
         """What the bound of the present program covers, up to the margin."""
         return f"{self.base.scope}, margin also at {len(self._rows)} attacked inputs"
 
-    def extend(self, network: Network | None = None) -> NDArray[np.intp]:
+    def extend(self, network: Network | None = None) -> Indices:
         """Make attacks of the pool that a network fails at rows of the reduced problem, `reduced`.
 
         Parameters
@@ -150,7 +150,7 @@ class WorstCaseRace(Race):
             accuracy = float(np.mean(network.predict_index(X) == codes))
         return Runner(network, Audit(loss, n_wrong, 0, promised), 0.0, loss, accuracy)
 
-    def _certified(self, network: Network, wrong: NDArray[np.bool_]) -> tuple[float, int]:
+    def _certified(self, network: Network, wrong: Bools) -> tuple[float, int]:
         """Return the worst-case loss and the number of undecided points; inf once it is more than the best one."""
         allowed = perturbations(network, self.problem.robust_norm, self._scale, frozen=self._frozen)
         # what three-valued propagation proves needs no search

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from bdnn.network.network import Floats
+from bdnn.types import Bools, Floats
 
 Index = NDArray[np.int32]
 
@@ -84,8 +84,8 @@ class Milp:
     cost: Floats
     lower: Floats
     upper: Floats
-    integer: NDArray[np.bool_]
-    implied: NDArray[np.bool_]
+    integer: Bools
+    implied: Bools
     rows: Any
     row_lower: Floats
     row_upper: Floats

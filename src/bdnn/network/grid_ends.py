@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from bdnn.types import Floats
 
 _MOST_ROWS = 4_000
 _MOST_NUMBERS = 40_000_000

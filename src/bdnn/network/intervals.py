@@ -13,15 +13,14 @@ from fractions import Fraction
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bdnn.exact import signs
-from bdnn.network.network import Floats, InputGrid, Network, Reals
 from bdnn.arrays import row_blocks
+from bdnn.exact import signs
+from bdnn.network.network import InputGrid, Network
+from bdnn.types import Bools, Floats, Indices, Reals
 
 Norm = Literal["inf", "1", "2"]
 RobustModel = Literal["interval", "pattern", "worst_case"]
-Bools = NDArray[np.bool_]
 
 _UNIT = 2.0**-53
 
@@ -106,8 +105,8 @@ def _bounds(low: Floats, high: Floats, weights: Floats, bias: Floats) -> tuple[B
 
 
 def robust_losses(
-    network: Network, X: Reals, codes: NDArray[np.intp], radius: Floats, norm: Norm, model: RobustModel = "interval"
-) -> tuple[NDArray[np.intp], int]:
+    network: Network, X: Reals, codes: Indices, radius: Floats, norm: Norm, model: RobustModel = "interval"
+) -> tuple[Indices, int]:
     """Return the robust loss of each point: an upper bound on its loss under every perturbation.
 
     Parameters
@@ -174,8 +173,8 @@ def open_points(network: Network, X: Reals, radius: Floats, norm: Norm) -> Bools
 
 
 def _robust_losses(
-    network: Network, X: Floats, codes: NDArray[np.intp], radius: Floats, norm: Norm, model: RobustModel
-) -> tuple[NDArray[np.intp], int]:
+    network: Network, X: Floats, codes: Indices, radius: Floats, norm: Norm, model: RobustModel
+) -> tuple[Indices, int]:
     """Do the same for points that are few enough to be worked on at once."""
     on, maybe, n_rational = _first_layer(network, X, radius, norm)
     open_pattern = (on != maybe).any(axis=1)
@@ -199,7 +198,7 @@ def _robust_losses(
     return losses, n_rational
 
 
-def _argmax_right(network: Network, low: Floats, high: Floats, codes: NDArray[np.intp]) -> tuple[Bools, int]:
+def _argmax_right(network: Network, low: Floats, high: Floats, codes: Indices) -> tuple[Bools, int]:
     """Whether the label's output wins for all inputs of the last layer between `low` and `high`."""
     weights, bias = (a.astype(np.float64) for a in network.layers[-1])
     right, n_rational = np.ones(len(codes), dtype=bool), 0
@@ -218,9 +217,7 @@ def _argmax_right(network: Network, low: Floats, high: Floats, codes: NDArray[np
     return right, n_rational
 
 
-def _argmax_of_inputs(
-    network: Network, X: Floats, codes: NDArray[np.intp], radius: Floats, norm: Norm
-) -> tuple[NDArray[np.intp], int]:
+def _argmax_of_inputs(network: Network, X: Floats, codes: Indices, radius: Floats, norm: Norm) -> tuple[Indices, int]:
     """Losses of an argmax head without hidden layer, whose outputs compare directly on the ball."""
     weights, bias = (a.astype(np.float64) for a in network.layers[0])
     losses, n_rational = np.zeros(len(codes), dtype=np.intp), 0

@@ -11,18 +11,16 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bdnn.exact import signs
+from bdnn.arrays import row_blocks
 from bdnn.checks import label_array, name_tuple, real_numbers
 from bdnn.columns import in_order, places, quoted
 from bdnn.errors import InputError, RoundingError
-from bdnn.network.grid_ends import ends
+from bdnn.exact import signs
 from bdnn.margins.integers import rounded
-from bdnn.arrays import row_blocks
+from bdnn.network.grid_ends import ends
+from bdnn.types import Array, Floats, Indices, Reals
 
 Head = Literal["threshold", "argmax"]
-Array = NDArray[Any]
-Floats = NDArray[np.float64]
-Reals = NDArray[np.floating[Any]]
 
 
 class Layer(NamedTuple):
@@ -365,7 +363,7 @@ class Network:
             values[rows] = self._outputs(self._hidden(block)[0][-1]).values
         return values[:, 0] if values.shape[1] == 1 else values
 
-    def predict_index(self, X: ArrayLike) -> NDArray[np.intp]:
+    def predict_index(self, X: ArrayLike) -> Indices:
         """Return the index into `classes` of the predicted class of each row of X, shape (m,)."""
         inputs = self.check_inputs(X)
         index = np.empty(len(inputs), dtype=np.intp)
@@ -457,7 +455,7 @@ class Network:
             raise RoundingError(outcome.reason)
         return outcome.network
 
-    def losses(self, X: ArrayLike, codes: Sequence[int] | NDArray[np.intp]) -> tuple[NDArray[np.intp], int]:
+    def losses(self, X: ArrayLike, codes: Sequence[int] | Indices) -> tuple[Indices, int]:
         """Return the unweighted training loss of each point, and the number of rational evaluations it took.
 
         Parameters
@@ -484,7 +482,7 @@ class Network:
             n_rational += more
         return losses, n_rational
 
-    def losses_by_block(self, X: Reals, codes: NDArray[np.intp]) -> Iterator[tuple[slice, NDArray[np.intp], int]]:
+    def losses_by_block(self, X: Reals, codes: Indices) -> Iterator[tuple[slice, Indices, int]]:
         """Yield the losses block by block; for finite inputs and codes that fit, which is not checked.
 
         Parameters

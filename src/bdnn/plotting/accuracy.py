@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from bdnn.certification.result import Certification
 from bdnn.errors import InputError
-from bdnn.network.network import Floats
 from bdnn.plotting.style import BLUE, COLOURS, GREY, MARKERS, VERMILLION, axes_or_new, legend, shown
+from bdnn.types import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

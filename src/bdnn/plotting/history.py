@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from bdnn.errors import InputError
 from bdnn.plotting.style import BLUE, GREY, VERMILLION, axes_or_new, legend
-from bdnn.result import Result, relative_gap
+from bdnn.result import Result
+from bdnn.status import relative_gap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,8 +12,9 @@ from bdnn.checks import label_codes, real_numbers
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
 from bdnn.network.grid_ends import ends
-from bdnn.network.network import Array, Floats, Network
+from bdnn.network.network import Network
 from bdnn.plotting.style import COLOURS, MARKERS, axes_or_new, feature_index, input_names, legend, shown
+from bdnn.types import Array, Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bdnn.errors import InputError
-from bdnn.network.network import Array, Floats, Network
+from bdnn.network.network import Network
 from bdnn.plotting.style import BLUE, VERMILLION, axes_or_new, input_names, legend, shown, unit_scale
+from bdnn.types import Array, Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bdnn.errors import InputError
-from bdnn.network.network import Floats, Network
-from bdnn.problem.problem import Problem
-from bdnn.network.intervals import open_points, robust_losses
 from bdnn.arrays import row_blocks
+from bdnn.errors import InputError
+from bdnn.network.intervals import open_points, robust_losses
+from bdnn.network.network import Network
+from bdnn.problem.problem import Problem
+from bdnn.types import Floats, Indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
     return Audit(loss, n_wrong, n_rational, solver_loss)
 
 
-def _exact_terms(weight: Floats, losses: NDArray[np.intp]) -> Iterator[float]:
+def _exact_terms(weight: Floats, losses: Indices) -> Iterator[float]:
     """Yield numbers whose exact sum is that of the products of weights and losses."""
     for rows in row_blocks(len(losses), 1):
         w, count = weight[rows], losses[rows]

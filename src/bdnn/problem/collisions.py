@@ -15,8 +15,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import maximum_flow
 from scipy.spatial import cKDTree
 
-from bdnn.network.network import Floats, Reals
 from bdnn.network.intervals import Norm
+from bdnn.types import Floats, Indices, Reals
 
 _MOST_PRODUCTS = 5_000_000_000
 _PRODUCTS_PER_SECOND = 100_000_000
@@ -79,7 +79,7 @@ def _labels(class_weight: Floats) -> list[int]:
     return list(range(class_weight.shape[1])) if class_weight.shape[1] > 2 else [0]
 
 
-def _sides(class_weight: Floats, label: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _sides(class_weight: Floats, label: int) -> tuple[Indices, Indices]:
     """Return the points of a label, and those of others."""
     others = np.delete(class_weight, label, axis=1).sum(axis=1)
     return np.flatnonzero(class_weight[:, label] > 0), np.flatnonzero(others > 0)
@@ -102,7 +102,7 @@ def _unavoidable_for(X: Reals, class_weight: Floats, label: int, radius: Floats,
     return unit * _largest_flow(pairs, *(np.floor(w / unit).astype(np.int32) for w in (supply, demand)))
 
 
-def _meeting(A: Floats, B: Floats, radius: Floats, norm: Norm) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _meeting(A: Floats, B: Floats, radius: Floats, norm: Norm) -> tuple[Indices, Indices]:
     """Return pairs of rows of A and B whose balls surely have an input in common: not farther apart than two radii."""
     moving = radius > 0
     first, second = A[:, moving] / radius[moving], B[:, moving] / radius[moving]
@@ -123,9 +123,7 @@ def _meeting(A: Floats, B: Floats, radius: Floats, norm: Norm) -> tuple[NDArray[
     return rows, columns
 
 
-def _largest_flow(
-    pairs: tuple[NDArray[np.intp], NDArray[np.intp]], supply: NDArray[np.int32], demand: NDArray[np.int32]
-) -> int:
+def _largest_flow(pairs: tuple[Indices, Indices], supply: NDArray[np.int32], demand: NDArray[np.int32]) -> int:
     """Return the value of the largest flow from the left to the right along the pairs."""
     a, b = len(supply), len(demand)
     source, sink = a + b, a + b + 1

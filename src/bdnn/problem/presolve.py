@@ -22,12 +22,13 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from bdnn.arrays import distinct, row_blocks
 from bdnn.errors import InputError
-from bdnn.network.network import Array, Floats, InputGrid, Layer, Network, Reals
+from bdnn.network.intervals import grid_box
+from bdnn.network.network import InputGrid, Layer, Network
 from bdnn.problem.collisions import is_in_time, unavoidable
 from bdnn.problem.problem import Problem
-from bdnn.network.intervals import grid_box
-from bdnn.arrays import distinct, row_blocks
+from bdnn.types import Array, Floats, Indices, Reals
 
 _SMALLEST_DEVIATION = 1e-150
 _LARGEST_SUM = 2.0**50
@@ -48,12 +49,12 @@ class _Inputs:
 
     X: Reals
     grid: InputGrid | None
-    chosen: NDArray[np.intp] | None
+    chosen: Indices | None
 
     def __len__(self) -> int:
         return len(self.X if self.chosen is None else self.chosen)
 
-    def take(self, rows: slice | NDArray[np.intp]) -> Floats:
+    def take(self, rows: slice | Indices) -> Floats:
         """Return some of the chosen rows."""
         X = self.X[rows if self.chosen is None else self.chosen[rows]]
         return (X.astype(np.float64, copy=False) if self.grid is None else self.grid.quantise(X)) + 0.0
@@ -101,15 +102,15 @@ class Presolved:
 
     problem: Problem
     stored_weight: Reals
-    stored_rows: NDArray[np.intp] | None
+    stored_rows: Indices | None
     n_distinct: int
     constant: float
     irreducible: float
-    kept: NDArray[np.intp]
+    kept: Indices
     centre: Floats
     scale: Floats
     grid: InputGrid | None
-    answers: NDArray[np.intp] | None = None
+    answers: Indices | None = None
     grid_loss: float = 0.0
     sought_overlaps: bool = True
 
@@ -145,7 +146,7 @@ class Presolved:
         return self.stored_weight.astype(np.float64, copy=False)
 
     @property
-    def rows(self) -> NDArray[np.intp]:
+    def rows(self) -> Indices:
         """The first row of the problem's X that became each point, of shape (p,)."""
         return np.arange(self.n_points) if self.stored_rows is None else self.stored_rows
 
@@ -170,7 +171,7 @@ class Presolved:
             return class_weight[:, :1], class_weight[:, 1:]
         return class_weight.sum(axis=1, keepdims=True) - class_weight, class_weight
 
-    def restricted(self, points: NDArray[np.intp]) -> Presolved:
+    def restricted(self, points: Indices) -> Presolved:
         """Return this problem on some of its points, with no constant loss."""
         rows = points if self.stored_rows is None else self.stored_rows[points]
         answers = None if self.answers is None else self.answers[points]
@@ -446,7 +447,7 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
     )
 
 
-def _counts_up(rows: NDArray[np.intp], m: int) -> bool:
+def _counts_up(rows: Indices, m: int) -> bool:
     """Whether rows are 0, 1, …, m - 1."""
     return len(rows) == m and all(
         np.array_equal(rows[some], np.arange(some.start, some.stop)) for some in row_blocks(m, 1)
@@ -473,9 +474,7 @@ def _grid(inputs: _Inputs, bits: int) -> InputGrid:
     return InputGrid.spanning(np.vstack([inputs.take(slice(None, None, stride)), *extremes]), bits)
 
 
-def _merged(
-    inputs: _Inputs, codes: NDArray[np.intp], weight: Floats, n_classes: int
-) -> tuple[Floats, NDArray[np.intp]]:
+def _merged(inputs: _Inputs, codes: Indices, weight: Floats, n_classes: int) -> tuple[Floats, Indices]:
     """Return the total weight of each label at each distinct row, and the first of the chosen rows that is equal.
 
     Few rows are sorted; many are left in the order of their first occurrence.
@@ -498,7 +497,7 @@ def _merged(
     return np.asarray(sums, dtype=np.float64).reshape(len(first), n_classes), first
 
 
-def _equal_rows(inputs: _Inputs) -> tuple[NDArray[np.intp], NDArray[np.intp] | None]:
+def _equal_rows(inputs: _Inputs) -> tuple[Indices, Indices | None]:
     """Return the first of each class of equal rows, in order, and the class of each row, None if all rows differ.
 
     Rows of equal hashes are compared. Where hashes deceive, rows are sorted.
@@ -564,7 +563,7 @@ def _irreducible(class_weight: Floats, one_hot: bool) -> float:
     return math.fsum(chain.from_iterable(costs()))
 
 
-def _standardisation(points: _Inputs, problem: Problem) -> tuple[Floats, Floats, NDArray[np.intp]]:
+def _standardisation(points: _Inputs, problem: Problem) -> tuple[Floats, Floats, Indices]:
     """Centre and scale of every column, and the columns that vary."""
     p, n = len(points), points.X.shape[1]
     if not p:
@@ -597,7 +596,7 @@ def _standardisation(points: _Inputs, problem: Problem) -> tuple[Floats, Floats,
     return centre, np.where(deviation > 0, deviation, 1.0), kept
 
 
-def _divisor(points: _Inputs, centre: Floats, kept: NDArray[np.intp]) -> int:
+def _divisor(points: _Inputs, centre: Floats, kept: Indices) -> int:
     """Greatest common divisor of all integers after centring, 1 if all are 0."""
     divisor = 0
     for _, block in points.blocks():

@@ -9,12 +9,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bdnn.arrays import distinct, row_blocks
 from bdnn.checks import label_array, name_tuple, real_numbers
 from bdnn.columns import in_order, names_of, numbers_in_order, quoted
 from bdnn.errors import InputError
-from bdnn.network.network import Floats, Head, Reals
 from bdnn.network.intervals import Norm, RobustModel
-from bdnn.arrays import distinct, row_blocks
+from bdnn.network.network import Head
+from bdnn.types import Floats, Indices, Reals
 
 WeightSet = Literal["continuous", "integer"]
 Regularizer = Literal["l1", "l0", "l2"]
@@ -127,7 +128,7 @@ class Problem:
     feature_names: Sequence[str] | None = None
     copy: InitVar[bool] = True
     classes: NDArray[Any] = None  # type: ignore[assignment]  # derived
-    codes: NDArray[np.intp] = None  # type: ignore[assignment]  # derived
+    codes: Indices = None  # type: ignore[assignment]  # derived
 
     def __post_init__(self, copy: bool) -> None:
         def put(name: str, value: object) -> None:
@@ -323,7 +324,7 @@ def _validation(
     n: int,
     classes: NDArray[Any],
     copy: bool,
-) -> tuple[Reals, NDArray[np.intp]]:
+) -> tuple[Reals, Indices]:
     """Return inputs and codes."""
     if not isinstance(validation, tuple) or len(validation) != 2:
         raise InputError("validation must be a pair of inputs and labels, or None")

@@ -13,14 +13,15 @@ import numpy as np
 from bdnn.budget import Budget
 from bdnn.certification.engine import certify
 from bdnn.certification.result import Certification
+from bdnn.checker.check import Verified, verify_certificate
+from bdnn.checker.file import read_certificate
 from bdnn.checks import label_codes, real_numbers
 from bdnn.errors import InputError
 from bdnn.model_file import Model
-from bdnn.network.network import Array, Floats, Network
+from bdnn.network.network import Network
 from bdnn.reports.summary import evaluation
-from bdnn.result import ProgressCallback
-from bdnn.checker.check import Verified, verify_certificate
-from bdnn.checker.file import read_certificate
+from bdnn.status import ProgressCallback
+from bdnn.types import Array, Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bdnn import __version__
 from bdnn.checks import label_array
 from bdnn.errors import InputError, MissingDependencyError
 from bdnn.files import check_outputs, write, write_or_rescue
 from bdnn.model_file import Model, load_model
-from bdnn.network.network import Array, Floats, Network
+from bdnn.network.network import Network
 from bdnn.plotting import plot_certified, plot_decision_regions, plot_history, plot_network, plot_weights
 from bdnn.plotting.files import picture
 from bdnn.plotting.structure import heaviest_features
 from bdnn.plotting.style import require_matplotlib
 from bdnn.reports import wording
 from bdnn.reports.contents import Robustness, Source, parts_of, proof_of, robustness_of
-from bdnn.result import ProgressCallback
+from bdnn.status import ProgressCallback
+from bdnn.types import Array, Floats
+from bdnn.version import __version__
 
 if TYPE_CHECKING:
     from bdnn.estimators.classifier import BDNNClassifier

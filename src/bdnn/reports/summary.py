@@ -10,9 +10,10 @@ import numpy as np
 
 from bdnn.checks import label_codes
 from bdnn.model_file import Model
-from bdnn.network.network import Array, Floats, Network
+from bdnn.network.network import Network
 from bdnn.result import Result
 from bdnn.tables import Table
+from bdnn.types import Array, Floats
 
 
 def training_report(result: Result, table: Table, rows: Array, fill: Array | None) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import numpy as np
 
 from bdnn.certification.attacker import feature_mask, integer_mask
 from bdnn.model_file import Model
-from bdnn.network.network import Array, Floats, Network
+from bdnn.network.network import Network
 from bdnn.plotting.structure import heaviest_features
 from bdnn.reports.contents import Part, Proof, Robustness, Source
 from bdnn.result import Result
+from bdnn.types import Array, Floats
 
 Facts = list[tuple[str, str | None]]
 """Names and texts; those that are None are left out."""

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn.budget import Budget
 from bdnn.clock import reading
-from bdnn.network.network import Floats, Layer, Network
+from bdnn.network.network import Layer, Network
 from bdnn.search import kernels
-from bdnn.search.points import Points
 from bdnn.search.halfspace import separators
-from bdnn.search.starts import Singles, Surrogate
+from bdnn.search.points import Points
+from bdnn.search.starts import Surrogate
+from bdnn.types import Floats, Integers, Singles
 
 _MOST_POINTS = 1 << 21
 _SURROGATE_ROWS = 200_000
@@ -250,7 +250,7 @@ class Search:
         factor = np.where(size > 0, self.state.bound / np.where(size > 0, size, 1.0), 1.0)
         return Layer(np.rint(layer.weights * factor[:, None]), np.rint(layer.bias * factor))
 
-    def _standardised(self, rows: NDArray[np.int64]) -> tuple[Singles, Singles, Floats]:
+    def _standardised(self, rows: Integers) -> tuple[Singles, Singles, Floats]:
         """Return points by row of mean 0 and variance near 1, their weights of labels, scaled, and the means.
 
         A value can be as many standard deviations from the mean as the square root of the number of rows. What is
@@ -296,7 +296,7 @@ class Search:
         p = max(len(self.state.loss), 1)
         return int(min(np.clip(2 * self._inputs[k], 20, 100), max(8, 2 * 10**8 // p)))
 
-    def _turns(self, neurons: NDArray[np.int64]) -> None:
+    def _turns(self, neurons: Integers) -> None:
         """Give neurons a turn in this order, without Python's lock."""
         moves = np.array([self._moves(neuron) for neuron in range(self.n_neurons)])[neurons]
         W, b = np.empty_like(self.state.W), np.empty_like(self.state.b)
@@ -306,7 +306,7 @@ class Search:
             self._kept = (W, b)
             self.best = best
 
-    def turns(self, neurons: NDArray[np.int64]) -> Iterator[None]:
+    def turns(self, neurons: Integers) -> Iterator[None]:
         """Give neurons a turn in this order; yields every few hundredths of a second."""
         at = 0
         while at < len(neurons):

@@ -24,13 +24,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from bdnn._native.walk import ArrangementWalk
 from bdnn.budget import Budget
 from bdnn.margins.ordering import quiet_highs
-
-Floats = NDArray[np.float64]
+from bdnn.types import Bools, Floats
 
 _MOST_POINTS = 2000
 _MOST_FEATURES = 500
@@ -199,7 +198,7 @@ class _Task(NamedTuple):
                 return moved, w, b + shift
         return value, w, b
 
-    def loss(self, fires: NDArray[np.bool_]) -> float:
+    def loss(self, fires: Bools) -> float:
         """Return the weight of the points on the wrong side; it is 0 only if there are none."""
         return float(np.abs(self.g[fires != (self.g < 0)]).sum())
 

@@ -1,9 +1,9 @@
 """Search under perturbations: neurons are surely on, surely off or open, and the loss counts every open doubt.
 
-The model is that of `bdnn.network.intervals`. A neuron's state at a point depends on two numbers, the least and the largest
-pre-activation on the ball, so its part of the loss is again a sum of jumps, with two breakpoints a point: the line
-search of `bdnn.search.kernels` applies. The two numbers are linear along a half-line on which no weight changes its
-sign (norm "inf", grids, layers above the first); for the norms 1 and 2 the reach of the ball is taken as linear for
+The model is that of `bdnn.network.intervals`. A neuron's state at a point depends on two numbers, the least and the
+largest pre-activation on the ball, so its part of the loss is again a sum of jumps, with two breakpoints a point: the
+line search of `bdnn.search.kernels` applies. The two numbers are linear along a half-line on which no weight changes
+its sign (norm "inf", grids, layers above the first); for the norms 1 and 2 the reach of the ball is taken as linear for
 the proposal, and what is proposed counts only if the true loss does not grow.
 """
 
@@ -13,15 +13,15 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn._native.search import RobustState, robust_turn
 from bdnn.budget import Budget
-from bdnn.network.network import Array, Floats, Layer
 from bdnn.network.intervals import grid_box
+from bdnn.network.network import Layer
 from bdnn.search.engine import Search
-from bdnn.search.points import Points
 from bdnn.search.interval_starts import RobustSurrogate
+from bdnn.search.points import Points
+from bdnn.types import Array, Floats, Integers
 
 _NORMS = ("inf", "1", "2")
 _MOVES = 60
@@ -140,7 +140,7 @@ class RobustSearch(Search):
         if not self._approaching:
             super()._note()
 
-    def _turns(self, neurons: NDArray[np.int64]) -> None:
+    def _turns(self, neurons: Integers) -> None:
         for neuron in neurons:
             self.total += self._turn(int(neuron))
             self._note()

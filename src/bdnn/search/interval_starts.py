@@ -1,7 +1,7 @@
 """A smooth start for the robust search: stochastic gradients of what neurons do on the whole ball.
 
-Signals are pairs of lower and upper activations, propagated as in `bdnn.network.intervals`; the loss is that of the worst
-outputs (S. Gowal et al., arXiv:1810.12715, for real-valued networks). Thresholds pass gradients where the
+Signals are pairs of lower and upper activations, propagated as in `bdnn.network.intervals`; the loss is that of the
+worst outputs (S. Gowal et al., arXiv:1810.12715, for real-valued networks). Thresholds pass gradients where the
 pre-activation is small (Y. Bengio, N. Léonard and A. Courville, arXiv:1308.3432), steps are those of Adam (D. P. Kingma
 and J. Ba, arXiv:1412.6980), and the radius grows from 0, since at the whole radius every neuron is open at first.
 """
@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bdnn.clock import reading
-from bdnn.network.network import Floats
-from bdnn.search.starts import Singles, shuffled
+from bdnn.search.starts import shuffled
+from bdnn.types import Floats, Singles
 
 _WINDOW = 3.0
 _GROWING = 0.5

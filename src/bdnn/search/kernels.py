@@ -43,7 +43,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bdnn._native.search import BLOCK, State, gains, lattice_search, line_search, turn, turns
-from bdnn.network.network import Array, Floats
+from bdnn.types import Array, Floats
 
 __all__ = ["BLOCK", "State", "gains", "lattice_search", "line_search", "new_state", "turn", "turns"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bdnn.network.network import Array, Floats, Reals
-from bdnn.problem.presolve import Presolved
 from bdnn.arrays import row_blocks
+from bdnn.problem.presolve import Presolved
+from bdnn.types import Array, Floats, Reals
 
 _MOST_SORTED = 4_000
 _EXTREME = 16.0

@@ -15,13 +15,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy.linalg  # noqa: F401  # its BLAS is that of the kernels, and must be loaded before threads are limited
-from numpy.typing import NDArray
 
 from bdnn._native.search import StraightThrough
 from bdnn.clock import reading
-
-Singles = NDArray[np.float32]
-Floats = NDArray[np.float64]
+from bdnn.types import Floats, Integers, Singles
 
 _SLICE = 0.05
 _FIRST_STEPS = 8
@@ -121,7 +118,7 @@ class Surrogate:
         return layers
 
 
-def shuffled(rng: np.random.Generator, m: int, batch: int) -> NDArray[np.int64]:
+def shuffled(rng: np.random.Generator, m: int, batch: int) -> Integers:
     """Return 0, ..., m - 1 in random order; of many points, small groups stay together."""
     group = _GROUP if m >= 16 * batch else 1
     starts = rng.permutation((m + group - 1) // group) * group

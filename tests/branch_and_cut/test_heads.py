@@ -10,12 +10,13 @@ import pytest
 from scipy.optimize import linprog
 
 from bdnn import BDNNClassifier, Budget, Problem, cli
-from bdnn.branch_and_cut import output_maps as heads, parts
-from bdnn.exact.separability import multipliers
+from bdnn.branch_and_cut import output_maps as heads
+from bdnn.branch_and_cut import parts
 from bdnn.branch_and_cut.output_maps import identity, output_maps
 from bdnn.branch_and_cut.parts import Parts
 from bdnn.branch_and_cut.program import Points, Program, covers, programs
 from bdnn.errors import InputError
+from bdnn.exact.separability import multipliers
 from bdnn.methods.exact import ExactTraining
 from bdnn.methods.run import Race
 from bdnn.methods.starts import constant

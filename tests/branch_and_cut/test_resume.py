@@ -15,8 +15,8 @@ import pytest
 
 from bdnn import Budget, Network, Problem, Status, cli, clock, verify_certificate
 from bdnn.branch_and_cut import checkpoint, engine, parts
-from bdnn.methods import autosave as keeper
 from bdnn.errors import InputError
+from bdnn.methods import autosave as keeper
 from bdnn.methods import exact
 from bdnn.methods.exact import ExactTraining
 from clocks import Hand

@@ -9,8 +9,8 @@ import pytest
 
 from bdnn._native import tree, walk
 from bdnn.branch_and_cut import linear_program as covering
-from bdnn.exact.separability import enclosed_many
 from bdnn.errors import InputError
+from bdnn.exact.separability import enclosed_many
 
 # ------------------------------------------------------------------------------------------ twins
 

@@ -1,0 +1,19 @@
+"""Names of array types, which say what an array holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+"""Anything, labels for example."""
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Reals = NDArray[np.floating[Any]]
+"""Inputs, of either precision."""
+Integers = NDArray[np.int64]
+Indices = NDArray[np.intp]
+Bits = NDArray[np.int8]
+Bools = NDArray[np.bool_]
