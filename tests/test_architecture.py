@@ -1,4 +1,4 @@
-"""The direction of imports: every module imports only modules that stand above it in one list."""
+"""The house: floors that import only from floors below, no cycles, short chains, short files."""
 
 import ast
 import subprocess
@@ -8,224 +8,115 @@ from pathlib import Path
 import pytest
 
 import bdnn
+from house import House, module_level
 
 ROOT = Path(bdnn.__file__).parent
+HOUSE = House(ROOT)
+NAMES = sorted(HOUSE.trees)
 
-ORDER = [
-    "errors",
-    "files",
-    "clock",
-    "budget",
-    "labels",
-    "splitting",
-    "checks",
-    "columns",
-    "verify_data",
-    "verify_parts",
-    "verify_rows",
-    "verify_file",
-    "verify_functions",
-    "verify",
-    "rows",
-    "signs",
-    "separation",
-    "rounding",
-    "grid_ends",
-    "network",
-    "robustness",
-    "polish",
-    "problem",
-    "overlaps",
-    "presolve",
-    "audit",
-    "result",
-    "io",
-    "milp",
-    "formulations",
-    "formulations.margin",
-    "formulations.model",
-    "formulations.blocks",
-    "formulations.training",
-    "formulations.robust",
-    "formulations.clustered",
-    "formulations.block",
-    "backends.protocol",
-    "backends.running",
-    "backends.highs",
-    "backends.scip",
-    "backends.cpsat",
-    "backends.gurobi",
-    "backends",
-    "search",
-    "search.kernels",
-    "search.separator",
-    "search.surrogate",
-    "search.points",
-    "search.engine",
-    "search.robust_surrogate",
-    "search.robust",
-    "activation",
-    "activation.lifting",
-    "activation.exact",
-    "activation.functions",
-    "activation.heads",
-    "activation.covering",
-    "activation.alternative",
-    "activation.rows",
-    "activation.program",
-    "activation.cuts",
-    "activation.record",
-    "activation.tree",
-    "activation.checkpoint",
-    "activation.scouts",
-    "activation.certificate",
-    "methods.race",
-    "methods.start",
-    "activation.engine",
-    "activation.parts",
-    "activation.keeper",
-    "methods.local_search",
-    "methods.exact",
-    "methods.alternating",
-    "methods.data_splitting",
-    "methods",
-    "certification",
-    "certification.support",
-    "certification.steps",
-    "certification.cell",
-    "certification.perturbation",
-    "certification.decider",
-    "certification.point",
-    "certification.borders",
-    "certification.whole",
-    "certification.lattice",
-    "certification.moves",
-    "certification.shallow",
-    "certification.attack",
-    "certification.deep",
-    "certification.result",
-    "certification.engine",
-    "methods.worst_case",
-    "methods.repair",
-    "progress",
-    "estimators",
-    "members",
-    "ensemble",
-    "tables",
-    "reporting",
-    "plotting.style",
-    "plotting.history",
-    "plotting.regions",
-    "plotting.structure",
-    "plotting.accuracy",
-    "plotting.files",
-    "plotting",
-    "reports",
-    "reports.contents",
-    "reports.wording",
-    "reports.page",
-    "cli.stopping",
-    "cli.output",
-    "cli.options",
-    "cli.reading",
-    "cli.training",
-    "cli.models",
-    "cli.certification",
-    "cli.verification",
-    "cli.pictures",
-    "cli.reports",
-    "cli",
-    "__main__",
-    "__init__",
+FLOORS = [
+    ["arrays", "budget", "checks", "clock", "columns", "errors", "files", "labels", "status", "types", "version"],
+    ["checker"],
+    ["exact"],
+    ["margins"],
+    ["network"],
+    ["problem"],
+    ["result"],
+    ["milp"],
+    ["backends"],
+    ["formulations"],
+    ["branch_and_cut", "certification", "polish", "search"],
+    ["methods"],
+    [
+        "__init__",
+        "__main__",
+        "cli",
+        "estimators",
+        "model_file",
+        "plotting",
+        "progress",
+        "reports",
+        "splitting",
+        "tables",
+    ],
 ]
-"""Every module, each below all that it may import; a package stands for its __init__, which collects its modules."""
+"""From the ground up: folders, and modules that lie in the package itself. A floor stands on those before it."""
+
+BESIDE = {0, len(FLOORS) - 1}
+"""Floors whose rooms may import one another: the vocabulary, and the faces."""
+
+LONGEST_CHAIN, LONGEST_FILE, LONG_FILE, LONG_SHARE = 13, 500, 350, 0.1
 
 OPTIONAL = {"pyscipopt", "ortools", "gurobipy", "matplotlib", "torch", "onnx", "jinja2", "pandas", "highspy", "sklearn"}
-AT_MODULE_LEVEL = {("estimators", "sklearn"), ("ensemble", "sklearn")}
+SCIKIT_LEARN = "estimators"
+"""The floor that may import scikit-learn at module level."""
 
-FILES = sorted(ROOT.rglob("*.py"))
-
-
-def name_of(file):
-    parts = file.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 
-NAMES = {name_of(file) for file in FILES}
-
-
-def module_level(node):
-    """Nodes that run when the module is imported: all but the bodies of functions and of TYPE_CHECKING blocks."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            continue
-        yield child
-        yield from module_level(child)
-
-
-def imported(nodes, relative_to):
-    """Full names of what import statements name; `from a import b` counts as a.b where that is a module of ours."""
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{relative_to} has a relative import in line {node.lineno}; write it in full"
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                yield inner if inner.removeprefix("bdnn.") in NAMES else node.module
+def room(name):
+    return name.split(".")[0]
 
 
 def ours(names):
-    """Those of our own modules; the package itself is `__init__`, and the compiled core lies below all of them."""
-    for name in names:
-        if name.startswith("bdnn._native"):
-            continue
-        if name == "bdnn":
-            yield "__init__"
-        elif name.startswith("bdnn."):
-            yield name.removeprefix("bdnn.")
+    """Those that are modules in Python: the compiled core lies below all of them."""
+    return sorted(name for name in names if room(name) != "_native")
 
 
-def tree_of(file):
-    return ast.parse(file.read_text(encoding="utf-8"))
+def test_every_room_has_its_floor():
+    rooms = {room(name) for name in NAMES}
+    assert rooms == set(FLOOR), f"put into FLOORS, or take out: {', '.join(sorted(rooms ^ set(FLOOR)))}"
+    assert len(FLOOR) == sum(map(len, FLOORS))
 
 
-def test_every_module_has_its_place():
-    unknown = sorted(NAMES - set(ORDER))
-    assert not unknown, f"put {', '.join(unknown)} into ORDER, below all modules that it imports"
-    gone = sorted(set(ORDER) - NAMES)
-    assert not gone, f"remove {', '.join(gone)} from ORDER: there is no such module"
-    assert len(ORDER) == len(set(ORDER))
-
-
-@pytest.mark.parametrize("file", FILES, ids=name_of)
-def test_imports_point_upwards(file):
-    name = name_of(file)
-    above = ORDER[: ORDER.index(name)]
-    for other in ours(imported(ast.walk(tree_of(file)), name)):
+@pytest.mark.parametrize("name", NAMES)
+def test_imports_point_down(name):
+    mine = FLOOR[room(name)]
+    for other in ours(HOUSE.imports(name, at_import=False)):
         if other == "__init__":
-            # the version is the only thing that lies in the package itself; commands call the public API
-            allowed = name.split(".")[0] == "cli" or version_only(file)
-            assert allowed, f"{name} imports from bdnn itself; name the module instead"
+            # commands call the public API
+            assert room(name) == "cli", f"{name} imports from bdnn itself; name the module instead"
             continue
-        assert other in above, f"{name} imports {other}, which does not stand above it in ORDER"
+        theirs = FLOOR[room(other)]
+        inside = room(other) == room(name) or (theirs == mine and mine in BESIDE)
+        assert theirs < mine or inside, f"{name} imports {other}, which is not on a floor below"
 
 
-def version_only(file):
-    statements = [n for n in ast.walk(tree_of(file)) if isinstance(n, ast.ImportFrom) and n.module == "bdnn"]
-    names = {alias.name for node in statements for alias in node.names}
-    plain = any(isinstance(n, ast.Import) and any(a.name == "bdnn" for a in n.names) for n in ast.walk(tree_of(file)))
-    return names - NAMES <= {"__version__"} and not plain
+def test_no_cycles():
+    assert HOUSE.cycles() == []
 
 
-@pytest.mark.parametrize("file", FILES, ids=name_of)
-def test_optional_packages_are_imported_at_use(file):
-    name = name_of(file)
-    used = {other.split(".")[0] for other in imported(module_level(tree_of(file)), name)} & OPTIONAL
-    forbidden = sorted(package for package in used if (name, package) not in AT_MODULE_LEVEL)
-    assert not forbidden, f"{name} imports {', '.join(forbidden)} at module level; import it where it is used"
+def test_own_modules_are_imported_at_the_top():
+    assert [place for place in HOUSE.lazy_imports() if place[0] != "__init__"] == []
+
+
+def test_chains_are_short():
+    chain = HOUSE.longest_chain()
+    assert len(chain) <= LONGEST_CHAIN, " > ".join(chain)
+
+
+def test_files_are_short():
+    lengths = {name: source.count("\n") for name, source in HOUSE.sources.items()}
+    assert [name for name, lines in lengths.items() if lines > LONGEST_FILE] == []
+    long = sorted(name for name, lines in lengths.items() if lines > LONG_FILE)
+    assert len(long) <= LONG_SHARE * len(lengths), long
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_optional_packages_are_imported_at_use(name):
+    at_import = set(imported(module_level(HOUSE.trees[name]))) & OPTIONAL
+    allowed = {"sklearn"} if room(name) == SCIKIT_LEARN else set()
+    assert at_import <= allowed, f"{name} imports {at_import - allowed} at module level; import it where it is used"
+
+
+def imported(nodes):
+    """Packages that import statements name."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in line {node.lineno}; write it in full"
+            yield node.module.split(".")[0]
 
 
 def in_a_process(code):
@@ -246,25 +137,25 @@ def test_the_estimator_is_loaded_at_first_use():
     assert "highspy" not in loaded
 
 
-def test_the_checker_sees_what_it_should():
-    code = """
-import numpy as np, highspy
-from bdnn import model_file as io
-from bdnn.formulations import training
-try:
-    import torch
-except ImportError:
-    pass
-if TYPE_CHECKING:
-    import pandas
-class A:
-    import onnx
-    def f(self):
-        import sklearn
-        from bdnn.estimators.classifier import load
-"""
-    tree = ast.parse(code)
-    everything, at_import = (set(imported(n, "x")) for n in (ast.walk(tree), module_level(tree)))
-    assert everything - at_import == {"pandas", "sklearn", "bdnn.estimators.classifier"}
-    assert at_import == {"numpy", "highspy", "bdnn.model_file", "bdnn.formulations.training", "torch", "onnx"}
-    assert set(ours(everything | {"bdnn", "bdnnx"})) == {"io", "formulations.training", "estimators", "__init__"}
+def test_what_is_measured(tmp_path):
+    """The tests above see what they should, on a house with every fault."""
+    (tmp_path / "inner").mkdir()
+    files = {
+        "__init__.py": "",
+        "inner/__init__.py": "",
+        "inner/one.py": "from bdnn.inner import two\nLIMIT = 3\n",
+        "inner/two.py": "import highspy\ndef f(x: Any):\n    from bdnn import three\n    _MORE = 4\n",
+        "three.py": "from typing import TYPE_CHECKING\nimport bdnn.inner.one\n_A, _B = 1, 2  # why\n"
+        "if TYPE_CHECKING:\n    from bdnn.inner.two import f\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    house = House(tmp_path)
+    assert house.imports("inner.one") == {"inner.two"}
+    assert house.imports("inner.two") == set() and house.imports("inner.two", at_import=False) == {"three"}
+    assert house.lazy_imports() == [("inner.two", 3, "three")]
+    assert house.cycles() == [["inner.one", "inner.two", "three"]]
+    assert house.longest_chain() == ["three", "inner.one", "inner.two"]
+    assert sorted(house.constants()) == [("inner.one", "LIMIT", False), ("three", "_A", True), ("three", "_B", True)]
+    assert house.any_parameters() == [("inner.two", "f", "x")]
+    assert set(imported(module_level(house.trees["inner.two"]))) == {"highspy"}
