@@ -195,7 +195,7 @@ def test_constant_columns_are_no_error(run, tmp_path):
 
 def test_polish_moves_weights_and_no_decision(run, tmp_path, monkeypatch):
     # a limit on rounds, unlike one on time, lets trainings repeat
-    monkeypatch.setattr("bdnn.estimators.classifier.Budget", lambda **limits: Budget(**(limits | {"rounds": 3})))
+    monkeypatch.setattr("bdnn.estimators.base.Budget", lambda **limits: Budget(**(limits | {"rounds": 3})))
     models = [tmp_path / f"{polish}.json" for polish in ("none", "margin")]
     for model in models:
         words = ("--method", "local_search", "--polish", model.stem, "--test-fraction", 0, "--out", model, "--quiet")

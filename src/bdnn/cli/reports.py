@@ -130,7 +130,7 @@ def _training_rows(model: Model, table: Table, X: Array) -> Array | None:
         rows, _ = split_rows(table.X, labels, info.test_fraction, info.seed, info.split)
         trained_on = len(rows) - math.ceil(validated * len(rows))
         if validated and info.split > 1:
-            from bdnn.estimators.classifier import seed_of
+            from bdnn.estimators.base import seed_of
 
             seed = seed_of(settings.get("random_state"))
             trained_on = len(split(X[rows], labels[rows], validated, seed, info.split)[0])
