@@ -131,11 +131,11 @@ def root_above(value: Fraction) -> float:
 
 def perturbations(
     network: Network,
-    norm: Any,
+    norm: str | int,
     scale: ArrayLike | None = None,
     lower: ArrayLike | None = None,
     upper: ArrayLike | None = None,
-    frozen: Any = None,
+    frozen: ArrayLike | None = None,
 ) -> Perturbations:
     """Check the settings of an attacker.
 
@@ -202,7 +202,7 @@ def _per_feature(what: str, values: ArrayLike, network: Network) -> Floats:
     return array
 
 
-def feature_mask(network: Network, what: str, chosen: Any) -> Bools:
+def feature_mask(network: Network, what: str, chosen: ArrayLike | None) -> Bools:
     """Return which features are chosen.
 
     Parameters
@@ -245,14 +245,14 @@ def feature_mask(network: Network, what: str, chosen: Any) -> Bools:
     return mask
 
 
-def integer_mask(network: Network, integer: Any) -> Bools:
+def integer_mask(network: Network, integer: ArrayLike | None) -> Bools:
     """Return which features are integers, where True and False stand for all and none; else as `feature_mask`."""
     if isinstance(integer, bool | np.bool_):
         return np.full(network.n_features, bool(integer))
     return feature_mask(network, "integer", integer)
 
 
-def integer_features(network: Network, integer: Any, points: Floats) -> Bools:
+def integer_features(network: Network, integer: ArrayLike, points: Floats) -> Bools:
     """Return which features are integers; check that those of the points are.
 
     Parameters

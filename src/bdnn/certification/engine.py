@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -77,8 +76,8 @@ def certify(
     scale: ArrayLike | None = None,
     lower: ArrayLike | None = None,
     upper: ArrayLike | None = None,
-    frozen: Any = None,
-    integer: Any = False,
+    frozen: ArrayLike | None = None,
+    integer: ArrayLike = False,
     budget: Budget | None = None,
     point_time_limit: float = 60.0,
     n_jobs: int | None = 1,

@@ -19,8 +19,8 @@ from bdnn.certification.support import UNIT
 from bdnn.types import Bools, Floats, Indices
 
 NODES_PER_CALL = 64  # nodes between reports: with a program each, some milliseconds
-_GROWTH = 1.5  # of the first radius after the other; it then grows faster, as easy radii are nearly free
-_ACCELERATION = 1.2
+_GROWTH = 1.5  # of radii: a radius that is too small costs little, one that is too large a tree without end
+_ACCELERATION = 1.2  # of the growth, as points that are far from any attack would need many radii
 _MIN_RADIUS, _MAX_RADIUS = 1e-9, 1e300  # of the first radius, so that growing by factors gets somewhere
 _MAX_GROWTH = 1e7  # of radii without any attack, after which there is probably none
 _HARD = 256  # nodes after which an attack is looked for along random directions, too

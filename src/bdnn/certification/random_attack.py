@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -51,8 +51,8 @@ def attack(
     scale: ArrayLike | None = None,
     lower: ArrayLike | None = None,
     upper: ArrayLike | None = None,
-    frozen: Any = None,
-    integer: Any = False,
+    frozen: ArrayLike | None = None,
+    integer: ArrayLike = False,
     seed: int = 0,
     restarts: int = 32,
 ) -> Attacks:

@@ -17,7 +17,7 @@ from bdnn.errors import InputError
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 JOBS_HELP = "-1 for all usable processors, -2 for all but one"
-SEED = click.IntRange(0, 2**31 - 1)
+SEED = click.IntRange(0, 2**31 - 1)  # as `bdnn.Budget` takes it
 
 
 class OutputFile(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4

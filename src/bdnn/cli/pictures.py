@@ -17,6 +17,8 @@ from bdnn.cli.stopping import finishing
 from bdnn.errors import InputError
 from bdnn.files import write
 from bdnn.model_file import Model, load_model
+from bdnn.plotting.files import KINDS, picture
+from bdnn.plotting.structure import heaviest_features
 from bdnn.progress import shown_progress
 from bdnn.types import Array
 
@@ -57,8 +59,6 @@ def plot(
     Regions and certified accuracy need DATA, a CSV table; what perturbations may do is for the latter. With DATA, the
     pictures of network and weights show weights in units of standard deviations of the features.
     """
-    from bdnn.plotting.files import KINDS, picture
-
     suffix = out.suffix.lower().removeprefix(".")
     if suffix not in KINDS:
         raise InputError(f"--out must end in .{', .'.join(KINDS)}, got {out}")
@@ -98,8 +98,6 @@ def _structure(kind: str, model: Model, data: Path | None) -> Drawing:
 
 
 def _regions(model: Model, X: Array, labels: Array, features: tuple[str, ...]) -> Drawing:
-    from bdnn.plotting.structure import heaviest_features
-
     network = model.network
     if network.n_features < 2:
         raise InputError("decision regions need a network of two features or more")

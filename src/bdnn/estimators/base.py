@@ -20,6 +20,7 @@ from bdnn.budget import Budget
 from bdnn.checks import thread_count
 from bdnn.errors import InputError
 from bdnn.labels import check_discrete, check_present, plain
+from bdnn.splitting import drawn_seed
 from bdnn.types import Array, Floats, Reals
 
 _REAL = (np.float64, np.float32)
@@ -90,7 +91,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:
     """Return the seed of a fit, of its validation rows as of its search, that a `random_state` stands for."""
-    return int(check_random_state(random_state).randint(2**31 - 1))
+    return drawn_seed(check_random_state(random_state))
 
 
 def given_targets(y: ArrayLike) -> Any:

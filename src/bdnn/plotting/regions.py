@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,20 +13,21 @@ from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
 from bdnn.network.grid_ends import ends
 from bdnn.network.network import Network
-from bdnn.plotting.style import COLOURS, MARKERS, axes_or_new, feature_index, input_names, legend, shown
+from bdnn.plotting.style import COLOURS, MARKERS, axes_or_new, drawing, feature_index, input_names, legend, shown
 from bdnn.types import Array, Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_WINDOW_BITS = 6
-_MOST_POINTS = 2000
-_MOST_IN_LEGEND = 10
+_WINDOW_BITS = 6  # of the grid whose ends the window takes, so that single points far out do not stretch it
+_MAX_POINTS = 2000  # more places hide each other, and make the file large
+_MAX_IN_LEGEND = 10  # entries that fit beside a picture
 _WORTH_A_LABEL = 0.01
 """Part of the picture from which on a region is named in it."""
 
 
+@drawing
 def plot_decision_regions(
     network: Network,
     X: ArrayLike,
@@ -57,8 +58,7 @@ def plot_decision_regions(
         are at their medians in X.
     resolution : int
         Inputs per axis at which the network is asked.
-    ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None
-        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of pyplot.
+    {ax}
 
     Returns
     -------
@@ -69,8 +69,7 @@ def plot_decision_regions(
     ------
     InputError
         If data, features or values do not fit the network.
-    MissingDependencyError
-        If matplotlib is not installed.
+    {missing_dependency}
     """
     inputs = network.check_inputs(X)
     if not len(inputs):
@@ -119,7 +118,9 @@ def _window(places: Floats) -> tuple[Floats, Floats]:
     return np.where(moved, first, low), np.where(moved, first + step * points, high)
 
 
-def _fixed(network: Network, inputs: Array, values: Any, free: set[int]) -> tuple[Floats, bool]:
+def _fixed(
+    network: Network, inputs: Array, values: ArrayLike | Mapping[int | str, float] | None, free: set[int]
+) -> tuple[Floats, bool]:
     """Return values of all features, and whether those that are not free are at their medians."""
     base = np.median(inputs, axis=0).astype(np.float64)
     if values is None:
@@ -176,8 +177,8 @@ def _draw_points(ax: Axes, network: Network, places: Array, codes: Array, wrong:
 
     table, counts = np.unique(np.column_stack([places, codes, wrong]), axis=0, return_counts=True)
     kept = np.arange(len(table))
-    if len(table) > _MOST_POINTS:
-        kept = np.sort(np.random.default_rng(0).choice(len(table), _MOST_POINTS, replace=False))
+    if len(table) > _MAX_POINTS:
+        kept = np.sort(np.random.default_rng(0).choice(len(table), _MAX_POINTS, replace=False))
     table, counts = table[kept], counts[kept]
     sizes = 18 * (1 + np.log2(counts))
     # of several classes at one place the most frequent lies below the others
@@ -195,8 +196,8 @@ def _draw_points(ax: Axes, network: Network, places: Array, codes: Array, wrong:
             )  # fmt: skip
         handles.append(Line2D([], [], color=colour, marker=marker, ls="none"))
         labels.append(shown(label))
-    if len(labels) > _MOST_IN_LEGEND:
-        handles, labels = handles[:_MOST_IN_LEGEND], [*labels[: _MOST_IN_LEGEND - 1], "…"]
+    if len(labels) > _MAX_IN_LEGEND:
+        handles, labels = handles[:_MAX_IN_LEGEND], [*labels[: _MAX_IN_LEGEND - 1], "…"]
     bad = table[:, 3] == 1
     if bad.any():
         ax.scatter(
