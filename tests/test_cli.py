@@ -21,19 +21,6 @@ XOR = "a,b,target\n0,0,even\n0,1,odd\n1,0,odd\n1,1,even\n"
 
 
 @pytest.fixture
-def run(capsys):
-    """Run a command line and return (exit code, stdout, stderr)."""
-
-    def runner(*words):
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return runner
-
-
-@pytest.fixture
 def xor(tmp_path):
     path = tmp_path / "xor.csv"
     path.write_text(XOR)

@@ -29,17 +29,6 @@ def bdnn_process(*words, **settings):
     return subprocess.run(command, capture_output=True, timeout=300, **settings)
 
 
-@pytest.fixture
-def run(capsys):
-    def runner(*words):
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return runner
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A table and a model of it."""

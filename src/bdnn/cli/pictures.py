@@ -19,7 +19,7 @@ from bdnn.files import write
 from bdnn.model_file import Model, load_model
 from bdnn.plotting.files import KINDS, picture
 from bdnn.plotting.structure import heaviest_features
-from bdnn.progress import shown_progress
+from bdnn.progress import attacks_text, shown_progress
 from bdnn.types import Array
 
 Drawing = Callable[[Any], Any]
@@ -124,7 +124,7 @@ def _certified(
     if len(X) > rows:
         chosen = np.sort(np.random.default_rng(seed).choice(len(X), rows, replace=False))
         X, labels = X[chosen], labels[chosen]
-    with shown_progress(time_limit, quiet, lambda p: f"{p.phase}, {p.bound:g} attacked") as listener:
+    with shown_progress(time_limit, quiet, attacks_text) as listener:
         budget = bdnn.Budget(seconds=time_limit)
         found = bdnn.certify(
             model.network, X, labels, radius=radius, budget=budget, n_jobs=n_jobs, on_progress=listener, **settings

@@ -20,7 +20,7 @@ from bdnn.cli.verification import certificate_errors
 from bdnn.errors import InputError
 from bdnn.files import write
 from bdnn.model_file import Model, load_model
-from bdnn.progress import shown_progress
+from bdnn.progress import attacks_text, shown_progress
 from bdnn.reports.contents import Source
 from bdnn.splitting import SPLIT_VERSIONS, drawn_seed, split
 from bdnn.tables import Table
@@ -80,7 +80,7 @@ def report(
     training_rows = _training_rows(model, table, X)
     source = Source(data.name, target, () if model.table is None else model.table.drop, _missing(model, table))
     with (
-        shown_progress(time_limit, quiet, lambda p: f"{p.phase}, {p.bound:g} attacked") as listener,
+        shown_progress(time_limit, quiet, attacks_text) as listener,
         certificate_errors(certificate, "The table must be the one of the training, with all of its rows."),
     ):
         page = bdnn.report(

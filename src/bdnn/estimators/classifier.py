@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from bdnn.certification.engine import certify
 from bdnn.certification.result import Certification
 from bdnn.columns import quoted
-from bdnn.errors import InputError
+from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import BaseClassifier, seed_of, storable
 from bdnn.files import FilePath
 from bdnn.methods import METHODS, automatic
@@ -64,7 +64,7 @@ class BDNNClassifier(BaseClassifier):
         Keep the weights small: sum of absolute values, number of non-zeros or sum of squares ("l2" needs SCIP, Gurobi,
         or CP-SAT with integer weights).
     regularization : float or "lexicographic", default=0.0
-        Factor of the regularizer, in units of sample weight; "lexicographic" minimises the loss first, the regularizer
+        Factor of the regularizer, in units of sample weight; "lexicographic" minimizes the loss first, the regularizer
         second.
     max_splits : int, default=20
         Data splitting: how often a cluster is split.
@@ -105,7 +105,7 @@ class BDNNClassifier(BaseClassifier):
         Least distance of pre-activations from 0 in training, for inputs and weights scaled to 1; None takes the
         smallest that is safe. Continuous weights only.
     input_bits : int, default=8
-        Bits per input of the grid that quantises inputs for integer weights, unless all inputs are integers.
+        Bits per input of the grid that quantizes inputs for integer weights, unless all inputs are integers.
     time_limit : float or None, default=60.0
         Seconds for the whole fit; None for no limit.
     n_jobs : int or None, default=1
@@ -418,3 +418,23 @@ class BDNNClassifier(BaseClassifier):
         settings["hidden_layer_sizes"] = list(self.result_.network.widths[:-1])
         settings["robust_radius"] = np.asarray(self.robust_radius, dtype=float).tolist()
         save_model(path, Model(self.network_, settings, self.result_, table))
+
+
+def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
+    """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
+    settings = dict(model.settings or {})
+    simple, listed = (str, int, float, type(None)), ("hidden_layer_sizes", "robust_radius")
+    unknown = set(settings) - set(BDNNClassifier().get_params())
+    odd = [k for k, v in settings.items() if not isinstance(v, simple) and k not in listed]
+    if unknown or odd:
+        name = sorted(unknown or odd)[0]
+        raise ModelFileError(f"{os.fspath(path)}: not a usable model file: unknown or malformed setting {name[:40]!r}")
+    settings["hidden_layer_sizes"] = model.network.widths[:-1]
+    clf = BDNNClassifier(**settings)
+    network = model.network
+    clf.network_, clf.classes_, clf.n_features_in_ = network, network.classes, network.n_features
+    if model.result is not None:
+        clf.result_ = model.result
+    if network.feature_names is not None:
+        clf.feature_names_in_ = np.array(network.feature_names, dtype=object)
+    return clf

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import IO, NamedTuple, Self
+from typing import IO, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,15 +18,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from bdnn.errors import InputError
+from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import BaseClassifier, storable
-from bdnn.estimators.classifier import BDNNClassifier
+from bdnn.estimators.classifier import BDNNClassifier, from_model
+from bdnn.estimators.members import Task, in_order, rows_of
 from bdnn.estimators.random_layers import random_hidden, with_outputs
 from bdnn.files import FilePath
-from bdnn.model_file import EnsembleMember, EnsembleModel, save_model
+from bdnn.model_file import EnsembleMember, EnsembleModel, load_any, save_model
 from bdnn.network.network import Network
 from bdnn.problem.problem import Problem, choice, positive_integer
-from bdnn.types import Array, Floats, Indices, Integers, Reals
+from bdnn.types import Array, Floats, Integers, Reals
 
 SCHEMES = ("one_vs_one", "one_vs_rest", "multiclass")
 VOTINGS = ("majority", "sum")
@@ -39,7 +39,7 @@ _DEFAULT_HIDDEN = (32,)  # neurons: members are many, and small ones train fast
 class BDNNEnsembleClassifier(BaseClassifier):
     """Ensemble of binarized networks that vote.
 
-    With few data, many small networks of different random features generalise better than one of the same size.
+    With few data, many small networks of different random features generalize better than one of the same size.
 
     Parameters
     ----------
@@ -178,13 +178,13 @@ class BDNNEnsembleClassifier(BaseClassifier):
         groups = [tasks[start : start + together] for start in range(0, len(tasks), together)]
         stop, short = threading.Event(), Counter[str]()
 
-        def train(group: list[_Task], number: int) -> list[EnsembleMember]:
+        def train(group: list[Task], number: int) -> list[EnsembleMember]:
             stopped = stop.is_set()
             if stopped and self.scheme == "multiclass":
                 return []
             rounds = math.ceil((len(groups) - number) / budget.threads)
             own = budget.within(0.0 if stopped else budget.remaining / rounds)
-            rows, targets = _rows_of(group[0], codes, self.scheme)
+            rows, targets = rows_of(group[0], codes, self.scheme)
             member_weight = None if weight is None else weight[rows]
             parts = [inputs[np.ix_(rows, task.features)] for task in group]
             clf = clone(self._settings()).set_params(random_state=group[0].seed, n_jobs=1)
@@ -209,7 +209,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
             return [EnsembleMember(network, task.features) for network, task in zip(networks, group, strict=True)]
 
         with threadpool_limits(1, user_api="blas"):  # each member has one thread
-            self.members_ = tuple(_in_order(train, groups, budget.threads, stop))
+            self.members_ = tuple(in_order(train, groups, budget.threads, stop))
         if not stop.is_set():
             self._warn(f"{what} ({count} of {len(groups)} trainings)" for what, count in sorted(short.items()))
         return self
@@ -232,7 +232,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
             return self.estimator
         return BDNNClassifier(_DEFAULT_HIDDEN, method="local_search", weights="integer")
 
-    def _tasks(self, rng: np.random.RandomState) -> list[_Task]:
+    def _tasks(self, rng: np.random.RandomState) -> list[Task]:
         C, n, most = len(self.classes_), self.n_features_in_, self.max_features
         if isinstance(most, bool) or not isinstance(most, Real) or not 0 < most <= (n if _is_integer(most) else 1):
             raise InputError(
@@ -246,7 +246,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
         elif self.scheme == "one_vs_rest":
             groups = [(-1, c) for c in range(C)]
         return [
-            _Task(group, np.sort(rng.permutation(n)[:used]), int(rng.randint(2**31 - 1)))
+            Task(group, np.sort(rng.permutation(n)[:used]), int(rng.randint(2**31 - 1)))
             for group in groups
             for _ in range(self.n_estimators)
         ]
@@ -366,48 +366,57 @@ class BDNNEnsembleClassifier(BaseClassifier):
         save_model(path, model)
 
 
-class _Task(NamedTuple):
-    """A member to be trained: the codes of its classes, its features and its seed."""
+def load(path: str | os.PathLike[str]) -> BDNNClassifier | BDNNEnsembleClassifier:
+    """Read a model file as a fitted classifier.
 
-    classes: tuple[int, ...]
-    features: Indices
-    seed: int
+    Parameters
+    ----------
+    path : path-like
+        A file written by `BDNNClassifier.save`, `BDNNEnsembleClassifier.save` or ``bdnn train``.
+
+    Returns
+    -------
+    BDNNClassifier or BDNNEnsembleClassifier
+        Fitted; the `result_` of a BDNNClassifier is there if the file has it.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is damaged, hostile, of another kind or of an unknown version.
+    OSError
+        If it cannot be read.
+    """
+    model = load_any(path)
+    if not isinstance(model, EnsembleModel):
+        return from_model(model, path)
+    try:
+        return _from_ensemble(model)
+    except InputError as error:
+        raise ModelFileError(f"{os.fspath(path)}: not a usable model file: {error}") from None
 
 
-def _rows_of(task: _Task, codes: Indices, scheme: str) -> tuple[Indices, Integers]:
-    """Return the rows that a member is trained on and their targets: codes of classes, or -1 for the rest."""
-    if scheme == "one_vs_rest":
-        return np.arange(len(codes)), np.where(codes == task.classes[1], codes, -1).astype(np.int64)
-    rows = np.flatnonzero(np.isin(codes, task.classes))
-    return rows, codes[rows].astype(np.int64)
-
-
-def _in_order(
-    train: Callable[[list[_Task], int], list[EnsembleMember]],
-    groups: Sequence[list[_Task]],
-    threads: int,
-    stop: threading.Event,
-) -> list[EnsembleMember]:
-    """Train groups of members; Ctrl-C sets `stop`, and ends the training if nothing is trained or it comes again."""
-    calls: list[Callable[[], list[EnsembleMember]]] = []
-    members: list[EnsembleMember] = []
-    with ThreadPoolExecutor(threads) as pool:
-        for number, group in enumerate(groups):
-            call = partial(train, group, number)
-            calls.append(call if threads == 1 else pool.submit(call).result)
-        try:
-            for result in calls:
-                try:
-                    members += result()
-                except KeyboardInterrupt:
-                    if stop.is_set() or not members:
-                        raise
-                    stop.set()
-                    members += result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return members
+def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
+    allowed = set(BDNNEnsembleClassifier().get_params(deep=False)) - {"estimator"}
+    unknown = sorted((set(model.settings) - allowed) | (set(model.estimator) - set(BDNNClassifier().get_params())))
+    if unknown:
+        raise InputError(f"unknown setting {unknown[0][:40]!r}")
+    ensemble = BDNNEnsembleClassifier(BDNNClassifier(**model.estimator), **model.settings)
+    choice("scheme", ensemble.scheme, SCHEMES)
+    choice("voting", ensemble.voting, VOTINGS)
+    choice("hidden", ensemble.hidden, HIDDEN)
+    known, C = set(range(-1, len(model.classes))), len(model.classes)
+    if C < 2 or len(set(model.classes.tolist())) != C:
+        raise InputError(f"classes must be at least two different labels, got {model.classes.tolist()!r}"[:200])
+    for number, member in enumerate(model.members, start=1):
+        codes = member.network.classes
+        if codes.dtype.kind != "i" or not set(codes.tolist()) <= known:
+            raise InputError(f"the classes of member {number} must be integers from -1 to {C - 1}")
+    if not model.members:
+        raise InputError("an ensemble needs at least one member")
+    ensemble.classes_, ensemble.n_features_in_, ensemble.members_ = model.classes, model.n_features, model.members
+    if model.feature_names is not None:
+        ensemble.feature_names_in_ = np.array(model.feature_names, dtype=object)
+    return ensemble
 
 
 def _integer_problem(clf: BDNNClassifier, X: Reals, targets: Integers, weight: Floats | None) -> Problem:

@@ -127,7 +127,7 @@ def _no_constant(name: str) -> Any:
     raise ModelFileError(f"it holds {name}, which is not a number")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     # a list or object may be huge, and too deep for repr
     return f"a {type(value).__name__}" if isinstance(value, list | dict) else _shortened(repr(value), 40)
 

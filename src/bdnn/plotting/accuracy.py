@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from bdnn.certification.result import Certification
 from bdnn.errors import InputError
-from bdnn.plotting.style import BLUE, COLOURS, GREY, MARKERS, VERMILLION, axes_or_new, drawing, legend, shown
+from bdnn.plotting.style import BLUE, COLORS, GRAY, MARKERS, VERMILLION, axes_or_new, drawing, legend, shown
 from bdnn.types import Floats
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def plot_certified(
     drawn: list[Any] = [
         axes.plot(r, certified, drawstyle="steps-pre", color=BLUE, lw=3)[0],
         axes.plot(r, attacked, drawstyle="steps-post", color=VERMILLION, lw=1.5, ls="--")[0],
-        axes.axhline(certification.clean_accuracy, color=GREY, lw=1.2, ls=":"),
+        axes.axhline(certification.clean_accuracy, color=GRAY, lw=1.2, ls=":"),
     ]
     names = ["certified, at least", "without a known attack, at most", "clean accuracy"]
     if np.sum((attacked - proven)[:-1] * np.diff(r)) > _VISIBLE * r[-1]:
@@ -149,10 +149,10 @@ def plot_pareto(
                     ls="--", lw=1.4, zorder=1)[0]  # fmt: skip
     drawn, names = [], []
     for k, (name, point) in enumerate(read.items()):
-        colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+        color, marker = COLORS[k % len(COLORS)], MARKERS[k % len(MARKERS)]
         drawn.append(
             axes.errorbar(
-                point.size, point.accuracy, yerr=point.deviation or None, fmt=marker, color=colour, ecolor=colour,
+                point.size, point.accuracy, yerr=point.deviation or None, fmt=marker, color=color, ecolor=color,
                 ms=8, capsize=3, mec="black" if point in best else "none", mew=1.4, zorder=2,
             )
         )  # fmt: skip

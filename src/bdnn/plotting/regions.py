@@ -13,7 +13,7 @@ from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
 from bdnn.network.grid_ends import ends
 from bdnn.network.network import Network
-from bdnn.plotting.style import COLOURS, MARKERS, axes_or_new, drawing, feature_index, input_names, legend, shown
+from bdnn.plotting.style import COLORS, MARKERS, axes_or_new, drawing, feature_index, input_names, legend, shown
 from bdnn.types import Array, Floats
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def plot_decision_regions(
     base, medians = _fixed(network, inputs, values, {i, j})
     axes = axes_or_new(ax, 6.4, 4.8)
 
-    # cell centres, with a margin around the points
+    # cell centers, with a margin around the points
     low, high = _window(inputs[:, [i, j]].astype(np.float64))
     room = 0.06 * np.where(high > low, high - low, 1.0)
     low, high = low - room, high + room
@@ -152,7 +152,7 @@ def _draw_regions(
     from scipy.ndimage import distance_transform_edt
 
     n = len(network.classes)
-    light = [0.68 + 0.32 * np.array(to_rgb(COLOURS[c % len(COLOURS)])) for c in range(n)]
+    light = [0.68 + 0.32 * np.array(to_rgb(COLORS[c % len(COLORS)])) for c in range(n)]
     ax.imshow(
         regions, origin="lower", extent=extent, aspect="auto", interpolation="nearest",
         cmap=ListedColormap(light), vmin=-0.5, vmax=n - 0.5,
@@ -162,7 +162,7 @@ def _draw_regions(
         if not inside.all():
             ax.contour(across, up, inside, levels=[0.5], colors="0.25", linewidths=0.8)
         if inside.mean() >= _WORTH_A_LABEL:
-            # its name, so that colours are not needed, where the region is widest
+            # its name, so that colors are not needed, where the region is widest
             depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
             row, column = np.unravel_index(np.argmax(depth), depth.shape)
             ax.text(
@@ -187,14 +187,14 @@ def _draw_points(ax: Axes, network: Network, places: Array, codes: Array, wrong:
     below = np.isin(np.arange(len(table)), order[firsts])
     handles, labels = [], []
     for c, label in enumerate(network.classes.tolist()):
-        colour, marker = COLOURS[c % len(COLOURS)], MARKERS[c % len(MARKERS)]
+        color, marker = COLORS[c % len(COLORS)], MARKERS[c % len(MARKERS)]
         for level, chosen in ((2.4, below), (2.6, ~below)):
             own = (table[:, 2] == c) & chosen
             ax.scatter(
-                table[own, 0], table[own, 1], s=sizes[own], c=colour, marker=marker, edgecolors="white", linewidths=0.6,
+                table[own, 0], table[own, 1], s=sizes[own], c=color, marker=marker, edgecolors="white", linewidths=0.6,
                 zorder=level,
             )  # fmt: skip
-        handles.append(Line2D([], [], color=colour, marker=marker, ls="none"))
+        handles.append(Line2D([], [], color=color, marker=marker, ls="none"))
         labels.append(shown(label))
     if len(labels) > _MAX_IN_LEGEND:
         handles, labels = handles[:_MAX_IN_LEGEND], [*labels[: _MAX_IN_LEGEND - 1], "…"]

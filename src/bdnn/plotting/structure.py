@@ -72,7 +72,7 @@ def plot_network(
     from matplotlib.lines import Line2D
 
     heights = [_heights(len(nodes), tallest) for nodes in kept]
-    for sign, colour, style in ((1, BLUE, "solid"), (-1, VERMILLION, (0, (4, 1.5)))):
+    for sign, color, style in ((1, BLUE, "solid"), (-1, VERMILLION, (0, (4, 1.5)))):
         segments, sizes = [], []
         for k, (W, _) in enumerate(relative):
             chosen = W[np.ix_(kept[k + 1], kept[k])] * sign
@@ -82,7 +82,7 @@ def plot_network(
         axes.add_collection(
             LineCollection(
                 segments, linestyles=[style], linewidths=[0.3 + 3.2 * size for size in sizes], zorder=1,
-                colors=[to_rgba(colour, 0.25 + 0.75 * size) for size in sizes],
+                colors=[to_rgba(color, 0.25 + 0.75 * size) for size in sizes],
             )
         )  # fmt: skip
     area = min(300.0, 5000 / tallest)
@@ -125,7 +125,7 @@ def plot_weights(
     max_features: int = 25,
     ax: Axes | Figure | None = None,
 ) -> Axes:
-    """Draw the weights of the first layer as a table of coloured cells, a feature a row, a neuron a column.
+    """Draw the weights of the first layer as a table of colored cells, a feature a row, a neuron a column.
 
     Parameters
     ----------
@@ -165,12 +165,12 @@ def plot_weights(
     from matplotlib.colors import LinearSegmentedColormap
 
     most = float(np.abs(cells).max(initial=0.0)) or 1.0
-    colours = LinearSegmentedColormap.from_list("signed", [VERMILLION, "white", BLUE])
-    image = axes.imshow(cells, cmap=colours, vmin=-most, vmax=most, aspect="auto")
+    colors = LinearSegmentedColormap.from_list("signed", [VERMILLION, "white", BLUE])
+    image = axes.imshow(cells, cmap=colors, vmin=-most, vmax=most, aspect="auto")
     axes.set_yticks(range(len(order)), [names[j] for j in order.tolist()], fontsize="small")
     step = 1 + len(W) // 16
     axes.set_xticks(range(0, len(W), step), [str(k) for k in range(0, len(W), step)])
-    if len(W) <= _ROOM_FOR_NUMBERS:  # the numbers say what colours cannot to everybody
+    if len(W) <= _ROOM_FOR_NUMBERS:  # the numbers say what colors cannot to everybody
         for (row, column), value in np.ndenumerate(cells):
             ink = "white" if abs(value) > 0.7 * most else "black"
             axes.text(column, row, _short(value), ha="center", va="center", color=ink, fontsize=7.5)

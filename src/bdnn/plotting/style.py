@@ -1,4 +1,4 @@
-"""What all pictures share: axes, colours that colour-blind readers tell apart, and labels from data."""
+"""What all pictures share: axes, colors that color-blind readers tell apart, and labels from data."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
-PURPLE, SKY, YELLOW, GREY = "#CC79A7", "#56B4E9", "#F0E442", "#595959"
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, YELLOW, GREY)
+PURPLE, SKY, YELLOW, GRAY = "#CC79A7", "#56B4E9", "#F0E442", "#595959"
+COLORS = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, YELLOW, GRAY)
 """M. Okabe and K. Ito, Color Universal Design, 2008."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "h")
-"""More than, and not a multiple of, the colours: pairs of both repeat late."""
+"""More than, and not a multiple of, the colors: pairs of both repeat late."""
 
 _MAX_LETTERS = 28  # of a label: as many as fit beside a picture
 _SHARED_TEXTS = {

@@ -1,0 +1,58 @@
+"""Members of an ensemble: what each is trained on, and in which order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from bdnn.model_file import EnsembleMember
+from bdnn.types import Indices, Integers
+
+
+class Task(NamedTuple):
+    """A member to be trained: the codes of its classes, its features and its seed."""
+
+    classes: tuple[int, ...]
+    features: Indices
+    seed: int
+
+
+def rows_of(task: Task, codes: Indices, scheme: str) -> tuple[Indices, Integers]:
+    """Return the rows that a member is trained on and their targets: codes of classes, or -1 for the rest."""
+    if scheme == "one_vs_rest":
+        return np.arange(len(codes)), np.where(codes == task.classes[1], codes, -1).astype(np.int64)
+    rows = np.flatnonzero(np.isin(codes, task.classes))
+    return rows, codes[rows].astype(np.int64)
+
+
+def in_order(
+    train: Callable[[list[Task], int], list[EnsembleMember]],
+    groups: Sequence[list[Task]],
+    threads: int,
+    stop: threading.Event,
+) -> list[EnsembleMember]:
+    """Train groups of members; Ctrl-C sets `stop`, and ends the training if nothing is trained or it comes again."""
+    calls: list[Callable[[], list[EnsembleMember]]] = []
+    members: list[EnsembleMember] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for number, group in enumerate(groups):
+            call = partial(train, group, number)
+            calls.append(call if threads == 1 else pool.submit(call).result)
+        try:
+            for result in calls:
+                try:
+                    members += result()
+                except KeyboardInterrupt:
+                    if stop.is_set() or not members:
+                        raise
+                    stop.set()
+                    members += result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return members
