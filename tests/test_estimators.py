@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import bdnn
-from bdnn import BDNNClassifier, Budget
+from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Budget
 from bdnn.errors import BDNNError, InputError
 from bdnn.estimators.base import seed_of
 from bdnn.problem.audit import audit
@@ -398,3 +398,10 @@ def test_ctrl_c_in_a_terminal_keeps_the_network(method, phase, threads):
     assert result["score"] == pytest.approx(1 - result["objective"] / 1000)
     assert 0 <= result["bound"] < result["objective"]
     assert result["method"] == method
+
+
+@pytest.mark.parametrize("estimator", [BDNNClassifier, BDNNEnsembleClassifier])
+@pytest.mark.parametrize("value", ["seven", -1, 0.5])
+def test_a_random_state_that_is_none_is_one_clear_error(estimator, value):
+    with pytest.raises(InputError, match="random_state must be None, a seed or a numpy"):
+        estimator(random_state=value).fit(SQUARE, PARITY)

@@ -14,7 +14,7 @@ from bdnn.certification.point import Pattern, Point
 from bdnn.certification.support import smallest_radii
 from bdnn.types import Bools, Indices
 
-_MAX_DROPS = 6  # times that neurons are left out of a set and its nearest attack is found anew: few drop any later
+_MAX_DROPS = 6  # times that neurons are left out of a set, each of which asks for a nearest point
 _BAND = 1e-12  # part of a sum of weights that its rounding errors stay far below
 _MARGIN = 1e-11  # by which a neuron that need not fire is let go, far above the rounding errors of its bound
 

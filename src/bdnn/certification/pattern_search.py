@@ -18,7 +18,7 @@ from bdnn.certification.point import Pattern, Point
 from bdnn.certification.support import UNIT
 from bdnn.types import Bools, Floats, Indices
 
-NODES_PER_CALL = 64  # nodes between reports: with a program each, some milliseconds
+NODES_PER_CALL = 64  # between reports, so that limits and listeners are heeded although a node may take long
 _GROWTH = 1.5  # of radii: a radius that is too small costs little, one that is too large a tree without end
 _ACCELERATION = 1.2  # of the growth, as points that are far from any attack would need many radii
 _MIN_RADIUS, _MAX_RADIUS = 1e-9, 1e300  # of the first radius, so that growing by factors gets somewhere

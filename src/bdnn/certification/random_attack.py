@@ -23,7 +23,7 @@ from bdnn.errors import InputError
 from bdnn.network.network import Network
 from bdnn.types import Floats
 
-_NODES = 512  # of a search for one class without hidden layers; most of them end far earlier
+_NODES = 512  # of a search for one class without hidden layers: an attack is to be quick rather than nearest
 
 
 class Attacks(NamedTuple):

@@ -89,9 +89,18 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         return float(super().score(X, given_targets(y), sample_weight))
 
 
+def generator_of(random_state: int | np.random.RandomState | None) -> np.random.RandomState:
+    """Return the generator that a `random_state` stands for, or raise InputError."""
+    try:
+        generator: np.random.RandomState = check_random_state(random_state)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"random_state must be None, a seed or a numpy.random.RandomState: {error}") from None
+    return generator
+
+
 def seed_of(random_state: int | np.random.RandomState | None) -> int:
     """Return the seed of a fit, of its validation rows as of its search, that a `random_state` stands for."""
-    return drawn_seed(check_random_state(random_state))
+    return drawn_seed(generator_of(random_state))
 
 
 def given_targets(y: ArrayLike) -> Any:

@@ -14,12 +14,11 @@ from typing import IO, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from bdnn.errors import InputError, ModelFileError
-from bdnn.estimators.base import BaseClassifier, storable
+from bdnn.estimators.base import BaseClassifier, generator_of, storable
 from bdnn.estimators.classifier import BDNNClassifier, from_model
 from bdnn.estimators.members import Task, in_order, rows_of
 from bdnn.estimators.random_layers import random_hidden, with_outputs
@@ -173,7 +172,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
-        tasks = self._tasks(check_random_state(self.random_state))
+        tasks = self._tasks(generator_of(self.random_state))
         together = 1 if self.hidden == "trained" else self.n_estimators
         groups = [tasks[start : start + together] for start in range(0, len(tasks), together)]
         stop, short = threading.Event(), Counter[str]()

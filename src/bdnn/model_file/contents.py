@@ -13,9 +13,7 @@ from bdnn.types import Array, Indices
 FORMAT, VERSION = "bdnn-model", 1
 ENSEMBLE_FORMAT, ENSEMBLE_VERSION = "bdnn-ensemble", 1
 
-MAX_BYTES = (
-    64 * 2**20
-)  # of a file; bounds the memory that parsing takes, and is far above the files of networks that can be trained
+MAX_BYTES = 64 * 2**20  # of a file; bounds the memory that parsing takes
 MAX_BRACKETS = 500_000  # that open lists and objects, which take far more memory than their two characters in the file
 
 
