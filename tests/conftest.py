@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from bdnn import cli
+
 
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c() -> Iterator[None]:
@@ -14,3 +16,16 @@ def ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command line and return (exit code, stdout, stderr)."""
+
+    def runner(*words):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return runner

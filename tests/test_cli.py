@@ -21,19 +21,6 @@ XOR = "a,b,target\n0,0,even\n0,1,odd\n1,0,odd\n1,1,even\n"
 
 
 @pytest.fixture
-def run(capsys):
-    """Run a command line and return (exit code, stdout, stderr)."""
-
-    def runner(*words):
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return runner
-
-
-@pytest.fixture
 def xor(tmp_path):
     path = tmp_path / "xor.csv"
     path.write_text(XOR)
@@ -195,7 +182,7 @@ def test_constant_columns_are_no_error(run, tmp_path):
 
 def test_polish_moves_weights_and_no_decision(run, tmp_path, monkeypatch):
     # a limit on rounds, unlike one on time, lets trainings repeat
-    monkeypatch.setattr("bdnn.estimators.classifier.Budget", lambda **limits: Budget(**(limits | {"rounds": 3})))
+    monkeypatch.setattr("bdnn.estimators.base.Budget", lambda **limits: Budget(**(limits | {"rounds": 3})))
     models = [tmp_path / f"{polish}.json" for polish in ("none", "margin")]
     for model in models:
         words = ("--method", "local_search", "--polish", model.stem, "--test-fraction", 0, "--out", model, "--quiet")

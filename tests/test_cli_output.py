@@ -29,17 +29,6 @@ def bdnn_process(*words, **settings):
     return subprocess.run(command, capture_output=True, timeout=300, **settings)
 
 
-@pytest.fixture
-def run(capsys):
-    def runner(*words):
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return runner
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A table and a model of it."""
@@ -222,7 +211,7 @@ def test_a_network_whose_file_could_be_too_large_is_refused_before_the_training(
     code, out, err = run(*words, "--hidden", 1_000_000, "--out", "x.json")
     assert (code, out) == (2, "") and "the network could not be saved: with 4000001 weights and biases" in err
     # without a file there is nothing to refuse
-    monkeypatch.setattr("bdnn.model_file._MOST_BYTES", 2**20)
+    monkeypatch.setattr("bdnn.model_file.contents.MAX_BYTES", 2**20)
     assert run(*words, "--hidden", 8, "--out", "x.json")[0] == 2
     assert run(*words, "--hidden", 8)[0] == 0
 

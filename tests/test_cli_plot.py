@@ -5,24 +5,13 @@ import sys
 import numpy as np
 import pytest
 
-from bdnn import Network, cli
+from bdnn import Network
 from bdnn.model_file import Model, TableInfo, save_model
 from bdnn.plotting.files import picture
 from sample_models import result
 
 STARTS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 LAYERS = [([[0.0, 1.0, 0.5], [1.0, 0.0, 0.0]], [-4.0, -3.0]), ([[1.0, -1.0]], [-0.5])]
-
-
-@pytest.fixture
-def run(capsys):
-    def runner(*words):
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return runner
 
 
 @pytest.fixture

@@ -11,19 +11,7 @@ import numpy as np
 import pytest
 
 import bdnn
-from bdnn import cli
 from bdnn.model_file import load_model, save_model
-
-
-@pytest.fixture
-def run(capsys):
-    def runner(*words):
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return runner
 
 
 @pytest.fixture

@@ -9,21 +9,10 @@ import numpy as np
 import pytest
 
 import bdnn
-from bdnn import BDNNClassifier, cli
+from bdnn import BDNNClassifier
 from bdnn.model_file import TableInfo, load_model
 from bdnn.splitting import split
 from bdnn.tables import read_table
-
-
-@pytest.fixture
-def run(capsys):
-    def runner(*words):
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return runner
 
 
 def fresh(*words):

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import bdnn
-from bdnn import cli, tables
+from bdnn import tables
 from bdnn.cli.reading import read_training_table
 from bdnn.errors import CertificateError, InputError
 from bdnn.estimators.classifier import BDNNClassifier
@@ -23,17 +23,6 @@ TABLE = "a,b,more,label\n" + "".join(
         (0, 0, "n"), (1, "?", "y"), (0, 1, "y"), (1, 0, "y"), (0.5, 0.5, "n"), (0.25, 0.75, "n"), (0.5, 2, "y"),
         (0.1, 0.1, "n")])
 )  # fmt: skip
-
-
-@pytest.fixture
-def run(capsys):
-    def runner(*words):
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return runner
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 import bdnn
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Budget, Network
 from bdnn.errors import InputError, ModelFileError
-from bdnn.estimators.members import with_outputs
+from bdnn.estimators.random_layers import with_outputs
 from bdnn.model_file import EnsembleMember, load_model
 from clocks import ticking
 
@@ -28,7 +28,7 @@ SCHEMES = ["one_vs_one", "one_vs_rest", "multiclass"]
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch):
     """A limit on rounds, unlike one on time, lets fits repeat."""
-    monkeypatch.setattr("bdnn.estimators.classifier.Budget", lambda **limits: Budget(**(limits | {"rounds": 5})))
+    monkeypatch.setattr("bdnn.estimators.base.Budget", lambda **limits: Budget(**(limits | {"rounds": 5})))
 
 
 def blobs(seed=0, count=48, n_classes=4, n=5):

@@ -19,8 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import bdnn
-from bdnn import BDNNClassifier, Budget
+from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Budget
 from bdnn.errors import BDNNError, InputError
+from bdnn.estimators.base import seed_of
 from bdnn.problem.audit import audit
 from bdnn.problem.problem import Problem
 
@@ -182,7 +183,7 @@ def test_sample_weights_are_repetitions():
 @pytest.mark.parametrize("settings", [{"method": "exact", "incumbents": "none"}, {"method": "local_search"}], ids=str)
 def test_a_warm_start_is_never_worse(settings, monkeypatch):
     limit = "rounds" if settings["method"] == "local_search" else "nodes"
-    monkeypatch.setattr("bdnn.estimators.classifier.Budget", lambda **limits: Budget(**(limits | {limit: 1})))
+    monkeypatch.setattr("bdnn.estimators.base.Budget", lambda **limits: Budget(**(limits | {limit: 1})))
     X, y = noisy(3, 60)
     clf = BDNNClassifier((3,), warm_start=True, random_state=0, **settings).fit(X, y)
     first = clf.network_
@@ -312,15 +313,14 @@ def test_an_unfitted_estimator_says_so(tmp_path):
 @pytest.mark.parametrize("settings", [{"method": "exact", "incumbents": "none"}, {"method": "local_search"}], ids=str)
 def test_the_random_state_decides(settings, monkeypatch):
     limit = "rounds" if settings["method"] == "local_search" else "nodes"
-    monkeypatch.setattr("bdnn.estimators.classifier.Budget", lambda **limits: Budget(**(limits | {limit: 1})))
+    monkeypatch.setattr("bdnn.estimators.base.Budget", lambda **limits: Budget(**(limits | {limit: 1})))
     X, y = noisy(6, 40)
     X = X + np.random.default_rng(6).normal(size=X.shape)
     first, again, other = (BDNNClassifier((2,), random_state=s, **settings).fit(X, y) for s in (0, 0, 1))
     assert first.network_ == again.network_
     assert first.network_ != other.network_
     generator = np.random.RandomState(0)
-    draws = [BDNNClassifier((2,), random_state=generator)._budget().seed for _ in range(2)]
-    assert draws[0] != draws[1]
+    assert seed_of(generator) != seed_of(generator)
     assert BDNNClassifier(n_jobs=-1)._budget().threads >= 1
 
 
@@ -398,3 +398,10 @@ def test_ctrl_c_in_a_terminal_keeps_the_network(method, phase, threads):
     assert result["score"] == pytest.approx(1 - result["objective"] / 1000)
     assert 0 <= result["bound"] < result["objective"]
     assert result["method"] == method
+
+
+@pytest.mark.parametrize("estimator", [BDNNClassifier, BDNNEnsembleClassifier])
+@pytest.mark.parametrize("value", ["seven", -1, 0.5])
+def test_a_random_state_that_is_none_is_one_clear_error(estimator, value):
+    with pytest.raises(InputError, match="random_state must be None, a seed or a numpy"):
+        estimator(random_state=value).fit(SQUARE, PARITY)

@@ -44,5 +44,5 @@ def test_scikit_learn_agrees(
 ) -> None:
     limit = LIMITS[estimator.method]
     monkeypatch.setitem(bdnn.backends.BACKENDS, "idle", Idle)
-    monkeypatch.setattr("bdnn.estimators.classifier.Budget", lambda **limits: Budget(**(limits | limit)))
+    monkeypatch.setattr("bdnn.estimators.base.Budget", lambda **limits: Budget(**(limits | limit)))
     check(estimator)

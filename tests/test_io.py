@@ -185,7 +185,7 @@ def test_files_from_before_the_course_of_bounds_and_the_split_were_stored_load(t
 
 
 def test_no_pickle_is_used():
-    with open(model_io.__file__, encoding="utf-8") as file:
+    with open(model_io.reading.__file__, encoding="utf-8") as file:
         source = file.read()
     assert "import pickle" not in source
     assert "allow_pickle" not in source
@@ -251,7 +251,7 @@ def test_what_cannot_be_stored_is_refused_before_the_old_file_is_touched(old, mo
 
 
 def test_a_model_that_could_not_be_read_again_is_refused(old, monkeypatch):
-    monkeypatch.setattr(model_io, "_MOST_BYTES", 100)
+    monkeypatch.setattr(model_io.contents, "MAX_BYTES", 100)
     with pytest.raises(InputError, match="its file would be larger than"):
         save_model(old, Model(NEW))
     monkeypatch.undo()
@@ -304,8 +304,8 @@ def test_whatever_passes_the_check_before_training_can_be_saved_and_read_again(t
         net = Network(tuple(layers), head="argmax", classes=[0, 1, 2], feature_names=names)
         return Model(net, None, None, TableInfo("target", "median", (longest,) * 40))
 
-    monkeypatch.setattr(model_io, "_OTHER_BYTES", 1000)
-    monkeypatch.setattr(model_io, "_MOST_BYTES", 100_000)
+    monkeypatch.setattr(model_io.writing, "_OTHER_BYTES", 1000)
+    monkeypatch.setattr(model_io.contents, "MAX_BYTES", 100_000)
     passing = []
     for size in range(10, 1000, 10):
         try:
@@ -322,7 +322,7 @@ def test_whatever_passes_the_check_before_training_can_be_saved_and_read_again(t
 
 
 def test_a_model_of_too_many_lists_is_refused_when_it_is_saved(tmp_path, monkeypatch):
-    monkeypatch.setattr(model_io, "_MOST_BRACKETS", 5)
+    monkeypatch.setattr(model_io.contents, "MAX_BRACKETS", 5)
     with pytest.raises(InputError, match="more than 5 lists and objects"):
         save_model(tmp_path / "model.json", Model(network()))
     with pytest.raises(InputError, match="the network could not be saved"):

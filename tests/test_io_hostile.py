@@ -243,7 +243,7 @@ def test_sizes_that_do_not_fit(tmp_path, file):
 
 def test_the_largest_size_is_read_and_one_byte_more_is_not(tmp_path, file, monkeypatch):
     text = text_of(continuous_model(), tmp_path)
-    monkeypatch.setattr(model_io, "_MOST_BYTES", len(text))
+    monkeypatch.setattr(model_io.contents, "MAX_BYTES", len(text))
     assert sound_or_refused(file(text))
     refused(file(text + " "), "it is larger than")
 

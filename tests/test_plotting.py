@@ -14,7 +14,7 @@ from sklearn.datasets import load_iris
 import sample_models
 from bdnn import BDNNClassifier, Certification, Network, plotting
 from bdnn.errors import InputError, MissingDependencyError
-from bdnn.plotting.style import COLOURS, shown
+from bdnn.plotting.style import COLORS, shown
 from bdnn.result import BoundStep, Incumbent
 
 matplotlib.use("Agg")
@@ -397,7 +397,7 @@ def test_given_axes_are_used_and_returned(flowers, iris):
 
 def test_colours_are_told_apart_in_grey():
     """No two neighbours of the palette that a two-class picture uses have the same luminance."""
-    light = [float(np.dot(to_rgb(colour), (0.2126, 0.7152, 0.0722))) for colour in COLOURS[:2]]
+    light = [float(np.dot(to_rgb(colour), (0.2126, 0.7152, 0.0722))) for colour in COLORS[:2]]
     assert abs(light[0] - light[1]) > 0.2
 
 

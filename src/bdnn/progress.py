@@ -40,6 +40,11 @@ def _state(progress: Progress) -> str:
     return f"incumbent {progress.objective:g}  bound {progress.bound:g}  gap {progress.gap:.1%}"
 
 
+def attacks_text(progress: Progress) -> str:
+    """Return what to say of the state of a certification, whose bound is the number of points with an attack."""
+    return f"{progress.phase}, {progress.bound:g} attacked"
+
+
 @contextmanager
 def shown_progress(
     seconds: float | None, quiet: bool = False, text: Callable[[Progress], str] | None = None

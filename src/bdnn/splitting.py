@@ -82,6 +82,11 @@ def split(
     return np.sort(training), np.sort(chosen)
 
 
+def drawn_seed(generator: np.random.RandomState) -> int:
+    """Return the seed of a fit, of its validation rows as of its search, drawn from what `random_state` stands for."""
+    return int(generator.randint(2**31 - 1))
+
+
 def _equal_rows(X: NDArray[Any]) -> Rows | None:
     """Return a number for each row, the same for equal rows, counted by their first; None if all rows differ."""
     if not X.shape[1]:

@@ -9,7 +9,7 @@ import pytest
 from adversaries import distances, has_attack, sampled
 from bdnn import Network, attack, certify
 from bdnn.certification.integer_support import support_steps
-from bdnn.certification.quantization import first_floats
+from bdnn.certification.quantization import lower_thresholds
 from bdnn.errors import InputError
 from bdnn.network.network import InputGrid
 from plain import quantised, random_network
@@ -131,12 +131,12 @@ def test_integers_behind_a_grid_agree_with_brute_force(seed, norm):
         replays(network, x, found, integer, -5.0, 5.0)
 
 
-def test_first_floats_are_the_first():
+def test_lower_thresholds_are_the_first():
     rng = np.random.default_rng(0)
     for _ in range(30):
         grid = InputGrid(rng.normal(size=3) * 10.0 ** rng.integers(-3, 6), rng.uniform(1e-3, 10, 3), 4)
         integers = rng.integers(1, 16, 3).astype(float)
-        first = first_floats(grid, integers)
+        first = lower_thresholds(grid, integers)
         assert np.all(grid.quantise(first) >= integers)
         assert np.all(grid.quantise(np.nextafter(first, -np.inf)) < integers)
 

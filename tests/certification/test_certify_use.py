@@ -14,7 +14,7 @@ import pytest
 import bdnn
 from bdnn import BDNNClassifier, Budget, Network, certify, cli
 from bdnn.certification import engine
-from bdnn.certification import one_layer as shallow
+from bdnn.certification.pattern_search import NODES_PER_CALL, PatternSearch
 from bdnn.clock import replaced
 from bdnn.errors import InputError
 from clocks import ticking
@@ -240,14 +240,14 @@ def test_a_limit_acts_inside_of_a_node(monkeypatch):
     d, n = 120, 3000
     layers = [(rng.normal(size=(d, n)), rng.normal(size=d)), (np.ones((1, d)), np.array([-0.5 * d]))]
     network = Network(layers, head="threshold", classes=[0, 1])
-    entered, explored = [], shallow.explored
+    entered, explore = [], PatternSearch.explore
 
-    def watched(point, tree):
+    def watched(search, tree):
         entered.append(tree)
-        return explored(point, tree)
+        return explore(search, tree)
 
-    monkeypatch.setattr(shallow, "explored", watched)
+    monkeypatch.setattr(PatternSearch, "explore", watched)
     with replaced(lambda: 100.0 if entered else 0.0):
         found = certify(network, rng.normal(size=(1, n)), norm="2", radius=10.0, point_time_limit=20.0)
     # the tree was asked for a batch of nodes and left it
-    assert found.undecided[0] and len(entered) == 1 and entered[0].nodes < shallow.NODES_PER_CALL
+    assert found.undecided[0] and len(entered) == 1 and entered[0].nodes < NODES_PER_CALL

@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import linprog, minimize
 
 from bdnn._native import certify as native
-from bdnn.certification.integer_support import DOWN, MORE, UP, support_steps
+from bdnn.certification.integer_support import DOWN, FURTHER, UP, support_steps
 from bdnn.certification.projection import nearest
 from bdnn.certification.support import (
     INF,
@@ -200,7 +200,7 @@ def test_largest_moves_are_rounded_up():
 
 def phi(norm, costs, t):
     """What integer steps cost; for norm 2 its square."""
-    c = 0.0 if t == 0 else (costs[UP] if t > 0 else costs[DOWN]) + costs[MORE] * (abs(t) - 1)
+    c = 0.0 if t == 0 else (costs[UP] if t > 0 else costs[DOWN]) + costs[FURTHER] * (abs(t) - 1)
     return c if norm == ONE else c * c
 
 
@@ -223,7 +223,7 @@ def test_steps_against_brute_force(norm, seed):
     assert best <= bound <= best + np.abs(g * np.maximum(-low, high)).max() + 1e-9
     # without integers the dual is tight, and first steps do not matter
     real = support_steps(norm, g, r, low, high, costs, np.zeros(n, dtype=bool))
-    scaled = support(norm, g / costs[:, MORE], r, low * costs[:, MORE], high * costs[:, MORE])[0]
+    scaled = support(norm, g / costs[:, FURTHER], r, low * costs[:, FURTHER], high * costs[:, FURTHER])[0]
     assert scaled <= real * (1 + 1e-15) and real == pytest.approx(scaled, rel=1e-9)
 
 

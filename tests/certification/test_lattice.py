@@ -11,8 +11,7 @@ import pytest
 
 from bdnn import Budget, Network, certify, cli
 from bdnn.certification.attacker import perturbations
-from bdnn.certification.lattice import on_lattice
-from bdnn.certification.mixed_point import point_at
+from bdnn.certification.mixed_integer_point import point_at
 from bdnn.model_file import Model, save_model
 from bdnn.network.network import InputGrid
 from plain import random_network
@@ -27,6 +26,12 @@ def point(norm, scale, *, integer=True, grid=None, x=None, hidden=(3,), **bounds
     allowed = perturbations(network, norm, scale, **bounds)
     mask = np.broadcast_to(integer, n)
     return point_at(network, allowed, mask, x, int(network.predict_index(x[None, :])[0]), math.inf, lambda _: None)
+
+
+def on_lattice(one, proven, attack):
+    """The radius that a proof amounts to, and whether it is exact, where an attack is known or none."""
+    one.evidence.attack = attack
+    return one.lattice_radius(proven)
 
 
 @pytest.mark.parametrize(

@@ -126,14 +126,14 @@ def decided(n: int, hidden: int) -> Callable[[], object]:
     """Set up classes of single inputs, a part of them on the border of a neuron."""
 
     def set_up() -> Callable[[], object]:
-        from bdnn.certification.classify import Decider
+        from bdnn.certification.classify import ExactClassifier
 
         rng = np.random.default_rng(n)
         W = rng.normal(size=(hidden, n))
         X = rng.normal(size=(4000, n))
         X[:1000, 0] -= (X[:1000] @ W[0]) / W[0, 0]
         network = Network([(W, np.zeros(hidden)), (np.ones((1, hidden)), [-hidden / 2])], "threshold", [0, 1])
-        decide = Decider(network)
+        decide = ExactClassifier(network)
         return lambda: [decide(x) for x in X]
 
     return set_up

@@ -18,7 +18,8 @@ from bdnn.errors import InputError
 from bdnn.network.network import Network
 from bdnn.types import Bools, Floats
 
-_LARGE = 1e300
+_LARGE = 1e300  # distances below it were rounded up without an overflow
+_MAX_INTEGER = 2.0**53  # doubles hold all integers up to it
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -130,11 +131,11 @@ def root_above(value: Fraction) -> float:
 
 def perturbations(
     network: Network,
-    norm: Any,
+    norm: str | int,
     scale: ArrayLike | None = None,
     lower: ArrayLike | None = None,
     upper: ArrayLike | None = None,
-    frozen: Any = None,
+    frozen: ArrayLike | None = None,
 ) -> Perturbations:
     """Check the settings of an attacker.
 
@@ -201,7 +202,7 @@ def _per_feature(what: str, values: ArrayLike, network: Network) -> Floats:
     return array
 
 
-def feature_mask(network: Network, what: str, chosen: Any) -> Bools:
+def feature_mask(network: Network, what: str, chosen: ArrayLike | None) -> Bools:
     """Return which features are chosen.
 
     Parameters
@@ -244,8 +245,41 @@ def feature_mask(network: Network, what: str, chosen: Any) -> Bools:
     return mask
 
 
-def integer_mask(network: Network, integer: Any) -> Bools:
+def integer_mask(network: Network, integer: ArrayLike | None) -> Bools:
     """Return which features are integers, where True and False stand for all and none; else as `feature_mask`."""
     if isinstance(integer, bool | np.bool_):
         return np.full(network.n_features, bool(integer))
     return feature_mask(network, "integer", integer)
+
+
+def integer_features(network: Network, integer: ArrayLike, points: Floats) -> Bools:
+    """Return which features are integers; check that those of the points are.
+
+    Parameters
+    ----------
+    network : Network
+        Whose features these are.
+    integer : bool or array-like
+        Whether all are; or a mask of shape (n,), indices, or names.
+    points : ndarray of shape (m, n)
+        The points.
+
+    Returns
+    -------
+    ndarray of shape (n,), bool
+
+    Raises
+    ------
+    InputError
+        If a feature is unknown, or a point has no integer in one of these features.
+    """
+    mask = integer_mask(network, integer)
+    for wrong, what in (
+        (points != np.rint(points), "integers"),
+        (np.abs(points) > _MAX_INTEGER, "integers up to 2**53"),
+    ):
+        if np.any(wrong & mask):
+            i, j = np.argwhere(wrong & mask)[0].tolist()
+            asked = "integer=True" if isinstance(integer, bool | np.bool_) else f"integer with feature {j}"
+            raise InputError(f"{asked} needs {what}, but row {i} has {points[i, j]:g} in feature {j}")
+    return mask

@@ -15,7 +15,7 @@ from bdnn.network.network import Network
 from bdnn.types import Floats
 
 
-class Decider:
+class ExactClassifier:
     """The class of single inputs.
 
     Parameters

@@ -1,134 +1,106 @@
-"""Networks with two or more hidden layers: the search over the bits of the first."""
+"""Networks with two or more hidden layers: the search over what the neurons of the first do."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 
-from bdnn._native.certify import CANDIDATE, DONE, LEAF, LIMIT, CellTree, UpperLayers
-from bdnn.certification.mixed_point import WholePoint
-from bdnn.certification.one_layer import divide, explored, shrunk
-from bdnn.certification.point import Point
-from bdnn.certification.support import TWO, UNIT, smallest_radii
+from bdnn._native.certify import CellTree, UpperLayers
+from bdnn.certification.pattern_search import PatternSearch, ranges_within, rows_of
+from bdnn.certification.point import Pattern, Point
+from bdnn.certification.support import TWO, smallest_radii
 from bdnn.network.network import Network
+from bdnn.types import Bools, Floats
 
-_GROWTH = 1.5
+_MAX_EXACT = 2.0**50  # sums of integers below this, and of a few more, are exact in doubles
+_NEAR_BALL = 1.0 + 1e-3  # part of a ball beyond which a relaxed solution (norm 2) leads to no attack inside
 
 
-def search_cells(point: Point) -> float:
-    """Search for inputs that are decided otherwise; return a radius that is proven, attacks are with the point.
+class CellSearch(PatternSearch):
+    """The search for inputs that are decided otherwise, among the cells of the first layer.
 
     Parameters
     ----------
     point : Point
         Of a network with hidden layers.
-
-    Returns
-    -------
-    float
-        No input up to this distance, included, is decided otherwise, but for cells that the point has noted; inf if
-        none at all is.
     """
-    upper = _upper(point)
-    now = (point.alpha >= 0).astype(np.float64)
-    constant = ~np.any(point.W, axis=1)
-    if upper.constant(np.where(constant, now, 0.0), np.where(constant, now, 1.0)):
-        return math.inf
-    if isinstance(point, WholePoint):
-        point.try_steps()
-    side = np.where(now > 0, -1.0, 1.0)
-    norm, low, high = point.allowed.norm, point.low, point.high
-    nearest = (
-        point.first_change()
-        if isinstance(point, WholePoint)
-        else float(smallest_radii(norm, side[:, None] * point.W, np.abs(point.alpha), low, high).min())
-    )
-    end, growth = point.farthest, _GROWTH
-    first = radius = max(_GROWTH * nearest, 1e-9) if nearest < math.inf else min(end, 1.0)
-    while True:
-        # small radii first: they are quick, and what is proven stands if the time runs out
-        radius = min(radius, end, point.radius)
-        proven = _decide(point, upper, radius)
-        point.floor = max(point.floor, proven)
-        if proven >= point.radius or (point.fixed and point.attack is not None):
-            return proven
-        if point.distance == math.inf and (proven >= end or radius > 1e7 * first):
-            return math.inf if proven >= end and point.least == math.inf else proven
-        growth *= 1.2
-        radius *= growth
+
+    def __init__(self, point: Point) -> None:
+        super().__init__(point)
+        network = point.network
+        self._upper = _upper_layers(network, point.code)
+        self._tail = Network(network.layers[1:], network.head, network.classes)
+
+    @property
+    def is_impossible(self) -> bool:
+        """Whether the decision is the same whatever the neurons that can change do."""
+        now, constant = (self.point.alpha >= 0).astype(np.float64), ~np.any(self.point.W, axis=1)
+        return self._upper.constant(np.where(constant, now, 0.0), np.where(constant, now, 1.0))
+
+    def first_radius(self) -> float:
+        """Return about the radius at which the first neuron changes."""
+        point = self.point
+        side = np.where(point.alpha >= 0, -1.0, 1.0)
+        radii = smallest_radii(point.allowed.norm, side[:, None] * point.W, np.abs(point.alpha), point.low, point.high)
+        return float(radii.min())
+
+    def tree(self, radius: float) -> CellTree | None:
+        """Return a tree of cells within a radius; None if nothing is left to be searched."""
+        point = self.point
+        ranges = ranges_within(point, point.W, point.alpha, radius)
+        still = ranges.largest == 0.0
+        self._active = np.where(still, point.alpha >= 0, ranges.active)
+        inactive = np.where(still, point.alpha < 0, ranges.inactive)
+        bits = np.stack([self._active, ~inactive]).astype(np.float64)
+        if self._upper.constant(bits[0], bits[1]):
+            return None
+        self._unstable = unstable = np.flatnonzero(~self._active & ~inactive)
+        if not len(unstable):
+            if self._changed(bits[0]):
+                point.evidence.least = 0.0
+                point.evidence.doubtful = True
+            return None
+        rows = rows_of(point, point.W, point.alpha, ranges.largest, unstable, radius)
+        influence = np.abs(point.network.layers[1].weights[:, unstable]).sum(axis=0).astype(np.float64)
+        self._tree = CellTree(
+            point.allowed.norm,
+            rows.weights,
+            rows.alpha,
+            rows.error,
+            self._upper,
+            *point.box(radius, radius),
+            unstable,
+            bits,
+            influence + 1e-9,  # neurons without any come last, but are not forgotten
+            *point.step_costs(radius),
+        )
+        return self._tree
+
+    def pattern(self) -> Pattern:
+        """Return what the unstable neurons do where the tree stopped; some are still free."""
+        active, inactive = np.zeros((2, len(self.point.alpha)), dtype=bool)
+        active[self._unstable[self._tree.found == 1]] = True
+        inactive[self._unstable[self._tree.found == 0]] = True
+        return Pattern(active, inactive)
+
+    def wins(self, pattern: Pattern) -> bool:
+        """Whether the upper layers decide otherwise with neurons that do so, and stable ones."""
+        return self._changed(np.where(pattern.active | self._active, 1.0, 0.0))
+
+    def _changed(self, bits: Floats) -> bool:
+        return bool(self._tail.predict_index(bits[None, :])[0] != self.point.code)
+
+    def attack(self, pattern: Pattern) -> None:
+        """Look for the nearest attack where neurons do so, unless that would be outside of the ball."""
+        tree = self._tree
+        if self.point.allowed.norm != TWO or np.linalg.norm(tree.solution) <= _NEAR_BALL * tree.ball:
+            self.point.search_cell(pattern)
+
+    def improve(self, real: Point, active: Bools) -> None:
+        """Leave the attack: neurons that it does not need are not known above the first layer."""
 
 
-def _upper(point: Point) -> UpperLayers:
+def _upper_layers(network: Network, code: int) -> UpperLayers:
     """Return the layers above the first as the kernels want them."""
-    layers = point.network.layers[1:]
-    numbers = [np.concatenate([w.ravel(), b]).astype(np.float64) for w, b in layers]
-    exact = [bool(np.all(a == np.rint(a)) and np.abs(a).sum() < 2**50) for a in numbers]
-    return UpperLayers(
-        np.concatenate(numbers), np.array(point.network.widths, dtype=np.int64), np.array(exact), point.code
-    )
-
-
-def _decide(point: Point, upper: UpperLayers, radius: float) -> float:
-    """Search at a radius, which shrinks with every attack found; return what is proven."""
-    norm, n = point.allowed.norm, len(point.columns)
-    reach, up, down = point.reaches(point.W, radius)
-    slack = 1.01 * point.error + 4.0 * (n + 20) * UNIT * (reach + np.abs(point.alpha)) + 1e-300
-    still = reach == 0.0
-    on = np.where(still, point.alpha >= 0, point.alpha - down > slack)
-    off = np.where(still, point.alpha < 0, point.alpha + up < -slack)
-    bits = np.stack([on, ~off]).astype(np.float64)
-    if upper.constant(bits[0], bits[1]):
-        return radius
-    open_ = np.flatnonzero(~on & ~off)
-    tail = Network(point.network.layers[1:], point.network.head, point.network.classes)
-    if not len(open_):
-        if tail.predict_index(bits[:1])[0] != point.code:
-            point.least = 0.0
-            point.doubtful = True
-        return radius
-    rho = np.maximum(reach[open_], 1e-300)
-    scaled = point.alpha[open_] / rho
-    unit = radius
-    tree = CellTree(
-        norm,
-        point.spread(point.W[open_], rho, unit),
-        scaled,
-        point.error[open_] / rho + 4.0 * UNIT * np.abs(scaled),
-        upper,
-        *point.box(radius, unit),
-        open_,
-        bits,
-        np.abs(point.network.layers[1].weights[:, open_]).sum(axis=0).astype(np.float64) + 1e-9,
-        *point.steps(unit),
-    )
-    while True:
-        code = explored(point, tree)
-        if code == DONE:
-            return radius
-        fire = _pattern(len(point.alpha), open_[tree.found == 1])
-        rest = _pattern(len(point.alpha), open_[tree.found == 0])
-        if isinstance(point, WholePoint) and code != LIMIT:
-            if point.improved(tree.solution, fire, rest, unit):
-                tree.reopen()  # the rest of the node is left
-            elif code == LEAF and (
-                tree.is_full or tail.predict_index(np.where(fire | on, 1.0, 0.0)[None, :])[0] != point.code
-            ):
-                divide(point, tree, fire, rest, radius)
-        elif code == CANDIDATE:
-            if norm != TWO or np.linalg.norm(tree.solution) <= (1.0 + 1e-3) * tree.ball:
-                point.close(fire, rest)
-        elif code == LEAF:
-            pattern = np.where(fire | on, 1.0, 0.0)
-            if tail.predict_index(pattern[None, :])[0] != point.code:
-                point.settle(fire, rest, radius)
-        if point.fixed and point.attack is not None:
-            return 0.0
-        radius = shrunk(point, tree, radius, unit)
-
-
-def _pattern(d: int, chosen: Any) -> Any:
-    pattern = np.zeros(d, dtype=bool)
-    pattern[chosen] = True
-    return pattern
+    numbers = [np.concatenate([w.ravel(), b]).astype(np.float64) for w, b in network.layers[1:]]
+    exact = [bool(np.all(a == np.rint(a)) and np.abs(a).sum() < _MAX_EXACT) for a in numbers]
+    return UpperLayers(np.concatenate(numbers), np.array(network.widths, dtype=np.int64), np.array(exact), code)

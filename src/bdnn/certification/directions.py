@@ -8,21 +8,19 @@ is bracketed, and the nearest point of the cell found there is taken.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from bdnn.certification.mixed_point import WholePoint
-from bdnn.certification.point import Point
+from bdnn.certification.point import Pattern, Point
 from bdnn.certification.support import INF, ONE, magnitudes, smallest_radii
-from bdnn.types import Bools, Floats
+from bdnn.types import Bools, Floats, Indices
 
-_STEPS = 24
-_HALVINGS = 12
-_REFINED = 3
+_LENGTHS = 24  # at which directions are tried, growing by a factor: up to 1.8 where they span six digits
+_HALVINGS = 12  # of the bracket of the first change: 1 / 4096 of it is left, and the nearest point is found anyway
+_REFINED = 3  # shortest moves that are worth nearest points, which take longer than all of the above
 
 
-def shoot(point: Point, rng: np.random.Generator, restarts: int) -> None:
+def attack_along_directions(point: Point, rng: np.random.Generator, restarts: int) -> None:
     """Look for attacks on a point along random directions and offer them to it.
 
     Parameters
@@ -36,28 +34,20 @@ def shoot(point: Point, rng: np.random.Generator, restarts: int) -> None:
     """
     if not len(point.columns):
         return
-    # directions of a point with integers are those without any rounding, what they lead to is rounded
-    model = point.relaxed() if isinstance(point, WholePoint) else point
+    model = point.relaxed()  # what directions without any rounding lead to is rounded
     if not len(model.columns):
         return
     rays = _Rays(model, _directions(model, rng, restarts))
     start, end = _range(model)
-
-    def changes(chosen: Any, lengths: Floats) -> Bools:
-        moves = rays.moves(chosen, lengths)
-        if isinstance(point, WholePoint):
-            return np.asarray(point.network.predict_index(point.landed(model.columns, moves)) != point.code)
-        return point.changes(moves)
-
     if not start < end:
         start = end * 1e-3
-    lengths = np.geomspace(start, end, _STEPS)
+    lengths = np.geomspace(start, end, _LENGTHS)
     near, far = np.zeros(restarts), np.full(restarts, np.inf)
     for length in lengths:
         left = np.isinf(far)
         if not left.any():
             break
-        changed = changes(left, np.full(int(left.sum()), length))
+        changed = point.changes(model.columns, rays.moves(left, np.full(int(left.sum()), length)))
         at = np.flatnonzero(left)
         far[at[changed]] = length
         near[at[~changed]] = length
@@ -66,19 +56,15 @@ def shoot(point: Point, rng: np.random.Generator, restarts: int) -> None:
         return
     for _ in range(_HALVINGS):
         middle = 0.5 * (near[hits] + far[hits])
-        changed = changes(hits, middle)
+        changed = point.changes(model.columns, rays.moves(hits, middle))
         far[hits[changed]], near[hits[~changed]] = middle[changed], middle[~changed]
     moves = rays.moves(hits, far[hits])
     size = {INF: np.abs(moves).max(axis=1), ONE: np.abs(moves).sum(axis=1)}.get(
         point.allowed.norm, np.linalg.norm(moves, axis=1)
     )
     for k in np.argsort(size)[:_REFINED].tolist():
-        if isinstance(point, WholePoint):
-            e = point.steps_of(point.landed(model.columns, moves[k : k + 1])[0])
-            fires = point.W @ e + point.alpha >= 0
-            point.land(e, fires, ~fires)
-        else:
-            point.offer(point.moved(moves[k]))
+        point.try_move(model.columns, moves[k])
+        if model is point:
             _refine(point, moves[k])
 
 
@@ -107,8 +93,8 @@ def _range(point: Point) -> tuple[float, float]:
     """Return lengths between which the first change is looked for."""
     norm = point.allowed.norm
     sides = np.where(point.alpha >= 0, -1.0, 1.0)
-    reach = smallest_radii(norm, point.W * sides[:, None], np.abs(point.alpha), point.low, point.high)
-    finite = reach[reach < math.inf]
+    radii = smallest_radii(norm, point.W * sides[:, None], np.abs(point.alpha), point.low, point.high)
+    finite = radii[radii < math.inf]
     if not len(finite):
         return 0.0, 0.0
     end = min(64.0 * float(finite.max()), point.farthest)
@@ -142,7 +128,7 @@ class _Rays:
         else:
             self._units = directions / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-300)
 
-    def moves(self, chosen: Any, lengths: Floats) -> Floats:
+    def moves(self, chosen: Bools | Indices, lengths: Floats) -> Floats:
         """Return the moves of given lengths along some of the directions."""
         lengths, units = lengths[:, None], self._units[chosen]
         if self._norm == INF:
@@ -166,12 +152,12 @@ def _refine(point: Point, move: Floats) -> None:
     """Take the nearest point of the cell that a move leads to, of as few neurons as will do."""
     known = point.alpha >= 0
     bits = point.W @ move + point.alpha >= 0
-    reach = magnitudes(point.allowed.norm, point.W, float(np.abs(move).max()), point.low, point.high)
-    matters = (bits != known) | (np.abs(point.alpha) <= reach * (1.0 if point.allowed.norm == INF else 4.0))
-    _, (factors, *_) = point.close(bits & matters, ~bits & matters)
+    largest = magnitudes(point.allowed.norm, point.W, float(np.abs(move).max()), point.low, point.high)
+    matters = (bits != known) | (np.abs(point.alpha) <= largest * (1.0 if point.allowed.norm == INF else 4.0))
+    _, (multipliers, *_) = point.search_cell(Pattern(bits & matters, ~bits & matters))
     # neurons that hold the move back and need not
-    for i in np.argsort(-factors)[:4].tolist():
-        if factors[i] <= 0:
+    for i in np.argsort(-multipliers)[:4].tolist():
+        if multipliers[i] <= 0:
             break
         without = bits.copy()
         without[i] = not bits[i]
@@ -184,4 +170,4 @@ def _refine(point: Point, move: Floats) -> None:
         if not same:
             matters[i] = False
             bits = np.where(matters, bits, without)
-            _, (factors, *_) = point.close(bits & matters, ~bits & matters)
+            _, (multipliers, *_) = point.search_cell(Pattern(bits & matters, ~bits & matters))

@@ -6,42 +6,32 @@ import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bdnn.budget import Budget
-from bdnn.certification.attacker import Perturbations, check_points, perturbations
-from bdnn.certification.deep import search_cells
-from bdnn.certification.lattice import on_lattice
-from bdnn.certification.mixed_point import integer_features, point_at
-from bdnn.certification.one_layer import plane_of, rivals, search_alone, search_sets
-from bdnn.certification.point import Clock, Plane, Point, Stopped
+from bdnn.certification.adversarial import Plane, adversarial_classes
+from bdnn.certification.attacker import Perturbations, check_points, integer_features, perturbations
+from bdnn.certification.deep import CellSearch
+from bdnn.certification.limits import Clock, Stopped
+from bdnn.certification.linear import search_half_space
+from bdnn.certification.mixed_integer_point import point_at
+from bdnn.certification.one_layer import SubsetSearch
+from bdnn.certification.point import Point
 from bdnn.certification.result import Certification
+from bdnn.certification.verdict import Evidence, Verdict
 from bdnn.checks import label_codes, radius_limit, thread_count
 from bdnn.clock import reading
 from bdnn.errors import InputError
 from bdnn.network.network import Network
 from bdnn.status import Progress, ProgressCallback
-from bdnn.types import Array, Floats
+from bdnn.types import Array, Bools, Floats
 
-_EVERY = 0.2
-_DIGITS = 1e-6
-
-
-@dataclass
-class _Outcome:
-    """What is known of a point."""
-
-    radius: float = 0.0
-    attack: Floats | None = None
-    distance: float = math.inf
-    decided: bool = False
-    seconds: float = 0.0
-    nodes: int = 0
+_EVERY = 0.2  # seconds between reports: smooth for a reader, nothing for the searches
+_WAIT = 0.1  # seconds after which Ctrl-C is noticed
 
 
 @dataclass
@@ -50,7 +40,7 @@ class _Run:
 
     budget: Budget
     listener: ProgressCallback | None
-    outcomes: list[_Outcome]
+    verdicts: list[Verdict]
     nodes: int = 0
     last: float = -math.inf
     stopped: bool = False
@@ -69,11 +59,11 @@ class _Run:
             if self.listener is None or now - self.last < _EVERY:
                 return
             self.last = now
-            broken = sum(self.outcomes[i].distance < math.inf for i in self.done)
-            proven = sum(self.outcomes[i].decided and self.outcomes[i].distance == math.inf for i in self.done)
-            m = len(self.outcomes)
+            attacked = sum(self.verdicts[i].attack is not None for i in self.done)
+            robust = sum(self.verdicts[i].robust for i in self.done)
+            m = len(self.verdicts)
             phase = f"{len(self.done)} of {m} points"
-            self.listener(Progress(self.budget.elapsed, float(m - proven), float(broken), counted, phase))
+            self.listener(Progress(self.budget.elapsed, float(m - robust), float(attacked), counted, phase))
 
 
 def certify(
@@ -86,8 +76,8 @@ def certify(
     scale: ArrayLike | None = None,
     lower: ArrayLike | None = None,
     upper: ArrayLike | None = None,
-    frozen: Any = None,
-    integer: Any = False,
+    frozen: ArrayLike | None = None,
+    integer: ArrayLike = False,
     budget: Budget | None = None,
     point_time_limit: float = 60.0,
     n_jobs: int | None = 1,
@@ -114,7 +104,7 @@ def certify(
     scale : array-like of shape (n_features,), number or None
         Units of the perturbation of each feature, positive; None for 1.
     lower, upper : array-like of shape (n_features,), number or None
-        Bounds that perturbed inputs keep to, as the points do.
+        Bounds that perturbed inputs keep to, as the points dv.
     frozen : array-like or None
         Features that an attacker cannot change: a mask, indices or names.
     integer : bool or array-like
@@ -165,22 +155,27 @@ def certify(
     threads = thread_count(n_jobs)
     codes = network.predict_index(points)
     clean = np.ones(len(points), dtype=bool) if y is None else codes == label_codes(network.classes, y, len(points))
-    run = _Run((budget or Budget()).start(), on_progress, [_Outcome() for _ in points])
+    run = _Run((budget or Budget()).start(), on_progress, [Verdict() for _ in points])
+    question = _Question(network, allowed, integers, limit, float(point_time_limit))
+
+    def work(i: int) -> None:
+        if not run.stopped:
+            run.verdicts[i] = question.answer(points[i], int(codes[i]), run.report) if clean[i] else _wrong(points[i])
+            run.done.append(i)
+
     interrupted = False
     try:
-        jobs = min(threads, max(len(points), 1))
-
-        def work(i: int) -> None:
-            if not run.stopped:
-                run.outcomes[i] = _decided(
-                    network, allowed, integers, points[i], int(codes[i]), bool(clean[i]), limit, run, point_time_limit
-                )
-                run.done.append(i)
-
-        _for_all(work, len(points), jobs, run)
+        _for_all(work, len(points), min(threads, max(len(points), 1)), run)
     except KeyboardInterrupt:
         run.stopped = interrupted = True
-    return _collected(points, clean, run.outcomes, radius, str(norm), interrupted)
+    for i in np.flatnonzero(~clean).tolist():
+        run.verdicts[i] = _wrong(points[i])  # known without any search
+    return _collected(points, clean, run.verdicts, radius, str(norm), interrupted)
+
+
+def _wrong(x: Floats) -> Verdict:
+    """Return the verdict on a point that is wrong itself."""
+    return Verdict(0.0, x.copy(), 0.0, True)
 
 
 def _for_all(work: Callable[[int], None], count: int, jobs: int, run: _Run) -> None:
@@ -192,7 +187,7 @@ def _for_all(work: Callable[[int], None], count: int, jobs: int, run: _Run) -> N
         try:
             left = {pool.submit(work, i) for i in range(count)}
             while left:  # short waits, so that Ctrl-C is noticed
-                done, left = wait(left, timeout=0.1, return_when=FIRST_COMPLETED)
+                done, left = wait(left, timeout=_WAIT, return_when=FIRST_COMPLETED)
                 for one in done:
                     one.result()
         except BaseException:
@@ -201,87 +196,70 @@ def _for_all(work: Callable[[int], None], count: int, jobs: int, run: _Run) -> N
             raise
 
 
-def _decided(
-    network: Network,
-    allowed: Perturbations,
-    integers: Array,
-    x: Floats,
-    code: int,
-    clean: bool,
-    limit: float,
-    run: _Run,
-    seconds: float,
-) -> _Outcome:
-    """Decide one point, as far as the limits allow."""
-    began = reading()
-    if not clean:
-        return _Outcome(0.0, x.copy(), 0.0, True)
-    if limit == 0:
-        return _Outcome(0.0, None, math.inf, True)  # a right point alone
-    clock = Clock(began + seconds, run.report)
-    hidden, finished = len(network.layers) - 1, True
-    others = rivals(network, code) if hidden < 2 else []
-    attack, distance, proven, doubtful, least = None, math.inf, math.inf, False, math.inf
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of every point."""
 
-    def started(plane: Plane | None = None) -> Point:
-        return point_at(network, allowed, integers, x, code, limit, clock, plane)
+    network: Network
+    allowed: Perturbations
+    integers: Bools
+    limit: float
+    seconds: float
 
-    point, floor = started() if hidden else None, 0.0
-    try:
-        clock(0)
-        if point is not None and hidden == 1:
-            for rival in others:
-                proven = min(proven, search_sets(point, rival))
-                if point.fixed and point.attack is not None:
+    def answer(self, x: Floats, code: int, report: Callable[[int], None]) -> Verdict:
+        """Decide one point that is right, as far as the limits allow."""
+        began = reading()
+        if self.limit == 0:
+            return Verdict(0.0, None, math.inf, True)
+        clock, evidence = Clock(began + self.seconds, report), Evidence()
+
+        def point(plane: Plane | None = None) -> Point:
+            return point_at(self.network, self.allowed, self.integers, x, code, self.limit, clock, plane, evidence)
+
+        hidden = len(self.network.layers) - 1
+        classes = adversarial_classes(self.network, code) if hidden < 2 else []
+        proven, finished, first_layer = math.inf, True, point() if hidden else None
+        try:
+            clock(0)
+            if first_layer is not None and hidden > 1:
+                proven = CellSearch(first_layer).run()
+            for adversary in classes:
+                proven = min(
+                    proven,
+                    search_half_space(point(adversary.plane()), adversary)
+                    if first_layer is None
+                    else SubsetSearch(first_layer, adversary).run(),
+                )
+                if self.limit < math.inf and evidence.attack is not None:
                     break
-        elif point is not None:
-            proven = search_cells(point)
-        for rival in others if point is None else []:
-            one = started(plane_of(rival))
-            one.attack, one.distance = attack, distance
-            try:
-                proven = min(proven, search_alone(one, rival))
-            finally:
-                attack, distance, doubtful = one.attack, one.distance, doubtful or one.doubtful
-                least, floor = min(least, one.least), one.floor
-            if one.fixed and attack is not None:
-                break
-    except Stopped:
-        # what was proven against one of several classes says nothing of the others
-        finished, proven = False, 0.0 if len(others) > 1 else floor if point is None else point.floor
-    if point is not None:
-        attack, distance, doubtful, least = point.attack, point.distance, point.doubtful, point.least
-    radius = min(proven, least)
-    if limit < math.inf:
-        decided = attack is not None or (finished and not doubtful)
-        radius = 0.0 if attack is not None or not decided else limit
-    else:
-        decided = finished and (distance <= radius * (1.0 + _DIGITS) or radius == math.inf)
-        radius = min(radius, distance)
-        if network.grid is not None or np.any(integers & allowed.free):
-            # of all planes at once, as any of them may decide
-            radius, exact = on_lattice(point or started(), radius, attack)
-            decided = decided or exact
-    return _Outcome(radius, attack, distance, decided, reading() - began, clock.nodes)
+        except Stopped:
+            # what was proven against one of several classes says nothing of the others
+            finished, proven = False, 0.0 if len(classes) > 1 else evidence.floor
+        if self.limit < math.inf:
+            return evidence.within(self.limit, finished, clock.nodes, reading() - began)
+        verdict = evidence.smallest(proven, finished, clock.nodes, reading() - began)
+        if self.network.grid is None and not np.any(self.integers & self.allowed.free):
+            return verdict
+        # of all planes at once, as any of them may decide
+        radius, exact = (first_layer or point()).lattice_radius(verdict.radius)
+        return replace(verdict, radius=radius, decided=verdict.decided or exact, seconds=reading() - began)
 
 
 def _collected(
     points: Floats,
     clean: Array,
-    outcomes: list[_Outcome],
+    verdicts: list[Verdict],
     asked: float | None,
     norm: str,
     interrupted: bool,
 ) -> Certification:
-    for i in np.flatnonzero(~clean).tolist():
-        outcomes[i] = _Outcome(0.0, points[i].copy(), 0.0, True)  # known without any search
-    radius = np.array([o.radius for o in outcomes])
-    distance = np.array([o.distance for o in outcomes])
-    decided = np.array([o.decided for o in outcomes], dtype=bool)
+    radius = np.array([v.radius for v in verdicts])
+    distance = np.array([v.distance for v in verdicts])
+    decided = np.array([v.decided for v in verdicts], dtype=bool)
     attack = np.full(points.shape, np.nan)
-    for i, o in enumerate(outcomes):
-        if o.attack is not None:
-            attack[i] = o.attack
+    for i, v in enumerate(verdicts):
+        if v.attack is not None:
+            attack[i] = v.attack
     robust = clean.copy() if asked is None else decided & (distance == np.inf)
     return Certification(
         robust=robust,
@@ -291,8 +269,8 @@ def _collected(
         attack=attack,
         distance=distance,
         clean=clean,
-        seconds=np.array([o.seconds for o in outcomes]),
-        nodes=np.array([o.nodes for o in outcomes], dtype=np.int64),
+        seconds=np.array([v.seconds for v in verdicts]),
+        nodes=np.array([v.nodes for v in verdicts], dtype=np.int64),
         asked=None if asked is None else float(asked),
         norm=norm,
         interrupted=interrupted,

@@ -15,138 +15,161 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
-from bdnn.certification.attacker import float_above, float_below, root_above, root_below
-from bdnn.certification.mixed_point import WholePoint
-from bdnn.certification.point import Point
+from bdnn.certification.attacker import Perturbations, float_above, float_below, root_above, root_below
+from bdnn.certification.integer_steps import IntegerSteps
 from bdnn.certification.support import INF, ONE
 from bdnn.types import Floats, Indices
 
-_MOST_UNITS = 64
-_MOST_STEPS = 20_000
-_MOST_SUMS = 200_000
-_MOST_DIGITS = 4096
+# each of these limits keeps the rational arithmetic of a point below about a second
+_MAX_UNITS = 64  # scales that differ
+_MAX_STEPS = 20_000  # of all features together
+_MAX_SUMS = 200_000  # of the steps of features
+_MAX_BITS = 4096  # of the denominator that sums have in common
 
 
-def on_lattice(point: Point, proven: float, attack: Floats | None) -> tuple[float, bool]:
-    """Return the radius that a proof amounts to, and whether it is the smallest perturbation.
+@dataclass(frozen=True, eq=False, slots=True)
+class Lattice:
+    """Distances of inputs from a point of which every feature that matters moves in steps.
 
-    Parameters
+    Attributes
     ----------
-    point : Point
-        The point, with the whole first layer.
-    proven : float
-        No input up to this distance, included, is decided otherwise.
-    attack : ndarray of shape (n,) or None
-        The nearest input known that is.
-
-    Returns
-    -------
-    radius : float
-        The distance of the attack, rounded down, if no input can be nearer. Else `proven`, or for integers without a
-        grid the last of their distances that does not exceed it.
-    exact : bool
-        Whether it is the former.
+    steps : IntegerSteps
+        Steps of its features.
+    allowed : Perturbations
+        What the attacker may do.
+    x : ndarray of shape (n,)
+        The point.
+    columns : ndarray of int
+        Features that can move and matter.
+    low, high : ndarray of shape (columns,)
+        How many steps each can go down (<= 0) and up.
     """
-    if not isinstance(point, WholePoint) or not point.pure or proven == math.inf:
-        return proven, False
-    square = point.allowed.norm not in (INF, ONE)
-    reached = Fraction(proven) ** 2 if square else Fraction(proven)
-    if attack is not None:
-        least = point.allowed.measure(point.x, attack)
-        if _none_between(point, proven, reached, least):
-            return (root_below(least) if square else float_below(least)), True
-    if point.network.grid is not None:
-        return proven, False
-    last = _last(point, proven, reached)
-    return min(root_above(last) if square else float_above(last), proven), False
 
+    steps: IntegerSteps
+    allowed: Perturbations
+    x: Floats
+    columns: Indices
+    low: Floats
+    high: Floats
 
-def _none_between(point: WholePoint, proven: float, reached: Fraction, least: Fraction) -> bool:
-    """Whether no input has a distance between what is proven and that of an attack, both left out."""
-    if least <= reached:
-        return True
-    if point.network.grid is None and (unit := _unit(point)) and (math.ceil(least / unit) - 1) * unit <= reached:
-        return True
-    if point.allowed.norm == INF:
-        return _next_step(point, proven, least) >= least
-    sums = _sums(point, least)
-    return sums is not None and not any(reached < s < least for s in sums)
+    def radius(self, proven: float, attack: Floats | None) -> tuple[float, bool]:
+        """Return the radius that a proof amounts to, and whether it is the smallest perturbation.
 
+        Parameters
+        ----------
+        proven : float
+            No input up to this distance, included, is decided otherwise.
+        attack : ndarray of shape (n,) or None
+            The nearest input known that is.
 
-def _next_step(point: WholePoint, proven: float, least: Fraction) -> Fraction:
-    """Return the least distance of a feature that is out of reach, or `least` if none is below that (norm inf)."""
-    low, high = point.steps_within(proven)
-    found = least
-    for side, step, further in ((-1.0, low, point.low < low), (1.0, high, point.high > high)):
-        z, c = point.moved(np.where(further, step + side, 0.0)), point.columns
-        # roundings of a quotient are far smaller
-        near = np.abs(z - point.x)[c] / point.allowed.scale[c] <= float(least) * (1.0 + 1e-12)
-        found = min(found, *_costs(point, np.flatnonzero(further & near), z), least)
-    return found
+        Returns
+        -------
+        radius : float
+            The distance of the attack, rounded down, if no input can be nearer. Else `proven`, or for integers without
+            a grid the last of their distances that does not exceed it.
+        exact : bool
+            Whether it is the former.
+        """
+        if proven == math.inf:
+            return proven, False
+        square = self.allowed.norm not in (INF, ONE)
+        reached = Fraction(proven) ** 2 if square else Fraction(proven)
+        if attack is not None:
+            least = self.allowed.measure(self.x, attack)
+            if self._none_between(proven, reached, least):
+                return (root_below(least) if square else float_below(least)), True
+        if self.steps.behind_grid:
+            return proven, False
+        last = self._last(proven, reached)
+        return min(root_above(last) if square else float_above(last), proven), False
 
+    def _moved(self, steps: Floats) -> Floats:
+        """Return the nearest input with given steps of the columns."""
+        z, used = self.x.copy(), np.flatnonzero(steps != 0)
+        z[self.columns[used]] = self.steps.ends_of(self.columns[used], steps[used])
+        return z
 
-def _costs(point: WholePoint, which: Indices, z: Floats) -> Iterator[Fraction]:
-    """Yield the distances that some columns go in an input."""
-    known: dict[tuple[float, float, float], Fraction] = {}  # many columns have the same integers and scales
-    c = point.columns[which]
-    for way in zip(z[c].tolist(), point.x[c].tolist(), point.allowed.scale[c].tolist(), strict=True):
-        if way not in known:
-            known[way] = abs(Fraction(way[0]) - Fraction(way[1])) / Fraction(way[2])
-        yield known[way]
+    def _none_between(self, proven: float, reached: Fraction, least: Fraction) -> bool:
+        """Whether no input has a distance between what is proven and that of an attack, both left out."""
+        if least <= reached:
+            return True
+        if not self.steps.behind_grid and (unit := self._unit()) and (math.ceil(least / unit) - 1) * unit <= reached:
+            return True
+        if self.allowed.norm == INF:
+            return self._next_step(proven, least) >= least
+        sums = self._sums(least)
+        return sums is not None and not any(reached < s < least for s in sums)
 
+    def _next_step(self, proven: float, least: Fraction) -> Fraction:
+        """Return the least distance of a feature that is out of reach, or `least` if none is below that (norm inf)."""
+        low, high = self.steps.within(self.columns, proven)
+        found = least
+        for side, step, further in ((-1.0, low, self.low < low), (1.0, high, self.high > high)):
+            z, c = self._moved(np.where(further, step + side, 0.0)), self.columns
+            # roundings of a quotient are far smaller
+            near = np.abs(z - self.x)[c] / self.allowed.scale[c] <= float(least) * (1.0 + 1e-12)
+            found = min(found, *self._costs(np.flatnonzero(further & near), z), least)
+        return found
 
-def _last(point: WholePoint, proven: float, reached: Fraction) -> Fraction:
-    """Return the last distance of integers, for norm 2 its square, that does not exceed what is proven."""
-    if point.allowed.norm == INF:
-        low, high = point.steps_within(proven)
-        pairs = zip(np.maximum(-low, high).tolist(), _scales(point), strict=True)
-        return max((Fraction(steps) / scale for steps, scale in set(pairs)), default=Fraction(0))
-    unit = _unit(point)
-    return (reached // unit) * unit if unit else reached
+    def _costs(self, which: Indices, z: Floats) -> Iterator[Fraction]:
+        """Yield the distances that some columns go in an input."""
+        known: dict[tuple[float, float, float], Fraction] = {}  # many columns have the same integers and scales
+        c = self.columns[which]
+        for way in zip(z[c].tolist(), self.x[c].tolist(), self.allowed.scale[c].tolist(), strict=True):
+            if way not in known:
+                known[way] = abs(Fraction(way[0]) - Fraction(way[1])) / Fraction(way[2])
+            yield known[way]
 
+    def _last(self, proven: float, reached: Fraction) -> Fraction:
+        """Return the last distance of integers, for norm 2 its square, that does not exceed what is proven."""
+        if self.allowed.norm == INF:
+            low, high = self.steps.within(self.columns, proven)
+            pairs = zip(np.maximum(-low, high).tolist(), self._scales(), strict=True)
+            return max((Fraction(steps) / scale for steps, scale in set(pairs)), default=Fraction(0))
+        unit = self._unit()
+        return (reached // unit) * unit if unit else reached
 
-def _scales(point: WholePoint) -> list[Fraction]:
-    return [Fraction(scale) for scale in point.allowed.scale[point.columns].tolist()]
+    def _scales(self) -> list[Fraction]:
+        return [Fraction(scale) for scale in self.allowed.scale[self.columns].tolist()]
 
-
-def _unit(point: WholePoint) -> Fraction | None:
-    """Return a number of which all distances of integers are multiples, for norm 2 their squares; None if too fine."""
-    scales = sorted(set(point.allowed.scale[point.columns].tolist()))
-    if not 0 < len(scales) <= _MOST_UNITS:
-        return None
-    units = [1 / Fraction(scale) for scale in scales]
-    common = math.lcm(*(unit.denominator for unit in units))
-    unit = Fraction(math.gcd(*(int(unit * common) for unit in units)), common)
-    return unit if point.allowed.norm in (INF, ONE) else unit * unit  # the gcd of squares is the square of the gcd
-
-
-def _sums(point: WholePoint, least: Fraction) -> list[Fraction] | None:
-    """Return all distances of inputs below a number, for norm 2 their squares; None if there are too many."""
-    square = point.allowed.norm != ONE
-    low, high = point.steps_within(root_above(least) if square else float_above(least))
-    if np.sum(high - low) > _MOST_STEPS:
-        return None
-    choices = [[Fraction(0)] for _ in low]
-    for side, most in ((-1.0, -low), (1.0, high)):
-        for t in range(1, int(most.max(initial=0.0)) + 1):
-            which = np.flatnonzero(most >= t)
-            z = point.moved(np.where(most >= t, side * t, 0.0))
-            for k, cost in zip(which.tolist(), _costs(point, which, z), strict=True):
-                choices[k].append(cost * cost if square else cost)
-    # as integers with a common denominator, which are added much faster
-    listed = {tuple(sorted(set(costs))) for costs in choices}
-    common = math.lcm(*(cost.denominator for costs in listed for cost in costs))
-    if common.bit_length() > _MOST_DIGITS:
-        return None
-    top, sums, work = math.ceil(least * common), {0}, 0
-    for costs in choices:
-        whole = [int(cost * common) for cost in set(costs)]
-        work += len(sums) * len(whole)
-        if work > _MOST_SUMS:
+    def _unit(self) -> Fraction | None:
+        """Return what all distances of integers are multiples of, for norm 2 their squares; None if too fine."""
+        scales = sorted(set(self.allowed.scale[self.columns].tolist()))
+        if not 0 < len(scales) <= _MAX_UNITS:
             return None
-        sums = {s + cost for s in sums for cost in whole if s + cost < top}
-    return [Fraction(s, common) for s in sums]
+        units = [1 / Fraction(scale) for scale in scales]
+        common = math.lcm(*(unit.denominator for unit in units))
+        unit = Fraction(math.gcd(*(int(unit * common) for unit in units)), common)
+        return unit if self.allowed.norm in (INF, ONE) else unit * unit  # the gcd of squares is the square of the gcd
+
+    def _sums(self, least: Fraction) -> list[Fraction] | None:
+        """Return all distances of inputs below a number, for norm 2 their squares; None if there are too many."""
+        square = self.allowed.norm != ONE
+        low, high = self.steps.within(self.columns, root_above(least) if square else float_above(least))
+        if np.sum(high - low) > _MAX_STEPS:
+            return None
+        choices = [[Fraction(0)] for _ in low]
+        for side, most in ((-1.0, -low), (1.0, high)):
+            for t in range(1, int(most.max(initial=0.0)) + 1):
+                which = np.flatnonzero(most >= t)
+                z = self._moved(np.where(most >= t, side * t, 0.0))
+                for k, cost in zip(which.tolist(), self._costs(which, z), strict=True):
+                    choices[k].append(cost * cost if square else cost)
+        # as integers with a common denominator, which are added much faster
+        listed = {tuple(sorted(set(costs))) for costs in choices}
+        common = math.lcm(*(cost.denominator for costs in listed for cost in costs))
+        if common.bit_length() > _MAX_BITS:
+            return None
+        top, sums, work = math.ceil(least * common), {0}, 0
+        for costs in choices:
+            integers = [int(cost * common) for cost in set(costs)]
+            work += len(sums) * len(integers)
+            if work > _MAX_SUMS:
+                return None
+            sums = {s + cost for s in sums for cost in integers if s + cost < top}
+        return [Fraction(s, common) for s in sums]

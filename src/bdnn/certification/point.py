@@ -1,4 +1,4 @@
-"""One point: the first layer around it in folded units, attacks on it and cells near it."""
+"""One point: the first layer around it in units of the perturbation, attacks on it and cells near it."""
 
 from __future__ import annotations
 
@@ -6,51 +6,59 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from bdnn._native.certify import CANDIDATE, LEAF, CellTree, SubsetTree
+from bdnn.certification.adversarial import Plane
 from bdnn.certification.attacker import Perturbations
-from bdnn.certification.classify import Decider
+from bdnn.certification.classify import ExactClassifier
+from bdnn.certification.exact_exclusion import Ends, excludes_exactly
 from bdnn.certification.projection import nearest
-from bdnn.certification.support import INF, ONE, TWO, UNIT, magnitude, magnitudes, proven_radius, reaches
-from bdnn.clock import reading
+from bdnn.certification.support import INF, ONE, UNIT, magnitude, magnitudes, proven_radius, reaches
+from bdnn.certification.verdict import Evidence
 from bdnn.exact import signs
 from bdnn.network.network import Network
-from bdnn.types import Bools, Floats
+from bdnn.types import Bools, Floats, Indices
 
-TOLERANCE = 1e-8
-_MARGINS = (0.0, 2e-9, 1e-7, 1e-5)
-_NEAR = 1e-7
-_FEW = 64  # with more features the rational arithmetic of a point on the border takes too long to begin with
-
-
-class Stopped(Exception):
-    """The time for a point is up, or the user pressed Ctrl-C."""
+_TOLERANCE = 1e-8  # part by which a proof may end below an attack: as much as the programs of a tree can tell
+_MARGINS = (0.0, 2e-9, 1e-7, 1e-5)  # by which rows are to hold, least first: until rounding leaves an input inside
+_NEAR = 1e-7  # part below an attack up to which exact arithmetic would not add a digit that counts (see `verdict`)
+_TINY = 1e-300  # divisors and radii are kept above it, so that nothing is divided by 0
+_FEW = 64  # with more features the rational arithmetic of a point on a boundary takes too long to begin with
 
 
-class Ends(NamedTuple):
-    """How far a column can go down and up, in units of its scale; None is for no limit."""
+class Pattern(NamedTuple):
+    """Neurons of the first layer that are to fire, and not to; arrays of shape (d,), bool."""
 
-    scale: Fraction
-    down: Fraction | None
-    up: Fraction | None
+    active: Bools
+    inactive: Bools
+
+    @property
+    def chosen(self) -> Indices:
+        """The neurons, those that are to fire first."""
+        return np.concatenate([np.flatnonzero(self.active), np.flatnonzero(self.inactive)])
 
 
-class Plane(NamedTuple):
-    """A linear form of the inputs, in exact numbers."""
+class Patterns(Protocol):
+    """A search over patterns of the first layer, as a point sees it; see `pattern_search.PatternSearch`."""
 
-    weights: list[Fraction]
-    constant: Fraction
+    def pattern(self) -> Pattern:
+        """Return what the unstable neurons do at the node where the tree stopped."""
 
-    def value(self, x: Floats) -> Fraction:
-        """Return its value."""
-        pairs = zip(self.weights, x.tolist(), strict=True)
-        return sum((w * Fraction(v) for w, v in pairs if w and v), self.constant)
+    def wins(self, pattern: Pattern) -> bool:
+        """Whether unstable neurons that do so, and stable ones, change the decision."""
+
+    def attack(self, pattern: Pattern) -> None:
+        """Look for the nearest attack where neurons do so."""
+
+    def improve(self, real: Point, active: Bools) -> None:
+        """Improve an attack by the real features alone, where neurons fire as given."""
 
 
 class Point:
-    """What is known of one point, and the rows of the first layer around it.
+    """One point, and the rows of the first layer around it.
 
     Parameters
     ----------
@@ -68,7 +76,21 @@ class Point:
         Called with the number of new nodes several times a second; raises `Stopped` when the time is up.
     plane : Plane or None
         The only row, instead of those of the first layer.
+    evidence : Evidence or None
+        What searches around this point have found so far; None for nothing.
+
+    Attributes
+    ----------
+    W, alpha, error : ndarray of shape (d, columns), (d,), (d,)
+        Rows of the first layer in units of the columns, their values at the point and bounds of the errors of these.
+    columns : ndarray of int
+        Features that can move and matter.
+    low, high : ndarray of shape (columns,)
+        How far each can go down (<= 0) and up.
     """
+
+    integral = False
+    """Whether all columns take integers."""
 
     def __init__(
         self,
@@ -79,6 +101,7 @@ class Point:
         limit: float,
         pause: Callable[[int], None],
         plane: Plane | None = None,
+        evidence: Evidence | None = None,
     ) -> None:
         self.network, self.allowed, self.x, self.code, self.pause = network, allowed, x, code, pause
         self.limit, self.fixed, self.plane = limit, limit < math.inf, plane
@@ -90,23 +113,19 @@ class Point:
         self.at = self.seen(x)
         self.columns = np.flatnonzero((low < high) & np.any(weights != 0, axis=0))
         self.low, self.high = low[self.columns], high[self.columns]
-        self.W = np.ascontiguousarray(weights[:, self.columns] * self.lengths())
+        self.W = np.ascontiguousarray(weights[:, self.columns] * self.column_units())
         if plane is None:
             out = signs.affine(self.at[None, :], weights, bias)
             self.alpha, error = out.values[0], 0.0 if out.radius is None else out.radius[0]
         else:
             self.alpha, error = np.array([float(plane.value(self.at))]), 0.0
-        self.error = error + 2.0 * UNIT * np.abs(self.alpha) + 1e-300
+        self.error = error + 2.0 * UNIT * np.abs(self.alpha) + _TINY
         self.ways = np.concatenate([self.high > 0, self.low < 0])
-        self.decide = Decider(network)
-        self.attack: Floats | None = None
-        self.distance = math.inf
-        self.doubtful, self.shot = False, plane is not None
-        self.floor = 0.0
-        self.least_move = 1e-300
+        self.classify = ExactClassifier(network)
+        self.evidence = evidence or Evidence()
+        self.directions_tried = plane is not None
+        self.least_move = _TINY
         """A radius that does not count, for margins where the nearest point is the point itself."""
-        self.least = math.inf
-        """Smallest radius that a cell was proven for, where that was not the radius asked for."""
 
     def seen(self, z: Floats) -> Floats:
         """Return what the first layer sees of an input."""
@@ -116,7 +135,7 @@ class Point:
         """Return how far each feature can go down (<= 0) and up, in units of the columns, rounded outwards."""
         return self.allowed.room(self.x)
 
-    def lengths(self) -> Floats:
+    def column_units(self) -> Floats:
         """Return what a move of one unit of a column is in units of the first layer."""
         return self.allowed.scale[self.columns]
 
@@ -125,7 +144,12 @@ class Point:
         """Radius within which there is something to prove."""
         if self.fixed:
             return self.limit
-        return self.distance * (1.0 - TOLERANCE) if self.distance < math.inf else math.inf
+        return self.evidence.distance * (1.0 - _TOLERANCE)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether there is an attack within the radius in question, so that nothing is left to be done."""
+        return self.fixed and self.evidence.attack is not None
 
     @property
     def farthest(self) -> float:
@@ -145,40 +169,43 @@ class Point:
         high = np.nextafter(np.minimum(self.high, radius) / unit, np.inf)
         return ball, np.where(self.low == 0.0, 0.0, low), np.where(self.high == 0.0, 0.0, high)
 
-    def reaches(self, rows: Floats, radius: float) -> tuple[Floats, Floats, Floats]:
+    def row_ranges(self, rows: Floats, radius: float) -> tuple[Floats, Floats, Floats]:
         """Return by row about the largest Σ |w_j e_j|, and the largest w·e and -w·e, within a radius."""
         return reaches(self.allowed.norm, rows, radius, self.low, self.high)
 
-    def spread(self, rows: Floats, reach: Floats, unit: float) -> Floats:
-        """Return rows in units of their reach for the columns of `box`; for norm 1 those up, then those down."""
-        rows = rows * (unit / reach)[:, None]
+    def spread(self, rows: Floats, size: Floats, unit: float) -> Floats:
+        """Return rows in units of their sizes for the columns of `box`; for norm 1 those up, then those down."""
+        rows = rows * (unit / size)[:, None]
         return np.ascontiguousarray(np.hstack([rows, -rows])[:, self.ways]) if self.allowed.norm == ONE else rows
 
-    def steps(self, unit: float) -> tuple[Bools, Floats]:
-        """Return which columns of `box` take integers, and what their steps cost; see `steps`."""
+    def step_costs(self, unit: float) -> tuple[Bools, Floats]:
+        """Return which columns of `box` take integers, and what their steps cost; see `integer_support`."""
         count = int(np.count_nonzero(self.ways)) if self.allowed.norm == ONE else len(self.columns)
         return np.zeros(count, dtype=bool), np.zeros((0, 3))
 
     def offer(self, z: Floats) -> bool:
         """Take an input as the attack if it is one, allowed and nearer than the one known."""
         z = self.allowed.clip(self.x, z)
-        if not np.isfinite(z).all() or self.decide(z) == self.code:
+        if not np.isfinite(z).all() or self.classify(z) == self.code:
             return False
         distance = self.allowed.distance(self.x, z)
         if self.fixed and not self.allowed.within(self.x, z, self.limit):
             return False
-        if distance < self.distance:
-            self.attack, self.distance = z, distance
+        self.evidence.offer(z, distance)
         return True
 
     def moved(self, e: Floats) -> Floats:
-        """Return the input that a move in folded units leads to."""
+        """Return the input that a move leads to."""
         z = self.x.copy()
         z[self.columns] += e * self.allowed.scale[self.columns]
         return z
 
-    def changes(self, moves: Floats) -> Bools:
-        """Whether moves, of shape (k, columns), change the decision, in floating point."""
+    def relaxed(self) -> Point:
+        """Return the point without any rounding of features, to look for directions."""
+        return self
+
+    def changes(self, columns: Indices, moves: Floats) -> Bools:
+        """Whether moves of the columns of the relaxed point, of shape (k, columns), change the decision, about."""
         values = moves @ self.W.T + self.alpha
         layers = self.network.layers
         for weights, bias in layers[1:]:
@@ -187,7 +214,65 @@ class Point:
             return np.asarray((values[:, 0] >= 0) != (self.code == 1))
         return np.asarray(np.argmax(values, axis=1) != self.code)
 
-    def touch(self, e: Floats) -> bool:
+    def try_move(self, columns: Indices, e: Floats) -> None:
+        """Offer the input that a move of the columns of the relaxed point leads to."""
+        self.offer(self.moved(e))
+
+    def try_first_steps(self) -> None:
+        """Offer inputs that are near and cheap to try, before a search; there are none among real numbers."""
+
+    def first_radius(self, estimate: Callable[[], float]) -> float:
+        """Return the radius to begin a search with: that of its own estimate where features are real."""
+        return estimate()
+
+    def visit(self, search: Patterns, tree: SubsetTree | CellTree, code: int, radius: float, unit: float) -> None:
+        """Do what a tree stopped for.
+
+        Parameters
+        ----------
+        search : Patterns
+            The search that the tree belongs to.
+        tree : SubsetTree or CellTree
+            The tree.
+        code : int
+            Why it stopped.
+        radius : float
+            Radius of the tree.
+        unit : float
+            Radius that the tree was made for, the unit of its real columns.
+        """
+        if code == CANDIDATE:
+            search.attack(search.pattern())
+        elif code == LEAF and search.wins(pattern := search.pattern()):
+            self.close_cell(pattern, radius)
+
+    def exclude_half_space(self, active: bool) -> float | None:
+        """Return a radius within which the only row does not fire, or fires if not `active`; None if that is a search.
+
+        Parameters
+        ----------
+        active : bool
+            Whether the row is to fire for an attack.
+
+        Returns
+        -------
+        float or None
+            No input up to this distance, included, is an attack.
+        """
+        pattern = Pattern(np.array([active]), np.array([not active]))
+        end = self.radius if self.radius < math.inf else self.farthest
+        proven, listed = self.search_cell(pattern)
+        if proven < min(end, self.radius) and not self.is_broken:
+            exact = any(self.excluded_exactly(pattern, multipliers, end) for multipliers in listed)
+            self.evidence.doubtful |= self.fixed and not exact
+            return end if exact else proven
+        return proven
+
+    def lattice_radius(self, proven: float) -> tuple[float, bool]:
+        """Return the radius that a proof amounts to, and whether it is exactly the smallest perturbation."""
+        return proven, False
+
+    def offer_boundary(self, e: Floats) -> bool:
         """Offer a move that is nearest without any margin."""
         z = self.moved(e)
         if self.fixed and self.allowed.norm == INF:
@@ -201,29 +286,29 @@ class Point:
             near = np.where(np.abs(z - end) <= 1e-9 * (1.0 + np.abs(z)), end, near)
         return np.where(np.abs(z - near) <= 1e-9 * (1.0 + np.abs(z)), near, z)
 
-    def sides(self, on: Bools, off: Bools) -> tuple[Floats, Floats, Floats, Bools]:
-        """Return rows W e + alpha >= 0, error bounds, and which are strict, of neurons that are to fire, or not to."""
-        chosen = np.concatenate([np.flatnonzero(on), np.flatnonzero(off)])
-        side = np.where(np.arange(len(chosen)) < np.count_nonzero(on), 1.0, -1.0)
-        return self.W[chosen] * side[:, None], self.alpha[chosen] * side, self.error[chosen], side < 0
+    def sides(self, pattern: Pattern) -> tuple[Floats, Floats, Floats]:
+        """Return rows W e + alpha >= 0, and error bounds, of neurons that are to fire, or not to."""
+        chosen = pattern.chosen
+        side = np.where(np.arange(len(chosen)) < np.count_nonzero(pattern.active), 1.0, -1.0)
+        return self.W[chosen] * side[:, None], self.alpha[chosen] * side, self.error[chosen]
 
-    def close(self, on: Bools, off: Bools) -> tuple[float, list[Floats]]:
+    def search_cell(self, pattern: Pattern) -> tuple[float, list[Floats]]:
         """Look for the nearest input where neurons fire as given; offer it as an attack.
 
         Parameters
         ----------
-        on, off : ndarray of shape (d,), bool
+        pattern : Pattern
             Neurons of the first layer that are to fire, and not to.
 
         Returns
         -------
         radius : float
             No input up to this distance, included, has these neurons so; 0 if nothing is proven.
-        factors : list of ndarray of shape (d,)
-            Multipliers of the neurons, in units of their reach; also those that prove that no input has them so by a
-            margin, if there are such.
+        multipliers : list of ndarray of shape (d,)
+            Multipliers of the neurons, in units of their largest changes; also those that prove that no
+            input has them so by a margin, if there are such.
         """
-        W, alpha, error, _ = self.sides(on, off)
+        W, alpha, error = self.sides(pattern)
         norm, proven, listed = self.allowed.norm, 0.0, []
         size, tight = np.zeros(len(alpha)), np.zeros(len(self.columns))
         stop = self.radius * (1.0 + 1e-6)
@@ -241,58 +326,46 @@ class Point:
                 size = magnitudes(norm, W, unit, self.low, self.high)
             if near.radius > stop or near.radius == math.inf:
                 if margin and len(self.x) > _FEW:
-                    self.touch(tight)
+                    self.offer_boundary(tight)
                 break
             if margin == 0.0:
                 tight = near.point
-                if len(self.x) <= _FEW and self.touch(tight):
+                if len(self.x) <= _FEW and self.offer_boundary(tight):
                     break
             elif self.offer(self.moved(near.point)):
                 break
         else:
-            self.touch(tight)
-        chosen = np.concatenate([np.flatnonzero(on), np.flatnonzero(off)])
-        spread = [np.zeros(len(self.alpha)) for _ in listed]
-        for whole, factors in zip(spread, listed, strict=True):
-            whole[chosen] = factors * np.maximum(size, 1e-300)
-        return proven, spread
+            self.offer_boundary(tight)
+        by_neuron = [np.zeros(len(self.alpha)) for _ in listed]
+        for multipliers, factors in zip(by_neuron, listed, strict=True):
+            multipliers[pattern.chosen] = factors * np.maximum(size, _TINY)
+        return proven, by_neuron
 
-    def settle(self, on: Bools, off: Bools, radius: float) -> None:
+    def close_cell(self, pattern: Pattern, radius: float) -> None:
         """Close a cell for good: prove that it is out of reach, or find an attack in it, or remember the doubt."""
-        proven, listed = self.close(on, off)
+        proven, listed = self.search_cell(pattern)
         radius = min(radius, self.radius)
-        if proven >= radius or (self.fixed and self.attack is not None):
+        if proven >= radius or self.is_broken:
             return
-        # where the attack is as good as at the border, arithmetic without rounding would not add anything
-        near = not self.fixed and self.distance <= proven * (1.0 + _NEAR)
-        if not near and any(self.excluded_exactly(on, off, factors, radius) for factors in listed):
+        # where the attack is as good as on the boundary, arithmetic without rounding would not add anything
+        near = not self.fixed and self.evidence.distance <= proven * (1.0 + _NEAR)
+        if not near and any(self.excluded_exactly(pattern, multipliers, radius) for multipliers in listed):
             return
         if self.fixed:
-            self.doubtful = True
+            self.evidence.doubtful = True
         else:
-            self.least = min(self.least, proven)
+            self.evidence.doubt(proven)
 
-    def excluded_exactly(self, on: Bools, off: Bools, factors: Floats, radius: float) -> bool:
+    def excluded_exactly(self, pattern: Pattern, multipliers: Floats, radius: float) -> bool:
         """Whether multipliers, rounded to simple fractions, prove in rational arithmetic that none is in reach."""
-        chosen = np.flatnonzero(factors > 1e-12 * factors.max(initial=0.0))
+        chosen = np.flatnonzero(multipliers > 1e-12 * multipliers.max(initial=0.0))
         if not len(chosen):
             return False
-        unit = radius if 0.0 < radius < math.inf else 1.0
-        sizes = {i: magnitude(self.allowed.norm, self.W[i], unit, self.low, self.high) or 1.0 for i in chosen.tolist()}
-        rows = [self.exact_row(i) for i in sizes]
-        # one factor for all makes them integers, which are much faster to add
-        common = math.lcm(*(number.denominator for slopes, value in rows for number in (*slopes, value)))
-        whole = [[int(number * common) for number in (*slopes, value)] for slopes, value in rows]
-        top = max(factors[i] / sizes[i] for i in sizes)
-        for digits in (10**15, 1000):
-            simple = [Fraction(factors[i] / sizes[i] / top).limit_denominator(digits) for i in sizes]
-            use = math.lcm(*(f.denominator for f in simple))
-            signed = [int(f * use) * (1 if on[i] else -1) for f, i in zip(simple, sizes, strict=True)]
-            sums = [sum(f * row[k] for f, row in zip(signed, whole, strict=True)) for k in range(len(self.columns) + 1)]
-            strict = any(f < 0 for f in signed)
-            if below(self.allowed.norm, self.ends, sums[:-1], -sums[-1], radius, strict):
-                return True
-        return False
+        norm, unit = self.allowed.norm, radius if 0.0 < radius < math.inf else 1.0
+        sizes = [magnitude(norm, self.W[i], unit, self.low, self.high) or 1.0 for i in chosen.tolist()]
+        ratios = [multipliers[i] / size for i, size in zip(chosen.tolist(), sizes, strict=True)]
+        rows = [self.exact_row(i) for i in chosen.tolist()]
+        return excludes_exactly(norm, self.ends, rows, pattern.active[chosen].tolist(), ratios, radius)
 
     def exact_row(self, i: int) -> tuple[list[Fraction], Fraction]:
         """Return the weights of the columns of a row, and its value at the point."""
@@ -313,61 +386,3 @@ class Point:
             ]
             found.append(Ends(scale, *rooms))
         return found
-
-
-def below(norm: int, ends: list[Ends], slopes: list[int], need: int, radius: float, strict: bool) -> bool:
-    """Whether a linear form stays below `need` on the closed set, or does not exceed it if `strict`; exactly.
-
-    For norm 2 ball and bounds are each left out once, so that the answer may be no although yes would be right.
-    """
-    r = Fraction(radius) if math.isfinite(radius) else None
-    sizes, rooms = [], []
-    for slope, end in zip(slopes, ends, strict=True):
-        if slope:
-            sizes.append(abs(slope) if end.scale == 1 else abs(slope) * end.scale)
-            rooms.append(end.up if slope > 0 else end.down)
-
-    def less(most: Fraction | int) -> bool:
-        return most < need or (strict and most == need)
-
-    if norm == ONE and r is not None:
-        most, left = Fraction(0), r
-        for size, room in sorted(zip(sizes, rooms, strict=True), key=lambda pair: -pair[0]):
-            step = left if room is None else min(room, left)
-            most, left = most + size * step, left - step
-        return less(most)
-    if norm == TWO and r is not None:
-        square = r * r * sum(size * size for size in sizes)
-        if need > 0 and (square < need * need or (strict and square == need * need)):
-            return True
-    # numbers of the same denominator are added first: mostly the radius
-    sums: dict[Fraction, Fraction | int] = {}
-    for size, room in zip(sizes, rooms, strict=True):
-        caps = [cap for cap in (room, r) if cap is not None]
-        if not caps:
-            return False
-        cap = min(caps)
-        sums[cap] = sums.get(cap, 0) + size
-    return less(sum((size * cap for cap, size in sums.items()), Fraction(0)))
-
-
-class Clock:
-    """Limits of time for one point, and a place to report to.
-
-    Parameters
-    ----------
-    end : float
-        Reading of `bdnn.clock` at which the point must be left.
-    report : callable
-        Called with the number of new nodes; raises `Stopped` to end.
-    """
-
-    def __init__(self, end: float, report: Callable[[int], None]) -> None:
-        self.end, self.report, self.nodes = end, report, 0
-
-    def __call__(self, nodes: int) -> None:
-        """Count nodes and stop if the time is up."""
-        self.nodes += nodes
-        self.report(nodes)
-        if reading() >= self.end:
-            raise Stopped

@@ -1,4 +1,4 @@
-"""Borders between the integers of an input grid: the first floats that are rounded to them, exactly."""
+"""Quantization thresholds of an input grid: the first floats that are rounded to its integers, exactly."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from bdnn.network.network import InputGrid
 from bdnn.types import Floats, Indices
 
 
-def part(grid: InputGrid, c: Indices) -> InputGrid:
+def restricted(grid: InputGrid, c: Indices) -> InputGrid:
     """Return the grid of some of the features."""
     return InputGrid(grid.offset[c], grid.step[c], grid.bits)
 
 
-def edges(grid: InputGrid, integers: Floats, side: Floats | float) -> Floats:
+def thresholds(grid: InputGrid, integers: Floats, side: Floats | float) -> Floats:
     """Return for each feature the first float that is rounded to an integer, from below (side 1) or above (side -1)."""
     up = np.asarray(side) > 0
-    first = first_floats(grid, np.where(up, integers, integers + 1.0))
-    return np.where(up, first, np.nextafter(first, -np.inf))
+    lower = lower_thresholds(grid, np.where(up, integers, integers + 1.0))
+    return np.where(up, lower, np.nextafter(lower, -np.inf))
 
 
-def first_floats(grid: InputGrid, integers: Floats) -> Floats:
+def lower_thresholds(grid: InputGrid, integers: Floats) -> Floats:
     """Return for each feature the smallest float that is rounded to an integer, 1 to ``2**bits - 1``, or to more.
 
     Parameters
@@ -37,7 +37,7 @@ def first_floats(grid: InputGrid, integers: Floats) -> Floats:
 
     Examples
     --------
-    >>> first_floats(InputGrid(np.array([0.0]), np.array([1.0]), 2), np.array([1.0])).tolist()
+    >>> lower_thresholds(InputGrid(np.array([0.0]), np.array([1.0]), 2), np.array([1.0])).tolist()
     [0.5000000000000001]
     """
     guess = (integers - 0.5) * grid.step + grid.offset

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bdnn.certification.attacker import check_points, perturbations
-from bdnn.certification.directions import shoot
-from bdnn.certification.mixed_point import integer_features, point_at
-from bdnn.certification.one_layer import plane_of, rivals, search_alone
-from bdnn.certification.point import Stopped
+from bdnn.certification.adversarial import adversarial_classes
+from bdnn.certification.attacker import check_points, integer_features, perturbations
+from bdnn.certification.directions import attack_along_directions
+from bdnn.certification.limits import Stopped
+from bdnn.certification.linear import search_half_space
+from bdnn.certification.mixed_integer_point import point_at
 from bdnn.checks import label_codes, radius_limit
 from bdnn.errors import InputError
 from bdnn.network.network import Network
 from bdnn.types import Floats
 
-_NODES = 512
+_NODES = 512  # of a search for one class without hidden layers: an attack is to be quick rather than nearest
 
 
 class Attacks(NamedTuple):
@@ -50,8 +51,8 @@ def attack(
     scale: ArrayLike | None = None,
     lower: ArrayLike | None = None,
     upper: ArrayLike | None = None,
-    frozen: Any = None,
-    integer: Any = False,
+    frozen: ArrayLike | None = None,
+    integer: ArrayLike = False,
     seed: int = 0,
     restarts: int = 32,
 ) -> Attacks:
@@ -108,16 +109,17 @@ def attack(
         code = int(codes[i])
         if len(network.layers) > 1:
             point = point_at(network, allowed, integers, x, code, limit, lambda _: None)
-            shoot(point, rng, int(restarts))
-            tried = [point]
+            attack_along_directions(point, rng, int(restarts))
+            tried = [point.evidence]
         else:
             # without a hidden layer the nearest attack has a closed form, or with integers is soon found
             tried = []
-            for rival in rivals(network, code):
+            for adversary in adversarial_classes(network, code):
                 pause = _pause(_NODES)
-                tried.append(point_at(network, allowed, integers, x, code, limit, pause, plane_of(rival)))
+                point = point_at(network, allowed, integers, x, code, limit, pause, adversary.plane())
+                tried.append(point.evidence)
                 with suppress(Stopped):
-                    search_alone(tried[-1], rival)
+                    search_half_space(point, adversary)
         best = min(tried, key=lambda one: one.distance)
         if best.attack is not None:
             inputs[i], distance[i] = best.attack, best.distance

@@ -59,7 +59,7 @@ __all__ = [
     "support",
 ]
 
-INF, ONE, TWO = 0, 1, 2
+INF, ONE, TWO = 0, 1, 2  # as the kernels number the norms
 NORMS = {"inf": INF, "1": ONE, "2": TWO}
 
-UNIT = 2.0**-53
+UNIT = 2.0**-53  # largest relative error of a rounded operation

@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import TextIO
 
 import click
 
@@ -116,7 +116,7 @@ def _warn(
     category: type[Warning],
     filename: str,
     lineno: int,
-    file: Any = None,
+    file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
     """Show a warning in one line, without the place in the code that it comes from."""

@@ -19,7 +19,7 @@ from bdnn.cli.reading import filled_inputs, model_table, target_of
 from bdnn.cli.stopping import finishing
 from bdnn.model_file import load_model
 from bdnn.network.network import Network
-from bdnn.progress import shown_progress
+from bdnn.progress import attacks_text, shown_progress
 
 
 @click.command()
@@ -56,7 +56,7 @@ def certify(
     X, labels = filled_inputs(model, table), table.labels
     budget = bdnn.Budget() if time_limit is None else bdnn.Budget(seconds=time_limit)
     settings = attacker(X, **changes)
-    with shown_progress(time_limit, quiet, lambda p: f"{p.phase}, {p.bound:g} attacked") as listener:
+    with shown_progress(time_limit, quiet, attacks_text) as listener:
         found = bdnn.certify(
             network, X, labels, radius=radius, budget=budget, point_time_limit=point_time_limit, n_jobs=n_jobs,
             on_progress=listener, **settings,

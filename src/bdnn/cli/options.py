@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from bdnn import labels, tables
 from bdnn.cli.output import STDOUT
 from bdnn.errors import InputError
 
+Command = Callable[..., None]
+
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 JOBS_HELP = "-1 for all usable processors, -2 for all but one"
-SEED = click.IntRange(0, 2**31 - 1)
+SEED = click.IntRange(0, 2**31 - 1)  # as `bdnn.Budget` takes it
 
 
 class OutputFile(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
@@ -101,7 +103,14 @@ class Radius(click.ParamType):  # type: ignore[type-arg]  # generic since click 
         return numbers if len(numbers) > 1 else numbers[0]
 
 
-def estimator_options(command: Callable[..., None]) -> Callable[..., None]:
+def _with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    """Give a command some options, in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def estimator_options(command: Command) -> Command:
     """Give a command one option per parameter of the estimator."""
     options = (
         click.option("--hidden", "hidden_layer_sizes", type=HiddenSizes(), default="2", show_default=True,
@@ -152,12 +161,10 @@ def estimator_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--seed", "random_state", type=SEED, default=0, show_default=True,
                      help="Seed of the split and of the training."),
     )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _with_options(command, options)
 
 
-def table_options(command: Callable[..., None]) -> Callable[..., None]:
+def table_options(command: Command) -> Command:
     """Give a command the options that say which rows and columns of a table are trained on."""
     options = (
         click.option("--target", required=True, help="Column of the labels."),
@@ -169,12 +176,10 @@ def table_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--test-fraction", type=float, default=0.25, show_default=True,
                      help="Part of the rows held out for the accuracy, stratified; 0 for none."),
     )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _with_options(command, options)
 
 
-def label_options(command: Callable[..., None]) -> Callable[..., None]:
+def label_options(command: Command) -> Command:
     """Give a command the options that say where the labels of a model's data are."""
     options = (
         click.option("--target", default=None,
@@ -183,12 +188,10 @@ def label_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Rows without a label (empty, ?, NA, NaN, null): refuse, or leave out.  "
                      "[default: as in the training]"),
     )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _with_options(command, options)
 
 
-def attacker_options(command: Callable[..., None]) -> Callable[..., None]:
+def attacker_options(command: Command) -> Command:
     """Give a command the options that say what a perturbation may do; `attacker` makes settings of them."""
     options = (
         click.option("--norm", default="inf", show_default=True, help="Norm of the perturbations: inf, 1 or 2."),
@@ -202,9 +205,7 @@ def attacker_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--scale", type=click.Choice(["one", "range"]), default="one", show_default=True,
                      help="Unit of each feature's perturbation: 1, or its range in the table."),
     )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _with_options(command, options)
 
 
 def attacker(

@@ -17,7 +17,9 @@ from bdnn.cli.stopping import finishing
 from bdnn.errors import InputError
 from bdnn.files import write
 from bdnn.model_file import Model, load_model
-from bdnn.progress import shown_progress
+from bdnn.plotting.files import KINDS, picture
+from bdnn.plotting.structure import heaviest_features
+from bdnn.progress import attacks_text, shown_progress
 from bdnn.types import Array
 
 Drawing = Callable[[Any], Any]
@@ -57,8 +59,6 @@ def plot(
     Regions and certified accuracy need DATA, a CSV table; what perturbations may do is for the latter. With DATA, the
     pictures of network and weights show weights in units of standard deviations of the features.
     """
-    from bdnn.plotting.files import KINDS, picture
-
     suffix = out.suffix.lower().removeprefix(".")
     if suffix not in KINDS:
         raise InputError(f"--out must end in .{', .'.join(KINDS)}, got {out}")
@@ -98,8 +98,6 @@ def _structure(kind: str, model: Model, data: Path | None) -> Drawing:
 
 
 def _regions(model: Model, X: Array, labels: Array, features: tuple[str, ...]) -> Drawing:
-    from bdnn.plotting.structure import heaviest_features
-
     network = model.network
     if network.n_features < 2:
         raise InputError("decision regions need a network of two features or more")
@@ -126,7 +124,7 @@ def _certified(
     if len(X) > rows:
         chosen = np.sort(np.random.default_rng(seed).choice(len(X), rows, replace=False))
         X, labels = X[chosen], labels[chosen]
-    with shown_progress(time_limit, quiet, lambda p: f"{p.phase}, {p.bound:g} attacked") as listener:
+    with shown_progress(time_limit, quiet, attacks_text) as listener:
         budget = bdnn.Budget(seconds=time_limit)
         found = bdnn.certify(
             model.network, X, labels, radius=radius, budget=budget, n_jobs=n_jobs, on_progress=listener, **settings

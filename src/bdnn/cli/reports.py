@@ -20,8 +20,9 @@ from bdnn.cli.verification import certificate_errors
 from bdnn.errors import InputError
 from bdnn.files import write
 from bdnn.model_file import Model, load_model
-from bdnn.progress import shown_progress
-from bdnn.splitting import SPLIT_VERSIONS, split
+from bdnn.progress import attacks_text, shown_progress
+from bdnn.reports.contents import Source
+from bdnn.splitting import SPLIT_VERSIONS, drawn_seed, split
 from bdnn.tables import Table
 from bdnn.types import Array
 
@@ -70,8 +71,6 @@ def report(
 
     Training rows are reported apart from held-out ones if DATA is the table that 'bdnn train' read.
     """  # fmt: skip
-    from bdnn.reports.contents import Source
-
     check_files({"--out": out}, {"MODEL": model_file, "DATA": data, "--certificate": certificate})
     model = load_model(model_file)
     target = target_of(model, target)
@@ -81,7 +80,7 @@ def report(
     training_rows = _training_rows(model, table, X)
     source = Source(data.name, target, () if model.table is None else model.table.drop, _missing(model, table))
     with (
-        shown_progress(time_limit, quiet, lambda p: f"{p.phase}, {p.bound:g} attacked") as listener,
+        shown_progress(time_limit, quiet, attacks_text) as listener,
         certificate_errors(certificate, "The table must be the one of the training, with all of its rows."),
     ):
         page = bdnn.report(
@@ -130,9 +129,7 @@ def _training_rows(model: Model, table: Table, X: Array) -> Array | None:
         rows, _ = split_rows(table.X, labels, info.test_fraction, info.seed, info.split)
         trained_on = len(rows) - math.ceil(validated * len(rows))
         if validated and info.split > 1:
-            from bdnn.estimators.classifier import seed_of
-
-            seed = seed_of(settings.get("random_state"))
+            seed = drawn_seed(np.random.RandomState(settings.get("random_state")))
             trained_on = len(split(X[rows], labels[rows], validated, seed, info.split)[0])
     except InputError:
         return None
@@ -175,7 +172,7 @@ def _training_options(settings: dict[str, Any]) -> list[str]:
     return words
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     """Return a setting as the word of its option."""
     if value is None:
         return "inf"  # the time limit alone can be None and differ from its default

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import os
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from numbers import Real
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from bdnn.budget import Budget
-from bdnn.checks import thread_count
+from bdnn.certification.engine import certify
+from bdnn.certification.result import Certification
 from bdnn.columns import quoted
 from bdnn.errors import InputError, ModelFileError
+from bdnn.estimators.base import BaseClassifier, seed_of, storable
 from bdnn.files import FilePath
-from bdnn.labels import check_discrete, check_present, plain
 from bdnn.methods import METHODS, automatic
+from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file import Model, TableInfo, save_model
 from bdnn.network.network import Network
 from bdnn.problem.problem import Problem, choice
@@ -34,11 +29,8 @@ from bdnn.splitting import split
 from bdnn.status import ProgressCallback
 from bdnn.types import Array, Floats, Reals
 
-if TYPE_CHECKING:
-    from bdnn.certification.result import Certification
 
-
-class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class BDNNClassifier(BaseClassifier):
     """Binarized deep neural network, trained by mathematical optimization.
 
     Neurons fire 1 if their pre-activation is >= 0 and else 0. The reported loss is always recomputed with exact signs.
@@ -72,7 +64,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         Keep the weights small: sum of absolute values, number of non-zeros or sum of squares ("l2" needs SCIP, Gurobi,
         or CP-SAT with integer weights).
     regularization : float or "lexicographic", default=0.0
-        Factor of the regularizer, in units of sample weight; "lexicographic" minimises the loss first, the regularizer
+        Factor of the regularizer, in units of sample weight; "lexicographic" minimizes the loss first, the regularizer
         second.
     max_splits : int, default=20
         Data splitting: how often a cluster is split.
@@ -113,7 +105,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         Least distance of pre-activations from 0 in training, for inputs and weights scaled to 1; None takes the
         smallest that is safe. Continuous weights only.
     input_bits : int, default=8
-        Bits per input of the grid that quantises inputs for integer weights, unless all inputs are integers.
+        Bits per input of the grid that quantizes inputs for integer weights, unless all inputs are integers.
     time_limit : float or None, default=60.0
         Seconds for the whole fit; None for no limit.
     n_jobs : int or None, default=1
@@ -263,11 +255,8 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         sklearn.exceptions.ConvergenceWarning
             If the time limit cut off more than the closing of a gap: what is in ``result_.shortfalls``.
         """
-        budget = self._budget().start()
-        names = _text_columns(X)
-        if names:
-            raise InputError(f"columns {', '.join(map(repr, names))} hold text; encode them as numbers first")
-        inputs, labels = validate_data(self, X, given_targets(y), dtype=[np.float64, np.float32], multi_output=True)
+        budget = self._budget(seed_of(self.random_state))
+        inputs, labels, weight = self._training_data(X, y, sample_weight)
         if feature_names is not None:
             own = getattr(self, "feature_names_in_", None)
             if own is not None and list(own) != list(feature_names):
@@ -276,17 +265,12 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
                     f"leave feature_names out"
                 )
             self.feature_names_in_ = np.array(feature_names, dtype=object)
-        labels = checked_targets(labels)
-        if sample_weight is not None:
-            if np.isscalar(sample_weight):
-                sample_weight = np.full(len(labels), sample_weight)
-            sample_weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
         choice("method", self.method, ("auto", *METHODS))
         training, held_out = self._split(inputs, labels, budget.seed)
         problem = Problem(
             X=inputs[training],
             y=labels[training],
-            sample_weight=None if sample_weight is None else np.asarray(sample_weight)[training],
+            sample_weight=None if weight is None else weight[training],
             validation=None if held_out is None else (inputs[held_out], labels[held_out]),
             regularizer=self.regularizer,  # type: ignore[arg-type]  # checked by Problem
             regularization=self.regularization,  # type: ignore[arg-type]  # checked by Problem
@@ -303,6 +287,20 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             feature_names=getattr(self, "feature_names_in_", None),
             copy=False,  # the problem is not kept
         )
+        method = self._method(problem)
+        start: Network | None = getattr(self, "network_", None) if self.warm_start else None
+        listener = on_progress or (ProgressLines() if self.verbose else None)
+        # more threads of BLAS than were asked for would wait for each other on a busy machine
+        with threadpool_limits(budget.threads, user_api="blas"):
+            self.result_ = method(problem, budget, start, listener)
+        self.network_ = self.result_.network
+        self.classes_ = problem.classes
+        if self._warns:
+            self._warn(self.result_.shortfalls)
+        return self
+
+    def _method(self, problem: Problem) -> Any:
+        """Return the method that trains for a problem, with those of its settings that are parameters here."""
         chosen = automatic(problem) if self.method == "auto" else self.method
         kind: type[Any] = METHODS[chosen]
         method = kind(**{f.name: getattr(self, f.name) for f in fields(kind) if hasattr(self, f.name)})
@@ -313,20 +311,7 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
                     f"{name}={value!r} needs method='exact', got {chosen!r}{by}: other methods prove nothing that "
                     f"could be kept; set method='exact' or leave {name} out"
                 )
-        if problem.robust and self.robust_model == "worst_case":
-            from bdnn.methods.worst_case import AttackAndRepair
-
-            method = AttackAndRepair(method)
-        start: Network | None = getattr(self, "network_", None) if self.warm_start else None
-        listener = on_progress or (ProgressLines() if self.verbose else None)
-        # more threads of BLAS than were asked for would wait for each other on a busy machine
-        with threadpool_limits(budget.threads, user_api="blas"):
-            self.result_ = method(problem, budget, start, listener)
-        self.network_ = self.result_.network
-        self.classes_ = problem.classes
-        if self._warns and self.result_.shortfalls:
-            warnings.warn(shortfall_warning(self.time_limit, self.result_.shortfalls), ConvergenceWarning, stacklevel=2)
-        return self
+        return AttackAndRepair(method) if problem.robust and self.robust_model == "worst_case" else method
 
     def _split(self, inputs: Reals, labels: Array, seed: int) -> tuple[Any, Any]:
         """Return the rows for training (a slice if all) and for validation (None if none)."""
@@ -340,43 +325,11 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         except InputError as error:
             raise InputError(f"cannot hold out validation_fraction={fraction!r}, stratified: {error}") from None
 
-    def _budget(self) -> Budget:
-        threads = thread_count(self.n_jobs)
-        limit = self.time_limit
-        if isinstance(limit, np.integer | np.floating):
-            limit = limit.item()
-        seed = seed_of(self.random_state)
-        return Budget(seconds=math.inf if limit is None else limit, threads=threads, seed=seed)
-
-    def _inputs(self, X: ArrayLike) -> Reals:
-        check_is_fitted(self)
-        values: Reals = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return values
-
     def predict(self, X: ArrayLike) -> Array:
         """Return the predicted label of each row of X, shape (n_samples,)."""
         inputs = self._inputs(X)
         labels: Array = self.network_.predict(inputs)
         return labels
-
-    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the part of the rows of X whose predicted label is right.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
-        y : array-like of shape (n_samples,)
-            Labels, of a column of any kind that `fit` takes.
-        sample_weight : array-like of shape (n_samples,) or None
-            Weights of the samples.
-
-        Returns
-        -------
-        float
-            Accuracy.
-        """
-        return float(super().score(X, given_targets(y), sample_weight))
 
     def decision_function(self, X: ArrayLike) -> Floats:
         """Return the pre-activations of the outputs.
@@ -438,8 +391,6 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         InputError
             If the data or a setting cannot be used.
         """
-        from bdnn.certification.engine import certify
-
         inputs = self._inputs(X)
         return certify(self.network_, inputs, y, radius=radius, norm=norm, **settings)
 
@@ -463,38 +414,10 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             (an OSError) If the file cannot be written.
         """
         check_is_fitted(self)
-        settings = self.get_params() | {"hidden_layer_sizes": list(self.result_.network.widths[:-1])}
-        for name, value in settings.items():
-            if isinstance(value, np.generic):
-                settings[name] = value.item()
-        settings["robust_radius"] = np.asarray(settings["robust_radius"], dtype=float).tolist()
-        if settings["checkpoint"] is not None:
-            settings["checkpoint"] = os.fspath(settings["checkpoint"])
-        if not isinstance(settings["random_state"], int | None):
-            settings["random_state"] = None  # a generator has moved on; it cannot be stored
-        if settings["time_limit"] is not None and math.isinf(settings["time_limit"]):
-            settings["time_limit"] = None
+        settings = storable(self.get_params())
+        settings["hidden_layer_sizes"] = list(self.result_.network.widths[:-1])
+        settings["robust_radius"] = np.asarray(self.robust_radius, dtype=float).tolist()
         save_model(path, Model(self.network_, settings, self.result_, table))
-
-
-def seed_of(random_state: int | np.random.RandomState | None) -> int:
-    """Return the seed of a fit, of its validation rows as of its search, that a `random_state` stands for."""
-    return int(check_random_state(random_state).randint(2**31 - 1))
-
-
-def given_targets(y: ArrayLike) -> Any:
-    """Return targets without gaps as what scikit-learn takes, or raise InputError if labels are missing."""
-    check_present("y", y)
-    return plain(y)
-
-
-def checked_targets(y: Array) -> Array:
-    """Return validated targets as labels of shape (m,), or raise an error if they are no classes."""
-    labels: Array = column_or_1d(y, warn=True)
-    if labels.dtype.kind in "fiu":
-        check_discrete("y", labels)
-    check_classification_targets(labels)
-    return labels
 
 
 def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
@@ -515,35 +438,3 @@ def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClas
     if network.feature_names is not None:
         clf.feature_names_in_ = np.array(network.feature_names, dtype=object)
     return clf
-
-
-def shortfall_warning(time_limit: float | None, shortfalls: Iterable[str]) -> str:
-    """Return the words of a warning of what could not be done for lack of time.
-
-    Parameters
-    ----------
-    time_limit : float or None
-        Of the fit.
-    shortfalls : iterable of str
-        What could not be done.
-
-    Returns
-    -------
-    str
-        One line.
-    """
-    if time_limit is None:
-        return f"training is incomplete: {'; '.join(shortfalls)}"
-    return f"training is incomplete within the time limit of {time_limit:g} s: {'; '.join(shortfalls)}; raise the limit"
-
-
-def _text_columns(X: Any) -> list[str]:
-    """Names of the columns of a data frame that hold strings."""
-    if not hasattr(X, "columns") or not hasattr(X, "dtypes"):
-        return []
-    text = []
-    for name in X.columns:
-        values = np.asarray(X[name])
-        if values.ndim == 1 and values.dtype.kind in "OUST" and any(isinstance(v, str) for v in values):
-            text.append(str(name))
-    return text

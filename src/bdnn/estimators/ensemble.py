@@ -6,42 +6,39 @@ import itertools
 import math
 import os
 import threading
-import warnings
 from collections import Counter
 from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import IO, Any, Self
+from typing import IO, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from bdnn.budget import Budget
-from bdnn.checks import thread_count
 from bdnn.errors import InputError, ModelFileError
-from bdnn.estimators.classifier import BDNNClassifier, checked_targets, from_model, given_targets, shortfall_warning
-from bdnn.estimators.members import Task, in_order, part_of, random_hidden, with_outputs
+from bdnn.estimators.base import BaseClassifier, generator_of, storable
+from bdnn.estimators.classifier import BDNNClassifier, from_model
+from bdnn.estimators.members import Task, in_order, rows_of
+from bdnn.estimators.random_layers import random_hidden, with_outputs
 from bdnn.files import FilePath
 from bdnn.model_file import EnsembleMember, EnsembleModel, load_any, save_model
 from bdnn.network.network import Network
-from bdnn.problem.problem import choice, positive_integer
-from bdnn.types import Array, Floats, Integers
+from bdnn.problem.problem import Problem, choice, positive_integer
+from bdnn.types import Array, Floats, Integers, Reals
 
 SCHEMES = ("one_vs_one", "one_vs_rest", "multiclass")
 VOTINGS = ("majority", "sum")
 HIDDEN = ("trained", "random", "comparisons")
 
-_DEFAULT_HIDDEN = (32,)
+_DEFAULT_HIDDEN = (32,)  # neurons: members are many, and small ones train fast
 
 
-class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class BDNNEnsembleClassifier(BaseClassifier):
     """Ensemble of binarized networks that vote.
 
-    With few data, many small networks of different random features generalise better than one of the same size.
+    With few data, many small networks of different random features generalize better than one of the same size.
 
     Parameters
     ----------
@@ -162,10 +159,7 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         sklearn.exceptions.ConvergenceWarning
             If the time limit cut off more of the training of members than the closing of a gap.
         """
-        limit = math.inf if self.time_limit is None else self.time_limit
-        if isinstance(limit, np.integer | np.floating):
-            limit = limit.item()
-        budget = Budget(seconds=limit, threads=thread_count(self.n_jobs)).start()
+        budget = self._budget()
         choice("scheme", self.scheme, SCHEMES)
         choice("voting", self.voting, VOTINGS)
         choice("hidden", self.hidden, HIDDEN)
@@ -174,18 +168,11 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             raise InputError(f"estimator must be a BDNNClassifier or None, got {self.estimator!r}")
         if self.hidden != "trained":
             self._check_random()
-        inputs, labels = validate_data(self, X, given_targets(y), dtype=[np.float64, np.float32], multi_output=True)
-        labels = checked_targets(labels)
+        inputs, labels, weight = self._training_data(X, y, sample_weight)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
-        weight = None
-        if sample_weight is not None:
-            given = np.full(len(codes), sample_weight) if np.isscalar(sample_weight) else sample_weight
-            weight = check_array(given, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
-            if weight.shape != (len(codes),):
-                raise InputError(f"sample_weight must have shape ({len(codes)},), got {weight.shape}")
-        tasks = self._tasks(check_random_state(self.random_state))
+        tasks = self._tasks(generator_of(self.random_state))
         together = 1 if self.hidden == "trained" else self.n_estimators
         groups = [tasks[start : start + together] for start in range(0, len(tasks), together)]
         stop, short = threading.Event(), Counter[str]()
@@ -196,14 +183,14 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
                 return []
             rounds = math.ceil((len(groups) - number) / budget.threads)
             own = budget.within(0.0 if stopped else budget.remaining / rounds)
-            rows, targets = part_of(group[0], codes, self.scheme)
-            some = None if weight is None else weight[rows]
+            rows, targets = rows_of(group[0], codes, self.scheme)
+            member_weight = None if weight is None else weight[rows]
             parts = [inputs[np.ix_(rows, task.features)] for task in group]
             clf = clone(self._settings()).set_params(random_state=group[0].seed, n_jobs=1)
             drawn: list[Network] = []
             if self.hidden != "trained":
                 drawn = [
-                    random_hidden(clf, X, targets, some, task.seed, self.hidden)
+                    random_hidden(_integer_problem(clf, X, targets, member_weight), task.seed, self.hidden)
                     for X, task in zip(parts, group, strict=True)
                 ]
                 signals = [network.activations(X)[-1] for network, X in zip(drawn, parts, strict=True)]
@@ -212,7 +199,7 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             left = own.remaining
             clf.set_params(time_limit=None if math.isinf(left) else max(left, 1e-3))
             clf._warns = False
-            clf.fit(parts[0], targets, some)
+            clf.fit(parts[0], targets, member_weight)
             for what in clf.result_.shortfalls:
                 short[what] += 1
             if clf.result_.interrupted:
@@ -222,9 +209,8 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
 
         with threadpool_limits(1, user_api="blas"):  # each member has one thread
             self.members_ = tuple(in_order(train, groups, budget.threads, stop))
-        if short and not stop.is_set():
-            told = [f"{what} ({count} of {len(groups)} trainings)" for what, count in sorted(short.items())]
-            warnings.warn(shortfall_warning(self.time_limit, told), ConvergenceWarning, stacklevel=2)
+        if not stop.is_set():
+            self._warn(f"{what} ({count} of {len(groups)} trainings)" for what, count in sorted(short.items()))
         return self
 
     def _check_random(self) -> None:
@@ -247,12 +233,12 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
 
     def _tasks(self, rng: np.random.RandomState) -> list[Task]:
         C, n, most = len(self.classes_), self.n_features_in_, self.max_features
-        if isinstance(most, bool) or not isinstance(most, Real) or not 0 < most <= (n if _whole(most) else 1):
+        if isinstance(most, bool) or not isinstance(most, Real) or not 0 < most <= (n if _is_integer(most) else 1):
             raise InputError(
                 f"max_features must be an integer from 1 to the number of features ({n}) or a part of them above 0.0 "
                 f"and up to 1.0, got {most!r}"
             )
-        used = int(most) if _whole(most) else max(1, round(float(most) * n))
+        used = int(most) if _is_integer(most) else max(1, round(float(most) * n))
         groups: Iterable[tuple[int, ...]] = [tuple(range(C))]
         if self.scheme == "one_vs_one":
             groups = itertools.combinations(range(C), 2)
@@ -304,8 +290,7 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
 
     def _counted(self, X: ArrayLike, with_votes: bool = True) -> tuple[Integers, Floats]:
         """Return votes, 0 if not wanted, and sums; see `votes`."""
-        check_is_fitted(self)
-        inputs = validate_data(self, X, dtype=np.float64, reset=False)
+        inputs = self._inputs(X, (np.float64,))
         shape = (len(inputs), len(self.classes_))
         votes, sums = np.zeros(shape, dtype=np.int64), np.zeros(shape)
         rows = np.arange(len(inputs))
@@ -350,25 +335,6 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         labels: Array = self.classes_[index]
         return labels
 
-    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the part of the rows of X whose predicted label is right.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
-        y : array-like of shape (n_samples,)
-            Labels, of a column of any kind that `fit` takes.
-        sample_weight : array-like of shape (n_samples,) or None
-            Weights of the samples.
-
-        Returns
-        -------
-        float
-            Accuracy.
-        """
-        return float(super().score(X, given_targets(y), sample_weight))
-
     def save(self, path: FilePath | IO[bytes]) -> None:
         """Write the fitted ensemble to a JSON file; `bdnn.load` reads it.
 
@@ -393,8 +359,8 @@ class BDNNEnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             self.n_features_in_,
             None if names is None else tuple(map(str, names)),
             self.members_,
-            _storable(self.get_params(deep=False), without="estimator"),
-            _storable(self._settings().get_params()),
+            storable({name: value for name, value in self.get_params(deep=False).items() if name != "estimator"}),
+            storable(self._settings().get_params()),
         )
         save_model(path, model)
 
@@ -452,7 +418,15 @@ def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
     return ensemble
 
 
-def _whole(value: object) -> bool:
+def _integer_problem(clf: BDNNClassifier, X: Reals, targets: Integers, weight: Floats | None) -> Problem:
+    """Return the problem of a member of integer weights and outputs that compete."""
+    return Problem(
+        X=X, y=targets, sample_weight=weight, hidden_layer_sizes=clf.hidden_layer_sizes, head="argmax",
+        weights="integer", weight_bound=clf.weight_bound, input_bits=clf.input_bits,
+    )  # fmt: skip
+
+
+def _is_integer(value: object) -> bool:
     return isinstance(value, Integral)
 
 
@@ -467,19 +441,3 @@ def _outputs(network: Network, X: Array) -> Floats:
         lead = outputs[:, 1] - outputs[:, 0]
         value = 2 * lead - 1 if network.is_integer else lead
     return np.stack([-value, value], axis=1)
-
-
-def _storable(settings: dict[str, Any], without: str = "") -> dict[str, Any]:
-    """Return settings as scalars and lists."""
-    stored = {name: value for name, value in settings.items() if name != without}
-    for name, value in stored.items():
-        if isinstance(value, np.random.RandomState):
-            value = None  # a generator has moved on; it cannot be stored
-        elif isinstance(value, np.ndarray | np.generic):
-            value = value.tolist()
-        elif isinstance(value, os.PathLike):
-            value = os.fspath(value)
-        elif isinstance(value, float) and math.isinf(value):
-            value = None
-        stored[name] = list(value) if isinstance(value, tuple) else value
-    return stored

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from bdnn.certification.result import Certification
 from bdnn.errors import InputError
-from bdnn.plotting.style import BLUE, COLOURS, GREY, MARKERS, VERMILLION, axes_or_new, legend, shown
+from bdnn.plotting.style import BLUE, COLORS, GRAY, MARKERS, VERMILLION, axes_or_new, drawing, legend, shown
 from bdnn.types import Floats
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _CROWDED = 100.0
 _NORMS = {"inf": r"$\|\delta / \mathrm{scale}\|_\infty$"}
 
 
+@drawing
 def plot_certified(
     certification: Certification, radii: ArrayLike | None = None, ax: Axes | Figure | None = None
 ) -> Axes:
@@ -40,8 +41,7 @@ def plot_certified(
         Verdicts on some points.
     radii : array-like of shape (k,) or None
         Radii, increasing, in units of the scale; None for all at which an accuracy changes.
-    ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None
-        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of pyplot.
+    {ax}
 
     Returns
     -------
@@ -52,8 +52,7 @@ def plot_certified(
     ------
     InputError
         If a radius is negative or NaN, or they do not increase.
-    MissingDependencyError
-        If matplotlib is not installed.
+    {missing_dependency}
     """
     where = _steps(certification) if radii is None else np.atleast_1d(np.asarray(radii, dtype=np.float64))
     curve = certification.curve(where)
@@ -66,7 +65,7 @@ def plot_certified(
     drawn: list[Any] = [
         axes.plot(r, certified, drawstyle="steps-pre", color=BLUE, lw=3)[0],
         axes.plot(r, attacked, drawstyle="steps-post", color=VERMILLION, lw=1.5, ls="--")[0],
-        axes.axhline(certification.clean_accuracy, color=GREY, lw=1.2, ls=":"),
+        axes.axhline(certification.clean_accuracy, color=GRAY, lw=1.2, ls=":"),
     ]
     names = ["certified, at least", "without a known attack, at most", "clean accuracy"]
     if np.sum((attacked - proven)[:-1] * np.diff(r)) > _VISIBLE * r[-1]:
@@ -107,6 +106,7 @@ class _Point(NamedTuple):
     deviation: float
 
 
+@drawing
 def plot_pareto(
     points: Mapping[str, Sequence[float]], *, accuracy: str = "accuracy", ax: Axes | Figure | None = None
 ) -> Axes:
@@ -118,8 +118,7 @@ def plot_pareto(
         Size in bytes, positive; accuracy from 0 to 1; its standard deviation.
     accuracy : str
         What accuracy it is, for the axis.
-    ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None
-        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of pyplot.
+    {ax}
 
     Returns
     -------
@@ -130,8 +129,7 @@ def plot_pareto(
     ------
     InputError
         If there are no points, or one is not as described.
-    MissingDependencyError
-        If matplotlib is not installed.
+    {missing_dependency}
 
     Examples
     --------
@@ -151,10 +149,10 @@ def plot_pareto(
                     ls="--", lw=1.4, zorder=1)[0]  # fmt: skip
     drawn, names = [], []
     for k, (name, point) in enumerate(read.items()):
-        colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+        color, marker = COLORS[k % len(COLORS)], MARKERS[k % len(MARKERS)]
         drawn.append(
             axes.errorbar(
-                point.size, point.accuracy, yerr=point.deviation or None, fmt=marker, color=colour, ecolor=colour,
+                point.size, point.accuracy, yerr=point.deviation or None, fmt=marker, color=color, ecolor=color,
                 ms=8, capsize=3, mec="black" if point in best else "none", mew=1.4, zorder=2,
             )
         )  # fmt: skip
@@ -177,7 +175,7 @@ def plot_pareto(
     return axes
 
 
-def _point(name: str, values: Any) -> _Point:
+def _point(name: str, values: Sequence[float]) -> _Point:
     try:
         size, accuracy, deviation = (float(v or 0.0) for v in (values if len(values) > 2 else (*values, 0.0)))
     except (TypeError, ValueError):

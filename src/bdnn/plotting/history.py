@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from bdnn.errors import InputError
-from bdnn.plotting.style import BLUE, GREY, VERMILLION, axes_or_new, legend
+from bdnn.plotting.style import BLUE, GRAY, VERMILLION, axes_or_new, drawing, legend
 from bdnn.result import Result
 from bdnn.status import relative_gap
 
@@ -18,6 +18,7 @@ _WIDE = 10
 """An axis is logarithmic if its last value is so many times the first, or the reverse."""
 
 
+@drawing
 def plot_history(result: Result, ax: Axes | Figure | None = None) -> Axes:
     """Draw the best objective, the bound and the gap of a training over time.
 
@@ -25,8 +26,7 @@ def plot_history(result: Result, ax: Axes | Figure | None = None) -> Axes:
     ----------
     result : Result
         With its history; where the course of the bound is not known, the final bound is drawn.
-    ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None
-        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of pyplot.
+    {ax}
 
     Returns
     -------
@@ -37,8 +37,7 @@ def plot_history(result: Result, ax: Axes | Figure | None = None) -> Axes:
     ------
     InputError
         If there is no history.
-    MissingDependencyError
-        If matplotlib is not installed.
+    {missing_dependency}
     """
     steps = _best(result)
     if not steps:
@@ -58,10 +57,10 @@ def plot_history(result: Result, ax: Axes | Figure | None = None) -> Axes:
                 marker="o", ms=4, markevery=range(len(steps)))[0],
         axes.plot(*zip(*bounds, (last, bounds[-1][1]), strict=True), drawstyle="steps-post", color=VERMILLION, lw=2,
                 ls="--", marker="^", ms=4, markevery=range(len(bounds) if known and len(bounds) < 50 else 0))[0],
-        right.plot(*zip(*gaps, strict=True), drawstyle="steps-post", color=GREY, lw=1.2, ls=":")[0],
+        right.plot(*zip(*gaps, strict=True), drawstyle="steps-post", color=GRAY, lw=1.2, ls=":")[0],
     ]  # fmt: skip
-    regularised = result.objective != result.audit.loss
-    axes.set_ylabel("objective: loss + regulariser" if regularised else "training loss (sample weight)")
+    regularized = result.objective != result.audit.loss
+    axes.set_ylabel("objective: loss + regularizer" if regularized else "training loss (sample weight)")
     axes.set_xlabel("time (s)")
     values = [value for _, value in [*steps, *bounds] if value > 0]
     if values and steps[0][1] > _WIDE * steps[-1][1]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,20 +13,21 @@ from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
 from bdnn.network.grid_ends import ends
 from bdnn.network.network import Network
-from bdnn.plotting.style import COLOURS, MARKERS, axes_or_new, feature_index, input_names, legend, shown
+from bdnn.plotting.style import COLORS, MARKERS, axes_or_new, drawing, feature_index, input_names, legend, shown
 from bdnn.types import Array, Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_WINDOW_BITS = 6
-_MOST_POINTS = 2000
-_MOST_IN_LEGEND = 10
+_WINDOW_BITS = 6  # of the grid whose ends the window takes, so that single points far out do not stretch it
+_MAX_POINTS = 2000  # more places hide each other, and make the file large
+_MAX_IN_LEGEND = 10  # entries that fit beside a picture
 _WORTH_A_LABEL = 0.01
 """Part of the picture from which on a region is named in it."""
 
 
+@drawing
 def plot_decision_regions(
     network: Network,
     X: ArrayLike,
@@ -57,8 +58,7 @@ def plot_decision_regions(
         are at their medians in X.
     resolution : int
         Inputs per axis at which the network is asked.
-    ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None
-        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of pyplot.
+    {ax}
 
     Returns
     -------
@@ -69,8 +69,7 @@ def plot_decision_regions(
     ------
     InputError
         If data, features or values do not fit the network.
-    MissingDependencyError
-        If matplotlib is not installed.
+    {missing_dependency}
     """
     inputs = network.check_inputs(X)
     if not len(inputs):
@@ -86,7 +85,7 @@ def plot_decision_regions(
     base, medians = _fixed(network, inputs, values, {i, j})
     axes = axes_or_new(ax, 6.4, 4.8)
 
-    # cell centres, with a margin around the points
+    # cell centers, with a margin around the points
     low, high = _window(inputs[:, [i, j]].astype(np.float64))
     room = 0.06 * np.where(high > low, high - low, 1.0)
     low, high = low - room, high + room
@@ -119,7 +118,9 @@ def _window(places: Floats) -> tuple[Floats, Floats]:
     return np.where(moved, first, low), np.where(moved, first + step * points, high)
 
 
-def _fixed(network: Network, inputs: Array, values: Any, free: set[int]) -> tuple[Floats, bool]:
+def _fixed(
+    network: Network, inputs: Array, values: ArrayLike | Mapping[int | str, float] | None, free: set[int]
+) -> tuple[Floats, bool]:
     """Return values of all features, and whether those that are not free are at their medians."""
     base = np.median(inputs, axis=0).astype(np.float64)
     if values is None:
@@ -151,7 +152,7 @@ def _draw_regions(
     from scipy.ndimage import distance_transform_edt
 
     n = len(network.classes)
-    light = [0.68 + 0.32 * np.array(to_rgb(COLOURS[c % len(COLOURS)])) for c in range(n)]
+    light = [0.68 + 0.32 * np.array(to_rgb(COLORS[c % len(COLORS)])) for c in range(n)]
     ax.imshow(
         regions, origin="lower", extent=extent, aspect="auto", interpolation="nearest",
         cmap=ListedColormap(light), vmin=-0.5, vmax=n - 0.5,
@@ -161,7 +162,7 @@ def _draw_regions(
         if not inside.all():
             ax.contour(across, up, inside, levels=[0.5], colors="0.25", linewidths=0.8)
         if inside.mean() >= _WORTH_A_LABEL:
-            # its name, so that colours are not needed, where the region is widest
+            # its name, so that colors are not needed, where the region is widest
             depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
             row, column = np.unravel_index(np.argmax(depth), depth.shape)
             ax.text(
@@ -176,8 +177,8 @@ def _draw_points(ax: Axes, network: Network, places: Array, codes: Array, wrong:
 
     table, counts = np.unique(np.column_stack([places, codes, wrong]), axis=0, return_counts=True)
     kept = np.arange(len(table))
-    if len(table) > _MOST_POINTS:
-        kept = np.sort(np.random.default_rng(0).choice(len(table), _MOST_POINTS, replace=False))
+    if len(table) > _MAX_POINTS:
+        kept = np.sort(np.random.default_rng(0).choice(len(table), _MAX_POINTS, replace=False))
     table, counts = table[kept], counts[kept]
     sizes = 18 * (1 + np.log2(counts))
     # of several classes at one place the most frequent lies below the others
@@ -186,17 +187,17 @@ def _draw_points(ax: Axes, network: Network, places: Array, codes: Array, wrong:
     below = np.isin(np.arange(len(table)), order[firsts])
     handles, labels = [], []
     for c, label in enumerate(network.classes.tolist()):
-        colour, marker = COLOURS[c % len(COLOURS)], MARKERS[c % len(MARKERS)]
+        color, marker = COLORS[c % len(COLORS)], MARKERS[c % len(MARKERS)]
         for level, chosen in ((2.4, below), (2.6, ~below)):
             own = (table[:, 2] == c) & chosen
             ax.scatter(
-                table[own, 0], table[own, 1], s=sizes[own], c=colour, marker=marker, edgecolors="white", linewidths=0.6,
+                table[own, 0], table[own, 1], s=sizes[own], c=color, marker=marker, edgecolors="white", linewidths=0.6,
                 zorder=level,
             )  # fmt: skip
-        handles.append(Line2D([], [], color=colour, marker=marker, ls="none"))
+        handles.append(Line2D([], [], color=color, marker=marker, ls="none"))
         labels.append(shown(label))
-    if len(labels) > _MOST_IN_LEGEND:
-        handles, labels = handles[:_MOST_IN_LEGEND], [*labels[: _MOST_IN_LEGEND - 1], "…"]
+    if len(labels) > _MAX_IN_LEGEND:
+        handles, labels = handles[:_MAX_IN_LEGEND], [*labels[: _MAX_IN_LEGEND - 1], "…"]
     bad = table[:, 3] == 1
     if bad.any():
         ax.scatter(

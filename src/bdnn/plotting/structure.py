@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bdnn.errors import InputError
 from bdnn.network.network import Network
-from bdnn.plotting.style import BLUE, VERMILLION, axes_or_new, input_names, legend, shown, unit_scale
+from bdnn.plotting.style import BLUE, VERMILLION, axes_or_new, drawing, input_names, legend, shown, unit_scale
 from bdnn.types import Array, Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_ROOM_FOR_BIASES = 16
-_ROOM_FOR_NUMBERS = 12
+_ROOM_FOR_BIASES = 16  # nodes of a layer below which lines of text fit between them
+_ROOM_FOR_NUMBERS = 12  # columns in which numbers of the small font do not touch
 
 
+@drawing
 def plot_network(
     network: Network,
     feature_names: Sequence[str] | None = None,
@@ -46,8 +47,7 @@ def plot_network(
         None for 1.
     max_nodes : int
         Inputs or neurons of a layer that are drawn: those with the largest weights.
-    ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None
-        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of pyplot.
+    {ax}
 
     Returns
     -------
@@ -58,8 +58,7 @@ def plot_network(
     ------
     InputError
         If names or factors do not fit the network.
-    MissingDependencyError
-        If matplotlib is not installed.
+    {missing_dependency}
     """
     names = input_names(network, feature_names)
     if isinstance(max_nodes, bool) or not isinstance(max_nodes, int) or max_nodes < 1:
@@ -73,7 +72,7 @@ def plot_network(
     from matplotlib.lines import Line2D
 
     heights = [_heights(len(nodes), tallest) for nodes in kept]
-    for sign, colour, style in ((1, BLUE, "solid"), (-1, VERMILLION, (0, (4, 1.5)))):
+    for sign, color, style in ((1, BLUE, "solid"), (-1, VERMILLION, (0, (4, 1.5)))):
         segments, sizes = [], []
         for k, (W, _) in enumerate(relative):
             chosen = W[np.ix_(kept[k + 1], kept[k])] * sign
@@ -83,7 +82,7 @@ def plot_network(
         axes.add_collection(
             LineCollection(
                 segments, linestyles=[style], linewidths=[0.3 + 3.2 * size for size in sizes], zorder=1,
-                colors=[to_rgba(colour, 0.25 + 0.75 * size) for size in sizes],
+                colors=[to_rgba(color, 0.25 + 0.75 * size) for size in sizes],
             )
         )  # fmt: skip
     area = min(300.0, 5000 / tallest)
@@ -116,6 +115,7 @@ def plot_network(
     return axes
 
 
+@drawing
 def plot_weights(
     network: Network,
     feature_names: Sequence[str] | None = None,
@@ -125,7 +125,7 @@ def plot_weights(
     max_features: int = 25,
     ax: Axes | Figure | None = None,
 ) -> Axes:
-    """Draw the weights of the first layer as a table of coloured cells, a feature a row, a neuron a column.
+    """Draw the weights of the first layer as a table of colored cells, a feature a row, a neuron a column.
 
     Parameters
     ----------
@@ -140,8 +140,7 @@ def plot_weights(
         Whether the weights of a neuron are divided by its largest, since positive multiples are the same neuron.
     max_features : int
         Features that are drawn: those with the largest weights.
-    ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None
-        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of pyplot.
+    {ax}
 
     Returns
     -------
@@ -152,8 +151,7 @@ def plot_weights(
     ------
     InputError
         If names or factors do not fit the network.
-    MissingDependencyError
-        If matplotlib is not installed.
+    {missing_dependency}
     """
     names = input_names(network, feature_names)
     if isinstance(max_features, bool) or not isinstance(max_features, int) or max_features < 1:
@@ -167,12 +165,12 @@ def plot_weights(
     from matplotlib.colors import LinearSegmentedColormap
 
     most = float(np.abs(cells).max(initial=0.0)) or 1.0
-    colours = LinearSegmentedColormap.from_list("signed", [VERMILLION, "white", BLUE])
-    image = axes.imshow(cells, cmap=colours, vmin=-most, vmax=most, aspect="auto")
+    colors = LinearSegmentedColormap.from_list("signed", [VERMILLION, "white", BLUE])
+    image = axes.imshow(cells, cmap=colors, vmin=-most, vmax=most, aspect="auto")
     axes.set_yticks(range(len(order)), [names[j] for j in order.tolist()], fontsize="small")
     step = 1 + len(W) // 16
     axes.set_xticks(range(0, len(W), step), [str(k) for k in range(0, len(W), step)])
-    if len(W) <= _ROOM_FOR_NUMBERS:  # the numbers say what colours cannot to everybody
+    if len(W) <= _ROOM_FOR_NUMBERS:  # the numbers say what colors cannot to everybody
         for (row, column), value in np.ndenumerate(cells):
             ink = "white" if abs(value) > 0.7 * most else "black"
             axes.text(column, row, _short(value), ha="center", va="center", color=ink, fontsize=7.5)
@@ -193,7 +191,7 @@ def heaviest_features(network: Network, scale: ArrayLike | None = None) -> list[
     return [int(j) for j in np.argsort(-_importance(relative), kind="stable")]
 
 
-def _scaled_layers(network: Network, scale: Any) -> list[tuple[Floats, Floats]]:
+def _scaled_layers(network: Network, scale: ArrayLike | None) -> list[tuple[Floats, Floats]]:
     """Return the layers as doubles, with factors on the weights of the features."""
     factors = unit_scale(network, scale)
     layers = [(np.asarray(W, dtype=np.float64), np.asarray(b, dtype=np.float64)) for W, b in network.layers]

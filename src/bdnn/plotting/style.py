@@ -1,31 +1,60 @@
-"""What all pictures share: axes, colours that colour-blind readers tell apart, and labels from data."""
+"""What all pictures share: axes, colors that color-blind readers tell apart, and labels from data."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bdnn.checks import name_tuple
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError, MissingDependencyError
 from bdnn.network.network import Network
+from bdnn.types import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
-PURPLE, SKY, YELLOW, GREY = "#CC79A7", "#56B4E9", "#F0E442", "#595959"
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, YELLOW, GREY)
+PURPLE, SKY, YELLOW, GRAY = "#CC79A7", "#56B4E9", "#F0E442", "#595959"
+COLORS = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, YELLOW, GRAY)
 """M. Okabe and K. Ito, Color Universal Design, 2008."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "h")
-"""More than, and not a multiple of, the colours: pairs of both repeat late."""
+"""More than, and not a multiple of, the colors: pairs of both repeat late."""
 
-_MOST_LETTERS = 28
+_MAX_LETTERS = 28  # of a label: as many as fit beside a picture
+_SHARED_TEXTS = {
+    "{ax}": "ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None\n"
+    "        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of "
+    "pyplot.",
+    "{missing_dependency}": "MissingDependencyError\n        If matplotlib is not installed.",
+}
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def drawing(function: Function) -> Function:
+    """Complete the docstring of a function that draws on axes by what all of them have in common.
+
+    Parameters
+    ----------
+    function : callable
+        Its docstring has ``{ax}`` for the description of that parameter, and ``{missing_dependency}`` for that error.
+
+    Returns
+    -------
+    callable
+        The function itself.
+    """
+    if function.__doc__ is not None:  # it is with python -OO
+        for mark, text in _SHARED_TEXTS.items():
+            function.__doc__ = function.__doc__.replace(mark, text)
+    return function
 
 
 def require_matplotlib() -> None:
@@ -59,7 +88,7 @@ def axes_or_new(ax: Axes | Figure | None, width: float, height: float) -> Axes:
     return made
 
 
-def shown(text: Any, most: int = _MOST_LETTERS) -> str:
+def shown(text: object, most: int = _MAX_LETTERS) -> str:
     """Return a name from data as a label: on one line, not too long, and with dollars that start no formula."""
     line = "".join(c if c.isprintable() else " " for c in str(text)).strip()
     return (line if len(line) <= most else line[: most - 1] + "…").replace("$", r"\$")
@@ -71,7 +100,7 @@ def input_names(network: Network, feature_names: Sequence[str] | None) -> list[s
     return [shown(name) for name in names or (f"x{j}" for j in range(network.n_features))]
 
 
-def feature_index(network: Network, feature: Any) -> int:
+def feature_index(network: Network, feature: int | str) -> int:
     """Return the index of a feature given as index or name, or raise InputError."""
     if isinstance(feature, str):
         names = network.feature_names or ()
@@ -86,7 +115,7 @@ def feature_index(network: Network, feature: Any) -> int:
     return int(feature)
 
 
-def unit_scale(network: Network, scale: Any) -> Any:
+def unit_scale(network: Network, scale: ArrayLike | None) -> Floats:
     """Return the factor of each feature's weights, shape (n_features,), 1 each for None, or raise InputError."""
     if scale is None:
         return np.ones(network.n_features)

@@ -123,12 +123,7 @@ def report(
         raise MissingDependencyError("reports need Jinja2, which is not installed; run: pip install 'bdnn[plot]'")
     card = _as_model(model)
     network = card.network
-    inputs = network.check_inputs(X).astype(np.float64, copy=False)
-    labels = label_array("y", y)
-    if not len(inputs):
-        raise InputError("there is nothing to measure; X has no rows")
-    if len(labels) != len(inputs):
-        raise InputError(f"y must have one label per row of X ({len(inputs)}), got {len(labels)}")
+    inputs, labels = _checked_data(network, X, y)
     if isinstance(points, bool) or not isinstance(points, int) or points < 0:
         raise InputError(f"points must be an integer >= 0, got {points!r}")
     rows = None if training_rows is None else _row_indices(training_rows, len(inputs))
@@ -170,7 +165,18 @@ def report(
     return page
 
 
-def _as_model(model: Any) -> Model:
+def _checked_data(network: Network, X: ArrayLike, y: ArrayLike) -> tuple[Floats, Array]:
+    """Return inputs and labels as arrays of the same length, at least 1, or raise InputError."""
+    inputs = network.check_inputs(X).astype(np.float64, copy=False)
+    labels = label_array("y", y)
+    if not len(inputs):
+        raise InputError("there is nothing to measure; X has no rows")
+    if len(labels) != len(inputs):
+        raise InputError(f"y must have one label per row of X ({len(inputs)}), got {len(labels)}")
+    return inputs, labels
+
+
+def _as_model(model: BDNNClassifier | Model | Network | str | os.PathLike[str]) -> Model:
     if isinstance(model, Model):
         return model
     if isinstance(model, Network):
@@ -216,7 +222,7 @@ def _pictures(card: Model, X: Floats, y: Array, robustness: Robustness | None) -
     return {name: base64.b64encode(picture(draw, "svg")).decode("ascii") for name, draw in drawings.items()}
 
 
-def _calls(model: Any) -> list[str]:
+def _calls(model: BDNNClassifier | Model | Network | str | os.PathLike[str]) -> list[str]:
     """Return the calls of Python that reproduce a report of a classifier, or only of its network."""
     if isinstance(model, str | os.PathLike):
         return ["import bdnn", f"bdnn.report({os.path.basename(os.fspath(model))!r}, X, y, 'report.html')"]

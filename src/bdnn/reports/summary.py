@@ -55,7 +55,7 @@ def training_text(report: dict[str, Any]) -> str:
     r = report
     replaced = ", ".join(f"{count} in {name}" for name, count in r["missing_replaced"].items())
     held_out = f"{r['held_out_accuracy']:.2%} of {r['held_out_rows']} rows" if "held_out_rows" in r else None
-    validation, regularised = r["validation_accuracy"], r["objective"] != r["training_loss"]
+    validation, regularized = r["validation_accuracy"], r["objective"] != r["training_loss"]
     lines = [
         ("rows read", f"{r['rows']}, {r['features']} features"),
         ("without a label", f"{r['rows_without_label']} rows, left out" if r["rows_without_label"] else None),
@@ -64,8 +64,8 @@ def training_text(report: dict[str, Any]) -> str:
         ("irreducible loss", f"{r['irreducible_loss']:g} for {r['irreducible_of']}"),
         ("warning", _grid_warning(r["grid_loss"]) if r["grid_loss"] else None),
         ("training loss", f"{r['training_loss']:g} (audited), accuracy {r['training_accuracy']:.2%}"),
-        ("regulariser", f"{r['penalty']:g}" if r["penalty"] else None),
-        ("objective", f"{r['objective']:g}" if regularised else None),
+        ("regularizer", f"{r['penalty']:g}" if r["penalty"] else None),
+        ("objective", f"{r['objective']:g}" if regularized else None),
         ("bound", f"{r['bound']:g} for {r['bound_of']}"),
         ("gap", f"{r['gap']:.2%}"),
         ("status", f"{r['status']}: {r['message']}, {r['seconds']:.1f} s"),

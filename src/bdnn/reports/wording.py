@@ -106,7 +106,7 @@ def network_facts(network: Network) -> Facts:
 def training_facts(card: Model, result: Result) -> Facts:
     """Say how the training ended."""
     seconds, validation = result.timings.get("total", math.nan), result.validation_accuracy
-    regularised, settings = result.objective != result.audit.loss, card.settings or {}
+    regularized, settings = result.objective != result.audit.loss, card.settings or {}
     radius = np.max(settings.get("robust_radius", 0.0))
     robust = f"up to {number(float(radius))}, norm {settings.get('robust_norm')}, around every row" if radius else None
     seed = settings.get("random_state")
@@ -116,8 +116,8 @@ def training_facts(card: Model, result: Result) -> Facts:
         ("loss", f"{number(result.audit.loss)}, audited: recomputed with exact arithmetic"),
         ("perturbations", robust),
         ("wrong rows", f"{result.audit.n_wrong} of {result.n_rows}"),
-        ("regulariser", number(result.penalty) if result.penalty else None),
-        ("objective", number(result.objective) if regularised else None),
+        ("regularizer", number(result.penalty) if result.penalty else None),
+        ("objective", number(result.objective) if regularized else None),
         ("bound", number(result.bound)),
         ("bound of", result.bound_of),
         ("gap", percent(result.gap)),

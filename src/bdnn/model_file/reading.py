@@ -1,8 +1,6 @@
-"""Model files: versioned JSON without pickle, floats that round-trip exactly, everything checked on load.
+"""Reading model files that may be hostile: size and brackets are checked before parsing, every value after it.
 
-A file holds the network and, where known, the settings and the result of its training and how its table was read.
-A reader meets hostile files too, so size and bracket count are checked before parsing (they bound the memory that
-parsing can take), and every value is checked after it.
+Both bound the memory that parsing can take.
 """
 
 from __future__ import annotations
@@ -10,201 +8,32 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from itertools import pairwise
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn.checks import label_array, name_tuple
 from bdnn.errors import InputError, ModelFileError
-from bdnn.files import FilePath, write
-from bdnn.labels import MISSING_RULES, plain
+from bdnn.labels import MISSING_RULES
+from bdnn.model_file import contents
+from bdnn.model_file.contents import (
+    ENSEMBLE_FORMAT,
+    ENSEMBLE_VERSION,
+    FORMAT,
+    VERSION,
+    EnsembleMember,
+    EnsembleModel,
+    Model,
+    TableInfo,
+)
 from bdnn.network.network import InputGrid, Layer, Network
 from bdnn.problem.audit import Audit
 from bdnn.result import BoundStep, Incumbent, Result
-from bdnn.splitting import SPLIT_VERSION
 from bdnn.status import Status
-from bdnn.types import Indices
-from bdnn.version import __version__
-
-FORMAT, VERSION = "bdnn-model", 1
-ENSEMBLE_FORMAT, ENSEMBLE_VERSION = "bdnn-ensemble", 1
 
 _EVERY_CLASSIFIER = "every classifier on these inputs"
-_MOST_BYTES = 64 * 2**20
-_MOST_BRACKETS = 500_000
-# a double has 24 characters at most; settings, and the courses of incumbents and bounds, have room to spare in the rest
-_DOUBLE_BYTES, _OTHER_BYTES, _OTHER_BRACKETS = 25, 2**20, 20_000
-_LARGEST_FLOAT = sys.float_info.max
-_LABEL_KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float", "U": "str"}
-
-
-@dataclass(frozen=True, slots=True)
-class TableInfo:
-    """How the table that a model was trained on was read.
-
-    Attributes
-    ----------
-    target : str
-        Name of the target column.
-    missing : str
-        Rule for missing values: "median" or "error".
-    fill : tuple of float or None
-        Replacement of a missing value in each feature, in units of the feature; None if none was allowed, and in older
-        files also if no value was missing in the training.
-    drop : tuple of str
-        Columns left out.
-    test_fraction : float or None
-        Part of the rows held out for testing; None if that is not known.
-    seed : int or None
-        Seed of that split.
-    split : int
-        Rule of that split; see `bdnn.splitting`.
-    missing_labels : str
-        Rule for rows without a label: "error" or "drop".
-    """
-
-    target: str
-    missing: str
-    fill: tuple[float, ...] | None
-    drop: tuple[str, ...] = ()
-    test_fraction: float | None = None
-    seed: int | None = None
-    split: int = SPLIT_VERSION
-    missing_labels: str = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """Contents of a model file.
-
-    Attributes
-    ----------
-    network : Network
-        What predicts.
-    settings : dict or None
-        Parameters of the estimator that trained it.
-    result : Result or None
-        How the training ended.
-    table : TableInfo or None
-        How the training table was read.
-    """
-
-    network: Network
-    settings: dict[str, Any] | None = None
-    result: Result | None = None
-    table: TableInfo | None = None
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class EnsembleMember:
-    """A network of an ensemble, and what of the whole problem it knows.
-
-    Attributes
-    ----------
-    network : Network
-        What predicts.
-    features : ndarray of shape (n_used,)
-        Indices of the features that it takes, in its order.
-    """
-
-    network: Network
-    features: Indices
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class EnsembleModel:
-    """Contents of a file of an ensemble.
-
-    Attributes
-    ----------
-    classes : ndarray of shape (n_classes,)
-        Sorted labels.
-    n_features : int
-        Features of the whole problem.
-    feature_names : tuple of str or None
-        Their names.
-    members : tuple of EnsembleMember
-        In the order in which they were trained.
-    settings : dict
-        Parameters of the ensemble but for the estimator.
-    estimator : dict
-        Parameters of the estimator that was trained.
-    """
-
-    classes: NDArray[Any]
-    n_features: int
-    feature_names: tuple[str, ...] | None
-    members: tuple[EnsembleMember, ...]
-    settings: dict[str, Any]
-    estimator: dict[str, Any]
-
-
-def save_model(path: FilePath | IO[bytes], model: Model | EnsembleModel) -> None:
-    """Write a model file; an existing one is replaced only when the new one is complete.
-
-    Parameters
-    ----------
-    path : path-like or binary file
-        Where to, usually ``.json``.
-    model : Model or EnsembleModel
-        What to write.
-
-    Raises
-    ------
-    InputError
-        If the labels are not integers, floats, booleans or strings, a setting or a number of the result cannot be
-        stored, or the file would be too large to be read again.
-    OutputError
-        (an OSError) If the file cannot be written.
-    """
-    try:
-        data = _ensemble_to_json(model) if isinstance(model, EnsembleModel) else _to_json(model)
-        text = json.dumps(data, allow_nan=False, indent=1) + "\n"
-        if len(text) > _MOST_BYTES:  # a third of it is white space
-            text = json.dumps(data, allow_nan=False, separators=(",", ":")) + "\n"
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the model cannot be saved: {error}") from None
-    raw = text.encode("ascii")
-    if len(raw) > _MOST_BYTES:
-        raise InputError(f"the model cannot be saved: its file would be larger than {_MOST_BYTES // 2**20} MiB")
-    if raw.count(b"[") + raw.count(b"{") > _MOST_BRACKETS:
-        raise InputError(f"the model cannot be saved: it would have more than {_MOST_BRACKETS} lists and objects")
-    write(path, raw)
-
-
-def check_size(widths: Sequence[int], feature_names: Sequence[str], weight_bound: int | None = None) -> None:
-    """Check, before a network is trained, that its model file will not be too large, whatever the weights.
-
-    Parameters
-    ----------
-    widths : sequence of int
-        Features, neurons of each hidden layer, outputs.
-    feature_names : sequence of str
-        Names of the features.
-    weight_bound : int or None
-        Largest integer weight; None for continuous weights.
-
-    Raises
-    ------
-    InputError
-        If it can be too large.
-    """
-    n_weights = sum(m * n for m, n in pairwise(widths))
-    n_neurons = sum(widths[1:])
-    # digits and a comma of a double, of a bias (or of a replacement of missing values), of an integer weight
-    digits = _DOUBLE_BYTES if weight_bound is None else len(f"-{weight_bound},")
-    size = digits * n_weights + _DOUBLE_BYTES * (n_neurons + widths[0]) + 2 * n_neurons
-    size += sum(len(json.dumps(name)) + 1 for name in feature_names) + _OTHER_BYTES
-    if size > _MOST_BYTES or n_neurons > _MOST_BRACKETS - _OTHER_BRACKETS:
-        raise InputError(
-            f"the network could not be saved: with {n_weights + n_neurons} weights and biases, its file can be larger "
-            f"than the {_MOST_BYTES // 2**20} MiB that model files may have; take fewer neurons or features, or leave "
-            f"the file out"
-        )
+_MAX_INTEGER = 2**53  # doubles hold all integers up to it
+_MAX_FLOAT = sys.float_info.max
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
@@ -256,7 +85,7 @@ def load_any(path: str | os.PathLike[str]) -> Model | EnsembleModel:
         If it cannot be read.
     """
     with open(path, "rb") as file:
-        raw = file.read(_MOST_BYTES + 1)
+        raw = file.read(contents.MAX_BYTES + 1)
     try:
         return _parse(raw)
     except ModelFileError as error:
@@ -264,10 +93,10 @@ def load_any(path: str | os.PathLike[str]) -> Model | EnsembleModel:
 
 
 def _parse(raw: bytes) -> Model | EnsembleModel:
-    if len(raw) > _MOST_BYTES:
-        raise ModelFileError(f"it is larger than {_MOST_BYTES // 2**20} MiB")
-    if raw.count(b"[") + raw.count(b"{") > _MOST_BRACKETS:
-        raise ModelFileError(f"it has more than {_MOST_BRACKETS} lists and objects")
+    if len(raw) > contents.MAX_BYTES:
+        raise ModelFileError(f"it is larger than {contents.MAX_BYTES // 2**20} MiB")
+    if raw.count(b"[") + raw.count(b"{") > contents.MAX_BRACKETS:
+        raise ModelFileError(f"it has more than {contents.MAX_BRACKETS} lists and objects")
     try:
         data = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
     except RecursionError:
@@ -298,7 +127,7 @@ def _no_constant(name: str) -> Any:
     raise ModelFileError(f"it holds {name}, which is not a number")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     # a list or object may be huge, and too deep for repr
     return f"a {type(value).__name__}" if isinstance(value, list | dict) else _shortened(repr(value), 40)
 
@@ -315,7 +144,7 @@ def _part(data: dict[str, Any], name: str, kind: type | tuple[type, ...], option
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         expected = " or ".join(k.__name__ for k in allowed)
         raise ModelFileError(f"{_shown(name)} must be of type {expected}, got {_shown(value)}")
-    if isinstance(value, int | float) and not abs(value) <= (2**53 if isinstance(value, int) else _LARGEST_FLOAT):
+    if isinstance(value, int | float) and not abs(value) <= (_MAX_INTEGER if isinstance(value, int) else _MAX_FLOAT):
         raise ModelFileError(f"{_shown(name)} is too large: {_shown(value)}")
     return value
 
@@ -330,7 +159,7 @@ def _numbers(value: Any, name: str, integer: bool, depth: int = 1) -> Any:
     allowed = (int,) if integer else (int, float)
     for row in rows:
         for entry in row:
-            if type(entry) not in allowed or (type(entry) is int and abs(entry) > 2**53):
+            if type(entry) not in allowed or (type(entry) is int and abs(entry) > _MAX_INTEGER):
                 raise ModelFileError(f"{name} must hold {'integers' if integer else 'numbers'}, got {_shown(entry)}")
     array = np.array(value, dtype=np.int64 if integer else np.float64)
     if not np.all(np.isfinite(array)):
@@ -388,7 +217,7 @@ def _classes(data: dict[str, Any]) -> Any:
     if not all(type(v) is python or (python is float and type(v) is int) for v in values):
         raise ModelFileError(f"the classes must be of kind {kind}")
     # NumPy gives every string the room of the longest
-    if python is str and len(values) * max(map(len, values), default=0) > _MOST_BYTES // 4:
+    if python is str and len(values) * max(map(len, values), default=0) > contents.MAX_BYTES // 4:
         raise ModelFileError("the class labels are too long")
     try:
         labels: Any = np.array(values, dtype="u8" if kind == "int" and max(values, default=0) >= 2**63 else python)
@@ -492,57 +321,3 @@ def _table(data: dict[str, Any] | None, n_features: int) -> TableInfo | None:
         _part(data, "target", str), _part(data, "missing", str), fill, tuple(drop), fraction, seed,
         1 if split is None else split, missing_labels,
     )  # fmt: skip
-
-
-def _to_json(model: Model) -> dict[str, Any]:
-    network, table = model.network, model.table
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "bdnn": __version__,
-        "network": _network_to_json(network),
-        "settings": model.settings,
-        "result": None if model.result is None else model.result.to_dict(),
-        "table": None if table is None else {f.name: getattr(table, f.name) for f in fields(table)},
-    }
-
-
-def _ensemble_to_json(model: EnsembleModel) -> dict[str, Any]:
-    return {
-        "format": ENSEMBLE_FORMAT,
-        "version": ENSEMBLE_VERSION,
-        "bdnn": __version__,
-        "classes": _classes_to_json(model.classes),
-        "n_features": model.n_features,
-        "feature_names": None if model.feature_names is None else list(model.feature_names),
-        "settings": model.settings,
-        "estimator": model.estimator,
-        "members": [
-            {"features": member.features.tolist(), "network": _network_to_json(member.network)}
-            for member in model.members
-        ],
-    }
-
-
-def _network_to_json(network: Network) -> dict[str, Any]:
-    grid = network.grid
-    return {
-        "head": network.head,
-        "weights": "integer" if network.is_integer else "continuous",
-        "classes": _classes_to_json(network.classes),
-        "feature_names": None if network.feature_names is None else list(network.feature_names),
-        "input_grid": None
-        if grid is None
-        else {"bits": grid.bits, "offset": grid.offset.tolist(), "step": grid.step.tolist()},
-        "layers": [{"weights": W.tolist(), "bias": b.tolist()} for W, b in network.layers],
-    }
-
-
-def _classes_to_json(classes: NDArray[Any]) -> dict[str, Any]:
-    classes = plain(classes)
-    kind, labels = _LABEL_KINDS.get(classes.dtype.kind), classes.tolist()
-    if kind is None and all(isinstance(label, str) for label in labels):
-        kind = "str"
-    if kind is None:
-        raise InputError(f"labels of type {classes.dtype} cannot be saved; use integers, floats, booleans or strings")
-    return {"kind": kind, "values": labels}

@@ -9,7 +9,7 @@ import pytest
 
 from bdnn import Network
 from bdnn.certification.attacker import perturbations
-from bdnn.certification.classify import Decider
+from bdnn.certification.classify import ExactClassifier
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -25,7 +25,7 @@ def test_is_the_class_of_the_network(seed):
 
     layers = [(numbers(d, k), numbers(d)) for k, d in pairwise(widths)]
     network = Network(layers, head="threshold" if outputs == 1 else "argmax", classes=range(max(outputs, 2)))
-    decide = Decider(network)
+    decide = ExactClassifier(network)
     X = np.concatenate([rng.integers(-4, 5, size=(60, n)) / 10.0, rng.normal(size=(20, n)), np.zeros((1, n))])
     X = np.concatenate([X, X[:20] * 1e-310, X[:20] * 1e200])
     assert [decide(x) for x in X] == network.predict_index(X).tolist()
@@ -34,7 +34,7 @@ def test_is_the_class_of_the_network(seed):
 def test_of_sums_that_overflow():
     network = Network([([[1e300, -1e300], [1e300, 1.0]], [0.0, 0.0])], head="argmax", classes=range(2))
     X = np.array([[1e200, 1e200], [-1e200, 1e200], [1e200, 0.0], [0.0, -1e200]])
-    decide = Decider(network)
+    decide = ExactClassifier(network)
     assert [decide(x) for x in X] == network.predict_index(X).tolist()
 
 
@@ -45,7 +45,7 @@ def test_of_points_beside_borders(seed):
     n = int(rng.integers(2, 40))
     W, b = rng.normal(size=(3, n)) * 10.0 ** rng.integers(-6, 6, size=(3, n)), rng.normal(size=3)
     network = Network([(W, b), (np.ones((1, 3)), [-1.5])], head="threshold", classes=range(2))
-    decide = Decider(network)
+    decide = ExactClassifier(network)
     X = rng.normal(size=(60, n))
     X[:, 0] -= (X @ W[0] + b[0]) / W[0, 0]
     steps = rng.integers(-2, 3, size=60)
@@ -58,7 +58,7 @@ def test_of_points_beside_borders(seed):
 def test_of_factors_that_cannot_be_split():
     network = Network([([[1e305, 1.0]], [-1.0])], head="threshold", classes=range(2))
     X = np.array([[1e-305, 0.0], [1e-305, 1e-20], [1e-305, -1e-20], [9.999999999999999e-306, 1e-17]])
-    decide = Decider(network)
+    decide = ExactClassifier(network)
     assert [decide(x) for x in X] == network.predict_index(X).tolist()
 
 

@@ -1,0 +1,166 @@
+"""What the two estimators share: limits, validation of inputs and labels, score, warnings and saved settings."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+
+from bdnn.budget import Budget
+from bdnn.checks import thread_count
+from bdnn.errors import InputError
+from bdnn.labels import check_discrete, check_present, plain
+from bdnn.splitting import drawn_seed
+from bdnn.types import Array, Floats, Reals
+
+_REAL = (np.float64, np.float32)
+
+
+class BaseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """A classifier with `time_limit`, `n_jobs` and `random_state` as parameters, without the training."""
+
+    time_limit: float | None
+    n_jobs: int | None
+    random_state: int | np.random.RandomState | None
+
+    def _budget(self, seed: int = 0) -> Budget:
+        """Return the limits of a fit, started."""
+        limit = self.time_limit
+        if isinstance(limit, np.integer | np.floating):
+            limit = limit.item()
+        seconds = math.inf if limit is None else limit
+        return Budget(seconds=seconds, threads=thread_count(self.n_jobs), seed=seed).start()
+
+    def _training_data(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[Reals, Array, Floats | None]:
+        """Return inputs, labels and weights, checked, and set what scikit-learn keeps of the inputs."""
+        names = _text_columns(X)
+        if names:
+            raise InputError(f"columns {', '.join(map(repr, names))} hold text; encode them as numbers first")
+        inputs, labels = validate_data(self, X, given_targets(y), dtype=list(_REAL), multi_output=True)
+        labels = _checked_targets(labels)
+        if sample_weight is None:
+            return inputs, labels, None
+        given = np.full(len(labels), sample_weight) if np.isscalar(sample_weight) else sample_weight
+        weight = check_array(given, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+        if weight.shape != labels.shape:
+            raise InputError(f"sample_weight must have shape ({len(labels)},), got {weight.shape}")
+        return inputs, labels, weight
+
+    def _inputs(self, X: ArrayLike, dtypes: Iterable[DTypeLike] = _REAL) -> Reals:
+        """Return inputs to be predicted, checked."""
+        check_is_fitted(self)
+        values: Reals = validate_data(self, X, dtype=list(dtypes), reset=False)
+        return values
+
+    def _warn(self, shortfalls: Iterable[str]) -> None:
+        """Warn the caller of `fit` of what could not be done in time, if anything."""
+        if listed := list(shortfalls):
+            warnings.warn(_shortfall_warning(self.time_limit, listed), ConvergenceWarning, stacklevel=3)
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the part of the rows of X whose predicted label is right.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,)
+            Labels, of a column of any kind that `fit` takes.
+        sample_weight : array-like of shape (n_samples,) or None
+            Weights of the samples.
+
+        Returns
+        -------
+        float
+            Accuracy.
+        """
+        return float(super().score(X, given_targets(y), sample_weight))
+
+
+def generator_of(random_state: int | np.random.RandomState | None) -> np.random.RandomState:
+    """Return the generator that a `random_state` stands for, or raise InputError."""
+    try:
+        generator: np.random.RandomState = check_random_state(random_state)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"random_state must be None, a seed or a numpy.random.RandomState: {error}") from None
+    return generator
+
+
+def seed_of(random_state: int | np.random.RandomState | None) -> int:
+    """Return the seed of a fit, of its validation rows as of its search, that a `random_state` stands for."""
+    return drawn_seed(generator_of(random_state))
+
+
+def given_targets(y: ArrayLike) -> Any:
+    """Return targets without gaps as what scikit-learn takes, or raise InputError if labels are missing."""
+    check_present("y", y)
+    return plain(y)
+
+
+def _checked_targets(y: Array) -> Array:
+    """Return validated targets as labels of shape (m,), or raise an error if they are no classes."""
+    labels: Array = column_or_1d(y, warn=True)
+    if labels.dtype.kind in "fiu":
+        check_discrete("y", labels)
+    check_classification_targets(labels)
+    return labels
+
+
+def storable(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings as scalars and lists, which a model file can hold."""
+    stored = dict(settings)
+    for name, value in stored.items():
+        if isinstance(value, np.random.RandomState):
+            value = None  # a generator has moved on; it cannot be stored
+        elif isinstance(value, np.ndarray | np.generic):
+            value = value.tolist()
+        elif isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        elif isinstance(value, float) and math.isinf(value):
+            value = None
+        stored[name] = list(value) if isinstance(value, tuple) else value
+    return stored
+
+
+def _shortfall_warning(time_limit: float | None, shortfalls: Iterable[str]) -> str:
+    """Return the words of a warning of what could not be done for lack of time.
+
+    Parameters
+    ----------
+    time_limit : float or None
+        Of the fit.
+    shortfalls : iterable of str
+        What could not be done.
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    if time_limit is None:
+        return f"training is incomplete: {'; '.join(shortfalls)}"
+    return f"training is incomplete within the time limit of {time_limit:g} s: {'; '.join(shortfalls)}; raise the limit"
+
+
+def _text_columns(X: Any) -> list[str]:
+    """Names of the columns of a data frame that hold strings."""
+    if not hasattr(X, "columns") or not hasattr(X, "dtypes"):
+        return []
+    text = []
+    for name in X.columns:
+        values = np.asarray(X[name])
+        if values.ndim == 1 and values.dtype.kind in "OUST" and any(isinstance(v, str) for v in values):
+            text.append(str(name))
+    return text

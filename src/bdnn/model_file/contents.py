@@ -1,0 +1,118 @@
+"""What model files hold, and how large they may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bdnn.network.network import Network
+from bdnn.result import Result
+from bdnn.splitting import SPLIT_VERSION
+from bdnn.types import Array, Indices
+
+FORMAT, VERSION = "bdnn-model", 1
+ENSEMBLE_FORMAT, ENSEMBLE_VERSION = "bdnn-ensemble", 1
+
+MAX_BYTES = 64 * 2**20  # of a file; bounds the memory that parsing takes
+MAX_BRACKETS = 500_000  # that open lists and objects, which take far more memory than their two characters in the file
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """How the table that a model was trained on was read.
+
+    Attributes
+    ----------
+    target : str
+        Name of the target column.
+    missing : str
+        Rule for missing values: "median" or "error".
+    fill : tuple of float or None
+        Replacement of a missing value in each feature, in units of the feature; None if none was allowed, and in older
+        files also if no value was missing in the training.
+    drop : tuple of str
+        Columns left out.
+    test_fraction : float or None
+        Part of the rows held out for testing; None if that is not known.
+    seed : int or None
+        Seed of that split.
+    split : int
+        Rule of that split; see `bdnn.splitting`.
+    missing_labels : str
+        Rule for rows without a label: "error" or "drop".
+    """
+
+    target: str
+    missing: str
+    fill: tuple[float, ...] | None
+    drop: tuple[str, ...] = ()
+    test_fraction: float | None = None
+    seed: int | None = None
+    split: int = SPLIT_VERSION
+    missing_labels: str = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Contents of a model file.
+
+    Attributes
+    ----------
+    network : Network
+        What predicts.
+    settings : dict or None
+        Parameters of the estimator that trained it.
+    result : Result or None
+        How the training ended.
+    table : TableInfo or None
+        How the training table was read.
+    """
+
+    network: Network
+    settings: dict[str, Any] | None = None
+    result: Result | None = None
+    table: TableInfo | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class EnsembleMember:
+    """A network of an ensemble, and what of the whole problem it knows.
+
+    Attributes
+    ----------
+    network : Network
+        What predicts.
+    features : ndarray of shape (n_used,)
+        Indices of the features that it takes, in its order.
+    """
+
+    network: Network
+    features: Indices
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class EnsembleModel:
+    """Contents of a file of an ensemble.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Sorted labels.
+    n_features : int
+        Features of the whole problem.
+    feature_names : tuple of str or None
+        Their names.
+    members : tuple of EnsembleMember
+        In the order in which they were trained.
+    settings : dict
+        Parameters of the ensemble but for the estimator.
+    estimator : dict
+        Parameters of the estimator that was trained.
+    """
+
+    classes: Array
+    n_features: int
+    feature_names: tuple[str, ...] | None
+    members: tuple[EnsembleMember, ...]
+    settings: dict[str, Any]
+    estimator: dict[str, Any]
