@@ -78,7 +78,7 @@ def test_merging_and_losses_by_brute_force(head, n_classes, seed):
 def test_costs_of_firing_by_brute_force(n_classes):
     reduced = presolve(random_problem(9, "threshold", n_classes))
     n_outputs = 1 if n_classes == 2 else n_classes
-    cost_on, cost_off = reduced.firing_costs(reduced.class_weight)
+    cost_on, cost_off = reduced.problem.loss.costs(reduced.class_weight)
     assert cost_on.shape == cost_off.shape == (len(reduced.X), n_outputs)
     for point, weights in enumerate(reduced.class_weight.tolist()):
         for output in range(n_outputs):

@@ -154,6 +154,7 @@ class Losses:
 
     def __init__(self, builder: MilpBuilder, presolved: Presolved, counted: bool) -> None:
         self._builder, self._presolved, self._counted = builder, presolved, counted
+        self._loss = presolved.problem.loss
         self._columns, self._costs = np.zeros(0, dtype=np.int32), np.zeros(0)
         self._constant = float(self.in_units(presolved.constant))
 
@@ -164,7 +165,7 @@ class Losses:
 
     def cost_of_firing(self, class_weight: Floats) -> Floats:
         """Return what firing costs more than not firing, of shape (g, n_outputs), for class weights (g, n_classes)."""
-        on, off = self._presolved.firing_costs(class_weight)
+        on, off = self._loss.costs(class_weight)
         return self.in_units(on) - self.in_units(off)
 
     def threshold(self, class_weight: Floats, least: ArrayLike = 0.0, fixed: dict[int, Floats] | None = None) -> Index:
@@ -173,7 +174,7 @@ class Losses:
         Outputs in `fixed` have the given activations, of shape (g,), and no column.
         """
         cost = self.cost_of_firing(class_weight)
-        constant = float(self.in_units(self._presolved.firing_costs(class_weight)[1]).sum())
+        constant = float(self.in_units(self._loss.costs(class_weight)[1]).sum())
         for output, fired in (fixed or {}).items():
             constant += float(cost[:, output] @ fired)
         return self._add(np.delete(cost, list(fixed or {}), axis=1), constant, least=least)
@@ -183,7 +184,7 @@ class Losses:
 
         Not being surely on costs what not firing costs, and not being surely off what firing costs.
         """
-        on, off = (self.in_units(cost) for cost in self._presolved.firing_costs(class_weight))
+        on, off = (self.in_units(cost) for cost in self._loss.costs(class_weight))
         columns = self._add(np.stack([-off, on]), float(off.sum()))
         return columns[0], columns[1]
 
@@ -194,7 +195,7 @@ class Losses:
         (g, n_classes), have a cost; None for all.
         """
         occurs = np.argwhere(class_weight > 0)
-        weight = self.in_units(class_weight if counted is None else counted)
+        weight = self.in_units(self._loss.costs(class_weight if counted is None else counted)[1])
         possible = ~zero[occurs[:, 0]] | (occurs[:, 1] == 0)
         cost = -weight[tuple(occurs.T)]
         return self._add(cost, float(weight.sum()), most=possible), occurs.T.astype(np.int32)

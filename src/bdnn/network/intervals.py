@@ -188,13 +188,11 @@ def _robust_losses(
         n_rational += more
     if network.head == "argmax":
         right, more = _argmax_right(network, on.astype(np.float64), maybe.astype(np.float64), codes)
-        losses, n_rational = (~right).astype(np.intp), n_rational + more
+        losses, n_rational = network.loss.of_sure_winners(right), n_rational + more
     else:
-        n_outputs = on.shape[1]
-        target = codes[:, None] == (1 if n_outputs == 1 else np.arange(n_outputs))
-        losses = np.where(target, ~on, maybe).sum(axis=1).astype(np.intp)
+        losses = network.loss.of_intervals(on, maybe, codes)
     if model == "pattern" and len(network.layers) > 1:
-        losses = np.where(open_pattern, 1 if network.head == "argmax" else network.widths[-1], losses)
+        losses = np.where(open_pattern, network.loss.largest, losses)
     return losses, n_rational
 
 
@@ -220,14 +218,14 @@ def _argmax_right(network: Network, low: Floats, high: Floats, codes: Indices) -
 def _argmax_of_inputs(network: Network, X: Floats, codes: Indices, radius: Floats, norm: Norm) -> tuple[Indices, int]:
     """Losses of an argmax head without hidden layer, whose outputs compare directly on the ball."""
     weights, bias = (a.astype(np.float64) for a in network.layers[0])
-    losses, n_rational = np.zeros(len(codes), dtype=np.intp), 0
     if network.grid is not None:
         low, high = grid_box(network.grid, X, radius)
         right, n_rational = _argmax_right(network, low, high, codes)
-        return (~right).astype(np.intp), n_rational
+        return network.loss.of_sure_winners(right), n_rational
+    right, n_rational = np.ones(len(codes), dtype=bool), 0
     for i, c in enumerate(codes.tolist()):
         for other in range(len(bias)):
-            if other == c or losses[i]:
+            if other == c or not right[i]:
                 continue
             terms = [Fraction(float(a)) - Fraction(float(b)) for a, b in zip(weights[c], weights[other], strict=True)]
             value = sum((t * Fraction(float(v)) for t, v in zip(terms, X[i], strict=True)), Fraction(0))
@@ -238,7 +236,6 @@ def _argmax_of_inputs(network: Network, X: Floats, codes: Indices, radius: Float
             else:
                 reach = sum(sizes, Fraction(0)) if norm == "inf" else max(sizes, default=Fraction(0))
                 size = value
-            sure = value >= 0 and (size >= reach if c < other else size > reach)
-            losses[i] = not sure
+            right[i] = value >= 0 and (size >= reach if c < other else size > reach)
             n_rational += 1
-    return losses, n_rational
+    return network.loss.of_sure_winners(right), n_rational

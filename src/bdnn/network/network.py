@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,9 +18,8 @@ from bdnn.errors import InputError, RoundingError
 from bdnn.exact import signs
 from bdnn.margins.integers import rounded
 from bdnn.network.grid_ends import ends
+from bdnn.network.losses import Head, Loss
 from bdnn.types import Array, Floats, Indices, Reals
-
-Head = Literal["threshold", "argmax"]
 
 
 class Layer(NamedTuple):
@@ -164,10 +163,9 @@ class Network:
         n_classes, labels = len(classes), classes.tolist()
         if n_classes < 2 or len(set(labels)) != n_classes:
             raise InputError(f"classes must be at least two different labels, got {labels!r}")
-        n_outputs = 1 if self.head == "threshold" and n_classes == 2 else n_classes
-        if layers[-1].weights.shape[0] != n_outputs:
+        if layers[-1].weights.shape[0] != self.loss.n_outputs:
             raise InputError(
-                f"a {self.head} head for {n_classes} classes needs {n_outputs} output(s), "
+                f"a {self.head} head for {n_classes} classes needs {self.loss.n_outputs} output(s), "
                 f"the last layer has {layers[-1].weights.shape[0]}"
             )
         if self.grid is not None and not isinstance(self.grid, InputGrid):
@@ -185,6 +183,11 @@ class Network:
     def widths(self) -> tuple[int, ...]:
         """Number of neurons of each layer, outputs included."""
         return tuple(int(layer.weights.shape[0]) for layer in self.layers)
+
+    @property
+    def loss(self) -> Loss:
+        """What its outputs cost."""
+        return Loss(self.head, len(self.classes))
 
     @property
     def is_integer(self) -> bool:
@@ -503,14 +506,12 @@ class Network:
         """
         for rows, block in self._blocks(X):
             signals, n_rational = self._hidden(block)
-            label = codes[rows, None]
             if self.head == "argmax":
                 winners, more = signs.largest(signals[-1], *(_floats(a) for a in self.layers[-1]))
-                losses = (winners != label[:, 0]).astype(np.intp)
+                losses = self.loss.of_winners(winners, codes[rows])
             else:
                 fires, more = (out := self._outputs(signals[-1])).values >= 0, out.n_rational
-                target = label if self.widths[-1] == 1 else label == np.arange(self.widths[-1])
-                losses = (fires != target).sum(axis=1, dtype=np.intp)
+                losses = self.loss.of_fired(fires, codes[rows])
             yield rows, losses, n_rational + more
 
 

@@ -17,14 +17,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn.arrays import distinct, row_blocks
+from bdnn.arrays import row_blocks
 from bdnn.errors import InputError
 from bdnn.network.intervals import grid_box
+from bdnn.network.losses import step
 from bdnn.network.network import InputGrid, Layer, Network
 from bdnn.problem.collisions import is_in_time, unavoidable
 from bdnn.problem.problem import Problem
@@ -32,7 +32,6 @@ from bdnn.types import Array, Floats, Indices, Reals
 
 _SMALLEST_DEVIATION = 1e-150
 _LARGEST_SUM = 2.0**50
-_LARGEST_SCALED = 2.0**30
 _SORTED_ROWS = 100_000
 _SORTED_NUMBERS = 10_000_000
 _MEDIAN_ROWS = 10_000
@@ -154,23 +153,6 @@ class Presolved:
         """Return the total weight of each label over the reduced points, of shape (n_classes,)."""
         return np.asarray(self.stored_weight.sum(axis=0, dtype=np.float64))
 
-    def firing_costs(self, class_weight: Floats) -> tuple[Floats, Floats]:
-        """Return the losses of firing and of not firing, per point and output of a threshold head.
-
-        Parameters
-        ----------
-        class_weight : ndarray of shape (g, n_classes)
-            Total weight of each label at each point, or group of points.
-
-        Returns
-        -------
-        on, off : ndarray of shape (g, n_outputs)
-            In units of sample weight.
-        """
-        if self.problem.n_outputs == 1:
-            return class_weight[:, :1], class_weight[:, 1:]
-        return class_weight.sum(axis=1, keepdims=True) - class_weight, class_weight
-
     def restricted(self, points: Indices) -> Presolved:
         """Return this problem on some of its points, with no constant loss."""
         rows = points if self.stored_rows is None else self.stored_rows[points]
@@ -208,17 +190,7 @@ class Presolved:
     @property
     def loss_step(self) -> float:
         """A number of which every achievable loss is an integer multiple; 0 if there is none."""
-        weights = distinct(np.asarray(self.problem.sample_weight))
-        weights = weights[weights > 0]
-        # as integers with a common power of 2; real weights have none that is of use
-        mantissa, exponent = np.frexp(weights)
-        digits = np.ldexp(mantissa, 53).astype(np.int64)
-        power = int(np.min(exponent - 53 + np.round(np.log2(digits & -digits)).astype(np.int64), initial=0))
-        with np.errstate(over="ignore"):
-            scaled = np.ldexp(weights, -power)
-        if scaled[-1] < (2.0**53 if power == 0 else _LARGEST_SCALED):
-            return math.ldexp(float(math.gcd(*(int(w) for w in scaled))), power)
-        return float(weights[0]) if np.all(np.fmod(weights, weights[0]) == 0) else 0.0
+        return step(np.asarray(self.problem.sample_weight))
 
     @property
     def loss_unit(self) -> float:
@@ -409,22 +381,19 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
     class_weight, first = _merged(merged, problem.codes, weight, len(problem.classes))
     rows = first if used is None else used[first]
     n_distinct = len(rows)
-    one_hot = problem.head == "threshold" and problem.n_outputs > 1
-    irreducible = _irreducible(class_weight, one_hot=one_hot)
+    irreducible = problem.loss.irreducible(class_weight)
     grid_loss = 0.0
     if irreducible > 0.0 and merged.grid is not None:
         apart, _ = _merged(_Inputs(X, None, used), problem.codes, weight, len(problem.classes))
-        grid_loss = max(irreducible - _irreducible(apart, one_hot=one_hot), 0.0)
+        grid_loss = max(irreducible - problem.loss.irreducible(apart), 0.0)
     constant, in_time = 0.0, True
     # with a radius, a point where all labels weigh the same can still be wrong for all of them
-    if not problem.robust and (problem.head == "argmax" or problem.n_outputs == 1):
-        indifferent = np.ones(len(rows), dtype=bool)
-        for column in class_weight.T[1:]:
-            indifferent &= column == class_weight[:, 0]
+    if not problem.robust:
+        indifferent = problem.loss.indifferent(class_weight)
         if np.any(indifferent):
-            constant = math.fsum(class_weight[indifferent, 1:].ravel())
+            constant = problem.loss.irreducible(class_weight[indifferent])
             class_weight, rows = class_weight[~indifferent], rows[~indifferent]
-    if problem.robust and (problem.head == "argmax" or problem.n_outputs == 1):
+    if problem.robust and problem.loss.one_per_point:
         radius, at = np.asarray(problem.robust_radius), X if _counts_up(rows, len(X)) else X[rows]
         in_time = is_in_time(class_weight, X.shape[1], seconds)
         irreducible = max(irreducible, unavoidable(at, class_weight, radius, problem.robust_norm, seconds))
@@ -545,22 +514,6 @@ def _hashes(inputs: _Inputs) -> NDArray[np.uint64]:
             mixed *= other
             mixed ^= mixed >> np.uint64(29)
     return hashes
-
-
-def _irreducible(class_weight: Floats, one_hot: bool) -> float:
-    """Sum of what the best answer at each point costs."""
-
-    def costs() -> Iterator[list[float]]:
-        for rows in row_blocks(*class_weight.shape):
-            weight = class_weight[rows]
-            if one_hot:
-                cost = np.minimum(weight, weight.sum(axis=1, keepdims=True) - weight)
-            else:
-                # the losing labels, not a difference, which would round
-                cost = np.sort(weight, axis=1)[:, :-1]
-            yield cost[cost != 0].tolist()
-
-    return math.fsum(chain.from_iterable(costs()))
 
 
 def _standardisation(points: _Inputs, problem: Problem) -> tuple[Floats, Floats, Indices]:

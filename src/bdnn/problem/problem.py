@@ -14,7 +14,7 @@ from bdnn.checks import label_array, name_tuple, real_numbers
 from bdnn.columns import in_order, names_of, numbers_in_order, quoted
 from bdnn.errors import InputError
 from bdnn.network.intervals import Norm, RobustModel
-from bdnn.network.network import Head
+from bdnn.network.losses import Head, Loss
 from bdnn.types import Floats, Indices, Reals
 
 WeightSet = Literal["continuous", "integer"]
@@ -217,9 +217,14 @@ class Problem:
         return 0.0 if self.regularization == "lexicographic" else float(self.regularization)
 
     @property
+    def loss(self) -> Loss:
+        """What the outputs of its networks cost."""
+        return Loss(self.head, len(self.classes))  # type: ignore[arg-type]  # 'auto' was resolved
+
+    @property
     def n_outputs(self) -> int:
         """Neurons of the output layer: 1 for two classes with a threshold head, else one per class."""
-        return 1 if self.head == "threshold" and len(self.classes) == 2 else len(self.classes)
+        return self.loss.n_outputs
 
     @property
     def widths(self) -> tuple[int, ...]:
