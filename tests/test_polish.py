@@ -11,7 +11,8 @@ from scipy.optimize import linprog, minimize
 import plain
 from bdnn import Budget, Network
 from bdnn.errors import InputError
-from bdnn.margins.ordering import Comparisons, by_linear_program, euclidean, quiet_highs
+from bdnn.linear_programs import quiet_highs
+from bdnn.margins.ordering import Comparisons, by_linear_program, euclidean
 from bdnn.network.intervals import robust_losses
 from bdnn.network.network import InputGrid
 from bdnn.polish import polished

@@ -23,14 +23,18 @@ from bdnn.clock import reading
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
 from bdnn.exact import signs
+from bdnn.linear_programs import LinearProgram
 from bdnn.margins.ordering import Comparisons, by_linear_program, euclidean
 from bdnn.network.intervals import Norm, RobustModel, open_points, robust_losses
 from bdnn.network.network import Layer, Network
+from bdnn.status import Status
 from bdnn.types import Bools, Floats, Indices
 
 _MOST_RATIONAL = 2000
 _MOST_QUICK = 50
 _GAIN = 1e-9
+_LARGEST_LOGARITHM = 300.0
+_SOLVED = Status.OPTIMAL, Status.FEASIBLE
 
 
 def polished(
@@ -479,8 +483,6 @@ def _centred(comparisons: Comparisons, weights: Floats, bias: Floats) -> tuple[F
 
 def _best_biases(comparisons: Comparisons, weights: Floats, bias: Floats) -> Floats:
     """Return the biases of several nodes that make the least lead largest: a small linear program over pairs."""
-    from scipy.optimize import linprog
-
     C = comparisons.n_nodes
     least = np.full((C, C), np.inf)
     np.minimum.at(least, (comparisons.better, comparisons.worse), comparisons.differences(weights, bias))
@@ -490,9 +492,10 @@ def _best_biases(comparisons: Comparisons, weights: Floats, bias: Floats) -> Flo
     A[rows, pairs[:, 0]], A[rows, pairs[:, 1]], A[:, C] = -1.0, 1.0, 1.0
     cost = np.zeros(C + 1)
     cost[C] = -1.0
-    limits = [(-4.0 * C, 4.0 * C)] * C + [(None, 4.0 * C)]
-    found = linprog(cost, A_ub=A, b_ub=least[tuple(pairs.T)] / unit, bounds=limits)
-    return bias if found.x is None else bias + unit * found.x[:C]
+    limit = np.full(C + 1, 4.0 * C)
+    right = least[tuple(pairs.T)] / unit
+    program = LinearProgram(cost, np.append(-limit[:C], -np.inf), limit, (A, np.full(len(A), -np.inf), right))
+    return bias + unit * program.x[:C] if program.solve() in _SOLVED else bias
 
 
 def _balanced(layer: Layer, points: Floats, winners: Indices) -> Layer:
@@ -504,8 +507,6 @@ def _balanced(layer: Layer, points: Floats, winners: Indices) -> Layer:
     """
     if not len(points):
         return layer
-    from scipy.optimize import linprog
-
     a = points @ layer.weights.T + layer.bias
     C, p = len(layer.bias), np.arange(len(points))
     own = a[p, winners][:, None]
@@ -530,8 +531,9 @@ def _balanced(layer: Layer, points: Floats, winners: Indices) -> Layer:
                     b.append(-least)
     # a wide order of magnitude matters less than a clear order
     cost = np.concatenate([np.zeros(C), [1e-3, -1.0]])
-    found = linprog(cost, A_ub=np.array(A), b_ub=np.array(b), bounds=[(-300.0, 300.0)] * (C + 1) + [(None, 0.1)])
-    if found.x is None:
+    low, high = (np.append(np.full(C + 1, s * _LARGEST_LOGARITHM), end) for s, end in ((-1, -np.inf), (1, 0.1)))
+    program = LinearProgram(cost, low, high, (np.array(A), np.full(len(A), -np.inf), np.array(b)))
+    if program.solve() not in _SOLVED:
         return layer
-    factor = np.exp(found.x[:C])
+    factor = np.exp(program.x[:C])
     return Layer(layer.weights * factor[:, None], layer.bias * factor)

@@ -22,7 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdnn.clock import reading
-from bdnn.margins.ordering import GROUND, Comparisons, by_linear_program, euclidean, quiet_highs
+from bdnn.linear_programs import LinearProgram
+from bdnn.margins.ordering import GROUND, Comparisons, by_linear_program, euclidean
+from bdnn.status import Status
 from bdnn.types import Array, Bools, Floats, Indices
 
 _NEAR = 1000
@@ -32,6 +34,10 @@ _MOST_COLUMNS = 300
 _LARGEST_SUM = 2.0**51
 _LARGEST_WEIGHT = 2**40
 _SAFE_COEFFICIENT = 1e6
+# any slack beyond 1 will do; without a limit the first rows may leave the program unbounded
+_LARGEST_SLACK = 1e6
+# the least P itself, not one that is nearly the least
+_EXACT = {"mip_rel_gap": 0.0, "mip_feasibility_tolerance": 1e-9}
 
 
 class _Grid(Protocol):
@@ -577,51 +583,37 @@ class _Task:
 
         The columns of the widest range come first: their rounding errors weigh most.
         """
-        import highspy
-
-        (d, n), infinite = self.given[0].shape, highspy.kHighsInf
+        d, n = self.given[0].shape
         size = d * n
-        highs = quiet_highs()
-        highs.setOptionValue("threads", 1)
-        low = np.concatenate([np.full(size, -float(P)), np.full(d + 1, -infinite)])
-        high = np.concatenate([np.full(size, float(P)), np.full(d, infinite), [1e6]])
-        highs.addVars(size + d + 1, low, high)
-        highs.changeColCost(size + d, -1.0)
+        low = np.concatenate([np.full(size, -float(P)), np.full(d + 1, -np.inf)])
+        high = np.concatenate([np.full(size, float(P)), np.full(d, np.inf), [_LARGEST_SLACK]])
+        program = LinearProgram(np.append(np.zeros(size + d), -1.0), low, high)
         points = self.comparisons.points
         spread = np.repeat(np.ptp(points, axis=0)[None, :], d, axis=0).ravel()
         order = np.argsort(-spread, kind="stable")
 
         def slack() -> tuple[float, Floats]:
-            highs.setOptionValue("time_limit", float(highs.getRunTime()) + max(deadline - reading(), 0.01))
-            highs.run()
-            if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+            if program.solve(deadline) != Status.OPTIMAL:
                 return -math.inf, np.zeros(size + d + 1)
-            x = np.array(highs.getSolution().col_value)
+            x = program.x
             return float(x[-1]), x
 
         rows, entered = self._near, np.arange(0)
         for _ in range(10):
             A, T = self.comparisons.rows(rows)
-            matrix = np.hstack([A, T, -np.ones((len(rows), 1))])
-            row, column = np.nonzero(matrix)
-            starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(rows)))])[:-1]
-            highs.addRows(
-                len(rows), self.strict[rows], np.full(len(rows), infinite), len(row),
-                starts.astype(np.int32), column.astype(np.int32), matrix[row, column],
-            )  # fmt: skip
+            program.add_rows(np.hstack([A, T, -np.ones((len(rows), 1))]), self.strict[rows], np.inf)
             entered = np.union1d(entered, rows)
-            for j in order:
-                highs.changeColBounds(int(j), -float(P), float(P))
+            program.set_bounds(order, -float(P), float(P))
             best, x = slack()
             for j in order:
                 if best < -1e-7 or reading() > deadline:
                     return False
                 near = float(np.clip(np.rint(x[j]), -P, P))
                 other = float(np.clip(near + (1.0 if x[j] > near else -1.0), -P, P))
-                highs.changeColBounds(int(j), near, near)
+                program.set_bounds(np.array([j]), near, near)
                 best, y = slack()
                 if best < -1e-7:
-                    highs.changeColBounds(int(j), other, other)
+                    program.set_bounds(np.array([j]), other, other)
                     best, y = slack()
                 x = y
             if best < -1e-7:
@@ -660,9 +652,7 @@ class _Task:
 
         Biases may be real: if there are real ones there are integers.
         """
-        import highspy
-
-        (d, n), infinite = self.given[0].shape, highspy.kHighsInf
+        d, n = self.given[0].shape
         if d * n > _MOST_COLUMNS:
             return
         size = d * n
@@ -670,47 +660,32 @@ class _Task:
         widest = float(np.abs(self.comparisons.points).max())
         if ceiling < self.bound or widest * ceiling > _SAFE_COEFFICIENT:
             return  # sums so large are beyond the solver's tolerances
-        highs = quiet_highs()
-        for option, value in (("threads", 1), ("mip_rel_gap", 0.0), ("mip_feasibility_tolerance", 1e-9)):
-            highs.setOptionValue(option, value)
-        columns = size + d + 1
-        low = np.concatenate([np.full(size, -ceiling), np.full(d, -infinite), [self.bound]]).astype(np.float64)
-        high = np.concatenate([np.full(size, ceiling), np.full(d, infinite), [ceiling]]).astype(np.float64)
-        highs.addVars(columns, low, high)
-        whole = [*range(size), columns - 1]
-        integers = np.full(len(whole), highspy.HighsVarType.kInteger)
-        highs.changeColsIntegrality(len(whole), np.array(whole, dtype=np.int32), integers)
-        highs.changeColCost(columns - 1, 1.0)
-        for j, s in itertools.product(range(size), (1.0, -1.0)):
-            highs.addRow(0.0, infinite, 2, np.array([j, columns - 1], dtype=np.int32), np.array([s, 1.0]))
-        kinds = highspy.cb.HighsCallbackType
-
-        def stop(kind: Any, message: str, out: Any, reply: Any, data: Any) -> None:
-            if reading() > deadline and reply is not None:
-                reply.user_interrupt = True
-
-        highs.setCallback(stop, None)
-        for kind in (kinds.kCallbackMipInterrupt, kinds.kCallbackSimplexInterrupt):
-            highs.startCallback(kind)
+        # columns: weights, biases, the largest weight
+        low = np.concatenate([np.full(size, -ceiling), np.full(d, -np.inf), [self.bound]]).astype(np.float64)
+        high = np.concatenate([np.full(size, ceiling), np.full(d, np.inf), [ceiling]]).astype(np.float64)
+        cost = np.append(np.zeros(size + d), 1.0)
+        whole = np.concatenate([np.ones(size), np.zeros(d), [1]]).astype(bool)
+        sides = np.zeros((2 * size, size + d + 1))
+        sides[np.arange(2 * size), np.repeat(np.arange(size), 2)] = np.tile([1.0, -1.0], size)
+        sides[:, -1] = 1.0
+        program = LinearProgram(cost, low, high, integer=whole, options=_EXACT)
+        program.add_rows(sides, 0.0, np.inf)
         entered = np.arange(0)
         rows = self._near
         while reading() < deadline:
-            for row, (A, T) in zip(rows, zip(*self.comparisons.rows(rows), strict=True), strict=True):
-                full = np.concatenate([A, T])
-                used = np.flatnonzero(full)
-                highs.addRow(float(self.strict[row]), infinite, len(used), used.astype(np.int32), full[used])
+            program.add_rows(
+                np.hstack([*self.comparisons.rows(rows), np.zeros((len(rows), 1))]), self.strict[rows], np.inf
+            )
             entered = np.union1d(entered, rows)
-            highs.setOptionValue("time_limit", float(highs.getRunTime()) + max(deadline - reading(), 0.01))
-            highs.run()
-            status, info = highs.getModelStatus(), highs.getInfo()
-            if status == highspy.HighsModelStatus.kInfeasible:
+            status = program.solve(deadline)
+            if status == Status.INFEASIBLE:
                 self.bound = ceiling + 1
                 return
-            if math.isfinite(info.mip_dual_bound):
-                self.bound = max(self.bound, min(math.ceil(info.mip_dual_bound - 1e-6), ceiling + 1))
-            if info.primal_solution_status != int(highspy.SolutionStatus.kSolutionStatusFeasible):
+            if math.isfinite(program.bound):
+                self.bound = max(self.bound, min(math.ceil(program.bound - 1e-6), ceiling + 1))
+            if status == Status.NO_SOLUTION:
                 return
-            x = np.array(highs.getSolution().col_value)
+            x = program.x
             W = np.rint(x[:size]).reshape(d, n)
             if self._accept(W):
                 return

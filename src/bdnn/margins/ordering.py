@@ -18,11 +18,13 @@ rows; the other norms by linear programs whose rows are generated in the same wa
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from bdnn.clock import reading
+from bdnn.linear_programs import LinearProgram
+from bdnn.status import Status
 from bdnn.types import Bools, Floats, Indices
 
 Norm = Literal["inf", "1", "2"]
@@ -32,6 +34,8 @@ GROUND = -1
 
 _BIAS_REACH = 10.0
 _LARGEST_BASIS = 100_000_000
+# a hundredth of those of HiGHS: the gap, whose inverse bounds integer weights, can be tiny
+_TOLERANCES = {"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-9}
 
 
 class Comparisons:
@@ -307,26 +311,6 @@ class Bound(NamedTuple):
     finished: bool
 
 
-def quiet_highs() -> Any:
-    """Return an empty `highspy.Highs` that prints nothing."""
-    import highspy
-
-    class Quiet(highspy.Highs):  # type: ignore[misc]  # highspy is untyped
-        def enableCallbacks(self) -> None:  # the constructor calls it, and it prints a banner
-            self.setOptionValue("output_flag", False)
-            super().enableCallbacks()
-
-        def run(self) -> Any:
-            status = super().run()
-            if status == highspy.HighsStatus.kError:
-                # the number of threads was fixed when HiGHS first ran on this thread, perhaps by others
-                self.setOptionValue("threads", 0)
-                status = super().run()
-            return status
-
-    return Quiet()
-
-
 def by_linear_program(
     comparisons: Comparisons,
     start: tuple[Floats, Floats],
@@ -352,30 +336,22 @@ def by_linear_program(
     Bound
         Until `finished`, some comparisons outside the working set may fail.
     """
-    import highspy
-
     nodes, n = start[0].shape
     unit = np.ones(len(comparisons)) if required is None else required
     lead = comparisons.differences(*start)
     first = min(len(lead), 200 + 2 * n)
     working = np.sort(np.argpartition(lead, first - 1)[:first])
     known = np.zeros(len(comparisons), dtype=bool)
-    size, infinite = nodes * n, highspy.kHighsInf
-    highs = quiet_highs()
-    highs.setOptionValue("threads", 1)
-    highs.setOptionValue("primal_feasibility_tolerance", 1e-9)
-    highs.setOptionValue("dual_feasibility_tolerance", 1e-9)
+    size = nodes * n
     # columns: weights (as differences of two for the sum), biases, gap
     parts = 1 if norm == "1" else 2
-    columns = parts * size + nodes + 1
-    low = np.concatenate([np.full(parts * size, -1.0 if parts == 1 else 0.0), np.full(nodes, -infinite), [0.0]])
-    high = np.concatenate([np.ones(parts * size), np.full(nodes, infinite), [infinite]])
-    highs.addVars(columns, low, high)
-    highs.changeColCost(columns - 1, -1.0)
-    offset = 0
-    if parts == 2:
-        highs.addRow(-infinite, 1.0, 2 * size, np.arange(2 * size, dtype=np.int32), np.ones(2 * size))
-        offset = 1
+    low = np.concatenate([np.full(parts * size, -1.0 if parts == 1 else 0.0), np.full(nodes, -np.inf), [0.0]])
+    high = np.concatenate([np.ones(parts * size), np.full(nodes, np.inf), [np.inf]])
+    cost = np.append(np.zeros(len(low) - 1), -1.0)
+    sum_of_weights = np.append(np.ones(parts * size), np.zeros(nodes + 1))[None, :]
+    first_rows = (sum_of_weights, np.array([-np.inf]), np.ones(1)) if parts == 2 else None
+    program = LinearProgram(cost, low, high, first_rows, options=_TOLERANCES)
+    offset = parts - 1
     # a power of 2, so that dividing by it is exact
     largest = float(np.abs(comparisons.points).max(initial=0.0))
     scale = 2.0 ** round(math.log2(largest)) if largest > 0 else 1.0
@@ -384,28 +360,16 @@ def by_linear_program(
         A, T = comparisons.rows(which)
         A = A / scale
         blocks = [A, T, -unit[which][:, None]] if parts == 1 else [A, -A, T, -unit[which][:, None]]
-        matrix = np.hstack(blocks)
-        row, column = np.nonzero(matrix)
-        starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(which)))])[:-1]
-        highs.addRows(
-            len(which), np.zeros(len(which)), np.full(len(which), infinite), len(row),
-            starts.astype(np.int32), column.astype(np.int32), matrix[row, column],
-        )  # fmt: skip
+        program.add_rows(np.hstack(blocks), 0.0, np.inf)
         known[which] = True
 
     add(working)
     W, b, gap, multipliers = start[0], start[1], 0.0, np.zeros(len(working))
     while True:
-        left = deadline - reading()
-        if left <= 0:
+        if deadline <= reading() or program.solve(deadline) != Status.OPTIMAL:
             return Bound(W, b, gap, working, multipliers, False)
-        highs.setOptionValue("time_limit", float(highs.getRunTime()) + left)
-        highs.run()
-        if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            return Bound(W, b, gap, working, multipliers, False)
-        solution = highs.getSolution()
-        x = np.asarray(solution.col_value, dtype=np.float64)
-        multipliers = np.maximum(np.abs(np.asarray(solution.row_dual, dtype=np.float64)[offset:]), 0.0)
+        x = program.x
+        multipliers = np.maximum(np.abs(program.multipliers[offset:]), 0.0)
         w = x[:size] if parts == 1 else x[:size] - x[size : 2 * size]
         W, b, gap = w.reshape(nodes, n), x[parts * size : parts * size + nodes] * scale, float(x[-1]) * scale
         lead = comparisons.differences(W, b) - gap * unit

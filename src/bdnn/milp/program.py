@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from bdnn.linear_programs import quiet_highs
 from bdnn.types import Bools, Floats
 
 Index = NDArray[np.int32]
@@ -150,13 +151,8 @@ class Milp:
         """Return a `highspy.Highs` that holds this program, with big-M rows and output switched off."""
         import highspy
 
-        class Quiet(highspy.Highs):  # type: ignore[misc]  # highspy is untyped
-            def enableCallbacks(self) -> None:  # the constructor calls it, and it prints a banner
-                self.setOptionValue("output_flag", False)
-                super().enableCallbacks()
-
         rows, lower, upper = self.with_big_m()
-        highs = Quiet()
+        highs = quiet_highs()
         status = highs.passModel(
             self.n_columns,
             rows.shape[0],
