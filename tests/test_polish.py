@@ -12,7 +12,9 @@ import plain
 from bdnn import Budget, Network
 from bdnn.errors import InputError
 from bdnn.linear_programs import quiet_highs
-from bdnn.margins.ordering import Comparisons, by_linear_program, euclidean
+from bdnn.margins.margin_programs import by_linear_program
+from bdnn.margins.ordering import Comparisons
+from bdnn.margins.support_vectors import euclidean
 from bdnn.network.intervals import robust_losses
 from bdnn.network.network import InputGrid
 from bdnn.polish import polished

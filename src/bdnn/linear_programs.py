@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 
 from bdnn.clock import reading
 from bdnn.status import Status
@@ -71,12 +70,13 @@ class LinearProgram:
         for option, value in {"threads": 1, **(options or {})}.items():
             self._highs.setOptionValue(option, value)
         matrix, row_lower, row_upper = rows or (np.zeros((0, len(cost))), np.zeros(0), np.zeros(0))
-        columns = sp.csc_matrix(matrix)
+        column, row = np.nonzero(matrix.T)
+        starts = np.concatenate([[0], np.cumsum(np.bincount(column, minlength=len(cost)))])
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = len(cost), len(row_lower)
         lp.col_cost_, lp.col_lower_, lp.col_upper_ = cost, lower, upper
         lp.row_lower_, lp.row_upper_ = row_lower, row_upper
-        lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = columns.indptr, columns.indices, columns.data
+        lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = starts, row, matrix[row, column]
         if integer is not None:
             kinds = highspy.HighsVarType
             lp.integrality_ = [kinds.kInteger if whole else kinds.kContinuous for whole in integer.tolist()]

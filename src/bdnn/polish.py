@@ -24,11 +24,13 @@ from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
 from bdnn.exact import signs
 from bdnn.linear_programs import LinearProgram
-from bdnn.margins.ordering import Comparisons, by_linear_program, euclidean
-from bdnn.network.intervals import Norm, RobustModel, open_points, robust_losses
+from bdnn.margins.margin_programs import by_linear_program
+from bdnn.margins.ordering import Comparisons
+from bdnn.margins.support_vectors import euclidean
+from bdnn.network.intervals import RobustModel, open_points, robust_losses
 from bdnn.network.network import Layer, Network
 from bdnn.status import Status
-from bdnn.types import Bools, Floats, Indices
+from bdnn.types import Bools, Floats, Indices, Norm
 
 _MOST_RATIONAL = 2000
 _MOST_QUICK = 50

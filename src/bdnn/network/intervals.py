@@ -17,9 +17,8 @@ import numpy as np
 from bdnn.arrays import row_blocks
 from bdnn.exact import signs
 from bdnn.network.network import InputGrid, Network
-from bdnn.types import Bools, Floats, Indices, Reals
+from bdnn.types import Bools, Floats, Indices, Norm, Reals
 
-Norm = Literal["inf", "1", "2"]
 RobustModel = Literal["interval", "pattern", "worst_case"]
 
 _UNIT = 2.0**-53

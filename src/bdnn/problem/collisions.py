@@ -15,8 +15,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import maximum_flow
 from scipy.spatial import cKDTree
 
-from bdnn.network.intervals import Norm
-from bdnn.types import Floats, Indices, Reals
+from bdnn.types import Floats, Indices, Norm, Reals
 
 _MOST_PRODUCTS = 5_000_000_000
 _PRODUCTS_PER_SECOND = 100_000_000

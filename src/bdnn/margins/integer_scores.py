@@ -1,0 +1,161 @@
+"""Integer scores: what integer weights must satisfy, the biases that go with them, and the smallest found so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from bdnn.margins.ordering import Comparisons
+from bdnn.types import Array, Floats, Indices
+
+# weighted sums of points stay this small, so that differences of them are exact in doubles
+_LARGEST_SUM = 2.0**51
+# as far as weights are tried at all: with 2**13 in the points and biases they stay integers of doubles
+LARGEST_WEIGHT = 2**40
+# multipliers of a linear program are compared as integers of so many bits: rounding them costs a bound next to nothing
+_MULTIPLIER_BITS = 40
+
+
+class IntegerScores:
+    """Integer scores of one neuron, or of outputs that are compared with each other, at distinct integer points.
+
+    Parameters
+    ----------
+    comparisons : Comparisons
+        What the scores must decide.
+    strict : ndarray of shape (r,)
+        Least difference in each: 1 where a tie does not do, else 0.
+    weights, bias : ndarray of shape (d, n) and (d,)
+        Real scores that make them.
+
+    Attributes
+    ----------
+    given : tuple of ndarray
+        The real scores.
+    weights : ndarray of shape (d, n), int64, or None
+        The smallest integers found.
+    bias : list of int or None
+        Their biases.
+    bound : int
+        A number that the largest weight of no integer scores is below.
+    near : ndarray of int
+        Comparisons near the boundary, which decide on most candidates.
+    limit : int
+        Largest weight whose sums are exact.
+    """
+
+    def __init__(self, comparisons: Comparisons, strict: Floats, weights: Floats, bias: Floats) -> None:
+        self.comparisons, self.strict, self.given = comparisons, strict, (weights, bias)
+        self.weights: Array | None = None
+        self.bias: list[int] | None = None
+        self.bound = 0
+        self.near = np.arange(0)
+        sums = np.abs(comparisons.points).sum(axis=1)
+        self.limit = int(min(LARGEST_WEIGHT, _LARGEST_SUM / max(float(sums.max(initial=0.0)), 1.0)))
+
+    @property
+    def largest(self) -> float:
+        """Largest weight found, infinite if none."""
+        return math.inf if self.weights is None else int(np.abs(self.weights).max(initial=0))
+
+    def accept(self, weights: Floats) -> bool:
+        """Take integer weights if they make all comparisons and are smaller; else remember what fails."""
+        size = float(np.abs(weights).max(initial=0.0))
+        if size > self.limit or size >= self.largest:
+            return False
+        bias, decisive = self.biases(weights)
+        if bias is None:
+            self.near = np.union1d(self.near, decisive)
+            return False
+        if any(abs(b) > 2**52 for b in bias):
+            return False
+        self.weights, self.bias = weights.astype(np.int64), bias
+        return True
+
+    def biases(self, weights: Floats) -> tuple[list[int] | None, Indices]:
+        """Return integer biases for integer weights, None if there are none, and comparisons that decide this."""
+        zero = np.zeros(len(weights))
+        needed = self.strict - self.comparisons.differences(weights, zero)
+        if len(weights) == 1:
+            on = self.comparisons.better == 0
+            # b >= needed where on, -b >= needed where off
+            ends = [
+                np.flatnonzero(side)[[np.argmax(needed[side])]] if side.any() else np.arange(0) for side in (on, ~on)
+            ]
+            low = int(needed[ends[0][0]]) if len(ends[0]) else None
+            high = -int(needed[ends[1][0]]) if len(ends[1]) else None
+            which = np.concatenate(ends)
+            if low is None or high is None:
+                return [low if low is not None else high if high is not None else 0], which
+            return ([(low + high) // 2] if low <= high else None), which
+        return self._potentials(needed)
+
+    def _potentials(self, needed: Floats) -> tuple[list[int] | None, Indices]:
+        """Solve b_better - b_worse >= needed in integers by longest paths; the last node is the ground."""
+        C = self.comparisons.n_nodes
+        better, worse = self.comparisons.better % (C + 1), self.comparisons.worse % (C + 1)
+        pair = better * (C + 1) + worse
+        order = np.lexsort((needed, pair))
+        final = order[np.flatnonzero(np.append(np.diff(pair[order]) != 0, True))]
+        edges = [(int(worse[r]), int(better[r]), int(needed[r])) for r in final]
+        ways = []
+        for backwards in (False, True):
+            level = [0] * (C + 1)
+            for _ in range(C + 2):
+                changed = False
+                for low, high, gap in edges:
+                    a, z = (high, low) if backwards else (low, high)
+                    if level[a] + gap > level[z]:
+                        level[z], changed = level[a] + gap, True
+                if not changed:
+                    break
+            else:
+                return None, final
+            ways.append([-v for v in level] if backwards else level)
+        ways = [[v - way[C] for v in way] for way in ways]  # the ground is at 0
+        return [(a + z) // 2 for a, z in zip(*ways, strict=True)][:C], final
+
+    def passing(self, candidates: Floats) -> Iterator[Floats]:
+        """Yield those of shape (d, n) among (k, d, n) candidates that make the comparisons near the boundary."""
+        near = self.near
+        if candidates.shape[1] > 1:
+            some = self.restricted(near)
+            yield from (W for W in candidates if some.biases(W)[0] is not None)
+            return
+        values = self.comparisons.points[self.comparisons.point[near]] @ candidates[:, 0].T
+        on = self.comparisons.better[near] == 0
+        good = values[on].min(axis=0, initial=np.inf) > values[~on].max(axis=0, initial=-np.inf)
+        yield from candidates[good]
+
+    def restricted(self, rows: Indices) -> IntegerScores:
+        """Return the same with some of the comparisons only."""
+        c = self.comparisons
+        point, place = np.unique(c.point[rows], return_inverse=True)
+        some = Comparisons(c.points[point], place.ravel(), c.better[rows], c.worse[rows], c.n_nodes)
+        return IntegerScores(some, self.strict[rows], *self.given)
+
+    def proven(self, rows: Indices, multipliers: Floats, gap: float) -> int:
+        """Lower bound on the largest weight from multipliers of the linear program.
+
+        For one neuron: with μ >= 0 and equal sums over the points that are on and off, so that the bias cancels,
+        Σ_off μ <= Σ ±μ w·s <= P ‖Σ ±μ s‖_1. Multipliers are made integers first, so nothing is rounded.
+        """
+        if self.comparisons.n_nodes > 1:
+            return math.ceil((1 - 1e-6) / gap - 1e-6) if gap > 1e-12 else 1
+        used = np.flatnonzero(multipliers > 0)
+        if not len(used):
+            return 1
+        rows, top = rows[used], float(multipliers.max())
+        whole = [round(v / top * 2**_MULTIPLIER_BITS) for v in multipliers[used].tolist()]
+        on = [bool(v) for v in self.comparisons.better[rows] == 0]
+        excess = sum(v if o else -v for v, o in zip(whole, on, strict=True))
+        side = [i for i, o in enumerate(on) if o == (excess < 0)]
+        if not side:
+            return 1
+        whole[max(side, key=lambda i: whole[i])] += abs(excess)
+        signed = np.array([v if o else -v for v, o in zip(whole, on, strict=True)], dtype=object)
+        points = self.comparisons.points[self.comparisons.point[rows]].astype(np.int64).astype(object)
+        total = int(sum(abs(int(v)) for v in signed @ points))
+        return -(-sum(v for v, o in zip(whole, on, strict=True) if not o) // total) if total else 1
