@@ -14,6 +14,7 @@ from bdnn.errors import InputError
 from bdnn.linear_programs import quiet_highs
 from bdnn.margins.margin_programs import by_linear_program
 from bdnn.margins.ordering import Comparisons
+from bdnn.margins.space import Space
 from bdnn.margins.support_vectors import euclidean
 from bdnn.network.intervals import robust_losses
 from bdnn.network.network import InputGrid
@@ -293,9 +294,7 @@ def test_separators_without_time_are_mixed_with_the_old_ones():
     rng = np.random.default_rng(19)
     X = rng.normal(size=(2000, 40))
     network = Network([(rng.normal(size=(1, 40)), [0.3])], head="threshold", classes=[0, 1])
-    from bdnn.polish import _Space
-
-    space = _Space.of(X, True, "2", 1e-6)
+    space = Space.of(X, True, "2", 1e-6)
     on = network.activations(X)[0][:, 0].astype(bool)
     comparisons = Comparisons.of_neuron(space.scaled, on)
     old = space.inwards(*network.layers[0])

@@ -159,3 +159,35 @@ def largest(x: Floats, weights: Floats, bias: Floats) -> tuple[Indices, int]:
         winners[i] = columns[exact.index(max(exact))]
         n_rational += len(columns)
     return winners, n_rational
+
+
+def shifted(weights: Floats, bias: float, center: Floats, sign: int) -> float:
+    """Return ``bias + sign * weights · center``, rounded once.
+
+    Parameters
+    ----------
+    weights, center : ndarray of shape (n,)
+        Finite.
+    bias : float
+        Finite.
+    sign : {1, -1}
+        Added or subtracted.
+
+    Returns
+    -------
+    float
+        The nearest double.
+
+    Raises
+    ------
+    OverflowError
+        If it is beyond all doubles.
+
+    Examples
+    --------
+    >>> shifted(np.array([1e20, -1e20, 3.0]), 0.5, np.ones(3), -1)
+    -2.5
+    """
+    used = np.flatnonzero((weights != 0) & (center != 0))
+    total = sum((Fraction(float(weights[j])) * Fraction(float(center[j])) for j in used), Fraction(0))
+    return float(Fraction(float(bias)) + sign * total)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from bdnn.arrays import row_blocks
 from bdnn.errors import InputError
+from bdnn.exact import signs
 from bdnn.network.intervals import grid_box
 from bdnn.network.losses import step
 from bdnn.network.network import InputGrid, Layer, Network
@@ -251,7 +251,7 @@ class Presolved:
         else:
             raw = np.zeros((len(reduced_bias), n))
             raw[:, self.kept] = reduced_weights / self.scale[self.kept]
-            shifted = np.array([self._shifted(w, b, -1) for w, b in zip(raw, reduced_bias, strict=True)])
+            shifted = np.array([signs.shifted(w, b, self.centre, -1) for w, b in zip(raw, reduced_bias, strict=True)])
             # + 0.0: no negative zeros in saved models
             weights, bias = raw + 0.0, shifted + 0.0
             rest = [Layer(W + 0.0, b + 0.0) for W, b in layers[1:]]
@@ -261,17 +261,6 @@ class Presolved:
             classes=problem.classes,
             grid=self.grid,
             feature_names=problem.feature_names,  # type: ignore[arg-type]  # a tuple since validation
-        )
-
-    def _shifted(self, weights: Floats, bias: float, sign: int) -> float:
-        """Return ``bias + sign * weights · centre``, rounded once."""
-        return float(
-            Fraction(float(bias))
-            + sign
-            * sum(
-                (Fraction(float(weights[j])) * Fraction(float(self.centre[j])) for j in np.flatnonzero(weights)),
-                Fraction(0),
-            )
         )
 
     def differences(self, network: Network) -> list[str]:
@@ -327,7 +316,7 @@ class Presolved:
         else:
             floats = weights.astype(np.float64)
             try:
-                shifted = [self._shifted(w, b, 1) for w, b in zip(floats, bias, strict=True)]
+                shifted = [signs.shifted(w, b, self.centre, 1) for w, b in zip(floats, bias, strict=True)]
             except OverflowError:
                 return None
             with np.errstate(over="ignore"):
