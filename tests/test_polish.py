@@ -16,8 +16,8 @@ from bdnn.margins.margin_programs import by_linear_program
 from bdnn.margins.ordering import Comparisons
 from bdnn.margins.space import Space
 from bdnn.margins.support_vectors import euclidean
+from bdnn.network.grid import InputGrid
 from bdnn.network.intervals import robust_losses
-from bdnn.network.network import InputGrid
 from bdnn.polish import polished
 from clocks import ticking
 

@@ -9,7 +9,8 @@ import pytest
 
 import plain
 from bdnn import Network, Problem
-from bdnn.network.network import InputGrid, Layer
+from bdnn.network.grid import InputGrid
+from bdnn.network.network import Layer
 from bdnn.problem.presolve import presolve
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -22,7 +22,8 @@ from bdnn.checks import label_array, name_tuple
 from bdnn.errors import InputError, ModelFileError
 from bdnn.files import FilePath, write
 from bdnn.labels import MISSING_RULES, plain
-from bdnn.network.network import InputGrid, Layer, Network
+from bdnn.network.grid import InputGrid
+from bdnn.network.network import Layer, Network
 from bdnn.problem.audit import Audit
 from bdnn.result import BoundStep, Incumbent, Result
 from bdnn.splitting import SPLIT_VERSION

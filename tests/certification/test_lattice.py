@@ -14,7 +14,7 @@ from bdnn.certification.attacker import perturbations
 from bdnn.certification.lattice import on_lattice
 from bdnn.certification.mixed_point import point_at
 from bdnn.model_file import Model, save_model
-from bdnn.network.network import InputGrid
+from bdnn.network.grid import InputGrid
 from plain import random_network
 
 NORMS = ("inf", "1", "2")

@@ -16,7 +16,8 @@ import numpy as np
 
 from bdnn.arrays import row_blocks
 from bdnn.exact import signs
-from bdnn.network.network import InputGrid, Network
+from bdnn.network.grid import InputGrid
+from bdnn.network.network import Network
 from bdnn.types import Bools, Floats, Indices, Norm, Reals
 
 RobustModel = Literal["interval", "pattern", "worst_case"]

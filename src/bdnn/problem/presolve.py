@@ -13,55 +13,26 @@ quantised on a grid first, which becomes part of the network.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn.arrays import row_blocks
 from bdnn.errors import InputError
 from bdnn.exact import signs
+from bdnn.network.grid import InputGrid
 from bdnn.network.intervals import grid_box
 from bdnn.network.losses import step
-from bdnn.network.network import InputGrid, Layer, Network
+from bdnn.network.network import Layer, Network
 from bdnn.problem.collisions import is_in_time, unavoidable
+from bdnn.problem.merge import Inputs, compact, counts_up, merge
 from bdnn.problem.problem import Problem
+from bdnn.problem.scaling import spanning_grid, standardization
 from bdnn.types import Array, Floats, Indices, Reals
 
-_SMALLEST_DEVIATION = 1e-150
+# weighted sums of integers stay exact in doubles, with room for biases
 _LARGEST_SUM = 2.0**50
-_SORTED_ROWS = 100_000
-_SORTED_NUMBERS = 10_000_000
-_MEDIAN_ROWS = 10_000
-_GRID_ROWS = 4_000
-_HASH_FACTORS = 0x9FB21C651E98DF25, 0xD6E8FEB86659FD93
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Inputs:
-    """Rows of raw inputs as the reduced problem sees them, quantised and without negative zeros, made block by block.
-
-    `chosen` names the rows, None all of them.
-    """
-
-    X: Reals
-    grid: InputGrid | None
-    chosen: Indices | None
-
-    def __len__(self) -> int:
-        return len(self.X if self.chosen is None else self.chosen)
-
-    def take(self, rows: slice | Indices) -> Floats:
-        """Return some of the chosen rows."""
-        X = self.X[rows if self.chosen is None else self.chosen[rows]]
-        return (X.astype(np.float64, copy=False) if self.grid is None else self.grid.quantise(X)) + 0.0
-
-    def blocks(self) -> Iterator[tuple[slice, Floats]]:
-        """Yield all chosen rows."""
-        for rows in row_blocks(len(self), self.X.shape[1]):
-            yield rows, self.take(rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +106,7 @@ class Presolved:
         from the first use on: twice the data if that is in single precision.
         """
         points = np.empty((self.n_points, len(self.kept)))
-        for rows, block in _Inputs(np.asarray(self.problem.X), self.grid, self.stored_rows).blocks():
+        for rows, block in Inputs(np.asarray(self.problem.X), self.grid, self.stored_rows).blocks():
             points[rows] = (block[:, self.kept] - self.centre[self.kept]) / self.scale[self.kept]
         return points
 
@@ -355,9 +326,9 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
     used = None if np.all(weight > 0) else np.flatnonzero(weight > 0)
     grid = None
     if problem.weights == "integer":
-        everything = _Inputs(X, None, None)
+        everything = Inputs(X, None, None)
         if not all(np.array_equal(block, np.rint(block)) for _, block in everything.blocks()):
-            grid = _grid(_Inputs(X, None, used), problem.input_bits)
+            grid = spanning_grid(Inputs(X, None, used), problem.input_bits)
         else:
             largest = np.max([np.abs(block).max(axis=0) for _, block in everything.blocks()], axis=0)
             if (reach := largest.sum() * problem.weight_bound) > _LARGEST_SUM:
@@ -366,14 +337,14 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
                     f"{reach:.3g}, at most {_LARGEST_SUM:.3g} is accepted; rescale them"
                 )
     # points that are rounded to the same integers differ in what perturbed ones are rounded to
-    merged = _Inputs(X, None if problem.robust else grid, used)
-    class_weight, first = _merged(merged, problem.codes, weight, len(problem.classes))
+    merged = Inputs(X, None if problem.robust else grid, used)
+    class_weight, first = merge(merged, problem.codes, weight, len(problem.classes))
     rows = first if used is None else used[first]
     n_distinct = len(rows)
     irreducible = problem.loss.irreducible(class_weight)
     grid_loss = 0.0
     if irreducible > 0.0 and merged.grid is not None:
-        apart, _ = _merged(_Inputs(X, None, used), problem.codes, weight, len(problem.classes))
+        apart, _ = merge(Inputs(X, None, used), problem.codes, weight, len(problem.classes))
         grid_loss = max(irreducible - problem.loss.irreducible(apart), 0.0)
     constant, in_time = 0.0, True
     # with a radius, a point where all labels weigh the same can still be wrong for all of them
@@ -383,16 +354,16 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
             constant = problem.loss.irreducible(class_weight[indifferent])
             class_weight, rows = class_weight[~indifferent], rows[~indifferent]
     if problem.robust and problem.loss.one_per_point:
-        radius, at = np.asarray(problem.robust_radius), X if _counts_up(rows, len(X)) else X[rows]
+        radius, at = np.asarray(problem.robust_radius), X if counts_up(rows, len(X)) else X[rows]
         in_time = is_in_time(class_weight, X.shape[1], seconds)
         irreducible = max(irreducible, unavoidable(at, class_weight, radius, problem.robust_norm, seconds))
     # the order does not matter here, and all rows are read faster than chosen ones
-    points = _Inputs(X, grid, None if len(rows) == len(X) else rows)
-    centre, scale, kept = _standardisation(points, problem)
+    points = Inputs(X, grid, None if len(rows) == len(X) else rows)
+    centre, scale, kept = standardization(points, problem)
     return Presolved(
         problem=problem,
-        stored_weight=_compact(class_weight) if len(rows) * X.shape[1] > _SORTED_NUMBERS else class_weight,
-        stored_rows=None if _counts_up(rows, len(X)) else rows,
+        stored_weight=compact(class_weight) if points.is_large else class_weight,
+        stored_rows=None if counts_up(rows, len(X)) else rows,
         n_distinct=n_distinct,
         constant=constant,
         irreducible=irreducible,
@@ -403,147 +374,3 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
         grid_loss=grid_loss,
         sought_overlaps=in_time,
     )
-
-
-def _counts_up(rows: Indices, m: int) -> bool:
-    """Whether rows are 0, 1, …, m - 1."""
-    return len(rows) == m and all(
-        np.array_equal(rows[some], np.arange(some.start, some.stop)) for some in row_blocks(m, 1)
-    )
-
-
-def _compact(values: Floats) -> Reals:
-    """Return a matrix in single precision if that changes no number, else as it is."""
-    single = np.empty(values.shape, dtype=np.float32)
-    for rows in row_blocks(*values.shape):
-        with np.errstate(over="ignore", under="ignore"):
-            single[rows] = values[rows]
-        if not np.array_equal(single[rows], values[rows]):
-            return values
-    return single
-
-
-def _grid(inputs: _Inputs, bits: int) -> InputGrid:
-    stride = -(-len(inputs) // _GRID_ROWS)
-    if stride == 1:
-        return InputGrid.spanning(inputs.take(slice(None)), bits)
-    sides = [(block.min(axis=0), block.max(axis=0)) for _, block in inputs.blocks()]
-    extremes = [np.min([low for low, _ in sides], axis=0), np.max([high for _, high in sides], axis=0)]
-    return InputGrid.spanning(np.vstack([inputs.take(slice(None, None, stride)), *extremes]), bits)
-
-
-def _merged(inputs: _Inputs, codes: Indices, weight: Floats, n_classes: int) -> tuple[Floats, Indices]:
-    """Return the total weight of each label at each distinct row, and the first of the chosen rows that is equal.
-
-    Few rows are sorted; many are left in the order of their first occurrence.
-    """
-    if inputs.chosen is not None:
-        codes, weight = codes[inputs.chosen], weight[inputs.chosen]
-    if len(inputs) > _SORTED_ROWS or len(inputs) * inputs.X.shape[1] > _SORTED_NUMBERS:
-        first, index = _equal_rows(inputs)
-    elif inputs.X.shape[1]:
-        _, first, index = np.unique(inputs.take(slice(None)), axis=0, return_index=True, return_inverse=True)
-    else:
-        first, index = np.zeros(1, dtype=np.intp), np.zeros(len(inputs), dtype=np.intp)
-    if index is None:
-        totals = np.zeros((len(first), n_classes))
-        totals[first, codes] = weight
-        return totals, first
-    flat = index.ravel() * n_classes
-    flat += codes
-    sums = np.bincount(flat, weights=weight, minlength=len(first) * n_classes)
-    return np.asarray(sums, dtype=np.float64).reshape(len(first), n_classes), first
-
-
-def _equal_rows(inputs: _Inputs) -> tuple[Indices, Indices | None]:
-    """Return the first of each class of equal rows, in order, and the class of each row, None if all rows differ.
-
-    Rows of equal hashes are compared. Where hashes deceive, rows are sorted.
-    """
-    hashes = _hashes(inputs)
-    ordered = np.sort(hashes)
-    starts = np.ones(len(hashes), dtype=bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
-    del ordered
-    if np.all(starts):
-        return np.arange(len(hashes)), None
-    # stable: the first of each run of equal hashes is the first in the data
-    order = np.argsort(hashes, kind="stable")
-    del hashes
-    lengths = np.diff(np.flatnonzero(starts), append=len(order))
-    alike = np.empty_like(order)
-    alike[order] = np.repeat(order[starts], lengths)
-    del order, starts, lengths
-    deceived = [np.zeros(0, dtype=np.intp)]
-    for rows in row_blocks(len(alike), inputs.X.shape[1]):
-        some = rows.start + np.flatnonzero(alike[rows] != np.arange(rows.start, rows.stop))
-        unequal = np.any(inputs.take(some) != inputs.take(alike[some]), axis=1)
-        deceived.append(alike[some[unequal]])
-    if len(runs := np.unique(np.concatenate(deceived))):
-        mixed = np.flatnonzero(np.isin(alike, runs))
-        _, first, index = np.unique(inputs.take(mixed), axis=0, return_index=True, return_inverse=True)
-        alike[mixed] = mixed[first][index.ravel()]
-    is_first = np.empty(len(alike), dtype=bool)
-    for rows in row_blocks(len(alike), 1):
-        is_first[rows] = alike[rows] == np.arange(rows.start, rows.stop)
-    return np.flatnonzero(is_first), (np.cumsum(is_first) - 1)[alike]
-
-
-def _hashes(inputs: _Inputs) -> NDArray[np.uint64]:
-    """Return 64 bits for each row, the same for rows of the same numbers."""
-    one, other = (np.uint64(factor) for factor in _HASH_FACTORS)
-    hashes = np.zeros(len(inputs), dtype=np.uint64)
-    for rows, block in inputs.blocks():
-        mixed = hashes[rows]
-        # each step can be undone, so that two rows meet only by chance
-        for bits in np.ascontiguousarray(block.T).view(np.uint64):
-            bits *= one
-            bits ^= bits >> np.uint64(32)
-            mixed ^= bits
-            mixed *= other
-            mixed ^= mixed >> np.uint64(29)
-    return hashes
-
-
-def _standardisation(points: _Inputs, problem: Problem) -> tuple[Floats, Floats, Indices]:
-    """Centre and scale of every column, and the columns that vary."""
-    p, n = len(points), points.X.shape[1]
-    if not p:
-        return np.zeros(n), np.ones(n), np.arange(0)
-    low, high = np.full(n, np.inf), np.full(n, -np.inf)
-    for _, block in points.blocks():
-        # by column in contiguous memory: twice as fast as along the rows
-        columns = np.ascontiguousarray(block.T)
-        np.minimum(low, columns.min(axis=1), out=low)
-        np.maximum(high, columns.max(axis=1), out=high)
-    centre = np.zeros(n)
-    # without biases nothing can absorb a shift
-    if problem.fit_intercept:
-        # any value near the middle will do: of much data, the median of every so many rows
-        step = max(p // _MEDIAN_ROWS, 1) if p * n > _SORTED_NUMBERS else 1
-        sample = np.ascontiguousarray(points.take(slice(None, None, step)).T)
-        middle = (sample.shape[1] - 1) // 2
-        sample.partition(middle, axis=1)
-        centre = sample[:, middle].copy()
-    # rounding is monotone: this is the largest of the rounded deviations
-    deviation = np.maximum(high - centre, centre - low)
-    kept = np.flatnonzero(deviation > 0)
-    if problem.weights == "integer":
-        compares_outputs = problem.head == "argmax" and not problem.hidden_layer_sizes
-        divisor = 1 if compares_outputs else _divisor(points, centre, kept)
-        return centre, np.full(n, float(divisor)), kept
-    if np.any(deviation[kept] < _SMALLEST_DEVIATION):
-        column = problem.feature_labels[kept[np.argmin(deviation[kept])]]
-        raise InputError(f"column {column!r} varies by less than {_SMALLEST_DEVIATION:g}; rescale it or leave it out")
-    return centre, np.where(deviation > 0, deviation, 1.0), kept
-
-
-def _divisor(points: _Inputs, centre: Floats, kept: Indices) -> int:
-    """Greatest common divisor of all integers after centring, 1 if all are 0."""
-    divisor = 0
-    for _, block in points.blocks():
-        values = np.abs(block[:, kept] - centre[kept]).astype(np.int64)
-        divisor = math.gcd(divisor, int(np.gcd.reduce(values, axis=None)))
-        if divisor == 1:
-            break
-    return max(divisor, 1)
