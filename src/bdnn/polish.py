@@ -21,9 +21,9 @@ from bdnn.clock import reading
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
 from bdnn.margins.space import Space, balanced
-from bdnn.network.intervals import RobustModel, open_points, robust_losses
+from bdnn.network.intervals import open_points, robust_losses
 from bdnn.network.network import Layer, Network
-from bdnn.types import Bools, Floats, Indices, Norm
+from bdnn.types import Bools, Floats, Indices, Norm, RobustModel
 
 
 def polished(

@@ -20,3 +20,6 @@ Bools = NDArray[np.bool_]
 
 Norm = Literal["inf", "1", "2"]
 """In which perturbations, and distances of points, are measured."""
+
+RobustModel = Literal["interval", "pattern", "worst_case"]
+"""What counts as right on a ball; see `Problem`."""

@@ -8,8 +8,7 @@ import math
 import numpy as np
 
 from bdnn.clock import reading
-from bdnn.margins.integer_programs import MOST_COLUMNS, dive, minimize_largest
-from bdnn.margins.integer_scores import IntegerScores
+from bdnn.margins.integer_scores import MOST_COLUMNS, IntegerScores, dive, minimize_largest
 from bdnn.margins.margin_programs import by_linear_program
 from bdnn.margins.ordering import Comparisons
 from bdnn.margins.support_vectors import euclidean

@@ -86,6 +86,16 @@ class InputGrid:
             return np.clip(np.rint((X - self.offset) / self.step), 0.0, 2.0**self.bits - 1.0)
 
 
+def grid_box(grid: InputGrid, X: Floats, radius: Floats) -> tuple[Floats, Floats]:
+    """Return the smallest and largest integers that perturbed inputs are rounded to, each of shape (m, n).
+
+    Balls of the norms 1 and 2 are replaced by their bounding boxes. Sums are rounded outwards.
+    """
+    low = np.where(radius > 0, np.nextafter(X - radius, -np.inf), X)
+    high = np.where(radius > 0, np.nextafter(X + radius, np.inf), X)
+    return grid.quantise(low), grid.quantise(high)
+
+
 def ends(X: Floats, bits: int) -> tuple[Floats, Floats]:
     """Return the first point of a grid and the distance between its points, for each column.
 

@@ -10,17 +10,14 @@ lower ones in the lower bound, negative weights the upper ones.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 
 from bdnn.arrays import row_blocks
 from bdnn.exact import signs
-from bdnn.network.grid import InputGrid
+from bdnn.network.grid import grid_box
 from bdnn.network.network import Network
-from bdnn.types import Bools, Floats, Indices, Norm, Reals
-
-RobustModel = Literal["interval", "pattern", "worst_case"]
+from bdnn.types import Bools, Floats, Indices, Norm, Reals, RobustModel
 
 _UNIT = 2.0**-53
 
@@ -76,16 +73,6 @@ def _first_layer(network: Network, X: Floats, radius: Floats, norm: Norm) -> tup
         on[i, j] = exact >= 0 and size >= reaches[j]
         off[i, j] = exact < 0 and size > reaches[j]
     return on, ~off, out.n_rational + len(doubtful)
-
-
-def grid_box(grid: InputGrid, X: Floats, radius: Floats) -> tuple[Floats, Floats]:
-    """Return the smallest and largest integers that perturbed inputs are rounded to, each of shape (m, n).
-
-    Balls of the norms 1 and 2 are replaced by their bounding boxes. Sums are rounded outwards.
-    """
-    low = np.where(radius > 0, np.nextafter(X - radius, -np.inf), X)
-    high = np.where(radius > 0, np.nextafter(X + radius, np.inf), X)
-    return grid.quantise(low), grid.quantise(high)
 
 
 def _exact_reach(weights: Floats, radius: Floats, norm: Norm) -> Fraction:

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from bdnn.errors import InputError
 from bdnn.exact import signs
-from bdnn.network.grid import InputGrid
-from bdnn.network.intervals import grid_box
+from bdnn.network.grid import InputGrid, grid_box
 from bdnn.network.losses import step
 from bdnn.network.network import Layer, Network
 from bdnn.problem.collisions import is_in_time, unavoidable

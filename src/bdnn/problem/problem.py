@@ -13,9 +13,8 @@ from bdnn.arrays import distinct, row_blocks
 from bdnn.checks import label_array, name_tuple, real_numbers
 from bdnn.columns import in_order, names_of, numbers_in_order, quoted
 from bdnn.errors import InputError
-from bdnn.network.intervals import RobustModel
 from bdnn.network.losses import Head, Loss
-from bdnn.types import Floats, Indices, Norm, Reals
+from bdnn.types import Floats, Indices, Norm, Reals, RobustModel
 
 WeightSet = Literal["continuous", "integer"]
 Regularizer = Literal["l1", "l0", "l2"]
