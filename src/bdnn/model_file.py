@@ -540,7 +540,7 @@ def _network_to_json(network: Network) -> dict[str, Any]:
 
 
 def _classes_to_json(classes: NDArray[Any]) -> dict[str, Any]:
-    classes = plain(classes)
+    classes = np.asarray(plain(classes))
     kind, labels = _LABEL_KINDS.get(classes.dtype.kind), classes.tolist()
     if kind is None and all(isinstance(label, str) for label in labels):
         kind = "str"

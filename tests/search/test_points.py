@@ -8,6 +8,7 @@ import pytest
 from bdnn import Budget, Problem
 from bdnn import arrays as rows
 from bdnn.methods import starts as start
+from bdnn.problem import merge
 from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve as reduce
 from bdnn.search.points import points

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import scipy.sparse as sp
 
 from bdnn.backends import threads as running
 from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution
@@ -18,8 +19,12 @@ from bdnn.milp.tolerances import Tolerances
 from bdnn.status import Status
 from bdnn.types import Floats
 
-_FREE_SIZE = 2000
-_SIZE_LIMIT_EXCEEDED = 10010
+if TYPE_CHECKING:
+    import gurobipy
+
+_FREE_SIZE = 2000  # variables, and rows, of the licence that comes with gurobipy
+_SIZE_LIMIT_EXCEEDED = 10010  # GRB.Error.SIZE_LIMIT_EXCEEDED
+# squares of the sides of a cone may differ by 1e-9, so the sides of one near 0 by 3e-5 / scale
 _CONE_SCALE = 10.0
 
 
@@ -73,11 +78,11 @@ class Gurobi:
         for name, value in parameters.items():
             model.setParam(name, value)
         if start is not None:
-            x.Start = start
+            x.setAttr("Start", start)
         return running.solve_on_thread(milp, budget, lambda run: _job(model, x, run), on_event, self.name, began)
 
 
-def _check_size(env: Any, milp: Milp) -> None:
+def _check_size(env: gurobipy.Env, milp: Milp) -> None:
     """Raise InputError if the licence is limited and the program exceeds it."""
     import gurobipy
 
@@ -97,7 +102,7 @@ def _check_size(env: Any, milp: Milp) -> None:
             ) from None
 
 
-def _model(env: Any, milp: Milp, budget: Budget) -> tuple[Any, Any]:
+def _model(env: gurobipy.Env, milp: Milp, budget: Budget) -> tuple[gurobipy.Model, gurobipy.MVar]:
     import gurobipy
     from gurobipy import GRB
 
@@ -107,8 +112,6 @@ def _model(env: Any, milp: Milp, budget: Budget) -> tuple[Any, Any]:
     x = model.addMVar(milp.n_columns, lb=milp.lower, ub=milp.upper, vtype=kinds)
     squares: Any = None
     if milp.quadratic is not None:
-        import scipy.sparse as sp
-
         squares = sp.diags(milp.quadratic).tocsr()
     model.setMObjective(squares, milp.cost, milp.offset, x, x, x, GRB.MINIMIZE)
     for side, sense in ((milp.row_lower, GRB.GREATER_EQUAL), (milp.row_upper, GRB.LESS_EQUAL)):
@@ -127,7 +130,6 @@ def _model(env: Any, milp: Milp, budget: Budget) -> tuple[Any, Any]:
         if high < math.inf:
             model.addGenConstrIndicator(variables[binary], False, row, GRB.LESS_EQUAL, high)
     for cone in milp.cones:
-        # scaled up, since tolerances hold for squares
         norm = gurobipy.QuadExpr()
         norm.addTerms(
             [(_CONE_SCALE * c) ** 2 for c in cone.coefficients.tolist()],
@@ -138,12 +140,12 @@ def _model(env: Any, milp: Milp, budget: Budget) -> tuple[Any, Any]:
     return model, x
 
 
-def _job(model: Any, x: Any, run: running.Run) -> tuple[Status | None, str]:
+def _job(model: gurobipy.Model, x: gurobipy.MVar, run: running.Run) -> tuple[Status | None, str]:
     from gurobipy import GRB
 
     variables = x.tolist()
 
-    def callback(model: Any, where: int) -> None:
+    def callback(model: gurobipy.Model, where: int) -> None:
         if run.stopping:
             model.terminate()
         elif where == GRB.Callback.MIPSOL:
@@ -158,7 +160,7 @@ def _job(model: Any, x: Any, run: running.Run) -> tuple[Status | None, str]:
     # while it solves, Gurobi handles the signal of Ctrl-C itself
     run.interrupted = status == GRB.INTERRUPTED and not run.stopping
     bound = model.ObjBound if model.IsMIP or status == GRB.OPTIMAL else -math.inf
-    run.tell(x.X.copy() if model.SolCount else None, bound, int(model.NodeCount), last=True)
+    run.tell(np.array(x.X) if model.SolCount else None, bound, int(model.NodeCount), last=True)
     reasons = {
         GRB.OPTIMAL: (Status.OPTIMAL, running.OPTIMAL),
         GRB.INFEASIBLE: (Status.INFEASIBLE, running.INFEASIBLE),

@@ -47,13 +47,13 @@ from bdnn.checker.values import MOST_BITS, exactly, fail, integer, items, ration
 from bdnn.errors import CertificateError, CertificateFileError, InputError
 from bdnn.files import FilePath, write
 
-FORMAT, VERSION = "bdnn-certificate", 2
+FORMAT, VERSION = "bdnn-certificate", 2  # the version counts changes that older checkers do not understand
 
-MOST_HIDDEN = 6
-_MOST_BYTES = 2**30
-_MOST_HEX_DIGITS = 2**14
-_LARGEST_INDEX = 2**31
-LEAF = -1
+MOST_HIDDEN = 6  # one more than exact training lists the output functions of
+_MOST_BYTES = 2**30  # of a file, which is read at once
+_MOST_HEX_DIGITS = 2**14  # of a number: 65,536 bits, so that no file makes arithmetic slow
+_LARGEST_INDEX = 2**31  # more than a file of `_MOST_BYTES` can list
+LEAF = -1  # no column has this number
 _HEX = re.compile(rf"(0x)?[0-9a-fA-F]{{1,{_MOST_HEX_DIGITS}}}", re.ASCII)
 _SPACE = re.compile(r"[ \t\n\r]*", re.ASCII)
 
@@ -394,7 +394,7 @@ def _tree(value: object, t: int) -> Tree:
     return Tree(implicants, proofs, nodes.table)
 
 
-def _node(value: Any, k: int, t: int) -> tuple[int, ...]:
+def _node(value: object, k: int, t: int) -> tuple[int, ...]:
     """Return a node as a row of `Nodes`."""
     if type(value) is int and 0 <= value < _LARGEST_INDEX:
         return LEAF, value, 0
@@ -408,7 +408,7 @@ def _table(flat: array[int]) -> NDArray[np.int64]:
     return np.array(flat, dtype=np.int64).reshape(-1, 3)
 
 
-def _proof(value: Any, k: int, t: int) -> Proof:
+def _proof(value: object, k: int, t: int) -> Proof:
     place = f"proof {k} of tree {t}"
     parts = exactly(place, value, "cuts links")
     cuts, on_cuts, most_on_cuts = _triples(f"{place}: cuts", parts["cuts"])

@@ -27,9 +27,9 @@ from bdnn.errors import CertificateError
 
 __all__ = ["TablePart", "read_table_part", "table_part"]
 
-_MOST_ROWS = 2**31
+_MOST_ROWS = 2**31  # as many as indices of points
 _RULES = ("median", "error")
-_MOST_NAMED = 8
+_MOST_NAMED = 8  # in messages
 
 
 @dataclass(frozen=True, slots=True)

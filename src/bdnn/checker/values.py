@@ -11,7 +11,7 @@ from bdnn.errors import CertificateError
 OTHER_DATA = "are they the same?"
 """How messages end if the data are not those of the certificate."""
 
-MOST_BITS = 1024
+MOST_BITS = 1024  # any double is an integer of so many bits, if it is one
 _RATIONAL = re.compile(r"-?[0-9]{1,1300}(/[0-9]{1,1300})?", re.ASCII)
 
 

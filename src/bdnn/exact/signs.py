@@ -17,9 +17,10 @@ import numpy as np
 
 from bdnn.types import Floats, Indices
 
-_UNIT = 2.0**-53
-_EXACT = 2.0**53
-_TINY = 5e-324
+UNIT_ROUNDOFF = 2.0**-53
+"""Largest relative error of a rounded double."""
+_EXACT = 2.0**53  # integers up to here are doubles
+_TINY = 5e-324  # the least positive double, and the largest error of a product that underflows
 
 
 class Affine(NamedTuple):
@@ -119,7 +120,7 @@ def affine(x: Floats, weights: Floats, bias: Floats) -> Affine:
             exact = np.all(magnitude < _EXACT, axis=1) & np.all(x == np.rint(x), axis=1)
         n = x.shape[1]
         # 1.01: the magnitude is itself rounded; the last term covers products that underflow
-        radius = 1.01 * (n + 2) * _UNIT * magnitude + (n + 1) * _TINY
+        radius = 1.01 * (n + 2) * UNIT_ROUNDOFF * magnitude + (n + 1) * _TINY
         radius[exact] = 0.0
         doubtful = ~(np.abs(values) > radius) & ~exact[:, None]
         doubtful[:, ~np.any(weights != 0, axis=1)] = False  # such a value is the bias itself

@@ -227,7 +227,7 @@ def build(
             right = losses.argmax(class_weight, zero)
             inputs = fired[-1] if fired else none
 
-            def pair(c1: int, c2: int, at: Index) -> tuple[blocks.Rows, Floats]:
+            def pair(c1: int, c2: int, at: Indices) -> tuple[blocks.Rows, Floats]:
                 if layer == last:
                     biases = [None if b is None else b[j : j + 1] for j in (c1, c2)]
                     terms = [(W[j : j + 1], e, f) for j, e, f in zip((c1, c2), biases, (1.0, -1.0), strict=True)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
 from bdnn.errors import BDNNError
@@ -18,7 +18,7 @@ Rows = tuple[Index, Floats, Index]
 """CSR arrays (indptr, data, indices) of a block of rows."""
 
 
-def affine_of_data(points: Any, weights: Index, bias: Index | None) -> Rows:
+def affine_of_data(points: sp.csr_matrix, weights: Index, bias: Index | None) -> Rows:
     """Rows ``Σ_j x_ij W_lj + b_l``, neuron by neuron, within a neuron point by point.
 
     Parameters
@@ -38,7 +38,7 @@ def affine_of_data(points: Any, weights: Index, bias: Index | None) -> Rows:
     return combination_of_data(points, [(weights, bias, 1.0)])
 
 
-def combination_of_data(points: Any, terms: list[tuple[Index, Index | None, float]]) -> Rows:
+def combination_of_data(points: sp.csr_matrix, terms: list[tuple[Index, Index | None, float]]) -> Rows:
     """Rows ``Σ_t f_t (Σ_j x_ij W^t_lj + b^t_l)`` for terms (W^t, b^t, f_t); all W^t have shape (d, n)."""
     p, width = points.shape[0], len(terms)
     n_neurons = len(terms[0][0])
@@ -124,13 +124,15 @@ def products(
     low, high = (np.broadcast_to(a, shape) for a in (lower, upper))
     s = builder.variables(shape, np.minimum(low, 0), np.maximum(high, 0), implied=implied)
     w, u = (np.broadcast_to(a, shape) for a in (weights, fired[:, None, :]))
-    flat = [a.ravel() for a in (s, w, u, low, high)]
 
-    def add(columns: list[Any], coefficients: list[ArrayLike], row_lower: ArrayLike, row_upper: ArrayLike) -> None:
+    def add(
+        columns: Sequence[Index], coefficients: list[ArrayLike], row_lower: ArrayLike, row_upper: ArrayLike
+    ) -> None:
         values = np.column_stack([np.broadcast_to(np.asarray(c, dtype=float), s.size) for c in coefficients])
         builder.rows(np.column_stack(columns), values, row_lower, row_upper)
 
-    s_, w_, u_, low_, high_ = flat
+    s_, w_, u_ = (a.ravel() for a in (s, w, u))
+    low_, high_ = low.ravel(), high.ravel()
     add([s_, u_], [1, -high_], -np.inf, 0)  # s <= w̄ u
     if np.any(lower):
         add([s_, u_], [1, -low_], 0, np.inf)  # s >= w̲ u; with w̲ = 0 the bound of s says it
@@ -250,7 +252,7 @@ def argmax_rows(
     right: tuple[Index, Index],
     owner: ArrayLike,
     n_classes: int,
-    pair: Callable[[int, int, Any], tuple[Rows, ArrayLike]],
+    pair: Callable[[int, int, Indices], tuple[Rows, ArrayLike]],
     big_m: ArrayLike,
     least: float,
     lowest_wins: bool,

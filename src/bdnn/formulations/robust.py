@@ -289,7 +289,7 @@ class _Builder:
         exact = self.integer and (k > 0 or self.presolved.grid is not None)
         least = 1.0 if exact else max(scales.margin, -scales.off if self.integer else 0.0)
 
-        def pair(c: int, other: int, at: Any) -> tuple[blocks.Rows, ArrayLike]:
+        def pair(c: int, other: int, at: Indices) -> tuple[blocks.Rows, ArrayLike]:
             offset = self._difference(b[c : c + 1], b[other : other + 1], 2 * scales.bias_bounds[k])
             if k == 0:
                 D = self._difference(W[c], W[other], 2 * scales.weight)
@@ -331,7 +331,7 @@ def _times(rows: blocks.Rows, x: Floats) -> Floats:
     return np.asarray(sp.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, len(x))) @ x)
 
 
-def _selected(rows: blocks.Rows, at: Any) -> blocks.Rows:
+def _selected(rows: blocks.Rows, at: Indices) -> blocks.Rows:
     """Return some of the rows."""
     indptr, data, indices = rows
     matrix = sp.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, int(indices.max(initial=0)) + 1))[at]

@@ -18,11 +18,17 @@ from bdnn.problem.presolve import Presolved
 from bdnn.problem.problem import Problem
 from bdnn.types import Floats
 
+# a margin of twice what tolerances let slip is needed; twice as much again to be safe
 _SAFETY = 4.0
+# below 1e-5 solvers were seen to return wrong bounds
 _LEAST_MARGIN = 1e-4
+# larger ones would exclude networks that matter, of weights up to 1 on inputs up to 1
 _LARGEST_MARGIN = 1e-2
+# with a regularizer weights shrink until the margin stops them, so it sets their scale
 _REGULARIZED_MARGIN = 1e-2
+# integers a and -1 - a are told apart as long as tolerances let less than 1/2 slip, from either side; a quarter of it
 _LARGEST_INTEGER_SLACK = 0.125
+# of perturbed sums of integers, which are not integers: well above the tolerances of all solvers
 _SMALLEST_GAP = 1e-6
 
 

@@ -165,7 +165,7 @@ def build(
         if last and argmax:
             layout.right, layout.right_of = losses.argmax(class_weight, zero_group & (k == 0), counted)
 
-            def pair(c: int, other: int, at: Index, k: int = k) -> tuple[blocks.Rows, ArrayLike]:
+            def pair(c: int, other: int, at: Indices, k: int = k) -> tuple[blocks.Rows, ArrayLike]:
                 terms = [(c, 1.0), (other, -1.0)]
                 biases = layout.biases[k] if layout.biases else None
                 bias = [None if biases is None else biases[j : j + 1] for j, _ in terms]

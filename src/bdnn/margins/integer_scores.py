@@ -19,11 +19,11 @@ from bdnn.types import Array, Floats, Indices
 
 # weighted sums of points stay this small, so that differences of them are exact in doubles
 _LARGEST_SUM = 2.0**51
-# as far as weights are tried at all: with 2**13 in the points and biases they stay integers of doubles
+# as far as weights are tried at all: products with inputs up to 2**13 are still exact in doubles
 LARGEST_WEIGHT = 2**40
 # multipliers of a linear program are compared as integers of so many bits: rounding them costs a bound next to nothing
 _MULTIPLIER_BITS = 40
-# weights of a dive or a program: with more, a solve takes seconds
+# weights of a dive or a program: with more, a single solve takes too much of a search of seconds
 MOST_COLUMNS = 300
 # weighted sums up to here: HiGHS's tolerance of 1e-9, relative to them, leaves integers apart
 _SAFE_SUM = 1e6

@@ -14,8 +14,11 @@ from bdnn.margins.ordering import Comparisons
 from bdnn.margins.support_vectors import euclidean
 from bdnn.types import Floats
 
+# comparisons near the boundary at first: one product of a matrix decides on all candidates, and most fail there
 _NEAR = 1000
+# multiples of a direction that are rounded for each largest weight
 _FACTORS = 32
+# so few candidates are all tried, which proves a bound as well
 _FEW_CANDIDATES = 50_000
 
 

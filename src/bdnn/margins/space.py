@@ -19,7 +19,7 @@ from bdnn.types import Bools, Floats, Indices, Norm
 Scores = tuple[Floats, Floats]
 """Weights of shape (d, n) and biases of shape (d,)."""
 
-# points whose distances are compared in rational arithmetic, about a second; of more, bounds do
+# points whose distances are compared in rational arithmetic; of more, which would take seconds, bounds do
 _MOST_RATIONAL = 2000
 # the same where one error bound is for all points: with more of them, a bound for each is cheaper
 _MOST_QUICK = 50
@@ -222,7 +222,7 @@ class Space:
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             a = self.points @ weights + bias
             reach = float(np.abs(weights) @ self.largest) + abs(bias)
-            error = 1.01 * (len(weights) + 2) * 2.0**-53 * reach + (len(weights) + 1) * 5e-324
+            error = 1.01 * (len(weights) + 2) * signs.UNIT_ROUNDOFF * reach + (len(weights) + 1) * 5e-324
             distance = np.abs(a)
             near = np.flatnonzero(~(distance > min(float(distance.min()) + 2 * error, math.inf)) | ~(distance > error))
         if not (0 < size < math.inf and math.isfinite(error) and 0 < len(near) <= _MOST_QUICK):

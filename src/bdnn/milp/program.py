@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdnn.linear_programs import quiet_highs
 from bdnn.types import Bools, Floats
+
+if TYPE_CHECKING:
+    import highspy
 
 Index = NDArray[np.int32]
 
@@ -36,7 +39,7 @@ class Indicators:
         Valid M: every point within the column bounds has ``rows · x`` in ``[lower_on - M, upper_off + M]``.
     """
 
-    rows: Any
+    rows: sp.csr_matrix
     binary: Index
     lower_on: Floats
     upper_off: Floats
@@ -87,7 +90,7 @@ class Milp:
     upper: Floats
     integer: Bools
     implied: Bools
-    rows: Any
+    rows: sp.csr_matrix
     row_lower: Floats
     row_upper: Floats
     indicators: Indicators
@@ -123,7 +126,7 @@ class Milp:
         # NaN, not a maximum that skips it, if x holds NaN
         return float(np.max([0.0, *(part.max() for part in parts if part.size)]))
 
-    def with_big_m(self) -> tuple[Any, Floats, Floats]:
+    def with_big_m(self) -> tuple[sp.csr_matrix, Floats, Floats]:
         """Return (rows, lower, upper) with each indicator row as one big-M row.
 
         With the same M for both sides, ``a >= L - M (1 - u)`` and ``a <= U + M u`` have the same left-hand side:
@@ -138,7 +141,7 @@ class Milp:
         lower = np.concatenate([self.row_lower, cond.lower_on - cond.big_m])
         return rows, lower, np.concatenate([self.row_upper, cond.upper_off])
 
-    def with_rows(self, rows: Any, lower: Floats) -> Milp:
+    def with_rows(self, rows: sp.csr_matrix, lower: Floats) -> Milp:
         """Return the program with further rows, at least `lower`."""
         return replace(
             self,
@@ -147,7 +150,7 @@ class Milp:
             row_upper=np.concatenate([self.row_upper, np.full(len(lower), np.inf)]),
         )
 
-    def to_highs(self) -> Any:
+    def to_highs(self) -> highspy.Highs:
         """Return a `highspy.Highs` that holds this program, with big-M rows and output switched off."""
         import highspy
 
@@ -182,7 +185,7 @@ class Milp:
             raise OSError(f"HiGHS cannot write {path}")
 
 
-def first_tangents(milp: Milp) -> tuple[Any, Floats]:
+def first_tangents(milp: Milp) -> tuple[sp.csr_matrix, Floats]:
     """Return rows that every cone implies: its bound is at least each entry, either sign, and their mean norm."""
     gradients = []
     for cone in milp.cones:
@@ -195,7 +198,7 @@ def first_tangents(milp: Milp) -> tuple[Any, Floats]:
     return _tangent_rows(milp, gradients)
 
 
-def tangents(milp: Milp, x: Floats) -> tuple[Any, Floats]:
+def tangents(milp: Milp, x: Floats) -> tuple[sp.csr_matrix, Floats]:
     """Return the tangent rows of the cones that x violates, at x (J. E. Kelley, doi:10.1137/0108053)."""
     gradients = []
     for cone in milp.cones:
@@ -205,7 +208,7 @@ def tangents(milp: Milp, x: Floats) -> tuple[Any, Floats]:
     return _tangent_rows(milp, gradients)
 
 
-def _tangent_rows(milp: Milp, gradients: list[tuple[Cone, Floats]]) -> tuple[Any, Floats]:
+def _tangent_rows(milp: Milp, gradients: list[tuple[Cone, Floats]]) -> tuple[sp.csr_matrix, Floats]:
     rows = sp.lil_matrix((len(gradients), milp.n_columns))
     for r, (cone, gradient) in enumerate(gradients):
         rows[r, cone.columns] = -gradient
@@ -299,7 +302,7 @@ class MilpBuilder:
             tuple(self._cones),
         )
 
-    def _matrix(self, blocks: list[tuple[Any, ...]]) -> Any:
+    def _matrix(self, blocks: list[tuple[Any, ...]]) -> sp.csr_matrix:
         starts = np.cumsum([0, *(len(b[1]) for b in blocks)])
         indptr = np.concatenate([[0], *(b[0][1:].astype(np.int64) + s for b, s in zip(blocks, starts, strict=False))])
         if len(blocks) == 1:

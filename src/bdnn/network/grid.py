@@ -20,10 +20,9 @@ from bdnn.checks import real_numbers
 from bdnn.errors import InputError
 from bdnn.types import Floats, Reals
 
-# rows that are looked at, and numbers of them (320 MB): shares of pairs are known to a thousandth from so many
-_MOST_ROWS = 4_000
-_MOST_NUMBERS = 40_000_000
-# how many times fewer pairs must be lost for ends to move: clear of what sampling rows can feign
+_MOST_ROWS = 4_000  # that are looked at: they tell the shares of pairs to about a hundredth
+_MOST_NUMBERS = 40_000_000  # 320 MB
+# how many times fewer pairs must be lost for ends to move: only extremes cost so many
 _GAIN = 8.0
 
 

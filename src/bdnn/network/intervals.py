@@ -19,8 +19,6 @@ from bdnn.network.grid import grid_box
 from bdnn.network.network import Network
 from bdnn.types import Bools, Floats, Indices, Norm, Reals, RobustModel
 
-_UNIT = 2.0**-53
-
 
 def dual_norm(weights: Floats, norm: Norm) -> Floats:
     """Return the dual norms of rows: the 1-norm for balls of norm "inf", the largest entry for "1", the 2-norm for "2".
@@ -58,7 +56,9 @@ def _first_layer(network: Network, X: Floats, radius: Floats, norm: Norm) -> tup
         return _bounds(low, high, weights, bias)
     out = signs.affine(X, weights, bias)
     reach = dual_norm(weights * radius, norm)
-    error = (0.0 if out.radius is None else out.radius) + (X.shape[1] + 4) * 4 * _UNIT * (reach + np.abs(out.values))
+    error = (0.0 if out.radius is None else out.radius) + (X.shape[1] + 4) * 4 * signs.UNIT_ROUNDOFF * (
+        reach + np.abs(out.values)
+    )
     error = error + 1e-300
     on, off = out.values - reach > error, out.values + reach < -error
     constant = ~np.any(weights != 0, axis=1)  # such a value is the bias itself

@@ -17,12 +17,15 @@ from scipy.spatial import cKDTree
 
 from bdnn.types import Floats, Indices, Norm, Reals
 
+# numbers that are compared at most, and in a second: presolve takes less than a minute
 _MOST_PRODUCTS = 5_000_000_000
-_PRODUCTS_PER_SECOND = 100_000_000
+_PRODUCTS_PER_SECOND = 100_000_000  # on one core
+# pairs of points in a flow: its arrays take some hundred megabytes
 _MOST_PAIRS = 5_000_000
+# of the largest weight, which leaves sums room in the 32 bits of SciPy's flows
 _BITS = 28
-_LARGEST = 2.0**_BITS
-_POWERS = {"inf": np.inf, "1": 1.0, "2": 2.0}
+_LARGEST = 2.0**_BITS  # larger weights are rounded down to multiples
+_POWERS = {"inf": np.inf, "1": 1.0, "2": 2.0}  # by the names of the norms
 
 
 def unavoidable(X: Reals, class_weight: Floats, radius: Floats, norm: Norm, seconds: float = math.inf) -> float:

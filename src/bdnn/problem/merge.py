@@ -14,7 +14,7 @@ from bdnn.types import Floats, Indices, Reals
 
 # up to here rows are sorted, which needs several copies of them (80 MB each); of more, hashes are compared
 _SORTED_ROWS = 100_000
-_SORTED_NUMBERS = 10_000_000
+_SORTED_NUMBERS = 10_000_000  # the same in numbers
 # odd, with about as many ones as zeros: the multipliers of common 64-bit hashes
 _HASH_FACTORS = 0x9FB21C651E98DF25, 0xD6E8FEB86659FD93
 

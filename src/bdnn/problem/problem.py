@@ -19,7 +19,7 @@ from bdnn.types import Floats, Indices, Norm, Reals, RobustModel
 WeightSet = Literal["continuous", "integer"]
 Regularizer = Literal["l1", "l0", "l2"]
 
-_LARGEST_VALUE = 1e150
+_LARGEST_VALUE = 1e150  # squares, and sums of them, stay finite
 
 
 def choice(what: str, value: object, accepted: Iterable[str]) -> None:
@@ -236,7 +236,7 @@ class Problem:
         return list(self.feature_names or (f"x{j}" for j in range(np.shape(self.X)[1])))
 
 
-def _feature_names(given: Sequence[str] | None, X: Any, n: int) -> tuple[str, ...] | None:
+def _feature_names(given: Sequence[str] | None, X: object, n: int) -> tuple[str, ...] | None:
     """Return the names that are given for the columns of X, or those that a data frame brings, which must agree."""
     names, own = name_tuple("feature_names", given, n), names_of(X)
     if own is None or not all(isinstance(name, str) for name in own):
