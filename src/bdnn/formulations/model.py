@@ -36,13 +36,13 @@ class Layout:
         For each of these points its place in `shared`, the column of its output, and whether it is wrong if that is 1.
     """
 
-    weights: list[Index]
-    biases: list[Index]
-    fired: list[Index]
-    products: list[Index]
-    right: Index
-    right_of: Index
-    absolute: list[Index]
+    weights: list[Index] = field(default_factory=list)
+    biases: list[Index] = field(default_factory=list)
+    fired: list[Index] = field(default_factory=list)
+    products: list[Index] = field(default_factory=list)
+    right: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    right_of: Index = field(default_factory=lambda: np.zeros((2, 0), dtype=np.int32))
+    absolute: list[Index] = field(default_factory=list)
     shared: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     sharing: tuple[Index, Index, Bools] | None = None
 
