@@ -13,7 +13,7 @@ from bdnn import Budget, Network
 from bdnn.errors import InputError
 from bdnn.linear_programs import quiet_highs
 from bdnn.margins.margin_programs import by_linear_program
-from bdnn.margins.ordering import Comparisons
+from bdnn.margins.ordering import OrderingConstraints
 from bdnn.margins.space import Space
 from bdnn.margins.support_vectors import euclidean
 from bdnn.network.grid import InputGrid
@@ -145,7 +145,7 @@ def test_lead_of_an_argmax_head_is_the_largest():
             continue
         centre = np.quantile(X, 0.5, axis=0, method="lower")
         U = (X - centre) / np.abs(X - centre).max(axis=0)
-        A, T = Comparisons.of_argmax(U, winners, C).rows(np.arange(m * (C - 1)))
+        A, T = OrderingConstraints.of_argmax(U, winners, C).rows(np.arange(m * (C - 1)))
         M = np.hstack([A, T])
         reference = polished(network, X)
         start = np.zeros(C * n + C)
@@ -165,7 +165,7 @@ def test_separators_of_many_points_with_many_classes(solver):
     rng = np.random.default_rng(7)
     X = rng.normal(size=(3000, 6))
     W, b = rng.normal(size=(4, 6)), rng.normal(size=4) * 0.3
-    comparisons = Comparisons.of_argmax(X, np.argmax(X @ W.T + b, axis=1), 4)
+    comparisons = OrderingConstraints.of_argmax(X, np.argmax(X @ W.T + b, axis=1), 4)
     assert comparisons.differences(W, b).min() > 0
     if solver == "euclidean":
         found = euclidean(comparisons, (W, b), FAR, 1e-7)
@@ -296,7 +296,7 @@ def test_separators_without_time_are_mixed_with_the_old_ones():
     network = Network([(rng.normal(size=(1, 40)), [0.3])], head="threshold", classes=[0, 1])
     space = Space.of(X, True, "2", 1e-6)
     on = network.activations(X)[0][:, 0].astype(bool)
-    comparisons = Comparisons.of_neuron(space.scaled, on)
+    comparisons = OrderingConstraints.of_neuron(space.scaled, on)
     old = space.inwards(*network.layers[0])
     rough = old[0] + rng.normal(size=old[0].shape) * 0.05, old[1]
     assert comparisons.differences(*rough).min() < 0

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from bdnn.errors import InputError
 
-_MOST_NAMED = 8  # names in a message, which should fit on a few lines
+_MAX_NAMED = 8  # names in a message, which should fit on a few lines
 
 
 def names_of(X: object) -> tuple[Any, ...] | None:
@@ -158,8 +158,8 @@ def places(what: str, given: Sequence[Any], names: Sequence[str]) -> list[int]:
 
 def quoted(names: Sequence[Any]) -> str:
     """Return names in quotes; of many only the first."""
-    shown = ", ".join(repr(name if not isinstance(name, str) else name[:60]) for name in names[:_MOST_NAMED])
-    return shown if len(names) <= _MOST_NAMED else f"{shown}, … ({len(names)} in all)"
+    shown = ", ".join(repr(name if not isinstance(name, str) else name[:60]) for name in names[:_MAX_NAMED])
+    return shown if len(names) <= _MAX_NAMED else f"{shown}, … ({len(names)} in all)"
 
 
 def listed(names: Sequence[Any]) -> str:

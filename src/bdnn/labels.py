@@ -23,7 +23,7 @@ _MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _TRUTH = {"true": True, "false": False}
 _LARGEST_INTEGER = 2**63 - 1  # of int64
-_MOST_SHOWN = 5  # in a message, which should fit on a few lines
+_MAX_SHOWN = 5  # in a message, which should fit on a few lines
 _LIKE_A_REGRESSION = "looks like the target of a regression"
 # numbers that are classes recur: targets of regressions have many values, most of them in few rows. Whole numbers may
 # be codes of classes, so more of them pass
@@ -176,10 +176,10 @@ def places_text(values: Iterable[tuple[Any, int]], where: str) -> str:
     for value, place in values:
         found.setdefault(value if isinstance(value, str) else repr(value), []).append(place)
     parts = []
-    for value, at in list(found.items())[:_MOST_SHOWN]:
-        numbers = ", ".join(map(str, at[:_MOST_SHOWN])) + (", …" if len(at) > _MOST_SHOWN else "")
+    for value, at in list(found.items())[:_MAX_SHOWN]:
+        numbers = ", ".join(map(str, at[:_MAX_SHOWN])) + (", …" if len(at) > _MAX_SHOWN else "")
         parts.append(f"{str(value)[:40]!r} ({where}{'s' if len(at) > 1 else ''} {numbers})")
-    return ", ".join(parts) + (f" and {len(found) - _MOST_SHOWN} others" if len(found) > _MOST_SHOWN else "")
+    return ", ".join(parts) + (f" and {len(found) - _MAX_SHOWN} others" if len(found) > _MAX_SHOWN else "")
 
 
 def listed(classes: Sequence[Any]) -> str:

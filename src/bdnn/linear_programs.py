@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import highspy
 
 # seconds of a solve whose deadline has passed: enough for a basis that is still optimal
-_LEAST_SECONDS = 0.01
+_MIN_SECONDS = 0.01
 
 
 def quiet_highs() -> highspy.Highs:
@@ -37,7 +37,7 @@ def quiet_highs() -> highspy.Highs:
 
 
 class LinearProgram:
-    """Minimise ``cost · x`` within column bounds and rows; one thread.
+    """Minimize ``cost · x`` within column bounds and rows; one thread.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class LinearProgram:
             `optimal`; `infeasible`; `feasible` if `x` is a solution but not known to be the best; else `no_solution`.
         """
         self._deadline = deadline
-        left = max(deadline - reading(), _LEAST_SECONDS)
+        left = max(deadline - reading(), _MIN_SECONDS)
         self._highs.setOptionValue("time_limit", float(self._highs.getRunTime()) + left)
         if self._highs.run() == self._codes.HighsStatus.kError:
             # the number of threads was fixed when HiGHS first ran on this thread, perhaps by others

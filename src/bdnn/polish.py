@@ -21,7 +21,7 @@ from bdnn.clock import reading
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
 from bdnn.margins.space import Space, balanced
-from bdnn.network.intervals import open_points, robust_losses
+from bdnn.network.intervals import robust_losses, unstable_points
 from bdnn.network.network import Layer, Network
 from bdnn.types import Bools, Floats, Indices, Norm, RobustModel
 
@@ -41,7 +41,7 @@ def polished(
     """Return a network with the same activations and predictions on X whose neurons have the largest margins.
 
     The margin of a neuron is the least distance from its hyperplane of an input of its layer, in the given norm; for
-    the first layer, inputs are first centred by the median and scaled by the largest deviation from it, as in
+    the first layer, inputs are first centered by the median and scaled by the largest deviation from it, as in
     `bdnn.problem.presolve`. The margin of an argmax head is the least lead of the winner over another output, in units
     of the norm of all output weights together. No neuron's margin shrinks: one that cannot be improved, or not in the
     time, stays as it is.
@@ -114,7 +114,7 @@ def polished(
     for k, layer in enumerate(network.layers):
         if clock.exhausted:
             break
-        space = Space.of(inputs[k], standardise=k == 0, norm=norm, tolerance=tolerance)
+        space = Space.of(inputs[k], standardize=k == 0, norm=norm, tolerance=tolerance)
         if k == last and network.head == "argmax":
             winners = predicted[space.rows]
             better = Layer(*space.outputs(layer, winners, _deadline(clock, left)))
@@ -232,4 +232,4 @@ def _judged(network: Network, X: Floats, codes: Indices, radius: Floats, norm: N
     losses, _ = robust_losses(network, X, codes, radius, norm, model)
     if model == "interval" or len(network.layers) == 1:
         return losses[:, None]
-    return np.column_stack([losses, open_points(network, X, radius, norm)])
+    return np.column_stack([losses, unstable_points(network, X, radius, norm)])

@@ -48,7 +48,7 @@ class CpSat:
     def solve(
         self, milp: Milp, budget: Budget, start: Floats | None = None, on_event: EventCallback | None = None
     ) -> MilpSolution:
-        """Minimise; see `Backend.solve`. A node is a conflict of the search."""
+        """Minimize; see `Backend.solve`. A node is a conflict of the search."""
         budget, began = budget.start(), reading()
         from ortools.sat.python import cp_model
 
@@ -85,7 +85,7 @@ def _integers(what: str, values: Floats) -> list[int]:
     if np.any(np.abs(whole) > _LARGEST):
         raise InputError(
             f"{what} of this program reach {np.abs(whole).max():.3g}, too large for the 64-bit integers of solver "
-            f"'cpsat'; rescale the inputs, or make them non-integer so that they are quantised"
+            f"'cpsat'; rescale the inputs, or make them non-integer so that they are quantized"
         )
     numbers: list[int] = whole.astype(np.int64).tolist()
     return numbers

@@ -1,4 +1,4 @@
-"""Gurobi, a commercial solver; extra ``gurobi``. The licence that comes with its package is limited in size."""
+"""Gurobi, a commercial solver; extra ``gurobi``. The license that comes with its package is limited in size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bdnn.types import Floats
 if TYPE_CHECKING:
     import gurobipy
 
-_FREE_SIZE = 2000  # variables, and rows, of the licence that comes with gurobipy
+_FREE_SIZE = 2000  # variables, and rows, of the license that comes with gurobipy
 _SIZE_LIMIT_EXCEEDED = 10010  # GRB.Error.SIZE_LIMIT_EXCEEDED
 # squares of the sides of a cone may differ by 1e-9, so the sides of one near 0 by 3e-5 / scale
 _CONE_SCALE = 10.0
@@ -43,15 +43,15 @@ class Gurobi:
 
     @classmethod
     def is_available(cls) -> bool:
-        """Whether gurobipy is installed; takes no licence."""
+        """Whether gurobipy is installed; takes no license."""
         return find_spec("gurobipy") is not None
 
     def solve(
         self, milp: Milp, budget: Budget, start: Floats | None = None, on_event: EventCallback | None = None
     ) -> MilpSolution:
-        """Minimise; see `Backend.solve`.
+        """Minimize; see `Backend.solve`.
 
-        Raises `SolverError` without a licence, and `InputError` if the program is too large for it.
+        Raises `SolverError` without a license, and `InputError` if the program is too large for it.
         """
         import gurobipy
 
@@ -63,7 +63,7 @@ class Gurobi:
         except running.Late:
             return running.too_late(began)
         except gurobipy.GurobiError as error:
-            raise SolverError(f"Gurobi cannot be used: {error}; set up its licence or choose another solver") from None
+            raise SolverError(f"Gurobi cannot be used: {error}; set up its license or choose another solver") from None
         parameters = {
             "Threads": budget.threads,
             "Seed": budget.seed % 2_000_000_000,
@@ -83,7 +83,7 @@ class Gurobi:
 
 
 def _check_size(env: gurobipy.Env, milp: Milp) -> None:
-    """Raise InputError if the licence is limited and the program exceeds it."""
+    """Raise InputError if the license is limited and the program exceeds it."""
     import gurobipy
 
     n_rows = milp.rows.shape[0] + len(milp.indicators)
@@ -97,8 +97,8 @@ def _check_size(env: gurobipy.Env, milp: Milp) -> None:
             if error.errno != _SIZE_LIMIT_EXCEEDED:
                 raise
             raise InputError(
-                f"the program has {milp.n_columns} variables and {n_rows} rows, but this licence of Gurobi is "
-                f"limited to {_FREE_SIZE} of each; use a full licence, another solver, fewer rows or fewer neurons"
+                f"the program has {milp.n_columns} variables and {n_rows} rows, but this license of Gurobi is "
+                f"limited to {_FREE_SIZE} of each; use a full license, another solver, fewer rows or fewer neurons"
             ) from None
 
 

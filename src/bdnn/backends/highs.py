@@ -21,7 +21,7 @@ from bdnn.types import Floats
 if TYPE_CHECKING:
     import highspy
 
-_MOST_NODES = 2**31 - 1  # HiGHS counts in 32 bits
+_MAX_NODES = 2**31 - 1  # HiGHS counts in 32 bits
 
 
 class Highs:
@@ -44,7 +44,7 @@ class Highs:
     def solve(
         self, milp: Milp, budget: Budget, start: Floats | None = None, on_event: EventCallback | None = None
     ) -> MilpSolution:
-        """Minimise; see `Backend.solve`."""
+        """Minimize; see `Backend.solve`."""
         budget = budget.start()
         if milp.cones:
             return self._with_tangents(milp, budget, start, on_event)
@@ -121,7 +121,7 @@ class Highs:
             "mip_abs_gap": 1e-7,
         }
         if budget.nodes is not None:
-            options["mip_max_nodes"] = min(budget.nodes, _MOST_NODES)
+            options["mip_max_nodes"] = min(budget.nodes, _MAX_NODES)
         for option, value in options.items():
             highs.setOptionValue(option, value)
         if start is not None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyscipopt
     import scipy.sparse as sp
 
-_MOST_SECONDS = 1e20  # SCIP takes no more
+_MAX_SECONDS = 1e20  # SCIP takes no more
 # squares of the sides of a cone may differ by 1e-7, so the sides of one near 0 by 3e-4 / scale
 _CONE_SCALE = 100.0
 
@@ -49,7 +49,7 @@ class Scip:
     def solve(
         self, milp: Milp, budget: Budget, start: Floats | None = None, on_event: EventCallback | None = None
     ) -> MilpSolution:
-        """Minimise; see `Backend.solve`."""
+        """Minimize; see `Backend.solve`."""
         budget, began = budget.start(), reading()
         try:
             model, variables, slacks, square = _model(milp, budget)
@@ -80,7 +80,7 @@ class Scip:
                 model.setSolVal(solution, square, float(milp.quadratic @ (start * start)))
             model.addSol(solution)
         if math.isfinite(budget.seconds):
-            model.setParam("limits/time", min(max(budget.remaining, 1e-3), _MOST_SECONDS))
+            model.setParam("limits/time", min(max(budget.remaining, 1e-3), _MAX_SECONDS))
         return running.solve_on_thread(
             milp, budget, lambda run: _job(model, variables, run), on_event, self.name, began
         )

@@ -1,6 +1,6 @@
 """The data as certificates see them: equal rows merged, weights as rationals, losses in exact arithmetic.
 
-This module and its neighbours `bdnn.checker.file` and `bdnn.checker.check` are one independent checker: they share no
+This module and its neighbors `bdnn.checker.file` and `bdnn.checker.check` are one independent checker: they share no
 code with what trains networks, so that an error there cannot hide itself here.
 """
 

@@ -40,7 +40,7 @@ class BlockModel:
     ----------
     milp : Milp
         The program; its objective is that of the whole network, in units of `Presolved.loss_unit`, but for the
-        regulariser of the fixed weights.
+        regularizer of the fixed weights.
     presolved : Presolved
         The reduced problem.
     scales : Scales
@@ -168,7 +168,7 @@ def build(
     tolerances : Tolerances
         Of the solver that will be used.
     loss_at_most : float or None
-        If given, the regulariser is minimised among the networks with at most this loss, in units of sample weight.
+        If given, the regularizer is minimized among the networks with at most this loss, in units of sample weight.
 
     Returns
     -------
@@ -198,7 +198,7 @@ def build(
     for h in range(layer, len(layers)):
         builder.add_layer(h)
     builder.losses.cap(loss_at_most)
-    absolute = blocks.regulariser(builder.milp, [builder.weights], presolved, scales, loss_at_most is not None)
+    absolute = blocks.add_regularizer(builder.milp, [builder.weights], presolved, scales, loss_at_most is not None)
     none = np.zeros(0, dtype=np.int32)
     return BlockModel(
         milp=builder.milp.build(),
@@ -261,7 +261,7 @@ class _Builder:
         self.integer = problem.weights == "integer"
         self.signal, self._class_weight, self._norms, first = _inputs(presolved, network, layer, scales)
         self.milp = MilpBuilder()
-        self.losses = blocks.Losses(self.milp, presolved, counted)
+        self.losses = blocks.LossTerms(self.milp, presolved, counted)
         d, bound = len(free), scales.bias_bounds[layer]
         shape = (d, self.signal.shape[1])
         self.weights = self.milp.variables(shape, -scales.weight, scales.weight, integer=self.integer)

@@ -1,4 +1,4 @@
-"""Building blocks of the formulations: affine maps, products of a binary and a weight, losses, regularisers."""
+"""Building blocks of the formulations: affine maps, products of a binary and a weight, losses, regularizers."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def products(
     return s
 
 
-class Losses:
+class LossTerms:
     """The loss of a program, in units of `Presolved.loss_unit`, as its objective or capped by a row.
 
     Parameters
@@ -295,10 +295,10 @@ def argmax_rows(
             builder.indicators(block, binary[at], side - np.asarray(constant), np.inf, big_m[at])
 
 
-def regulariser(
+def add_regularizer(
     builder: MilpBuilder, weights: list[Index], presolved: Presolved, scales: Scales, alone: bool
 ) -> list[Index]:
-    """Add the regulariser to the objective.
+    """Add the regularizer to the objective.
 
     Parameters
     ----------
@@ -311,7 +311,7 @@ def regulariser(
     scales : Scales
         Bounds of the weights.
     alone : bool
-        Whether the regulariser is the whole objective (the second step of a lexicographic minimisation).
+        Whether the regularizer is the whole objective (the second step of a lexicographic minimization).
 
     Returns
     -------

@@ -38,7 +38,7 @@ class LayerBuilder:
         Receives variables and rows.
     layout : Layout
         Columns so far.
-    losses : blocks.Losses
+    losses : blocks.LossTerms
         The loss so far.
     kept : ndarray of int
         Points with rows in the first layer.
@@ -58,7 +58,7 @@ class LayerBuilder:
         self.presolved, self.scales, self.problem = presolved, scales, presolved.problem
         self.integer, self.active = self.problem.weights == "integer", frozenset(active)
         self.milp, self.layout = MilpBuilder(), Layout()
-        self.losses = blocks.Losses(self.milp, presolved, counted)
+        self.losses = blocks.LossTerms(self.milp, presolved, counted)
         self.groups = np.arange(len(presolved.X)) if groups is None else groups
         self.kept = np.arange(len(self.groups)) if rows is None else np.flatnonzero(rows)
         self.class_weight = self.by_group()

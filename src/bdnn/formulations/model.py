@@ -29,7 +29,7 @@ class Layout:
     right : ndarray of shape (r,)
         z of the argmax head, for the groups and labels in `right_of`, of shape (2, r).
     absolute : list of ndarray of shape (d_k, d_{k-1})
-        |W| or [W ≠ 0] of the regularisers ℓ1 and ℓ0; empty without.
+        |W| or [W ≠ 0] of the regularizers ℓ1 and ℓ0; empty without.
     shared : ndarray of shape (a,)
         v of the answers of several points.
     sharing : tuple of ndarray
@@ -219,7 +219,7 @@ def scaled(presolved: Presolved, layers: list[Layer], margin: float) -> list[Lay
     Returns
     -------
     list of Layer
-        With largest weight 1; for the regularisers ℓ1 and ℓ2, with the smallest weights that keep the margin.
+        With largest weight 1; for the regularizers ℓ1 and ℓ2, with the smallest weights that keep the margin.
     """
     problem, result, signal = presolved.problem, [], presolved.X
     shrink = problem.regularizer in ("l1", "l2")

@@ -2,7 +2,7 @@ r"""Robust training (J. Kurtz and B. Bah, arXiv:2110.11382, robust optimization)
 
 With radii r and the dual norm ‖·‖_* of the ball's norm, the pre-activation of neuron l of the first layer ranges over
 a ± ρ_l with ρ_l >= ‖r ∘ W_l‖_*: by ξ >= ±r ∘ W and their sum (norm ∞), by ρ >= ±r_j W_j (norm 1), by a cone (norm 2).
-Activations are three-valued: u⁻ = 1 surely on, u⁺ = 0 surely off, else open.
+Activations are three-valued: u⁻ = 1 stable active, u⁺ = 0 stable inactive, else unstable.
 
 .. math::
 
@@ -13,8 +13,8 @@ Activations are three-valued: u⁻ = 1 surely on, u⁺ = 0 surely off, else open
     t^+_{ilj} \ge W_{lj} u^-_{ij}, \; t^+_{ilj} \ge W_{lj} u^+_{ij}                                          \tag{2}
 
 and in layers k >= 2 (1) has Σ_j t^- + b in place of a - ρ and Σ_j t^+ + b in place of a + ρ. A point counts as right
-only if its output is right for every value of the open neurons. The paper's model ("pattern") asks for u⁻ = u⁺ in the
-first layer, so every solution of it is one of this model.
+only if its output is right for every value of the unstable neurons. The paper's model ("pattern") asks for u⁻ = u⁺ in
+the first layer, so every solution of it is one of this model.
 
 Inputs on a grid are rounded after the perturbation, so each point has a box of integers [x⁻, x⁺] and (1) has
 Σ_j W⁺ x⁻ - W⁻ x⁺ with W = W⁺ - W⁻ (and the reverse) in place of a ∓ ρ.
@@ -96,7 +96,7 @@ def build(
     rows : ndarray of shape (p,), bool, or None
         Points that need rows in the first layer (the others follow from them); None for all.
     loss_at_most : float or None
-        If given, the regulariser is minimised among the networks with at most this loss, in units of sample weight.
+        If given, the regularizer is minimized among the networks with at most this loss, in units of sample weight.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def build(
     for k in range(len(presolved.problem.widths)):
         builder.add_layer(k)
     builder.losses.cap(loss_at_most)
-    absolute = blocks.regulariser(builder.milp, builder.layout.weights, presolved, scales, loss_at_most is not None)
+    absolute = blocks.add_regularizer(builder.milp, builder.layout.weights, presolved, scales, loss_at_most is not None)
     builder.layout.absolute.extend(absolute)
     milp = builder.milp.build()
     return RobustModel(milp, builder.layout, presolved, scales, builder.active, builder.groups, builder.fills)

@@ -21,7 +21,7 @@ from bdnn.types import Floats
 # a margin of twice what tolerances let slip is needed; twice as much again to be safe
 _SAFETY = 4.0
 # below 1e-5 solvers were seen to return wrong bounds
-_LEAST_MARGIN = 1e-4
+_MIN_MARGIN = 1e-4
 # larger ones would exclude networks that matter, of weights up to 1 on inputs up to 1
 _LARGEST_MARGIN = 1e-2
 # with a regularizer weights shrink until the margin stops them, so it sets their scale
@@ -78,7 +78,7 @@ def safe_margin(presolved: Presolved, reach: list[float], argmax: bool, toleranc
             raise MarginError(
                 f"integer weights on these inputs give sums up to {big_m:.3g}, too large for the solver's "
                 f"tolerance {tolerances.integrality:g}; rescale {_widest(presolved)}, or make it non-integer so that "
-                f"it is quantised"
+                f"it is quantized"
             )
         return 0.0
     margin = regularized_margin(problem) or problem.margin
@@ -88,7 +88,7 @@ def safe_margin(presolved: Presolved, reach: list[float], argmax: bool, toleranc
                 f"with {presolved.X.shape[1]} varying columns no margin up to {_LARGEST_MARGIN:g} is safe for the "
                 f"solver's tolerance {tolerances.integrality:g}; use fewer columns"
             )
-        return max(_SAFETY * slack, _LEAST_MARGIN)
+        return max(_SAFETY * slack, _MIN_MARGIN)
     if margin < 2 * slack:
         raise MarginError(
             f"margin {margin:g} is too small for the solver's tolerances: it needs at least {2 * slack:.3g} "

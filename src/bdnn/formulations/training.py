@@ -15,7 +15,7 @@ For points i, layers k and neurons l, with weights W, biases b, activations u �
 Losses are counted in `Presolved.loss_unit`, so that integer weights, or equal ones, give integer costs. The margin ε
 stands on both sides. With integer weights on integer inputs every a is an integer, and (3) becomes exact: on is
 a >= 0, off is a <= -1. The argmax head replaces (1) and the last layer's (3) by one binary z for each point and label
-that occurs there, maximising Σ ω z subject to
+that occurs there, maximizing Σ ω z subject to
 
 .. math:: z_{ic} = 1 \;\Rightarrow\; a^K_{ic} - a^K_{ic'} \ge ε \quad (c' \ne c),                                \tag{5}
 
@@ -29,7 +29,7 @@ the activations of points at 0 are fixed, and in deeper layers (3) has a - ε Σ
 sides 0 and -ε (1 + d_{k-1}), which still asks for at least ε on both sides when some input is 1; (5) likewise, with
 right-hand side 0 if c < c'.
 
-A regulariser adds ρ ‖W‖₁, by t >= ±W, or ρ ‖W‖₀, by binaries with |W| <= w̄ z, or ρ ‖W‖₂², over the weights of all
+A regularizer adds ρ ‖W‖₁, by t >= ±W, or ρ ‖W‖₀, by binaries with |W| <= w̄ z, or ρ ‖W‖₂², over the weights of all
 layers on reduced inputs, biases left out.
 
 Points can be put into groups that share their activations (section 4 of the paper): u and s then exist once per group,
@@ -109,7 +109,7 @@ def build(
     rows : ndarray of shape (p,), bool, or None
         Points that need rows in the first layer (the others follow from them); None for all.
     loss_at_most : float or None
-        If given, the regulariser is minimised among the networks with at most this loss, in units of sample weight.
+        If given, the regularizer is minimized among the networks with at most this loss, in units of sample weight.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def build(
     builder.share_losses()
     builder.losses.cap(loss_at_most)
     milp, layout, scales = builder.milp, builder.layout, builder.scales
-    layout.absolute.extend(blocks.regulariser(milp, layout.weights, presolved, scales, loss_at_most is not None))
+    layout.absolute.extend(blocks.add_regularizer(milp, layout.weights, presolved, scales, loss_at_most is not None))
     return TrainingModel(milp.build(), layout, presolved, scales, active, builder.groups)
 
 

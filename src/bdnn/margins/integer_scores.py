@@ -13,7 +13,7 @@ import numpy as np
 
 from bdnn.clock import reading
 from bdnn.linear_programs import LinearProgram
-from bdnn.margins.ordering import Comparisons, least
+from bdnn.margins.ordering import OrderingConstraints, least
 from bdnn.status import Status
 from bdnn.types import Array, Floats, Indices
 
@@ -24,7 +24,7 @@ LARGEST_WEIGHT = 2**40
 # multipliers of a linear program are compared as integers of so many bits: rounding them costs a bound next to nothing
 _MULTIPLIER_BITS = 40
 # weights of a dive or a program: with more, a single solve takes too much of a search of seconds
-MOST_COLUMNS = 300
+MAX_COLUMNS = 300
 # weighted sums up to here: HiGHS's tolerance of 1e-9, relative to them, leaves integers apart
 _SAFE_SUM = 1e6
 # comparisons that fail and are added together: fewer take more solves, more make each of them slower
@@ -40,7 +40,7 @@ class IntegerScores:
 
     Parameters
     ----------
-    comparisons : Comparisons
+    comparisons : OrderingConstraints
         What the scores must decide.
     strict : ndarray of shape (r,)
         Least difference in each: 1 where a tie does not do, else 0.
@@ -63,7 +63,7 @@ class IntegerScores:
         Largest weight whose sums are exact.
     """
 
-    def __init__(self, comparisons: Comparisons, strict: Floats, weights: Floats, bias: Floats) -> None:
+    def __init__(self, comparisons: OrderingConstraints, strict: Floats, weights: Floats, bias: Floats) -> None:
         self.comparisons, self.strict, self.given = comparisons, strict, (weights, bias)
         self.weights: Array | None = None
         self.bias: list[int] | None = None
@@ -110,7 +110,7 @@ class IntegerScores:
         return self._potentials(needed)
 
     def _potentials(self, needed: Floats) -> tuple[list[int] | None, Indices]:
-        """Solve b_better - b_worse >= needed in integers by longest paths; the last node is the ground."""
+        """Solve b_better - b_worse >= needed in integers by longest paths; the last node is the reference."""
         C = self.comparisons.n_nodes
         better, worse = self.comparisons.better % (C + 1), self.comparisons.worse % (C + 1)
         pair = better * (C + 1) + worse
@@ -131,7 +131,7 @@ class IntegerScores:
             else:
                 return None, final
             ways.append([-v for v in level] if backwards else level)
-        ways = [[v - way[C] for v in way] for way in ways]  # the ground is at 0
+        ways = [[v - way[C] for v in way] for way in ways]  # the reference is at 0
         return [(a + z) // 2 for a, z in zip(*ways, strict=True)][:C], final
 
     def passing(self, candidates: Floats) -> Iterator[Floats]:
@@ -150,7 +150,7 @@ class IntegerScores:
         """Return the same with some of the comparisons only."""
         c = self.comparisons
         point, place = np.unique(c.point[rows], return_inverse=True)
-        some = Comparisons(c.points[point], place.ravel(), c.better[rows], c.worse[rows], c.n_nodes)
+        some = OrderingConstraints(c.points[point], place.ravel(), c.better[rows], c.worse[rows], c.n_nodes)
         return IntegerScores(some, self.strict[rows], *self.given)
 
     def proven(self, rows: Indices, multipliers: Floats, gap: float) -> int:
@@ -228,12 +228,12 @@ def dive(scores: IntegerScores, P: int, deadline: float) -> bool:
 
 
 def minimize_largest(scores: IntegerScores, deadline: float, most: int) -> None:
-    """Minimise the largest weight by mixed-integer programs over the comparisons near the boundary.
+    """Minimize the largest weight by mixed-integer programs over the comparisons near the boundary.
 
     Biases may be real: if there are real ones there are integers.
     """
     d, n = scores.given[0].shape
-    if d * n > MOST_COLUMNS:
+    if d * n > MAX_COLUMNS:
         return
     size = d * n
     ceiling = int(min(scores.largest - 1, most, scores.limit))

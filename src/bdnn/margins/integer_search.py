@@ -8,9 +8,9 @@ import math
 import numpy as np
 
 from bdnn.clock import reading
-from bdnn.margins.integer_scores import MOST_COLUMNS, IntegerScores, dive, minimize_largest
+from bdnn.margins.integer_scores import MAX_COLUMNS, IntegerScores, dive, minimize_largest
 from bdnn.margins.margin_programs import by_linear_program
-from bdnn.margins.ordering import Comparisons
+from bdnn.margins.ordering import OrderingConstraints
 from bdnn.margins.support_vectors import euclidean
 from bdnn.types import Floats
 
@@ -33,7 +33,7 @@ class IntegerSearch(IntegerScores):
         Whether the last attempt found nothing smaller.
     """
 
-    def __init__(self, comparisons: Comparisons, strict: Floats, weights: Floats, bias: Floats) -> None:
+    def __init__(self, comparisons: OrderingConstraints, strict: Floats, weights: Floats, bias: Floats) -> None:
         super().__init__(comparisons, strict, weights, bias)
         self.impossible = self.exhausted = self._halved = False
         self._directions: list[Floats] = []
@@ -111,7 +111,7 @@ class IntegerSearch(IntegerScores):
         """Try to find smaller weights, or to prove that there are none; weights of `floor` are small enough."""
         if not self._halved:
             self._halved = True
-            if self.given[0].size <= MOST_COLUMNS:
+            if self.given[0].size <= MAX_COLUMNS:
                 self._bisect(max(self.bound, floor, 1) - 1, int(min(self.largest, self.limit + 1, most + 1)), deadline)
             return
         before = self.largest

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bdnn.clock import reading
 from bdnn.margins.integer_scores import LARGEST_WEIGHT
 from bdnn.margins.integer_search import IntegerSearch
-from bdnn.margins.ordering import GROUND, Comparisons
+from bdnn.margins.ordering import REFERENCE, OrderingConstraints
 from bdnn.types import Array, Bools, Floats, Indices
 
 
@@ -97,7 +97,7 @@ def rounded(
     X : ndarray of shape (m, n_features)
         At least one row; integers unless there is a grid.
     grid : InputGrid or None
-        Quantisation to put in front of the network; None for that of the network, or none.
+        Quantization to put in front of the network; None for that of the network, or none.
     weight_bound : int or None
         Largest absolute weight that is accepted.
     time_limit : float
@@ -164,8 +164,8 @@ class _Layer:
         self.cell = self.cell.ravel()
         points = signal[self.rows]
         self.kept = np.flatnonzero(points.max(axis=0, initial=-np.inf) > points.min(axis=0, initial=np.inf))
-        self.centre = np.sort(points, axis=0)[len(points) // 2]
-        self.points = points[:, self.kept] - self.centre[self.kept]
+        self.center = np.sort(points, axis=0)[len(points) // 2]
+        self.points = points[:, self.kept] - self.center[self.kept]
         self.searches: list[tuple[Indices, IntegerSearch]] = []
         self.largest_given = int(np.abs(weights).max(initial=0)) if is_integer else None
 
@@ -188,7 +188,7 @@ class _Layer:
         p, C = len(self.points), len(self.bias)
         if fired is None:
             assert winners is not None
-            comparisons = Comparisons.of_argmax(self.points, winners[self.rows], C)
+            comparisons = OrderingConstraints.of_argmax(self.points, winners[self.rows], C)
             self._add(np.arange(C), comparisons, comparisons.better > comparisons.worse)
             return None
         on_at = fired[self.rows]
@@ -198,18 +198,18 @@ class _Layer:
             assert winners is not None
             point, node = np.divmod(np.arange(p * C), C)
             fires = on_at.ravel()
-            some = Comparisons.of_argmax(self.points[several], winners[self.rows][several], C)
-            comparisons = Comparisons(
+            some = OrderingConstraints.of_argmax(self.points[several], winners[self.rows][several], C)
+            comparisons = OrderingConstraints(
                 self.points,
                 np.concatenate([point, several[some.point]]),
-                np.concatenate([np.where(fires, node, GROUND), some.better]),
-                np.concatenate([np.where(fires, GROUND, node), some.worse]),
+                np.concatenate([np.where(fires, node, REFERENCE), some.better]),
+                np.concatenate([np.where(fires, REFERENCE, node), some.worse]),
                 C,
             )
             self._add(np.arange(C), comparisons, np.concatenate([~fires, some.better > some.worse]))
             return None
         for j in range(C):
-            self._add(np.array([j]), Comparisons.of_neuron(self.points, on_at[:, j]), ~on_at[:, j])
+            self._add(np.array([j]), OrderingConstraints.of_neuron(self.points, on_at[:, j]), ~on_at[:, j])
         return None
 
     def _conflict(self, where: str, count: int, grid: _Grid | None, what: str) -> str:
@@ -220,9 +220,9 @@ class _Layer:
             f"which the grid{bits} maps to the same integers; {remedy}"
         )
 
-    def _add(self, nodes: Indices, comparisons: Comparisons, strict: Bools) -> None:
+    def _add(self, nodes: Indices, comparisons: OrderingConstraints, strict: Bools) -> None:
         W = self.weights[nodes].astype(np.float64)
-        b = self.bias[nodes] + W @ self.centre
+        b = self.bias[nodes] + W @ self.center
         self.searches.append((nodes, IntegerSearch(comparisons, strict.astype(np.float64), W[:, self.kept], b)))
 
     @property
@@ -274,7 +274,7 @@ class _Layer:
         return None
 
     def numbers(self) -> tuple[Array, Array]:
-        """Return the integer weights and biases on uncentred inputs."""
+        """Return the integer weights and biases on uncentered inputs."""
         if self._given_is_best:
             return self.weights, self.bias
         weights = np.zeros(self.weights.shape, dtype=np.int64)
@@ -283,7 +283,7 @@ class _Layer:
             assert search.weights is not None and search.bias is not None
             weights[np.ix_(nodes, self.kept)] = search.weights
             for j, b in zip(nodes, search.bias, strict=True):
-                bias[j] = b - sum(int(w) * int(c) for w, c in zip(weights[j], self.centre, strict=True))
+                bias[j] = b - sum(int(w) * int(c) for w, c in zip(weights[j], self.center, strict=True))
         return weights, bias if any(abs(b) > 2**53 for b in bias) else bias.astype(np.int64)
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 
 from bdnn.clock import reading
 from bdnn.linear_programs import LinearProgram
-from bdnn.margins.ordering import Comparisons, first_rows, next_rows
+from bdnn.margins.ordering import OrderingConstraints, first_rows, next_rows
 from bdnn.status import Status
 from bdnn.types import Floats, Indices, Norm
 
@@ -44,7 +44,7 @@ class Bound(NamedTuple):
 
 
 def by_linear_program(
-    comparisons: Comparisons,
+    comparisons: OrderingConstraints,
     start: tuple[Floats, Floats],
     deadline: float,
     tolerance: float,
@@ -52,7 +52,7 @@ def by_linear_program(
     norm: Norm = "1",
     required: Floats | None = None,
 ) -> Bound:
-    """Maximise the least difference over weights of size 1: their largest entry ("1") or their sum ("inf").
+    """Maximize the least difference over weights of size 1: their largest entry ("1") or their sum ("inf").
 
     Parameters
     ----------

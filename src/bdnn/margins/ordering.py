@@ -1,8 +1,8 @@
 """Largest margins: linear scores that order given points in a given way, as clearly as they can.
 
 A *comparison* says that at some point one node must have the larger score. The nodes are the neurons of a layer, with
-scores a = W x + b, and the *ground*, whose score is 0: a neuron that is on beats the ground, one that is off is beaten
-by it; with an argmax head the winner beats every other output. The margin of comparisons is
+scores a = W x + b, and the *reference*, whose score is 0: a neuron that is on beats the reference, one that is off is
+beaten by it; with an argmax head the winner beats every other output. The margin of comparisons is
 
     max_{W, b} min_r (a_better(r)(x_r) - a_worse(r)(x_r)) / ‖W‖_*,
 
@@ -20,11 +20,11 @@ import numpy as np
 
 from bdnn.types import Bools, Floats, Indices
 
-GROUND = -1
+REFERENCE = -1
 """The node whose score is 0."""
 
 
-class Comparisons:
+class OrderingConstraints:
     """What must beat what, at which points.
 
     Parameters
@@ -32,9 +32,9 @@ class Comparisons:
     points : ndarray of shape (p, n)
         Inputs.
     point, better, worse : ndarray of shape (r,), int
-        Comparison r holds at ``points[point[r]]``: node ``better[r]`` beats node ``worse[r]``; -1 is the ground.
+        Comparison r holds at ``points[point[r]]``: node ``better[r]`` beats node ``worse[r]``; -1 is the reference.
     n_nodes : int
-        Nodes, the ground not counted.
+        Nodes, the reference not counted.
     """
 
     def __init__(self, points: Floats, point: Indices, better: Indices, worse: Indices, n_nodes: int) -> None:
@@ -42,12 +42,12 @@ class Comparisons:
         self.n_nodes = n_nodes
 
     @classmethod
-    def of_neuron(cls, points: Floats, on: Bools) -> Comparisons:
+    def of_neuron(cls, points: Floats, on: Bools) -> OrderingConstraints:
         """Return the comparisons of one neuron that must be on at some points and off at the others."""
-        return cls(points, np.arange(len(points)), np.where(on, 0, GROUND), np.where(on, GROUND, 0), 1)
+        return cls(points, np.arange(len(points)), np.where(on, 0, REFERENCE), np.where(on, REFERENCE, 0), 1)
 
     @classmethod
-    def of_argmax(cls, points: Floats, winners: Indices, n_nodes: int) -> Comparisons:
+    def of_argmax(cls, points: Floats, winners: Indices, n_nodes: int) -> OrderingConstraints:
         """Return the comparisons of outputs of which the given one must have the largest score at each point."""
         point, worse = np.nonzero(winners[:, None] != np.arange(n_nodes))
         return cls(points, point, winners[point], worse, n_nodes)
@@ -72,7 +72,7 @@ class Comparisons:
         k, n = x.shape
         weights, bias = np.zeros((k, self.n_nodes, n)), np.zeros((k, self.n_nodes))
         for nodes, sign in ((self.better[which], 1.0), (self.worse[which], -1.0)):
-            some = np.flatnonzero(nodes != GROUND)
+            some = np.flatnonzero(nodes != REFERENCE)
             weights[some, nodes[some]] = sign * x[some]
             bias[some, nodes[some]] = sign
         return weights.reshape(k, -1), bias

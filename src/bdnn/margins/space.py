@@ -11,7 +11,7 @@ import numpy as np
 from bdnn.exact import signs
 from bdnn.linear_programs import LinearProgram
 from bdnn.margins.margin_programs import by_linear_program
-from bdnn.margins.ordering import Comparisons
+from bdnn.margins.ordering import OrderingConstraints
 from bdnn.margins.support_vectors import euclidean
 from bdnn.status import Status
 from bdnn.types import Bools, Floats, Indices, Norm
@@ -20,9 +20,9 @@ Scores = tuple[Floats, Floats]
 """Weights of shape (d, n) and biases of shape (d,)."""
 
 # points whose distances are compared in rational arithmetic; of more, which would take seconds, bounds do
-_MOST_RATIONAL = 2000
+_MAX_RATIONAL = 2000
 # the same where one error bound is for all points: with more of them, a bound for each is cheaper
-_MOST_QUICK = 50
+_MAX_QUICK = 50
 # relative gain of a margin that is worth a change: above the rounding of the margins themselves
 _GAIN = 1e-9
 # of factors of neurons, so that no product with them overflows
@@ -32,7 +32,7 @@ _SOLVED = Status.OPTIMAL, Status.FEASIBLE
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Space:
-    """Distinct inputs of a layer, and the same standardised.
+    """Distinct inputs of a layer, and the same standardized.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Space:
     largest : ndarray of shape (n,)
         Largest absolute value of each column.
     scaled : ndarray of shape (p, n')
-        Columns that vary, (points - centre) / scale.
+        Columns that vary, (points - center) / scale.
     """
 
     points: Floats
@@ -50,48 +50,48 @@ class Space:
     largest: Floats
     scaled: Floats
     kept: Indices
-    centre: Floats
+    center: Floats
     scale: Floats
     norm: Norm
     tolerance: float
 
     @classmethod
-    def of(cls, signal: Floats, standardise: bool, norm: Norm, tolerance: float) -> Space:
+    def of(cls, signal: Floats, standardize: bool, norm: Norm, tolerance: float) -> Space:
         """Return the space of a signal of shape (m, n); one of zeros and ones stands as it is, and rows are merged."""
-        if standardise:
+        if standardize:
             # no merging: equal rows cost less than looking for them
             rows, points = np.arange(len(signal)), signal
-            centre = np.quantile(points, 0.5, axis=0, method="lower") if points.shape[1] else np.zeros(0)
+            center = np.quantile(points, 0.5, axis=0, method="lower") if points.shape[1] else np.zeros(0)
         else:
             _, rows = np.unique(np.packbits(signal.astype(bool), axis=1), axis=0, return_index=True)
-            points, centre = signal[rows], np.zeros(signal.shape[1])
+            points, center = signal[rows], np.zeros(signal.shape[1])
         with np.errstate(over="ignore"):
             low, high = points.min(axis=0), points.max(axis=0)
-            deviation = np.maximum(high - centre, centre - low)
+            deviation = np.maximum(high - center, center - low)
         varies = (high > low) & np.isfinite(deviation)
         kept = np.flatnonzero(varies)
-        scale = deviation[kept] if standardise else np.ones(len(kept))
+        scale = deviation[kept] if standardize else np.ones(len(kept))
         with np.errstate(over="ignore", under="ignore"):
-            scaled = (points[:, kept] - centre[kept]) / scale
-        return cls(points, rows, np.maximum(np.abs(low), np.abs(high)), scaled, kept, centre, scale, norm, tolerance)
+            scaled = (points[:, kept] - center[kept]) / scale
+        return cls(points, rows, np.maximum(np.abs(low), np.abs(high)), scaled, kept, center, scale, norm, tolerance)
 
     def inwards(self, weights: Floats, bias: Floats) -> Scores:
-        """Scores of standardised inputs that equal those of the inputs, rounded."""
+        """Scores of standardized inputs that equal those of the inputs, rounded."""
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            return weights[:, self.kept] * self.scale, _shifted(weights, bias, self.centre, 1)
+            return weights[:, self.kept] * self.scale, _shifted(weights, bias, self.center, 1)
 
     def outwards(self, weights: Floats, bias: Floats) -> Scores:
-        """Scores of inputs from those of standardised inputs, each bias rounded once."""
+        """Scores of inputs from those of standardized inputs, each bias rounded once."""
         W = np.zeros((len(bias), self.points.shape[1]))
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             W[:, self.kept] = weights / self.scale
         if not np.all(np.isfinite(W)):
             return W, np.full(len(bias), np.nan)
         with np.errstate(over="ignore"):
-            return W + 0.0, _shifted(W, bias, self.centre, -1) + 0.0
+            return W + 0.0, _shifted(W, bias, self.center, -1) + 0.0
 
     def size(self, weights: Floats) -> float:
-        """Norm of the weights in units of standardised inputs, by which differences are divided."""
+        """Norm of the weights in units of standardized inputs, by which differences are divided."""
         with np.errstate(over="ignore", under="ignore"):
             scaled = np.abs(weights[:, self.kept] * self.scale).ravel()
         if not len(scaled):
@@ -105,7 +105,7 @@ class Space:
         """Return the weights and bias of the largest margin found."""
         if on.all() or not on.any():
             return np.zeros(len(weights)), 1.0 if on.all() else -1.0
-        comparisons = Comparisons.of_neuron(self.scaled, on)
+        comparisons = OrderingConstraints.of_neuron(self.scaled, on)
         best = weights, bias
         margin = self._margin(best, on, low=False)
         for w, b in self._candidates(comparisons, weights[None, :], np.array([bias]), deadline):
@@ -129,7 +129,7 @@ class Space:
         (weights, bias), n_outputs = layer, len(layer[1])
         if np.all(winners == winners[0]):
             return np.zeros_like(weights), (np.arange(n_outputs) == winners[0]).astype(np.float64)
-        comparisons = Comparisons.of_argmax(self.scaled, winners, n_outputs)
+        comparisons = OrderingConstraints.of_argmax(self.scaled, winners, n_outputs)
         best, margin = layer, self._lead(layer, winners, low=False)
         for w, b in self._candidates(comparisons, weights, bias, deadline):
             candidate = w, b
@@ -140,12 +140,14 @@ class Space:
                 best, margin = candidate, found
         return best
 
-    def _candidates(self, comparisons: Comparisons, weights: Floats, bias: Floats, deadline: float) -> list[Scores]:
+    def _candidates(
+        self, comparisons: OrderingConstraints, weights: Floats, bias: Floats, deadline: float
+    ) -> list[Scores]:
         """Return scores of inputs that may have larger margins than the given ones."""
         W, b = self.inwards(weights, bias)
         if not (np.all(np.isfinite(W)) and np.all(np.isfinite(b))) or not W.size:
             return []
-        old = _centred(comparisons, W, b)
+        old = _centered(comparisons, W, b)
         found = [old]
         if self.norm == "2":
             new, new_bias, finished = euclidean(comparisons, old, deadline, self.tolerance)
@@ -153,14 +155,14 @@ class Space:
             program = by_linear_program(comparisons, old, deadline, self.tolerance, norm=self.norm)
             new, new_bias, finished = program.weights, program.bias, program.finished
         if np.all(np.isfinite(new)) and np.all(np.isfinite(new_bias)):
-            new, new_bias = _centred(comparisons, new, new_bias)
+            new, new_bias = _centered(comparisons, new, new_bias)
             found.append((new, new_bias))
             if not finished or float(comparisons.differences(new, new_bias).min()) <= 0:
                 found.append(self._blend(comparisons, old, (new, new_bias)))
         outside = [self.outwards(*scores) for scores in found]
         return [(w, c) for w, c in outside if np.all(np.isfinite(w)) and np.all(np.isfinite(c))]
 
-    def _blend(self, comparisons: Comparisons, old: Scores, new: Scores) -> Scores:
+    def _blend(self, comparisons: OrderingConstraints, old: Scores, new: Scores) -> Scores:
         """Return the best mixture of two scores, of which the second need not make all comparisons.
 
         On the line between them the margin is a concave function by a convex one where it is positive, so it has one
@@ -182,7 +184,7 @@ class Space:
             else:
                 low = left
         t = (low + high) / 2
-        return _centred(comparisons, (1 - t) * old[0] + t * new[0], (1 - t) * old[1] + t * new[1])
+        return _centered(comparisons, (1 - t) * old[0] + t * new[0], (1 - t) * old[1] + t * new[1])
 
     def _inner_size(self, weights: Floats) -> float:
         flat = np.abs(weights).ravel()
@@ -211,7 +213,7 @@ class Space:
             return float(distance.min()) / size
         radius = out.radius[:, 0]
         least = np.flatnonzero(distance - radius <= (distance + radius).min())
-        if len(least) > _MOST_RATIONAL:
+        if len(least) > _MAX_RATIONAL:
             bound = (distance - radius).min() if low else (distance + radius).min()
             return max(float(bound), 0.0) / size
         return float(min(abs(signs.rational(self.points[i], weights, bias)) for i in least)) / size
@@ -225,7 +227,7 @@ class Space:
             error = 1.01 * (len(weights) + 2) * signs.UNIT_ROUNDOFF * reach + (len(weights) + 1) * 5e-324
             distance = np.abs(a)
             near = np.flatnonzero(~(distance > min(float(distance.min()) + 2 * error, math.inf)) | ~(distance > error))
-        if not (0 < size < math.inf and math.isfinite(error) and 0 < len(near) <= _MOST_QUICK):
+        if not (0 < size < math.inf and math.isfinite(error) and 0 < len(near) <= _MAX_QUICK):
             return None
         sure = distance > error
         if np.any((a >= 0)[sure] != on[sure]):
@@ -249,7 +251,7 @@ class Space:
             return float(lead.min()) / size
         error = out.radius[p, winners][:, None] + out.radius + 2.0**-52 * np.abs(out.values)
         least = np.argwhere(lead - error <= (lead + error).min())
-        if len(least) > _MOST_RATIONAL:
+        if len(least) > _MAX_RATIONAL:
             return max(float((lead - error).min() if low else (lead + error).min()), 0.0) / size
         exact = (
             signs.rational(self.points[i], weights[winners[i]], bias[winners[i]])
@@ -259,16 +261,16 @@ class Space:
         return float(min(exact)) / size
 
 
-def _shifted(weights: Floats, bias: Floats, centre: Floats, sign: int) -> Floats:
+def _shifted(weights: Floats, bias: Floats, center: Floats, sign: int) -> Floats:
     """Return biases after a shift of the inputs, inf where one is beyond all doubles."""
     found = np.full(len(bias), math.inf)
     for j, (w, b) in enumerate(zip(weights, bias, strict=True)):
         with suppress(OverflowError):
-            found[j] = signs.shifted(w, float(b), centre, sign)
+            found[j] = signs.shifted(w, float(b), center, sign)
     return found
 
 
-def _centred(comparisons: Comparisons, weights: Floats, bias: Floats) -> Scores:
+def _centered(comparisons: OrderingConstraints, weights: Floats, bias: Floats) -> Scores:
     """Return the same weights with the biases that make the least difference largest."""
     lead = comparisons.differences(weights, bias)
     if comparisons.n_nodes == 1:
@@ -277,7 +279,7 @@ def _centred(comparisons: Comparisons, weights: Floats, bias: Floats) -> Scores:
     return weights, _best_biases(comparisons, weights, bias)
 
 
-def _best_biases(comparisons: Comparisons, weights: Floats, bias: Floats) -> Floats:
+def _best_biases(comparisons: OrderingConstraints, weights: Floats, bias: Floats) -> Floats:
     """Return the biases of several nodes that make the least lead largest: a small linear program over pairs."""
     C = comparisons.n_nodes
     least = np.full((C, C), np.inf)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bdnn.clock import reading
-from bdnn.margins.ordering import Comparisons, first_rows, next_rows
+from bdnn.margins.ordering import OrderingConstraints, first_rows, next_rows
 from bdnn.types import Floats
 
 # how far a bias may move per unit of its own norm, in widths of the data: so far that the norm hardly holds it back
@@ -126,12 +126,14 @@ class _ActiveSet:
         self.v = self._Q[:, :k] @ y
 
 
-def euclidean(comparisons: Comparisons, start: tuple[Floats, Floats], deadline: float, tolerance: float) -> Separator:
-    """Maximise the margin in the Euclidean norm.
+def euclidean(
+    comparisons: OrderingConstraints, start: tuple[Floats, Floats], deadline: float, tolerance: float
+) -> Separator:
+    """Maximize the margin in the Euclidean norm.
 
     Parameters
     ----------
-    comparisons : Comparisons
+    comparisons : OrderingConstraints
         They must be possible, and not by biases alone.
     start : tuple of ndarray, of shapes (n_nodes, n) and (n_nodes,)
         Scores that make all comparisons, or nearly; they suggest which matter.
@@ -163,13 +165,13 @@ def euclidean(comparisons: Comparisons, start: tuple[Floats, Floats], deadline: 
     known[working] = True
     A, T = comparisons.rows(working, shift)
     normals = np.hstack([A, kappa * T])
-    centre = np.zeros(nodes)
+    center = np.zeros(nodes)
     h = np.ones(len(working))
     state, steps, largest = _ActiveSet(size), 0, 8 * size + 1000
 
     def scores() -> tuple[Floats, Floats]:
         W = state.v[: nodes * n].reshape(nodes, n)
-        return W, centre + kappa * state.v[nodes * n :] - W @ shift
+        return W, center + kappa * state.v[nodes * n :] - W @ shift
 
     while True:
         stuck = False
@@ -206,6 +208,6 @@ def euclidean(comparisons: Comparisons, start: tuple[Floats, Floats], deadline: 
             moved, size_of_weights = state.v[nodes * n :], float(state.v[: nodes * n] @ state.v[: nodes * n])
             if float(moved @ moved) <= tolerance * size_of_weights or reading() > deadline:
                 return Separator(W, b, True)
-            centre = centre + kappa * moved
-        h = 1.0 - T @ centre
+            center = center + kappa * moved
+        h = 1.0 - T @ center
         state.refresh(h[state.active])

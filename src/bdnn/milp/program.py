@@ -63,7 +63,7 @@ class Cone(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Milp:
-    """Minimise ``cost · x + quadratic · x² + offset`` subject to rows, column bounds, integrality and indicator rows.
+    """Minimize ``cost · x + quadratic · x² + offset`` subject to rows, column bounds, integrality and indicator rows.
 
     Attributes
     ----------

@@ -20,8 +20,8 @@ from bdnn.checks import real_numbers
 from bdnn.errors import InputError
 from bdnn.types import Floats, Reals
 
-_MOST_ROWS = 4_000  # that are looked at: they tell the shares of pairs to about a hundredth
-_MOST_NUMBERS = 40_000_000  # 320 MB
+_MAX_ROWS = 4_000  # that are looked at: they tell the shares of pairs to about a hundredth
+_MAX_NUMBERS = 40_000_000  # 320 MB
 # how many times fewer pairs must be lost for ends to move: only extremes cost so many
 _GAIN = 8.0
 
@@ -121,7 +121,7 @@ def ends(X: Floats, bits: int) -> tuple[Floats, Floats]:
     """
     first, high = (np.asarray(side, dtype=np.float64) for side in (X.min(axis=0), X.max(axis=0)))
     step = (high - first) / (2**bits - 1)
-    stride = -(-len(X) // min(_MOST_ROWS, max(_MOST_NUMBERS // X.shape[1], 2))) if X.shape[1] else 1
+    stride = -(-len(X) // min(_MAX_ROWS, max(_MAX_NUMBERS // X.shape[1], 2))) if X.shape[1] else 1
     parts = [X] if stride == 1 else [X[::stride], first[None, :], high[None, :]]
     values = np.sort(np.vstack(parts).astype(np.float64, copy=False).T, axis=1)
     for j in np.flatnonzero(step >= np.finfo(np.float64).tiny).tolist():

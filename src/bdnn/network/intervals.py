@@ -1,10 +1,10 @@
 """Exact robust losses: what neurons do for every perturbation of an input within a radius.
 
-A neuron of the first layer is *surely on* if it fires on the whole ball around a point, *surely off* if it fires
-nowhere there, else *open*. With the dual norm ‖·‖_* of the ball's norm and radii r, the pre-activation a ranges over
-a ± ‖r ∘ w‖_*, so these are comparisons of a with a number, for the 2-norm of squares, decided in rational arithmetic
-where floating point cannot. Deeper layers see lower and upper activations: positive weights take the
-lower ones in the lower bound, negative weights the upper ones.
+A neuron of the first layer is *stable active* if it fires on the whole ball around a point, *stable inactive* if it
+fires nowhere there, else *unstable*. With the dual norm ‖·‖_* of the ball's norm and radii r, the pre-activation a
+ranges over a ± ‖r ∘ w‖_*, so these are comparisons of a with a number, for the 2-norm of squares, decided in rational
+arithmetic where floating point cannot. Deeper layers see lower and upper activations: positive weights take the lower
+ones in the lower bound, negative weights the upper ones.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def dual_norm(weights: Floats, norm: Norm) -> Floats:
 
 
 def _first_layer(network: Network, X: Floats, radius: Floats, norm: Norm) -> tuple[Bools, Bools, int]:
-    """Return which neurons are surely on, and which may be on, of shape (m, d), and the number of exact decisions."""
+    """Return which neurons surely fire, which may fire, each of shape (m, d), and the number of exact decisions."""
     weights, bias = (a.astype(np.float64) for a in network.layers[0])
     if network.grid is not None:
         low, high = grid_box(network.grid, X, radius)
@@ -133,7 +133,7 @@ def robust_losses(
     return losses, n_rational
 
 
-def open_points(network: Network, X: Reals, radius: Floats, norm: Norm) -> Bools:
+def unstable_points(network: Network, X: Reals, radius: Floats, norm: Norm) -> Bools:
     """Return for each point whether a neuron of the first layer changes on its ball.
 
     Parameters
@@ -164,7 +164,7 @@ def _robust_losses(
 ) -> tuple[Indices, int]:
     """Do the same for points that are few enough to be worked on at once."""
     on, maybe, n_rational = _first_layer(network, X, radius, norm)
-    open_pattern = (on != maybe).any(axis=1)
+    unstable = (on != maybe).any(axis=1)
     if len(network.layers) == 1 and network.head == "argmax":
         losses, more = _argmax_of_inputs(network, X, codes, radius, norm)
         return losses, n_rational + more
@@ -179,7 +179,7 @@ def _robust_losses(
     else:
         losses = network.loss.of_intervals(on, maybe, codes)
     if model == "pattern" and len(network.layers) > 1:
-        losses = np.where(open_pattern, network.loss.largest, losses)
+        losses = np.where(unstable, network.loss.largest, losses)
     return losses, n_rational
 
 

@@ -1,7 +1,7 @@
 """THE loss: what the outputs of a network cost at a point, and all that follows from it.
 
 An output answers yes or no: with a threshold head it fires or not, with an argmax head it wins or not. Each answer has
-a cost, the loss of a point is the sum over the outputs, and training minimises the weighted sum over the points. A
+a cost, the loss of a point is the sum over the outputs, and training minimizes the weighted sum over the points. A
 threshold output costs 1 where it differs from its target, 1 for its class and 0 for others; with an argmax head
 the output of the label costs 1 unless it wins. Both are integers, which `step` and the exact sums of an audit rely on.
 

@@ -48,7 +48,7 @@ class Network:
     classes : array-like of shape (n_classes,)
         Labels in the order of the outputs.
     grid : InputGrid or None
-        Quantisation of the inputs that precedes the first layer.
+        Quantization of the inputs that precedes the first layer.
     feature_names : sequence of str or None
         Names of the inputs. Columns of a data frame are taken by name, in any order, and others left out; columns of an
         array by position.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bdnn.errors import InputError
-from bdnn.network.intervals import open_points, robust_losses
+from bdnn.network.intervals import robust_losses, unstable_points
 from bdnn.network.losses import weighted_terms
 from bdnn.network.network import Network
 from bdnn.problem.problem import Problem
@@ -92,7 +92,7 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
         losses, n_rational = robust_losses(network, X, codes, radius, problem.robust_norm, problem.robust_model)
         if problem.robust_model == "pattern" and len(network.layers) > 1:
             used = weight > 0
-            if open_points(network, X[used], radius, problem.robust_norm).any():
+            if unstable_points(network, X[used], radius, problem.robust_norm).any():
                 return Audit(math.inf, n_wrong, n_rational, solver_loss)
         loss = math.fsum(weighted_terms(weight, losses))
     return Audit(loss, n_wrong, n_rational, solver_loss)

@@ -21,7 +21,7 @@ _HASH_FACTORS = 0x9FB21C651E98DF25, 0xD6E8FEB86659FD93
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Inputs:
-    """Rows of raw inputs as the reduced problem sees them, quantised and without negative zeros, made block by block.
+    """Rows of raw inputs as the reduced problem sees them, quantized and without negative zeros, made block by block.
 
     `chosen` names the rows, None all of them.
     """

@@ -1,13 +1,13 @@
 """Presolve: a smaller problem with the same optimum, and the way back to networks on raw inputs.
 
 Equal rows are merged (their weights add; conflicting labels give an irreducible loss known before any solve), points
-that no prediction can make better or worse are dropped, constant columns are dropped, and inputs are centred and
-scaled: x' = (x - centre) / scale. For continuous weights the centre is the median (of much data: of part of the rows)
+that no prediction can make better or worse are dropped, constant columns are dropped, and inputs are centered and
+scaled: x' = (x - center) / scale. For continuous weights the center is the median (of much data: of part of the rows)
 and the scale the largest absolute deviation, so that |x'| <= 1 and frequent values become 0. For integer weights the
-centre is an integer and the scale one common divisor of all columns, so that the set of integer networks stays the
+center is an integer and the scale one common divisor of all columns, so that the set of integer networks stays the
 same: a threshold of multiples of d can itself be rounded to a multiple of d. Comparisons of several outputs by an
 argmax head cannot, so the divisor is 1 where such a head reads the inputs. Inputs that are not all integers are
-quantised on a grid first, which becomes part of the network.
+quantized on a grid first, which becomes part of the network.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bdnn.errors import InputError
 from bdnn.exact import signs
+from bdnn.labels import listed
 from bdnn.network.grid import InputGrid, grid_box
 from bdnn.network.losses import step
 from bdnn.network.network import Layer, Network
-from bdnn.problem.collisions import is_in_time, unavoidable
+from bdnn.problem.collisions import irreducible_robust_loss, is_in_time
 from bdnn.problem.merge import Inputs, compact, counts_up, merge
 from bdnn.problem.problem import Problem
 from bdnn.problem.scaling import spanning_grid, standardization
@@ -58,10 +58,10 @@ class Presolved:
         inputs differ.
     kept : ndarray of shape (n',)
         Columns of the problem that are used.
-    centre, scale : ndarray of shape (n,)
+    center, scale : ndarray of shape (n,)
         The transformation of every column.
     grid : InputGrid or None
-        Quantisation that precedes it.
+        Quantization that precedes it.
     answers : ndarray of shape (p,) or None
         Points with the same number, which have one label, count once: their loss is the largest among them. None: every
         point counts by itself.
@@ -76,7 +76,7 @@ class Presolved:
     constant: float
     irreducible: float
     kept: Indices
-    centre: Floats
+    center: Floats
     scale: Floats
     grid: InputGrid | None
     answers: Indices | None = None
@@ -106,7 +106,7 @@ class Presolved:
         """
         points = np.empty((self.n_points, len(self.kept)))
         for rows, block in Inputs(np.asarray(self.problem.X), self.grid, self.stored_rows).blocks():
-            points[rows] = (block[:, self.kept] - self.centre[self.kept]) / self.scale[self.kept]
+            points[rows] = (block[:, self.kept] - self.center[self.kept]) / self.scale[self.kept]
         return points
 
     @property
@@ -139,7 +139,7 @@ class Presolved:
         """Return the least and largest reduced inputs of perturbed points on a grid, each of shape (p, n')."""
         assert self.grid is not None
         sides = grid_box(self.grid, self.raw_points.astype(np.float64), np.asarray(self.problem.robust_radius))
-        low, high = ((side[:, self.kept] - self.centre[self.kept]) / self.scale[self.kept] for side in sides)
+        low, high = ((side[:, self.kept] - self.center[self.kept]) / self.scale[self.kept] for side in sides)
         return low, high
 
     @property
@@ -149,7 +149,7 @@ class Presolved:
         return X if self.stored_rows is None else X[self.stored_rows]
 
     def penalty(self, network: Network) -> float:
-        """Return the regulariser of a network, over all weights on reduced inputs, without its factor; 0 if none."""
+        """Return the regularizer of a network, over all weights on reduced inputs, without its factor; 0 if none."""
         kind = self.problem.regularizer
         layers = self.to_layers(network) if kind is not None else None
         weights = np.concatenate([W.ravel() for W, _ in layers or ()] or [np.zeros(0)])
@@ -205,14 +205,14 @@ class Presolved:
         bias: Array
         integer = problem.weights == "integer"
         reduced_weights, reduced_bias = layers[0]
-        n = len(self.centre)
+        n = len(self.center)
         if integer:
             weights = np.zeros((len(reduced_bias), n), dtype=np.int64)
             weights[:, self.kept] = np.rint(reduced_weights).astype(np.int64)
-            divisor, centre = int(self.scale[0]) if n else 1, [int(c) for c in self.centre]
+            divisor, center = int(self.scale[0]) if n else 1, [int(c) for c in self.center]
             bias = np.array(
                 [
-                    divisor * int(b) - sum(int(w[j]) * centre[j] for j in self.kept)
+                    divisor * int(b) - sum(int(w[j]) * center[j] for j in self.kept)
                     for w, b in zip(weights, np.rint(reduced_bias), strict=True)
                 ],
                 dtype=np.int64,
@@ -221,7 +221,7 @@ class Presolved:
         else:
             raw = np.zeros((len(reduced_bias), n))
             raw[:, self.kept] = reduced_weights / self.scale[self.kept]
-            shifted = np.array([signs.shifted(w, b, self.centre, -1) for w, b in zip(raw, reduced_bias, strict=True)])
+            shifted = np.array([signs.shifted(w, b, self.center, -1) for w, b in zip(raw, reduced_bias, strict=True)])
             # + 0.0: no negative zeros in saved models
             weights, bias = raw + 0.0, shifted + 0.0
             rest = [Layer(W + 0.0, b + 0.0) for W, b in layers[1:]]
@@ -238,12 +238,12 @@ class Presolved:
         problem, grid = self.problem, self.grid
         found = []
         mine = (network.n_features, *network.widths, network.head)
-        asked = (len(self.centre), *problem.widths, problem.head)
+        asked = (len(self.center), *problem.widths, problem.head)
         if mine != asked:
             own, other = ("-".join(map(str, shape[:-1])) + f" with {shape[-1]} head" for shape in (mine, asked))
             found.append(f"another architecture: {own}, not {other}")
         if not np.array_equal(network.classes, problem.classes):
-            found.append(f"other classes: {_few(network.classes)}, not {_few(problem.classes)}")
+            found.append(f"other classes: {listed(network.classes.tolist())}, not {listed(problem.classes.tolist())}")
         if problem.weights == "integer":
             largest = max(int(np.abs(W).max(initial=0)) for W, _ in network.layers)
             if not network.is_integer:
@@ -279,14 +279,14 @@ class Presolved:
         if problem.weights == "integer":
             divisor = int(self.scale[0]) if len(self.scale) else 1
             shift = [
-                (int(b) + sum(int(v) * int(c) for v, c in zip(w, self.centre, strict=True))) // divisor
+                (int(b) + sum(int(v) * int(c) for v, c in zip(w, self.center, strict=True))) // divisor
                 for w, b in zip(weights, bias, strict=True)
             ]
             first = Layer(weights[:, self.kept].astype(float), np.array(shift, dtype=float))
         else:
             floats = weights.astype(np.float64)
             try:
-                shifted = [signs.shifted(w, b, self.centre, 1) for w, b in zip(floats, bias, strict=True)]
+                shifted = [signs.shifted(w, b, self.center, 1) for w, b in zip(floats, bias, strict=True)]
             except OverflowError:
                 return None
             with np.errstate(over="ignore"):
@@ -294,11 +294,6 @@ class Presolved:
             if not np.all(np.isfinite(first.weights)):
                 return None
         return [first, *(Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers[1:])]
-
-
-def _few(classes: NDArray[np.generic]) -> str:
-    shown = ", ".join(map(str, classes[:5].tolist()))
-    return shown if len(classes) <= 5 else f"{shown}, … ({len(classes)} in all)"
 
 
 def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
@@ -355,10 +350,10 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
     if problem.robust and problem.loss.one_per_point:
         radius, at = np.asarray(problem.robust_radius), X if counts_up(rows, len(X)) else X[rows]
         in_time = is_in_time(class_weight, X.shape[1], seconds)
-        irreducible = max(irreducible, unavoidable(at, class_weight, radius, problem.robust_norm, seconds))
+        irreducible = max(irreducible, irreducible_robust_loss(at, class_weight, radius, problem.robust_norm, seconds))
     # the order does not matter here, and all rows are read faster than chosen ones
     points = Inputs(X, grid, None if len(rows) == len(X) else rows)
-    centre, scale, kept = standardization(points, problem)
+    center, scale, kept = standardization(points, problem)
     return Presolved(
         problem=problem,
         stored_weight=compact(class_weight) if points.is_large else class_weight,
@@ -367,7 +362,7 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
         constant=constant,
         irreducible=irreducible,
         kept=kept,
-        centre=centre,
+        center=center,
         scale=scale,
         grid=grid,
         grid_loss=grid_loss,

@@ -70,8 +70,8 @@ class Problem:
         Norm of the weights to keep small: sum of absolute values, number of non-zeros, or sum of squares, over all
         layers, biases left out; continuous weights are measured on scaled inputs.
     regularization : float or "lexicographic"
-        Factor ρ of the regulariser, in units of sample weight; "lexicographic" minimises the loss first and the
-        regulariser second.
+        Factor ρ of the regularizer, in units of sample weight; "lexicographic" minimizes the loss first and the
+        regularizer second.
     robust_radius : float or array-like of shape (n,)
         Radius r of the ball around each training point on which the loss must hold: perturbations δ with ‖δ / r‖ <= 1,
         in units of the features; 0 for none. With an array, features with radius 0 are not perturbed.
@@ -81,7 +81,7 @@ class Problem:
         "interval": a point counts as right if its output is right whatever the neurons do that are not constant on its
         ball. "pattern" (the paper): the hidden neurons of the first layer must be constant on the ball of every
         training point. "worst_case": a point counts as right exactly if no input of its ball is decided wrong;
-        continuous weights, one output or an argmax head, no regulariser; see `bdnn.methods.worst_case`.
+        continuous weights, one output or an argmax head, no regularizer; see `bdnn.methods.worst_case`.
     validation : tuple of array-like or None
         Held-out inputs of shape (v, n) and labels (v,); methods then return the network of highest accuracy on them.
     feature_names : sequence of str or None
@@ -212,7 +212,7 @@ class Problem:
 
     @property
     def penalty_factor(self) -> float:
-        """ρ, 0 if there is no regulariser or it comes second."""
+        """ρ, 0 if there is no regularizer or it comes second."""
         return 0.0 if self.regularization == "lexicographic" else float(self.regularization)
 
     @property

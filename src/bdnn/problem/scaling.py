@@ -31,7 +31,7 @@ def spanning_grid(inputs: Inputs, bits: int) -> InputGrid:
 
 
 def standardization(points: Inputs, problem: Problem) -> tuple[Floats, Floats, Indices]:
-    """Centre and scale of every column, and the columns that vary."""
+    """Center and scale of every column, and the columns that vary."""
     p, n = len(points), points.X.shape[1]
     if not p:
         return np.zeros(n), np.ones(n), np.arange(0)
@@ -41,7 +41,7 @@ def standardization(points: Inputs, problem: Problem) -> tuple[Floats, Floats, I
         columns = np.ascontiguousarray(block.T)
         np.minimum(low, columns.min(axis=1), out=low)
         np.maximum(high, columns.max(axis=1), out=high)
-    centre = np.zeros(n)
+    center = np.zeros(n)
     # without biases nothing can absorb a shift
     if problem.fit_intercept:
         # any value near the middle will do: of much data, the median of every so many rows
@@ -49,25 +49,25 @@ def standardization(points: Inputs, problem: Problem) -> tuple[Floats, Floats, I
         sample = np.ascontiguousarray(points.take(slice(None, None, step)).T)
         middle = (sample.shape[1] - 1) // 2
         sample.partition(middle, axis=1)
-        centre = sample[:, middle].copy()
+        center = sample[:, middle].copy()
     # rounding is monotone: this is the largest of the rounded deviations
-    deviation = np.maximum(high - centre, centre - low)
+    deviation = np.maximum(high - center, center - low)
     kept = np.flatnonzero(deviation > 0)
     if problem.weights == "integer":
         compares_outputs = problem.head == "argmax" and not problem.hidden_layer_sizes
-        divisor = 1 if compares_outputs else _divisor(points, centre, kept)
-        return centre, np.full(n, float(divisor)), kept
+        divisor = 1 if compares_outputs else _divisor(points, center, kept)
+        return center, np.full(n, float(divisor)), kept
     if np.any(deviation[kept] < _SMALLEST_DEVIATION):
         column = problem.feature_labels[kept[np.argmin(deviation[kept])]]
         raise InputError(f"column {column!r} varies by less than {_SMALLEST_DEVIATION:g}; rescale it or leave it out")
-    return centre, np.where(deviation > 0, deviation, 1.0), kept
+    return center, np.where(deviation > 0, deviation, 1.0), kept
 
 
-def _divisor(points: Inputs, centre: Floats, kept: Indices) -> int:
+def _divisor(points: Inputs, center: Floats, kept: Indices) -> int:
     """Greatest common divisor of all integers after centring, 1 if all are 0."""
     divisor = 0
     for _, block in points.blocks():
-        values = np.abs(block[:, kept] - centre[kept]).astype(np.int64)
+        values = np.abs(block[:, kept] - center[kept]).astype(np.int64)
         divisor = math.gcd(divisor, int(np.gcd.reduce(values, axis=None)))
         if divisor == 1:
             break
