@@ -167,9 +167,11 @@ def shifted(weights: Floats, bias: float, center: Floats, sign: int) -> float:
 
     Parameters
     ----------
-    weights, center : ndarray of shape (n,)
+    weights : ndarray of shape (n,)
         Finite.
     bias : float
+        Finite.
+    center : ndarray of shape (n,)
         Finite.
     sign : {1, -1}
         Added or subtracted.

@@ -44,8 +44,10 @@ class IntegerScores:
         What the scores must decide.
     strict : ndarray of shape (r,)
         Least difference in each: 1 where a tie does not do, else 0.
-    weights, bias : ndarray of shape (d, n) and (d,)
-        Real scores that make them.
+    real_weights : ndarray of shape (d, n)
+        Weights that make them.
+    real_bias : ndarray of shape (d,)
+        Their biases.
 
     Attributes
     ----------
@@ -63,8 +65,10 @@ class IntegerScores:
         Largest weight whose sums are exact.
     """
 
-    def __init__(self, comparisons: OrderingConstraints, strict: Floats, weights: Floats, bias: Floats) -> None:
-        self.comparisons, self.strict, self.given = comparisons, strict, (weights, bias)
+    def __init__(
+        self, comparisons: OrderingConstraints, strict: Floats, real_weights: Floats, real_bias: Floats
+    ) -> None:
+        self.comparisons, self.strict, self.given = comparisons, strict, (real_weights, real_bias)
         self.weights: Array | None = None
         self.bias: list[int] | None = None
         self.bound = 0

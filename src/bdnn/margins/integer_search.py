@@ -33,8 +33,10 @@ class IntegerSearch(IntegerScores):
         Whether the last attempt found nothing smaller.
     """
 
-    def __init__(self, comparisons: OrderingConstraints, strict: Floats, weights: Floats, bias: Floats) -> None:
-        super().__init__(comparisons, strict, weights, bias)
+    def __init__(
+        self, comparisons: OrderingConstraints, strict: Floats, real_weights: Floats, real_bias: Floats
+    ) -> None:
+        super().__init__(comparisons, strict, real_weights, real_bias)
         self.impossible = self.exhausted = self._halved = False
         self._directions: list[Floats] = []
 

@@ -37,12 +37,23 @@ class Space:
     Attributes
     ----------
     points : ndarray of shape (p, n)
+        The inputs.
     rows : ndarray of shape (p,)
         A row of the data for each.
     largest : ndarray of shape (n,)
         Largest absolute value of each column.
     scaled : ndarray of shape (p, n')
         Columns that vary, (points - center) / scale.
+    kept : ndarray of shape (n',)
+        Which these are.
+    center : ndarray of shape (n,)
+        Median of each column, or 0.
+    scale : ndarray of shape (n',)
+        Largest deviation from it, or 1.
+    norm : {"inf", "1", "2"}
+        Norm of the distances.
+    tolerance : float
+        Relative distance from the largest margin that is good enough.
     """
 
     points: Floats
