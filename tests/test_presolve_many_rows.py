@@ -99,7 +99,7 @@ SETTINGS = [
 def content(reduced, order):
     points = np.arange(len(reduced.rows))[order]
     return {
-        **{name: getattr(reduced, name).tolist() for name in ("kept", "centre", "scale")},
+        **{name: getattr(reduced, name).tolist() for name in ("kept", "center", "scale")},
         **{name: getattr(reduced, name) for name in ("n_distinct", "constant", "irreducible", "loss_step")},
         **{name: getattr(reduced, name)[points].tolist() for name in ("X", "class_weight", "rows", "raw_points")},
         "grid": None if reduced.grid is None else [reduced.grid.offset.tolist(), reduced.grid.step.tolist()],
@@ -243,4 +243,4 @@ def test_median_is_the_lower_one():
         X = np.random.default_rng(m).normal(size=(m, 2))
         problem = Problem(X=np.vstack([X, X[:1] + 1]), y=[0] * m + [1], sample_weight=[1] * m + [0])
         expected = np.quantile(X, 0.5, axis=0, method="lower")
-        assert presolve.presolve(problem).centre.tolist() == expected.tolist()
+        assert presolve.presolve(problem).center.tolist() == expected.tolist()

@@ -9,7 +9,7 @@ import numpy as np
 
 from bdnn.clock import reading
 from bdnn.linear_programs import LinearProgram
-from bdnn.margins.ordering import OrderingConstraints, first_rows, next_rows
+from bdnn.margins.ordering import OrderingConstraints, Scores, first_rows, next_rows
 from bdnn.status import Status
 from bdnn.types import Floats, Indices, Norm
 
@@ -45,7 +45,7 @@ class Bound(NamedTuple):
 
 def by_linear_program(
     comparisons: OrderingConstraints,
-    start: tuple[Floats, Floats],
+    start: Scores,
     deadline: float,
     tolerance: float,
     *,

@@ -23,6 +23,9 @@ from bdnn.types import Bools, Floats, Indices
 REFERENCE = -1
 """The node whose score is 0."""
 
+Scores = tuple[Floats, Floats]
+"""Weights of shape (d, n) and biases of shape (d,)."""
+
 
 class OrderingConstraints:
     """What must beat what, at which points.

@@ -11,13 +11,10 @@ import numpy as np
 from bdnn.exact import signs
 from bdnn.linear_programs import LinearProgram
 from bdnn.margins.margin_programs import by_linear_program
-from bdnn.margins.ordering import OrderingConstraints
+from bdnn.margins.ordering import OrderingConstraints, Scores
 from bdnn.margins.support_vectors import euclidean
 from bdnn.status import Status
 from bdnn.types import Bools, Floats, Indices, Norm
-
-Scores = tuple[Floats, Floats]
-"""Weights of shape (d, n) and biases of shape (d,)."""
 
 # points whose distances are compared in rational arithmetic; of more, which would take seconds, bounds do
 _MAX_RATIONAL = 2000

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bdnn.clock import reading
-from bdnn.margins.ordering import OrderingConstraints, first_rows, next_rows
+from bdnn.margins.ordering import OrderingConstraints, Scores, first_rows, next_rows
 from bdnn.types import Floats
 
 # how far a bias may move per unit of its own norm, in widths of the data: so far that the norm hardly holds it back
@@ -126,9 +126,7 @@ class _ActiveSet:
         self.v = self._Q[:, :k] @ y
 
 
-def euclidean(
-    comparisons: OrderingConstraints, start: tuple[Floats, Floats], deadline: float, tolerance: float
-) -> Separator:
+def euclidean(comparisons: OrderingConstraints, start: Scores, deadline: float, tolerance: float) -> Separator:
     """Maximize the margin in the Euclidean norm.
 
     Parameters
@@ -169,7 +167,7 @@ def euclidean(
     h = np.ones(len(working))
     state, steps, largest = _ActiveSet(size), 0, 8 * size + 1000
 
-    def scores() -> tuple[Floats, Floats]:
+    def scores() -> Scores:
         W = state.v[: nodes * n].reshape(nodes, n)
         return W, center + kappa * state.v[nodes * n :] - W @ shift
 
