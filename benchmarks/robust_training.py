@@ -22,7 +22,7 @@ from certify import pictures
 from common import RESULTS, add_data_option, drawn, load, rewrite, rewrite_readme, write_results
 
 from bdnn import BDNNClassifier, attack, certify
-from bdnn.problem.collisions import unavoidable
+from bdnn.problem.collisions import irreducible_robust_loss
 
 _CURVE = 41
 
@@ -58,7 +58,8 @@ def at_scale(options):
         X, y, test, labels, units, bounds = data(options.data, options.points)
         for radius in radii:
             codes = np.unique(y, return_inverse=True)[1]
-            lost = unavoidable(X, np.eye(2)[codes], radius * units, "inf") if radius and X.shape[1] < 100 else 0.0
+            sought = radius and X.shape[1] < 100
+            lost = irreducible_robust_loss(X, np.eye(2)[codes], radius * units, "inf") if sought else 0.0
             for seed in range(options.seeds):
                 clf = BDNNClassifier(
                     (hidden,),

@@ -4,7 +4,7 @@ import numpy as np
 
 from bdnn import Network, Result, Status
 from bdnn.model_file import Model, TableInfo
-from bdnn.network.network import InputGrid
+from bdnn.network.grid import InputGrid
 from bdnn.problem.audit import Audit
 from bdnn.result import BoundStep, Incumbent
 

@@ -9,7 +9,7 @@ import bdnn
 from bdnn import BDNNClassifier, Network, Problem, attack, certify
 from bdnn.columns import in_order, names_of
 from bdnn.errors import InputError
-from bdnn.network.network import InputGrid
+from bdnn.network.grid import InputGrid
 from bdnn.polish import polished
 from bdnn.problem.audit import audit
 from bdnn.reports.contents import Source

@@ -12,8 +12,7 @@ from sklearn import datasets
 
 import bdnn
 from bdnn import BDNNClassifier, Network, certify, cli
-from bdnn.network.grid_ends import ends
-from bdnn.network.network import InputGrid
+from bdnn.network.grid import InputGrid, ends
 from bdnn.problem.presolve import presolve
 from bdnn.problem.problem import Problem
 from bdnn.reports.summary import model_text, training_text

@@ -18,7 +18,8 @@ from bdnn import Network, Status, files
 from bdnn import model_file as model_io
 from bdnn.errors import InputError, ModelFileError
 from bdnn.model_file import Model, TableInfo, check_size, load_model, save_model
-from bdnn.network.network import InputGrid, Layer
+from bdnn.network.grid import InputGrid
+from bdnn.network.network import Layer
 from bdnn.problem.audit import Audit
 from bdnn.result import BoundStep, Incumbent
 from sample_models import integer_model, network, result

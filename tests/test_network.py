@@ -12,7 +12,8 @@ import pytest
 import plain
 from bdnn import Network
 from bdnn.errors import BDNNError, InputError
-from bdnn.network.network import InputGrid, Layer
+from bdnn.network.grid import InputGrid
+from bdnn.network.network import Layer
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -8,7 +8,7 @@ import pytest
 
 import plain
 from bdnn.errors import InputError
-from bdnn.network.network import InputGrid
+from bdnn.network.grid import InputGrid
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -8,7 +8,7 @@ from scipy.optimize import LinearConstraint, milp
 
 from bdnn import Budget, Problem
 from bdnn.methods import ExactTraining
-from bdnn.problem.collisions import unavoidable
+from bdnn.problem.collisions import irreducible_robust_loss
 from bdnn.problem.presolve import presolve
 
 NORMS = {"inf": np.inf, "1": 1, "2": 2}
@@ -45,7 +45,7 @@ def test_two_classes_are_a_lightest_cover(norm, seed):
     class_weight = rng.integers(0, 4, (p, 2)) * rng.choice([1.0, 0.25])
     class_weight[:, 0] += class_weight.sum(axis=1) == 0
     expected = lightest_cover(X, class_weight, radius, norm)
-    assert unavoidable(X, class_weight, radius, norm) == pytest.approx(expected, abs=1e-12)
+    assert irreducible_robust_loss(X, class_weight, radius, norm) == pytest.approx(expected, abs=1e-12)
     assert expected > 0
 
 
@@ -54,14 +54,14 @@ def test_more_classes_and_odd_weights_stay_below(seed):
     rng = np.random.default_rng(seed)
     X, radius = rng.normal(size=(20, 2)), np.array([0.3, 0.3])
     class_weight = np.eye(3)[rng.integers(0, 3, 20)] * rng.uniform(0.1, 3.0, (20, 1))
-    found = unavoidable(X, class_weight, radius, "inf")
+    found = irreducible_robust_loss(X, class_weight, radius, "inf")
     assert 0 < found <= lightest_cover(X, class_weight, radius, "inf") * (1 + 1e-12)
 
 
 def test_touching_balls_are_not_claimed_to_meet_where_rounding_may_deceive():
     X, weight = np.array([[0.0], [2.0 + 1e-9], [1e12], [1e12 + 2.0]]), np.eye(2)[[0, 1, 0, 1]]
-    assert unavoidable(X, weight, np.array([1.0]), "inf") == 0.0
-    assert unavoidable(X, weight, np.array([1.01]), "inf") == 2.0
+    assert irreducible_robust_loss(X, weight, np.array([1.0]), "inf") == 0.0
+    assert irreducible_robust_loss(X, weight, np.array([1.01]), "inf") == 2.0
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -77,9 +77,9 @@ def test_presolve_brings_points_and_labels_together(seed):
 
 def test_little_time_and_no_pair():
     X, weight = np.zeros((2, 1)), np.eye(2)
-    assert unavoidable(X, weight, np.array([1.0]), "inf") == 1.0
-    assert unavoidable(X, weight, np.array([1.0]), "inf", seconds=0.0) == 0.0
-    assert unavoidable(np.array([[0.0], [9.0]]), weight, np.array([1.0]), "inf") == 0.0
+    assert irreducible_robust_loss(X, weight, np.array([1.0]), "inf") == 1.0
+    assert irreducible_robust_loss(X, weight, np.array([1.0]), "inf", seconds=0.0) == 0.0
+    assert irreducible_robust_loss(np.array([[0.0], [9.0]]), weight, np.array([1.0]), "inf") == 0.0
 
 
 @pytest.mark.parametrize("model", ["interval", "pattern"])
@@ -92,7 +92,7 @@ def test_no_training_result_is_below(model, seed):
     import bdnn.problem.presolve
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bdnn.problem.presolve, "unavoidable", lambda *_: 0.0)
+        patch.setattr(bdnn.problem.presolve, "irreducible_robust_loss", lambda *_: 0.0)
         result = ExactTraining(solver="highs", incumbents="none")(problem, Budget(seconds=60))
     assert str(result.status) == "optimal"
     assert presolve(problem).irreducible <= result.objective

@@ -12,7 +12,7 @@ from bdnn import Budget, Network, Problem, Status
 from bdnn.methods import METHODS
 from bdnn.methods.local_search import LocalSearch, with_largest_margins
 from bdnn.methods.run import Race
-from bdnn.network.intervals import open_points, robust_losses
+from bdnn.network.intervals import robust_losses, unstable_points
 from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
 from bdnn.tables import filled, medians, read_table
@@ -97,7 +97,7 @@ def test_the_loss_is_infinite_exactly_outside_the_class(weights, norm):
         assert math.isfinite(loss) == is_of_the_class(network, problem)
         inside, outside = inside + math.isfinite(loss), outside + math.isinf(loss)
         radius = np.asarray(problem.robust_radius)
-        found = open_points(network, problem.X, radius, norm).tolist()
+        found = unstable_points(network, problem.X, radius, norm).tolist()
         assert found == [is_open(network, x, radius, norm) for x in problem.X]
         if math.isfinite(loss):
             losses, _ = robust_losses(network, problem.X, problem.codes, radius, norm, "interval")

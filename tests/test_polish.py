@@ -11,9 +11,13 @@ from scipy.optimize import linprog, minimize
 import plain
 from bdnn import Budget, Network
 from bdnn.errors import InputError
-from bdnn.margins.ordering import Comparisons, by_linear_program, euclidean, quiet_highs
+from bdnn.linear_programs import quiet_highs
+from bdnn.margins.margin_programs import by_linear_program
+from bdnn.margins.ordering import OrderingConstraints
+from bdnn.margins.space import Space
+from bdnn.margins.support_vectors import euclidean
+from bdnn.network.grid import InputGrid
 from bdnn.network.intervals import robust_losses
-from bdnn.network.network import InputGrid
 from bdnn.polish import polished
 from clocks import ticking
 
@@ -141,7 +145,7 @@ def test_lead_of_an_argmax_head_is_the_largest():
             continue
         centre = np.quantile(X, 0.5, axis=0, method="lower")
         U = (X - centre) / np.abs(X - centre).max(axis=0)
-        A, T = Comparisons.of_argmax(U, winners, C).rows(np.arange(m * (C - 1)))
+        A, T = OrderingConstraints.of_argmax(U, winners, C).rows(np.arange(m * (C - 1)))
         M = np.hstack([A, T])
         reference = polished(network, X)
         start = np.zeros(C * n + C)
@@ -161,7 +165,7 @@ def test_separators_of_many_points_with_many_classes(solver):
     rng = np.random.default_rng(7)
     X = rng.normal(size=(3000, 6))
     W, b = rng.normal(size=(4, 6)), rng.normal(size=4) * 0.3
-    comparisons = Comparisons.of_argmax(X, np.argmax(X @ W.T + b, axis=1), 4)
+    comparisons = OrderingConstraints.of_argmax(X, np.argmax(X @ W.T + b, axis=1), 4)
     assert comparisons.differences(W, b).min() > 0
     if solver == "euclidean":
         found = euclidean(comparisons, (W, b), FAR, 1e-7)
@@ -290,11 +294,9 @@ def test_separators_without_time_are_mixed_with_the_old_ones():
     rng = np.random.default_rng(19)
     X = rng.normal(size=(2000, 40))
     network = Network([(rng.normal(size=(1, 40)), [0.3])], head="threshold", classes=[0, 1])
-    from bdnn.polish import _Space
-
-    space = _Space.of(X, True, "2", 1e-6)
+    space = Space.of(X, True, "2", 1e-6)
     on = network.activations(X)[0][:, 0].astype(bool)
-    comparisons = Comparisons.of_neuron(space.scaled, on)
+    comparisons = OrderingConstraints.of_neuron(space.scaled, on)
     old = space.inwards(*network.layers[0])
     rough = old[0] + rng.normal(size=old[0].shape) * 0.05, old[1]
     assert comparisons.differences(*rough).min() < 0

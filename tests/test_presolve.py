@@ -62,10 +62,10 @@ def test_merging_and_losses_by_brute_force(head, n_classes, seed):
     indifferent = {x for x, w in expected.items() if len(set(w)) == 1 and not one_hot}
     assert reduced.constant == sum(cheapest(problem, expected[x]) for x in indifferent)
     rows = {x: w for x, w in expected.items() if x not in indifferent}
-    raw = reduced.X * reduced.scale[reduced.kept] + reduced.centre[reduced.kept]
+    raw = reduced.X * reduced.scale[reduced.kept] + reduced.center[reduced.kept]
     got = {}
     for x, w in zip(raw.tolist(), reduced.class_weight.tolist(), strict=True):
-        full = reduced.centre.copy()
+        full = reduced.center.copy()
         full[reduced.kept] = x
         got[tuple(full.tolist())] = w
     assert got == rows
@@ -78,7 +78,7 @@ def test_merging_and_losses_by_brute_force(head, n_classes, seed):
 def test_costs_of_firing_by_brute_force(n_classes):
     reduced = presolve(random_problem(9, "threshold", n_classes))
     n_outputs = 1 if n_classes == 2 else n_classes
-    cost_on, cost_off = reduced.firing_costs(reduced.class_weight)
+    cost_on, cost_off = reduced.problem.loss.costs(reduced.class_weight)
     assert cost_on.shape == cost_off.shape == (len(reduced.X), n_outputs)
     for point, weights in enumerate(reduced.class_weight.tolist()):
         for output in range(n_outputs):
@@ -174,7 +174,7 @@ def test_reduced_inputs_are_centred_at_the_lower_median_and_scaled(weights):
     X = np.array([[5.0, -7.0], [5.0, 1.0], [5.0, 2.0], [25.0, 3.0], [15.0, 33.0], [15.0, 33.0]])
     reduced = presolve(Problem(X=X, y=[0, 1, 0, 1, 0, 1], weights=weights, fit_intercept=True))
     # distinct points without the last two, which are the same with both labels
-    assert reduced.centre.tolist() == [5.0, 1.0]
+    assert reduced.center.tolist() == [5.0, 1.0]
     assert reduced.scale.tolist() == ([20.0, 8.0] if weights == "continuous" else [1.0, 1.0])
     expected = (np.array([[5.0, -7.0], [5.0, 1.0], [5.0, 2.0], [25.0, 3.0]]) - [5.0, 1.0]) / reduced.scale
     assert reduced.X.tolist() == expected.tolist()
@@ -216,7 +216,7 @@ def test_common_divisor_of_integer_inputs(head, hidden):
     divisor = 1 if head == "argmax" and not hidden else 12
     assert reduced.scale.tolist() == [divisor] * 3
     assert np.array_equal(reduced.X, np.rint(reduced.X))
-    raw = reduced.X * divisor + reduced.centre
+    raw = reduced.X * divisor + reduced.center
     assert {tuple(row) for row in raw.tolist()} <= {tuple(row) for row in X.tolist()}
 
 
@@ -224,7 +224,7 @@ def test_without_biases_nothing_is_shifted():
     X = [[4.0, 6.0, 0.0], [4.0, 10.0, 0.0], [4.0, -2.0, 0.0]]
     for weights, scale in (("continuous", [4.0, 10.0, 1.0]), ("integer", [2.0, 2.0, 2.0])):
         reduced = presolve(Problem(X=X, y=[0, 1, 1], weights=weights, fit_intercept=False))
-        assert reduced.centre.tolist() == [0.0, 0.0, 0.0]
+        assert reduced.center.tolist() == [0.0, 0.0, 0.0]
         # a constant that is not zero acts as the missing bias
         assert reduced.kept.tolist() == [0, 1]
         assert reduced.scale.tolist() == scale

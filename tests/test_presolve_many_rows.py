@@ -5,8 +5,8 @@ import pytest
 
 from bdnn import Problem
 from bdnn import arrays as rows
-from bdnn.problem import presolve
-from bdnn.problem.presolve import _equal_rows, _hashes, _Inputs
+from bdnn.problem import merge, presolve, scaling
+from bdnn.problem.merge import Inputs, _equal_rows, _hashes
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -36,18 +36,18 @@ def hashes_that_collide(few):
 @pytest.mark.parametrize("n", [1, 3, 6])
 def test_equal_rows_are_those_of_numpy_also_when_hashes_collide(monkeypatch, few, dtype, n):
     if few is not None:
-        monkeypatch.setattr(presolve, "_hashes", hashes_that_collide(few))
+        monkeypatch.setattr(merge, "_hashes", hashes_that_collide(few))
     for seed in range(3):
         X = repetitive(seed, n=n, dtype=dtype)
         for block in (3 * n, 2**19):
             monkeypatch.setattr(rows, "BLOCK_NUMBERS", block)
-            first, index = _equal_rows(_Inputs(X, None, None))
+            first, index = _equal_rows(Inputs(X, None, None))
             expected, classes = by_numpy(X)
             assert len(expected) < len(X)
             assert first.tolist() == expected.tolist()
             assert index.tolist() == classes.tolist()
             chosen = np.arange(1, len(X), 3)
-            first, _ = _equal_rows(_Inputs(X, None, chosen))
+            first, _ = _equal_rows(Inputs(X, None, chosen))
             assert first.tolist() == by_numpy(X[chosen])[0].tolist()
 
 
@@ -55,8 +55,8 @@ def test_equal_rows_are_those_of_numpy_also_when_hashes_collide(monkeypatch, few
 def test_no_equal_rows(monkeypatch, few):
     X = np.random.default_rng(0).normal(size=(100, 2))
     if few is not None:
-        monkeypatch.setattr(presolve, "_hashes", hashes_that_collide(few))
-    first, index = _equal_rows(_Inputs(X, None, None))
+        monkeypatch.setattr(merge, "_hashes", hashes_that_collide(few))
+    first, index = _equal_rows(Inputs(X, None, None))
     assert first.tolist() == list(range(100))
     assert index is None or index.tolist() == list(range(100))
 
@@ -64,14 +64,14 @@ def test_no_equal_rows(monkeypatch, few):
 def test_hashes_differ_where_rows_do_and_do_not_depend_on_precision_zeros_or_blocks(monkeypatch):
     # small integers, whose bits are mostly zero, are the hard case
     X = np.stack(np.meshgrid(*[np.arange(-20.0, 20.0)] * 3), axis=-1).reshape(-1, 3)
-    hashes = _hashes(_Inputs(X, None, None))
+    hashes = _hashes(Inputs(X, None, None))
     assert len(np.unique(hashes)) == len(X)
     # the halves of the bits spread as well
     for half in (hashes >> np.uint64(32), hashes & np.uint64(2**32 - 1)):
         assert len(np.unique(half)) > len(X) - 10
     monkeypatch.setattr(rows, "BLOCK_NUMBERS", 1000)
     negative = np.where(X == 0, -0.0, X).astype(np.float32)
-    assert np.array_equal(_hashes(_Inputs(negative, None, None)), hashes)
+    assert np.array_equal(_hashes(Inputs(negative, None, None)), hashes)
 
 
 def random_problem(seed, dtype=np.float64, **changes):
@@ -99,7 +99,7 @@ SETTINGS = [
 def content(reduced, order):
     points = np.arange(len(reduced.rows))[order]
     return {
-        **{name: getattr(reduced, name).tolist() for name in ("kept", "centre", "scale")},
+        **{name: getattr(reduced, name).tolist() for name in ("kept", "center", "scale")},
         **{name: getattr(reduced, name) for name in ("n_distinct", "constant", "irreducible", "loss_step")},
         **{name: getattr(reduced, name)[points].tolist() for name in ("X", "class_weight", "rows", "raw_points")},
         "grid": None if reduced.grid is None else [reduced.grid.offset.tolist(), reduced.grid.step.tolist()],
@@ -112,7 +112,7 @@ def test_many_rows_give_the_same_points_in_the_order_of_the_data(monkeypatch, se
     problem = random_problem(seed, **settings)
     few = presolve.presolve(problem)
     expected = content(few, np.argsort(few.rows))
-    monkeypatch.setattr(presolve, "_SORTED_ROWS", 10)
+    monkeypatch.setattr(merge, "_SORTED_ROWS", 10)
     for block in (9, 2**19):
         monkeypatch.setattr(rows, "BLOCK_NUMBERS", block)
         many = presolve.presolve(problem)
@@ -124,7 +124,7 @@ def test_many_rows_give_the_same_points_in_the_order_of_the_data(monkeypatch, se
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("most", [10, 100_000])
 def test_single_precision_is_the_same_as_its_values_in_double(monkeypatch, settings, seed, most):
-    monkeypatch.setattr(presolve, "_SORTED_ROWS", most)
+    monkeypatch.setattr(merge, "_SORTED_ROWS", most)
     single = random_problem(seed, np.float32, **settings)
     assert single.X.dtype == np.float32
     double = Problem(X=single.X.astype(np.float64), y=single.y, sample_weight=single.sample_weight, **settings)
@@ -147,7 +147,7 @@ def test_few_rows_are_sorted():
 
 def test_points_are_made_at_first_use_and_kept(monkeypatch):
     problem = random_problem(3)
-    monkeypatch.setattr(presolve, "_SORTED_ROWS", 10)
+    monkeypatch.setattr(merge, "_SORTED_ROWS", 10)
     reduced = presolve.presolve(problem)
     assert "X" not in vars(reduced)
     assert reduced.X is reduced.X
@@ -165,10 +165,10 @@ def test_points_are_made_at_first_use_and_kept(monkeypatch):
 @pytest.mark.parametrize("seed", range(4))
 def test_weights_of_very_many_points_are_held_in_single_precision(monkeypatch, settings, seed):
     problem = random_problem(seed, np.float32, **settings)
-    monkeypatch.setattr(presolve, "_SORTED_ROWS", 10)
+    monkeypatch.setattr(merge, "_SORTED_ROWS", 10)
     expected = presolve.presolve(problem)
     assert expected.stored_weight.dtype == np.float64
-    monkeypatch.setattr(presolve, "_SORTED_NUMBERS", 10)
+    monkeypatch.setattr(merge, "_SORTED_NUMBERS", 10)
     for block in (7, 2**19):
         monkeypatch.setattr(rows, "BLOCK_NUMBERS", block)
         reduced = presolve.presolve(problem)
@@ -183,7 +183,7 @@ def test_weights_of_very_many_points_are_held_in_single_precision(monkeypatch, s
 @pytest.mark.parametrize("odd", [0.1, 2.0**24 + 1, 1e100, 1e-60])
 @pytest.mark.parametrize("row", [0, 6, 7, 19])
 def test_weights_that_single_precision_would_change_stay_as_they_are(monkeypatch, odd, row):
-    monkeypatch.setattr(presolve, "_SORTED_NUMBERS", 10)
+    monkeypatch.setattr(merge, "_SORTED_NUMBERS", 10)
     monkeypatch.setattr(rows, "BLOCK_NUMBERS", 14)
     weight = np.ones(20)
     weight[row] = odd
@@ -195,7 +195,7 @@ def test_weights_that_single_precision_would_change_stay_as_they_are(monkeypatch
 
 @pytest.mark.parametrize("m", [9, 10, 11])
 def test_rows_that_are_all_different_need_no_numbers(monkeypatch, m):
-    monkeypatch.setattr(presolve, "_SORTED_ROWS", 5)
+    monkeypatch.setattr(merge, "_SORTED_ROWS", 5)
     monkeypatch.setattr(rows, "BLOCK_NUMBERS", 5)
     X = np.random.default_rng(m).normal(size=(m, 2)).astype(np.float32)
     y = np.arange(m) % 2
@@ -220,21 +220,21 @@ def test_rows_that_are_all_different_need_no_numbers(monkeypatch, m):
 @pytest.mark.parametrize("block", [3, 16, 2**19])
 @pytest.mark.parametrize("grid", [False, True])
 def test_centres_of_much_data_are_medians_of_every_so_many_rows(monkeypatch, block, grid):
-    monkeypatch.setattr(presolve, "_SORTED_NUMBERS", 10)
-    monkeypatch.setattr(presolve, "_MEDIAN_ROWS", 7)
+    monkeypatch.setattr(merge, "_SORTED_NUMBERS", 10)
+    monkeypatch.setattr(scaling, "_MEDIAN_ROWS", 7)
     monkeypatch.setattr(rows, "BLOCK_NUMBERS", block)
     X = np.random.default_rng(0).normal(size=(31, 3)).astype(np.float32)
     settings = {"weights": "integer"} if grid else {}
     reduced = presolve.presolve(Problem(X=X, y=np.arange(31) % 2, hidden_layer_sizes=(), **settings))
     seen = reduced.grid.quantise(X) if grid else X.astype(np.float64)
     centre = np.quantile(seen[::4], 0.5, axis=0, method="lower")
-    assert reduced.centre.tolist() == centre.tolist()
+    assert reduced.center.tolist() == centre.tolist()
     if not grid:
         assert reduced.scale.tolist() == np.abs(seen - centre).max(axis=0).tolist()
 
 
 def test_no_columns():
-    first, index = _equal_rows(_Inputs(np.zeros((5, 0)), None, None))
+    first, index = _equal_rows(Inputs(np.zeros((5, 0)), None, None))
     assert (first.tolist(), index.tolist()) == ([0], [0] * 5)
 
 
@@ -243,4 +243,4 @@ def test_median_is_the_lower_one():
         X = np.random.default_rng(m).normal(size=(m, 2))
         problem = Problem(X=np.vstack([X, X[:1] + 1]), y=[0] * m + [1], sample_weight=[1] * m + [0])
         expected = np.quantile(X, 0.5, axis=0, method="lower")
-        assert presolve.presolve(problem).centre.tolist() == expected.tolist()
+        assert presolve.presolve(problem).center.tolist() == expected.tolist()

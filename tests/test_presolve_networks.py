@@ -9,7 +9,8 @@ import pytest
 
 import plain
 from bdnn import Network, Problem
-from bdnn.network.network import InputGrid, Layer
+from bdnn.network.grid import InputGrid
+from bdnn.network.network import Layer
 from bdnn.problem.presolve import presolve
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -59,7 +60,7 @@ def same_behaviour(network, layers, reduced):
     """The network on raw rows fires and predicts as the layers do on the reduced rows."""
     problem = reduced.problem
     X = problem.X if reduced.grid is None else reduced.grid.quantise(problem.X)
-    points = ((X - reduced.centre) / reduced.scale)[:, reduced.kept]
+    points = ((X - reduced.center) / reduced.scale)[:, reduced.kept]
     count = points[problem.sample_weight > 0]
     _, fired, predicted = plain.evaluate(network, problem.X[problem.sample_weight > 0])
     for x, pattern, label in zip(count.tolist(), fired, predicted, strict=True):
@@ -170,10 +171,10 @@ def test_centring_is_folded_with_one_rounding(seed):
     assert W[:, 2].tolist() == [0.0] * 4
     assert np.array_equal(W[:, reduced.kept], layers[0].weights / reduced.scale[reduced.kept])
     for row, folded, bias in zip(W.tolist(), b.tolist(), layers[0].bias.tolist(), strict=True):
-        terms = (Fraction(w) * Fraction(c) for w, c in zip(row, reduced.centre.tolist(), strict=True))
+        terms = (Fraction(w) * Fraction(c) for w, c in zip(row, reduced.center.tolist(), strict=True))
         assert folded == float(Fraction(bias) - sum(terms))
     for row, unfolded, bias in zip(W.tolist(), reduced.to_layers(network)[0].bias.tolist(), b.tolist(), strict=True):
-        terms = (Fraction(w) * Fraction(c) for w, c in zip(row, reduced.centre.tolist(), strict=True))
+        terms = (Fraction(w) * Fraction(c) for w, c in zip(row, reduced.center.tolist(), strict=True))
         assert unfolded == float(Fraction(bias) + sum(terms))
     assert np.array_equal(network.layers[1].weights, layers[1].weights)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bdnn import Network
+from bdnn.network.grid import InputGrid
 from bdnn.network.intervals import dual_norm, robust_losses
-from bdnn.network.network import InputGrid
 
 NORMS = ("inf", "1", "2")
 HEADS = [("threshold", 2), ("threshold", 3), ("argmax", 2), ("argmax", 3)]

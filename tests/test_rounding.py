@@ -10,7 +10,7 @@ import plain
 from bdnn import BDNNError, Network
 from bdnn.errors import InputError, RoundingError
 from bdnn.margins.integers import rounded
-from bdnn.network.network import InputGrid
+from bdnn.network.grid import InputGrid
 from clocks import ticking
 
 

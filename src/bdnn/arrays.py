@@ -52,3 +52,10 @@ def distinct(values: NDArray[Any]) -> NDArray[Any]:
     """
     pieces = [np.unique(values[rows]) for rows in row_blocks(len(values), 1)]
     return np.unique(np.concatenate(pieces)) if len(pieces) > 1 else np.unique(values)
+
+
+def frozen(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a read-only copy of an array."""
+    values = values.copy()
+    values.setflags(write=False)
+    return values

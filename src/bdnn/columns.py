@@ -6,22 +6,23 @@ decide, whatever the order; without names on one side the position does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bdnn.errors import InputError
 
-_MOST_NAMED = 8
+_MAX_NAMED = 8  # names in a message, which should fit on a few lines
 
 
-def names_of(X: Any) -> tuple[Any, ...] | None:
+def names_of(X: object) -> tuple[Any, ...] | None:
     """Return the names of the columns of a data frame, or None.
 
     Parameters
     ----------
-    X : Any
+    X : object
         A frame of pandas, polars, pyarrow or another library with ``columns``, ``column_names`` or the interchange
         protocol; or an array, a list, or anything else.
 
@@ -48,7 +49,7 @@ def names_of(X: Any) -> tuple[Any, ...] | None:
     return listed if any(isinstance(name, str) for name in listed) else None
 
 
-def in_order(what: str, X: Any, names: Sequence[str] | None) -> Any:
+def in_order(what: str, X: ArrayLike, names: Sequence[str] | None) -> ArrayLike:
     """Return a table with its columns in the order of names; other columns are left out.
 
     Parameters
@@ -75,20 +76,23 @@ def in_order(what: str, X: Any, names: Sequence[str] | None) -> Any:
         return X
     chosen = places(what, given, names)
     if hasattr(X, "iloc"):
-        return X.iloc[:, chosen]
+        frame: ArrayLike = X.iloc[:, chosen]
+        return frame
     if hasattr(X, "select"):
-        return X.select(list(names))
-    return np.column_stack([np.asarray(X[name]) for name in names])
+        table: ArrayLike = X.select(list(names))
+        return table
+    columns = cast("Mapping[str, ArrayLike]", X)
+    return np.column_stack([np.asarray(columns[name]) for name in names])
 
 
-def numbers_in_order(what: str, values: Any, names: Sequence[str] | None) -> Any:
+def numbers_in_order(what: str, values: ArrayLike, names: Sequence[str] | None) -> ArrayLike:
     """Return one number per column in the order of names, if the numbers have names, as a series of pandas does.
 
     Parameters
     ----------
     what : str
         Name of the numbers in messages.
-    values : Any
+    values : array-like
         A series whose index holds names, or anything else, which is returned as it is.
     names : sequence of str or None
         Names of the columns.
@@ -154,8 +158,8 @@ def places(what: str, given: Sequence[Any], names: Sequence[str]) -> list[int]:
 
 def quoted(names: Sequence[Any]) -> str:
     """Return names in quotes; of many only the first."""
-    shown = ", ".join(repr(name if not isinstance(name, str) else name[:60]) for name in names[:_MOST_NAMED])
-    return shown if len(names) <= _MOST_NAMED else f"{shown}, … ({len(names)} in all)"
+    shown = ", ".join(repr(name if not isinstance(name, str) else name[:60]) for name in names[:_MAX_NAMED])
+    return shown if len(names) <= _MAX_NAMED else f"{shown}, … ({len(names)} in all)"
 
 
 def listed(names: Sequence[Any]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bdnn.errors import InputError
 from bdnn.types import Indices
@@ -22,12 +22,14 @@ MISSING_RULES = ("error", "drop")
 _MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _TRUTH = {"true": True, "false": False}
-_LARGEST_INTEGER = 2**63 - 1
-_MOST_SHOWN = 5
+_LARGEST_INTEGER = 2**63 - 1  # of int64
+_MAX_SHOWN = 5  # in a message, which should fit on a few lines
 _LIKE_A_REGRESSION = "looks like the target of a regression"
+# numbers that are classes recur: targets of regressions have many values, most of them in few rows. Whole numbers may
+# be codes of classes, so more of them pass
 _FEW_CLASSES = 20
-_MANY_CLASSES = 50
-_FEW_ROWS = 10
+_MANY_CLASSES = 50  # whole numbers
+_FEW_ROWS = 10  # per value on average; also the share, a tenth, of values in one row only
 
 
 def is_number(text: str) -> bool:
@@ -174,10 +176,10 @@ def places_text(values: Iterable[tuple[Any, int]], where: str) -> str:
     for value, place in values:
         found.setdefault(value if isinstance(value, str) else repr(value), []).append(place)
     parts = []
-    for value, at in list(found.items())[:_MOST_SHOWN]:
-        numbers = ", ".join(map(str, at[:_MOST_SHOWN])) + (", …" if len(at) > _MOST_SHOWN else "")
+    for value, at in list(found.items())[:_MAX_SHOWN]:
+        numbers = ", ".join(map(str, at[:_MAX_SHOWN])) + (", …" if len(at) > _MAX_SHOWN else "")
         parts.append(f"{str(value)[:40]!r} ({where}{'s' if len(at) > 1 else ''} {numbers})")
-    return ", ".join(parts) + (f" and {len(found) - _MOST_SHOWN} others" if len(found) > _MOST_SHOWN else "")
+    return ", ".join(parts) + (f" and {len(found) - _MAX_SHOWN} others" if len(found) > _MAX_SHOWN else "")
 
 
 def listed(classes: Sequence[Any]) -> str:
@@ -186,7 +188,7 @@ def listed(classes: Sequence[Any]) -> str:
     return shown if len(classes) <= 8 else f"{shown}, … ({len(classes)} in all)"
 
 
-def check_present(what: str, labels: Any) -> None:
+def check_present(what: str, labels: ArrayLike | None) -> None:
     """Raise InputError if labels are missing: None, NaN, or what pandas puts in their place.
 
     Parameters
@@ -221,7 +223,7 @@ def check_present(what: str, labels: Any) -> None:
         )
 
 
-def _is_absent(label: Any) -> bool:
+def _is_absent(label: object) -> bool:
     if label is None:
         return True
     try:
@@ -232,7 +234,7 @@ def _is_absent(label: Any) -> bool:
         return False
 
 
-def plain(labels: Any) -> Any:
+def plain(labels: ArrayLike) -> ArrayLike:
     """Return labels of a nullable, categorical or object column as the array of booleans or integers they stand for.
 
     Parameters

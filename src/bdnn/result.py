@@ -66,7 +66,7 @@ class Result:
     status : Status
         `optimal` only if `bound` meets `objective`.
     objective : float
-        What was minimised, audited: training loss of `network`, in units of sample weight, plus weighted regulariser.
+        What was minimized, audited: training loss of `network`, in units of sample weight, plus weighted regularizer.
     bound : float
         No network in `bound_of` has a smaller objective.
     bound_of : str
@@ -88,7 +88,7 @@ class Result:
         Branch-and-bound nodes, with those of earlier runs if it went on from a checkpoint; of method "local_search",
         which has none, the rounds of all threads.
     penalty : float
-        Value of the regulariser, without its factor.
+        Value of the regularizer, without its factor.
     validation_accuracy : float or None
         Accuracy on the held-out data by which the network was chosen.
     history : tuple of Incumbent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,3 +17,9 @@ Integers = NDArray[np.int64]
 Indices = NDArray[np.intp]
 Bits = NDArray[np.int8]
 Bools = NDArray[np.bool_]
+
+Norm = Literal["inf", "1", "2"]
+"""In which perturbations, and distances of points, are measured."""
+
+RobustModel = Literal["interval", "pattern", "worst_case"]
+"""What counts as right on a ball; see `Problem`."""

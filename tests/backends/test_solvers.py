@@ -191,7 +191,7 @@ def test_auto_takes_what_can_do_it(monkeypatch):
 def test_impossible_wishes_are_clear_errors():
     with pytest.raises(InputError, match=r"'cpsat' cannot train continuous weights.*highs, scip, gurobi"):
         backend("cpsat", random_problem(0, 2))
-    with pytest.raises(InputError, match=r"'highs' cannot minimise the quadratic.*scip"):
+    with pytest.raises(InputError, match=r"'highs' cannot minimize the quadratic.*scip"):
         backend("highs", random_problem(0, 2, regularizer="l2", regularization=1))
     with pytest.raises(InputError, match=r"solver must be one of.*'cplex'"):
         backend("cplex", random_problem(0, 2))

@@ -137,7 +137,7 @@ def test_rows_have_the_sign_that_is_wanted():
     assert np.array_equal(points.raw_rows, points.signs[:, None] * np.column_stack([raw, np.ones(20)]))
     assert np.array_equal(points.rows[:, -1], points.signs)
     # the same separators: reduced inputs are an affine map of the raw ones
-    scale, centre = points.reduced.scale[[0, 2]], points.reduced.centre[[0, 2]]
+    scale, centre = points.reduced.scale[[0, 2]], points.reduced.center[[0, 2]]
     np.testing.assert_allclose(points.rows[:, :-1] * points.signs[:, None], (raw - centre) / scale)
 
 

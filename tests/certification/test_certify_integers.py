@@ -11,7 +11,7 @@ from bdnn import Network, attack, certify
 from bdnn.certification.integer_support import support_steps
 from bdnn.certification.quantization import lower_thresholds
 from bdnn.errors import InputError
-from bdnn.network.network import InputGrid
+from bdnn.network.grid import InputGrid
 from plain import quantised, random_network
 
 NORMS = ("inf", "1", "2")

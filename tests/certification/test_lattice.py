@@ -13,7 +13,7 @@ from bdnn import Budget, Network, certify, cli
 from bdnn.certification.attacker import perturbations
 from bdnn.certification.mixed_integer_point import point_at
 from bdnn.model_file import Model, save_model
-from bdnn.network.network import InputGrid
+from bdnn.network.grid import InputGrid
 from plain import random_network
 
 NORMS = ("inf", "1", "2")

@@ -104,7 +104,7 @@ def test_least_squares_of_one_neuron_is_the_maximum_margin_separator():
         (dict(regularizer="l1", regularization=-1.0), "non-negative number or 'lexicographic'"),
         (dict(regularizer="l1", regularization=float("nan")), "non-negative number or 'lexicographic'"),
         (dict(regularizer="l1", regularization="both"), "non-negative number or 'lexicographic'"),
-        (dict(regularizer="l2", regularization=1.0, solver="highs"), "cannot minimise the quadratic"),
+        (dict(regularizer="l2", regularization=1.0, solver="highs"), "cannot minimize the quadratic"),
     ],
 )
 def test_bad_settings(settings, message):

@@ -8,7 +8,7 @@ import pytest
 from bdnn import Budget, Problem
 from bdnn import arrays as rows
 from bdnn.methods import starts as start
-from bdnn.problem import presolve
+from bdnn.problem import merge
 from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve as reduce
 from bdnn.search.points import points
@@ -27,8 +27,8 @@ def data(m=60, dtype=np.float32, repeated=0, **changes):
 
 def large(monkeypatch):
     for module, name in (
-        ("presolve", "_SORTED_ROWS"),
-        ("presolve", "_SORTED_NUMBERS"),
+        ("problem.merge", "_SORTED_ROWS"),
+        ("problem.merge", "_SORTED_NUMBERS"),
         ("search.points", "_LARGE"),
     ):
         monkeypatch.setattr(f"bdnn.{module}.{name}", 10)
@@ -88,7 +88,7 @@ def test_nothing_but_the_points_themselves_is_as_large_as_the_data(monkeypatch):
     X, y = rng.standard_normal((m, n), dtype=np.float32), rng.integers(0, 2, m)
     for array in (X, y):
         array.setflags(write=False)
-    assert X.size > presolve._SORTED_NUMBERS
+    assert X.size > merge._SORTED_NUMBERS
     tracemalloc.start()
     try:
         problem = Problem(X=X, y=y, hidden_layer_sizes=(3,))

@@ -14,7 +14,7 @@ from bdnn.problem.problem import Problem, choice
 
 BACKENDS: dict[str, type[Backend]] = {solver.name: solver for solver in (Highs, Scip, CpSat, Gurobi)}
 
-# Fastest first, by benchmarks/solvers.py. Gurobi is used only when asked for: whether its licence holds more than toy
+# Fastest first, by benchmarks/solvers.py. Gurobi is used only when asked for: whether its license holds more than toy
 # programs is not known before it is taken.
 AUTO_INTEGER = ("cpsat", "highs", "scip")
 AUTO_CONTINUOUS = ("highs", "scip")
@@ -69,5 +69,5 @@ def _lacks(solver: type[Backend], problem: Problem) -> str:
     if problem.robust and not solver.capabilities.continuous and np.array_equal(problem.X, np.rint(problem.X)):
         return "train integer inputs with a radius (perturbed inputs are real)"
     if problem.regularizer == "l2" and not solver.capabilities.quadratic:
-        return "minimise the quadratic regularizer 'l2'"
+        return "minimize the quadratic regularizer 'l2'"
     return ""

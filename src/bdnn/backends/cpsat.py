@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,11 @@ from bdnn.milp.tolerances import Tolerances
 from bdnn.status import Status
 from bdnn.types import Floats
 
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+    from ortools.sat.python import cp_model
+
+# integers up to here are exact in the doubles that programs hold, and sums of two thousand fit into 64 bits
 _LARGEST = 2**52
 
 
@@ -43,7 +48,7 @@ class CpSat:
     def solve(
         self, milp: Milp, budget: Budget, start: Floats | None = None, on_event: EventCallback | None = None
     ) -> MilpSolution:
-        """Minimise; see `Backend.solve`. A node is a conflict of the search."""
+        """Minimize; see `Backend.solve`. A node is a conflict of the search."""
         budget, began = budget.start(), reading()
         from ortools.sat.python import cp_model
 
@@ -80,13 +85,13 @@ def _integers(what: str, values: Floats) -> list[int]:
     if np.any(np.abs(whole) > _LARGEST):
         raise InputError(
             f"{what} of this program reach {np.abs(whole).max():.3g}, too large for the 64-bit integers of solver "
-            f"'cpsat'; rescale the inputs, or make them non-integer so that they are quantised"
+            f"'cpsat'; rescale the inputs, or make them non-integer so that they are quantized"
         )
     numbers: list[int] = whole.astype(np.int64).tolist()
     return numbers
 
 
-def _model(milp: Milp, budget: Budget) -> tuple[Any, list[Any], float]:
+def _model(milp: Milp, budget: Budget) -> tuple[cp_model.CpModel, list[cp_model.IntVar], float]:
     """Return the program, its variables, and the factor by which its objective is scaled, or raise `running.Late`.
 
     Costs that are not integers are scaled and rounded down; their variables are non-negative, so bounds stay bounds.
@@ -99,7 +104,7 @@ def _model(milp: Milp, budget: Budget) -> tuple[Any, list[Any], float]:
     low, high = _integers("bounds", milp.lower), _integers("bounds", milp.upper)
     variables = [model.new_int_var(a, b, "") for a, b in running.in_time(zip(low, high, strict=True), budget)]
 
-    def expressions(matrix: Any) -> Iterator[Any]:
+    def expressions(matrix: sp.csr_matrix) -> Iterator[cp_model.LinearExpr]:
         starts, columns = matrix.indptr.tolist(), matrix.indices.tolist()
         data = _integers("coefficients", matrix.data)
         for a, b in running.in_time(itertools.pairwise(starts), budget):
@@ -139,7 +144,13 @@ def _side(side: Floats, absent: int) -> list[int]:
 
 
 def _job(
-    solver: Any, model: Any, variables: list[Any], scale: float, offset: float, budget: Budget, run: running.Run
+    solver: cp_model.CpSolver,
+    model: cp_model.CpModel,
+    variables: list[cp_model.IntVar],
+    scale: float,
+    offset: float,
+    budget: Budget,
+    run: running.Run,
 ) -> tuple[Status | None, str]:
     from ortools.sat.python import cp_model
 

@@ -1,12 +1,13 @@
-"""Gurobi, a commercial solver; extra ``gurobi``. The licence that comes with its package is limited in size."""
+"""Gurobi, a commercial solver; extra ``gurobi``. The license that comes with its package is limited in size."""
 
 from __future__ import annotations
 
 import math
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import scipy.sparse as sp
 
 from bdnn.backends import threads as running
 from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution
@@ -18,8 +19,12 @@ from bdnn.milp.tolerances import Tolerances
 from bdnn.status import Status
 from bdnn.types import Floats
 
-_FREE_SIZE = 2000
-_SIZE_LIMIT_EXCEEDED = 10010
+if TYPE_CHECKING:
+    import gurobipy
+
+_FREE_SIZE = 2000  # variables, and rows, of the license that comes with gurobipy
+_SIZE_LIMIT_EXCEEDED = 10010  # GRB.Error.SIZE_LIMIT_EXCEEDED
+# squares of the sides of a cone may differ by 1e-9, so the sides of one near 0 by 3e-5 / scale
 _CONE_SCALE = 10.0
 
 
@@ -38,15 +43,15 @@ class Gurobi:
 
     @classmethod
     def is_available(cls) -> bool:
-        """Whether gurobipy is installed; takes no licence."""
+        """Whether gurobipy is installed; takes no license."""
         return find_spec("gurobipy") is not None
 
     def solve(
         self, milp: Milp, budget: Budget, start: Floats | None = None, on_event: EventCallback | None = None
     ) -> MilpSolution:
-        """Minimise; see `Backend.solve`.
+        """Minimize; see `Backend.solve`.
 
-        Raises `SolverError` without a licence, and `InputError` if the program is too large for it.
+        Raises `SolverError` without a license, and `InputError` if the program is too large for it.
         """
         import gurobipy
 
@@ -58,7 +63,7 @@ class Gurobi:
         except running.Late:
             return running.too_late(began)
         except gurobipy.GurobiError as error:
-            raise SolverError(f"Gurobi cannot be used: {error}; set up its licence or choose another solver") from None
+            raise SolverError(f"Gurobi cannot be used: {error}; set up its license or choose another solver") from None
         parameters = {
             "Threads": budget.threads,
             "Seed": budget.seed % 2_000_000_000,
@@ -73,12 +78,12 @@ class Gurobi:
         for name, value in parameters.items():
             model.setParam(name, value)
         if start is not None:
-            x.Start = start
+            x.setAttr("Start", start)
         return running.solve_on_thread(milp, budget, lambda run: _job(model, x, run), on_event, self.name, began)
 
 
-def _check_size(env: Any, milp: Milp) -> None:
-    """Raise InputError if the licence is limited and the program exceeds it."""
+def _check_size(env: gurobipy.Env, milp: Milp) -> None:
+    """Raise InputError if the license is limited and the program exceeds it."""
     import gurobipy
 
     n_rows = milp.rows.shape[0] + len(milp.indicators)
@@ -92,12 +97,12 @@ def _check_size(env: Any, milp: Milp) -> None:
             if error.errno != _SIZE_LIMIT_EXCEEDED:
                 raise
             raise InputError(
-                f"the program has {milp.n_columns} variables and {n_rows} rows, but this licence of Gurobi is "
-                f"limited to {_FREE_SIZE} of each; use a full licence, another solver, fewer rows or fewer neurons"
+                f"the program has {milp.n_columns} variables and {n_rows} rows, but this license of Gurobi is "
+                f"limited to {_FREE_SIZE} of each; use a full license, another solver, fewer rows or fewer neurons"
             ) from None
 
 
-def _model(env: Any, milp: Milp, budget: Budget) -> tuple[Any, Any]:
+def _model(env: gurobipy.Env, milp: Milp, budget: Budget) -> tuple[gurobipy.Model, gurobipy.MVar]:
     import gurobipy
     from gurobipy import GRB
 
@@ -107,8 +112,6 @@ def _model(env: Any, milp: Milp, budget: Budget) -> tuple[Any, Any]:
     x = model.addMVar(milp.n_columns, lb=milp.lower, ub=milp.upper, vtype=kinds)
     squares: Any = None
     if milp.quadratic is not None:
-        import scipy.sparse as sp
-
         squares = sp.diags(milp.quadratic).tocsr()
     model.setMObjective(squares, milp.cost, milp.offset, x, x, x, GRB.MINIMIZE)
     for side, sense in ((milp.row_lower, GRB.GREATER_EQUAL), (milp.row_upper, GRB.LESS_EQUAL)):
@@ -127,7 +130,6 @@ def _model(env: Any, milp: Milp, budget: Budget) -> tuple[Any, Any]:
         if high < math.inf:
             model.addGenConstrIndicator(variables[binary], False, row, GRB.LESS_EQUAL, high)
     for cone in milp.cones:
-        # scaled up, since tolerances hold for squares
         norm = gurobipy.QuadExpr()
         norm.addTerms(
             [(_CONE_SCALE * c) ** 2 for c in cone.coefficients.tolist()],
@@ -138,12 +140,12 @@ def _model(env: Any, milp: Milp, budget: Budget) -> tuple[Any, Any]:
     return model, x
 
 
-def _job(model: Any, x: Any, run: running.Run) -> tuple[Status | None, str]:
+def _job(model: gurobipy.Model, x: gurobipy.MVar, run: running.Run) -> tuple[Status | None, str]:
     from gurobipy import GRB
 
     variables = x.tolist()
 
-    def callback(model: Any, where: int) -> None:
+    def callback(model: gurobipy.Model, where: int) -> None:
         if run.stopping:
             model.terminate()
         elif where == GRB.Callback.MIPSOL:
@@ -158,7 +160,7 @@ def _job(model: Any, x: Any, run: running.Run) -> tuple[Status | None, str]:
     # while it solves, Gurobi handles the signal of Ctrl-C itself
     run.interrupted = status == GRB.INTERRUPTED and not run.stopping
     bound = model.ObjBound if model.IsMIP or status == GRB.OPTIMAL else -math.inf
-    run.tell(x.X.copy() if model.SolCount else None, bound, int(model.NodeCount), last=True)
+    run.tell(np.array(x.X) if model.SolCount else None, bound, int(model.NodeCount), last=True)
     reasons = {
         GRB.OPTIMAL: (Status.OPTIMAL, running.OPTIMAL),
         GRB.INFEASIBLE: (Status.INFEASIBLE, running.INFEASIBLE),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -18,7 +18,10 @@ from bdnn.milp.tolerances import CONE_TOLERANCE, Tolerances
 from bdnn.status import Status
 from bdnn.types import Floats
 
-_MOST_NODES = 2**31 - 1
+if TYPE_CHECKING:
+    import highspy
+
+_MAX_NODES = 2**31 - 1  # HiGHS counts in 32 bits
 
 
 class Highs:
@@ -41,7 +44,7 @@ class Highs:
     def solve(
         self, milp: Milp, budget: Budget, start: Floats | None = None, on_event: EventCallback | None = None
     ) -> MilpSolution:
-        """Minimise; see `Backend.solve`."""
+        """Minimize; see `Backend.solve`."""
         budget = budget.start()
         if milp.cones:
             return self._with_tangents(milp, budget, start, on_event)
@@ -118,7 +121,7 @@ class Highs:
             "mip_abs_gap": 1e-7,
         }
         if budget.nodes is not None:
-            options["mip_max_nodes"] = min(budget.nodes, _MOST_NODES)
+            options["mip_max_nodes"] = min(budget.nodes, _MAX_NODES)
         for option, value in options.items():
             highs.setOptionValue(option, value)
         if start is not None:
@@ -147,12 +150,18 @@ class _Claims:
         self.broken |= claimed < value - 1e-6 * max(1.0, abs(value))
 
 
-def _job(highs: Any, run: running.Run, check: _Claims) -> tuple[Status | None, str]:
+def _job(highs: highspy.Highs, run: running.Run, check: _Claims) -> tuple[Status | None, str]:
     import highspy
 
     kinds = highspy.cb.HighsCallbackType
 
-    def callback(kind: Any, message: str, out: Any, reply: Any, data: Any) -> None:
+    def callback(
+        kind: highspy.cb.HighsCallbackType,
+        message: str,
+        out: highspy.cb.HighsCallbackOutput,
+        reply: highspy.cb.HighsCallbackInput | None,
+        data: object,
+    ) -> None:
         if run.stopping or check.broken:
             if reply is not None:
                 reply.user_interrupt = True

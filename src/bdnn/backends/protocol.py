@@ -102,13 +102,13 @@ class Backend(Protocol):
 
     @classmethod
     def is_available(cls) -> bool:
-        """Whether the solver's package is installed; takes no licence."""
+        """Whether the solver's package is installed; takes no license."""
         ...
 
     def solve(
         self, milp: Milp, budget: Budget, start: Floats | None = None, on_event: EventCallback | None = None
     ) -> MilpSolution:
-        """Minimise.
+        """Minimize.
 
         Parameters
         ----------

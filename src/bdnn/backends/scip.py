@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -19,7 +19,12 @@ from bdnn.milp.tolerances import Tolerances
 from bdnn.status import Status
 from bdnn.types import Floats
 
-_MOST_SECONDS = 1e20
+if TYPE_CHECKING:
+    import pyscipopt
+    import scipy.sparse as sp
+
+_MAX_SECONDS = 1e20  # SCIP takes no more
+# squares of the sides of a cone may differ by 1e-7, so the sides of one near 0 by 3e-4 / scale
 _CONE_SCALE = 100.0
 
 
@@ -44,7 +49,7 @@ class Scip:
     def solve(
         self, milp: Milp, budget: Budget, start: Floats | None = None, on_event: EventCallback | None = None
     ) -> MilpSolution:
-        """Minimise; see `Backend.solve`."""
+        """Minimize; see `Backend.solve`."""
         budget, began = budget.start(), reading()
         try:
             model, variables, slacks, square = _model(milp, budget)
@@ -75,7 +80,7 @@ class Scip:
                 model.setSolVal(solution, square, float(milp.quadratic @ (start * start)))
             model.addSol(solution)
         if math.isfinite(budget.seconds):
-            model.setParam("limits/time", min(max(budget.remaining, 1e-3), _MOST_SECONDS))
+            model.setParam("limits/time", min(max(budget.remaining, 1e-3), _MAX_SECONDS))
         return running.solve_on_thread(
             milp, budget, lambda run: _job(model, variables, run), on_event, self.name, began
         )
@@ -85,13 +90,20 @@ def _entries(cone: Cone) -> Iterator[tuple[int, float]]:
     return zip(cone.columns.tolist(), cone.coefficients.tolist(), strict=True)
 
 
-def _excess(milp: Milp, slacks: list[tuple[Any, int, bool]], row: Floats) -> list[float]:
+def _excess(milp: Milp, slacks: list[tuple[pyscipopt.Variable, int, bool]], row: Floats) -> list[float]:
     """By how much each indicator row would be violated if it applied."""
     cond = milp.indicators
     return [float(cond.lower_on[r] - row[r] if on else row[r] - cond.upper_off[r]) for _, r, on in slacks]
 
 
-def _model(milp: Milp, budget: Budget) -> tuple[Any, list[Any], list[tuple[Any, int, bool]], Any]:
+def _model(
+    milp: Milp, budget: Budget
+) -> tuple[
+    pyscipopt.Model,
+    list[pyscipopt.Variable],
+    list[tuple[pyscipopt.Variable, int, bool]],
+    pyscipopt.Variable | None,
+]:
     """Return the program, its variables, and two kinds of variables that SCIP needs besides, or raise `running.Late`.
 
     These are the slack of each indicator row (with the row and whether it holds for 1), and the variable that bounds
@@ -111,7 +123,7 @@ def _model(milp: Milp, budget: Budget) -> tuple[Any, list[Any], list[tuple[Any, 
     ]
     model.addObjoffset(milp.offset)
 
-    def expressions(matrix: Any) -> Iterator[Any]:
+    def expressions(matrix: sp.csr_matrix) -> Iterator[pyscipopt.Expr]:
         starts, columns, data = matrix.indptr.tolist(), matrix.indices.tolist(), matrix.data.tolist()
         for a, b in running.in_time(itertools.pairwise(starts), budget):
             yield pyscipopt.quicksum(data[k] * variables[columns[k]] for k in range(a, b))
@@ -135,7 +147,6 @@ def _model(milp: Milp, budget: Budget) -> tuple[Any, list[Any], list[tuple[Any, 
             added = model.addConsIndicator(row <= high, binvar=variables[binary], activeone=False)
             slacks.append((model.getSlackVarIndicator(added), r, False))
     for cone in milp.cones:
-        # scaled up, since tolerances hold for squares
         terms = ((_CONE_SCALE * c) ** 2 * variables[j] * variables[j] for j, c in _entries(cone))
         model.addCons(pyscipopt.quicksum(terms) <= _CONE_SCALE**2 * variables[cone.bound] * variables[cone.bound])
     square = None
@@ -147,7 +158,7 @@ def _model(milp: Milp, budget: Budget) -> tuple[Any, list[Any], list[tuple[Any, 
     return model, variables, slacks, square
 
 
-def _job(model: Any, variables: list[Any], run: running.Run) -> tuple[Status | None, str]:
+def _job(model: pyscipopt.Model, variables: list[pyscipopt.Variable], run: running.Run) -> tuple[Status | None, str]:
     import pyscipopt
 
     kinds = pyscipopt.SCIP_EVENTTYPE
@@ -166,7 +177,7 @@ def _job(model: Any, variables: list[Any], run: running.Run) -> tuple[Status | N
             for kind in caught:
                 model.dropEvent(kind, self)
 
-        def eventexec(self, event: Any) -> None:
+        def eventexec(self, event: pyscipopt.Event) -> None:
             if run.stopping:
                 model.interruptSolve()
             new = event.getType() == kinds.BESTSOLFOUND

@@ -20,11 +20,13 @@ from bdnn.milp.program import Milp
 from bdnn.status import Status
 from bdnn.types import Floats
 
+# how often the calling thread looks at the clock: too seldom to cost, often enough for limits of a second
 _TICK_SECONDS = 0.1
-_GRACE_SECONDS = 0.5
-_INTERRUPT_GRACE_SECONDS = 1.0
-_INFINITE = 1e20
-_CHECKED = 64
+# how long a solver may take to stop before it is left behind: its last solution may still come
+_GRACE_SECONDS = 0.5  # after its limit
+_INTERRUPT_GRACE_SECONDS = 1.0  # after Ctrl-C
+_INFINITE = 1e20  # what SCIP, the solver of the smallest infinity, gives as none
+_CHECKED = 64  # rows between looks at the clock: well below a millisecond
 
 T = TypeVar("T")
 

@@ -76,17 +76,7 @@ class Points:
     @classmethod
     def of(cls, reduced: Presolved) -> Points:
         """Return the points of a problem."""
-        class_weight = reduced.class_weight
-        if _one_hot(reduced.problem):
-            on, off = reduced.firing_costs(class_weight)
-            difference = off - on
-            holder, output = np.nonzero(difference)
-            want, cost = 2 * output + (difference[holder, output] > 0), np.abs(difference[holder, output])
-        else:
-            ordered = np.sort(class_weight, axis=1)
-            difference = ordered[:, -1] - ordered[:, -2]
-            holder = np.flatnonzero(difference)
-            want, cost = np.argmax(class_weight, axis=1)[holder], difference[holder]
+        holder, want, cost = reduced.problem.loss.preferences(reduced.class_weight)
         point, goal_point = np.unique(holder, return_inverse=True)
         unit, exact = reduced.loss_step, True
         units = cost / unit if unit else np.zeros(0)
@@ -305,7 +295,7 @@ def _parts(owner: Indices, n: int) -> list[slice]:
 
 def _one_hot(problem: Problem) -> bool:
     """Whether each class has a threshold output."""
-    return problem.head == "threshold" and problem.n_outputs > 1
+    return not problem.loss.one_per_point
 
 
 def _two_sided(problem: Problem) -> bool:

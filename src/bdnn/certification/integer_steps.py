@@ -17,7 +17,7 @@ from bdnn.certification.attacker import Perturbations
 from bdnn.certification.integer_support import DOWN, FURTHER, UP
 from bdnn.certification.quantization import restricted, thresholds
 from bdnn.certification.support import UNIT
-from bdnn.network.network import InputGrid
+from bdnn.network.grid import InputGrid
 from bdnn.types import Bools, Floats, Indices
 
 _MIN_EXACT = 2.0**-900  # products above it keep all of their digits

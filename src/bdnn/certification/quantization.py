@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bdnn.network.network import InputGrid
+from bdnn.network.grid import InputGrid
 from bdnn.types import Floats, Indices
 
 

@@ -47,7 +47,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from operator import mul
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,11 +71,14 @@ __all__ = [
     "verify_certificate",
 ]
 
+Table = Mapping[str, ArrayLike]
+"""Columns by name; a data frame is one, too."""
+
 # arrays of half a megabyte are made and thrown away without the system's help
 _BATCH_NUMBERS = 2**16
-_GROUP_NUMBERS = 2**21
-_CLIMBERS = 2**15
-_SAFE = 2**62
+_GROUP_NUMBERS = 2**21  # of proofs that are checked together: 16 MB
+_CLIMBERS = 2**15  # leaves that go up their trees together, so that their columns stay in the cache
+_SAFE = 2**62  # sums of int64 below it have a bit to spare
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class Verified:
 
 def verify_certificate(
     certificate: str | os.PathLike[str] | Mapping[str, Any] | Certificate,
-    X: Any,
+    X: ArrayLike | Table,
     y: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> Verified:
@@ -155,7 +158,7 @@ def verify_certificate(
     rows = ""
     if y is None:
         X, y, rows = _training_rows(content, X)
-    data = merged(X, y, sample_weight, content.classes)
+    data = merged(cast("ArrayLike", X), y, sample_weight, content.classes)
     _check_data(content, data)
     loss = network_loss(content.layers, data, content.head)
     if loss != content.loss:
@@ -184,7 +187,7 @@ def verify_certificate(
     )
 
 
-def _training_rows(content: Certificate, table: Any) -> tuple[NDArray[np.float64], list[Any], str]:
+def _training_rows(content: Certificate, table: ArrayLike | Table) -> tuple[NDArray[np.float64], list[Any], str]:
     """Return the inputs and labels of a table that a certificate is about, and which they are in words."""
     part = content.table
     if part is None:
@@ -196,10 +199,11 @@ def _training_rows(content: Certificate, table: Any) -> tuple[NDArray[np.float64
     known = table if isinstance(table, Mapping) else list(table.columns)
     if absent := [name for name in (part.target, *part.features) if name not in known]:
         raise InputError(f"the table has no column {absent[0]!r}, which the certificate is about")
-    labels: Any = table[part.target]
+    given = cast("Table", table)
+    labels: Any = given[part.target]
     labels = labels.tolist() if hasattr(labels, "tolist") else list(labels)
     taken = part.take(len(labels))
-    columns = [doubles(f"column {name!r}", table[name]) for name in part.features]
+    columns = [doubles(f"column {name!r}", given[name]) for name in part.features]
     if any(column.shape != (len(labels),) for column in columns):
         raise InputError("the columns of the table must have one dimension and be equally long")
     X, replaced = part.filled(np.column_stack(columns)[taken])

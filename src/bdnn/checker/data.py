@@ -1,6 +1,6 @@
 """The data as certificates see them: equal rows merged, weights as rationals, losses in exact arithmetic.
 
-This module and its neighbours `bdnn.checker.file` and `bdnn.checker.check` are one independent checker: they share no
+This module and its neighbors `bdnn.checker.file` and `bdnn.checker.check` are one independent checker: they share no
 code with what trains networks, so that an error there cannot hide itself here.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from operator import mul
@@ -229,7 +229,7 @@ def _integer_neuron(weights: Sequence[Real], bias: Real, shifts: Sequence[int]) 
     return scaled[:-1], scaled[-1]
 
 
-def _sum(numbers: Any) -> Fraction:
+def _sum(numbers: Iterable[Fraction]) -> Fraction:
     """Add fractions over their common denominator: one reduction instead of one per term."""
     listed = list(numbers)
     common = math.lcm(*(number.denominator for number in listed))

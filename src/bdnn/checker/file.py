@@ -43,18 +43,18 @@ from numpy.typing import NDArray
 
 from bdnn.checker.data import Label
 from bdnn.checker.rows import TablePart, read_table_part
-from bdnn.checker.values import MOST_BITS, exactly, fail, integer, items, rational, shown
+from bdnn.checker.values import MAX_BITS, exactly, fail, integer, items, rational, shown
 from bdnn.errors import CertificateError, CertificateFileError, InputError
 from bdnn.files import FilePath, write
 
-FORMAT, VERSION = "bdnn-certificate", 2
+FORMAT, VERSION = "bdnn-certificate", 2  # the version counts changes that older checkers do not understand
 
-MOST_HIDDEN = 6
-_MOST_BYTES = 2**30
-_MOST_HEX_DIGITS = 2**14
-_LARGEST_INDEX = 2**31
-LEAF = -1
-_HEX = re.compile(rf"(0x)?[0-9a-fA-F]{{1,{_MOST_HEX_DIGITS}}}", re.ASCII)
+MAX_HIDDEN = 6  # one more than exact training lists the output functions of
+_MAX_BYTES = 2**30  # of a file, which is read at once
+_MAX_HEX_DIGITS = 2**14  # of a number: 65,536 bits, so that no file makes arithmetic slow
+_LARGEST_INDEX = 2**31  # more than a file of `_MAX_BYTES` can list
+LEAF = -1  # no column has this number
+_HEX = re.compile(rf"(0x)?[0-9a-fA-F]{{1,{_MAX_HEX_DIGITS}}}", re.ASCII)
 _SPACE = re.compile(r"[ \t\n\r]*", re.ASCII)
 
 
@@ -138,9 +138,9 @@ def read_certificate(source: FilePath | Mapping[str, Any] | Certificate) -> Cert
     name = os.fspath(source)
     try:
         with gzip.open(name, "rb") if name.endswith(".gz") else open(name, "rb") as file:
-            raw = file.read(_MOST_BYTES + 1)
-        if len(raw) > _MOST_BYTES:
-            raise CertificateFileError(f"file: larger than {_MOST_BYTES // 2**20} MiB")
+            raw = file.read(_MAX_BYTES + 1)
+        if len(raw) > _MAX_BYTES:
+            raise CertificateFileError(f"file: larger than {_MAX_BYTES // 2**20} MiB")
         text = raw.decode("utf-8")
         del raw
         document = _Reader(text).document()
@@ -177,8 +177,8 @@ def save_certificate(certificate: Mapping[str, Any], path: FilePath | IO[bytes])
     content = dict(certificate)
     _certificate(content)
     raw = (json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n").encode("ascii")
-    if len(raw) > _MOST_BYTES:
-        raise InputError(f"the certificate cannot be saved: its file would be larger than {_MOST_BYTES // 2**20} MiB")
+    if len(raw) > _MAX_BYTES:
+        raise InputError(f"the certificate cannot be saved: its file would be larger than {_MAX_BYTES // 2**20} MiB")
     if isinstance(path, str | os.PathLike) and os.fspath(path).endswith(".gz"):
         raw = gzip.compress(raw, 6, mtime=0)
     write(path, raw)
@@ -315,7 +315,7 @@ def _classes(value: object) -> tuple[Label, Label]:
     for label in (first, second):
         if not isinstance(label, bool | int | float | str) or (isinstance(label, float) and not math.isfinite(label)):
             raise fail("data: classes", f"must be numbers or strings, got {shown(label)}")
-        if isinstance(label, int) and label.bit_length() > MOST_BITS:
+        if isinstance(label, int) and label.bit_length() > MAX_BITS:
             raise fail("data: classes", f"must be shorter than {shown(label)}")
     if first == second:
         raise fail("data: classes", "must be two different labels")
@@ -336,7 +336,7 @@ def _architecture(value: object) -> tuple[tuple[int, ...], str]:
         raise fail(
             f"{place}: fit_intercept", f"only networks with biases (true) are, got {shown(parts['fit_intercept'])}"
         )
-    widths = tuple(integer(f"{place}: hidden_layer_sizes", size, 1, MOST_HIDDEN + 1) for size in sizes)
+    widths = tuple(integer(f"{place}: hidden_layer_sizes", size, 1, MAX_HIDDEN + 1) for size in sizes)
     return widths, parts["head"]
 
 
@@ -373,7 +373,7 @@ def _cut(value: object, c: int) -> Cut:
         if not isinstance(digits, str) or not _HEX.fullmatch(digits):
             raise fail(
                 f"{place}: multipliers",
-                f"must be strings of at most {_MOST_HEX_DIGITS} hexadecimal digits, got {shown(digits)}",
+                f"must be strings of at most {_MAX_HEX_DIGITS} hexadecimal digits, got {shown(digits)}",
             )
     return Cut(points, multipliers)
 
@@ -384,7 +384,7 @@ def _tree(value: object, t: int) -> Tree:
     implicants = items(f"{place}: implicants", parts["implicants"])
     for implicant in implicants:
         for neuron in items(f"{place}: implicants", implicant):
-            integer(f"{place}: implicants", neuron, 0, MOST_HIDDEN)
+            integer(f"{place}: implicants", neuron, 0, MAX_HIDDEN)
     proofs, nodes = parts["proofs"], parts["nodes"]
     if not isinstance(nodes, Nodes):
         # contents that did not come from a file
@@ -394,7 +394,7 @@ def _tree(value: object, t: int) -> Tree:
     return Tree(implicants, proofs, nodes.table)
 
 
-def _node(value: Any, k: int, t: int) -> tuple[int, ...]:
+def _node(value: object, k: int, t: int) -> tuple[int, ...]:
     """Return a node as a row of `Nodes`."""
     if type(value) is int and 0 <= value < _LARGEST_INDEX:
         return LEAF, value, 0
@@ -408,7 +408,7 @@ def _table(flat: array[int]) -> NDArray[np.int64]:
     return np.array(flat, dtype=np.int64).reshape(-1, 3)
 
 
-def _proof(value: Any, k: int, t: int) -> Proof:
+def _proof(value: object, k: int, t: int) -> Proof:
     place = f"proof {k} of tree {t}"
     parts = exactly(place, value, "cuts links")
     cuts, on_cuts, most_on_cuts = _triples(f"{place}: cuts", parts["cuts"])
@@ -442,6 +442,6 @@ def _triples(place: str, value: object) -> tuple[NDArray[np.int64], NDArray[Any]
     smallest, largest = min(int(indices.min()), int(multipliers.min())), int(multipliers.max())
     if smallest < 0:
         raise fail(place, f"must not hold negative numbers, got {shown(smallest)}")
-    if largest.bit_length() > MOST_BITS:
-        raise fail(place, f"must hold integers of at most {MOST_BITS} bits, got {shown(largest)}")
+    if largest.bit_length() > MAX_BITS:
+        raise fail(place, f"must hold integers of at most {MAX_BITS} bits, got {shown(largest)}")
     return indices, multipliers, largest

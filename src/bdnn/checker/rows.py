@@ -27,9 +27,9 @@ from bdnn.errors import CertificateError
 
 __all__ = ["TablePart", "read_table_part", "table_part"]
 
-_MOST_ROWS = 2**31
+_MAX_ROWS = 2**31  # as many as indices of points
 _RULES = ("median", "error")
-_MOST_NAMED = 8
+_MAX_NAMED = 8  # in messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +242,9 @@ def read_table_part(value: object, n_features: int, n_rows: int) -> TablePart:
     target, features = _name("table: target", parts["target"]), _names("table: features", parts["features"], n_features)
     if len({target, *features}) <= n_features:
         raise fail("table: features", "must be different columns, and none of them the target")
-    rows = tuple(integer("table: rows", length, 0, _MOST_ROWS) for length in items("table: rows", parts["rows"]))
-    if sum(rows) >= _MOST_ROWS or 0 in rows[1:]:
-        raise fail("table: rows", f"must add up to less than {_MOST_ROWS} and be positive but for the first one")
+    rows = tuple(integer("table: rows", length, 0, _MAX_ROWS) for length in items("table: rows", parts["rows"]))
+    if sum(rows) >= _MAX_ROWS or 0 in rows[1:]:
+        raise fail("table: rows", f"must add up to less than {_MAX_ROWS} and be positive but for the first one")
     if sum(rows[::2]) != n_rows:
         raise fail("table: rows", f"{sum(rows[::2])} rows are taken, and data has n_rows {n_rows}")
     fill = parts["fill"]
@@ -263,7 +263,7 @@ def read_table_part(value: object, n_features: int, n_rows: int) -> TablePart:
         drop=_names("table: drop", parts["drop"]),
         missing=missing,
         test_fraction=fraction,
-        seed=None if seed is None else integer("table: seed", seed, 0, _MOST_ROWS),
+        seed=None if seed is None else integer("table: seed", seed, 0, _MAX_ROWS),
     )
 
 
@@ -287,4 +287,4 @@ def _double(place: str, value: object) -> float:
 
 def _listed(parts: Iterable[str]) -> str:
     known = [part if len(part) <= 60 else f"{part[:57]}..." for part in parts]
-    return ", ".join(known[:_MOST_NAMED]) + (f", … ({len(known)} in all)" if len(known) > _MOST_NAMED else "")
+    return ", ".join(known[:_MAX_NAMED]) + (f", … ({len(known)} in all)" if len(known) > _MAX_NAMED else "")

@@ -11,7 +11,7 @@ from bdnn.errors import CertificateError
 OTHER_DATA = "are they the same?"
 """How messages end if the data are not those of the certificate."""
 
-MOST_BITS = 1024
+MAX_BITS = 1024  # any double is an integer of so many bits, if it is one
 _RATIONAL = re.compile(r"-?[0-9]{1,1300}(/[0-9]{1,1300})?", re.ASCII)
 
 
@@ -22,7 +22,7 @@ def fail(place: str, problem: str) -> CertificateError:
 
 def shown(value: object) -> str:
     """Return a value as text for errors, short whatever it is."""
-    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
         return f"an integer of {value.bit_length()} bits"
     text = repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -51,10 +51,10 @@ def items(place: str, value: object, length: int | None = None) -> list[Any]:
     return value
 
 
-def integer(place: str, value: object, low: int, below: int = 1 << MOST_BITS) -> int:
+def integer(place: str, value: object, low: int, below: int = 1 << MAX_BITS) -> int:
     """Return an integer from a range."""
     if type(value) is not int or not low <= value < below:
-        most = f" and below {below}" if below.bit_length() <= 64 else f" of at most {MOST_BITS} bits"
+        most = f" and below {below}" if below.bit_length() <= 64 else f" of at most {MAX_BITS} bits"
         raise fail(place, f"must be an integer, at least {low}{most}, got {shown(value)}")
     return value
 

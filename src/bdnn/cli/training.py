@@ -20,6 +20,7 @@ from bdnn.cli.reading import TrainingTable, read_training_table
 from bdnn.cli.stopping import finishing, requested
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.model_file import TableInfo, check_size, load_model
+from bdnn.network.losses import Loss
 from bdnn.progress import shown_progress
 from bdnn.reports import summary as reporting
 from bdnn.result import Result
@@ -207,11 +208,11 @@ def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: boo
 def _check_size(read: TrainingTable, settings: dict[str, Any]) -> None:
     """Refuse a network that could not be saved before it is trained."""
     hidden, n_classes = settings["hidden_layer_sizes"], len(np.unique(read.labels[read.rows]))
-    n_outputs = 1 if n_classes == 2 and settings["head"] != "argmax" else n_classes
+    loss = Loss("argmax" if settings["head"] == "argmax" else "threshold", n_classes)
     if all(size > 0 for size in hidden):  # else the training says what is wrong
         integer = settings["weights"] == "integer"
         names = read.table.names
-        check_size((len(names), *hidden, n_outputs), names, settings["weight_bound"] if integer else None)
+        check_size((len(names), *hidden, loss.n_outputs), names, settings["weight_bound"] if integer else None)
 
 
 def _check_bounded(network: Network, path: Path) -> None:

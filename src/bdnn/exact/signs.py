@@ -17,9 +17,10 @@ import numpy as np
 
 from bdnn.types import Floats, Indices
 
-_UNIT = 2.0**-53
-_EXACT = 2.0**53
-_TINY = 5e-324
+UNIT_ROUNDOFF = 2.0**-53
+"""Largest relative error of a rounded double."""
+_EXACT = 2.0**53  # integers up to here are doubles
+_TINY = 5e-324  # the least positive double, and the largest error of a product that underflows
 
 
 class Affine(NamedTuple):
@@ -119,7 +120,7 @@ def affine(x: Floats, weights: Floats, bias: Floats) -> Affine:
             exact = np.all(magnitude < _EXACT, axis=1) & np.all(x == np.rint(x), axis=1)
         n = x.shape[1]
         # 1.01: the magnitude is itself rounded; the last term covers products that underflow
-        radius = 1.01 * (n + 2) * _UNIT * magnitude + (n + 1) * _TINY
+        radius = 1.01 * (n + 2) * UNIT_ROUNDOFF * magnitude + (n + 1) * _TINY
         radius[exact] = 0.0
         doubtful = ~(np.abs(values) > radius) & ~exact[:, None]
         doubtful[:, ~np.any(weights != 0, axis=1)] = False  # such a value is the bias itself
@@ -159,3 +160,37 @@ def largest(x: Floats, weights: Floats, bias: Floats) -> tuple[Indices, int]:
         winners[i] = columns[exact.index(max(exact))]
         n_rational += len(columns)
     return winners, n_rational
+
+
+def shifted(weights: Floats, bias: float, center: Floats, sign: int) -> float:
+    """Return ``bias + sign * weights · center``, rounded once.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n,)
+        Finite.
+    bias : float
+        Finite.
+    center : ndarray of shape (n,)
+        Finite.
+    sign : {1, -1}
+        Added or subtracted.
+
+    Returns
+    -------
+    float
+        The nearest double.
+
+    Raises
+    ------
+    OverflowError
+        If it is beyond all doubles.
+
+    Examples
+    --------
+    >>> shifted(np.array([1e20, -1e20, 3.0]), 0.5, np.ones(3), -1)
+    -2.5
+    """
+    used = np.flatnonzero((weights != 0) & (center != 0))
+    total = sum((Fraction(float(weights[j])) * Fraction(float(center[j])) for j in used), Fraction(0))
+    return float(Fraction(float(bias)) + sign * total)

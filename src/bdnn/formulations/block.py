@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,7 +29,7 @@ from bdnn.milp.program import Index, Milp, MilpBuilder
 from bdnn.milp.tolerances import DEFAULT_TOLERANCES, Tolerances
 from bdnn.network.network import Layer, Network
 from bdnn.problem.presolve import Presolved
-from bdnn.types import Floats, Indices
+from bdnn.types import Bools, Floats, Indices
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -39,7 +40,7 @@ class BlockModel:
     ----------
     milp : Milp
         The program; its objective is that of the whole network, in units of `Presolved.loss_unit`, but for the
-        regulariser of the fixed weights.
+        regularizer of the fixed weights.
     presolved : Presolved
         The reduced problem.
     scales : Scales
@@ -167,7 +168,7 @@ def build(
     tolerances : Tolerances
         Of the solver that will be used.
     loss_at_most : float or None
-        If given, the regulariser is minimised among the networks with at most this loss, in units of sample weight.
+        If given, the regularizer is minimized among the networks with at most this loss, in units of sample weight.
 
     Returns
     -------
@@ -189,92 +190,157 @@ def build(
     scales = Scales.of(presolved, tolerances)
     layers = layers if integer else scaled(presolved, layers, scales.margin)
     layers = bounded(presolved, layers, scales.bias_bounds)
-    last = len(layers) - 1
-    whole = neurons is None or (argmax and layer == last)
-    L = np.arange(len(layers[layer].bias)) if whole else np.unique(np.asarray(list(neurons or ()), dtype=np.intp))
-    signal, class_weight, norms, first = _inputs(presolved, network, layer, scales)
-
-    builder = MilpBuilder()
-    losses = blocks.Losses(builder, presolved, counted=loss_at_most is None)
+    everything = neurons is None or (argmax and layer == len(layers) - 1)
+    free = (
+        np.arange(len(layers[layer].bias)) if everything else np.unique(np.asarray(list(neurons or ()), dtype=np.intp))
+    )
+    builder = _Builder(presolved, network, layers, scales, layer, free, loss_at_most is None)
+    for h in range(layer, len(layers)):
+        builder.add_layer(h)
+    builder.losses.cap(loss_at_most)
+    absolute = blocks.add_regularizer(builder.milp, [builder.weights], presolved, scales, loss_at_most is not None)
     none = np.zeros(0, dtype=np.int32)
-    W = builder.variables((len(L), signal.shape[1]), -scales.weight, scales.weight, integer=integer)
-    bound = scales.bias_bounds[layer]
-    b = builder.variables((len(L),), -bound, bound, integer=integer) if problem.fit_intercept else None
-    points = sp.csr_matrix(signal)
-    others = np.setdiff1d(np.arange(len(layers[layer].bias)), L)
-    others_fire = np.zeros((len(signal), 0))
-    if len(others):
-        others_fire = network.activations(presolved.raw_points[first])[layer][:, others].astype(np.float64)
-    right: tuple[Index, Index] = (none, np.zeros((2, 0), dtype=np.int32))
-    fired: list[Index] = []
-    constant = np.zeros((len(signal), len(L)))
-    big_m = np.repeat(scales.big_m(layer, norms * scales.weight)[:, None], len(L), axis=1)
-    block = blocks.affine_of_data(points, W, b)
-    zero = (norms == 0) & scales.zero_fires
-    on, off = scales.on, scales.off
-    for h in range(layer, last + 1):
-        if h > layer:
-            V, c = layers[h]
-            on, off, shift = scales.above(V.shape[1])
-            V = V - shift
-            constant = np.broadcast_to(c, (len(signal), len(c))).astype(np.float64)
-            if h == layer + 1:
-                constant, V = constant + others_fire @ V[:, others].T, V[:, L]
-            big_m = np.abs(V).sum(axis=1) + np.abs(constant) + max(1.0, -off) + 1.0
-            block = blocks.affine_of_fired(fired[-1], V)
-            zero = np.zeros(len(signal), dtype=bool)
-        if h == last and argmax:
-            right = losses.argmax(class_weight, zero)
-            inputs = fired[-1] if fired else none
-
-            def pair(c1: int, c2: int, at: Index) -> tuple[blocks.Rows, Floats]:
-                if layer == last:
-                    biases = [None if b is None else b[j : j + 1] for j in (c1, c2)]
-                    terms = [(W[j : j + 1], e, f) for j, e, f in zip((c1, c2), biases, (1.0, -1.0), strict=True)]
-                    return blocks.combination_of_data(points[at], terms), np.where(zero[at], np.inf, 0.0)  # noqa: B023
-                # called in this turn of the loop; the shift must not cancel in the difference
-                rows = blocks.affine_of_fired(inputs[at], (V[c1] - V[c2] - shift)[None, :])  # noqa: B023
-                ones = others_fire[at].sum(axis=1) if layer == last - 1 else 0.0
-                return rows, constant[at, c1] - constant[at, c2] - shift * ones  # noqa: B023
-
-            blocks.argmax_rows(
-                builder,
-                right,
-                np.arange(len(signal)),
-                len(layers[h].bias),
-                pair,
-                2 * big_m.max(axis=1),
-                scales.margin or 1.0,
-                integer or (scales.zero_fires and h > 0),
-            )
-            break
-        if h == last:
-            # outputs outside the block are data
-            fixed = {} if h > layer else {j: others_fire[:, i] for i, j in enumerate(others.tolist())}
-            u = losses.threshold(class_weight, zero[:, None].astype(float), fixed)
-        else:
-            u = builder.variables(constant.shape, zero[:, None].astype(float), 1, integer=True)
-        fired.append(u)
-        lower = np.where(zero[:, None], -np.inf, on - constant).T.ravel()
-        upper = np.where(zero[:, None], np.inf, off - constant).T.ravel()
-        builder.indicators(block, u.T.ravel(), lower, upper, big_m.T.ravel())
-    losses.cap(loss_at_most)
-    absolute = blocks.regulariser(builder, [W], presolved, scales, loss_at_most is not None)
     return BlockModel(
-        milp=builder.build(),
+        milp=builder.milp.build(),
         presolved=presolved,
         scales=scales,
         network=network,
         layers=layers,
         layer=layer,
-        neurons=L,
-        weights=W,
-        biases=none if b is None else b,
+        neurons=free,
+        weights=builder.weights,
+        biases=none if builder.biases is None else builder.biases,
         absolute=absolute[0] if absolute else none,
-        signal=signal,
-        fired=fired,
-        right=right,
+        signal=builder.signal,
+        fired=builder.fired,
+        right=builder.right,
     )
+
+
+class _Sums(NamedTuple):
+    """Pre-activations of a layer at the distinct inputs of the block.
+
+    Attributes
+    ----------
+    rows : Rows
+        Their variable part, neuron by neuron.
+    constant, big_m : ndarray of shape (q, d)
+        Their constant part, and a valid M.
+    on, off : float
+        Least of a neuron that fires, largest of one that does not.
+    weights : ndarray of shape (d, d_in)
+        Of a layer above the block: those of the activations below that are variables, less `shift`.
+    shift : float
+        What is taken from each weight, so that zero inputs keep no margin; see `Scales.above`.
+    """
+
+    rows: blocks.Rows
+    constant: Floats
+    big_m: Floats
+    on: float
+    off: float
+    weights: Floats
+    shift: float
+
+
+class _Builder:
+    """The program under construction."""
+
+    def __init__(
+        self,
+        presolved: Presolved,
+        network: Network,
+        layers: list[Layer],
+        scales: Scales,
+        layer: int,
+        free: Indices,
+        counted: bool,
+    ) -> None:
+        problem = presolved.problem
+        self.problem, self.scales, self.layers, self.layer, self.free = problem, scales, layers, layer, free
+        self.integer = problem.weights == "integer"
+        self.signal, self._class_weight, self._norms, first = _inputs(presolved, network, layer, scales)
+        self.milp = MilpBuilder()
+        self.losses = blocks.LossTerms(self.milp, presolved, counted)
+        d, bound = len(free), scales.bias_bounds[layer]
+        shape = (d, self.signal.shape[1])
+        self.weights = self.milp.variables(shape, -scales.weight, scales.weight, integer=self.integer)
+        self.biases: Index | None = None
+        if problem.fit_intercept:
+            self.biases = self.milp.variables((d,), -bound, bound, integer=self.integer)
+        self._points = sp.csr_matrix(self.signal)
+        self._others = np.setdiff1d(np.arange(len(layers[layer].bias)), free)
+        self._others_fire = np.zeros((len(self.signal), 0))
+        if len(self._others):
+            fired = network.activations(presolved.raw_points[first])[layer]
+            self._others_fire = fired[:, self._others].astype(np.float64)
+        self.right: tuple[Index, Index] = (np.zeros(0, dtype=np.int32), np.zeros((2, 0), dtype=np.int32))
+        self.fired: list[Index] = []
+
+    def add_layer(self, h: int) -> None:
+        """Add the activations or losses of the block's layer, or of one above it, and their rows."""
+        sums = self._own_sums() if h == self.layer else self._sums_above(h)
+        last = h == len(self.layers) - 1
+        zero = np.zeros(len(self.signal), dtype=bool)
+        if h == self.layer:
+            zero = (self._norms == 0) & self.scales.zero_fires
+        if last and self.problem.head == "argmax":
+            self._add_argmax(h, sums, zero)
+            return
+        if last:
+            # outputs outside the block are data
+            outside = enumerate(self._others.tolist()) if h == self.layer else ()
+            fixed = {j: self._others_fire[:, i] for i, j in outside}
+            u = self.losses.threshold(self._class_weight, zero[:, None].astype(float), fixed)
+        else:
+            u = self.milp.variables(sums.constant.shape, zero[:, None].astype(float), 1, integer=True)
+        self.fired.append(u)
+        lower = np.where(zero[:, None], -np.inf, sums.on - sums.constant).T.ravel()
+        upper = np.where(zero[:, None], np.inf, sums.off - sums.constant).T.ravel()
+        self.milp.indicators(sums.rows, u.T.ravel(), lower, upper, sums.big_m.T.ravel())
+
+    def _own_sums(self) -> _Sums:
+        scales, d = self.scales, len(self.free)
+        big_m = np.repeat(scales.big_m(self.layer, self._norms * scales.weight)[:, None], d, axis=1)
+        rows = blocks.affine_of_data(self._points, self.weights, self.biases)
+        return _Sums(rows, np.zeros((len(self.signal), d)), big_m, scales.on, scales.off, np.zeros((d, 0)), 0.0)
+
+    def _sums_above(self, h: int) -> _Sums:
+        V, c = self.layers[h]
+        on, off, shift = self.scales.above(V.shape[1])
+        V = V - shift
+        constant = np.broadcast_to(c, (len(self.signal), len(c))).astype(np.float64)
+        if h == self.layer + 1:
+            constant, V = constant + self._others_fire @ V[:, self._others].T, V[:, self.free]
+        big_m = np.abs(V).sum(axis=1) + np.abs(constant) + max(1.0, -off) + 1.0
+        return _Sums(blocks.affine_of_fired(self.fired[-1], V), constant, big_m, on, off, V, shift)
+
+    def _add_argmax(self, h: int, sums: _Sums, zero: Bools) -> None:
+        self.right = self.losses.argmax(self._class_weight, zero)
+
+        def own(c1: int, c2: int, at: Indices) -> tuple[blocks.Rows, Floats]:
+            W, b = self.weights, self.biases
+            biases = [None if b is None else b[j : j + 1] for j in (c1, c2)]
+            terms = [(W[j : j + 1], e, f) for j, e, f in zip((c1, c2), biases, (1.0, -1.0), strict=True)]
+            return blocks.combination_of_data(self._points[at], terms), np.where(zero[at], np.inf, 0.0)
+
+        def above(c1: int, c2: int, at: Indices) -> tuple[blocks.Rows, Floats]:
+            # the shift must not cancel in the difference
+            V, shift = sums.weights, sums.shift
+            rows = blocks.affine_of_fired(self.fired[-1][at], (V[c1] - V[c2] - shift)[None, :])
+            ones = self._others_fire[at].sum(axis=1) if h == self.layer + 1 else 0.0
+            return rows, sums.constant[at, c1] - sums.constant[at, c2] - shift * ones
+
+        blocks.argmax_rows(
+            self.milp,
+            self.right,
+            np.arange(len(self.signal)),
+            len(self.layers[h].bias),
+            own if h == self.layer else above,
+            2 * sums.big_m.max(axis=1),
+            self.scales.margin or 1.0,
+            self.integer or (self.scales.zero_fires and h > 0),
+        )
 
 
 def _inputs(

@@ -1,11 +1,11 @@
-"""Building blocks of the formulations: affine maps, products of a binary and a weight, losses, regularisers."""
+"""Building blocks of the formulations: affine maps, products of a binary and a weight, losses, regularizers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
 from bdnn.errors import BDNNError
@@ -18,7 +18,7 @@ Rows = tuple[Index, Floats, Index]
 """CSR arrays (indptr, data, indices) of a block of rows."""
 
 
-def affine_of_data(points: Any, weights: Index, bias: Index | None) -> Rows:
+def affine_of_data(points: sp.csr_matrix, weights: Index, bias: Index | None) -> Rows:
     """Rows ``Σ_j x_ij W_lj + b_l``, neuron by neuron, within a neuron point by point.
 
     Parameters
@@ -38,7 +38,7 @@ def affine_of_data(points: Any, weights: Index, bias: Index | None) -> Rows:
     return combination_of_data(points, [(weights, bias, 1.0)])
 
 
-def combination_of_data(points: Any, terms: list[tuple[Index, Index | None, float]]) -> Rows:
+def combination_of_data(points: sp.csr_matrix, terms: list[tuple[Index, Index | None, float]]) -> Rows:
     """Rows ``Σ_t f_t (Σ_j x_ij W^t_lj + b^t_l)`` for terms (W^t, b^t, f_t); all W^t have shape (d, n)."""
     p, width = points.shape[0], len(terms)
     n_neurons = len(terms[0][0])
@@ -124,13 +124,15 @@ def products(
     low, high = (np.broadcast_to(a, shape) for a in (lower, upper))
     s = builder.variables(shape, np.minimum(low, 0), np.maximum(high, 0), implied=implied)
     w, u = (np.broadcast_to(a, shape) for a in (weights, fired[:, None, :]))
-    flat = [a.ravel() for a in (s, w, u, low, high)]
 
-    def add(columns: list[Any], coefficients: list[ArrayLike], row_lower: ArrayLike, row_upper: ArrayLike) -> None:
+    def add(
+        columns: Sequence[Index], coefficients: list[ArrayLike], row_lower: ArrayLike, row_upper: ArrayLike
+    ) -> None:
         values = np.column_stack([np.broadcast_to(np.asarray(c, dtype=float), s.size) for c in coefficients])
         builder.rows(np.column_stack(columns), values, row_lower, row_upper)
 
-    s_, w_, u_, low_, high_ = flat
+    s_, w_, u_ = (a.ravel() for a in (s, w, u))
+    low_, high_ = low.ravel(), high.ravel()
     add([s_, u_], [1, -high_], -np.inf, 0)  # s <= w̄ u
     if np.any(lower):
         add([s_, u_], [1, -low_], 0, np.inf)  # s >= w̲ u; with w̲ = 0 the bound of s says it
@@ -139,7 +141,7 @@ def products(
     return s
 
 
-class Losses:
+class LossTerms:
     """The loss of a program, in units of `Presolved.loss_unit`, as its objective or capped by a row.
 
     Parameters
@@ -154,6 +156,7 @@ class Losses:
 
     def __init__(self, builder: MilpBuilder, presolved: Presolved, counted: bool) -> None:
         self._builder, self._presolved, self._counted = builder, presolved, counted
+        self._loss = presolved.problem.loss
         self._columns, self._costs = np.zeros(0, dtype=np.int32), np.zeros(0)
         self._constant = float(self.in_units(presolved.constant))
 
@@ -164,7 +167,7 @@ class Losses:
 
     def cost_of_firing(self, class_weight: Floats) -> Floats:
         """Return what firing costs more than not firing, of shape (g, n_outputs), for class weights (g, n_classes)."""
-        on, off = self._presolved.firing_costs(class_weight)
+        on, off = self._loss.costs(class_weight)
         return self.in_units(on) - self.in_units(off)
 
     def threshold(self, class_weight: Floats, least: ArrayLike = 0.0, fixed: dict[int, Floats] | None = None) -> Index:
@@ -173,7 +176,7 @@ class Losses:
         Outputs in `fixed` have the given activations, of shape (g,), and no column.
         """
         cost = self.cost_of_firing(class_weight)
-        constant = float(self.in_units(self._presolved.firing_costs(class_weight)[1]).sum())
+        constant = float(self.in_units(self._loss.costs(class_weight)[1]).sum())
         for output, fired in (fixed or {}).items():
             constant += float(cost[:, output] @ fired)
         return self._add(np.delete(cost, list(fixed or {}), axis=1), constant, least=least)
@@ -183,7 +186,7 @@ class Losses:
 
         Not being surely on costs what not firing costs, and not being surely off what firing costs.
         """
-        on, off = (self.in_units(cost) for cost in self._presolved.firing_costs(class_weight))
+        on, off = (self.in_units(cost) for cost in self._loss.costs(class_weight))
         columns = self._add(np.stack([-off, on]), float(off.sum()))
         return columns[0], columns[1]
 
@@ -194,7 +197,7 @@ class Losses:
         (g, n_classes), have a cost; None for all.
         """
         occurs = np.argwhere(class_weight > 0)
-        weight = self.in_units(class_weight if counted is None else counted)
+        weight = self.in_units(self._loss.costs(class_weight if counted is None else counted)[1])
         possible = ~zero[occurs[:, 0]] | (occurs[:, 1] == 0)
         cost = -weight[tuple(occurs.T)]
         return self._add(cost, float(weight.sum()), most=possible), occurs.T.astype(np.int32)
@@ -249,7 +252,7 @@ def argmax_rows(
     right: tuple[Index, Index],
     owner: ArrayLike,
     n_classes: int,
-    pair: Callable[[int, int, Any], tuple[Rows, ArrayLike]],
+    pair: Callable[[int, int, Indices], tuple[Rows, ArrayLike]],
     big_m: ArrayLike,
     least: float,
     lowest_wins: bool,
@@ -292,10 +295,10 @@ def argmax_rows(
             builder.indicators(block, binary[at], side - np.asarray(constant), np.inf, big_m[at])
 
 
-def regulariser(
+def add_regularizer(
     builder: MilpBuilder, weights: list[Index], presolved: Presolved, scales: Scales, alone: bool
 ) -> list[Index]:
-    """Add the regulariser to the objective.
+    """Add the regularizer to the objective.
 
     Parameters
     ----------
@@ -308,7 +311,7 @@ def regulariser(
     scales : Scales
         Bounds of the weights.
     alone : bool
-        Whether the regulariser is the whole objective (the second step of a lexicographic minimisation).
+        Whether the regularizer is the whole objective (the second step of a lexicographic minimization).
 
     Returns
     -------

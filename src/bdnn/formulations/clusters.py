@@ -18,7 +18,9 @@ from bdnn.milp.tolerances import DEFAULT_TOLERANCES, Tolerances
 from bdnn.problem.presolve import Presolved
 from bdnn.types import Bools, Floats, Indices
 
+# residual of least squares that counts as 0: rounding, of numbers up to 1
 _HULL_RESIDUAL = 1e-12
+# extreme points in so many directions are looked for first; enough to spare most points the least squares
 _DIRECTIONS = 64
 
 

@@ -29,20 +29,20 @@ class Layout:
     right : ndarray of shape (r,)
         z of the argmax head, for the groups and labels in `right_of`, of shape (2, r).
     absolute : list of ndarray of shape (d_k, d_{k-1})
-        |W| or [W ≠ 0] of the regularisers ℓ1 and ℓ0; empty without.
+        |W| or [W ≠ 0] of the regularizers ℓ1 and ℓ0; empty without.
     shared : ndarray of shape (a,)
         v of the answers of several points.
     sharing : tuple of ndarray
         For each of these points its place in `shared`, the column of its output, and whether it is wrong if that is 1.
     """
 
-    weights: list[Index]
-    biases: list[Index]
-    fired: list[Index]
-    products: list[Index]
-    right: Index
-    right_of: Index
-    absolute: list[Index]
+    weights: list[Index] = field(default_factory=list)
+    biases: list[Index] = field(default_factory=list)
+    fired: list[Index] = field(default_factory=list)
+    products: list[Index] = field(default_factory=list)
+    right: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    right_of: Index = field(default_factory=lambda: np.zeros((2, 0), dtype=np.int32))
+    absolute: list[Index] = field(default_factory=list)
     shared: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     sharing: tuple[Index, Index, Bools] | None = None
 
@@ -219,7 +219,7 @@ def scaled(presolved: Presolved, layers: list[Layer], margin: float) -> list[Lay
     Returns
     -------
     list of Layer
-        With largest weight 1; for the regularisers ℓ1 and ℓ2, with the smallest weights that keep the margin.
+        With largest weight 1; for the regularizers ℓ1 and ℓ2, with the smallest weights that keep the margin.
     """
     problem, result, signal = presolved.problem, [], presolved.X
     shrink = problem.regularizer in ("l1", "l2")

@@ -2,7 +2,7 @@ r"""Robust training (J. Kurtz and B. Bah, arXiv:2110.11382, robust optimization)
 
 With radii r and the dual norm ‖·‖_* of the ball's norm, the pre-activation of neuron l of the first layer ranges over
 a ± ρ_l with ρ_l >= ‖r ∘ W_l‖_*: by ξ >= ±r ∘ W and their sum (norm ∞), by ρ >= ±r_j W_j (norm 1), by a cone (norm 2).
-Activations are three-valued: u⁻ = 1 surely on, u⁺ = 0 surely off, else open.
+Activations are three-valued: u⁻ = 1 stable active, u⁺ = 0 stable inactive, else unstable.
 
 .. math::
 
@@ -13,8 +13,8 @@ Activations are three-valued: u⁻ = 1 surely on, u⁺ = 0 surely off, else open
     t^+_{ilj} \ge W_{lj} u^-_{ij}, \; t^+_{ilj} \ge W_{lj} u^+_{ij}                                          \tag{2}
 
 and in layers k >= 2 (1) has Σ_j t^- + b in place of a - ρ and Σ_j t^+ + b in place of a + ρ. A point counts as right
-only if its output is right for every value of the open neurons. The paper's model ("pattern") asks for u⁻ = u⁺ in the
-first layer, so every solution of it is one of this model.
+only if its output is right for every value of the unstable neurons. The paper's model ("pattern") asks for u⁻ = u⁺ in
+the first layer, so every solution of it is one of this model.
 
 Inputs on a grid are rounded after the perturbation, so each point has a box of integers [x⁻, x⁺] and (1) has
 Σ_j W⁺ x⁻ - W⁻ x⁺ with W = W⁺ - W⁻ (and the reverse) in place of a ∓ ρ.
@@ -32,9 +32,10 @@ from numpy.typing import ArrayLike
 
 from bdnn.errors import MarginError
 from bdnn.formulations import blocks, training
-from bdnn.formulations.model import Layout, TrainingModel
+from bdnn.formulations.layers import LayerBuilder
+from bdnn.formulations.model import TrainingModel
 from bdnn.formulations.scales import Scales
-from bdnn.milp.program import Index, MilpBuilder
+from bdnn.milp.program import Index
 from bdnn.milp.tolerances import DEFAULT_TOLERANCES, Tolerances
 from bdnn.network.intervals import dual_norm
 from bdnn.network.network import Network
@@ -95,7 +96,7 @@ def build(
     rows : ndarray of shape (p,), bool, or None
         Points that need rows in the first layer (the others follow from them); None for all.
     loss_at_most : float or None
-        If given, the regulariser is minimised among the networks with at most this loss, in units of sample weight.
+        If given, the regularizer is minimized among the networks with at most this loss, in units of sample weight.
 
     Returns
     -------
@@ -108,68 +109,52 @@ def build(
         If no margin is safe, or the margin asked for is too small for the solver's tolerances.
     """
     scales = Scales.of(presolved, tolerances)
-    groups = np.arange(len(presolved.X)) if groups is None else groups
-    builder = _Builder(presolved, scales, groups, reductions, rows, counted=loss_at_most is None)
+    builder = _Builder(presolved, scales, reductions, groups, rows, loss_at_most is None)
     for k in range(len(presolved.problem.widths)):
         builder.add_layer(k)
     builder.losses.cap(loss_at_most)
-    absolute = blocks.regulariser(builder.milp, builder.layout.weights, presolved, scales, loss_at_most is not None)
+    absolute = blocks.add_regularizer(builder.milp, builder.layout.weights, presolved, scales, loss_at_most is not None)
     builder.layout.absolute.extend(absolute)
     milp = builder.milp.build()
-    return RobustModel(milp, builder.layout, presolved, scales, builder.active, groups, builder.fills)
+    return RobustModel(milp, builder.layout, presolved, scales, builder.active, builder.groups, builder.fills)
 
 
-class _Builder:
+class _Builder(LayerBuilder):
     """The program under construction."""
 
     def __init__(
         self,
         presolved: Presolved,
         scales: Scales,
-        groups: Indices,
         reductions: Collection[str],
+        groups: Indices | None,
         rows: Bools | None,
         counted: bool,
     ) -> None:
         problem = presolved.problem
-        self.presolved, self.scales, self.problem = presolved, scales, problem
-        self.integer, self.pattern = problem.weights == "integer", problem.robust_model == "pattern"
         # perturbed inputs are real, and there the negation of a >= 0 is not a <= -1
-        flips = not self.integer and bool(problem.hidden_layer_sizes) and problem.n_outputs == 1
-        self.active = frozenset(reductions) & ({"neuron_order"} | ({"output_sign"} if flips else set()))
-        self.milp = MilpBuilder()
-        self.layout = Layout([], [], [], [], np.zeros(0, dtype=np.int32), np.zeros((2, 0), dtype=np.int32), [])
-        self.losses = blocks.Losses(self.milp, presolved, counted)
+        flips = problem.weights != "integer" and bool(problem.hidden_layer_sizes) and problem.n_outputs == 1
+        active = frozenset(reductions) & ({"neuron_order"} | ({"output_sign"} if flips else set()))
+        super().__init__(presolved, scales, active, groups, rows, counted)
+        self.pattern = problem.robust_model == "pattern"
         self.fills: list[Fill] = []
-        self._groups = groups
-        self._kept = np.arange(len(groups)) if rows is None else np.flatnonzero(rows)
-        self._class_weight = np.zeros((int(groups.max(initial=-1)) + 1, presolved.class_weight.shape[1]))
-        np.add.at(self._class_weight, groups, presolved.class_weight)
         self._low: Index = np.zeros((0, 0), dtype=np.int32)
         self._high: Index = self._low
-        self._pairs: dict[frozenset[int], tuple[Index, Index]] = {}
 
     def add_layer(self, k: int) -> None:
         """Add a layer: weights, activations or losses, and rows."""
-        problem, scales, d = self.problem, self.scales, self.problem.widths[k]
-        last = k == len(problem.widths) - 1
-        shape = (d, problem.widths[k - 1] if k else self.presolved.X.shape[1])
-        low = 0.0 if last and "output_sign" in self.active else -scales.weight
-        W = self.milp.variables(shape, low, scales.weight, integer=self.integer)
-        self.layout.weights.append(W)
-        b = self.milp.variables((d,), -scales.bias_bounds[k], scales.bias_bounds[k], integer=self.integer)
-        self.layout.biases.append(b)
-        if not last and d > 1 and "neuron_order" in self.active:
-            self.milp.rows(np.column_stack([b[:-1], b[1:]]), [1, -1], 0, np.inf)
-        owner = self._groups[self._kept] if k == 0 else np.arange(len(self._class_weight))
-        big_m = np.broadcast_to(scales.big_m(k)[self._kept] if k == 0 else scales.big_m(k), owner.shape)
+        problem, scales, last, low = self.problem, self.scales, self.is_last(k), self.least_weight(k)
+        W, b = self.add_weights(k)
+        assert b is not None  # robust problems have biases
+        self.order_neurons(k)
+        (owner, big_m), d = self.owner(k), len(W)
         if last and problem.head == "argmax":
             self._add_argmax(k, owner, 2 * big_m)
             return
         rows_low, rows_high = self._first_rows(W, b, scales.weight) if k == 0 else self._deeper_rows(W, b, low)
-        count = len(self._class_weight)
+        count = len(self.class_weight)
         if last:
-            lower, upper = self.losses.robust_threshold(self._class_weight)
+            lower, upper = self.losses.robust_threshold(self.class_weight)
         elif k == 0 and self.pattern:
             lower = upper = self.milp.variables((count, d), 0, 1, integer=True)
         else:
@@ -199,7 +184,7 @@ class _Builder:
 
     def _first_rows(self, W: Index, b: Index, bound: float) -> tuple[blocks.Rows, blocks.Rows]:
         """Rows of the least and the largest pre-activation of neurons on the inputs."""
-        presolved, kept = self.presolved, self._kept
+        presolved, kept = self.presolved, self.kept
         if presolved.grid is not None:
             low, high = (a[kept] for a in presolved.box())
             P = self.milp.variables(W.shape, 0, bound, implied=True)
@@ -282,14 +267,14 @@ class _Builder:
     def _add_argmax(self, k: int, owner: Indices, big_m: Floats) -> None:
         """Add z and, for each pair of outputs, rows of the least difference."""
         W, b, scales = self.layout.weights[-1], self.layout.biases[-1], self.scales
-        layout, never = self.layout, np.zeros(len(self._class_weight), dtype=bool)
-        layout.right, layout.right_of = self.losses.argmax(self._class_weight, never)
+        layout, never = self.layout, np.zeros(len(self.class_weight), dtype=bool)
+        layout.right, layout.right_of = self.losses.argmax(self.class_weight, never)
         below, above = self._products(W, -scales.weight) if k else (W, W)
         checks: list[tuple[int, Indices, blocks.Rows, float]] = []
         exact = self.integer and (k > 0 or self.presolved.grid is not None)
         least = 1.0 if exact else max(scales.margin, -scales.off if self.integer else 0.0)
 
-        def pair(c: int, other: int, at: Any) -> tuple[blocks.Rows, ArrayLike]:
+        def pair(c: int, other: int, at: Indices) -> tuple[blocks.Rows, ArrayLike]:
             offset = self._difference(b[c : c + 1], b[other : other + 1], 2 * scales.bias_bounds[k])
             if k == 0:
                 D = self._difference(W[c], W[other], 2 * scales.weight)
@@ -310,7 +295,7 @@ class _Builder:
         tolerance = scales.tolerances.feasibility / 2
 
         def fill(x: Floats) -> None:
-            wins = np.ones((len(self._class_weight), len(b)), dtype=bool)
+            wins = np.ones((len(self.class_weight), len(b)), dtype=bool)
             for c, at, rows, side in checks:
                 np.logical_and.at(wins[:, c], owner[at], _times(rows, x) >= side - tolerance)
             x[layout.right] = wins[tuple(layout.right_of)]
@@ -331,7 +316,7 @@ def _times(rows: blocks.Rows, x: Floats) -> Floats:
     return np.asarray(sp.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, len(x))) @ x)
 
 
-def _selected(rows: blocks.Rows, at: Any) -> blocks.Rows:
+def _selected(rows: blocks.Rows, at: Indices) -> blocks.Rows:
     """Return some of the rows."""
     indptr, data, indices = rows
     matrix = sp.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, int(indices.max(initial=0)) + 1))[at]

@@ -18,11 +18,17 @@ from bdnn.problem.presolve import Presolved
 from bdnn.problem.problem import Problem
 from bdnn.types import Floats
 
+# a margin of twice what tolerances let slip is needed; twice as much again to be safe
 _SAFETY = 4.0
-_LEAST_MARGIN = 1e-4
+# below 1e-5 solvers were seen to return wrong bounds
+_MIN_MARGIN = 1e-4
+# larger ones would exclude networks that matter, of weights up to 1 on inputs up to 1
 _LARGEST_MARGIN = 1e-2
+# with a regularizer weights shrink until the margin stops them, so it sets their scale
 _REGULARIZED_MARGIN = 1e-2
+# integers a and -1 - a are told apart as long as tolerances let less than 1/2 slip, from either side; a quarter of it
 _LARGEST_INTEGER_SLACK = 0.125
+# of perturbed sums of integers, which are not integers: well above the tolerances of all solvers
 _SMALLEST_GAP = 1e-6
 
 
@@ -72,7 +78,7 @@ def safe_margin(presolved: Presolved, reach: list[float], argmax: bool, toleranc
             raise MarginError(
                 f"integer weights on these inputs give sums up to {big_m:.3g}, too large for the solver's "
                 f"tolerance {tolerances.integrality:g}; rescale {_widest(presolved)}, or make it non-integer so that "
-                f"it is quantised"
+                f"it is quantized"
             )
         return 0.0
     margin = regularized_margin(problem) or problem.margin
@@ -82,7 +88,7 @@ def safe_margin(presolved: Presolved, reach: list[float], argmax: bool, toleranc
                 f"with {presolved.X.shape[1]} varying columns no margin up to {_LARGEST_MARGIN:g} is safe for the "
                 f"solver's tolerance {tolerances.integrality:g}; use fewer columns"
             )
-        return max(_SAFETY * slack, _LEAST_MARGIN)
+        return max(_SAFETY * slack, _MIN_MARGIN)
     if margin < 2 * slack:
         raise MarginError(
             f"margin {margin:g} is too small for the solver's tolerances: it needs at least {2 * slack:.3g} "

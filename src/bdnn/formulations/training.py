@@ -15,7 +15,7 @@ For points i, layers k and neurons l, with weights W, biases b, activations u �
 Losses are counted in `Presolved.loss_unit`, so that integer weights, or equal ones, give integer costs. The margin ε
 stands on both sides. With integer weights on integer inputs every a is an integer, and (3) becomes exact: on is
 a >= 0, off is a <= -1. The argmax head replaces (1) and the last layer's (3) by one binary z for each point and label
-that occurs there, maximising Σ ω z subject to
+that occurs there, maximizing Σ ω z subject to
 
 .. math:: z_{ic} = 1 \;\Rightarrow\; a^K_{ic} - a^K_{ic'} \ge ε \quad (c' \ne c),                                \tag{5}
 
@@ -29,7 +29,7 @@ the activations of points at 0 are fixed, and in deeper layers (3) has a - ε Σ
 sides 0 and -ε (1 + d_{k-1}), which still asks for at least ε on both sides when some input is 1; (5) likewise, with
 right-hand side 0 if c < c'.
 
-A regulariser adds ρ ‖W‖₁, by t >= ±W, or ρ ‖W‖₀, by binaries with |W| <= w̄ z, or ρ ‖W‖₂², over the weights of all
+A regularizer adds ρ ‖W‖₁, by t >= ±W, or ρ ‖W‖₀, by binaries with |W| <= w̄ z, or ρ ‖W‖₂², over the weights of all
 layers on reduced inputs, biases left out.
 
 Points can be put into groups that share their activations (section 4 of the paper): u and s then exist once per group,
@@ -61,12 +61,13 @@ from numpy.typing import ArrayLike
 
 from bdnn.errors import InputError
 from bdnn.formulations import blocks
-from bdnn.formulations.model import Layout, TrainingModel
+from bdnn.formulations.layers import LayerBuilder
+from bdnn.formulations.model import TrainingModel
 from bdnn.formulations.scales import Scales
-from bdnn.milp.program import Index, MilpBuilder
+from bdnn.milp.program import Index
 from bdnn.milp.tolerances import DEFAULT_TOLERANCES, Tolerances
 from bdnn.problem.presolve import Presolved
-from bdnn.types import Bools, Floats, Indices
+from bdnn.types import Bools, Indices
 
 REDUCTIONS = ("output_sign", "neuron_order", "output_side")
 
@@ -108,7 +109,7 @@ def build(
     rows : ndarray of shape (p,), bool, or None
         Points that need rows in the first layer (the others follow from them); None for all.
     loss_at_most : float or None
-        If given, the regulariser is minimised among the networks with at most this loss, in units of sample weight.
+        If given, the regularizer is minimized among the networks with at most this loss, in units of sample weight.
 
     Returns
     -------
@@ -125,141 +126,138 @@ def build(
     unknown = set(reductions) - set(REDUCTIONS)
     if unknown:
         raise InputError(f"unknown reductions {sorted(unknown)}; accepted are {', '.join(REDUCTIONS)}")
-    problem = presolved.problem
-    widths, n = problem.widths, presolved.X.shape[1]
-    integer, argmax = problem.weights == "integer", problem.head == "argmax"
     active = frozenset(reductions) & _valid_reductions(presolved, grouped=groups is not None)
-    scales = Scales.of(presolved, tolerances)
-    groups = np.arange(len(presolved.X)) if groups is None else groups
-    shared = _shared(presolved)
-    class_weight, counted = _by_group(presolved, groups), _by_group(presolved, groups, ~shared)
-    kept = np.arange(len(groups)) if rows is None else np.flatnonzero(rows)
+    builder = _Builder(presolved, Scales.of(presolved, tolerances), active, groups, rows, loss_at_most is None)
+    for k in range(len(presolved.problem.widths)):
+        builder.add_layer(k)
+    builder.share_losses()
+    builder.losses.cap(loss_at_most)
+    milp, layout, scales = builder.milp, builder.layout, builder.scales
+    layout.absolute.extend(blocks.add_regularizer(milp, layout.weights, presolved, scales, loss_at_most is not None))
+    return TrainingModel(milp.build(), layout, presolved, scales, active, builder.groups)
 
-    builder = MilpBuilder()
-    layout = Layout([], [], [], [], np.zeros(0, dtype=np.int32), np.zeros((2, 0), dtype=np.int32), [])
-    points = sp.csr_matrix(presolved.X[kept])
-    zero = (scales.norms == 0) & scales.zero_fires
-    zero_group = np.zeros(len(class_weight), dtype=bool)
-    zero_group[groups[zero]] = True
-    losses = blocks.Losses(builder, presolved, counted=loss_at_most is None)
-    for k, d in enumerate(widths):
-        last = k == len(widths) - 1
-        shape = (d, widths[k - 1] if k else n)
-        low, high = np.full(shape, -scales.weight), np.full(shape, scales.weight)
-        if last and "output_sign" in active:
-            low[:] = 0.0
-        W = builder.variables(shape, low, high, integer=integer)
-        layout.weights.append(W)
-        b = None
-        if problem.fit_intercept:
-            b = builder.variables((d,), -scales.bias_bounds[k], scales.bias_bounds[k], integer=integer)
-            layout.biases.append(b)
+
+class _Builder(LayerBuilder):
+    """The program under construction."""
+
+    def __init__(
+        self,
+        presolved: Presolved,
+        scales: Scales,
+        active: Collection[str],
+        groups: Indices | None,
+        rows: Bools | None,
+        counted: bool,
+    ) -> None:
+        super().__init__(presolved, scales, active, groups, rows, counted)
+        self._points = sp.csr_matrix(presolved.X[self.kept])
+        # points at 0 in a layer without biases: their activations are known
+        zero = (scales.norms == 0) & scales.zero_fires
+        self._zero, self._zero_group = zero[self.kept], np.zeros(len(self.class_weight), dtype=bool)
+        self._zero_group[self.groups[zero]] = True
+        self._shared = np.zeros(presolved.n_points, dtype=bool)
+        if presolved.answers is not None:
+            self._shared = np.bincount(presolved.answers)[presolved.answers] > 1
+        self._counted = self.by_group(~self._shared)
+
+    def add_layer(self, k: int) -> None:
+        """Add a layer: weights, products, activations or losses, and rows."""
+        W, b = self.add_weights(k)
         if k:
-            layout.products.append(blocks.products(builder, W, layout.fired[-1], low, high, implied=integer))
-        if not last and d > 1 and "neuron_order" in active and (b is not None or W.shape[1]):
-            key = b if b is not None else W[:, 0]
-            builder.rows(np.column_stack([key[:-1], key[1:]]), [1, -1], 0, np.inf)
-        # the rows of the first layer belong to points, those of deeper layers to groups
-        owner = groups[kept] if k == 0 else np.arange(len(class_weight))
-        big_m = np.broadcast_to(scales.big_m(k)[kept] if k == 0 else scales.big_m(k), owner.shape)
-        if last and argmax:
-            layout.right, layout.right_of = losses.argmax(class_weight, zero_group & (k == 0), counted)
-
-            def pair(c: int, other: int, at: Index, k: int = k) -> tuple[blocks.Rows, ArrayLike]:
-                terms = [(c, 1.0), (other, -1.0)]
-                biases = layout.biases[k] if layout.biases else None
-                bias = [None if biases is None else biases[j : j + 1] for j, _ in terms]
-                if k:
-                    s = layout.products[-1][at]
-                    parts = [(s[:, j : j + 1], e, f) for (j, f), e in zip(terms, bias, strict=True)]
-                    if scales.zero_fires:
-                        parts.append(_fired(layout.fired[-1][at], 1, scales.margin))
-                    return blocks.combination_of_products(parts), 0.0
-                weights = [(layout.weights[k][j : j + 1], e, f) for (j, f), e in zip(terms, bias, strict=True)]
-                return blocks.combination_of_data(points[at], weights), np.where(zero[kept][at], np.inf, 0.0)
-
-            right, ties = (layout.right, layout.right_of), integer or (scales.zero_fires and k > 0)
-            blocks.argmax_rows(builder, right, owner, d, pair, 2 * big_m, scales.margin or 1.0, ties)
-            break
-        fires = (zero_group & (k == 0))[:, None].astype(float)
-        if last:
-            u = losses.threshold(counted, fires)
+            sides = np.full(W.shape, self.least_weight(k)), np.full(W.shape, self.scales.weight)
+            fired = self.layout.fired[-1]
+            self.layout.products.append(blocks.products(self.milp, W, fired, *sides, implied=self.integer))
+        self.order_neurons(k)
+        if self.is_last(k) and self.problem.head == "argmax":
+            self._add_argmax(k)
         else:
-            u = builder.variables((len(class_weight), d), fires, 1, integer=True)
-        on, off, _ = scales.above(shape[1]) if k else (scales.on, scales.off, 0.0)
+            self._add_neurons(k, W, b)
+
+    def _add_neurons(self, k: int, W: Index, b: Index | None) -> None:
+        """Add activations and the rows (3)."""
+        scales, (owner, big_m) = self.scales, self.owner(k)
+        fires = (self._zero_group & (k == 0))[:, None].astype(float)
+        if self.is_last(k):
+            u = self.losses.threshold(self._counted, fires)
+        else:
+            u = self.milp.variables((len(self.class_weight), len(W)), fires, 1, integer=True)
+        on, off, _ = scales.above(W.shape[1]) if k else (scales.on, scales.off, 0.0)
         lower, upper = np.full(u.shape, on), np.full(u.shape, off)
-        if last and "output_side" in active:
-            cost = losses.cost_of_firing(presolved.class_weight)
-            if k:  # a group has one output, like a point
-                gain = losses.cost_of_firing(class_weight)
-                dear, cheap = gain > 0, gain < 0
-                if shared.any():  # what a shared loss costs depends on the other points
-                    mixed = np.count_nonzero(class_weight, axis=1) > 1
-                    dear[mixed], cheap[mixed] = False, False
-            else:  # all points of a group must be of one mind
-                dear, cheap = np.ones(u.shape, dtype=bool), np.ones(u.shape, dtype=bool)
-                np.logical_and.at(dear, groups, cost > 0)
-                np.logical_and.at(cheap, groups, cost < 0)
+        if self.is_last(k) and "output_side" in self.active:
+            dear, cheap = self._one_sided(k, u.shape)
             lower[dear], upper[cheap] = -np.inf, np.inf
         lower, upper, binary = lower[owner], upper[owner], u[owner]
         if k == 0:
-            lower[zero[kept]], upper[zero[kept]] = -np.inf, np.inf
-            block = blocks.affine_of_data(points, W, b)
+            lower[self._zero], upper[self._zero] = -np.inf, np.inf
+            block = blocks.affine_of_data(self._points, W, b)
         elif scales.zero_fires:
-            block = blocks.combination_of_products(
-                [(layout.products[-1], b, 1.0), _fired(layout.fired[-1], d, scales.margin)]
-            )
+            block = blocks.combination_of_products([(self.layout.products[-1], b, 1.0), self._sum_of_fired(len(W))])
         else:
-            block = blocks.affine_of_products(layout.products[-1], b)
-        layout.fired.append(u)
-        builder.indicators(block, binary.T.ravel(), lower.T.ravel(), upper.T.ravel(), np.tile(big_m, d))
-    if shared.any():
-        _share(losses, presolved, groups, shared, layout)
-    losses.cap(loss_at_most)
-    layout.absolute.extend(blocks.regulariser(builder, layout.weights, presolved, scales, loss_at_most is not None))
-    return TrainingModel(builder.build(), layout, presolved, scales, active, groups)
+            block = blocks.affine_of_products(self.layout.products[-1], b)
+        self.layout.fired.append(u)
+        self.milp.indicators(block, binary.T.ravel(), lower.T.ravel(), upper.T.ravel(), np.tile(big_m, len(W)))
 
+    def _one_sided(self, k: int, shape: tuple[int, ...]) -> tuple[Bools, Bools]:
+        """Return which outputs need no row that keeps them on, because that costs, or off, of shape (g, n_outputs)."""
+        if k:  # a group has one output, like a point
+            gain = self.losses.cost_of_firing(self.class_weight)
+            dear, cheap = gain > 0, gain < 0
+            if self._shared.any():  # what a shared loss costs depends on the other points
+                mixed = np.count_nonzero(self.class_weight, axis=1) > 1
+                dear[mixed], cheap[mixed] = False, False
+            return dear, cheap
+        # all points of a group must be of one mind
+        cost = self.losses.cost_of_firing(self.presolved.class_weight)
+        dear, cheap = np.ones(shape, dtype=bool), np.ones(shape, dtype=bool)
+        np.logical_and.at(dear, self.groups, cost > 0)
+        np.logical_and.at(cheap, self.groups, cost < 0)
+        return dear, cheap
 
-def _shared(presolved: Presolved) -> Bools:
-    """Return which points share their loss with others."""
-    if presolved.answers is None:
-        return np.zeros(presolved.n_points, dtype=bool)
-    return np.bincount(presolved.answers)[presolved.answers] > 1
+    def _add_argmax(self, k: int) -> None:
+        """Add z and the rows (5)."""
+        layout, scales, (owner, big_m) = self.layout, self.scales, self.owner(k)
+        zero_group = self._zero_group & (k == 0)
+        layout.right, layout.right_of = self.losses.argmax(self.class_weight, zero_group, self._counted)
 
+        def pair(c: int, other: int, at: Indices) -> tuple[blocks.Rows, ArrayLike]:
+            terms = [(c, 1.0), (other, -1.0)]
+            biases = layout.biases[k] if layout.biases else None
+            bias = [None if biases is None else biases[j : j + 1] for j, _ in terms]
+            if k:
+                s = layout.products[-1][at]
+                parts = [(s[:, j : j + 1], e, f) for (j, f), e in zip(terms, bias, strict=True)]
+                if scales.zero_fires:
+                    parts.append(self._sum_of_fired(1, at))
+                return blocks.combination_of_products(parts), 0.0
+            weights = [(layout.weights[k][j : j + 1], e, f) for (j, f), e in zip(terms, bias, strict=True)]
+            return blocks.combination_of_data(self._points[at], weights), np.where(self._zero[at], np.inf, 0.0)
 
-def _by_group(presolved: Presolved, groups: Indices, points: Bools | slice = slice(None)) -> Floats:
-    """Return the weight of each label among some points of each group."""
-    weight = np.zeros((int(groups.max(initial=-1)) + 1, presolved.class_weight.shape[1]))
-    np.add.at(weight, groups[points], presolved.class_weight[points])
-    return weight
+        right, ties = (layout.right, layout.right_of), self.integer or (scales.zero_fires and k > 0)
+        n_outputs = self.problem.widths[k]
+        blocks.argmax_rows(self.milp, right, owner, n_outputs, pair, 2 * big_m, scales.margin or 1.0, ties)
 
+    def _sum_of_fired(self, d: int, at: Indices | slice = slice(None)) -> tuple[Index, None, float]:
+        """Return the term -ε Σ_j u_ij of the rows of d neurons at some groups."""
+        fired = self.layout.fired[-1][at]
+        return np.broadcast_to(fired[:, None, :], (len(fired), d, fired.shape[1])), None, -self.scales.margin
 
-def _share(
-    losses: blocks.Losses,
-    presolved: Presolved,
-    groups: Indices,
-    shared: Bools,
-    layout: Layout,
-) -> None:
-    """Add the losses of the points that share them; each point has one label."""
-    points = np.flatnonzero(shared)
-    assert presolved.answers is not None
-    first, answer = np.unique(presolved.answers[points], return_index=True, return_inverse=True)[1:]
-    weight = presolved.class_weight[points]
-    label = weight.argmax(axis=1)
-    if layout.right.size:
-        column = np.full((int(groups.max()) + 1, weight.shape[1]), -1, dtype=np.int32)
-        column[tuple(layout.right_of)] = layout.right
-        output, wrong = column[groups[points], label], np.zeros(len(points), dtype=bool)
-    else:
-        output, wrong = layout.fired[-1][groups[points], 0], label == 0
-    layout.shared = losses.shared(weight.max(axis=1)[first], answer, output, wrong)
-    layout.sharing = answer.astype(np.int32), output.astype(np.int32), wrong
-
-
-def _fired(fired: Index, d: int, margin: float) -> tuple[Index, None, float]:
-    """Return the term -ε Σ_j u_ij of the rows of d neurons."""
-    return np.broadcast_to(fired[:, None, :], (len(fired), d, fired.shape[1])), None, -margin
+    def share_losses(self) -> None:
+        """Add the losses of the points that share them; each point has one label."""
+        if not self._shared.any():
+            return
+        presolved, layout, points = self.presolved, self.layout, np.flatnonzero(self._shared)
+        assert presolved.answers is not None
+        first, answer = np.unique(presolved.answers[points], return_index=True, return_inverse=True)[1:]
+        weight = presolved.class_weight[points]
+        label = weight.argmax(axis=1)
+        if layout.right.size:
+            column = np.full((int(self.groups.max()) + 1, weight.shape[1]), -1, dtype=np.int32)
+            column[tuple(layout.right_of)] = layout.right
+            output, wrong = column[self.groups[points], label], np.zeros(len(points), dtype=bool)
+        else:
+            output, wrong = layout.fired[-1][self.groups[points], 0], label == 0
+        layout.shared = self.losses.shared(weight.max(axis=1)[first], answer, output, wrong)
+        layout.sharing = answer.astype(np.int32), output.astype(np.int32), wrong
 
 
 def _valid_reductions(presolved: Presolved, grouped: bool) -> set[str]:

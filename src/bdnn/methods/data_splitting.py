@@ -294,10 +294,8 @@ def point_losses(reduced: Presolved, network: Network) -> Floats:
     if reduced.problem.robust:
         return _robust_point_losses(reduced, network)
     if reduced.problem.head == "argmax":
-        return np.asarray(weight.max(axis=1) - weight[np.arange(len(weight)), network.predict_index(X)])
-    on, off = reduced.firing_costs(weight)
-    fired = network.activations(X)[-1]
-    return np.asarray((np.where(fired > 0, on, off) - np.minimum(on, off)).sum(axis=1))
+        return network.loss.excess_of_winners(network.predict_index(X), weight)
+    return network.loss.excess_of_fired(network.activations(X)[-1].astype(bool), weight)
 
 
 def _robust_point_losses(reduced: Presolved, network: Network) -> Floats:

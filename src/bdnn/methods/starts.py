@@ -33,13 +33,7 @@ def constant(presolved: Presolved) -> Network:
     """Return the network without input weights that errs least; without biases, the one with all weights 0."""
     problem = presolved.problem
     unit = np.int64(1) if problem.weights == "integer" else np.float64(1)
-    total = presolved.label_totals()
-    if problem.head == "argmax":
-        fire = np.arange(len(total)) == np.argmax(total)
-    elif problem.n_outputs == 1:
-        fire = total[1:] >= total[0]
-    else:
-        fire = total >= total.sum() - total
+    fire = problem.loss.constant_answer(presolved.label_totals())
     layers, n_in = [], len(presolved.kept)
     for width in problem.widths:
         layers.append(Layer(np.zeros((width, n_in)) * unit, np.zeros(width) * unit))
@@ -126,7 +120,7 @@ def linear(presolved: Presolved, seed: int = 0) -> Network:
         if problem.head == "argmax":
             layers.append(_competing(presolved, fitted, y))
         else:
-            targets = [y == 1] if problem.n_outputs == 1 else [y == c for c in range(problem.n_outputs)]
+            targets = problem.loss.targets(y).T.copy()
             alone = np.vstack([np.eye(signal.shape[1]), -np.eye(signal.shape[1])]) if layers else None
             outputs = [_separator(presolved, fitted, target, weight, alone) for target in targets]
             layers.append(Layer(np.array([w for w, _ in outputs]), np.array([b for _, b in outputs])))
@@ -327,7 +321,7 @@ def _layers(presolved: Presolved, X: Floats, y: Indices, weight: Floats, rng: np
             boosted /= boosted.sum()
         layers.append(Layer(np.array([w for w, _ in rows]), np.array([b for _, b in rows])))
         signal = (signal @ layers[-1].weights.T + layers[-1].bias >= 0).astype(np.float64)
-    targets = [y == 1] if problem.n_outputs == 1 else [y == c for c in range(problem.n_outputs)]
+    targets = problem.loss.targets(y).T.copy()
     if problem.head == "argmax":
         layers.append(_scores(presolved, signal, y, weight))
     else:

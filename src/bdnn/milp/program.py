@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from bdnn.linear_programs import quiet_highs
 from bdnn.types import Bools, Floats
+
+if TYPE_CHECKING:
+    import highspy
 
 Index = NDArray[np.int32]
 
@@ -35,7 +39,7 @@ class Indicators:
         Valid M: every point within the column bounds has ``rows · x`` in ``[lower_on - M, upper_off + M]``.
     """
 
-    rows: Any
+    rows: sp.csr_matrix
     binary: Index
     lower_on: Floats
     upper_off: Floats
@@ -59,7 +63,7 @@ class Cone(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Milp:
-    """Minimise ``cost · x + quadratic · x² + offset`` subject to rows, column bounds, integrality and indicator rows.
+    """Minimize ``cost · x + quadratic · x² + offset`` subject to rows, column bounds, integrality and indicator rows.
 
     Attributes
     ----------
@@ -86,7 +90,7 @@ class Milp:
     upper: Floats
     integer: Bools
     implied: Bools
-    rows: Any
+    rows: sp.csr_matrix
     row_lower: Floats
     row_upper: Floats
     indicators: Indicators
@@ -122,7 +126,7 @@ class Milp:
         # NaN, not a maximum that skips it, if x holds NaN
         return float(np.max([0.0, *(part.max() for part in parts if part.size)]))
 
-    def with_big_m(self) -> tuple[Any, Floats, Floats]:
+    def with_big_m(self) -> tuple[sp.csr_matrix, Floats, Floats]:
         """Return (rows, lower, upper) with each indicator row as one big-M row.
 
         With the same M for both sides, ``a >= L - M (1 - u)`` and ``a <= U + M u`` have the same left-hand side:
@@ -137,7 +141,7 @@ class Milp:
         lower = np.concatenate([self.row_lower, cond.lower_on - cond.big_m])
         return rows, lower, np.concatenate([self.row_upper, cond.upper_off])
 
-    def with_rows(self, rows: Any, lower: Floats) -> Milp:
+    def with_rows(self, rows: sp.csr_matrix, lower: Floats) -> Milp:
         """Return the program with further rows, at least `lower`."""
         return replace(
             self,
@@ -146,17 +150,12 @@ class Milp:
             row_upper=np.concatenate([self.row_upper, np.full(len(lower), np.inf)]),
         )
 
-    def to_highs(self) -> Any:
+    def to_highs(self) -> highspy.Highs:
         """Return a `highspy.Highs` that holds this program, with big-M rows and output switched off."""
         import highspy
 
-        class Quiet(highspy.Highs):  # type: ignore[misc]  # highspy is untyped
-            def enableCallbacks(self) -> None:  # the constructor calls it, and it prints a banner
-                self.setOptionValue("output_flag", False)
-                super().enableCallbacks()
-
         rows, lower, upper = self.with_big_m()
-        highs = Quiet()
+        highs = quiet_highs()
         status = highs.passModel(
             self.n_columns,
             rows.shape[0],
@@ -186,7 +185,7 @@ class Milp:
             raise OSError(f"HiGHS cannot write {path}")
 
 
-def first_tangents(milp: Milp) -> tuple[Any, Floats]:
+def first_tangents(milp: Milp) -> tuple[sp.csr_matrix, Floats]:
     """Return rows that every cone implies: its bound is at least each entry, either sign, and their mean norm."""
     gradients = []
     for cone in milp.cones:
@@ -199,7 +198,7 @@ def first_tangents(milp: Milp) -> tuple[Any, Floats]:
     return _tangent_rows(milp, gradients)
 
 
-def tangents(milp: Milp, x: Floats) -> tuple[Any, Floats]:
+def tangents(milp: Milp, x: Floats) -> tuple[sp.csr_matrix, Floats]:
     """Return the tangent rows of the cones that x violates, at x (J. E. Kelley, doi:10.1137/0108053)."""
     gradients = []
     for cone in milp.cones:
@@ -209,7 +208,7 @@ def tangents(milp: Milp, x: Floats) -> tuple[Any, Floats]:
     return _tangent_rows(milp, gradients)
 
 
-def _tangent_rows(milp: Milp, gradients: list[tuple[Cone, Floats]]) -> tuple[Any, Floats]:
+def _tangent_rows(milp: Milp, gradients: list[tuple[Cone, Floats]]) -> tuple[sp.csr_matrix, Floats]:
     rows = sp.lil_matrix((len(gradients), milp.n_columns))
     for r, (cone, gradient) in enumerate(gradients):
         rows[r, cone.columns] = -gradient
@@ -303,7 +302,7 @@ class MilpBuilder:
             tuple(self._cones),
         )
 
-    def _matrix(self, blocks: list[tuple[Any, ...]]) -> Any:
+    def _matrix(self, blocks: list[tuple[Any, ...]]) -> sp.csr_matrix:
         starts = np.cumsum([0, *(len(b[1]) for b in blocks)])
         indptr = np.concatenate([[0], *(b[0][1:].astype(np.int64) + s for b, s in zip(blocks, starts, strict=False))])
         if len(blocks) == 1:

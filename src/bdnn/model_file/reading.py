@@ -26,7 +26,8 @@ from bdnn.model_file.contents import (
     Model,
     TableInfo,
 )
-from bdnn.network.network import InputGrid, Layer, Network
+from bdnn.network.grid import InputGrid
+from bdnn.network.network import Layer, Network
 from bdnn.problem.audit import Audit
 from bdnn.result import BoundStep, Incumbent, Result
 from bdnn.status import Status

@@ -8,6 +8,8 @@ from dataclasses import fields
 from itertools import pairwise
 from typing import IO, Any
 
+import numpy as np
+
 from bdnn.errors import InputError
 from bdnn.files import FilePath, write
 from bdnn.labels import plain
@@ -133,7 +135,7 @@ def _network_to_json(network: Network) -> dict[str, Any]:
 
 
 def _classes_to_json(classes: Array) -> dict[str, Any]:
-    classes = plain(classes)
+    classes = np.asarray(plain(classes))
     kind, labels = _LABEL_KINDS.get(classes.dtype.kind), classes.tolist()
     if kind is None and all(isinstance(label, str) for label in labels):
         kind = "str"

@@ -1,5 +1,6 @@
 """The binarized network: layers, heads, the forward pass; intervals under perturbations; the loss."""
 
-from bdnn.network.network import InputGrid, Layer, Network
+from bdnn.network.grid import InputGrid
+from bdnn.network.network import Layer, Network
 
 __all__ = ["InputGrid", "Layer", "Network"]

@@ -1,28 +1,23 @@
 """Exact robust losses: what neurons do for every perturbation of an input within a radius.
 
-A neuron of the first layer is *surely on* if it fires on the whole ball around a point, *surely off* if it fires
-nowhere there, else *open*. With the dual norm ‖·‖_* of the ball's norm and radii r, the pre-activation a ranges over
-a ± ‖r ∘ w‖_*, so these are comparisons of a with a number, for the 2-norm of squares, decided in rational arithmetic
-where floating point cannot. Deeper layers see lower and upper activations: positive weights take the
-lower ones in the lower bound, negative weights the upper ones.
+A neuron of the first layer is *stable active* if it fires on the whole ball around a point, *stable inactive* if it
+fires nowhere there, else *unstable*. With the dual norm ‖·‖_* of the ball's norm and radii r, the pre-activation a
+ranges over a ± ‖r ∘ w‖_*, so these are comparisons of a with a number, for the 2-norm of squares, decided in rational
+arithmetic where floating point cannot. Deeper layers see lower and upper activations: positive weights take the lower
+ones in the lower bound, negative weights the upper ones.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 
 from bdnn.arrays import row_blocks
 from bdnn.exact import signs
-from bdnn.network.network import InputGrid, Network
-from bdnn.types import Bools, Floats, Indices, Reals
-
-Norm = Literal["inf", "1", "2"]
-RobustModel = Literal["interval", "pattern", "worst_case"]
-
-_UNIT = 2.0**-53
+from bdnn.network.grid import grid_box
+from bdnn.network.network import Network
+from bdnn.types import Bools, Floats, Indices, Norm, Reals, RobustModel
 
 
 def dual_norm(weights: Floats, norm: Norm) -> Floats:
@@ -54,14 +49,16 @@ def dual_norm(weights: Floats, norm: Norm) -> Floats:
 
 
 def _first_layer(network: Network, X: Floats, radius: Floats, norm: Norm) -> tuple[Bools, Bools, int]:
-    """Return which neurons are surely on, and which may be on, of shape (m, d), and the number of exact decisions."""
+    """Return which neurons surely fire, which may fire, each of shape (m, d), and the number of exact decisions."""
     weights, bias = (a.astype(np.float64) for a in network.layers[0])
     if network.grid is not None:
         low, high = grid_box(network.grid, X, radius)
         return _bounds(low, high, weights, bias)
     out = signs.affine(X, weights, bias)
     reach = dual_norm(weights * radius, norm)
-    error = (0.0 if out.radius is None else out.radius) + (X.shape[1] + 4) * 4 * _UNIT * (reach + np.abs(out.values))
+    error = (0.0 if out.radius is None else out.radius) + (X.shape[1] + 4) * 4 * signs.UNIT_ROUNDOFF * (
+        reach + np.abs(out.values)
+    )
     error = error + 1e-300
     on, off = out.values - reach > error, out.values + reach < -error
     constant = ~np.any(weights != 0, axis=1)  # such a value is the bias itself
@@ -76,16 +73,6 @@ def _first_layer(network: Network, X: Floats, radius: Floats, norm: Norm) -> tup
         on[i, j] = exact >= 0 and size >= reaches[j]
         off[i, j] = exact < 0 and size > reaches[j]
     return on, ~off, out.n_rational + len(doubtful)
-
-
-def grid_box(grid: InputGrid, X: Floats, radius: Floats) -> tuple[Floats, Floats]:
-    """Return the smallest and largest integers that perturbed inputs are rounded to, each of shape (m, n).
-
-    Balls of the norms 1 and 2 are replaced by their bounding boxes. Sums are rounded outwards.
-    """
-    low = np.where(radius > 0, np.nextafter(X - radius, -np.inf), X)
-    high = np.where(radius > 0, np.nextafter(X + radius, np.inf), X)
-    return grid.quantise(low), grid.quantise(high)
 
 
 def _exact_reach(weights: Floats, radius: Floats, norm: Norm) -> Fraction:
@@ -146,7 +133,7 @@ def robust_losses(
     return losses, n_rational
 
 
-def open_points(network: Network, X: Reals, radius: Floats, norm: Norm) -> Bools:
+def unstable_points(network: Network, X: Reals, radius: Floats, norm: Norm) -> Bools:
     """Return for each point whether a neuron of the first layer changes on its ball.
 
     Parameters
@@ -177,7 +164,7 @@ def _robust_losses(
 ) -> tuple[Indices, int]:
     """Do the same for points that are few enough to be worked on at once."""
     on, maybe, n_rational = _first_layer(network, X, radius, norm)
-    open_pattern = (on != maybe).any(axis=1)
+    unstable = (on != maybe).any(axis=1)
     if len(network.layers) == 1 and network.head == "argmax":
         losses, more = _argmax_of_inputs(network, X, codes, radius, norm)
         return losses, n_rational + more
@@ -188,13 +175,11 @@ def _robust_losses(
         n_rational += more
     if network.head == "argmax":
         right, more = _argmax_right(network, on.astype(np.float64), maybe.astype(np.float64), codes)
-        losses, n_rational = (~right).astype(np.intp), n_rational + more
+        losses, n_rational = network.loss.of_sure_winners(right), n_rational + more
     else:
-        n_outputs = on.shape[1]
-        target = codes[:, None] == (1 if n_outputs == 1 else np.arange(n_outputs))
-        losses = np.where(target, ~on, maybe).sum(axis=1).astype(np.intp)
+        losses = network.loss.of_intervals(on, maybe, codes)
     if model == "pattern" and len(network.layers) > 1:
-        losses = np.where(open_pattern, 1 if network.head == "argmax" else network.widths[-1], losses)
+        losses = np.where(unstable, network.loss.largest, losses)
     return losses, n_rational
 
 
@@ -220,14 +205,14 @@ def _argmax_right(network: Network, low: Floats, high: Floats, codes: Indices) -
 def _argmax_of_inputs(network: Network, X: Floats, codes: Indices, radius: Floats, norm: Norm) -> tuple[Indices, int]:
     """Losses of an argmax head without hidden layer, whose outputs compare directly on the ball."""
     weights, bias = (a.astype(np.float64) for a in network.layers[0])
-    losses, n_rational = np.zeros(len(codes), dtype=np.intp), 0
     if network.grid is not None:
         low, high = grid_box(network.grid, X, radius)
         right, n_rational = _argmax_right(network, low, high, codes)
-        return (~right).astype(np.intp), n_rational
+        return network.loss.of_sure_winners(right), n_rational
+    right, n_rational = np.ones(len(codes), dtype=bool), 0
     for i, c in enumerate(codes.tolist()):
         for other in range(len(bias)):
-            if other == c or losses[i]:
+            if other == c or not right[i]:
                 continue
             terms = [Fraction(float(a)) - Fraction(float(b)) for a, b in zip(weights[c], weights[other], strict=True)]
             value = sum((t * Fraction(float(v)) for t, v in zip(terms, X[i], strict=True)), Fraction(0))
@@ -238,7 +223,6 @@ def _argmax_of_inputs(network: Network, X: Floats, codes: Indices, radius: Float
             else:
                 reach = sum(sizes, Fraction(0)) if norm == "inf" else max(sizes, default=Fraction(0))
                 size = value
-            sure = value >= 0 and (size >= reach if c < other else size > reach)
-            losses[i] = not sure
+            right[i] = value >= 0 and (size >= reach if c < other else size > reach)
             n_rational += 1
-    return losses, n_rational
+    return network.loss.of_sure_winners(right), n_rational

@@ -6,21 +6,20 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bdnn.arrays import row_blocks
+from bdnn.arrays import frozen, row_blocks
 from bdnn.checks import label_array, name_tuple, real_numbers
 from bdnn.columns import in_order, places, quoted
 from bdnn.errors import InputError, RoundingError
 from bdnn.exact import signs
 from bdnn.margins.integers import rounded
-from bdnn.network.grid_ends import ends
+from bdnn.network.grid import InputGrid
+from bdnn.network.losses import Head, Loss
 from bdnn.types import Array, Floats, Indices, Reals
-
-Head = Literal["threshold", "argmax"]
 
 
 class Layer(NamedTuple):
@@ -28,71 +27,6 @@ class Layer(NamedTuple):
 
     weights: Array
     bias: Array
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class InputGrid:
-    """Per-feature grid that turns real inputs into small integers.
-
-    The integer of feature j is ``clip(rint((x_j - offset_j) / step_j), 0, 2**bits - 1)`` in double arithmetic.
-
-    Parameters
-    ----------
-    offset : ndarray of shape (n,)
-        Value of the first grid point, in units of the feature.
-    step : ndarray of shape (n,)
-        Distance between grid points, positive, in units of the feature.
-    bits : int
-        Bits per input, 1 to 16.
-
-    Raises
-    ------
-    InputError
-        If shapes differ, a value is not finite, a step is not positive or `bits` is out of range.
-    """
-
-    offset: Floats
-    step: Floats
-    bits: int
-
-    def __post_init__(self) -> None:
-        offset, step = (
-            _frozen(real_numbers(what, a)) for what, a in (("grid offsets", self.offset), ("grid steps", self.step))
-        )
-        if offset.ndim != 1 or offset.shape != step.shape:
-            raise InputError(
-                f"a grid needs one offset and one step per feature, got shapes {offset.shape}, {step.shape}"
-            )
-        if not (np.all(np.isfinite(offset)) and np.all(np.isfinite(step)) and np.all(step > 0)):
-            raise InputError("grid offsets must be finite and grid steps finite and positive")
-        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 1 <= self.bits <= 16:
-            raise InputError(f"input_bits must be an integer from 1 to 16, got {self.bits!r}")
-        object.__setattr__(self, "offset", offset)
-        object.__setattr__(self, "step", step)
-
-    @classmethod
-    def spanning(cls, X: Floats, bits: int) -> InputGrid:
-        """Return a grid with ``2**bits`` points for the columns of X.
-
-        It goes from the smallest to the largest value, unless a few extremes would take nearly all of its points: then
-        these go to the first or the last point, and the grid spans the others. See `bdnn.network.grid_ends`.
-        """
-        first, step = ends(X, bits)
-        flat = (X.max(axis=0) > X.min(axis=0)) & (step < np.finfo(np.float64).tiny)
-        if np.any(flat):
-            raise InputError(f"column {np.argmax(flat)} varies too little for a grid; rescale it or leave it out")
-        return cls(first, np.where(step > 0, step, 1.0), bits)
-
-    def quantise(self, X: Reals) -> Floats:
-        """Return the integers of X, of shape (m, n), as floats with integer values."""
-        with np.errstate(over="ignore"):
-            return np.clip(np.rint((X - self.offset) / self.step), 0.0, 2.0**self.bits - 1.0)
-
-
-def _frozen(a: Array) -> Array:
-    a = a.copy()
-    a.setflags(write=False)
-    return a
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -114,7 +48,7 @@ class Network:
     classes : array-like of shape (n_classes,)
         Labels in the order of the outputs.
     grid : InputGrid or None
-        Quantisation of the inputs that precedes the first layer.
+        Quantization of the inputs that precedes the first layer.
     feature_names : sequence of str or None
         Names of the inputs. Columns of a data frame are taken by name, in any order, and others left out; columns of an
         array by position.
@@ -149,7 +83,7 @@ class Network:
         layers = tuple(_checked_layer(k, layer) for k, layer in enumerate(self.layers, start=1))
         if not layers:
             raise InputError("a network needs at least one layer, got none")
-        classes = _frozen(label_array("classes", self.classes))
+        classes = frozen(label_array("classes", self.classes))
         object.__setattr__(self, "layers", layers)
         object.__setattr__(self, "classes", classes)
         object.__setattr__(self, "feature_names", name_tuple("feature_names", self.feature_names, self.n_features))
@@ -164,10 +98,9 @@ class Network:
         n_classes, labels = len(classes), classes.tolist()
         if n_classes < 2 or len(set(labels)) != n_classes:
             raise InputError(f"classes must be at least two different labels, got {labels!r}")
-        n_outputs = 1 if self.head == "threshold" and n_classes == 2 else n_classes
-        if layers[-1].weights.shape[0] != n_outputs:
+        if layers[-1].weights.shape[0] != self.loss.n_outputs:
             raise InputError(
-                f"a {self.head} head for {n_classes} classes needs {n_outputs} output(s), "
+                f"a {self.head} head for {n_classes} classes needs {self.loss.n_outputs} output(s), "
                 f"the last layer has {layers[-1].weights.shape[0]}"
             )
         if self.grid is not None and not isinstance(self.grid, InputGrid):
@@ -185,6 +118,11 @@ class Network:
     def widths(self) -> tuple[int, ...]:
         """Number of neurons of each layer, outputs included."""
         return tuple(int(layer.weights.shape[0]) for layer in self.layers)
+
+    @property
+    def loss(self) -> Loss:
+        """What its outputs cost."""
+        return Loss(self.head, len(self.classes))
 
     @property
     def is_integer(self) -> bool:
@@ -503,14 +441,12 @@ class Network:
         """
         for rows, block in self._blocks(X):
             signals, n_rational = self._hidden(block)
-            label = codes[rows, None]
             if self.head == "argmax":
                 winners, more = signs.largest(signals[-1], *(_floats(a) for a in self.layers[-1]))
-                losses = (winners != label[:, 0]).astype(np.intp)
+                losses = self.loss.of_winners(winners, codes[rows])
             else:
                 fires, more = (out := self._outputs(signals[-1])).values >= 0, out.n_rational
-                target = label if self.widths[-1] == 1 else label == np.arange(self.widths[-1])
-                losses = (fires != target).sum(axis=1, dtype=np.intp)
+                losses = self.loss.of_fired(fires, codes[rows])
             yield rows, losses, n_rational + more
 
 
@@ -543,4 +479,4 @@ def _checked_layer(k: int, layer: Sequence[ArrayLike]) -> Layer:
         W, b = W.astype(kind), b.astype(kind)
     if not all(np.all(np.isfinite(a)) for a in (W, b)):
         raise InputError(f"the weights of layer {k} must be finite, got NaN or infinity")
-    return Layer(_frozen(W), _frozen(b))
+    return Layer(frozen(W), frozen(b))

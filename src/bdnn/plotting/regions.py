@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from bdnn.checks import label_codes, real_numbers
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
-from bdnn.network.grid_ends import ends
+from bdnn.network.grid import ends
 from bdnn.network.network import Network
 from bdnn.plotting.style import COLORS, MARKERS, axes_or_new, drawing, feature_index, input_names, legend, shown
 from bdnn.types import Array, Floats

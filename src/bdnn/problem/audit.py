@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bdnn.arrays import row_blocks
 from bdnn.errors import InputError
-from bdnn.network.intervals import open_points, robust_losses
+from bdnn.network.intervals import robust_losses, unstable_points
+from bdnn.network.losses import weighted_terms
 from bdnn.network.network import Network
 from bdnn.problem.problem import Problem
-from bdnn.types import Floats, Indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +75,16 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
     X, codes = np.asarray(problem.X), problem.codes
     if X.shape[1] != network.n_features:
         raise InputError(f"inputs must have shape (m, {network.n_features}), got {X.shape}")
-    one_loss_per_point = network.head == "argmax" or network.widths[-1] == 1
     n_wrong = n_rational = 0
 
     def terms() -> Iterator[float]:
         # no array as long as the data: they may fill most of the memory
         nonlocal n_wrong, n_rational
         for rows, losses, more in network.losses_by_block(X, codes):
-            wrong = losses if one_loss_per_point else network.predict_index(X[rows]) != codes[rows]
+            wrong = losses if network.loss.one_per_point else network.predict_index(X[rows]) != codes[rows]
             n_wrong += int(np.count_nonzero(wrong))
             n_rational += more
-            yield from _exact_terms(weight[rows], losses)
+            yield from weighted_terms(weight[rows], losses)
 
     loss = math.fsum(terms())
     if problem.robust:
@@ -94,21 +92,7 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
         losses, n_rational = robust_losses(network, X, codes, radius, problem.robust_norm, problem.robust_model)
         if problem.robust_model == "pattern" and len(network.layers) > 1:
             used = weight > 0
-            if open_points(network, X[used], radius, problem.robust_norm).any():
+            if unstable_points(network, X[used], radius, problem.robust_norm).any():
                 return Audit(math.inf, n_wrong, n_rational, solver_loss)
-        loss = math.fsum(_exact_terms(weight, losses))
+        loss = math.fsum(weighted_terms(weight, losses))
     return Audit(loss, n_wrong, n_rational, solver_loss)
-
-
-def _exact_terms(weight: Floats, losses: Indices) -> Iterator[float]:
-    """Yield numbers whose exact sum is that of the products of weights and losses."""
-    for rows in row_blocks(len(losses), 1):
-        w, count = weight[rows], losses[rows]
-        if np.all(w == np.rint(w)):
-            total = float(w @ count.astype(np.float64))
-            # rounded sums of non-negative integers do not decrease, so none on the way was rounded either
-            if total < 2.0**53:
-                yield total
-                continue
-        # repeated, not multiplied: fsum rounds once, a product would round before it
-        yield from np.repeat(w, count).tolist()

@@ -15,18 +15,22 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import maximum_flow
 from scipy.spatial import cKDTree
 
-from bdnn.network.intervals import Norm
-from bdnn.types import Floats, Indices, Reals
+from bdnn.types import Floats, Indices, Norm, Reals
 
-_MOST_PRODUCTS = 5_000_000_000
-_PRODUCTS_PER_SECOND = 100_000_000
-_MOST_PAIRS = 5_000_000
+# numbers that are compared at most, and in a second: presolve takes less than a minute
+_MAX_PRODUCTS = 5_000_000_000
+_PRODUCTS_PER_SECOND = 100_000_000  # on one core
+# pairs of points in a flow: its arrays take some hundred megabytes
+_MAX_PAIRS = 5_000_000
+# of the largest weight, which leaves sums room in the 32 bits of SciPy's flows
 _BITS = 28
-_LARGEST = 2.0**_BITS
-_POWERS = {"inf": np.inf, "1": 1.0, "2": 2.0}
+_LARGEST = 2.0**_BITS  # larger weights are rounded down to multiples
+_POWERS = {"inf": np.inf, "1": 1.0, "2": 2.0}  # by the names of the norms
 
 
-def unavoidable(X: Reals, class_weight: Floats, radius: Floats, norm: Norm, seconds: float = math.inf) -> float:
+def irreducible_robust_loss(
+    X: Reals, class_weight: Floats, radius: Floats, norm: Norm, seconds: float = math.inf
+) -> float:
     """Return a bound on the robust loss of every classifier with one loss per point.
 
     Parameters
@@ -48,12 +52,12 @@ def unavoidable(X: Reals, class_weight: Floats, radius: Floats, norm: Norm, seco
         In units of sample weight; 0 if there is no pair, or the data are too large to be looked through in the time.
     """
     labels = _labels(class_weight)
-    most = min(_MOST_PRODUCTS, _PRODUCTS_PER_SECOND * seconds / len(labels))
-    return max(_unavoidable_for(X, class_weight, label, radius, norm, most) for label in labels)
+    most = min(_MAX_PRODUCTS, _PRODUCTS_PER_SECOND * seconds / len(labels))
+    return max(_irreducible_for(X, class_weight, label, radius, norm, most) for label in labels)
 
 
 def is_in_time(class_weight: Floats, n_features: int, seconds: float) -> bool:
-    """Tell whether `unavoidable` looks for pairs of all labels that it would look for with more time.
+    """Tell whether `irreducible_robust_loss` looks for pairs of all labels that it would look for with more time.
 
     Parameters
     ----------
@@ -72,7 +76,7 @@ def is_in_time(class_weight: Floats, n_features: int, seconds: float) -> bool:
     labels = _labels(class_weight)
     most = _PRODUCTS_PER_SECOND * seconds / len(labels)
     products = [float(len(left)) * len(right) * n_features for left, right in (_sides(class_weight, c) for c in labels)]
-    return not any(most < count <= _MOST_PRODUCTS for count in products)
+    return not any(most < count <= _MAX_PRODUCTS for count in products)
 
 
 def _labels(class_weight: Floats) -> list[int]:
@@ -85,7 +89,7 @@ def _sides(class_weight: Floats, label: int) -> tuple[Indices, Indices]:
     return np.flatnonzero(class_weight[:, label] > 0), np.flatnonzero(others > 0)
 
 
-def _unavoidable_for(X: Reals, class_weight: Floats, label: int, radius: Floats, norm: Norm, most: float) -> float:
+def _irreducible_for(X: Reals, class_weight: Floats, label: int, radius: Floats, norm: Norm, most: float) -> float:
     """Return the bound of one label against all others, 0 if it takes more than `most` comparisons of numbers."""
     here, others = class_weight[:, label], np.delete(class_weight, label, axis=1).sum(axis=1)
     left, right = _sides(class_weight, label)
@@ -113,7 +117,7 @@ def _meeting(A: Floats, B: Floats, radius: Floats, norm: Norm) -> tuple[Indices,
         return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
     one, other = cKDTree(first), cKDTree(second)
     power = _POWERS[norm]
-    while one.count_neighbors(other, reach, p=power) > _MOST_PAIRS:
+    while one.count_neighbors(other, reach, p=power) > _MAX_PAIRS:
         reach *= 0.8  # some of the pairs bound the loss as well
     found = one.sparse_distance_matrix(other, reach, p=power, output_type="coo_matrix")
     rows, columns = found.row.astype(np.intp), found.col.astype(np.intp)

@@ -1,68 +1,37 @@
 """Presolve: a smaller problem with the same optimum, and the way back to networks on raw inputs.
 
 Equal rows are merged (their weights add; conflicting labels give an irreducible loss known before any solve), points
-that no prediction can make better or worse are dropped, constant columns are dropped, and inputs are centred and
-scaled: x' = (x - centre) / scale. For continuous weights the centre is the median (of much data: of part of the rows)
+that no prediction can make better or worse are dropped, constant columns are dropped, and inputs are centered and
+scaled: x' = (x - center) / scale. For continuous weights the center is the median (of much data: of part of the rows)
 and the scale the largest absolute deviation, so that |x'| <= 1 and frequent values become 0. For integer weights the
-centre is an integer and the scale one common divisor of all columns, so that the set of integer networks stays the
+center is an integer and the scale one common divisor of all columns, so that the set of integer networks stays the
 same: a threshold of multiples of d can itself be rounded to a multiple of d. Comparisons of several outputs by an
 argmax head cannot, so the divisor is 1 where such a head reads the inputs. Inputs that are not all integers are
-quantised on a grid first, which becomes part of the network.
+quantized on a grid first, which becomes part of the network.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
-from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bdnn.arrays import distinct, row_blocks
 from bdnn.errors import InputError
-from bdnn.network.intervals import grid_box
-from bdnn.network.network import InputGrid, Layer, Network
-from bdnn.problem.collisions import is_in_time, unavoidable
+from bdnn.exact import signs
+from bdnn.labels import listed
+from bdnn.network.grid import InputGrid, grid_box
+from bdnn.network.losses import step
+from bdnn.network.network import Layer, Network
+from bdnn.problem.collisions import irreducible_robust_loss, is_in_time
+from bdnn.problem.merge import Inputs, compact, counts_up, merge
 from bdnn.problem.problem import Problem
+from bdnn.problem.scaling import spanning_grid, standardization
 from bdnn.types import Array, Floats, Indices, Reals
 
-_SMALLEST_DEVIATION = 1e-150
+# weighted sums of integers stay exact in doubles, with room for biases
 _LARGEST_SUM = 2.0**50
-_LARGEST_SCALED = 2.0**30
-_SORTED_ROWS = 100_000
-_SORTED_NUMBERS = 10_000_000
-_MEDIAN_ROWS = 10_000
-_GRID_ROWS = 4_000
-_HASH_FACTORS = 0x9FB21C651E98DF25, 0xD6E8FEB86659FD93
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Inputs:
-    """Rows of raw inputs as the reduced problem sees them, quantised and without negative zeros, made block by block.
-
-    `chosen` names the rows, None all of them.
-    """
-
-    X: Reals
-    grid: InputGrid | None
-    chosen: Indices | None
-
-    def __len__(self) -> int:
-        return len(self.X if self.chosen is None else self.chosen)
-
-    def take(self, rows: slice | Indices) -> Floats:
-        """Return some of the chosen rows."""
-        X = self.X[rows if self.chosen is None else self.chosen[rows]]
-        return (X.astype(np.float64, copy=False) if self.grid is None else self.grid.quantise(X)) + 0.0
-
-    def blocks(self) -> Iterator[tuple[slice, Floats]]:
-        """Yield all chosen rows."""
-        for rows in row_blocks(len(self), self.X.shape[1]):
-            yield rows, self.take(rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +58,10 @@ class Presolved:
         inputs differ.
     kept : ndarray of shape (n',)
         Columns of the problem that are used.
-    centre, scale : ndarray of shape (n,)
+    center, scale : ndarray of shape (n,)
         The transformation of every column.
     grid : InputGrid or None
-        Quantisation that precedes it.
+        Quantization that precedes it.
     answers : ndarray of shape (p,) or None
         Points with the same number, which have one label, count once: their loss is the largest among them. None: every
         point counts by itself.
@@ -107,7 +76,7 @@ class Presolved:
     constant: float
     irreducible: float
     kept: Indices
-    centre: Floats
+    center: Floats
     scale: Floats
     grid: InputGrid | None
     answers: Indices | None = None
@@ -136,8 +105,8 @@ class Presolved:
         from the first use on: twice the data if that is in single precision.
         """
         points = np.empty((self.n_points, len(self.kept)))
-        for rows, block in _Inputs(np.asarray(self.problem.X), self.grid, self.stored_rows).blocks():
-            points[rows] = (block[:, self.kept] - self.centre[self.kept]) / self.scale[self.kept]
+        for rows, block in Inputs(np.asarray(self.problem.X), self.grid, self.stored_rows).blocks():
+            points[rows] = (block[:, self.kept] - self.center[self.kept]) / self.scale[self.kept]
         return points
 
     @property
@@ -153,23 +122,6 @@ class Presolved:
     def label_totals(self) -> Floats:
         """Return the total weight of each label over the reduced points, of shape (n_classes,)."""
         return np.asarray(self.stored_weight.sum(axis=0, dtype=np.float64))
-
-    def firing_costs(self, class_weight: Floats) -> tuple[Floats, Floats]:
-        """Return the losses of firing and of not firing, per point and output of a threshold head.
-
-        Parameters
-        ----------
-        class_weight : ndarray of shape (g, n_classes)
-            Total weight of each label at each point, or group of points.
-
-        Returns
-        -------
-        on, off : ndarray of shape (g, n_outputs)
-            In units of sample weight.
-        """
-        if self.problem.n_outputs == 1:
-            return class_weight[:, :1], class_weight[:, 1:]
-        return class_weight.sum(axis=1, keepdims=True) - class_weight, class_weight
 
     def restricted(self, points: Indices) -> Presolved:
         """Return this problem on some of its points, with no constant loss."""
@@ -187,7 +139,7 @@ class Presolved:
         """Return the least and largest reduced inputs of perturbed points on a grid, each of shape (p, n')."""
         assert self.grid is not None
         sides = grid_box(self.grid, self.raw_points.astype(np.float64), np.asarray(self.problem.robust_radius))
-        low, high = ((side[:, self.kept] - self.centre[self.kept]) / self.scale[self.kept] for side in sides)
+        low, high = ((side[:, self.kept] - self.center[self.kept]) / self.scale[self.kept] for side in sides)
         return low, high
 
     @property
@@ -197,7 +149,7 @@ class Presolved:
         return X if self.stored_rows is None else X[self.stored_rows]
 
     def penalty(self, network: Network) -> float:
-        """Return the regulariser of a network, over all weights on reduced inputs, without its factor; 0 if none."""
+        """Return the regularizer of a network, over all weights on reduced inputs, without its factor; 0 if none."""
         kind = self.problem.regularizer
         layers = self.to_layers(network) if kind is not None else None
         weights = np.concatenate([W.ravel() for W, _ in layers or ()] or [np.zeros(0)])
@@ -208,17 +160,7 @@ class Presolved:
     @property
     def loss_step(self) -> float:
         """A number of which every achievable loss is an integer multiple; 0 if there is none."""
-        weights = distinct(np.asarray(self.problem.sample_weight))
-        weights = weights[weights > 0]
-        # as integers with a common power of 2; real weights have none that is of use
-        mantissa, exponent = np.frexp(weights)
-        digits = np.ldexp(mantissa, 53).astype(np.int64)
-        power = int(np.min(exponent - 53 + np.round(np.log2(digits & -digits)).astype(np.int64), initial=0))
-        with np.errstate(over="ignore"):
-            scaled = np.ldexp(weights, -power)
-        if scaled[-1] < (2.0**53 if power == 0 else _LARGEST_SCALED):
-            return math.ldexp(float(math.gcd(*(int(w) for w in scaled))), power)
-        return float(weights[0]) if np.all(np.fmod(weights, weights[0]) == 0) else 0.0
+        return step(np.asarray(self.problem.sample_weight))
 
     @property
     def loss_unit(self) -> float:
@@ -263,14 +205,14 @@ class Presolved:
         bias: Array
         integer = problem.weights == "integer"
         reduced_weights, reduced_bias = layers[0]
-        n = len(self.centre)
+        n = len(self.center)
         if integer:
             weights = np.zeros((len(reduced_bias), n), dtype=np.int64)
             weights[:, self.kept] = np.rint(reduced_weights).astype(np.int64)
-            divisor, centre = int(self.scale[0]) if n else 1, [int(c) for c in self.centre]
+            divisor, center = int(self.scale[0]) if n else 1, [int(c) for c in self.center]
             bias = np.array(
                 [
-                    divisor * int(b) - sum(int(w[j]) * centre[j] for j in self.kept)
+                    divisor * int(b) - sum(int(w[j]) * center[j] for j in self.kept)
                     for w, b in zip(weights, np.rint(reduced_bias), strict=True)
                 ],
                 dtype=np.int64,
@@ -279,7 +221,7 @@ class Presolved:
         else:
             raw = np.zeros((len(reduced_bias), n))
             raw[:, self.kept] = reduced_weights / self.scale[self.kept]
-            shifted = np.array([self._shifted(w, b, -1) for w, b in zip(raw, reduced_bias, strict=True)])
+            shifted = np.array([signs.shifted(w, b, self.center, -1) for w, b in zip(raw, reduced_bias, strict=True)])
             # + 0.0: no negative zeros in saved models
             weights, bias = raw + 0.0, shifted + 0.0
             rest = [Layer(W + 0.0, b + 0.0) for W, b in layers[1:]]
@@ -291,28 +233,17 @@ class Presolved:
             feature_names=problem.feature_names,  # type: ignore[arg-type]  # a tuple since validation
         )
 
-    def _shifted(self, weights: Floats, bias: float, sign: int) -> float:
-        """Return ``bias + sign * weights · centre``, rounded once."""
-        return float(
-            Fraction(float(bias))
-            + sign
-            * sum(
-                (Fraction(float(weights[j])) * Fraction(float(self.centre[j])) for j in np.flatnonzero(weights)),
-                Fraction(0),
-            )
-        )
-
     def differences(self, network: Network) -> list[str]:
         """Return in words why a network on raw inputs is not of this class; see `to_layers`."""
         problem, grid = self.problem, self.grid
         found = []
         mine = (network.n_features, *network.widths, network.head)
-        asked = (len(self.centre), *problem.widths, problem.head)
+        asked = (len(self.center), *problem.widths, problem.head)
         if mine != asked:
             own, other = ("-".join(map(str, shape[:-1])) + f" with {shape[-1]} head" for shape in (mine, asked))
             found.append(f"another architecture: {own}, not {other}")
         if not np.array_equal(network.classes, problem.classes):
-            found.append(f"other classes: {_few(network.classes)}, not {_few(problem.classes)}")
+            found.append(f"other classes: {listed(network.classes.tolist())}, not {listed(problem.classes.tolist())}")
         if problem.weights == "integer":
             largest = max(int(np.abs(W).max(initial=0)) for W, _ in network.layers)
             if not network.is_integer:
@@ -348,14 +279,14 @@ class Presolved:
         if problem.weights == "integer":
             divisor = int(self.scale[0]) if len(self.scale) else 1
             shift = [
-                (int(b) + sum(int(v) * int(c) for v, c in zip(w, self.centre, strict=True))) // divisor
+                (int(b) + sum(int(v) * int(c) for v, c in zip(w, self.center, strict=True))) // divisor
                 for w, b in zip(weights, bias, strict=True)
             ]
             first = Layer(weights[:, self.kept].astype(float), np.array(shift, dtype=float))
         else:
             floats = weights.astype(np.float64)
             try:
-                shifted = [self._shifted(w, b, 1) for w, b in zip(floats, bias, strict=True)]
+                shifted = [signs.shifted(w, b, self.center, 1) for w, b in zip(floats, bias, strict=True)]
             except OverflowError:
                 return None
             with np.errstate(over="ignore"):
@@ -363,11 +294,6 @@ class Presolved:
             if not np.all(np.isfinite(first.weights)):
                 return None
         return [first, *(Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers[1:])]
-
-
-def _few(classes: NDArray[np.generic]) -> str:
-    shown = ", ".join(map(str, classes[:5].tolist()))
-    return shown if len(classes) <= 5 else f"{shown}, … ({len(classes)} in all)"
 
 
 def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
@@ -394,9 +320,9 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
     used = None if np.all(weight > 0) else np.flatnonzero(weight > 0)
     grid = None
     if problem.weights == "integer":
-        everything = _Inputs(X, None, None)
+        everything = Inputs(X, None, None)
         if not all(np.array_equal(block, np.rint(block)) for _, block in everything.blocks()):
-            grid = _grid(_Inputs(X, None, used), problem.input_bits)
+            grid = spanning_grid(Inputs(X, None, used), problem.input_bits)
         else:
             largest = np.max([np.abs(block).max(axis=0) for _, block in everything.blocks()], axis=0)
             if (reach := largest.sum() * problem.weight_bound) > _LARGEST_SUM:
@@ -405,203 +331,40 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
                     f"{reach:.3g}, at most {_LARGEST_SUM:.3g} is accepted; rescale them"
                 )
     # points that are rounded to the same integers differ in what perturbed ones are rounded to
-    merged = _Inputs(X, None if problem.robust else grid, used)
-    class_weight, first = _merged(merged, problem.codes, weight, len(problem.classes))
+    merged = Inputs(X, None if problem.robust else grid, used)
+    class_weight, first = merge(merged, problem.codes, weight, len(problem.classes))
     rows = first if used is None else used[first]
     n_distinct = len(rows)
-    one_hot = problem.head == "threshold" and problem.n_outputs > 1
-    irreducible = _irreducible(class_weight, one_hot=one_hot)
+    irreducible = problem.loss.irreducible(class_weight)
     grid_loss = 0.0
     if irreducible > 0.0 and merged.grid is not None:
-        apart, _ = _merged(_Inputs(X, None, used), problem.codes, weight, len(problem.classes))
-        grid_loss = max(irreducible - _irreducible(apart, one_hot=one_hot), 0.0)
+        apart, _ = merge(Inputs(X, None, used), problem.codes, weight, len(problem.classes))
+        grid_loss = max(irreducible - problem.loss.irreducible(apart), 0.0)
     constant, in_time = 0.0, True
     # with a radius, a point where all labels weigh the same can still be wrong for all of them
-    if not problem.robust and (problem.head == "argmax" or problem.n_outputs == 1):
-        indifferent = np.ones(len(rows), dtype=bool)
-        for column in class_weight.T[1:]:
-            indifferent &= column == class_weight[:, 0]
+    if not problem.robust:
+        indifferent = problem.loss.indifferent(class_weight)
         if np.any(indifferent):
-            constant = math.fsum(class_weight[indifferent, 1:].ravel())
+            constant = problem.loss.irreducible(class_weight[indifferent])
             class_weight, rows = class_weight[~indifferent], rows[~indifferent]
-    if problem.robust and (problem.head == "argmax" or problem.n_outputs == 1):
-        radius, at = np.asarray(problem.robust_radius), X if _counts_up(rows, len(X)) else X[rows]
+    if problem.robust and problem.loss.one_per_point:
+        radius, at = np.asarray(problem.robust_radius), X if counts_up(rows, len(X)) else X[rows]
         in_time = is_in_time(class_weight, X.shape[1], seconds)
-        irreducible = max(irreducible, unavoidable(at, class_weight, radius, problem.robust_norm, seconds))
+        irreducible = max(irreducible, irreducible_robust_loss(at, class_weight, radius, problem.robust_norm, seconds))
     # the order does not matter here, and all rows are read faster than chosen ones
-    points = _Inputs(X, grid, None if len(rows) == len(X) else rows)
-    centre, scale, kept = _standardisation(points, problem)
+    points = Inputs(X, grid, None if len(rows) == len(X) else rows)
+    center, scale, kept = standardization(points, problem)
     return Presolved(
         problem=problem,
-        stored_weight=_compact(class_weight) if len(rows) * X.shape[1] > _SORTED_NUMBERS else class_weight,
-        stored_rows=None if _counts_up(rows, len(X)) else rows,
+        stored_weight=compact(class_weight) if points.is_large else class_weight,
+        stored_rows=None if counts_up(rows, len(X)) else rows,
         n_distinct=n_distinct,
         constant=constant,
         irreducible=irreducible,
         kept=kept,
-        centre=centre,
+        center=center,
         scale=scale,
         grid=grid,
         grid_loss=grid_loss,
         sought_overlaps=in_time,
     )
-
-
-def _counts_up(rows: Indices, m: int) -> bool:
-    """Whether rows are 0, 1, …, m - 1."""
-    return len(rows) == m and all(
-        np.array_equal(rows[some], np.arange(some.start, some.stop)) for some in row_blocks(m, 1)
-    )
-
-
-def _compact(values: Floats) -> Reals:
-    """Return a matrix in single precision if that changes no number, else as it is."""
-    single = np.empty(values.shape, dtype=np.float32)
-    for rows in row_blocks(*values.shape):
-        with np.errstate(over="ignore", under="ignore"):
-            single[rows] = values[rows]
-        if not np.array_equal(single[rows], values[rows]):
-            return values
-    return single
-
-
-def _grid(inputs: _Inputs, bits: int) -> InputGrid:
-    stride = -(-len(inputs) // _GRID_ROWS)
-    if stride == 1:
-        return InputGrid.spanning(inputs.take(slice(None)), bits)
-    sides = [(block.min(axis=0), block.max(axis=0)) for _, block in inputs.blocks()]
-    extremes = [np.min([low for low, _ in sides], axis=0), np.max([high for _, high in sides], axis=0)]
-    return InputGrid.spanning(np.vstack([inputs.take(slice(None, None, stride)), *extremes]), bits)
-
-
-def _merged(inputs: _Inputs, codes: Indices, weight: Floats, n_classes: int) -> tuple[Floats, Indices]:
-    """Return the total weight of each label at each distinct row, and the first of the chosen rows that is equal.
-
-    Few rows are sorted; many are left in the order of their first occurrence.
-    """
-    if inputs.chosen is not None:
-        codes, weight = codes[inputs.chosen], weight[inputs.chosen]
-    if len(inputs) > _SORTED_ROWS or len(inputs) * inputs.X.shape[1] > _SORTED_NUMBERS:
-        first, index = _equal_rows(inputs)
-    elif inputs.X.shape[1]:
-        _, first, index = np.unique(inputs.take(slice(None)), axis=0, return_index=True, return_inverse=True)
-    else:
-        first, index = np.zeros(1, dtype=np.intp), np.zeros(len(inputs), dtype=np.intp)
-    if index is None:
-        totals = np.zeros((len(first), n_classes))
-        totals[first, codes] = weight
-        return totals, first
-    flat = index.ravel() * n_classes
-    flat += codes
-    sums = np.bincount(flat, weights=weight, minlength=len(first) * n_classes)
-    return np.asarray(sums, dtype=np.float64).reshape(len(first), n_classes), first
-
-
-def _equal_rows(inputs: _Inputs) -> tuple[Indices, Indices | None]:
-    """Return the first of each class of equal rows, in order, and the class of each row, None if all rows differ.
-
-    Rows of equal hashes are compared. Where hashes deceive, rows are sorted.
-    """
-    hashes = _hashes(inputs)
-    ordered = np.sort(hashes)
-    starts = np.ones(len(hashes), dtype=bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
-    del ordered
-    if np.all(starts):
-        return np.arange(len(hashes)), None
-    # stable: the first of each run of equal hashes is the first in the data
-    order = np.argsort(hashes, kind="stable")
-    del hashes
-    lengths = np.diff(np.flatnonzero(starts), append=len(order))
-    alike = np.empty_like(order)
-    alike[order] = np.repeat(order[starts], lengths)
-    del order, starts, lengths
-    deceived = [np.zeros(0, dtype=np.intp)]
-    for rows in row_blocks(len(alike), inputs.X.shape[1]):
-        some = rows.start + np.flatnonzero(alike[rows] != np.arange(rows.start, rows.stop))
-        unequal = np.any(inputs.take(some) != inputs.take(alike[some]), axis=1)
-        deceived.append(alike[some[unequal]])
-    if len(runs := np.unique(np.concatenate(deceived))):
-        mixed = np.flatnonzero(np.isin(alike, runs))
-        _, first, index = np.unique(inputs.take(mixed), axis=0, return_index=True, return_inverse=True)
-        alike[mixed] = mixed[first][index.ravel()]
-    is_first = np.empty(len(alike), dtype=bool)
-    for rows in row_blocks(len(alike), 1):
-        is_first[rows] = alike[rows] == np.arange(rows.start, rows.stop)
-    return np.flatnonzero(is_first), (np.cumsum(is_first) - 1)[alike]
-
-
-def _hashes(inputs: _Inputs) -> NDArray[np.uint64]:
-    """Return 64 bits for each row, the same for rows of the same numbers."""
-    one, other = (np.uint64(factor) for factor in _HASH_FACTORS)
-    hashes = np.zeros(len(inputs), dtype=np.uint64)
-    for rows, block in inputs.blocks():
-        mixed = hashes[rows]
-        # each step can be undone, so that two rows meet only by chance
-        for bits in np.ascontiguousarray(block.T).view(np.uint64):
-            bits *= one
-            bits ^= bits >> np.uint64(32)
-            mixed ^= bits
-            mixed *= other
-            mixed ^= mixed >> np.uint64(29)
-    return hashes
-
-
-def _irreducible(class_weight: Floats, one_hot: bool) -> float:
-    """Sum of what the best answer at each point costs."""
-
-    def costs() -> Iterator[list[float]]:
-        for rows in row_blocks(*class_weight.shape):
-            weight = class_weight[rows]
-            if one_hot:
-                cost = np.minimum(weight, weight.sum(axis=1, keepdims=True) - weight)
-            else:
-                # the losing labels, not a difference, which would round
-                cost = np.sort(weight, axis=1)[:, :-1]
-            yield cost[cost != 0].tolist()
-
-    return math.fsum(chain.from_iterable(costs()))
-
-
-def _standardisation(points: _Inputs, problem: Problem) -> tuple[Floats, Floats, Indices]:
-    """Centre and scale of every column, and the columns that vary."""
-    p, n = len(points), points.X.shape[1]
-    if not p:
-        return np.zeros(n), np.ones(n), np.arange(0)
-    low, high = np.full(n, np.inf), np.full(n, -np.inf)
-    for _, block in points.blocks():
-        # by column in contiguous memory: twice as fast as along the rows
-        columns = np.ascontiguousarray(block.T)
-        np.minimum(low, columns.min(axis=1), out=low)
-        np.maximum(high, columns.max(axis=1), out=high)
-    centre = np.zeros(n)
-    # without biases nothing can absorb a shift
-    if problem.fit_intercept:
-        # any value near the middle will do: of much data, the median of every so many rows
-        step = max(p // _MEDIAN_ROWS, 1) if p * n > _SORTED_NUMBERS else 1
-        sample = np.ascontiguousarray(points.take(slice(None, None, step)).T)
-        middle = (sample.shape[1] - 1) // 2
-        sample.partition(middle, axis=1)
-        centre = sample[:, middle].copy()
-    # rounding is monotone: this is the largest of the rounded deviations
-    deviation = np.maximum(high - centre, centre - low)
-    kept = np.flatnonzero(deviation > 0)
-    if problem.weights == "integer":
-        compares_outputs = problem.head == "argmax" and not problem.hidden_layer_sizes
-        divisor = 1 if compares_outputs else _divisor(points, centre, kept)
-        return centre, np.full(n, float(divisor)), kept
-    if np.any(deviation[kept] < _SMALLEST_DEVIATION):
-        column = problem.feature_labels[kept[np.argmin(deviation[kept])]]
-        raise InputError(f"column {column!r} varies by less than {_SMALLEST_DEVIATION:g}; rescale it or leave it out")
-    return centre, np.where(deviation > 0, deviation, 1.0), kept
-
-
-def _divisor(points: _Inputs, centre: Floats, kept: Indices) -> int:
-    """Greatest common divisor of all integers after centring, 1 if all are 0."""
-    divisor = 0
-    for _, block in points.blocks():
-        values = np.abs(block[:, kept] - centre[kept]).astype(np.int64)
-        divisor = math.gcd(divisor, int(np.gcd.reduce(values, axis=None)))
-        if divisor == 1:
-            break
-    return max(divisor, 1)

@@ -13,14 +13,13 @@ from bdnn.arrays import distinct, row_blocks
 from bdnn.checks import label_array, name_tuple, real_numbers
 from bdnn.columns import in_order, names_of, numbers_in_order, quoted
 from bdnn.errors import InputError
-from bdnn.network.intervals import Norm, RobustModel
-from bdnn.network.network import Head
-from bdnn.types import Floats, Indices, Reals
+from bdnn.network.losses import Head, Loss
+from bdnn.types import Floats, Indices, Norm, Reals, RobustModel
 
 WeightSet = Literal["continuous", "integer"]
 Regularizer = Literal["l1", "l0", "l2"]
 
-_LARGEST_VALUE = 1e150
+_LARGEST_VALUE = 1e150  # squares, and sums of them, stay finite
 
 
 def choice(what: str, value: object, accepted: Iterable[str]) -> None:
@@ -71,8 +70,8 @@ class Problem:
         Norm of the weights to keep small: sum of absolute values, number of non-zeros, or sum of squares, over all
         layers, biases left out; continuous weights are measured on scaled inputs.
     regularization : float or "lexicographic"
-        Factor ρ of the regulariser, in units of sample weight; "lexicographic" minimises the loss first and the
-        regulariser second.
+        Factor ρ of the regularizer, in units of sample weight; "lexicographic" minimizes the loss first and the
+        regularizer second.
     robust_radius : float or array-like of shape (n,)
         Radius r of the ball around each training point on which the loss must hold: perturbations δ with ‖δ / r‖ <= 1,
         in units of the features; 0 for none. With an array, features with radius 0 are not perturbed.
@@ -82,7 +81,7 @@ class Problem:
         "interval": a point counts as right if its output is right whatever the neurons do that are not constant on its
         ball. "pattern" (the paper): the hidden neurons of the first layer must be constant on the ball of every
         training point. "worst_case": a point counts as right exactly if no input of its ball is decided wrong;
-        continuous weights, one output or an argmax head, no regulariser; see `bdnn.methods.worst_case`.
+        continuous weights, one output or an argmax head, no regularizer; see `bdnn.methods.worst_case`.
     validation : tuple of array-like or None
         Held-out inputs of shape (v, n) and labels (v,); methods then return the network of highest accuracy on them.
     feature_names : sequence of str or None
@@ -213,13 +212,18 @@ class Problem:
 
     @property
     def penalty_factor(self) -> float:
-        """ρ, 0 if there is no regulariser or it comes second."""
+        """ρ, 0 if there is no regularizer or it comes second."""
         return 0.0 if self.regularization == "lexicographic" else float(self.regularization)
+
+    @property
+    def loss(self) -> Loss:
+        """What the outputs of its networks cost."""
+        return Loss(self.head, len(self.classes))  # type: ignore[arg-type]  # 'auto' was resolved
 
     @property
     def n_outputs(self) -> int:
         """Neurons of the output layer: 1 for two classes with a threshold head, else one per class."""
-        return 1 if self.head == "threshold" and len(self.classes) == 2 else len(self.classes)
+        return self.loss.n_outputs
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -232,7 +236,7 @@ class Problem:
         return list(self.feature_names or (f"x{j}" for j in range(np.shape(self.X)[1])))
 
 
-def _feature_names(given: Sequence[str] | None, X: Any, n: int) -> tuple[str, ...] | None:
+def _feature_names(given: Sequence[str] | None, X: object, n: int) -> tuple[str, ...] | None:
     """Return the names that are given for the columns of X, or those that a data frame brings, which must agree."""
     names, own = name_tuple("feature_names", given, n), names_of(X)
     if own is None or not all(isinstance(name, str) for name in own):

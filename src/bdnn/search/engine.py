@@ -138,7 +138,7 @@ class Search:
         for k, (d, n_in) in enumerate(zip(st.width, self._inputs, strict=True)):
             weights = W[st.w_from[k] : st.w_from[k + 1]].reshape(d, n_in)
             if k == 0:
-                full = np.zeros((d, len(reduced.centre)))
+                full = np.zeros((d, len(reduced.center)))
                 full[:, reduced.kept] = weights
                 weights = full
             bias = b[st.b_from[k] : st.b_from[k + 1]]

@@ -28,7 +28,9 @@ from numpy.typing import ArrayLike
 
 from bdnn._native.walk import ArrangementWalk
 from bdnn.budget import Budget
-from bdnn.margins.ordering import quiet_highs
+from bdnn.clock import reading
+from bdnn.linear_programs import LinearProgram
+from bdnn.status import Status
 from bdnn.types import Bools, Floats
 
 _MOST_POINTS = 2000
@@ -231,34 +233,21 @@ class _Hinge:
     """The dual of the hinge program: max sum of alpha, sum of s_i alpha_i (x_i, 1) = 0, 0 <= alpha <= cost."""
 
     def __init__(self, task: _Task) -> None:
-        import highspy
-
         self.Z, self.sign = task.Z, -np.sign(task.g)
         rows, columns = task.Z.shape
-        lp = highspy.HighsLp()
-        lp.num_col_, lp.num_row_ = columns, rows
-        lp.col_cost_, lp.col_lower_, lp.col_upper_ = -np.ones(columns), np.zeros(columns), np.ones(columns)
-        lp.row_lower_ = lp.row_upper_ = np.zeros(rows)
-        entries = (task.Z * self.sign).T
-        column, row = np.nonzero(entries)
-        lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(column, minlength=columns))])
-        lp.a_matrix_.index_, lp.a_matrix_.value_ = row, entries[column, row]
-        self.highs = quiet_highs()
-        for option, value in (("threads", 1), ("presolve", "off")):
-            self.highs.setOptionValue(option, value)
-        self.highs.passModel(lp)
-        self.index, self.zero = np.arange(columns, dtype=np.int32), np.zeros(columns)
-        self.optimal = highspy.HighsModelStatus.kOptimal
+        entries, zero = task.Z * self.sign, np.zeros(rows)
+        # a basis that is dual feasible is worth more than a smaller program
+        self.program = LinearProgram(
+            -np.ones(columns), np.zeros(columns), np.ones(columns), (entries, zero, zero), options={"presolve": "off"}
+        )
+        self.index = np.arange(columns)
 
     def solve(self, cost: Floats, budget: Budget) -> Floats | None:
         """Return the slope with the least sum of slacks times cost; None if the solver did not finish."""
-        if math.isfinite(budget.seconds):
-            self.highs.setOptionValue("time_limit", float(self.highs.getRunTime()) + max(budget.remaining, 1e-3))
-        self.highs.changeColsBounds(len(cost), self.index, self.zero, cost)
-        self.highs.run()
-        if self.highs.getModelStatus() != self.optimal:
+        self.program.set_bounds(self.index, 0.0, cost)
+        if self.program.solve(reading() + budget.remaining) != Status.OPTIMAL:
             return None
-        return -np.asarray(self.highs.getSolution().row_dual, dtype=np.float64)
+        return -self.program.multipliers
 
     def margins(self, slope: Floats) -> Floats:
         """Return by how much each point is on the right side, of shape (p,)."""

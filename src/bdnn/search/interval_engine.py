@@ -16,7 +16,7 @@ import numpy as np
 
 from bdnn._native.search import RobustState, robust_turn
 from bdnn.budget import Budget
-from bdnn.network.intervals import grid_box
+from bdnn.network.grid import grid_box
 from bdnn.network.network import Layer
 from bdnn.search.engine import Search
 from bdnn.search.interval_starts import RobustSurrogate

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bdnn.clock import reading
+from bdnn.network.losses import Loss
 from bdnn.search.starts import shuffled
 from bdnn.types import Floats, Singles
 
@@ -138,7 +139,7 @@ class RobustSurrogate:
 
     def _targets(self, weight: Singles) -> tuple[Singles, Singles]:
         """Return the weights for firing and for not firing of each output."""
-        fire = weight if self.layers[-1][0].shape[0] > 1 else weight[:, 1:]
+        fire = Loss("threshold", weight.shape[1]).costs(weight)[1]
         return fire, weight.sum(axis=1, keepdims=True) - fire
 
     def _reach(self, W: Singles) -> tuple[Singles, Singles]:

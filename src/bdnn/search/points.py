@@ -61,7 +61,7 @@ def points(reduced: Presolved, dtype: str | None = None) -> Points:
         reduced=reduced,
         X=X,
         class_weight=weight,
-        centre=np.asarray(reduced.centre[kept], dtype=np.float64),
+        centre=np.asarray(reduced.center[kept], dtype=np.float64),
         unit=1 / spread,
         reach=reach,
     )

@@ -18,6 +18,7 @@ import scipy.linalg  # noqa: F401  # its BLAS is that of the kernels, and must b
 
 from bdnn._native.search import StraightThrough
 from bdnn.clock import reading
+from bdnn.network.losses import Loss
 from bdnn.types import Floats, Integers, Singles
 
 _SLICE = 0.05
@@ -60,8 +61,8 @@ class Surrogate:
         bound: int = 0,
     ) -> None:  # fmt: skip
         self._Z, self._rng = np.ascontiguousarray(Z), rng
-        several = argmax or widths[-1] > 1
-        target = np.ascontiguousarray(class_weight if several else class_weight[:, 1:])
+        loss = Loss("argmax" if argmax else "threshold", class_weight.shape[1])
+        target = np.ascontiguousarray(loss.costs(class_weight)[1])
         self._training = StraightThrough(
             self._Z, target, class_weight.sum(axis=1), list(widths), bool(argmax), int(bound)
         )  # fmt: skip

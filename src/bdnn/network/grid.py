@@ -1,23 +1,98 @@
-"""Where the grids of inputs begin and end: at the extremes, unless a few of them would take nearly all of the points.
+"""Grids that turn real inputs into small integers, and where they begin and end.
 
-A grid of 256 points from 18 to 65535 has one for all readings around 20. So for each column a grid is judged by the
-share of pairs of different values that it makes equal. Where that is many times what so fine a grid would need, other
-ends are tried: some of the lowest and highest values are left outside, up to the widest gap among so and so many of
-them, and go to a point of the grid of their own, the first or the last. Ends are only moved where that keeps nearly all
-of the pairs apart that were lost; data without such extremes have the grid that spans them.
+A grid spans the values of a column, unless a few extremes would take nearly all of its points: a grid of 256 points
+from 18 to 65535 has one for all readings around 20. So for each column a grid is judged by the share of pairs of
+different values that it makes equal. Where that is many times what so fine a grid would need, other ends are tried:
+some of the lowest and highest values are left outside, up to the widest gap among so and so many of them, and go to a
+point of the grid of their own, the first or the last. Ends are only moved where that keeps nearly all of the pairs
+apart that were lost; data without such extremes have the grid that spans them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
-from bdnn.types import Floats
+from bdnn.arrays import frozen
+from bdnn.checks import real_numbers
+from bdnn.errors import InputError
+from bdnn.types import Floats, Reals
 
-_MOST_ROWS = 4_000
-_MOST_NUMBERS = 40_000_000
+_MAX_ROWS = 4_000  # that are looked at: they tell the shares of pairs to about a hundredth
+_MAX_NUMBERS = 40_000_000  # 320 MB
+# how many times fewer pairs must be lost for ends to move: only extremes cost so many
 _GAIN = 8.0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class InputGrid:
+    """Per-feature grid that turns real inputs into small integers.
+
+    The integer of feature j is ``clip(rint((x_j - offset_j) / step_j), 0, 2**bits - 1)`` in double arithmetic.
+
+    Parameters
+    ----------
+    offset : ndarray of shape (n,)
+        Value of the first grid point, in units of the feature.
+    step : ndarray of shape (n,)
+        Distance between grid points, positive, in units of the feature.
+    bits : int
+        Bits per input, 1 to 16.
+
+    Raises
+    ------
+    InputError
+        If shapes differ, a value is not finite, a step is not positive or `bits` is out of range.
+    """
+
+    offset: Floats
+    step: Floats
+    bits: int
+
+    def __post_init__(self) -> None:
+        offset, step = (
+            frozen(real_numbers(what, a)) for what, a in (("grid offsets", self.offset), ("grid steps", self.step))
+        )
+        if offset.ndim != 1 or offset.shape != step.shape:
+            raise InputError(
+                f"a grid needs one offset and one step per feature, got shapes {offset.shape}, {step.shape}"
+            )
+        if not (np.all(np.isfinite(offset)) and np.all(np.isfinite(step)) and np.all(step > 0)):
+            raise InputError("grid offsets must be finite and grid steps finite and positive")
+        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 1 <= self.bits <= 16:
+            raise InputError(f"input_bits must be an integer from 1 to 16, got {self.bits!r}")
+        object.__setattr__(self, "offset", offset)
+        object.__setattr__(self, "step", step)
+
+    @classmethod
+    def spanning(cls, X: Floats, bits: int) -> InputGrid:
+        """Return a grid with ``2**bits`` points for the columns of X.
+
+        It goes from the smallest to the largest value, unless a few extremes would take nearly all of its points: then
+        these go to the first or the last point, and the grid spans the others. See `ends`.
+        """
+        first, step = ends(X, bits)
+        flat = (X.max(axis=0) > X.min(axis=0)) & (step < np.finfo(np.float64).tiny)
+        if np.any(flat):
+            raise InputError(f"column {np.argmax(flat)} varies too little for a grid; rescale it or leave it out")
+        return cls(first, np.where(step > 0, step, 1.0), bits)
+
+    def quantise(self, X: Reals) -> Floats:
+        """Return the integers of X, of shape (m, n), as floats with integer values."""
+        with np.errstate(over="ignore"):
+            return np.clip(np.rint((X - self.offset) / self.step), 0.0, 2.0**self.bits - 1.0)
+
+
+def grid_box(grid: InputGrid, X: Floats, radius: Floats) -> tuple[Floats, Floats]:
+    """Return the smallest and largest integers that perturbed inputs are rounded to, each of shape (m, n).
+
+    Balls of the norms 1 and 2 are replaced by their bounding boxes. Sums are rounded outwards.
+    """
+    low = np.where(radius > 0, np.nextafter(X - radius, -np.inf), X)
+    high = np.where(radius > 0, np.nextafter(X + radius, np.inf), X)
+    return grid.quantise(low), grid.quantise(high)
 
 
 def ends(X: Floats, bits: int) -> tuple[Floats, Floats]:
@@ -46,7 +121,7 @@ def ends(X: Floats, bits: int) -> tuple[Floats, Floats]:
     """
     first, high = (np.asarray(side, dtype=np.float64) for side in (X.min(axis=0), X.max(axis=0)))
     step = (high - first) / (2**bits - 1)
-    stride = -(-len(X) // min(_MOST_ROWS, max(_MOST_NUMBERS // X.shape[1], 2))) if X.shape[1] else 1
+    stride = -(-len(X) // min(_MAX_ROWS, max(_MAX_NUMBERS // X.shape[1], 2))) if X.shape[1] else 1
     parts = [X] if stride == 1 else [X[::stride], first[None, :], high[None, :]]
     values = np.sort(np.vstack(parts).astype(np.float64, copy=False).T, axis=1)
     for j in np.flatnonzero(step >= np.finfo(np.float64).tiny).tolist():

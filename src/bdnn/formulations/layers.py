@@ -1,0 +1,106 @@
+"""What the programs of training have in common while they are built, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from bdnn.formulations import blocks
+from bdnn.formulations.model import Layout
+from bdnn.formulations.scales import Scales
+from bdnn.milp.program import Index, MilpBuilder
+from bdnn.problem.presolve import Presolved
+from bdnn.types import Bools, Floats, Indices
+
+
+class LayerBuilder:
+    """A program under construction.
+
+    Parameters
+    ----------
+    presolved : Presolved
+        The reduced problem.
+    scales : Scales
+        Margin and bounds.
+    active : collection of str
+        Reductions in force.
+    groups : ndarray of shape (p,) or None
+        Group of each point; None for one group per point.
+    rows : ndarray of shape (p,), bool, or None
+        Points that need rows in the first layer; None for all.
+    counted : bool
+        Whether the loss is the objective.
+
+    Attributes
+    ----------
+    milp : MilpBuilder
+        Receives variables and rows.
+    layout : Layout
+        Columns so far.
+    losses : blocks.LossTerms
+        The loss so far.
+    kept : ndarray of int
+        Points with rows in the first layer.
+    class_weight : ndarray of shape (g, n_classes)
+        Weight of each label in each group.
+    """
+
+    def __init__(
+        self,
+        presolved: Presolved,
+        scales: Scales,
+        active: Collection[str],
+        groups: Indices | None,
+        rows: Bools | None,
+        counted: bool,
+    ) -> None:
+        self.presolved, self.scales, self.problem = presolved, scales, presolved.problem
+        self.integer, self.active = self.problem.weights == "integer", frozenset(active)
+        self.milp, self.layout = MilpBuilder(), Layout()
+        self.losses = blocks.LossTerms(self.milp, presolved, counted)
+        self.groups = np.arange(len(presolved.X)) if groups is None else groups
+        self.kept = np.arange(len(self.groups)) if rows is None else np.flatnonzero(rows)
+        self.class_weight = self.by_group()
+
+    def by_group(self, points: Bools | slice = slice(None)) -> Floats:
+        """Return the weight of each label among some points of each group, of shape (g, n_classes)."""
+        weight = np.zeros((int(self.groups.max(initial=-1)) + 1, self.presolved.class_weight.shape[1]))
+        np.add.at(weight, self.groups[points], self.presolved.class_weight[points])
+        return weight
+
+    def is_last(self, k: int) -> bool:
+        """Whether layer k, counted from 0, holds the outputs."""
+        return k == len(self.problem.widths) - 1
+
+    def least_weight(self, k: int) -> float:
+        """Return the lower bound of the weights of layer k."""
+        return 0.0 if self.is_last(k) and "output_sign" in self.active else -self.scales.weight
+
+    def add_weights(self, k: int) -> tuple[Index, Index | None]:
+        """Add the weights and, with intercepts, the biases of layer k."""
+        inputs = self.problem.widths[k - 1] if k else self.presolved.X.shape[1]
+        d, bound = self.problem.widths[k], self.scales.bias_bounds[k]
+        W = self.milp.variables((d, inputs), self.least_weight(k), self.scales.weight, integer=self.integer)
+        self.layout.weights.append(W)
+        if not self.problem.fit_intercept:
+            return W, None
+        b = self.milp.variables((d,), -bound, bound, integer=self.integer)
+        self.layout.biases.append(b)
+        return W, b
+
+    def order_neurons(self, k: int) -> None:
+        """Order the neurons of a hidden layer by their biases, or without any by their first weights, if asked for."""
+        W = self.layout.weights[k]
+        if self.is_last(k) or len(W) == 1 or "neuron_order" not in self.active:
+            return
+        if self.layout.biases or W.shape[1]:
+            key = self.layout.biases[k] if self.layout.biases else W[:, 0]
+            self.milp.rows(np.column_stack([key[:-1], key[1:]]), [1, -1], 0, np.inf)
+
+    def owner(self, k: int) -> tuple[Indices, Floats]:
+        """Return the group, and a valid M, of each row of a neuron: of points in the first layer, of groups deeper."""
+        if k == 0:
+            return self.groups[self.kept], self.scales.big_m(0)[self.kept]
+        owner = np.arange(len(self.class_weight))
+        return owner, np.broadcast_to(self.scales.big_m(k), owner.shape)
