@@ -18,7 +18,7 @@ from bdnn.branch_and_cut.program import Points, Program, covers, programs
 from bdnn.errors import InputError
 from bdnn.exact.separability import multipliers
 from bdnn.methods.exact import ExactTraining
-from bdnn.methods.run import Race
+from bdnn.methods.run import Run
 from bdnn.methods.starts import constant
 from bdnn.problem.presolve import presolve
 from cases import Case, loss_by_hand
@@ -284,12 +284,12 @@ def test_limits_and_parts_leave_bounds(head, hidden, tmp_path, monkeypatch):
         assert result.bound <= optimum.objective <= result.objective
     whole = plain(checkpoint=path)(problem, Budget(seconds=60))
     assert (whole.status, whole.objective) == ("optimal", optimum.objective)
-    monkeypatch.setattr(parts, "_LEAST_PART", 12)
+    monkeypatch.setattr(parts, "_MIN_POINTS", 12)
     monkeypatch.setattr(parts, "_POINTS_PER_WEIGHT", 1)
-    race = Race(problem, Budget(seconds=0.5).start(), None)
-    race.enter(constant(race.reduced), "constant")
-    assert "parts" in Parts(race).work()
-    assert race.reduced.irreducible <= race.bound <= optimum.objective
+    run = Run(problem, Budget(seconds=0.5).start(), None)
+    run.submit(constant(run.reduced), "constant")
+    assert "parts" in Parts(run).work()
+    assert run.reduced.irreducible <= run.bound <= optimum.objective
 
 
 def test_more_than_two_classes_have_no_certificate():

@@ -8,8 +8,9 @@ import pytest
 
 from bdnn import Budget, Network, Problem, Status
 from bdnn.errors import InputError
-from bdnn.methods.alternating import random_network
+from bdnn.methods import incumbents
 from bdnn.methods.local_search import LocalSearch
+from bdnn.methods.starts import random_network
 from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
 from bdnn.search import engine
@@ -27,7 +28,7 @@ def searches(monkeypatch):
             super().__init__(*args, **settings)
             made.append(self)
 
-    monkeypatch.setattr(engine, "Search", Recorded)
+    monkeypatch.setattr(incumbents, "Search", Recorded)
     return made
 
 

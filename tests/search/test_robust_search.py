@@ -8,8 +8,9 @@ import pytest
 import plain
 from bdnn import Budget, Network, Problem, Status
 from bdnn.methods.exact import ExactTraining
-from bdnn.methods.local_search import LocalSearch, with_largest_margins
-from bdnn.methods.run import Race
+from bdnn.methods.incumbents import with_largest_margins
+from bdnn.methods.local_search import LocalSearch
+from bdnn.methods.run import Run
 from bdnn.network.intervals import robust_losses
 from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
@@ -272,8 +273,8 @@ def test_polish_keeps_the_robust_loss(norm, model):
         )
         rough, smooth = (LocalSearch(polish=p)(problem, Budget(rounds=30, seed=seed)) for p in ("none", "margin"))
         assert smooth.objective == audit(smooth.network, problem).loss <= rough.objective
-        race = Race(problem, Budget().start(), None)
-        polished = with_largest_margins(race, rough.network, race.budget)
+        run = Run(problem, Budget().start(), None)
+        polished = with_largest_margins(run, rough.network, run.budget)
         arguments = problem.X, problem.codes, np.asarray(problem.robust_radius), norm, model
         before, after = (robust_losses(network, *arguments)[0] for network in (rough.network, polished))
         assert np.all(after <= before)

@@ -15,13 +15,17 @@ from bdnn.checker.check import columns, data_hash, merged
 from bdnn.checker.data import network_loss
 from bdnn.errors import BDNNError
 from bdnn.network.network import Network
+from bdnn.types import Integers
+
+Certificate = dict[str, Any]
+"""Contents of a certificate file, see `bdnn.checker.file`."""
 
 _Rows = dict[str, list[list[int]]]
 
 
 def certificate(
     cuts: Cuts, trees: list[Tree], network: Network, proceed: Callable[[], None] = lambda: None
-) -> dict[str, Any] | None:
+) -> Certificate | None:
     """Return the contents of a certificate file, see `bdnn.checker.file`.
 
     Parameters
@@ -51,7 +55,7 @@ def certificate(
     order = np.lexsort(raw.T[::-1]) if raw.shape[1] else np.arange(len(raw))
     if not points.exact or list(data.costs) != points.weight[order].tolist():
         return None
-    rank = np.empty(len(order), dtype=np.int64)
+    rank: Integers = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     bound = min(tree.bound for tree in trees)
     numbers: dict[int, int] = {}
@@ -93,7 +97,7 @@ def certificate(
     }
 
 
-def _tree(tree: Tree, rank: Any, numbers: dict[int, int], signs: tuple[int, ...]) -> dict[str, Any]:
+def _tree(tree: Tree, rank: Integers, numbers: dict[int, int], signs: tuple[int, ...]) -> dict[str, Any]:
     """Return a tree in the numbering of the checker; `numbers` receives the cuts that it uses."""
     record, program, function = tree.finish_record(), tree.program, tree.program.function
     if not isinstance(function, OutputFunction):

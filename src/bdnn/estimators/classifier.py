@@ -26,6 +26,7 @@ from bdnn.errors import InputError, ModelFileError
 from bdnn.files import FilePath
 from bdnn.labels import check_discrete, check_present, plain
 from bdnn.methods import METHODS, automatic
+from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file import Model, TableInfo, save_model
 from bdnn.network.network import Network
 from bdnn.problem.problem import Problem, choice
@@ -314,8 +315,6 @@ class BDNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
                     f"could be kept; set method='exact' or leave {name} out"
                 )
         if problem.robust and self.robust_model == "worst_case":
-            from bdnn.methods.worst_case import AttackAndRepair
-
             method = AttackAndRepair(method)
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)
