@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.output_functions import OutputFunction
-from bdnn.branch_and_cut.tree import Tree
 from bdnn.checker.check import columns, data_hash, merged
 from bdnn.checker.data import network_loss
 from bdnn.errors import BDNNError
-from bdnn.network.network import Network
 from bdnn.types import Integers
+
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.cuts import Cuts
+    from bdnn.branch_and_cut.tree import Tree
+    from bdnn.network.network import Network
 
 Certificate = dict[str, Any]
 """Contents of a certificate file, see `bdnn.checker.file`."""

@@ -20,16 +20,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.tree import Node, Tree
 from bdnn.errors import InputError
 from bdnn.files import writing
 from bdnn.network.network import Layer, Network
-from bdnn.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.cuts import Cuts
+    from bdnn.problem.problem import Problem
 
 Arrays = dict[str, Any]
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn._native.tree import CutPool
 from bdnn.branch_and_cut import linear_program as covering
-from bdnn.branch_and_cut.linear_program import Dictionary
 from bdnn.types import Bits, Floats, Integers
+
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.linear_program import Dictionary
 
 _SCALE_BITS = 30
 _SUM_BITS = 46

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn._native.tree import enclosed_support
 from bdnn.branch_and_cut import alternative
-from bdnn.branch_and_cut.program import Points
 from bdnn.exact import separability as exact
 from bdnn.types import Bools, Floats, Integers
+
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.program import Points
 
 _RESIDUAL = 100.0
 _PIVOTS = 5000

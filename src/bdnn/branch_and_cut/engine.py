@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,12 +12,14 @@ from bdnn.backends.threads import NODE_LIMIT, TIME_LIMIT
 from bdnn.branch_and_cut.certificate import Certificate, certificate
 from bdnn.branch_and_cut.checkpoint import Arrays, cuts_to_arrays, restore_cuts, restore_tree, tree_to_arrays
 from bdnn.branch_and_cut.cuts import Cuts
-from bdnn.branch_and_cut.incumbents import Incumbents
 from bdnn.branch_and_cut.probing import ProbingTrees
 from bdnn.branch_and_cut.program import programs
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.clock import reading
-from bdnn.network.network import Network
+
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.incumbents import Incumbents
+    from bdnn.network.network import Network
 
 # seconds that one of several trees works: long beside a node, short beside a minute
 _SLICE = 2.0

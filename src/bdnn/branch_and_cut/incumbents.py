@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from bdnn.budget import Budget
-from bdnn.network.network import Network
-from bdnn.problem.presolve import Presolved
+if TYPE_CHECKING:
+    from bdnn.budget import Budget
+    from bdnn.network.network import Network
+    from bdnn.problem.presolve import Presolved
 
 
 class Evaluated(Protocol):

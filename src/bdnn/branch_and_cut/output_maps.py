@@ -25,12 +25,15 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.branch_and_cut.output_functions import Cube, Cubes
 from bdnn.errors import BDNNError
 from bdnn.types import Indices, Integers
+
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.output_functions import Cube, Cubes
 
 MOST_MAPS = 100
 _MOST_CANDIDATES = 7000

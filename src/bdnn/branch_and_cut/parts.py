@@ -10,18 +10,21 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.branch_and_cut.checkpoint import Arrays, cuts_to_arrays, restore_cuts, restore_tree, tree_to_arrays
 from bdnn.branch_and_cut.cuts import Cuts
-from bdnn.branch_and_cut.incumbents import Incumbents
 from bdnn.branch_and_cut.program import Points, programs
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.clock import reading
-from bdnn.network.network import Network
-from bdnn.problem.presolve import Presolved
 from bdnn.types import Indices
+
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.incumbents import Incumbents
+    from bdnn.network.network import Network
+    from bdnn.problem.presolve import Presolved
 
 # points of the first parts, for each weight of a neuron and at least: fewer can be learned without a loss, and more
 # take trees that do not close

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.branch_and_cut.checkpoint import Arrays, restore_tree, tree_to_arrays
-from bdnn.branch_and_cut.cuts import Cuts
-from bdnn.branch_and_cut.program import Program
 from bdnn.branch_and_cut.tree import Tree
-from bdnn.network.network import Network
+
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.cuts import Cuts
+    from bdnn.branch_and_cut.program import Program
+    from bdnn.network.network import Network
 
 # of the gap, by which a probing tree is to raise the bound: small aims are reached soon
 _SHARE = 0.1

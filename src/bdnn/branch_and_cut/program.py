@@ -26,6 +26,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,9 +34,11 @@ from bdnn.branch_and_cut.output_functions import MOST_BITS, Cubes, OutputFunctio
 from bdnn.branch_and_cut.output_maps import MOST_MAPS, OutputMap, identity, output_maps
 from bdnn.errors import BDNNError
 from bdnn.network.network import Layer, Network
-from bdnn.problem.presolve import Presolved
-from bdnn.problem.problem import Problem
 from bdnn.types import Floats, Indices, Integers
+
+if TYPE_CHECKING:
+    from bdnn.problem.presolve import Presolved
+    from bdnn.problem.problem import Problem
 
 _LARGEST_WEIGHT = 1 << 30
 

@@ -6,18 +6,20 @@ import heapq
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from bdnn.branch_and_cut import linear_program as covering
 from bdnn.branch_and_cut.cut_pool import Rows
-from bdnn.branch_and_cut.cuts import Cuts
-from bdnn.branch_and_cut.program import Program
 from bdnn.branch_and_cut.proof_log import Record
 from bdnn.errors import BDNNError
-from bdnn.network.network import Network
 from bdnn.types import Bits, Floats, Integers
+
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.cuts import Cuts
+    from bdnn.branch_and_cut.program import Program
+    from bdnn.network.network import Network
 
 _Verdict = Literal["closed", "open", "doubtful", "stopped"]
 

@@ -13,19 +13,19 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from bdnn.backends.threads import INTERRUPTED
-from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.errors import InputError
 from bdnn.methods import starts
-from bdnn.network.network import Network
 from bdnn.polish import polished
-from bdnn.problem.problem import Problem
 from bdnn.search.engine import Search
 from bdnn.search.interval_engine import RobustSearch
 from bdnn.search.points import points
 
 if TYPE_CHECKING:
+    from bdnn.budget import Budget
     from bdnn.methods.run import Run
+    from bdnn.network.network import Network
+    from bdnn.problem.problem import Problem
 
 NO_TIME_TO_POLISH = "the time limit left no time to make the margins larger"
 

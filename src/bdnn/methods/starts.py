@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from bdnn.budget import Budget
 from bdnn.network.network import Layer, Network
-from bdnn.problem.presolve import Presolved
 from bdnn.search.regressions import LeastSquares, logistic
 from bdnn.types import Bools, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.budget import Budget
+    from bdnn.problem.presolve import Presolved
 
 # points of a sample: the separators of more are hardly better, and take longer than a start should
 _MAX_POINTS = 2000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +14,11 @@ from bdnn.clock import reading
 from bdnn.network.network import Layer, Network
 from bdnn.search import kernels
 from bdnn.search.halfspace import separators
-from bdnn.search.points import Points
 from bdnn.search.starts import Surrogate
 from bdnn.types import Floats, Integers, Singles
+
+if TYPE_CHECKING:
+    from bdnn.search.points import Points
 
 _MOST_POINTS = 1 << 21
 _SURROGATE_ROWS = 200_000

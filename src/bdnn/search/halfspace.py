@@ -21,15 +21,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bdnn._native.walk import ArrangementWalk
-from bdnn.budget import Budget
 from bdnn.margins.ordering import quiet_highs
 from bdnn.types import Bools, Floats
+
+if TYPE_CHECKING:
+    from bdnn.budget import Budget
 
 _MOST_POINTS = 2000
 _MOST_FEATURES = 500

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn._native.search import RobustState, robust_turn
-from bdnn.budget import Budget
 from bdnn.network.intervals import grid_box
 from bdnn.network.network import Layer
 from bdnn.search.engine import Search
 from bdnn.search.interval_starts import RobustSurrogate
-from bdnn.search.points import Points
 from bdnn.types import Array, Floats, Integers
+
+if TYPE_CHECKING:
+    from bdnn.budget import Budget
+    from bdnn.search.points import Points
 
 _NORMS = ("inf", "1", "2")
 _MOVES = 60

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.arrays import row_blocks
-from bdnn.problem.presolve import Presolved
 from bdnn.types import Array, Floats, Reals
+
+if TYPE_CHECKING:
+    from bdnn.problem.presolve import Presolved
 
 _MOST_SORTED = 4_000
 _EXTREME = 16.0
