@@ -60,7 +60,7 @@ def audited(state):
 
 def refresh(state, neuron=-1):
     """Bring a state up to date after a change of one neuron, or of any; return the change of its loss."""
-    return kernels.turn(state, neuron, 0, 0.0, 1)
+    return kernels.improve_neuron(state, neuron, 0, 0.0, 1)
 
 
 ARRAYS = ("W", "b", "doubt", "U", "A", "loss", "rng")

@@ -27,8 +27,8 @@ def data(m=60, dtype=np.float32, repeated=0, **changes):
 
 def large(monkeypatch):
     for module, name in (
-        ("presolve", "_SORTED_ROWS"),
-        ("presolve", "_SORTED_NUMBERS"),
+        ("problem.presolve", "_SORTED_ROWS"),
+        ("problem.presolve", "_SORTED_NUMBERS"),
         ("search.points", "_LARGE"),
     ):
         monkeypatch.setattr(f"bdnn.{module}.{name}", 10)

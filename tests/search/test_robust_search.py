@@ -45,7 +45,7 @@ def problem_of(seed, kind="continuous", p=16, n=3, classes=2, **settings):
 
 def network_of(search):
     """The network under search, not the best one."""
-    return search._network(search.state.W, search.state.b)
+    return search.network()
 
 
 def penalised(search):
@@ -89,15 +89,15 @@ def test_every_turn_is_audited_and_none_makes_it_worse(kind, model, norm):
         )
         search = search_of(problem, case)
         for _ in range(2):
-            search.randomise()
+            search.randomize()
             for _ in range(2):
                 for neuron in rng.permutation(search.n_neurons):
                     before = search.total
-                    search.total += search._turn(int(neuron))
+                    search.total += search._improve_neuron(int(neuron))
                     assert search.total <= before
                     assert search.total == search.state.loss.sum()
                     equal.append(compare(search, network_of(search), search.total))
-            search.kick()
+            search.perturb()
             equal.append(compare(search, network_of(search), search.total))
     if kind == "continuous":
         assert np.mean(equal) > 0.98  # thresholds within rounding errors of a ball count as open
@@ -122,7 +122,7 @@ def test_the_best_is_audited_at_all_times(kind, model):
                 equal.append(compare(search, search.best_network(), search.best))
         assert best < penalised(search) and np.mean(equal) > 0.9
         # after the radius has grown it is the whole one
-        search.randomise()
+        search.randomize()
         for _ in search.approach():
             pass
         assert search.robust.radius.tolist() == radius

@@ -9,8 +9,9 @@ from sklearn.datasets import load_digits
 from bdnn import Budget, Network, Problem
 from bdnn.methods.local_search import LocalSearch
 from bdnn.problem.presolve import presolve
-from bdnn.search.engine import Search, _shared_spread
+from bdnn.search.engine import Search
 from bdnn.search.points import points
+from bdnn.search.smooth import shared_spread
 from bdnn.search.starts import Surrogate
 from search.test_surrogate import KINDS, Adam, doubles, flat, gradient, unflat
 
@@ -118,5 +119,5 @@ def test_the_shared_spread_is_that_of_random_combinations():
     Z = (rng.normal(size=(200, 3)) @ rng.normal(size=(3, 40))).astype(np.float32)
     weights = rng.normal(size=(20_000, 200)) @ Z
     expected = 0.5 * np.sqrt(np.mean((weights @ Z.T) ** 2) / np.mean((weights**2).sum(axis=1)))
-    assert _shared_spread(Z) == pytest.approx(expected, rel=0.05)
-    assert _shared_spread(np.zeros((3, 2), np.float32)) == 1
+    assert shared_spread(Z) == pytest.approx(expected, rel=0.05)
+    assert shared_spread(np.zeros((3, 2), np.float32)) == 1

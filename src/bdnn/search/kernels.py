@@ -1,4 +1,4 @@
-"""Kernels of the search, from the compiled core: exact line search, gains of a neuron, a neuron's turn.
+"""Kernels of the search, from the compiled core: exact line search, gains of a neuron, improving one.
 
 A network under search is a `State`: all arrays are updated in place. Inputs are stored by feature, weights act on raw
 inputs, so the numbers in a state are those of the network it stands for. Layers are numbered from 0, neurons through
@@ -42,10 +42,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bdnn._native.search import BLOCK, State, gains, lattice_search, line_search, turn, turns
+from bdnn._native.search import BLOCK, State, gains, lattice_search, line_search
+from bdnn._native.search import turn as improve_neuron
+from bdnn._native.search import turns as improve_neurons
 from bdnn.types import Array, Floats
 
-__all__ = ["BLOCK", "State", "gains", "lattice_search", "line_search", "new_state", "turn", "turns"]
+__all__ = ["BLOCK", "State", "gains", "improve_neuron", "improve_neurons", "lattice_search", "line_search", "new_state"]
 
 
 def new_state(
