@@ -78,7 +78,7 @@ def recorded(recording):
         return solve(self, lower, upper, cutoff)
 
     def noting_attempt(self, column, objective):
-        recording.note(TRY, column, self.goal)
+        recording.note(TRY, column, self.cutoff)
         return attempt(self, column, objective)
 
     Rows.enter, Rows.drop, Rows.solve, tree.Tree._try = noting_enter, noting_drop, noting_solve, noting_attempt

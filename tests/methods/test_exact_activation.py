@@ -58,7 +58,7 @@ def test_which_formulation_is_taken(calls: list[str], settings: dict[str, str], 
 REASONS = {
     "integer weights": {"weights": "integer"},
     "no biases": {"fit_intercept": False},
-    "a regulariser": {"regularizer": "l1", "regularization": 0.01},
+    "a regularizer": {"regularizer": "l1", "regularization": 0.01},
     "a robust radius": {"robust_radius": 0.01},
     "more than one hidden layer": {"hidden": (1, 1)},
     "more than five hidden neurons": {"hidden": (6,)},

@@ -66,10 +66,10 @@ def certificate(
     sets = []
     for cut in numbers:
         proceed()
-        found = cuts.multipliers(cut)
-        if found is None:
+        combination = cuts.multipliers(cut)
+        if combination is None:
             return None
-        members, factors = found
+        members, factors = combination
         sets.append({"points": rank[members].tolist(), "multipliers": [hex(factor) for factor in factors]})
     layers = [{"weights": W.tolist(), "biases": b.tolist()} for W, b in network.layers]
     loss = network_loss([(layer["weights"], layer["biases"]) for layer in layers], data, problem.head)
@@ -126,7 +126,7 @@ def _tree(tree: Tree, rank: Integers, numbers: dict[int, int], signs: tuple[int,
             if cut >= 0:
                 rows["cuts"].append([numbers.setdefault(cut, len(numbers)), neuron, int(multiplier)])
             else:
-                i, k, _ = program.links[-1 - cut]
+                i, k, _ = program.linking_rows[-1 - cut]
                 rows["links"].append([int(rank[i]), k, int(multiplier)])
         proofs.append(rows)
     return {"implicants": [list(s) for s in function.implicants], "nodes": nodes, "proofs": proofs}

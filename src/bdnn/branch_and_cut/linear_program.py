@@ -1,4 +1,4 @@
-"""Small linear programs whose rows come and go: minimise w·x, A x >= h, lower <= x <= upper.
+"""Small linear programs whose rows come and go: minimize w·x, A x >= h, lower <= x <= upper.
 
 The simplex method is told in terms of a dictionary (V. Chvátal, Linear Programming, 1983, chapter 2): basic variables
 and the objective as functions of the non-basic ones. What is kept of it is an inverse as large as the number of basic
@@ -50,6 +50,7 @@ __all__ = [
     "settle",
 ]
 
+# how a solve ended, and places in `Dictionary.state`, as the core numbers them
 OPTIMAL, CUT_OFF, INFEASIBLE, UNFINISHED = 0, 1, 2, 3
 OBJECTIVE, PIVOTS = 0, 1
 

@@ -35,9 +35,13 @@ from bdnn.types import Indices, Integers
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.output_functions import Cube, Cubes
 
-MOST_MAPS = 100
-_MOST_CANDIDATES = 7000
-_LARGEST_FACTOR = 1000
+# output functions of a problem: each has a program of its own, which must be bounded
+MAX_MAPS = 100
+# functions that are tried out, some seconds in all
+_MAX_CANDIDATES = 7000
+# integers of a last layer, up to which they are sought: real maps need a few units
+_MAX_FACTOR = 1000
+# linear programs with other costs, in search of a layer of integers
 _TRIES = 8
 
 
@@ -56,7 +60,7 @@ class OutputMap:
     answers : tuple of int
         Answer to each pattern; bit l of the number of a pattern is its bit l.
     weights : ndarray of shape (n_outputs, d + 1), int64, or None
-        Weights and biases of a last layer that realises the map; None if the neurons are themselves the outputs.
+        Weights and biases of a last layer that realizes the map; None if the neurons are themselves the outputs.
     """
 
     n_bits: int
@@ -121,7 +125,7 @@ def output_maps(head: str, n_bits: int, n_classes: int) -> tuple[OutputMap, ...]
     # all maps of one bit can be realised, so only sets that no other beats matter: those of at most one output
     few = not argmax and n_bits == 1
     n_answers = n_classes if argmax else n_classes + 1 if few else 1 << n_classes
-    if n_answers ** (1 << n_bits) > _MOST_CANDIDATES:
+    if n_answers ** (1 << n_bits) > _MAX_CANDIDATES:
         return None
     answers = [0, *(1 << k for k in range(n_classes))] if few else list(range(n_answers))
     costs = np.array([_costs(answer, argmax, n_classes) for answer in answers])
@@ -146,7 +150,7 @@ def output_maps(head: str, n_bits: int, n_classes: int) -> tuple[OutputMap, ...]
                 covered = covered[worse[table[covered, pattern], answer]]
             alive[covered] = False
     kept = [tuple(answers[a] for a in places) for places in table[alive].tolist()]
-    if len(kept) > MOST_MAPS:
+    if len(kept) > MAX_MAPS:
         return None
     return tuple(_map(head, given, n_bits, n_classes) for given in kept)
 
@@ -236,10 +240,10 @@ def _solution(rows: Integers) -> Integers | None:
 
     # positive and negative parts, of which the least are taken
     found = linprog(np.ones(2 * rows.shape[1]), A_ub=np.hstack([-rows, rows]), b_ub=-np.ones(len(rows)))
-    if found.x is None or not np.all(np.isfinite(found.x)) or np.abs(found.x).max() > _LARGEST_FACTOR:
+    if found.x is None or not np.all(np.isfinite(found.x)) or np.abs(found.x).max() > _MAX_FACTOR:
         return None
     solution = np.subtract(*np.split(found.x, 2))
-    for factor in range(1, _LARGEST_FACTOR):
+    for factor in range(1, _MAX_FACTOR):
         weights: Integers = np.rint(factor * solution).astype(np.int64)
         if np.all(rows @ weights > 0):  # far below the range of the integers
             return weights

@@ -14,9 +14,14 @@ from bdnn.types import Array, Floats, Reals
 if TYPE_CHECKING:
     from bdnn.problem.presolve import Presolved
 
-_MOST_SORTED = 4_000
+# values of a column that are sorted for its quartiles: enough for two digits
+_MAX_SORTED = 4_000
+# ratio of the standard deviation and that of the middle part, from which on extremes make the former useless
 _EXTREME = 16.0
+# numbers beyond which single precision saves memory and time that matter
 _LARGE = 10_000_000
+# interquartile range of a normal distribution, in standard deviations
+_QUARTILES = 1.35
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -109,8 +114,8 @@ def _deviation(column: Array) -> float:
         off = column[block] - mean
         total += float((off * off).sum())
     whole = math.sqrt(total / len(column))
-    some = np.sort(column[:: -(-len(column) // _MOST_SORTED)])
-    # half of the values, which in a bell curve are 1.35 standard deviations wide; nothing where most are the same
-    quarter = len(some) // 4
-    middle = (float(some[len(some) - 1 - quarter]) - float(some[quarter])) / 1.35
+    part = np.sort(column[:: -(-len(column) // _MAX_SORTED)])
+    # as of a bell curve; nothing where most values are the same
+    quarter = len(part) // 4
+    middle = (float(part[len(part) - 1 - quarter]) - float(part[quarter])) / _QUARTILES
     return middle if 0.0 < _EXTREME * middle < whole else whole
