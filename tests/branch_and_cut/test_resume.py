@@ -131,7 +131,7 @@ def test_kills_meet_every_phase(tmp_path, monkeypatch):
 
 
 def test_probing_trees_are_kept(tmp_path, monkeypatch):
-    """Scouts from the first moment, in slices of a few nodes: without them the next start would begin them anew."""
+    """Probing trees from the first moment, in slices of a few nodes: without them the next start would begin them anew."""
     kept_at_every_report(monkeypatch, -1.0)
     monkeypatch.setattr(engine, "_ALONE", -1.0)
     case, stored = "many nodes", []
@@ -147,7 +147,7 @@ def test_probing_trees_are_kept(tmp_path, monkeypatch):
     result, _, _, kills = killed_until_done(method, problem_of(case), 0, 30)
     assert (result.status, result.objective) == (Status.OPTIMAL, undisturbed(case).objective)
     assert kills >= 3
-    assert any(any(there) for _, *there in stored), "no scout was met at work"
+    assert any(any(there) for _, *there in stored), "no probing tree was met at work"
     nodes = [nodes for nodes, *_ in stored]
     assert nodes == sorted(nodes) and nodes[-1] > 0
 

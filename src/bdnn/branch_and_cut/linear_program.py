@@ -1,6 +1,6 @@
 """Small linear programs whose rows come and go: minimize w·x, A x >= h, lower <= x <= upper.
 
-The simplex method is told in terms of a dictionary (V. Chvátal, Linear Programming, 1983, chapter 2): basic variables
+The simplex method is described in terms of a dictionary (V. Chvátal, Linear Programming, 1983, chapter 2): basic variables
 and the objective as functions of the non-basic ones. What is kept of it is an inverse as large as the number of basic
 columns, from which rows and columns follow (see `native/lp/dictionary.hpp`): every reduced cost is at hand for fixing,
 rows of the dictionary for branching, and nothing is called in between. Box constraints are handled by the bounded dual

@@ -2,7 +2,7 @@
 
 An argmax head gives every pattern of d bits a class; a threshold head of K outputs gives it the set of outputs that
 fire. An *answer* is such a class or set, as a number (of a set, its outputs are the bits). There are finitely many
-maps from patterns to answers that some weights realise, and few of them matter:
+maps from patterns to answers that some weights realize, and few of them matter:
 
 - Ties need not be considered. On finitely many patterns the score of each class can be lowered a little, more for later
   ones, so that the first of the largest is the only largest.
@@ -11,7 +11,7 @@ maps from patterns to answers that some weights realise, and few of them matter:
   negated. That orders of bits, complements and bits that are not needed do not matter is a part of this. An answer
   costs no more than another if it does so for every label: firing nothing costs one output, firing two one or three.
 
-That a map is realised or not is proven in integers, since a map that is left out would make bounds wrong: by weights
+That a map is realized or not is proven in integers, since a map that is left out would make bounds wrong: by weights
 whose scores are compared on every pattern, or by positive multipliers of rows that would all have to be positive and
 add up to zero (P. Gordan 1873; A. Schrijver, *Theory of Linear and Integer Programming*, 1986, §7.8). Both are proposed
 by linear programs in floating point, whose own verdicts count for nothing.
@@ -112,7 +112,7 @@ def output_maps(head: str, n_bits: int, n_classes: int) -> tuple[OutputMap, ...]
     Raises
     ------
     BDNNError
-        If of some map it can be proven neither that weights realise it nor that none do.
+        If of some map it can be proven neither that weights realize it nor that none do.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def output_maps(head: str, n_bits: int, n_classes: int) -> tuple[OutputMap, ...]
     ([6, 42], None)
     """
     argmax = head == "argmax"
-    # all maps of one bit can be realised, so only sets that no other beats matter: those of at most one output
+    # all maps of one bit can be realized, so only sets that no other beats matter: those of at most one output
     few = not argmax and n_bits == 1
     n_answers = n_classes if argmax else n_classes + 1 if few else 1 << n_classes
     if n_answers ** (1 << n_bits) > _MAX_CANDIDATES:
@@ -178,7 +178,7 @@ def _substitutions(d: int, *, symmetric: bool = False) -> Indices:
 
 
 def _labels(head: str, answers: tuple[int, ...], n_classes: int) -> list[tuple[int, ...]]:
-    """Return labels of the patterns that scores must realise, numbered: all classes, or 0 and 1 of each output."""
+    """Return labels of the patterns that scores must realize, numbered: all classes, or 0 and 1 of each output."""
     if head == "argmax":
         return [_numbered(answers)]
     return [_numbered(s >> k & 1 for s in answers) for k in range(n_classes)]
@@ -192,7 +192,7 @@ def _numbered(labels: Iterable[int]) -> tuple[int, ...]:
 
 @functools.cache
 def _realisable(labels: tuple[int, ...]) -> bool:
-    """Tell whether scores realise numbered labels; one order of the bits and their complements speaks for all."""
+    """Tell whether scores realize numbered labels; one order of the bits and their complements speaks for all."""
     symmetries = _substitutions(len(labels).bit_length() - 1, symmetric=True)
     least = min(map(_numbered, np.array(labels)[symmetries].tolist()))
     return _scores(labels) is not None if least == labels else _realisable(least)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _Verdict = Literal["closed", "open", "doubtful", "stopped"]
 
-# rows that a linear program may hold: a large number of columns' share of them, and some more
+# rows that a linear program may hold: at most, for each column, and beyond those: its inverse is that large
 _CAPACITY, _ROWS_PER_COLUMN, _SPARE_ROWS = 4000, 6, 500
 # rows that stay free for cuts of one round, and rows beyond which those that do not bind are dropped
 _FREE_ROWS, _KEPT_ROWS = 200, 120
