@@ -28,8 +28,8 @@ from bdnn.branch_and_cut.program import Points
 from bdnn.errors import MarginError
 from bdnn.exact.separability import multipliers
 from bdnn.formulations import training
-from bdnn.methods.local_search import enter_incumbents
-from bdnn.methods.run import Race
+from bdnn.methods.incumbents import submit_incumbents
+from bdnn.methods.run import Run
 
 RIVALS = ("highs", "scip")
 
@@ -89,21 +89,21 @@ def with_clauses(model, rounds=20):
     return model.milp.with_rows(matrix, np.array(lower))
 
 
-def solved(race, solver, seconds, seed, reductions=training.REDUCTIONS, change=None, hint=True):
+def solved(run, solver, seconds, seed, reductions=training.REDUCTIONS, change=None, hint=True):
     """Build and solve once."""
     backend = BACKENDS[solver]()
     began = time.process_time()
-    model = training.build(race.reduced, backend.capabilities.tolerances, reductions)
+    model = training.build(run.reduced, backend.capabilities.tolerances, reductions)
     milp = model.milp if change is None else change(model)
-    start = model.encode(race.best.network) if hint else None
+    start = model.encode(run.best.network) if hint else None
     solution = backend.solve(milp, Budget(seconds=seconds, seed=seed), start)
-    unit = race.reduced.loss_unit
+    unit = run.reduced.loss_unit
     bound = solution.bound * unit if np.isfinite(solution.bound) else None
     return {
         "cpu_seconds": round(time.process_time() - began, 3),
         "optimal": solution.status == Status.OPTIMAL,
         "loss": round(solution.objective * unit, 6) if solution.x is not None else None,
-        "bound": None if bound is None else round(max(bound, race.reduced.irreducible), 6),
+        "bound": None if bound is None else round(max(bound, run.reduced.irreducible), 6),
     }
 
 
@@ -148,20 +148,20 @@ def main() -> None:
         if options.only not in name:
             continue
         problem = Problem(X=X, y=y, weights="integer", **settings)
-        race = Race(problem, Budget(seed=0).start(), None)
-        enter_incumbents(race, None)
+        run = Run(problem, Budget(seed=0).start(), None)
+        submit_incumbents(run, None)
         limits = {"time_limit": options.seconds, "seeds": options.seeds}
-        row = {"instance": name, **limits, "start": race.best.objective, "cpsat": {}, "rivals": {}}
+        row = {"instance": name, **limits, "start": run.best.objective, "cpsat": {}, "rivals": {}}
         for variant, how in variants().items():
             if not settings["hidden_layer_sizes"] and how.get("reductions"):
                 continue  # nothing to order
-            runs = [solved(race, "cpsat", options.seconds, seed, **how) for seed in range(options.seeds)]
+            runs = [solved(run, "cpsat", options.seconds, seed, **how) for seed in range(options.seeds)]
             row["cpsat"][variant] = summary(runs)
             print(f"{name:30} {variant:34} {shown(row['cpsat'][variant])}", flush=True)
         for solver in RIVALS:
             if solver in available():
                 try:
-                    row["rivals"][solver] = solved(race, solver, options.seconds, 0, reductions=())
+                    row["rivals"][solver] = solved(run, solver, options.seconds, 0, reductions=())
                 except MarginError as error:
                     row["rivals"][solver] = {"refused": str(error)}
                     continue

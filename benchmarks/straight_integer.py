@@ -35,13 +35,13 @@ def train(
     """Train a network of integers in {-bound..bound} with an argmax head by Adam, cross-entropy.
 
     It ends after so many steps or seconds of processor time; the rate falls to zero until then. Raw inputs are
-    integers, centred and divided by one number in training, so that the network takes them as they are.
+    integers, centered and divided by one number in training, so that the network takes them as they are.
     """
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     began = time.process_time()
-    centre, spread = X.mean(axis=0, dtype=np.float64), float(X.std(axis=0, dtype=np.float64).mean())
-    inputs = torch.tensor((X - centre) / spread, dtype=torch.float32)
+    center, spread = X.mean(axis=0, dtype=np.float64), float(X.std(axis=0, dtype=np.float64).mean())
+    inputs = torch.tensor((X - center) / spread, dtype=torch.float32)
     targets = torch.tensor(codes)
     sizes = [X.shape[1], *hidden, int(codes.max()) + 1]
     weights = [torch.nn.Parameter(torch.rand(d, n) * 2 - 1) for n, d in pairwise(sizes)]
@@ -56,7 +56,7 @@ def train(
         for rows in order.split(BATCH):
             done = max((time.process_time() - began) / cpu_seconds, 0.0 if steps is None else taken / steps)
             if done >= 1:
-                return _network(weights, biases, scales, bound, centre, spread, int(codes.max()) + 1)
+                return _network(weights, biases, scales, bound, center, spread, int(codes.max()) + 1)
             adam.param_groups[0]["lr"] = RATE * (1 - done)
             signal = inputs[rows]
             for k, (W, b) in enumerate(zip(weights, biases, strict=True)):
@@ -72,13 +72,13 @@ def train(
             taken += 1
 
 
-def _network(weights, biases, scales, bound, centre, spread, classes) -> Network:
+def _network(weights, biases, scales, bound, center, spread, classes) -> Network:
     layers = []
     for k, (W, b, scale) in enumerate(zip(weights, biases, scales, strict=True)):
         Q = np.rint(bound * W.detach().numpy().astype(np.float64))
         bias = b.detach().numpy().astype(np.float64) * scale
         if k == 0:
-            bias = bias * spread - Q @ centre
+            bias = bias * spread - Q @ center
         # a sum of integers is >= a threshold if it is >= the next integer; outputs compete
         bias = np.rint(bias) if k == len(weights) - 1 else np.floor(bias)
         layers.append((Q.astype(np.int64), bias.astype(np.int64)))

@@ -212,7 +212,7 @@ POINTS = {
     "line with repeats": [[0], [0], [1], [1], [2], [2]],
     "square": [[0, 0], [0, 1], [1, 0], [1, 1]],
     "collinear in the plane": [[0, 0], [1, 2], [2, 4], [3, 6], [1, 1]],
-    "square with centre, doubled": [[0, 0], [0, 2], [2, 0], [2, 2], [1, 1], [1, 1]],
+    "square with center, doubled": [[0, 0], [0, 2], [2, 0], [2, 2], [1, 1], [1, 1]],
     "eight in the plane": [[0, 0], [3, 1], [1, 4], [5, 5], [2, 2], [6, 0], [0, 6], [4, 3]],
     "three by three without a corner": [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2], [2, 0], [2, 1]],
 }

@@ -33,9 +33,9 @@ def few_rounds(monkeypatch):
 
 def blobs(seed=0, count=48, n_classes=4, n=5):
     rng = np.random.default_rng(seed)
-    centres = rng.integers(0, 12, (n_classes, n))
+    centers = rng.integers(0, 12, (n_classes, n))
     y = np.arange(count) % n_classes
-    return centres[y] + rng.integers(-2, 3, (count, n)), np.array(["d", "b", "a", "c"])[:n_classes][y]
+    return centers[y] + rng.integers(-2, 3, (count, n)), np.array(["d", "b", "a", "c"])[:n_classes][y]
 
 
 def by_hand(clf, x):

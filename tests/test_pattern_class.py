@@ -10,8 +10,9 @@ import pytest
 import plain
 from bdnn import Budget, Network, Problem, Status
 from bdnn.methods import METHODS
-from bdnn.methods.local_search import LocalSearch, with_largest_margins
-from bdnn.methods.run import Race
+from bdnn.methods.incumbents import with_largest_margins
+from bdnn.methods.local_search import LocalSearch
+from bdnn.methods.run import Run
 from bdnn.network.intervals import robust_losses, unstable_points
 from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
@@ -247,5 +248,5 @@ def test_polish_does_not_leave_the_class():
     layers = [([[-0.28244826, -0.10065976]], [0.61755169]), ([[0.95471518]], [0.28457534])]
     network = Network(layers, "threshold", [0, 1])
     assert audit(network, problem).loss == 3
-    race = Race(problem, Budget().start(), None)
-    assert audit(with_largest_margins(race, network, race.budget), problem).loss <= 3
+    run = Run(problem, Budget().start(), None)
+    assert audit(with_largest_margins(run, network, run.budget), problem).loss <= 3

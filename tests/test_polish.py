@@ -29,11 +29,11 @@ def decisions(network, X):
 
 
 def standardised_size(weights, X, first, norm):
-    """Dual norm of weights on inputs centred by the median and scaled by the largest deviation."""
+    """Dual norm of weights on inputs centered by the median and scaled by the largest deviation."""
     scale = np.ones(X.shape[1])
     if first:
-        centre = np.quantile(X, 0.5, axis=0, method="lower")
-        scale = np.abs(X - centre).max(axis=0)
+        center = np.quantile(X, 0.5, axis=0, method="lower")
+        scale = np.abs(X - center).max(axis=0)
     size = np.abs(weights * np.where(X.max(axis=0) > X.min(axis=0), scale, 0.0)).ravel()
     return {"2": np.sqrt((size**2).sum()), "inf": size.sum(), "1": size.max(initial=0.0)}[norm]
 
@@ -103,8 +103,8 @@ def test_euclidean_margin_of_a_neuron_is_that_of_a_support_vector_machine(seed):
         w /= np.abs(X).max(axis=0)
         network = Network([([w], [-np.median(X @ w)])], head="threshold", classes=[0, 1])
         on = network.activations(X)[0][:, 0]
-        centre = np.quantile(X, 0.5, axis=0, method="lower")
-        scaled = (X - centre) / np.abs(X - centre).max(axis=0)
+        center = np.quantile(X, 0.5, axis=0, method="lower")
+        scaled = (X - center) / np.abs(X - center).max(axis=0)
         machine = svm.SVC(kernel="linear", C=1e10, tol=1e-8).fit(scaled, on)
         other = np.where(on, 1, -1) * machine.decision_function(scaled)
         best = other.min() / np.linalg.norm(machine.coef_)
@@ -121,8 +121,8 @@ def test_other_norms_agree_with_one_big_linear_program(norm):
         X, w = rng.uniform(-1, 1, (m, n)), rng.normal(size=n)
         network = Network([([w], [-np.median(X @ w)])], head="threshold", classes=[0, 1])
         side = np.where(network.activations(X)[0][:, 0], 1.0, -1.0)[:, None]
-        centre = np.quantile(X, 0.5, axis=0, method="lower")
-        U = (X - centre) / np.abs(X - centre).max(axis=0)
+        center = np.quantile(X, 0.5, axis=0, method="lower")
+        U = (X - center) / np.abs(X - center).max(axis=0)
         # minimise the size of (p - q) subject to margins of 1
         A = np.hstack([-side * U, side * U, -side])
         if norm == "inf":
@@ -143,8 +143,8 @@ def test_lead_of_an_argmax_head_is_the_largest():
         winners = network.predict_index(X)
         if len(np.unique(winners)) < 2:
             continue
-        centre = np.quantile(X, 0.5, axis=0, method="lower")
-        U = (X - centre) / np.abs(X - centre).max(axis=0)
+        center = np.quantile(X, 0.5, axis=0, method="lower")
+        U = (X - center) / np.abs(X - center).max(axis=0)
         A, T = OrderingConstraints.of_argmax(U, winners, C).rows(np.arange(m * (C - 1)))
         M = np.hstack([A, T])
         reference = polished(network, X)

@@ -170,7 +170,7 @@ def test_unit_of_the_loss(weights, step, unit):
 
 
 @pytest.mark.parametrize("weights", ["continuous", "integer"])
-def test_reduced_inputs_are_centred_at_the_lower_median_and_scaled(weights):
+def test_reduced_inputs_are_centered_at_the_lower_median_and_scaled(weights):
     X = np.array([[5.0, -7.0], [5.0, 1.0], [5.0, 2.0], [25.0, 3.0], [15.0, 33.0], [15.0, 33.0]])
     reduced = presolve(Problem(X=X, y=[0, 1, 0, 1, 0, 1], weights=weights, fit_intercept=True))
     # distinct points without the last two, which are the same with both labels

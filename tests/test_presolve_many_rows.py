@@ -227,10 +227,10 @@ def test_centres_of_much_data_are_medians_of_every_so_many_rows(monkeypatch, blo
     settings = {"weights": "integer"} if grid else {}
     reduced = presolve.presolve(Problem(X=X, y=np.arange(31) % 2, hidden_layer_sizes=(), **settings))
     seen = reduced.grid.quantise(X) if grid else X.astype(np.float64)
-    centre = np.quantile(seen[::4], 0.5, axis=0, method="lower")
-    assert reduced.center.tolist() == centre.tolist()
+    center = np.quantile(seen[::4], 0.5, axis=0, method="lower")
+    assert reduced.center.tolist() == center.tolist()
     if not grid:
-        assert reduced.scale.tolist() == np.abs(seen - centre).max(axis=0).tolist()
+        assert reduced.scale.tolist() == np.abs(seen - center).max(axis=0).tolist()
 
 
 def test_no_columns():

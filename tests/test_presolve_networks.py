@@ -283,6 +283,6 @@ def test_networks_that_overflow_on_reduced_inputs_are_refused():
     reduced = presolve(Problem(X=X, y=[0, 1, 1], hidden_layer_sizes=()))
     for weights in ([[1e300, 1.0]], [[1e200, -1e-3]]):
         assert reduced.to_layers(Network([(weights, [0.0])], head="threshold", classes=[0, 1])) is None
-    centred = presolve(Problem(X=[[-1e150], [0.0], [1e150]], y=[0, 1, 1], hidden_layer_sizes=()))
-    assert centred.to_layers(Network([([[1e300]], [0.0])], head="threshold", classes=[0, 1])) is None
-    assert centred.to_layers(Network([([[1e158]], [0.0])], head="threshold", classes=[0, 1]))[0].weights[0, 0] == 1e308
+    centered = presolve(Problem(X=[[-1e150], [0.0], [1e150]], y=[0, 1, 1], hidden_layer_sizes=()))
+    assert centered.to_layers(Network([([[1e300]], [0.0])], head="threshold", classes=[0, 1])) is None
+    assert centered.to_layers(Network([([[1e158]], [0.0])], head="threshold", classes=[0, 1]))[0].weights[0, 0] == 1e308

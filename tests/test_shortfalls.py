@@ -138,9 +138,9 @@ def test_a_search_that_reaches_no_local_optimum():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 5))
     y = (X[:, 0] * X[:, 1] > 0).astype(int)
-    from bdnn.search import engine
+    from bdnn.search import engine, smooth
 
-    begun, turns = [], engine.Search._turns
+    begun, turns = [], engine.Search._improve
 
     def counted(search, neurons):
         begun.append(1)
@@ -148,8 +148,8 @@ def test_a_search_that_reaches_no_local_optimum():
 
     clf = BDNNClassifier((6,), "local_search", time_limit=10.0, random_state=0)
     with pytest.MonkeyPatch.context() as patch, clock.replaced(lambda: 100.0 if begun else 0.0):
-        patch.setattr(engine.Search, "_turns", counted)
-        patch.setattr(engine, "_SURROGATE_STEPS", 1)
+        patch.setattr(engine.Search, "_improve", counted)
+        patch.setattr(smooth, "_STEPS", 1)
         messages = told(lambda: clf.fit(X, y))
     assert len(begun) == 1
     assert "before the search reached a first local optimum" in clf.result_.message and len(messages) == 1

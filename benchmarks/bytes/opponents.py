@@ -135,7 +135,7 @@ def _both_kinds(
         found = once[id(rows)][1]
         if not small:
             return Path([model for model, _ in found])
-        pairs = ((m.quantised(*scaling, False), m.centred().quantised(*scaling, True)) for m, scaling in found)
+        pairs = ((m.quantised(*scaling, False), m.centered().quantised(*scaling, True)) for m, scaling in found)
         return Path([model for pair in pairs for model in pair])
 
     return {

@@ -51,7 +51,7 @@ class Dense(Packed):
             signal = np.column_stack([signal, np.zeros(len(X))])
         return signal.argmax(axis=1)
 
-    def centred(self) -> Dense:
+    def centered(self) -> Dense:
         """Return the same model with an output for each of more than two classes, whose weights add up to 0."""
         if self.classes == 2:
             return self

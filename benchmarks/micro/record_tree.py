@@ -15,7 +15,7 @@ import numpy as np
 from bdnn import Budget, Problem
 from bdnn.branch_and_cut import engine, tree
 from bdnn.branch_and_cut.cut_pool import Rows
-from bdnn.methods.run import Race
+from bdnn.methods.run import Run
 from bdnn.methods.starts import constant
 from bdnn.tables import read_table
 
@@ -78,7 +78,7 @@ def recorded(recording):
         return solve(self, lower, upper, cutoff)
 
     def noting_attempt(self, column, objective):
-        recording.note(TRY, column, self.goal)
+        recording.note(TRY, column, self.cutoff)
         return attempt(self, column, objective)
 
     Rows.enter, Rows.drop, Rows.solve, tree.Tree._try = noting_enter, noting_drop, noting_solve, noting_attempt
@@ -92,12 +92,12 @@ def main():
     table = read_table(Path(options.table), "target")
     complete = ~np.isnan(table.X).any(axis=1)
     problem = Problem(X=table.X[complete], y=table.labels[complete], hidden_layer_sizes=())
-    race = Race(problem, Budget(seconds=600).start(), None)
-    race.enter(constant(race.reduced), "constant")
-    proof = engine.begin(race)
+    run = Run(problem, Budget(seconds=600).start(), None)
+    run.submit(constant(run.reduced), "constant")
+    proof = engine.begin(run)
     recording = Recording()
     recorded(recording)
-    engine.work(race, proof, nodes=options.nodes)
+    engine.work(run, proof, nodes=options.nodes)
     recording.write(Path(__file__).parent / "kernel_cases" / "recorded_tree.npz")
     print(f"{len(recording.boxes)} solves, {len(recording.rows)} rows, {len(recording.kinds)} events")
 

@@ -68,7 +68,7 @@ def synthetic(rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 def sweep(rows: int, repeats: int) -> dict:
     from bdnn.search import kernels
-    from bdnn.search.engine import _MOST_POINTS, Search
+    from bdnn.search.engine import _MAX_POINTS, Search
     from bdnn.search.points import points
 
     X, y = synthetic(rows)
@@ -77,13 +77,13 @@ def sweep(rows: int, repeats: int) -> dict:
     search.load(network(np.random.default_rng(1)))
     weights, bias = state.W.copy(), state.b.copy()
     result = {"rows": rows, "loss_before": search.total}
-    for name, most in (("all", rows), ("part", _MOST_POINTS)):
+    for name, most in (("all", rows), ("part", _MAX_POINTS)):
         times, change = [], 0.0
         for _ in range(repeats):
             state.W[:], state.b[:], state.rng[0] = weights, bias, 12345
-            kernels.turn(state, -1, 0, 0.0, 1)
+            kernels.improve_neuron(state, -1, 0, 0.0, 1)
             began = time.perf_counter()
-            change = sum(kernels.turn(state, neuron, MOVES, 0.5, most) for neuron in range(search.n_neurons))
+            change = sum(kernels.improve_neuron(state, neuron, MOVES, 0.5, most) for neuron in range(search.n_neurons))
             times.append(time.perf_counter() - began)
         result[name] = {
             "seconds": round(median(times), 5),

@@ -112,8 +112,8 @@ class _Ball:
 
     def __init__(self, first: _FirstLayer, x: np.ndarray, low: np.ndarray, high: np.ndarray):
         self.first, self.x, self.low, self.high = first, x, low, high
-        self.centre = [signs.rational(x, w, b) for w, b in zip(first.weights, first.bias, strict=True)]
-        pairs = list(zip(self.centre, first.reach, strict=True))
+        self.center = [signs.rational(x, w, b) for w, b in zip(first.weights, first.bias, strict=True)]
+        pairs = list(zip(self.center, first.reach, strict=True))
         self.may_fire = np.array([a + reach >= 0 for a, reach in pairs])
         self.may_rest = np.array([a - reach < 0 for a, reach in pairs])
 
@@ -140,7 +140,7 @@ class _Ball:
         solved = linprog(
             np.append(np.zeros(n), -1.0),
             A_ub=np.hstack([-side[:, None] * self.first.weights[opened] * radius, np.ones((len(opened), 1))]),
-            b_ub=side * np.array([float(self.centre[j]) for j in opened]),
+            b_ub=side * np.array([float(self.center[j]) for j in opened]),
             bounds=[(-1.0, 1.0)] * n + [(None, None)],
             method="highs",
         )
@@ -158,7 +158,7 @@ class _Ball:
                 j: (1 if pattern[j] else -1) * Fraction(multipliers[j]).limit_denominator(digits) / first.reach[j]
                 for j in used
             }
-            value = sum((factor * self.centre[j] for j, factor in factors.items()), Fraction(0))
+            value = sum((factor * self.center[j] for j, factor in factors.items()), Fraction(0))
             slopes = (sum(factor * first.exact[j][k] for j, factor in factors.items()) for k in range(len(self.x)))
             most = value + first.radius * sum(map(abs, slopes))
             # a neuron at rest is below 0, so a combination with one of them must be above 0, not only at least 0

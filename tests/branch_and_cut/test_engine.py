@@ -237,10 +237,10 @@ def test_a_short_limit_is_kept():
     assert 0 <= result.bound < result.objective
 
 
-def test_scouts_lift_bounds_no_higher_than_the_optimum(monkeypatch):
+def test_probing_trees_lift_bounds_no_higher_than_the_optimum(monkeypatch):
     monkeypatch.setattr("bdnn.branch_and_cut.engine._ALONE", 0.0)
     monkeypatch.setattr("bdnn.branch_and_cut.engine._FAR", 1.0)
-    monkeypatch.setattr("bdnn.branch_and_cut.engine._SCOUTS_SLICE", 0.02)
+    monkeypatch.setattr("bdnn.branch_and_cut.engine._PROBING_SLICE", 0.02)
     monkeypatch.setattr("bdnn.branch_and_cut.engine._SLICE", 0.02)
     lifted = []
     lift = Tree.lift

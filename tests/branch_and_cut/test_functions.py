@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from bdnn.branch_and_cut.output_functions import MOST_BITS, OutputFunction, functions
+from bdnn.branch_and_cut.output_functions import MAX_BITS, OutputFunction, functions
 from bdnn.errors import InputError
 
 COUNTS = {1: 1, 2: 2, 3: 5, 4: 17, 5: 92}
@@ -127,7 +127,7 @@ def test_known_functions():
     assert functions(1) == (OutputFunction(1, ((0,),), ((0,),), (1,), 1),)
 
 
-@pytest.mark.parametrize("d", [0, -1, MOST_BITS + 1, 2.5])
+@pytest.mark.parametrize("d", [0, -1, MAX_BITS + 1, 2.5])
 def test_other_numbers_of_bits(d):
     with pytest.raises(InputError, match="1 to 5 bits are accepted"):
         functions(d)

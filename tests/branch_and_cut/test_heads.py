@@ -18,7 +18,7 @@ from bdnn.branch_and_cut.program import Points, Program, covers, programs
 from bdnn.errors import InputError
 from bdnn.exact.separability import multipliers
 from bdnn.methods.exact import ExactTraining
-from bdnn.methods.run import Race
+from bdnn.methods.run import Run
 from bdnn.methods.starts import constant
 from bdnn.problem.presolve import presolve
 from cases import Case, loss_by_hand
@@ -157,11 +157,11 @@ def test_links_say_when_goals_are_reached(head, d):
         assert program.columns.shape == (8, d) and program.cost.tolist() == points.weight.tolist() + [0] * (v - g)
         assert program.always in (-1, v - 1)
         for i in range(4):
-            goals = np.flatnonzero(points.goal_point == i).tolist()
-            columns = program.columns[points.demand_point == i]  # first on, then off
-            links = [row for row in program.links if row[0] in goals]
+            goals = np.flatnonzero(points.soft_point == i).tolist()
+            columns = program.columns[points.requirement_point == i]  # first on, then off
+            links = [row for row in program.linking_rows if row[0] in goals]
             mine = sorted({*goals, *columns.ravel().tolist()} - {program.always})
-            missed = {u: [not reaches(head, points.want[k], f.answers[u]) for k in goals] for u in range(1 << d)}
+            missed = {u: [not reaches(head, points.target[k], f.answers[u]) for k in goals] for u in range(1 << d)}
             seen = {u: [] for u in missed}
             for bits in itertools.product([0, 1], repeat=len(mine)):
                 value = np.ones(v, dtype=int)
@@ -182,9 +182,9 @@ def test_without_hidden_layer_every_output_is_a_neuron():
     (program,) = programs(presolve(Problem(X=X, y=y, hidden_layer_sizes=(), head="threshold")))
     points = program.points
     # of the last point, half of the weight wants the first output, and half the last
-    assert points.want.tolist() == [1, 2, 4, 0, 3, 4, 2] and points.goal_point.tolist() == [0] * 3 + [1] * 3 + [2]
+    assert points.target.tolist() == [1, 2, 4, 0, 3, 4, 2] and points.soft_point.tolist() == [0] * 3 + [1] * 3 + [2]
     assert program.columns.tolist() == [[0, 7, 7], [7, 1, 2], [7, 4, 7], [3, 7, 5], [7, 7, 7], [7, 6, 7]]
-    assert program.links == [] and program.always == 7 and points.base == 2
+    assert program.linking_rows == [] and program.always == 7 and points.base == 2
     assert identity("argmax", 3).n_bits == 1
 
 
@@ -284,12 +284,12 @@ def test_limits_and_parts_leave_bounds(head, hidden, tmp_path, monkeypatch):
         assert result.bound <= optimum.objective <= result.objective
     whole = plain(checkpoint=path)(problem, Budget(seconds=60))
     assert (whole.status, whole.objective) == ("optimal", optimum.objective)
-    monkeypatch.setattr(parts, "_LEAST_PART", 12)
+    monkeypatch.setattr(parts, "_MIN_POINTS", 12)
     monkeypatch.setattr(parts, "_POINTS_PER_WEIGHT", 1)
-    race = Race(problem, Budget(seconds=0.5).start(), None)
-    race.enter(constant(race.reduced), "constant")
-    assert "parts" in Parts(race).work()
-    assert race.reduced.irreducible <= race.bound <= optimum.objective
+    run = Run(problem, Budget(seconds=0.5).start(), None)
+    run.submit(constant(run.reduced), "constant")
+    assert "parts" in Parts(run).work()
+    assert run.reduced.irreducible <= run.bound <= optimum.objective
 
 
 def test_more_than_two_classes_have_no_certificate():

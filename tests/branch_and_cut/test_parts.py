@@ -8,9 +8,9 @@ import pytest
 from bdnn import Budget, Problem, cli
 from bdnn.branch_and_cut import parts
 from bdnn.branch_and_cut.parts import Parts
-from bdnn.methods import exact
+from bdnn.methods import exact_activation
 from bdnn.methods.exact import ExactTraining
-from bdnn.methods.run import Race
+from bdnn.methods.run import Run
 from bdnn.methods.starts import constant
 from clocks import ticking
 
@@ -22,12 +22,12 @@ def noisy(rows, seed, features=2):
 
 
 def bounded(X, y, hidden, seconds, monkeypatch, size=25, weight=None):
-    monkeypatch.setattr(parts, "_LEAST_PART", size)
+    monkeypatch.setattr(parts, "_MIN_POINTS", size)
     monkeypatch.setattr(parts, "_POINTS_PER_WEIGHT", 1)
     problem = Problem(X=X, y=y, hidden_layer_sizes=hidden, sample_weight=weight)
-    race = Race(problem, Budget(seconds=seconds).start(), None)
-    race.enter(constant(race.reduced), "constant")
-    return Parts(race).work(), race
+    run = Run(problem, Budget(seconds=seconds).start(), None)
+    run.submit(constant(run.reduced), "constant")
+    return Parts(run).work(), run
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -37,18 +37,18 @@ def test_the_bound_of_parts_is_a_bound(hidden, seed, monkeypatch):
     problem = Problem(X=X, y=y, hidden_layer_sizes=hidden)
     optimum = ExactTraining()(problem, Budget(seconds=60))
     assert optimum.status == "optimal"
-    message, race = bounded(X, y, hidden, 0.7, monkeypatch)
+    message, run = bounded(X, y, hidden, 0.7, monkeypatch)
     assert "parts" in message
-    assert race.reduced.irreducible <= race.bound <= optimum.objective
+    assert run.reduced.irreducible <= run.bound <= optimum.objective
     if hidden == ():
-        assert race.bound > race.reduced.irreducible
+        assert run.bound > run.reduced.irreducible
 
 
 def test_parts_grow_until_they_are_the_whole(monkeypatch):
     X, y = noisy(60, 1)
     optimum = ExactTraining()(Problem(X=X, y=y, hidden_layer_sizes=()), Budget(seconds=60))
-    message, race = bounded(X, y, (), 60, monkeypatch)
-    assert race.bound == optimum.objective
+    message, run = bounded(X, y, (), 60, monkeypatch)
+    assert run.bound == optimum.objective
     assert "1 parts" in message
 
 
@@ -57,12 +57,12 @@ def test_real_weights(seed, monkeypatch):
     X, y = noisy(60, seed)
     weight = np.random.default_rng(seed).uniform(0.1, 3.0, len(X))
     optimum = ExactTraining()(Problem(X=X, y=y, hidden_layer_sizes=(), sample_weight=weight), Budget(seconds=60))
-    _, race = bounded(X, y, (), 0.5, monkeypatch, weight=weight)
-    assert 0 < race.bound <= optimum.objective * (1 + 1e-9)
+    _, run = bounded(X, y, (), 0.5, monkeypatch, weight=weight)
+    assert 0 < run.bound <= optimum.objective * (1 + 1e-9)
 
 
 def test_exact_training_deals_large_data(monkeypatch):
-    monkeypatch.setattr(exact, "_MOST_COLUMNS", 100)
+    monkeypatch.setattr(exact_activation, "_MAX_COLUMNS", 100)
     X, y = noisy(600, 0, features=8)  # not to be proven in minutes
     problem = Problem(X=X, y=y, hidden_layer_sizes=())
     with ticking(4.0, step=1e-3):

@@ -39,7 +39,7 @@ def test_links_say_when_the_network_is_right(f):
     assert program.n_neurons == d
     assert program.columns.shape == (4, d)
     for i, sign in enumerate((-1.0, 1.0)):
-        own = [columns for point, _, columns in program.links if point == i]
+        own = [columns for point, _, columns in program.linking_rows if point == i]
         assert all(columns[0] == i for columns in own)
         mine = sorted({i, *program.columns[i].tolist()})
         seen, value = {0: set(), 1: set()}, np.zeros(len(program.cost), dtype=int)
@@ -71,7 +71,7 @@ def test_columns_and_links_are_numbered(f):
     for i, sign in enumerate(points.signs):
         sets = f.blockers if sign > 0 else f.implicants
         many = [q for q in sets if len(q) > 1]
-        links = [(k, columns) for point, k, columns in program.links if point == i]
+        links = [(k, columns) for point, k, columns in program.linking_rows if point == i]
         assert [k for k, _ in links] == list(range(len(many)))
         for (_, columns), q in zip(links, many, strict=True):
             assert columns.tolist() == [i, *program.columns[i, list(q)]]
@@ -99,7 +99,7 @@ def test_the_network_computes_the_function(f):
 def test_a_single_neuron():
     points = Points.of(presolve(problem([[0, 0], [1, 0], [0, 1]], ["no", "yes", "no"], ())))
     (program,) = programs(points.reduced)
-    assert (program.n_neurons, program.links, program.columns.tolist()) == (1, [], [[0], [1], [2]])
+    assert (program.n_neurons, program.linking_rows, program.columns.tolist()) == (1, [], [[0], [1], [2]])
     network = program.network(np.array([[1.0, 0.5, 0.25]]))
     assert network.widths == (1,)
     scores = points.rows * points.signs[:, None] @ [1.0, 0.5, 0.25]
@@ -137,8 +137,8 @@ def test_rows_have_the_sign_that_is_wanted():
     assert np.array_equal(points.raw_rows, points.signs[:, None] * np.column_stack([raw, np.ones(20)]))
     assert np.array_equal(points.rows[:, -1], points.signs)
     # the same separators: reduced inputs are an affine map of the raw ones
-    scale, centre = points.reduced.scale[[0, 2]], points.reduced.center[[0, 2]]
-    np.testing.assert_allclose(points.rows[:, :-1] * points.signs[:, None], (raw - centre) / scale)
+    scale, center = points.reduced.scale[[0, 2]], points.reduced.center[[0, 2]]
+    np.testing.assert_allclose(points.rows[:, :-1] * points.signs[:, None], (raw - center) / scale)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_losses_of_whole_units_are_whole():
 REASONS = {
     "integer weights": {"weights": "integer"},
     "no biases": {"fit_intercept": False},
-    "a regulariser": {"regularizer": "l1", "regularization": 0.1},
+    "a regularizer": {"regularizer": "l1", "regularization": 0.1},
     "a robust radius": {"robust_radius": 0.1},
     "more than one hidden layer": {"hidden": (2, 2)},
     "more than five hidden neurons": {"hidden": (6,)},

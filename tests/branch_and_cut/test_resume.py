@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +15,7 @@ import pytest
 from bdnn import Budget, Network, Problem, Status, cli, clock, verify_certificate
 from bdnn.branch_and_cut import checkpoint, engine, parts
 from bdnn.errors import InputError
-from bdnn.methods import autosave as keeper
-from bdnn.methods import exact
+from bdnn.methods import autosave, exact_activation
 from bdnn.methods.exact import ExactTraining
 from clocks import Hand
 
@@ -59,9 +57,9 @@ def problem_of(case):
 def kept_at_every_report(monkeypatch, seconds=-1.0):
     """Let trees report more often, as a rule at every node, so that runs are killed wherever they can be kept."""
     monkeypatch.setattr(os, "fsync", lambda file: None)  # which is for machines that fail
-    monkeypatch.setattr(keeper, "_FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(keeper, "_PAUSE", 0.0)
-    monkeypatch.setattr(keeper, "_LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(autosave, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(autosave, "_PAUSE", 0.0)
+    monkeypatch.setattr(autosave, "_MAX_PAUSE", 0.0)
     monkeypatch.setattr(engine, "_REPORT", seconds)
     monkeypatch.setattr(parts, "_REPORT", seconds)
 
@@ -96,7 +94,7 @@ def killed_until_done(method, problem, seed, longest, budget=None):
 @functools.cache
 def undisturbed(case):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exact, "_MOST_COLUMNS", 2500)  # of `dealt`
+        patch.setattr(exact_activation, "_MAX_COLUMNS", 2500)  # of `dealt`
         result = ExactTraining(**CASES[case][1])(problem_of(case), Budget(seconds=60))
     assert result.status == Status.OPTIMAL
     return result
@@ -106,7 +104,7 @@ def undisturbed(case):
 @pytest.mark.parametrize("case", [case for case in CASES if case != "many nodes"])
 def test_a_run_that_is_killed_again_and_again_ends_like_an_undisturbed_one(case, seed, tmp_path, monkeypatch):
     kept_at_every_report(monkeypatch)
-    monkeypatch.setattr(exact, "_FIRST_NODES", 20)  # so that the second search is met, too
+    monkeypatch.setattr(exact_activation, "_FIRST_NODES", 20)  # so that the second search is met, too
     path, problem = tmp_path / "state", problem_of(case)
     method = ExactTraining(checkpoint=path, **CASES[case][1])
     result, _, _, kills = killed_until_done(method, problem, seed, 4)
@@ -123,7 +121,7 @@ def test_a_run_that_is_killed_again_and_again_ends_like_an_undisturbed_one(case,
 
 def test_kills_meet_every_phase(tmp_path, monkeypatch):
     kept_at_every_report(monkeypatch)
-    monkeypatch.setattr(exact, "_FIRST_NODES", 5)
+    monkeypatch.setattr(exact_activation, "_FIRST_NODES", 5)
     met, seed = set(), 0
     while not met >= {"start", "search", "solve"}:
         assert seed < 10, met
@@ -133,7 +131,7 @@ def test_kills_meet_every_phase(tmp_path, monkeypatch):
 
 
 def test_probing_trees_are_kept(tmp_path, monkeypatch):
-    """Scouts from the first moment, in slices of a few nodes: without them the next start would begin them anew."""
+    """Probing trees from the first moment, in slices of a few nodes: without them the next start would begin them anew."""
     kept_at_every_report(monkeypatch, -1.0)
     monkeypatch.setattr(engine, "_ALONE", -1.0)
     case, stored = "many nodes", []
@@ -149,7 +147,7 @@ def test_probing_trees_are_kept(tmp_path, monkeypatch):
     result, _, _, kills = killed_until_done(method, problem_of(case), 0, 30)
     assert (result.status, result.objective) == (Status.OPTIMAL, undisturbed(case).objective)
     assert kills >= 3
-    assert any(any(there) for _, *there in stored), "no scout was met at work"
+    assert any(any(there) for _, *there in stored), "no probing tree was met at work"
     nodes = [nodes for nodes, *_ in stored]
     assert nodes == sorted(nodes) and nodes[-1] > 0
 
@@ -158,9 +156,9 @@ def test_more_nodes_than_the_first_phase_has_are_no_end(tmp_path):
     """Which phase a run is in is not to be read off the number of nodes in the checkpoint."""
     case = "many nodes"
     method = ExactTraining(checkpoint=tmp_path / "state")
-    first = method(problem_of(case), Budget(nodes=exact._FIRST_NODES + 50))
+    first = method(problem_of(case), Budget(nodes=exact_activation._FIRST_NODES + 50))
     assert (first.status, first.message) == (Status.FEASIBLE, "node limit reached")
-    assert first.nodes == exact._FIRST_NODES + 50
+    assert first.nodes == exact_activation._FIRST_NODES + 50
     second = method(problem_of(case), Budget(nodes=30))
     assert (second.nodes, second.message) == (first.nodes + 30, "node limit reached")
     last = method(problem_of(case), Budget(seconds=60))
@@ -170,19 +168,19 @@ def test_more_nodes_than_the_first_phase_has_are_no_end(tmp_path):
 
 def searches_of(monkeypatch):
     """Return a list of the searches that are begun."""
-    begun, enter = [], exact.enter_incumbents
+    begun, enter = [], exact_activation.submit_incumbents
 
-    def noted(race, start, *args, **settings):
-        begun.append("second" if "most_seconds" in settings else "first")
-        return enter(race, start, *args, **settings)
+    def noted(run, start, *args, **settings):
+        begun.append("second" if "max_seconds" in settings else "first")
+        return enter(run, start, *args, **settings)
 
-    monkeypatch.setattr(exact, "enter_incumbents", noted)
+    monkeypatch.setattr(exact_activation, "submit_incumbents", noted)
     return begun
 
 
 def test_searches_are_done_once_over_all_starts(tmp_path, monkeypatch):
     begun = searches_of(monkeypatch)
-    monkeypatch.setattr(exact, "_FIRST_NODES", 20)
+    monkeypatch.setattr(exact_activation, "_FIRST_NODES", 20)
     method = ExactTraining(checkpoint=tmp_path / "state")
     problem = problem_of("many nodes")
     for nodes, expected in ((10, ["first"]), (5, ["first"]), (30, ["first", "second"]), (30, ["first", "second"])):
@@ -196,7 +194,7 @@ def test_searches_are_done_once_over_all_starts(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("phase", "which"), [("first", 1), ("second", 2)])
 def test_a_search_that_was_killed_is_done_again(phase, which, tmp_path, monkeypatch):
     kept_at_every_report(monkeypatch)
-    monkeypatch.setattr(exact, "_FIRST_NODES", 20)
+    monkeypatch.setattr(exact_activation, "_FIRST_NODES", 20)
     begun = searches_of(monkeypatch)
     method, problem = ExactTraining(checkpoint=tmp_path / "state"), problem_of("several trees")
     best = math.inf
@@ -281,19 +279,30 @@ def test_a_limit_that_passes_while_the_certificate_is_written(tmp_path, monkeypa
 # when checkpoints are written, by a clock of our own
 
 
+class Known:
+    """What is known of a run."""
+
+    def __init__(self, best):
+        self.problem, self.best, self.chosen = problem_of("one tree"), best, best
+        self.bound, self.nodes = 0.0, 0
+
+    def save_with(self, save):
+        self.save = save
+
+
 def test_the_first_checkpoint_is_there_when_the_first_network_is_and_no_minute_is_lost(tmp_path, monkeypatch):
     written, now = [], 0.0
     monkeypatch.setattr(checkpoint, "write", lambda path, title, arrays: written.append(now))
-    race = SimpleNamespace(problem=problem_of("one tree"), best=None, chosen=None, bound=0.0, nodes=0, keep=None)
-    kept = keeper.Keeper(race, tmp_path / "state", False)
+    run = Known(None)
+    kept = autosave.Autosave(run, tmp_path / "state", False)
     with clock.replaced(lambda: now):
         kept.begin()
         kept.save_if_due()
         assert written == []  # nothing to be kept
-        race.best = race.chosen = undisturbed("one tree")
+        run.best = run.chosen = undisturbed("one tree")
         for tenth in range(6000):
             now = tenth / 10
-            race.keep()
+            run.save()
     assert written[0] == 0.0 and written[1] <= 1.5 and written[4] <= 20.0
     pauses = np.diff([*written, now])
     assert pauses.max() <= 20.5
@@ -310,8 +319,8 @@ def test_a_checkpoint_that_takes_long_to_write_is_written_every_minute_all_the_s
 
     monkeypatch.setattr(checkpoint, "write", write)
     known = undisturbed("one tree")
-    race = SimpleNamespace(problem=problem_of("one tree"), best=known, chosen=known, bound=0.0, nodes=0, keep=None)
-    kept = keeper.Keeper(race, tmp_path / "state", False)
+    run = Known(known)
+    kept = autosave.Autosave(run, tmp_path / "state", False)
     with clock.replaced(lambda: now):
         kept.begin()
         while now < 600:
@@ -352,13 +361,13 @@ def test_news_are_written_before_they_are_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "write", write)
     known = undisturbed("one tree")
-    race = SimpleNamespace(problem=problem_of("one tree"), best=known, chosen=known, bound=0.0, nodes=0, keep=None)
-    kept = keeper.Keeper(race, tmp_path / "state", False)
+    run = Known(known)
+    kept = autosave.Autosave(run, tmp_path / "state", False)
     with clock.replaced(lambda: now):
         kept.begin()
-        for race.bound in (0.0, 0.0, 1.0, 1.0, 4.0, 4.0, 4.0):
+        for run.bound in (0.0, 0.0, 1.0, 1.0, 4.0, 4.0, 4.0):
             now += 0.1
-            race.keep()
+            run.save()
     assert written == [0.0, 1.0, 4.0]
 
 
@@ -437,8 +446,8 @@ def test_what_does_not_fit_is_refused_in_one_sentence(name, value, said, tmp_pat
 @pytest.fixture
 def dealt(monkeypatch):
     """Small parts, and problems that count as large."""
-    monkeypatch.setattr(exact, "_MOST_COLUMNS", 10)
-    monkeypatch.setattr(parts, "_LEAST_PART", 15)
+    monkeypatch.setattr(exact_activation, "_MAX_COLUMNS", 10)
+    monkeypatch.setattr(parts, "_MIN_POINTS", 15)
     monkeypatch.setattr(parts, "_POINTS_PER_WEIGHT", 1)
 
 
@@ -487,18 +496,18 @@ def test_a_node_limit_holds_for_all_parts_together(tmp_path, dealt):
 KILLER = """
 import os, signal, sys
 from bdnn import cli
-from bdnn.methods.run import Race
-phase, left, report = sys.argv[1], int(sys.argv[2]), Race.report
+from bdnn.methods.run import Run
+phase, left, report = sys.argv[1], int(sys.argv[2]), Run.report
 
-def killing(race):
+def killing(run):
     global left
-    report(race)
-    if race.phase == phase and race.best is not None:
+    report(run)
+    if run.current_phase == phase and run.best is not None:
         left -= 1
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-Race.report = killing
+Run.report = killing
 cli.main(sys.argv[3:])
 """
 TOLD = re.compile(r"incumbent (\S+)  bound (\S+)  gap .*(?:nodes|rounds) (\d+)")

@@ -122,7 +122,7 @@ def test_an_exception_anywhere_leaves_the_bound_valid(seed):
             raise KeyboardInterrupt
 
         for tree in grove.trees:
-            tree._offer = fail
+            tree._submit = fail
         with pytest.raises(KeyboardInterrupt):
             grove.run()
         assert grove.bound <= grove.optimum
@@ -174,7 +174,7 @@ def test_networks_that_rounding_errors_spoil_leave_a_lower_bound(seed, monkeypat
     # an audit that finds more errors than the program
     grove = Grove(seed)
     for tree in grove.trees:
-        tree._offer = lambda network: float(grove.points.weight.sum())
+        tree._submit = lambda network: float(grove.points.weight.sum())
     grove.run()
     assert grove.bound <= grove.optimum
 

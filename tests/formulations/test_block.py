@@ -9,7 +9,7 @@ from bdnn import Budget, Network, Problem, Status
 from bdnn.backends.highs import Highs
 from bdnn.errors import MarginError
 from bdnn.formulations import block
-from bdnn.methods.alternating import random_network
+from bdnn.methods.starts import random_network
 from bdnn.network.network import Layer
 from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve

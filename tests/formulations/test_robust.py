@@ -11,7 +11,7 @@ from bdnn.backends import BACKENDS, available, backend
 from bdnn.errors import InputError, MarginError
 from bdnn.formulations import robust
 from bdnn.methods import METHODS
-from bdnn.methods.alternating import random_network
+from bdnn.methods.starts import random_network
 from bdnn.network.intervals import robust_losses
 from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve

@@ -227,7 +227,7 @@ REDUCIBLE = [
     Case(X=POINTS[name], y=some_labels(seed, len(POINTS[name]), 1, n_classes)[0], **settings)
     for seed, (name, n_classes, settings) in enumerate(
         itertools.product(
-            ["square with centre, doubled", "line"],
+            ["square with center, doubled", "line"],
             [2, 3],
             [
                 {"hidden": ()},

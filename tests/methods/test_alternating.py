@@ -8,7 +8,8 @@ import pytest
 from bdnn import Budget, Problem, Status
 from bdnn.errors import InputError
 from bdnn.methods import METHODS
-from bdnn.methods.alternating import AlternatingSearch, random_network
+from bdnn.methods.alternating import AlternatingSearch
+from bdnn.methods.starts import random_network
 from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bdnn import BDNNClassifier, Budget, Problem
-from bdnn.methods.run import Race
+from bdnn.methods.run import Run
 
 
 @pytest.fixture
@@ -19,31 +19,31 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def race(clock):
+def run(clock):
     X = np.arange(6.0)[:, None]
-    return Race(Problem(X=X, y=[0, 1, 0, 1, 0, 1], hidden_layer_sizes=()), Budget().start(), None)
+    return Run(Problem(X=X, y=[0, 1, 0, 1, 0, 1], hidden_layer_sizes=()), Budget().start(), None)
 
 
-def course(race):
-    return [dataclasses.astuple(step) for step in race.bounds]
+def course(run):
+    return [dataclasses.astuple(step) for step in run.bounds]
 
 
-def test_only_better_bounds_are_recorded_with_their_time(race, clock):
+def test_only_better_bounds_are_recorded_with_their_time(run, clock):
     for clock[0], bound in ((1.0, 0.2), (2.0, 1.5), (3.0, 1.5), (4.0, 0.5), (5.0, -np.inf)):
-        race.raise_bound(bound)
+        run.raise_bound(bound)
     # losses are whole numbers of rows
-    assert course(race) == [(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)]
+    assert course(run) == [(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)]
 
 
-def test_steps_of_nearly_the_same_time_are_one(race, clock):
-    race._step = 0.0  # losses are real numbers
+def test_steps_of_nearly_the_same_time_are_one(run, clock):
+    run._step = 0.0  # losses are real numbers
     for k in range(10_000):
         clock[0] = 1.0 + k * 1e-4
-        race.raise_bound(1 + k * 1e-4)
-    seconds = [step.seconds for step in race.bounds]
+        run.raise_bound(1 + k * 1e-4)
+    seconds = [step.seconds for step in run.bounds]
     assert len(seconds) < 1000
     assert all(b - a > 1e-3 * a for a, b in itertools.pairwise(seconds[:-1]))
-    assert race.bounds[-1].bound == race.bound == pytest.approx(1.9999, abs=1e-5)
+    assert run.bounds[-1].bound == run.bound == pytest.approx(1.9999, abs=1e-5)
 
 
 def test_the_course_ends_with_the_bound_of_the_result():

@@ -11,8 +11,8 @@ import pytest
 from bdnn import Budget, Problem, Status
 from bdnn.errors import InputError
 from bdnn.methods import METHODS
-from bdnn.methods.alternating import random_network
 from bdnn.methods.data_splitting import DataSplitting, point_losses
+from bdnn.methods.starts import random_network
 from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
 

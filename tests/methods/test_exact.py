@@ -69,7 +69,7 @@ def test_sampled_dichotomies_of_up_to_eight_points(name, hidden, head):
 @pytest.mark.parametrize("biases", [True, False])
 @pytest.mark.parametrize("hidden", [(), (1,), (2,), (1, 2)], ids=str)
 def test_from_the_networks_of_a_local_search(hidden, biases, head, weights):
-    name = "square with centre, doubled"
+    name = "square with center, doubled"
     for n_classes in (2, 3):
         for y in some_labels(10, len(POINTS[name]), 2, n_classes):
             case = Case(X=POINTS[name], y=y, hidden=hidden, head=head, biases=biases, weights=weights)
@@ -84,7 +84,7 @@ def test_every_dichotomy_of_a_square_with_two_hidden_layers(hidden):
 
 @pytest.mark.parametrize("head", ["threshold", "argmax"])
 @pytest.mark.parametrize("hidden", [(), (1,), (2,), (1, 2)], ids=str)
-@pytest.mark.parametrize("name", ["line", "square", "square with centre, doubled"])
+@pytest.mark.parametrize("name", ["line", "square", "square with center, doubled"])
 def test_three_classes(name, hidden, head):
     for y in some_labels(2, len(POINTS[name]), 3, n_classes=3):
         assert_optimal(Case(X=POINTS[name], y=y, hidden=hidden, head=head))
@@ -95,7 +95,7 @@ def test_three_classes(name, hidden, head):
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_continuous_weights_without_biases(n_classes, hidden, head):
     # a point at the origin fires every neuron, and so does a hidden pattern of zeros every neuron above it
-    for name in ("line", "square with centre, doubled"):
+    for name in ("line", "square with center, doubled"):
         for y in some_labels(3, len(POINTS[name]), 2, n_classes):
             assert_optimal(Case(X=POINTS[name], y=y, hidden=hidden, head=head, biases=False))
 
@@ -129,7 +129,7 @@ def test_ternary_networks_for_three_classes(head, hidden, biases):
 
 @pytest.mark.parametrize("hidden", [(), (1,), (2,)], ids=str)
 def test_integer_weights_up_to_two(hidden):
-    for name in ("line", "square with centre, doubled"):
+    for name in ("line", "square with center, doubled"):
         for y in some_labels(6, len(POINTS[name]), 5):
             assert_optimal(Case(X=POINTS[name], y=y, hidden=hidden, weights="integer", bound=2))
     for y in some_labels(6, 5, 3, n_classes=3):
@@ -152,7 +152,7 @@ def test_quantised_inputs(hidden, bits):
 @pytest.mark.parametrize("hidden", [(), (2,), (1, 2)], ids=str)
 def test_sample_weights(hidden, head, weights):
     rng = np.random.default_rng(8)
-    name = "square with centre, doubled"
+    name = "square with center, doubled"
     for y in some_labels(8, 6, 2):
         for sample_weight in (rng.integers(0, 4, 6) + (y == y[0]), 3.0 * rng.integers(1, 5, 6), rng.uniform(0.1, 2, 6)):
             assert_optimal(

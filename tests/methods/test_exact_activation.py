@@ -9,7 +9,7 @@ import pytest
 
 from bdnn import Budget, Problem, verify_certificate
 from bdnn.errors import InputError
-from bdnn.methods import exact
+from bdnn.methods import exact, exact_activation
 from bdnn.methods.exact import ExactTraining
 from cases import Case, loss_by_hand
 
@@ -26,14 +26,14 @@ def problem(hidden: tuple[int, ...] = (2,), **settings: object) -> Problem:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which of the two ways was taken."""
     taken: list[str] = []
-    for name, way in (("_branch_and_cut", "activation"), ("_solve", "big_m")):
-        original = getattr(ExactTraining, name)
+    for name, way in (("ActivationTraining", "activation"), ("train_with_program", "big_m")):
+        original = getattr(exact, name)
 
-        def spy(self, *given, original=original, way=way):  # type: ignore[no-untyped-def]
+        def spy(*given, original=original, way=way, **settings):  # type: ignore[no-untyped-def]
             taken.append(way)
-            return original(self, *given)
+            return original(*given, **settings)
 
-        monkeypatch.setattr(ExactTraining, name, spy)
+        monkeypatch.setattr(exact, name, spy)
     return taken
 
 
@@ -58,7 +58,7 @@ def test_which_formulation_is_taken(calls: list[str], settings: dict[str, str], 
 REASONS = {
     "integer weights": {"weights": "integer"},
     "no biases": {"fit_intercept": False},
-    "a regulariser": {"regularizer": "l1", "regularization": 0.01},
+    "a regularizer": {"regularizer": "l1", "regularization": 0.01},
     "a robust radius": {"robust_radius": 0.01},
     "more than one hidden layer": {"hidden": (1, 1)},
     "more than five hidden neurons": {"hidden": (6,)},
@@ -145,7 +145,7 @@ def test_an_interruption_after_the_proof_leaves_what_was_proven(monkeypatch: pyt
 
     expected = plain(certificate=True)(problem(()), Budget(seconds=60))
     if place == "polish":
-        monkeypatch.setattr(exact, "polish", interrupt)
+        monkeypatch.setattr(exact_activation, "polish", interrupt)
     else:
         monkeypatch.setattr("bdnn.branch_and_cut.engine.Proof.certificate", interrupt)
     result = plain(certificate=True)(problem(()), Budget(seconds=60))

@@ -225,12 +225,12 @@ def test_a_node_limit():
 
 
 def test_a_program_that_is_too_large_is_not_built(monkeypatch):
-    monkeypatch.setattr("bdnn.methods.run._MOST_ENTRIES", 1000)
+    monkeypatch.setattr("bdnn.methods.milp_run._MAX_ENTRIES", 1000)
     result = plain()(HARD)
     assert (result.status, result.solver, result.bound) == ("feasible", "", 0)
     assert "more than 1e+03; no bound was computed" in result.message
     assert "build" not in result.timings
-    monkeypatch.setattr("bdnn.methods.run._MOST_ENTRIES", 10**9)
+    monkeypatch.setattr("bdnn.methods.milp_run._MAX_ENTRIES", 10**9)
     monkeypatch.setattr(Highs, "capabilities", replace(Highs.capabilities, entries_per_second=10))
     result = plain(solver="highs")(HARD, Budget(seconds=100))
     assert "time limit is too short for a program" in result.message
@@ -333,7 +333,7 @@ def test_the_same_seed_gives_the_same_network(weights, incumbents):
 
 @pytest.mark.parametrize(
     ("incumbents", "phases"),
-    [("none", ["start", "build", "solve"]), ("search", ["start", "search", "build", "solve"])],
+    [("none", ["start", "build", "solve"]), ("search", ["start", "search", "polish", "build", "solve"])],
 )
 def test_progress_is_reported_and_consistent(incumbents, phases):
     seen = []

@@ -8,8 +8,9 @@ import pytest
 
 from bdnn import Budget, Network, Problem, Status
 from bdnn.errors import InputError
-from bdnn.methods.alternating import random_network
+from bdnn.methods import incumbents
 from bdnn.methods.local_search import LocalSearch
+from bdnn.methods.starts import random_network
 from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
 from bdnn.search import engine
@@ -27,7 +28,7 @@ def searches(monkeypatch):
             super().__init__(*args, **settings)
             made.append(self)
 
-    monkeypatch.setattr(engine, "Search", Recorded)
+    monkeypatch.setattr(incumbents, "Search", Recorded)
     return made
 
 
@@ -233,14 +234,14 @@ def test_nothing_but_conflicts_needs_no_search(searches):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_interrupt_keeps_the_best(threads, searches, monkeypatch):
     """Ctrl-C, which reaches the main thread whoever is at work."""
-    problem, kick = problem_of(13, p=80), engine.Search.kick
+    problem, kick = problem_of(13, p=80), engine.Search.perturb
 
     def stops(search):
         if search.rounds == 6:
             _thread.interrupt_main()
         return kick(search)
 
-    monkeypatch.setattr(engine.Search, "kick", stops)
+    monkeypatch.setattr(engine.Search, "perturb", stops)
     result = LocalSearch()(problem, Budget(seconds=60, threads=threads))
     check(result, problem)
     assert result.interrupted and "Ctrl-C" in result.message and result.status == Status.FEASIBLE
@@ -250,14 +251,14 @@ def test_an_interrupt_keeps_the_best(threads, searches, monkeypatch):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_interrupt_that_a_search_meets(threads, searches, monkeypatch):
-    problem, kick = problem_of(14, p=80), engine.Search.kick
+    problem, kick = problem_of(14, p=80), engine.Search.perturb
 
     def stops(search):
         if search.rounds >= 6:
             raise KeyboardInterrupt
         return kick(search)
 
-    monkeypatch.setattr(engine.Search, "kick", stops)
+    monkeypatch.setattr(engine.Search, "perturb", stops)
     result = LocalSearch()(problem, Budget(seconds=20, threads=threads))
     check(result, problem)
     assert result.interrupted
@@ -269,20 +270,20 @@ def test_an_error_in_a_search_surfaces(threads, monkeypatch):
     def fails(search):
         raise ArithmeticError("the sum is wrong")
 
-    monkeypatch.setattr(engine.Search, "kick", fails)
+    monkeypatch.setattr(engine.Search, "perturb", fails)
     with ticking(step=0.0), pytest.raises(ArithmeticError, match="the sum is wrong"):
         LocalSearch()(problem_of(15), Budget(seconds=60, threads=threads))
 
 
 def test_an_error_of_one_thread_surfaces_soon(searches, monkeypatch):
-    kick = engine.Search.kick
+    kick = engine.Search.perturb
 
     def fails(search):
         if search is searches[0]:
             raise ArithmeticError("the sum is wrong")
         return kick(search)
 
-    monkeypatch.setattr(engine.Search, "kick", fails)
+    monkeypatch.setattr(engine.Search, "perturb", fails)
     with ticking(step=0.0), pytest.raises(ArithmeticError, match="the sum is wrong"):
         LocalSearch()(problem_of(15), Budget(seconds=3, threads=2))  # a limit that never passes
 

@@ -87,7 +87,7 @@ def test_least_squares_of_one_neuron_is_the_maximum_margin_separator():
     settings = dict(hidden_layer_sizes=(), regularizer="l2", regularization="lexicographic", margin=0.01)
     result = plain(solver="scip")(Problem(X=X, y=y, **settings), Budget(seconds=60))
     assert result.objective == 0
-    # the centre is (0, 0), the scale (4, 2): the band between x' = 0 and x' = 1 has half-width 1/2
+    # the center is (0, 0), the scale (4, 2): the band between x' = 0 and x' = 1 has half-width 1/2
     assert result.penalty == pytest.approx((0.01 / 0.5) ** 2, rel=1e-4)
     (W, b), *_ = result.network.layers
     assert W[0, 1] == pytest.approx(0, abs=1e-8)

@@ -10,7 +10,7 @@ from bdnn.certification.attacker import perturbations
 from bdnn.errors import InputError
 from bdnn.methods import DataSplitting, ExactTraining, LocalSearch
 from bdnn.methods.worst_case import AttackAndRepair
-from bdnn.methods.worst_case_run import WorstCaseRace, deepened, extremes
+from bdnn.methods.worst_case_run import WorstCaseRun, deepened, extremes
 
 
 def trained(X, y, radius, hidden=(2,), inner=None, seconds=20.0, norm="inf", weight=None, **settings):
@@ -103,21 +103,21 @@ def test_rows_share_their_loss():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(8, 2)), np.arange(8) % 2
     problem = Problem(X=X, y=y, hidden_layer_sizes=(2,), robust_radius=0.5, robust_model="worst_case")
-    race = WorstCaseRace(problem, Budget(seconds=60).start(), None)
+    run = WorstCaseRun(problem, Budget(seconds=60).start(), None)
     from bdnn.formulations import robust
     from bdnn.methods.starts import layered
 
-    networks = list(layered(race.reduced, race.budget))
+    networks = list(layered(run.reduced, run.budget))
     for network in networks:
-        race.enter(network, "linear")
-        race.extend(network)
-    assert len(race.reduced.X) > len(X)
-    model = robust.build_model(race.reduced)
+        run.submit(network, "linear")
+        run.extend(network)
+    assert len(run.reduced.X) > len(X)
+    model = robust.build_model(run.reduced)
     for network in networks:
         wrong = np.zeros(len(X), dtype=bool)
-        answers = race.reduced.answers
-        labels = race.reduced.class_weight.argmax(axis=1)
-        np.logical_or.at(wrong, answers, network.predict_index(race.reduced.raw_points) != labels)
+        answers = run.reduced.answers
+        labels = run.reduced.class_weight.argmax(axis=1)
+        np.logical_or.at(wrong, answers, network.predict_index(run.reduced.raw_points) != labels)
         try:
             x = model.encode(network)
         except InputError:

@@ -95,8 +95,8 @@ def test_no_network_is_begun_when_a_fifth_of_the_time_has_passed():
 
 def test_large_tables_are_sampled(monkeypatch):
     fitted = []
-    logistic = start._logistic
-    monkeypatch.setattr(start, "_logistic", lambda X, y, weight: fitted.append(len(X)) or logistic(X, y, weight))
+    logistic = start.logistic
+    monkeypatch.setattr(start, "logistic", lambda X, y, weight: fitted.append(len(X)) or logistic(X, y, weight))
     rng = np.random.default_rng(5)
     X = rng.normal(size=(5000, 2))
     problem = Problem(X=X, y=X[:, 0] + rng.normal(size=5000) > 0, hidden_layer_sizes=(2,))
@@ -120,7 +120,7 @@ def test_data_without_columns_or_with_one_class_left(weights):
 def test_logistic_regression_is_that_of_scikit_learn(n_classes):
     rng = np.random.default_rng(n_classes)
     X, y, weight = rng.normal(size=(90, 3)) * 5.0, rng.integers(n_classes, size=90), rng.exponential(size=90)
-    W, b = start._logistic(X, y, weight)
+    W, b = start.logistic(X, y, weight)
     scale = np.abs(X).max()
     model = LogisticRegression(C=100.0, max_iter=10_000, tol=1e-10)
     model.fit(X / scale, y, weight * (len(y) / weight.sum()))

@@ -331,7 +331,7 @@ CALLS["search.State"] = lambda w: (search.State, list(w.state_arguments))
 for name in (
     "X",
     "class_weight",
-    "centre",
+    "center",
     "unit",
     "reach",
     "width",

@@ -60,11 +60,11 @@ def audited(state):
 
 def refresh(state, neuron=-1):
     """Bring a state up to date after a change of one neuron, or of any; return the change of its loss."""
-    return kernels.turn(state, neuron, 0, 0.0, 1)
+    return kernels.improve_neuron(state, neuron, 0, 0.0, 1)
 
 
 ARRAYS = ("W", "b", "doubt", "U", "A", "loss", "rng")
-GIVEN = ("X", "class_weight", "centre", "unit", "reach")
+GIVEN = ("X", "class_weight", "center", "unit", "reach")
 
 
 def contents(state):

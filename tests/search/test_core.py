@@ -21,7 +21,7 @@ def given(p=6, n=2, classes=2, dtype=np.float64):
     return dict(
         X=rng.normal(size=(n, p)).astype(dtype),
         class_weight=np.eye(classes)[rng.integers(0, classes, p)].astype(dtype),
-        centre=np.zeros(n),
+        center=np.zeros(n),
         unit=np.ones(n),
         reach=np.full(n, 9.0),
         widths=[3, 1 if classes == 2 else classes],
@@ -56,7 +56,7 @@ def work(p, size=None):
         (dict(class_weight=np.zeros((6, 3))), "class_weight"),
         (dict(class_weight=np.zeros((6, 1))), "class_weight"),
         (dict(class_weight=np.full((6, 2), -np.inf)), "class_weight"),
-        (dict(centre=np.zeros(3)), "centre"),
+        (dict(center=np.zeros(3)), "center"),
         (dict(unit=np.zeros(2, dtype=np.float32)), "unit"),
         (dict(reach=np.zeros((2, 1))), "reach"),
         (dict(widths=[]), "widths"),
@@ -127,7 +127,7 @@ def test_calls_on_states(call, name):
 
 
 def test_empty_things():
-    empty = search.State(**(given(p=0) | dict(centre=np.zeros(2))))
+    empty = search.State(**(given(p=0) | dict(center=np.zeros(2))))
     assert search.turn(empty, -1, 0, 0.5, 1) == search.turn(empty, 0, 5, 0.5, 1) == 0.0
     assert search.gains(empty, 0, 0, 1, *work(0)) == 0
     nothing = np.zeros(0)
@@ -143,7 +143,7 @@ def test_numbers_that_are_spoiled_later_do_no_harm():
     rng = np.random.default_rng(1)
     for number in range(60):
         st = hostile_state(rng, integer=bool(number % 2), single=number % 3 == 0)
-        target = [st.X, st.class_weight, st.W, st.b, st.A, st.loss, st.doubt, st.unit, st.centre, st.reach][number % 10]
+        target = [st.X, st.class_weight, st.W, st.b, st.A, st.loss, st.doubt, st.unit, st.center, st.reach][number % 10]
         flat = target.reshape(-1)
         flat[rng.integers(0, flat.size, 3)] = rng.choice([np.nan, np.inf, -np.inf, 1e38, -0.0], 3).astype(target.dtype)
         if number % 4 == 0:

@@ -93,7 +93,7 @@ def test_points_in_single_precision_are_searched_alike():
     for dtype in ("float32", "float64"):
         search = search_of(problem, 5, dtype)
         assert search.state.X.dtype == dtype
-        search.randomise()
+        search.randomize()
         for _ in search.descend():
             check(search)
         found.append((search.total, search.state.W.tolist(), search.state.b.tolist()))
@@ -182,16 +182,16 @@ def test_a_start_that_is_best_remains():
 @pytest.mark.parametrize("settings", KINDS[:6] + INTEGERS[:2], ids=label)
 def test_kicks_can_be_undone(settings):
     search = search_of(problem_of(9, **settings))
-    search.randomise()
+    search.randomize()
     for _ in range(30):
         kept, total = (search.state.W.copy(), search.state.b.copy()), search.total
-        neuron = search.kick()
+        neuron = search.perturb()
         assert 0 <= neuron < search.n_neurons
         assert search.total == search.state.loss.sum() == audited(search.state).sum()
         search.restore(kept)
         assert search.total == total == search.state.loss.sum()
         assert np.array_equal(search.state.W, kept[0]) and np.array_equal(search.state.b, kept[1])
-        search.kick()
+        search.perturb()
 
 
 @pytest.mark.parametrize("settings", [KINDS[1], KINDS[2], INTEGERS[0]], ids=label)
@@ -241,8 +241,8 @@ def test_starts_with_weights_on_columns_that_stand_for_biases():
     for _ in search.descend():
         check(search)
     for _ in range(200):
-        search.kick()
-        for _ in search.turns(np.arange(3)):
+        search.perturb()
+        for _ in search.improve(np.arange(3)):
             check(search)
 
 
@@ -251,7 +251,7 @@ def test_starts_split_the_points(settings):
     search = search_of(problem_of(11, **settings))
     losses = []
     for _ in range(10):
-        search.randomise()
+        search.randomize()
         check(search)
         losses.append(search.total)
     assert len(set(losses)) > 1
@@ -266,7 +266,7 @@ def test_a_smooth_start_beats_random_ones():
     X = rng.normal(size=(400, 4))
     problem = Problem(X=X, y=X @ [1, 2, -1, 0.5] + 0.1 * rng.normal(size=400) > 0, hidden_layer_sizes=(3,))
     search = search_of(problem)
-    search.randomise()
+    search.randomize()
     first = search.total
     for _ in search.smooth(Budget().start()):
         pass
@@ -280,7 +280,7 @@ def test_a_few_extremes_do_not_blind_a_smooth_start():
     y = (X - 20.0) @ [1, 2, -1, 0.5] > 0
     X[[7, 70, 170, 270], np.arange(4)] = 65535.0
     search = search_of(Problem(X=X, y=y, hidden_layer_sizes=(3,)))
-    search.randomise()
+    search.randomize()
     for _ in search.smooth(Budget().start()):
         pass
     check(search)

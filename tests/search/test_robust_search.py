@@ -8,8 +8,9 @@ import pytest
 import plain
 from bdnn import Budget, Network, Problem, Status
 from bdnn.methods.exact import ExactTraining
-from bdnn.methods.local_search import LocalSearch, with_largest_margins
-from bdnn.methods.run import Race
+from bdnn.methods.incumbents import with_largest_margins
+from bdnn.methods.local_search import LocalSearch
+from bdnn.methods.run import Run
 from bdnn.network.intervals import robust_losses
 from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
@@ -44,7 +45,7 @@ def problem_of(seed, kind="continuous", p=16, n=3, classes=2, **settings):
 
 def network_of(search):
     """The network under search, not the best one."""
-    return search._network(search.state.W, search.state.b)
+    return search.network()
 
 
 def penalised(search):
@@ -88,15 +89,15 @@ def test_every_turn_is_audited_and_none_makes_it_worse(kind, model, norm):
         )
         search = search_of(problem, case)
         for _ in range(2):
-            search.randomise()
+            search.randomize()
             for _ in range(2):
                 for neuron in rng.permutation(search.n_neurons):
                     before = search.total
-                    search.total += search._turn(int(neuron))
+                    search.total += search._improve_neuron(int(neuron))
                     assert search.total <= before
                     assert search.total == search.state.loss.sum()
                     equal.append(compare(search, network_of(search), search.total))
-            search.kick()
+            search.perturb()
             equal.append(compare(search, network_of(search), search.total))
     if kind == "continuous":
         assert np.mean(equal) > 0.98  # thresholds within rounding errors of a ball count as open
@@ -121,7 +122,7 @@ def test_the_best_is_audited_at_all_times(kind, model):
                 equal.append(compare(search, search.best_network(), search.best))
         assert best < penalised(search) and np.mean(equal) > 0.9
         # after the radius has grown it is the whole one
-        search.randomise()
+        search.randomize()
         for _ in search.approach():
             pass
         assert search.robust.radius.tolist() == radius
@@ -272,8 +273,8 @@ def test_polish_keeps_the_robust_loss(norm, model):
         )
         rough, smooth = (LocalSearch(polish=p)(problem, Budget(rounds=30, seed=seed)) for p in ("none", "margin"))
         assert smooth.objective == audit(smooth.network, problem).loss <= rough.objective
-        race = Race(problem, Budget().start(), None)
-        polished = with_largest_margins(race, rough.network, race.budget)
+        run = Run(problem, Budget().start(), None)
+        polished = with_largest_margins(run, rough.network, run.budget)
         arguments = problem.X, problem.codes, np.asarray(problem.robust_radius), norm, model
         before, after = (robust_losses(network, *arguments)[0] for network in (rough.network, polished))
         assert np.all(after <= before)

@@ -9,8 +9,9 @@ from sklearn.datasets import load_digits
 from bdnn import Budget, Network, Problem
 from bdnn.methods.local_search import LocalSearch
 from bdnn.problem.presolve import presolve
-from bdnn.search.engine import Search, _shared_spread
+from bdnn.search.engine import Search
 from bdnn.search.points import points
+from bdnn.search.smooth import shared_spread
 from bdnn.search.starts import Surrogate
 from search.test_surrogate import KINDS, Adam, doubles, flat, gradient, unflat
 
@@ -55,7 +56,7 @@ def test_steps_move_the_weights_behind_the_rounded_ones(hidden, n_classes, argma
         network.epoch(rate, batch)
         for some in np.split(order.permutation(len(Z)), range(batch, len(Z), batch)):
             found = gradient(rounded(layers, bound, argmax)[0], Z[some], class_weight[some], argmax)
-            # signals are centred, but for the inputs
+            # signals are centered, but for the inputs
             moved = [(gW - 0.5 * gb[:, None] if k else gW, gb) for k, (gW, gb) in enumerate(found)]
             layers = unflat(adam.step(flat(layers), flat(moved), rate), layers)
     np.testing.assert_allclose(network.values, flat(layers), rtol=1e-9, atol=1e-12)
@@ -118,5 +119,5 @@ def test_the_shared_spread_is_that_of_random_combinations():
     Z = (rng.normal(size=(200, 3)) @ rng.normal(size=(3, 40))).astype(np.float32)
     weights = rng.normal(size=(20_000, 200)) @ Z
     expected = 0.5 * np.sqrt(np.mean((weights @ Z.T) ** 2) / np.mean((weights**2).sum(axis=1)))
-    assert _shared_spread(Z) == pytest.approx(expected, rel=0.05)
-    assert _shared_spread(np.zeros((3, 2), np.float32)) == 1
+    assert shared_spread(Z) == pytest.approx(expected, rel=0.05)
+    assert shared_spread(np.zeros((3, 2), np.float32)) == 1

@@ -211,7 +211,7 @@ def test_of_many_points_a_part_is_used(monkeypatch):
     rng = np.random.default_rng(1)
     X = rng.normal(size=(4, 3000))
     g = np.where(X[0] + 0.2 * X[1] > 0.1, -1.0, 1.0)
-    monkeypatch.setattr(separator, "_MOST_POINTS", 400)
+    monkeypatch.setattr(separator, "_MAX_POINTS", 400)
     assert best_of(X, g, rounds=2)[0] <= g[g < 0].sum() + 60
     few = rng.choice(3000, 100, replace=False)
     g[few] *= -1

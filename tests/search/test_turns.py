@@ -19,7 +19,7 @@ from search.states import (
 
 
 def turn(state, neuron, moves=20, spread=0.5, most=MOST):
-    return kernels.turn(state, int(neuron), moves, spread, most)
+    return kernels.improve_neuron(state, int(neuron), moves, spread, most)
 
 
 def assert_is_fresh(state):

@@ -42,22 +42,22 @@ def _search(problem: Any, dtype: str | None = None) -> Any:
     from bdnn.search.points import points
 
     search = (RobustSearch if problem.robust else Search)(points(presolve(problem), dtype), 0)
-    search.randomise()
+    search.randomize()
     for _ in range(2):
-        search._turns(np.arange(search.n_neurons))
+        search._improve(np.arange(search.n_neurons))
     return search
 
 
 def _sweep(problem: Any, sweeps: int = 1, dtype: str | None = None) -> Thunk:
     """Give all neurons turns, from the same weights each time."""
     search = _search(problem, dtype)
-    kept, neurons = search._snapshot(), np.tile(np.arange(search.n_neurons), sweeps)
+    kept, neurons = search.snapshot(), np.tile(np.arange(search.n_neurons), sweeps)
     seed = int(search.state.rng[0])
 
     def run() -> float:
         search.restore(kept)
         search.state.rng[0] = seed
-        search._turns(neurons)
+        search._improve(neurons)
         return float(search.total)
 
     return run

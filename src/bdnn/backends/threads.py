@@ -31,6 +31,7 @@ _CHECKED = 64  # rows between looks at the clock: well below a millisecond
 T = TypeVar("T")
 
 TIME_LIMIT, NODE_LIMIT, OPTIMAL = "time limit reached", "node limit reached", "solved to optimality"
+INTERRUPTED = "stopped by Ctrl-C"
 INFEASIBLE, STOPPED = "the program has no solution", "stopped on request"
 
 
@@ -148,7 +149,7 @@ class Run:
         status, message = self._ended if finished else (None, TIME_LIMIT)
         interrupted |= self.interrupted
         if interrupted and status is None:
-            message = "stopped by Ctrl-C"
+            message = INTERRUPTED
         if status == Status.OPTIMAL:
             # HiGHS can end so with the bound of before its tree was exhausted
             self.bound = max(self.bound, min(self.claimed, self.objective))

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.output_functions import OutputFunction
-from bdnn.branch_and_cut.tree import Tree
 from bdnn.checker.check import columns, data_hash, merged
 from bdnn.checker.data import network_loss
 from bdnn.errors import BDNNError
-from bdnn.network.network import Network
+from bdnn.types import Integers
+
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.cuts import Cuts
+    from bdnn.branch_and_cut.tree import Tree
+    from bdnn.network.network import Network
+
+Certificate = dict[str, Any]
+"""Contents of a certificate file, see `bdnn.checker.file`."""
 
 _Rows = dict[str, list[list[int]]]
 
 
 def certificate(
     cuts: Cuts, trees: list[Tree], network: Network, proceed: Callable[[], None] = lambda: None
-) -> dict[str, Any] | None:
+) -> Certificate | None:
     """Return the contents of a certificate file, see `bdnn.checker.file`.
 
     Parameters
@@ -51,7 +57,7 @@ def certificate(
     order = np.lexsort(raw.T[::-1]) if raw.shape[1] else np.arange(len(raw))
     if not points.exact or list(data.costs) != points.weight[order].tolist():
         return None
-    rank = np.empty(len(order), dtype=np.int64)
+    rank: Integers = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     bound = min(tree.bound for tree in trees)
     numbers: dict[int, int] = {}
@@ -60,10 +66,10 @@ def certificate(
     sets = []
     for cut in numbers:
         proceed()
-        found = cuts.multipliers(cut)
-        if found is None:
+        combination = cuts.multipliers(cut)
+        if combination is None:
             return None
-        members, factors = found
+        members, factors = combination
         sets.append({"points": rank[members].tolist(), "multipliers": [hex(factor) for factor in factors]})
     layers = [{"weights": W.tolist(), "biases": b.tolist()} for W, b in network.layers]
     loss = network_loss([(layer["weights"], layer["biases"]) for layer in layers], data, problem.head)
@@ -93,7 +99,7 @@ def certificate(
     }
 
 
-def _tree(tree: Tree, rank: Any, numbers: dict[int, int], signs: tuple[int, ...]) -> dict[str, Any]:
+def _tree(tree: Tree, rank: Integers, numbers: dict[int, int], signs: tuple[int, ...]) -> dict[str, Any]:
     """Return a tree in the numbering of the checker; `numbers` receives the cuts that it uses."""
     record, program, function = tree.finish_record(), tree.program, tree.program.function
     if not isinstance(function, OutputFunction):
@@ -120,7 +126,7 @@ def _tree(tree: Tree, rank: Any, numbers: dict[int, int], signs: tuple[int, ...]
             if cut >= 0:
                 rows["cuts"].append([numbers.setdefault(cut, len(numbers)), neuron, int(multiplier)])
             else:
-                i, k, _ = program.links[-1 - cut]
+                i, k, _ = program.linking_rows[-1 - cut]
                 rows["links"].append([int(rank[i]), k, int(multiplier)])
         proofs.append(rows)
     return {"implicants": [list(s) for s in function.implicants], "nodes": nodes, "proofs": proofs}

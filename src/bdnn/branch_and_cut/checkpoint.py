@@ -20,21 +20,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.tree import Node, Tree
 from bdnn.errors import InputError
 from bdnn.files import writing
 from bdnn.network.network import Layer, Network
-from bdnn.problem.problem import Problem
+from bdnn.types import Array
 
-Arrays = dict[str, Any]
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.cuts import Cuts
+    from bdnn.problem.problem import Problem
 
+Arrays = dict[str, Array]
+
+# 1 was written by trees only and has no bound
 _VERSION = 2
-_READABLE = (1, 2)
+_READABLE = (1, _VERSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +97,9 @@ def write(path: Path, title: str, arrays: Arrays) -> None:
     OutputError
         If it cannot be written.
     """
+    contents: dict[str, Any] = {"title": np.array(title), **arrays}  # beside arrays, NumPy has a flag
     with writing(path) as file:
-        np.savez_compressed(file, **{"title": np.array(title), **arrays})
+        np.savez_compressed(file, **contents)
 
 
 def read(path: Path, title: str) -> Arrays:
@@ -143,11 +149,11 @@ def undamaged(path: Path | None) -> Iterator[None]:
     try:
         yield
     except (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError) as error:
-        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"the checkpoint {path} is damaged ({said}); remove it to start anew") from None
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"the checkpoint {path} is damaged ({reason}); remove it to start anew") from None
 
 
-def course_to_array(course: Course) -> Any:
+def course_to_array(course: Course) -> NDArray[np.str_]:
     """Return how far a run has come as an array, to be stored."""
     return np.array(json.dumps(asdict(course)))
 
@@ -189,16 +195,16 @@ def network_of(arrays: Arrays, problem: Problem, kind: str = "") -> Network:
 def cuts_to_arrays(cuts: Cuts) -> Arrays:
     """Return the inseparable sets that were found as arrays, to be stored."""
     # one that is being added by a thread that was interrupted may lack its support
-    found = cuts.supports[cuts.n_given :]
+    supports = cuts.supports[cuts.n_given :]
     return {
-        "sets": np.concatenate([*found, np.zeros(0, dtype=np.int64)]),
-        "sizes": np.array([len(support) for support in found], dtype=np.int64),
+        "sets": np.concatenate([*supports, np.zeros(0, dtype=np.int64)]),
+        "sizes": np.array([len(support) for support in supports], dtype=np.int64),
     }
 
 
 def restore_cuts(arrays: Arrays, cuts: Cuts) -> None:
     """Put the inseparable sets of a checkpoint into new cuts; in `undamaged`."""
-    n_rows = len(cuts.points.row_demand)
+    n_rows = len(cuts.points.row_requirement)
     sizes, members = arrays["sizes"].astype(np.int64), arrays["sets"].astype(np.int64)
     if np.any(sizes < 1) or sizes.sum() != len(members) or np.any((members < 0) | (members >= n_rows)):
         raise ValueError("sets")
@@ -221,7 +227,9 @@ def _state(tree: Tree) -> Arrays:
     nodes = tree.open_nodes()
     empty = np.zeros((0, tree.v), dtype=np.int8)
     arrays: Arrays = {
-        "nodes": np.array([(n.level, n.rank, n.tie, n.spot, n.proof) for n in nodes], dtype=np.int64).reshape(-1, 5),
+        "nodes": np.array(
+            [(n.bound, n.minus_depth, n.serial, n.record_id, n.proof) for n in nodes], dtype=np.int64
+        ).reshape(-1, 5),
         "lower": np.array([n.lower for n in nodes]) if nodes else empty,
         "upper": np.array([n.upper for n in nodes]) if nodes else empty,
         "gain": tree.gain,
@@ -241,8 +249,8 @@ def _restore(tree: Tree, arrays: Arrays, n_cuts: int) -> None:
     if arrays["gain"].shape != (2, tree.v) or arrays["tried"].shape != (2, tree.v):
         raise ValueError("gain")
     nodes = [
-        Node(level, rank, tie, low, high, spot, proof)
-        for (level, rank, tie, spot, proof), low, high in zip(
+        Node(bound, minus_depth, serial, low, high, record_id, proof)
+        for (bound, minus_depth, serial, record_id, proof), low, high in zip(
             table.tolist(), lower.astype(np.int8), upper.astype(np.int8), strict=True
         )
     ]

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn._native.tree import CutPool
 from bdnn.branch_and_cut import linear_program as covering
-from bdnn.branch_and_cut.linear_program import Dictionary
 from bdnn.types import Bits, Floats, Integers
 
-_SCALE_BITS = 30
-_SUM_BITS = 46
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.linear_program import Dictionary
+
+# multipliers are rounded to this many bits, or fewer so that sums with all costs are exact in doubles and 64 bits
+_SCALE_BITS, _SUM_BITS = 30, 46
+# costs up to which a linear program is not scaled: its tolerances are absolute
 _SMALL_COST = 1000
-_FRESH_PIVOTS, _MOST_PIVOTS = 2000, 20000
+# pivots after which an inverse is made anew, for its accuracy, and of one linear program
+_FRESH_PIVOTS, _MAX_PIVOTS = 2000, 20000
+# beyond the cutoff, so that rounding does not end a linear program before its bound is proven
 _CUTOFF = 1e-5
+# by which a row is violated, or not binding; and rows that are entered at a time
+_VIOLATION, _SLACK, _MAX_ROWS = 1e-4, 1e-6, 60
 
 
 class Rows:
@@ -89,19 +97,19 @@ class Rows:
         """Return the objective that a linear program with these costs has reached."""
         return float(D.state[covering.OBJECTIVE]) * self._norm
 
-    def resolve(self, D: Dictionary, cutoff: float, most: int = _MOST_PIVOTS) -> int:
+    def resolve(self, D: Dictionary, cutoff: float, most: int = _MAX_PIVOTS) -> int:
         """Solve a linear program with these costs after its bounds changed."""
         covering.settle(D)
         return covering.dual_simplex(D, cutoff / self._norm + _CUTOFF, most)
 
-    def bound(self, lower: Floats, upper: Floats, goal: float, farkas: float) -> tuple[int, int, Integers]:
+    def bound(self, lower: Floats, upper: Floats, cutoff: float, farkas: float) -> tuple[int, int, Integers]:
         """Solve the linear program within bounds on the columns, and prove a lower bound.
 
         Parameters
         ----------
         lower, upper : ndarray of shape (v,)
             The box; integers.
-        goal : float
+        cutoff : float
             Stop as soon as the objective exceeds this.
         farkas : float
             What the bound is to be about if the program turns out to be infeasible.
@@ -116,7 +124,7 @@ class Rows:
             Rows that the bound rests on and that were not marked by `mark_sure`.
         """
         return self._pool.solve(
-            self.D, lower, upper, goal / self._norm + _CUTOFF, _MOST_PIVOTS, _FRESH_PIVOTS, farkas, self._norm,
+            self.D, lower, upper, cutoff / self._norm + _CUTOFF, _MAX_PIVOTS, _FRESH_PIVOTS, farkas, self._norm,
             self.scale, self.proceed,
         )  # fmt: skip
 
@@ -145,7 +153,7 @@ class Rows:
         """
         return self._pool.fix(slack, *node, *box)
 
-    def enter_violated(self, x: Floats, least: float = 1e-4, most: int = 60) -> int:
+    def enter_violated(self, x: Floats, least: float = _VIOLATION, most: int = _MAX_ROWS) -> int:
         """Put rows into the linear program that a point violates, at most some; return how many."""
         return self._pool.enter_violated(self.D, x, least, most)
 
@@ -166,11 +174,11 @@ class Rows:
         """Return by how much a point exceeds the right-hand side of each of some rows."""
         return self._pool.gaps(labels, x)
 
-    def drop(self, least: float = 1e-6) -> None:
+    def drop(self, least: float = _SLACK) -> None:
         """Take rows out of the linear program that do not bind."""
         self._pool.drop(self.D, least)
 
-    def violated(self, x: Floats, least: float = 1e-4, most: int = 60) -> Integers:
+    def violated(self, x: Floats, least: float = _VIOLATION, most: int = _MAX_ROWS) -> Integers:
         """Return rows outside the linear program that a point violates, the worst if they are more than `most`."""
         return self._pool.violated(x, least, most)
 

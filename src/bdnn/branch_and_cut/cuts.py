@@ -1,25 +1,35 @@
-"""Inseparable sets of demands: found by the alternative linear program, proven exactly before they count."""
+"""Inseparable sets of requirements: found by the alternative linear program, proven exactly before they count."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn._native.tree import enclosed_support
 from bdnn.branch_and_cut import alternative
-from bdnn.branch_and_cut.program import Points
 from bdnn.exact import separability as exact
 from bdnn.types import Bools, Floats, Integers
 
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.program import Points
+
+# price of residuals, beside costs of 0 to 1: they leave the basis first
 _RESIDUAL = 100.0
-_PIVOTS = 5000
-_WORK = 2e9
-_SPREAD = 0.8
-_NOISE = 1e-5
+# pivots of one linear program, fewer where rows are long, so that a call does not take much longer than a second: at
+# most so many operations, but at least some pivots; and so many times as many where an answer is needed
+_MAX_PIVOTS, _MAX_OPERATIONS, _MIN_PIVOTS, _PATIENCE = 5000, 2e9, 50, 20
+# of the logarithms of costs, so that sets vary; and what a requirement costs that is given up for nothing
+_SPREAD, _NOISE = 0.8, 1e-5
+# more than all costs of a set: requirements that are given up for good are no part of one
+_AVOIDED = 3.0
+# by which a set must be violated: well above the tolerances of the linear program
 _VIOLATION = 1e-3
+# sets that one call may find
+_MAX_FOUND = 64
 
-
+# verdicts of exact arithmetic
 _UNKNOWN, _PROVEN, _FALSE = 0, 1, 2
 
 
@@ -55,10 +65,9 @@ class Cuts:
         self._multipliers: dict[int, tuple[list[int], list[int]]] = {}
         rows = points.rows
         self._program = alternative.alternative(rows)
-        # so that one call does not take much longer than a second
-        self._most = max(50, min(_PIVOTS, int(_WORK / (rows.size + rows.shape[1] ** 2 + 1))))
-        self._found = np.zeros((64, rows.shape[1] + 1), dtype=np.int64)
-        self._sizes = np.zeros(64, dtype=np.int64)
+        self._pivots = max(_MIN_PIVOTS, min(_MAX_PIVOTS, int(_MAX_OPERATIONS / (rows.size + rows.shape[1] ** 2 + 1))))
+        self._buffer = np.zeros((_MAX_FOUND, rows.shape[1] + 1), dtype=np.int64)
+        self._sizes = np.zeros(_MAX_FOUND, dtype=np.int64)
         for pair in points.pairs():
             self.add(pair)
         self.n_given = len(self.sets)
@@ -67,9 +76,9 @@ class Cuts:
         return len(self.sets)
 
     def add(self, support: Integers) -> int:
-        """Store the set of demands of some signed rows, ascending; return its number, -1 if it is there already."""
-        members = self.points.row_demand[support].astype(np.int64, copy=False)
-        if not (members[1:] > members[:-1]).all():  # several rows of one demand
+        """Store the requirements of some signed rows, ascending; return the number of the set, -1 if it is known."""
+        members = self.points.row_requirement[support].astype(np.int64, copy=False)
+        if not (members[1:] > members[:-1]).all():  # several rows of one requirement
             members = np.unique(members)
         key = members.tobytes()
         if key in self._known:
@@ -102,10 +111,10 @@ class Cuts:
         """Return signed rows and positive integers whose combination of them vanishes, or None if there are none."""
         if number not in self._multipliers:
             support = self.supports[number]
-            found = exact.multipliers(self.points.raw_rows[support])
-            if found is None:
+            combination = exact.multipliers(self.points.raw_rows[support])
+            if combination is None:
                 return None
-            self._multipliers[number] = support[found[0]].tolist(), found[1]
+            self._multipliers[number] = support[combination[0]].tolist(), combination[1]
         return self._multipliers[number]
 
     def separate(self, given: Floats, tries: int, avoided: Bools | None = None) -> list[Integers]:
@@ -114,33 +123,33 @@ class Cuts:
         Parameters
         ----------
         given : ndarray of shape (m,)
-            How much each demand is given up, 0 to 1.
+            How much each requirement is given up, 0 to 1.
         tries : int
             Linear programs solved, each with other costs.
         avoided : ndarray of shape (m,), bool, or None
             Demands that are given up for good.
         """
-        given = given[self.points.row_demand]
-        avoided = None if avoided is None else avoided[self.points.row_demand]
+        given = given[self.points.row_requirement]
+        avoided = None if avoided is None else avoided[self.points.row_requirement]
         shape = tries, len(given)
         # prices per multiplier, not per point: their scale is arbitrary, so it is varied a lot
         cost = given * np.exp(_SPREAD * self._rng.normal(size=shape)) + _NOISE * self._rng.random(shape)
         if avoided is not None:
-            cost[:, avoided] += 3.0
-        _, found = self._solve(cost, given, 1.0 - _VIOLATION, self._most, self.proceed)
-        return [self._found[k, : self._sizes[k]].copy() for k in range(found)]
+            cost[:, avoided] += _AVOIDED
+        _, n_found = self._solve(cost, given, 1.0 - _VIOLATION, self._pivots, self.proceed)
+        return [self._buffer[k, : self._sizes[k]].copy() for k in range(n_found)]
 
     def weights(self, given: Bools) -> tuple[Floats | None, Integers | None]:
-        """Return weights that meet all demands not given up, or signed rows that show there are none.
+        """Return weights that meet all requirements not given up, or signed rows that show there are none.
 
         Neither, if rounding errors leave the question open.
         """
-        given = given[self.points.row_demand]
+        given = given[self.points.row_requirement]
         cost = given.astype(np.float64)
         # not to be interrupted: without an answer the node is given up
-        objective, found = self._solve(cost, cost, 0.5, 20 * self._most, None)
-        if found:
-            return None, self._found[0, : self._sizes[0]].copy()
+        objective, n_found = self._solve(cost, cost, 0.5, _PATIENCE * self._pivots, None)
+        if n_found:
+            return None, self._buffer[0, : self._sizes[0]].copy()
         weights: Floats = -self._program.prices[:-1]
         if np.isfinite(objective) and exact.separates(weights, self.points.rows[~given]):
             return weights, None
@@ -150,5 +159,5 @@ class Cuts:
         self, cost: Floats, given: Floats, most: float, pivots: int, proceed: Callable[[], bool] | None
     ) -> tuple[float, int]:
         return alternative.separate(
-            self._program, cost, _RESIDUAL, given, most, pivots, self._found, self._sizes, 0, proceed
+            self._program, cost, _RESIDUAL, given, most, pivots, self._buffer, self._sizes, 0, proceed
         )

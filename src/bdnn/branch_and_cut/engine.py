@@ -4,30 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.backends.threads import NODE_LIMIT, TIME_LIMIT
-from bdnn.branch_and_cut.certificate import certificate
+from bdnn.branch_and_cut.certificate import Certificate, certificate
 from bdnn.branch_and_cut.checkpoint import Arrays, cuts_to_arrays, restore_cuts, restore_tree, tree_to_arrays
 from bdnn.branch_and_cut.cuts import Cuts
-from bdnn.branch_and_cut.probing import Scouts
+from bdnn.branch_and_cut.probing import ProbingTrees
 from bdnn.branch_and_cut.program import programs
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.clock import reading
-from bdnn.methods.run import Race
-from bdnn.network.network import Network
 
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.incumbents import Incumbents
+    from bdnn.network.network import Network
+
+# seconds that one of several trees works: long beside a node, short beside a minute
 _SLICE = 2.0
+# seconds between reports
 _REPORT = 0.2
 # of a certificate: sets whose writing is timed, what is done with their multipliers as a share of finding them, and
-# seconds for each proof of a bound
+# seconds for each proof of a bound (measured)
 _SAMPLE, _FILE_SHARE, _SECONDS_PER_PROOF = 5, 0.3, 5e-5
-_RELATIVE = 2e-7
-# of the bound in the objective, up to which scouts are sent; how long the trees work by themselves first
+# of the objective: what a better network must save where costs are rounded; below the error of bounds of a run
+_MIN_GAIN = 2e-7
+# of the bound in the objective, up to which probing trees help; how long the trees work by themselves first
 _FAR, _ALONE = 0.6, 10.0
-_SCOUTS_SLICE = 4.0
+# seconds that the probing trees work at a time: twice as long as the trees themselves
+_PROBING_SLICE = 4.0
 
 
 class Ending(Enum):
@@ -64,7 +70,7 @@ class Proof:
 
     Parameters
     ----------
-    race : Race
+    incumbents : Incumbents
         With a best network.
     record : bool
         Whether the trees are recorded for a certificate.
@@ -77,24 +83,24 @@ class Proof:
         Inseparable sets.
     trees : list of Tree
         One for each output function.
-    scouts : Scouts or None
+    probing : ProbingTrees or None
         Of the same programs, unless the trees are recorded.
     seconds : float
         Worked on it, by earlier runs too.
     """
 
-    def __init__(self, race: Race, *, record: bool) -> None:
-        found = programs(race.reduced)
-        self.points = points = found[0].points
-        self.cuts = Cuts(points, np.random.default_rng(race.budget.seed))
+    def __init__(self, incumbents: Incumbents, *, record: bool) -> None:
+        each = programs(incumbents.reduced)
+        self.points = points = each[0].points
+        self.cuts = Cuts(points, np.random.default_rng(incumbents.budget.seed))
 
-        def offer(network: Network) -> float:
-            race.nodes = self.nodes
-            return points.units(race.enter(network, "activation").objective)
+        def submit(network: Network) -> float:
+            incumbents.count_nodes(self.nodes)
+            return points.units(incumbents.submit(network, "activation").objective)
 
-        best = points.units(race.incumbent.objective)
-        self.trees = [Tree(p, self.cuts, best, offer, record=record) for p in found]
-        self.scouts = None if record else Scouts(found, self.cuts, offer)
+        best = points.units(incumbents.incumbent.objective)
+        self.trees = [Tree(program, self.cuts, best, submit, record=record) for program in each]
+        self.probing = None if record else ProbingTrees(each, self.cuts, submit)
         self.seconds = 0.0
         self._sampled: dict[int, float] = {}
 
@@ -106,7 +112,7 @@ class Proof:
     @property
     def nodes(self) -> int:
         """Nodes solved, by earlier runs too."""
-        return sum(tree.nodes for tree in self.trees) + (self.scouts.nodes if self.scouts is not None else 0)
+        return sum(tree.nodes for tree in self.trees) + (self.probing.nodes if self.probing is not None else 0)
 
     @property
     def writing_seconds(self) -> float:
@@ -125,20 +131,20 @@ class Proof:
         n_proofs = sum(len(record.proofs) for record in records)
         return (1.0 + _FILE_SHARE) * each * len(named) + _SECONDS_PER_PROOF * n_proofs
 
-    def certificate(self, network: Network, proceed: Callable[[], None] | None = None) -> dict[str, Any] | None:
+    def certificate(self, network: Network, proceed: Callable[[], None] | None = None) -> Certificate | None:
         """Return the contents of a certificate of recorded trees, or None if there can be none.
 
         `proceed` is called several times a second meanwhile.
         """
-        told = -np.inf
+        asked = -np.inf
 
-        def tell() -> None:
-            nonlocal told
-            if proceed is not None and reading() - told > _REPORT:
-                told = reading()
+        def report() -> None:
+            nonlocal asked
+            if proceed is not None and reading() - asked > _REPORT:
+                asked = reading()
                 proceed()
 
-        return certificate(self.cuts, self.trees, network, tell)
+        return certificate(self.cuts, self.trees, network, report)
 
     def state(self) -> Arrays | None:
         """Return what a later run needs to go on; None after an interruption in the midst of a recorded node."""
@@ -147,7 +153,7 @@ class Proof:
         arrays = {"seconds": np.array(self.seconds), **cuts_to_arrays(self.cuts)}
         for number, tree in enumerate(self.trees):
             arrays |= tree_to_arrays(tree, f"{number}")
-        return arrays | (self.scouts.state() if self.scouts is not None else {})
+        return arrays | (self.probing.state() if self.probing is not None else {})
 
     def restore(self, arrays: Arrays) -> None:
         """Go on from what an earlier run on the same problem has stored.
@@ -157,22 +163,22 @@ class Proof:
         restore_cuts(arrays, self.cuts)
         for number, tree in enumerate(self.trees):
             restore_tree(arrays, f"{number}", tree, len(self.cuts))
-        if self.scouts is not None:
-            self.scouts.restore(arrays)
+        if self.probing is not None:
+            self.probing.restore(arrays)
         self.seconds = float(arrays.get("seconds", 0.0))
         if not 0.0 <= self.seconds < np.inf:
             raise ValueError("seconds")
 
 
-def work(race: Race, proof: Proof, pause: int | None = None) -> Ending:
+def work(incumbents: Incumbents, proof: Proof, pause: int | None = None) -> Ending:
     """Work on the trees, the lowest bound first, until all are closed or a limit is reached.
 
     Parameters
     ----------
-    race : Race
+    incumbents : Incumbents
         Receives networks and bounds; its budget holds.
     proof : Proof
-        Of its problem. It can be kept whenever the race reports.
+        Of its problem. It can be kept whenever there is a report.
     pause : int or None
         Stop when so many nodes were solved in all, by earlier runs too.
 
@@ -181,58 +187,91 @@ def work(race: Race, proof: Proof, pause: int | None = None) -> Ending:
     Ending
         Why it ended.
     """
-    points, budget = proof.points, race.budget
-    reported, counted = 0.0, reading()
-    limited = pause is not None or budget.nodes is not None
-    end = reading() + budget.remaining - proof.writing_seconds
+    return _Work(incumbents, proof, pause).run()
 
-    def proceed() -> bool:
+
+class _Work:
+    """One stretch of work on a proof.
+
+    Parameters
+    ----------
+    incumbents, proof, pause
+        As for `work`.
+    """
+
+    def __init__(self, incumbents: Incumbents, proof: Proof, pause: int | None) -> None:
+        self._incumbents, self._proof, self._pause = incumbents, proof, pause
+        self._limited = pause is not None or incumbents.budget.nodes is not None
+        self._reported, self._counted = 0.0, reading()
+        self._end = reading() + incumbents.budget.remaining - proof.writing_seconds
+        self._until = 0.0  # of the slice of one tree, or of the probing trees
+        self._alone = reading() + _ALONE - proof.seconds
+
+    def run(self) -> Ending:
+        """Work until a limit is reached or nothing is left to do."""
+        proof, points = self._proof, self._proof.points
+        while not self._over():
+            best = points.units(self._incumbents.incumbent.objective)
+            for tree in proof.trees:
+                tree.best = min(tree.best, best)
+                tree.step = 1 if points.exact else max(1, int(_MIN_GAIN * tree.best))
+            if not self._open() or self._enough():
+                break
+            probing = self._probing(best)
+            if probing is not None and reading() > self._alone:
+                self._until = reading() + _PROBING_SLICE
+                probing.work(proof.trees, self._proceed)
+                if not self._open():
+                    continue
+            unfinished = self._open()
+            tree = min(unfinished, key=lambda tree: (tree.bound, tree.nodes))
+            self._until = reading() + (_SLICE if probing is not None or len(unfinished) > 1 else np.inf)
+            tree.run(self._proceed)
+        self._report()
+        return self._ending()
+
+    def _open(self) -> list[Tree]:
+        """Return the trees that are not finished."""
+        return [tree for tree in self._proof.trees if tree.open]
+
+    def _probing(self, best: float) -> ProbingTrees | None:
+        """Return the probing trees if they may help: while the bound is far from the best network."""
+        proof = self._proof
+        if self._limited or not proof.points.exact or proof.bound > _FAR * best:
+            return None
+        return proof.probing
+
+    def _proceed(self) -> bool:
+        """Report now and then; return whether to go on."""
         now = reading()
-        if now - reported > _REPORT:
-            tell()
-        return now < min(until, end) and not (limited and enough())
+        if now - self._reported > _REPORT:
+            self._report()
+        return now < min(self._until, self._end) and not (self._limited and self._enough())
 
-    def over() -> bool:
-        return reading() >= end
+    def _over(self) -> bool:
+        return reading() >= self._end
 
-    def enough() -> bool:
-        race.nodes = proof.nodes
-        return race.out_of_nodes or (pause is not None and race.nodes >= pause)
+    def _enough(self) -> bool:
+        """Whether there are as many nodes as are allowed, or were asked for."""
+        nodes = self._proof.nodes
+        self._incumbents.count_nodes(nodes)
+        return self._incumbents.out_of_nodes or (self._pause is not None and nodes >= self._pause)
 
-    def tell() -> None:
-        nonlocal reported, counted, end
-        spare = budget.remaining - proof.writing_seconds
-        reported = now = reading()
-        end = now + spare
-        proof.seconds, counted = proof.seconds + now - counted, now
-        race.raise_bound(points.loss(proof.bound) / race.reduced.loss_unit)
-        race.nodes = proof.nodes
-        race.report()
+    def _report(self) -> None:
+        incumbents, proof = self._incumbents, self._proof
+        spare = incumbents.budget.remaining - proof.writing_seconds
+        self._reported = now = reading()
+        self._end = now + spare
+        proof.seconds, self._counted = proof.seconds + now - self._counted, now
+        incumbents.raise_bound(proof.points.loss(proof.bound) / incumbents.reduced.loss_unit)
+        incumbents.count_nodes(proof.nodes)
+        incumbents.report()
 
-    until, alone = 0.0, reading() + _ALONE - proof.seconds
-    while not over():
-        best = points.units(race.incumbent.objective)
-        for tree in proof.trees:
-            tree.best = min(tree.best, best)
-            tree.step = 1 if points.exact else max(1, int(_RELATIVE * tree.best))
-        unfinished = [tree for tree in proof.trees if tree.open]
-        if not unfinished or enough():
-            break
-        scouts = None if limited or not points.exact or proof.bound > _FAR * best else proof.scouts
-        if scouts is not None and reading() > alone:
-            until = reading() + _SCOUTS_SLICE
-            scouts.work(proof.trees, proceed)
-            unfinished = [tree for tree in unfinished if tree.open]
-            if not unfinished:
-                continue
-        tree = min(unfinished, key=lambda tree: (tree.bound, tree.nodes))
-        until = reading() + (_SLICE if scouts is not None or len(unfinished) > 1 else np.inf)
-        tree.run(proceed)
-    tell()
-    if race.closed or all(tree.closed for tree in proof.trees):
-        return Ending.CLOSED
-    if not any(tree.open for tree in proof.trees):
-        return Ending.UNDECIDED
-    if race.out_of_nodes:
-        return Ending.NODE_LIMIT
-    return Ending.PAUSED if enough() and not over() else Ending.TIME_LIMIT
+    def _ending(self) -> Ending:
+        if self._incumbents.closed or all(tree.closed for tree in self._proof.trees):
+            return Ending.CLOSED
+        if not self._open():
+            return Ending.UNDECIDED
+        if self._incumbents.out_of_nodes:
+            return Ending.NODE_LIMIT
+        return Ending.PAUSED if self._enough() and not self._over() else Ending.TIME_LIMIT

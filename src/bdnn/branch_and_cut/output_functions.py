@@ -30,7 +30,7 @@ Sets = tuple[tuple[int, ...], ...]
 Cube = tuple[tuple[int, int], ...]
 Cubes = tuple[Cube, ...]
 
-MOST_BITS = 5
+MAX_BITS = 5
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,8 @@ def functions(d: int) -> tuple[OutputFunction, ...]:
     >>> functions(2)[0]
     OutputFunction(n_bits=2, implicants=((0,), (1,)), blockers=((0, 1),), weights=(1, 1), threshold=1)
     """
-    if d not in range(1, MOST_BITS + 1):
-        raise InputError(f"output functions of {d} bits are not listed; 1 to {MOST_BITS} bits are accepted")
+    if d not in range(1, MAX_BITS + 1):
+        raise InputError(f"output functions of {d} bits are not listed; 1 to {MAX_BITS} bits are accepted")
     largest = _largest_weight(d)
     everything = (1 << (1 << d)) - 1
     candidates = itertools.combinations_with_replacement(range(largest, 0, -1), d)

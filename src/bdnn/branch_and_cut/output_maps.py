@@ -2,7 +2,7 @@
 
 An argmax head gives every pattern of d bits a class; a threshold head of K outputs gives it the set of outputs that
 fire. An *answer* is such a class or set, as a number (of a set, its outputs are the bits). There are finitely many
-maps from patterns to answers that some weights realise, and few of them matter:
+maps from patterns to answers that some weights realize, and few of them matter:
 
 - Ties need not be considered. On finitely many patterns the score of each class can be lowered a little, more for later
   ones, so that the first of the largest is the only largest.
@@ -11,7 +11,7 @@ maps from patterns to answers that some weights realise, and few of them matter:
   negated. That orders of bits, complements and bits that are not needed do not matter is a part of this. An answer
   costs no more than another if it does so for every label: firing nothing costs one output, firing two one or three.
 
-That a map is realised or not is proven in integers, since a map that is left out would make bounds wrong: by weights
+That a map is realized or not is proven in integers, since a map that is left out would make bounds wrong: by weights
 whose scores are compared on every pattern, or by positive multipliers of rows that would all have to be positive and
 add up to zero (P. Gordan 1873; A. Schrijver, *Theory of Linear and Integer Programming*, 1986, §7.8). Both are proposed
 by linear programs in floating point, whose own verdicts count for nothing.
@@ -25,16 +25,23 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.branch_and_cut.output_functions import Cube, Cubes
 from bdnn.errors import BDNNError
 from bdnn.types import Indices, Integers
 
-MOST_MAPS = 100
-_MOST_CANDIDATES = 7000
-_LARGEST_FACTOR = 1000
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.output_functions import Cube, Cubes
+
+# output functions of a problem: each has a program of its own, which must be bounded
+MAX_MAPS = 100
+# functions that are tried out, some seconds in all
+_MAX_CANDIDATES = 7000
+# integers of a last layer, up to which they are sought: real maps need a few units
+_MAX_FACTOR = 1000
+# linear programs with other costs, in search of a layer of integers
 _TRIES = 8
 
 
@@ -53,7 +60,7 @@ class OutputMap:
     answers : tuple of int
         Answer to each pattern; bit l of the number of a pattern is its bit l.
     weights : ndarray of shape (n_outputs, d + 1), int64, or None
-        Weights and biases of a last layer that realises the map; None if the neurons are themselves the outputs.
+        Weights and biases of a last layer that realizes the map; None if the neurons are themselves the outputs.
     """
 
     n_bits: int
@@ -105,7 +112,7 @@ def output_maps(head: str, n_bits: int, n_classes: int) -> tuple[OutputMap, ...]
     Raises
     ------
     BDNNError
-        If of some map it can be proven neither that weights realise it nor that none do.
+        If of some map it can be proven neither that weights realize it nor that none do.
 
     Examples
     --------
@@ -115,10 +122,10 @@ def output_maps(head: str, n_bits: int, n_classes: int) -> tuple[OutputMap, ...]
     ([6, 42], None)
     """
     argmax = head == "argmax"
-    # all maps of one bit can be realised, so only sets that no other beats matter: those of at most one output
+    # all maps of one bit can be realized, so only sets that no other beats matter: those of at most one output
     few = not argmax and n_bits == 1
     n_answers = n_classes if argmax else n_classes + 1 if few else 1 << n_classes
-    if n_answers ** (1 << n_bits) > _MOST_CANDIDATES:
+    if n_answers ** (1 << n_bits) > _MAX_CANDIDATES:
         return None
     answers = [0, *(1 << k for k in range(n_classes))] if few else list(range(n_answers))
     costs = np.array([_costs(answer, argmax, n_classes) for answer in answers])
@@ -143,7 +150,7 @@ def output_maps(head: str, n_bits: int, n_classes: int) -> tuple[OutputMap, ...]
                 covered = covered[worse[table[covered, pattern], answer]]
             alive[covered] = False
     kept = [tuple(answers[a] for a in places) for places in table[alive].tolist()]
-    if len(kept) > MOST_MAPS:
+    if len(kept) > MAX_MAPS:
         return None
     return tuple(_map(head, given, n_bits, n_classes) for given in kept)
 
@@ -171,7 +178,7 @@ def _substitutions(d: int, *, symmetric: bool = False) -> Indices:
 
 
 def _labels(head: str, answers: tuple[int, ...], n_classes: int) -> list[tuple[int, ...]]:
-    """Return labels of the patterns that scores must realise, numbered: all classes, or 0 and 1 of each output."""
+    """Return labels of the patterns that scores must realize, numbered: all classes, or 0 and 1 of each output."""
     if head == "argmax":
         return [_numbered(answers)]
     return [_numbered(s >> k & 1 for s in answers) for k in range(n_classes)]
@@ -185,7 +192,7 @@ def _numbered(labels: Iterable[int]) -> tuple[int, ...]:
 
 @functools.cache
 def _realisable(labels: tuple[int, ...]) -> bool:
-    """Tell whether scores realise numbered labels; one order of the bits and their complements speaks for all."""
+    """Tell whether scores realize numbered labels; one order of the bits and their complements speaks for all."""
     symmetries = _substitutions(len(labels).bit_length() - 1, symmetric=True)
     least = min(map(_numbered, np.array(labels)[symmetries].tolist()))
     return _scores(labels) is not None if least == labels else _realisable(least)
@@ -233,10 +240,10 @@ def _solution(rows: Integers) -> Integers | None:
 
     # positive and negative parts, of which the least are taken
     found = linprog(np.ones(2 * rows.shape[1]), A_ub=np.hstack([-rows, rows]), b_ub=-np.ones(len(rows)))
-    if found.x is None or not np.all(np.isfinite(found.x)) or np.abs(found.x).max() > _LARGEST_FACTOR:
+    if found.x is None or not np.all(np.isfinite(found.x)) or np.abs(found.x).max() > _MAX_FACTOR:
         return None
     solution = np.subtract(*np.split(found.x, 2))
-    for factor in range(1, _LARGEST_FACTOR):
+    for factor in range(1, _MAX_FACTOR):
         weights: Integers = np.rint(factor * solution).astype(np.int64)
         if np.all(rows @ weights > 0):  # far below the range of the integers
             return weights

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,15 +19,21 @@ from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.program import Points, programs
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.clock import reading
-from bdnn.methods.run import Race
-from bdnn.network.network import Network
-from bdnn.problem.presolve import Presolved
 from bdnn.types import Indices
 
-_POINTS_PER_WEIGHT = 6
-_LEAST_PART = 60
-_MARGIN = 2.0
-_MOST_SECONDS = 10.0
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.incumbents import Incumbents
+    from bdnn.network.network import Network
+    from bdnn.problem.presolve import Presolved
+
+# points of the first parts, for each weight of a neuron and at least: fewer can be learned without a loss, and more
+# take trees that do not close
+_POINTS_PER_WEIGHT, _MIN_POINTS = 6, 60
+# typical costs of a point, by which a tree is to raise the bound of a part
+_AIM = 2.0
+# seconds for a part: what is left then goes to larger parts
+_MAX_SECONDS = 10.0
+# seconds between reports
 _REPORT = 0.2
 
 
@@ -34,20 +41,20 @@ class Parts:
     """Raises a bound part by part, then with larger parts, until the budget is used up.
 
     How the points are dealt depends on the seed and the number of the deal alone, so that a run can go on in the midst
-    of a deal. It can be kept whenever the race reports.
+    of a deal. It can be kept whenever there is a report.
 
     Parameters
     ----------
-    race : Race
+    incumbents : Incumbents
         Of a problem that `bdnn.branch_and_cut.program.covers`.
     """
 
-    def __init__(self, race: Race) -> None:
-        self._race, self._points = race, Points.of(race.reduced)
-        self._least = max(_LEAST_PART, _POINTS_PER_WEIGHT * self._points.rows.shape[1])
-        self._seed, self._deal, self._number = race.budget.seed, 0, 0
+    def __init__(self, incumbents: Incumbents) -> None:
+        self._incumbents, self._points = incumbents, Points.of(incumbents.reduced)
+        self._least = max(_MIN_POINTS, _POINTS_PER_WEIGHT * self._points.rows.shape[1])
+        self._seed, self._deal, self._number = incumbents.budget.seed, 0, 0
         # of the parts of this deal that are done, in units of sample weight, and of all parts so far
-        self._total, self._nodes = race.reduced.irreducible, 0
+        self._total, self._nodes = incumbents.reduced.irreducible, 0
         self._part: _Part | None = None
         self._reported = 0.0
 
@@ -68,7 +75,7 @@ class Parts:
             raise ValueError("parts")
         self._seed, self._deal, self._number, self._nodes = counts
         self._total = float(about["total"])
-        if not self._race.reduced.irreducible <= self._total < math.inf or self._number > len(self._dealt()):
+        if not self._incumbents.reduced.irreducible <= self._total < math.inf or self._number > len(self._dealt()):
             raise ValueError("parts")
         if "part" in arrays:
             self._part = self._new_part(self._dealt()[self._number])
@@ -78,27 +85,27 @@ class Parts:
         """Work until a limit is reached or nothing is left to do; return what the bound is that of."""
         while True:
             parts = self._dealt()
-            said = f"the data are large: the bound is that of {len(parts)} parts of about {len(parts[0])} points"
+            message = f"the data are large: the bound is that of {len(parts)} parts of about {len(parts[0])} points"
             while self._number < len(parts) and not self._stopped:
-                seconds = self._race.budget.remaining / (len(parts) - self._number)
-                if len(parts) > 1:  # what is left then goes to larger parts
-                    seconds = min(seconds, _MOST_SECONDS)
+                seconds = self._incumbents.budget.remaining / (len(parts) - self._number)
+                if len(parts) > 1:
+                    seconds = min(seconds, _MAX_SECONDS)
                 if self._part is None:
                     self._part = self._new_part(parts[self._number])
                 self._work_on(self._part, reading() + seconds)
-                self._tell()
+                self._report()
                 if not self._stopped:  # else a later run goes on with it
                     self._total += self._part.bound
                     self._nodes += self._part.nodes
                     self._number, self._part = self._number + 1, None
             if self._stopped or len(parts) == 1:
-                return said
-            self._deal, self._number, self._total = self._deal + 1, 0, self._race.reduced.irreducible
+                return message
+            self._deal, self._number, self._total = self._deal + 1, 0, self._incumbents.reduced.irreducible
 
     @property
     def _stopped(self) -> bool:
-        race = self._race
-        return race.budget.exhausted or race.out_of_nodes or race.closed
+        incumbents = self._incumbents
+        return incumbents.budget.exhausted or incumbents.out_of_nodes or incumbents.closed
 
     def _dealt(self) -> list[Indices]:
         """Return the points of each part of this deal; every deal has parts of twice the size of the last one."""
@@ -108,27 +115,27 @@ class Parts:
 
     def _new_part(self, points: Indices) -> _Part:
         rng = np.random.default_rng([self._seed, self._deal, self._number])
-        return _Part(self._race.reduced.restricted(np.sort(points)), rng)
+        return _Part(self._incumbents.reduced.restricted(np.sort(points)), rng)
 
     def _work_on(self, part: _Part, deadline: float) -> None:
         def proceed() -> bool:
             self._count()
             if reading() - self._reported > _REPORT:
-                self._tell()
+                self._report()
             return reading() < deadline and not self._stopped
 
         part.work(proceed)
 
     def _count(self) -> None:
-        self._race.nodes = self._nodes + (0 if self._part is None else self._part.nodes)
+        self._incumbents.count_nodes(self._nodes + (0 if self._part is None else self._part.nodes))
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         """Raise the bound to that of the parts that are done and of the one that is worked on, and report."""
         self._count()
         self._reported = reading()
         total = self._total + (0.0 if self._part is None else self._part.bound)
-        self._race.raise_bound(total / self._race.reduced.loss_unit)
-        self._race.report()
+        self._incumbents.raise_bound(total / self._incumbents.reduced.loss_unit)
+        self._incumbents.report()
 
 
 class _Part:
@@ -168,7 +175,7 @@ class _Part:
             if self._tree is None:
                 self._number = self._bounds.index(least := min(self._bounds))
                 # the first tree finds out what its root brings
-                aim = min(self._most, least + _MARGIN * self._step) if self._nodes else self._most
+                aim = min(self._most, least + _AIM * self._step) if self._nodes else self._most
                 self._tree = self._new_tree(aim)
             tree, first = self._tree, not self._nodes
 

@@ -1,22 +1,26 @@
-"""Trees that aim lower than the best network: they close sooner, and what they prove lifts the trees that count."""
+"""Probing trees (destructive bounds): they aim lower than the best network, close sooner, and lift other trees."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.branch_and_cut.checkpoint import Arrays, restore_tree, tree_to_arrays
-from bdnn.branch_and_cut.cuts import Cuts
-from bdnn.branch_and_cut.program import Program
 from bdnn.branch_and_cut.tree import Tree
-from bdnn.network.network import Network
 
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.cuts import Cuts
+    from bdnn.branch_and_cut.program import Program
+    from bdnn.network.network import Network
+
+# of the gap, by which a probing tree is to raise the bound: small aims are reached soon
 _SHARE = 0.1
 
 
-class Scouts:
+class ProbingTrees:
     """Raises the bounds of the trees of a problem while these are far from the best network.
 
     A tree that is only to show that nothing costs less than a little more than its bound fixes more columns, and its
@@ -28,7 +32,7 @@ class Scouts:
         One for each output function.
     cuts : Cuts
         Inseparable sets, shared with other trees.
-    offer : callable
+    submit : callable
         Receives a network and returns its audited objective, in units.
 
     Attributes
@@ -37,8 +41,8 @@ class Scouts:
         Nodes solved.
     """
 
-    def __init__(self, programs: list[Program], cuts: Cuts, offer: Callable[[Network], float]) -> None:
-        self._programs, self._cuts, self._offer = programs, cuts, offer
+    def __init__(self, programs: list[Program], cuts: Cuts, submit: Callable[[Network], float]) -> None:
+        self._programs, self._cuts, self._submit = programs, cuts, submit
         self._trees: list[Tree | None] = [None] * len(programs)
         self._nodes = 0
 
@@ -49,8 +53,8 @@ class Scouts:
 
     def state(self) -> Arrays:
         """Return the trees that are being worked on, to be stored."""
-        there = [tree is not None for tree in self._trees]
-        arrays: Arrays = {"scouts": np.array([self._nodes, *there], dtype=np.int64)}
+        begun = [tree is not None for tree in self._trees]
+        arrays: Arrays = {"scouts": np.array([self._nodes, *begun], dtype=np.int64)}
         for number, tree in enumerate(self._trees):
             if tree is not None:
                 arrays |= {f"aim {number}": np.array(tree.best), **tree_to_arrays(tree, f"scout {number}")}
@@ -64,14 +68,14 @@ class Scouts:
         """
         if "scouts" not in arrays:  # version 1
             return
-        self._nodes, *there = arrays["scouts"].tolist()
-        if self._nodes < 0 or len(there) != len(self._trees):
+        self._nodes, *begun = arrays["scouts"].tolist()
+        if self._nodes < 0 or len(begun) != len(self._trees):
             raise ValueError("scouts")
-        for number in np.flatnonzero(there).tolist():
+        for number in np.flatnonzero(begun).tolist():
             aim = float(arrays[f"aim {number}"])
             if not math.isfinite(aim):
-                raise ValueError("aim of a scout")
-            tree = Tree(self._programs[number], self._cuts, aim, self._offer)
+                raise ValueError("aim of a probing tree")
+            tree = Tree(self._programs[number], self._cuts, aim, self._submit)
             restore_tree(arrays, f"scout {number}", tree, len(self._cuts))
             self._trees[number] = tree
 
@@ -92,7 +96,7 @@ class Scouts:
                 aim = main.bound + max(1, math.ceil(_SHARE * (main.best - main.bound)))
                 if aim >= main.best:
                     return
-                tree = self._trees[number] = Tree(self._programs[number], self._cuts, aim, self._offer)
+                tree = self._trees[number] = Tree(self._programs[number], self._cuts, aim, self._submit)
             tree.run(proceed)
             if not tree.open:
                 self._nodes += tree.nodes

@@ -1,24 +1,25 @@
-"""Training as a covering program over activations: columns, link rows, and the networks of its solutions.
+"""Training as a covering program over activations: columns, linking rows, and the networks of its solutions.
 
-A *demand* j asks a neuron to be on (s_j = +1) or off (-1) at a point; a neuron meets all demands of a set exactly if
-the signed rows s_j (x, 1) of the set have positive products with some weights. *Goals* are what costs: that a point is
-of its class, or that an output fires, or does not. The program chooses the demands that a neuron need not meet:
+A *requirement* j asks a neuron to be on (s_j = +1) or off (-1) at a point; a neuron meets all requirements of a set
+exactly if the signed rows s_j (x, 1) of the set have positive products with some weights. *Soft constraints* are what
+costs: that a point is of its class, or that an output fires, or does not. The program chooses the requirements that a
+neuron need not meet:
 
-    z_jl = 1: neuron l need not meet demand j;    e_g = 1: the network need not reach goal g;
+    z_jl = 1: neuron l need not meet requirement j;    e_g = 1: the network need not meet soft constraint g;
 
-    minimise Σ W_g e_g,
+    minimize Σ W_g e_g,
     Σ_{j in S} z_jl >= 1                        for every neuron l and every inseparable set S of signed rows,
-    Σ_{(l, v) in Q} z_jl <= |Q| - 1 + e_g       for every maximal cube Q of the patterns that miss goal g,
+    Σ_{(l, v) in Q} z_jl <= |Q| - 1 + e_g       for every maximal cube Q of the patterns that miss constraint g,
 
-where a cube fixes the bits of some neurons l to values v, and j is the demand for the opposite of v. Where Q is a
-single bit that matters for no other goal of the point, z_jl = e_g.
+where a cube fixes the bits of some neurons l to values v, and j is the requirement for the opposite of v. Where Q is a
+single bit that matters for no other constraint of the point, z_jl = e_g.
 
 With two classes the output is a monotone function of the hidden neurons: those with negative output weights are
-replaced by their complements. So each point has one goal and one demand; cubes are blockers of the function where s_j =
-+1, implicants where it is -1. With f(u) = u this is training without a hidden layer. More classes need demands of both
-signs, which are inseparable sets, and an `OutputMap` for the function. A demand that is in no cube of the goals of its
-point costs nothing: its column is always 1. Without hidden layer an argmax over more than two classes has one demand a
-point, of several rows.
+replaced by their complements. So each point has one soft constraint and one requirement; cubes are blockers of the
+function where s_j = +1, implicants where it is -1. With f(u) = u this is training without a hidden layer. More classes
+need requirements of both signs, which are inseparable sets, and an `OutputMap` for the function. A requirement that is
+in no cube of the constraints of its point costs nothing: its column is always 1. Without hidden layer an argmax over
+more than two classes has one requirement a point, of several rows.
 """
 
 from __future__ import annotations
@@ -26,18 +27,24 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.branch_and_cut.output_functions import MOST_BITS, Cubes, OutputFunction, functions
-from bdnn.branch_and_cut.output_maps import MOST_MAPS, OutputMap, identity, output_maps
+from bdnn.branch_and_cut.output_functions import MAX_BITS, Cubes, OutputFunction, functions
+from bdnn.branch_and_cut.output_maps import MAX_MAPS, OutputMap, identity, output_maps
 from bdnn.errors import BDNNError
 from bdnn.network.network import Layer, Network
-from bdnn.problem.presolve import Presolved
-from bdnn.problem.problem import Problem
 from bdnn.types import Floats, Indices, Integers
 
-_LARGEST_WEIGHT = 1 << 30
+if TYPE_CHECKING:
+    from bdnn.problem.presolve import Presolved
+    from bdnn.problem.problem import Problem
+
+# of a soft constraint, in units: sums of many are still exact in 64 bits, and in doubles
+_MAX_WEIGHT = 1 << 30
+# relative distance within which a loss is a whole number of units
+_WHOLE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +57,13 @@ class Points:
         The problem.
     point : ndarray of shape (p,)
         Points of the reduced problem with a preference, in its order.
-    goal_point : ndarray of shape (g,)
-        Of each goal, its place in `point`; ascending. With one output, or an argmax head, one goal for each point.
-    want : ndarray of shape (g,)
+    soft_point : ndarray of shape (g,)
+        Of each soft constraint, its place in `point`; ascending. With one output, or an argmax head, there is one for
+        each point.
+    target : ndarray of shape (g,)
         What costs least: a class, or ``2 k`` for output k of several to be off and ``2 k + 1`` for on.
     weight : ndarray of shape (g,), int64
-        Least cost of missing the goal, in units.
+        Least cost of missing the constraint, in units.
     unit : float
         Of the weights, in units of sample weight. Costs are exact multiples of it, or rounded down.
     exact : bool
@@ -66,8 +74,8 @@ class Points:
 
     reduced: Presolved
     point: Indices
-    goal_point: Indices
-    want: Indices
+    soft_point: Indices
+    target: Indices
     weight: Integers
     unit: float
     exact: bool
@@ -76,18 +84,18 @@ class Points:
     @classmethod
     def of(cls, reduced: Presolved) -> Points:
         """Return the points of a problem."""
-        holder, want, cost = reduced.problem.loss.preferences(reduced.class_weight)
-        point, goal_point = np.unique(holder, return_inverse=True)
+        holder, target, cost = reduced.problem.loss.preferences(reduced.class_weight)
+        point, soft_point = np.unique(holder, return_inverse=True)
         unit, exact = reduced.loss_step, True
         units = cost / unit if unit else np.zeros(0)
-        if not unit or units.max(initial=0.0) > _LARGEST_WEIGHT or not np.all(units == np.rint(units)):
-            unit, exact = float(cost.max(initial=1.0)) / _LARGEST_WEIGHT, False
+        if not unit or units.max(initial=0.0) > _MAX_WEIGHT or not np.all(units == np.rint(units)):
+            unit, exact = float(cost.max(initial=1.0)) / _MAX_WEIGHT, False
             units = np.floor(cost / unit)
         weight = units.astype(np.int64)
         if exact and len(weight):
             divisor = int(np.gcd.reduce(weight))
             weight, unit = weight // divisor, unit * divisor
-        return cls(reduced, point, goal_point, want, weight, unit, exact, reduced.irreducible)
+        return cls(reduced, point, soft_point, target, weight, unit, exact, reduced.irreducible)
 
     def __len__(self) -> int:
         return len(self.point)
@@ -98,20 +106,20 @@ class Points:
         return len(self.reduced.problem.classes)
 
     @cached_property
-    def demand_point(self) -> Indices:
-        """Of each demand, its place in `point`; ascending."""
+    def requirement_point(self) -> Indices:
+        """Of each requirement, its place in `point`; ascending."""
         return np.repeat(np.arange(len(self)), 2 if _two_sided(self.reduced.problem) else 1)
 
     @cached_property
     def signs(self) -> Floats:
-        """+1 where neurons are to be on, -1 where off; of shape (m,), for each demand."""
+        """+1 where neurons are to be on, -1 where off; of shape (m,), for each requirement."""
         if _two_sided(self.reduced.problem):
             return np.tile([1.0, -1.0], len(self))
-        return np.where((self.want == 0) & (self.n_classes == 2), -1.0, 1.0)
+        return np.where((self.target == 0) & (self.n_classes == 2), -1.0, 1.0)
 
     @cached_property
-    def row_demand(self) -> Indices:
-        """The demand of each signed row."""
+    def row_requirement(self) -> Indices:
+        """The requirement of each signed row."""
         return np.repeat(np.arange(len(self.signs)), self.n_classes - 1 if self._compares else 1)
 
     @cached_property
@@ -133,17 +141,17 @@ class Points:
     def _signed(self, X: Floats) -> Floats:
         """Return the rows that must have positive products with the weights.
 
-        In general one for each demand, ``±(x, 1)``. If scores of C > 2 classes are compared, one for each point and
-        each class it must beat: (x, 1) in the place of the wanted class and -(x, 1) in that of the other (Kesler's
+        In general one for each requirement, ``±(x, 1)``. If scores of C > 2 classes are compared, one for each point
+        and each class it must beat: (x, 1) in the place of the wanted class and -(x, 1) in that of the other (Kesler's
         construction); the scores of the last class are 0.
         """
         extended = np.hstack([X, np.ones((len(X), 1))])
         if not self._compares:
-            return np.ascontiguousarray(self.signs[:, None] * extended[self.demand_point])
+            return np.ascontiguousarray(self.signs[:, None] * extended[self.requirement_point])
         classes, width = self.n_classes, extended.shape[1]
         rows = np.zeros((len(X), classes - 1, classes, width))
         for c in range(classes):
-            mine = np.flatnonzero(self.want == c)
+            mine = np.flatnonzero(self.target == c)
             rows[mine, :, c] = extended[mine, None, :]
             for k, other in enumerate(other for other in range(classes) if other != c):
                 rows[mine, k, other] = -extended[mine]
@@ -163,7 +171,7 @@ class Points:
         """Return the objective, in units of the program, of a loss."""
         value = (loss - self.base) / self.unit
         nearest = float(np.rint(value))
-        return nearest if abs(value - nearest) < 1e-6 * max(1.0, abs(nearest)) else value
+        return nearest if abs(value - nearest) < _WHOLE * max(1.0, abs(nearest)) else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,8 +188,8 @@ class Program:
         Column of each z_jl; columns 0 to g - 1 are the e_g.
     cost : ndarray of shape (v,), int64
         Objective.
-    links : list of (g, k, columns)
-        Link rows: columns of e_g and the z_jl of the k-th cube of goal g that has a row.
+    linking_rows : list of (g, k, columns)
+        Linking rows: columns of e_g and the z_jl of the k-th cube of constraint g that has a row.
     always : int
         The column that is always 1, the last one; -1 if there is none.
     """
@@ -190,36 +198,36 @@ class Program:
     function: OutputFunction | OutputMap
     columns: Integers
     cost: Integers
-    links: list[tuple[int, int, Integers]]
+    linking_rows: list[tuple[int, int, Integers]]
     always: int = -1
 
     @classmethod
     def of(cls, points: Points, function: OutputFunction | OutputMap) -> Program:
         """Return the program of an output function."""
-        d, n_goals = function.n_bits, len(points.weight)
-        goal_parts = _parts(points.goal_point, len(points))
-        demand_parts = _parts(points.demand_point, len(points))
+        d, n_soft = function.n_bits, len(points.weight)
+        soft_parts = _parts(points.soft_point, len(points))
+        requirement_parts = _parts(points.requirement_point, len(points))
         values = (points.signs > 0).astype(int).tolist()
-        wanted = points.want.tolist()
+        wanted = points.target.tolist()
         templates: dict[tuple[tuple[int, ...], tuple[int, ...]], _Template] = {}
         columns = np.empty((len(values), d), dtype=np.int64)
-        links: list[tuple[int, int, Integers]] = []
-        v = n_goals
-        for goals, demands in zip(goal_parts, demand_parts, strict=True):
-            key = tuple(wanted[goals]), tuple(values[demands])
+        linking_rows: list[tuple[int, int, Integers]] = []
+        v = n_soft
+        for soft, requirements in zip(soft_parts, requirement_parts, strict=True):
+            key = tuple(wanted[soft]), tuple(values[requirements])
             if key not in templates:
-                templates[key] = _Template.of([function.wrong[want] for want in key[0]], key[1], d)
+                templates[key] = _Template.of([function.wrong[target] for target in key[0]], key[1], d)
             template = templates[key]
             first, v = v, v + template.n_own
-            # what numbers of a template stand for: goals, then own columns; -1 is replaced below
-            meaning = np.concatenate([np.arange(goals.start, goals.stop), np.arange(first, v), [-1]])
-            columns[demands] = meaning[template.columns]
-            links += [(goals.start + goal, k, meaning[members]) for goal, k, members in template.links]
+            # what numbers of a template stand for: soft constraints, then own columns; -1 is replaced below
+            meaning = np.concatenate([np.arange(soft.start, soft.stop), np.arange(first, v), [-1]])
+            columns[requirements] = meaning[template.columns]
+            linking_rows += [(soft.start + number, k, meaning[members]) for number, k, members in template.linking_rows]
         always = v if np.any(columns < 0) else -1
         columns[columns < 0] = always
         cost = np.zeros(v + (always >= 0), dtype=np.int64)
-        cost[:n_goals] = points.weight
-        return cls(points, function, columns, cost, links, always)
+        cost[:n_soft] = points.weight
+        return cls(points, function, columns, cost, linking_rows, always)
 
     @property
     def n_neurons(self) -> int:
@@ -253,38 +261,38 @@ class Program:
 
 @dataclass(frozen=True, eq=False)
 class _Template:
-    """Columns and links of a point, where goals count from 0, own columns on from there, and -1 is always 1."""
+    """Columns and linking rows of a point: soft constraints count from 0, own columns on from there, -1 is always 1."""
 
     columns: Integers
     n_own: int
-    links: list[tuple[int, int, Integers]]
+    linking_rows: list[tuple[int, int, Integers]]
 
     @classmethod
     def of(cls, wrong: list[Cubes], values: tuple[int, ...], d: int) -> _Template:
-        """Return the template of the cubes that miss each goal, and of demands for values."""
-        goals_of: dict[tuple[int, int], set[int]] = {}
-        for goal, cubes in enumerate(wrong):
+        """Return the template of the cubes that miss each soft constraint, and of requirements for values."""
+        soft_of: dict[tuple[int, int], set[int]] = {}
+        for number, cubes in enumerate(wrong):
             for literal in (literal for cube in cubes for literal in cube):
-                goals_of.setdefault(literal, set()).add(goal)
+                soft_of.setdefault(literal, set()).add(number)
         shared = {
-            cube[0]: goal for goal, cubes in enumerate(wrong) for cube in cubes
-            if len(cube) == 1 and len(goals_of[cube[0]]) == 1
+            cube[0]: number for number, cubes in enumerate(wrong) for cube in cubes
+            if len(cube) == 1 and len(soft_of[cube[0]]) == 1
         }  # fmt: skip
         column_of: dict[tuple[int, int], int] = {}
         n_own = 0
         for literal in ((neuron, 1 - value) for value in values for neuron in range(d)):
             if literal in shared:
                 column_of[literal] = shared[literal]
-            elif literal in goals_of:
+            elif literal in soft_of:
                 column_of[literal] = len(wrong) + n_own
                 n_own += 1
         columns = [[column_of.get((neuron, 1 - value), -1) for neuron in range(d)] for value in values]
-        links = [
-            (goal, k, np.array([goal, *(column_of[literal] for literal in cube)], dtype=np.int64))
-            for goal, cubes in enumerate(wrong)
+        linking_rows = [
+            (number, k, np.array([number, *(column_of[literal] for literal in cube)], dtype=np.int64))
+            for number, cubes in enumerate(wrong)
             for k, cube in enumerate(cube for cube in cubes if len(cube) != 1 or cube[0] not in shared)
         ]
-        return cls(np.array(columns, dtype=np.int64), n_own, links)
+        return cls(np.array(columns, dtype=np.int64), n_own, linking_rows)
 
 
 def _parts(owner: Indices, n: int) -> list[slice]:
@@ -306,7 +314,7 @@ def _two_sided(problem: Problem) -> bool:
 def covers(reduced: Presolved) -> str:
     """Return why the activation programs do not cover a problem, or an empty string.
 
-    They cover continuous weights with biases, without regulariser and robust radius, and no hidden layer or one: with
+    They cover continuous weights with biases, without regularizer and robust radius, and no hidden layer or one: with
     two classes one of up to five neurons, with more classes one that has up to 100 output maps, see
     `bdnn.branch_and_cut.output_maps.output_maps`. With an argmax head over more than two classes, equal rows must have
     equal labels.
@@ -317,7 +325,7 @@ def covers(reduced: Presolved) -> str:
     if not problem.fit_intercept:
         return "no biases"
     if problem.regularizer is not None:
-        return "a regulariser"
+        return "a regularizer"
     if problem.robust:
         return "a robust radius"
     if len(problem.hidden_layer_sizes) > 1:
@@ -329,10 +337,10 @@ def covers(reduced: Presolved) -> str:
             return "equal rows with different labels of more than two classes"
     if problem.hidden_layer_sizes:
         (width,) = problem.hidden_layer_sizes
-        if width > MOST_BITS:
+        if width > MAX_BITS:
             return "more than five hidden neurons"
         if classes > 2 and output_maps(problem.head, width, classes) is None:
-            return f"too many output functions (more than {MOST_MAPS})"
+            return f"too many output functions (more than {MAX_MAPS})"
     return ""
 
 
@@ -340,8 +348,8 @@ def n_columns(reduced: Presolved) -> int:
     """Return about how many columns the program of an output function has at most."""
     problem = reduced.problem
     width = problem.hidden_layer_sizes[0] if problem.hidden_layer_sizes else 0
-    goals = problem.n_outputs if _one_hot(problem) else 1
-    return len(reduced.class_weight) * (goals + (2 if _two_sided(problem) else 1) * width)
+    soft = problem.n_outputs if _one_hot(problem) else 1
+    return len(reduced.class_weight) * (soft + (2 if _two_sided(problem) else 1) * width)
 
 
 def programs(reduced: Presolved) -> list[Program]:

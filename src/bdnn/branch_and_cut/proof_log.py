@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from bdnn.errors import BDNNError
-from bdnn.types import Integers
+from bdnn.types import Array, Integers
 
 Proof = tuple[list[tuple[int, int]], Integers]
 
@@ -20,7 +18,7 @@ class Record:
     nodes : list
         For each node: None while it is open, its column and two children, or the number of the proof that closes it.
     proofs : list of (rows, multipliers)
-        Rows, each as a cut and a neuron, or as -1 - link and -1, and their multipliers.
+        Rows, each as a cut and a neuron, or as -1 - linking row and -1, and their multipliers.
     cuts : set of int
         All that the proofs name.
     """
@@ -55,7 +53,7 @@ class Record:
             elif isinstance(entry, tuple):
                 below += entry[1:]
 
-    def to_arrays(self) -> dict[str, Any]:
+    def to_arrays(self) -> dict[str, Array]:
         """Return the record as arrays, to be stored."""
         nodes = [(-1, -1) if n is None else (n[0], n[1]) if isinstance(n, tuple) else (-2, n) for n in self.nodes]
         rows = [pair for proof in self.proofs for pair in proof[0]]
@@ -66,7 +64,7 @@ class Record:
             "proof multipliers": np.concatenate([proof[1] for proof in self.proofs]),
         }
 
-    def from_arrays(self, arrays: dict[str, Any], n_cuts: int) -> None:
+    def from_arrays(self, arrays: dict[str, Array], n_cuts: int) -> None:
         """Take over stored arrays; what they prove is checked by those who read the certificate."""
         rows, multipliers = arrays["proof rows"], arrays["proof multipliers"]
         ends = np.cumsum(arrays["proof sizes"])

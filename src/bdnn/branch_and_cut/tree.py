@@ -6,63 +6,76 @@ import heapq
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from bdnn.branch_and_cut import linear_program as covering
 from bdnn.branch_and_cut.cut_pool import Rows
-from bdnn.branch_and_cut.cuts import Cuts
-from bdnn.branch_and_cut.program import Program
 from bdnn.branch_and_cut.proof_log import Record
 from bdnn.errors import BDNNError
-from bdnn.network.network import Network
 from bdnn.types import Bits, Floats, Integers
+
+if TYPE_CHECKING:
+    from bdnn.branch_and_cut.cuts import Cuts
+    from bdnn.branch_and_cut.program import Program
+    from bdnn.network.network import Network
 
 _Verdict = Literal["closed", "open", "doubtful", "stopped"]
 
-_CAPACITY = 4000
-_SPARE_ROWS = 500
+# rows that a linear program may hold: at most, for each column, and beyond those: its inverse is that large
+_CAPACITY, _ROWS_PER_COLUMN, _SPARE_ROWS = 4000, 6, 500
+# rows that stay free for cuts of one round, and rows beyond which those that do not bind are dropped
+_FREE_ROWS, _KEPT_ROWS = 200, 120
+# rounds of cuts at the root and below: bounds of the root count for all nodes, so it has more
 _ROOT_ROUNDS, _ROUNDS = 100, 8
+# linear programs of a separation, each with other costs
 _ROOT_TRIES, _TRIES = 20, 6
+# rounds in a row that raise the bound by less than a gain, in units of a typical cost, after which cutting ends
 _ROOT_STALL, _STALL = 6, 2
 _ROOT_GAIN, _GAIN = 1e-3, 0.02
-_ENOUGH = 10
-_MOST_ROWS = 60
+# violated rows of known cuts: with more, none are sought, and of even more the worst are taken
+_ENOUGH, _MAX_ROWS = 10, 60
+# by which a row must be violated: well above the tolerances of the linear program
 _VIOLATION = 1e-4
+# strong branching: columns tried at a node, trials after which pseudo-costs are relied on, pivots of a trial
 _STRONG, _RELIABLE, _TRIAL_PIVOTS = 6, 4, 60
+# the smallest gain that counts in a product of two
+_MIN_SCORE = 1e-4
+# distance from 0 and 1 within which a column counts as an integer
 _INTEGRAL = 1e-6
+# linear programs of a node that may end in trouble before it is branched or given up
 _RETRIES = 3
 
-_NONE = np.zeros(0, dtype=np.int64)
+_NOTHING = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(order=True)
 class Node:
-    """An open node: a box, and what is proven of it.
+    """An open node: a box, and what is proven of it. The least one is next.
 
     Attributes
     ----------
-    level : int
+    bound : int
         No solution in it costs less, in units.
-    rank : int
-        Depth with a minus sign: among equals the deepest is next.
-    tie : int
+    minus_depth : int
+        Among equals the deepest is next.
+    serial : int
         Order of creation.
     lower, upper : ndarray of shape (v,), int8
         The box.
-    spot : int
-        Its place in the record.
+    record_id : int
+        Its number in the record.
     proof : int
-        In the record, of its level.
+        In the record, of its bound.
     """
 
-    level: int
-    rank: int
-    tie: int
+    bound: int
+    minus_depth: int
+    serial: int
     lower: Bits = field(compare=False)
     upper: Bits = field(compare=False)
-    spot: int = field(compare=False, default=0)
+    record_id: int = field(compare=False, default=0)
     proof: int = field(compare=False, default=0)
 
 
@@ -75,7 +88,7 @@ class Tree:
         To be solved.
     cuts : Cuts
         Inseparable sets, shared with other trees.
-    offer : callable
+    submit : callable
         Receives a network and returns its audited objective, in units.
     step : int
         Solutions that save less than this many units are of no interest; at least 1.
@@ -92,7 +105,7 @@ class Tree:
     nodes : int
         Nodes solved.
     doubtful : int or None
-        Least level of the nodes that rounding errors kept from being decided.
+        Least bound of the nodes that rounding errors kept from being decided.
     torn : bool
         Whether an interruption came where the record and `open_nodes` need not fit together: what is proven holds, but
         the tree cannot be gone on with.
@@ -103,21 +116,21 @@ class Tree:
         program: Program,
         cuts: Cuts,
         best: float,
-        offer: Callable[[Network], float],
+        submit: Callable[[Network], float],
         *,
         step: int = 1,
         record: bool = False,
     ) -> None:
-        self.program, self.cuts, self.best, self.step, self._offer = program, cuts, best, step, offer
+        self.program, self.cuts, self.best, self.step, self._submit = program, cuts, best, step, submit
         self.v = len(program.cost)
         self.record = Record() if record else None
-        self.rows = Rows(program.cost, min(_CAPACITY, 6 * self.v + _SPARE_ROWS))
-        self._most = min(self.rows.room - 200, 120 + self.v // 4)
+        self.rows = Rows(program.cost, min(_CAPACITY, _ROWS_PER_COLUMN * self.v + _SPARE_ROWS))
+        self._max_size = min(self.rows.room - _FREE_ROWS, _KEPT_ROWS + self.v // 4)
         self._trial = covering.dictionary(self.rows.scaled_cost, self.rows.room, self.rows.room)
-        self._source: list[tuple[int, int]] = []  # of each row: cut and neuron, or -1 - link and -1
+        self._source: list[tuple[int, int]] = []  # of each row: cut and neuron, or -1 - linking row and -1
         self._taken = 0
         self.gain, self.tried = np.zeros((2, self.v)), np.zeros((2, self.v))
-        self._tie = itertools.count()
+        self._serial = itertools.count()
         self.nodes = 0
         self.doubtful: int | None = None
         self.torn = False
@@ -126,34 +139,34 @@ class Tree:
         if program.always >= 0:
             lower[program.always] = 1
         self._heap = [Node(0, 0, 0, lower, np.ones(self.v, dtype=np.int8))]
-        for link, (_, _, columns) in enumerate(program.links):
+        for number, (_, _, columns) in enumerate(program.linking_rows):
             values = np.where(np.arange(len(columns)) == 0, 1, -1).astype(np.int64)
             self.rows.add(columns, values, 2 - len(columns))
-            self._source.append((-1 - link, -1))
+            self._source.append((-1 - number, -1))
 
     @property
-    def goal(self) -> float:
+    def cutoff(self) -> float:
         """What a node must be shown to cost more than."""
         return self.best - self.step
 
     @property
     def closed(self) -> bool:
         """Whether nothing is left that could be better."""
-        return self.bound > self.goal
+        return self.bound > self.cutoff
 
     @property
     def bound(self) -> float:
         """No solution costs less, in units."""
-        levels = [float(node.level) for node in (*self._heap[:1], self._current) if node is not None]
+        bounds = [float(node.bound) for node in (*self._heap[:1], self._current) if node is not None]
         if self.doubtful is not None:
-            levels.append(float(self.doubtful))
-        # closed nodes cost more than the goal; costs are integers
-        return min([*levels, float(np.floor(self.goal)) + 1.0])
+            bounds.append(float(self.doubtful))
+        # closed nodes cost more than the cutoff; costs are integers
+        return min([*bounds, float(np.floor(self.cutoff)) + 1.0])
 
     @property
     def open(self) -> bool:
         """Whether there is something left to do."""
-        return bool(self._heap) and (self.record is not None or self._heap[0].level <= self.goal)
+        return bool(self._heap) and (self.record is not None or self._heap[0].bound <= self.cutoff)
 
     def run(self, proceed: Callable[[], bool]) -> None:
         """Work until the tree is closed or `proceed`, which is asked at every node and round, says no."""
@@ -179,12 +192,12 @@ class Tree:
         if self.record is None:
             raise ValueError("the tree is not recorded")
         for node in self.open_nodes():
-            self.record.close_below(node.spot, node.proof)
+            self.record.close_below(node.record_id, node.proof)
         self._heap.clear()
         return self.record
 
     def open_nodes(self) -> list[Node]:
-        """Return what is left to do; between runs, or when `proceed` is asked or a network offered."""
+        """Return what is left to do; between runs, or when `proceed` is asked or a network submitted."""
         current = self._current
         return self._heap if current is None else [*(node for node in self._heap if node is not current), current]
 
@@ -194,16 +207,16 @@ class Tree:
         heapq.heapify(self._heap)
         self.gain, self.tried = gain.copy(), tried.copy()
         self.nodes, self.doubtful = solved, None if doubtful < 0 else doubtful
-        self._tie = itertools.count(1 + max((node.tie for node in nodes), default=0))
+        self._serial = itertools.count(1 + max((node.serial for node in nodes), default=0))
 
-    def lift(self, level: int) -> None:
-        """Raise what is left to do to a level that was proven elsewhere; not of a recorded tree, between runs."""
+    def lift(self, bound: int) -> None:
+        """Raise what is left to do to a bound that was proven elsewhere; not of a recorded tree, between runs."""
         if self.record is not None:
             raise ValueError("what was proven elsewhere is not in the record of this tree")
         for node in self.open_nodes():
-            node.level = max(node.level, level)
+            node.bound = max(node.bound, bound)
         heapq.heapify(self._heap)
-        self.doubtful = None if self.doubtful is None else max(self.doubtful, level)
+        self.doubtful = None if self.doubtful is None else max(self.doubtful, bound)
 
     # one node
 
@@ -223,34 +236,36 @@ class Tree:
         if column < 0:
             return self._integral(node, x)
         children = []
-        spots = self.record.branch(node.spot, column) if self.record else (0, 0)
+        ids = self.record.branch(node.record_id, column) if self.record else (0, 0)
         for side in (first, 1 - first):
             low, high = node.lower.copy(), node.upper.copy()
             (low if side else high)[column] = side
-            children.append(Node(node.level, node.rank - 1, next(self._tie), low, high, spots[side], node.proof))
+            children.append(
+                Node(node.bound, node.minus_depth - 1, next(self._serial), low, high, ids[side], node.proof)
+            )
         return children
 
     def _give_up(self, node: Node) -> list[Node]:
         """Leave a node undecided, for good."""
-        self.doubtful = node.level if self.doubtful is None else min(self.doubtful, node.level)
+        self.doubtful = node.bound if self.doubtful is None else min(self.doubtful, node.bound)
         if self.record:
-            self.record.close(node.spot, node.proof)
+            self.record.close(node.record_id, node.proof)
         return []
 
     def _bound_node(self, node: Node, lower: Floats, upper: Floats, proceed: Callable[[], bool]) -> _Verdict:
         """Solve and cut until the node is closed, or cuts bring nothing; fix columns by reduced costs."""
-        rows, root = self.rows, node.rank == 0
+        rows, root = self.rows, node.minus_depth == 0
         last, stalled, failures = -np.inf, 0, 0
-        for turn in itertools.count():
-            if turn and not proceed():
+        for number in itertools.count():
+            if number and not proceed():
                 return "stopped"
-            status, total, unsure = rows.bound(lower, upper, self.goal, 2.0 * max(self.best, 1.0))
+            status, total, unsure = rows.bound(lower, upper, self.cutoff, 2.0 * max(self.best, 1.0))
             failures += status == covering.UNFINISHED
             if not self._sound(unsure):
                 continue
-            if total > self.goal * rows.scale:
+            if total > self.cutoff * rows.scale:
                 if self.record:
-                    self.record.close(node.spot, self._proof())
+                    self.record.close(node.record_id, self._proof())
                 return "closed"
             if status != covering.OPTIMAL:
                 rows.rebuild()
@@ -258,18 +273,18 @@ class Tree:
                 if failures > _RETRIES:
                     return "open" if status == covering.CUT_OFF else "doubtful"
                 continue
-            if (level := -(-total // rows.scale)) > node.level:
-                node.level = level
+            if (bound := -(-total // rows.scale)) > node.bound:
+                node.bound = bound
                 if self.record:
                     node.proof = self._proof()
             objective = rows.objective(rows.D)
             self._fix(node, lower, upper, total)
             x = rows.D.x[: self.v].copy()
-            if rows.D.size[0] > self._most or rows.room < 200:
+            if rows.D.size[0] > self._max_size or rows.room < _FREE_ROWS:
                 rows.drop()
             stalled = stalled + 1 if objective - last < (_ROOT_GAIN if root else _GAIN) else 0
             last = objective
-            if turn >= (_ROOT_ROUNDS if root else _ROUNDS) or stalled >= (_ROOT_STALL if root else _STALL):
+            if number >= (_ROOT_ROUNDS if root else _ROUNDS) or stalled >= (_ROOT_STALL if root else _STALL):
                 # its rows count, too
                 return "open"
             if not self._cut(x, lower, _ROOT_TRIES if root else _TRIES):
@@ -278,16 +293,16 @@ class Tree:
 
     def _fix(self, node: Node, lower: Floats, upper: Floats, total: int) -> None:
         """Fix columns whose other value would cost too much."""
-        slack = int(np.floor(self.goal * self.rows.scale)) - total
+        slack = int(np.floor(self.cutoff * self.rows.scale)) - total
         fixed = self.rows.fix(slack, (node.lower, node.upper), (lower, upper))
         if fixed is None or not self.record:
             return
         proof = self._proof()
         for columns, value in zip(fixed, (0, 1), strict=True):
             for column in columns.tolist():
-                spots = self.record.branch(node.spot, column)
-                self.record.close(spots[1 - value], proof)
-                node.spot = spots[value]
+                ids = self.record.branch(node.record_id, column)
+                self.record.close(ids[1 - value], proof)
+                node.record_id = ids[value]
 
     # rows
 
@@ -315,7 +330,7 @@ class Tree:
     def _store(self) -> Integers:
         """Make rows of new cuts for all neurons; return their labels."""
         if self._taken == len(self.cuts):
-            return _NONE
+            return _NOTHING
         labels: list[int] = []
         while self._taken < len(self.cuts):
             stored = self.rows.add_set(self.cuts.sets[self._taken], self.program.columns, self.program.always)
@@ -329,7 +344,7 @@ class Tree:
     def _cut(self, x: Floats, lower: Floats, tries: int) -> int:
         """Enter violated rows, known ones first; return how many."""
         self._store()
-        entered = self.rows.enter_violated(x, most=_MOST_ROWS)
+        entered = self.rows.enter_violated(x, most=_MAX_ROWS)
         if entered > _ENOUGH:
             return entered
         for neuron in range(self.program.n_neurons):
@@ -352,7 +367,7 @@ class Tree:
         expected = np.where(self.tried > 0, self.gain / tried, mean[:, None])[:, free]
         distance = np.array([x[free], 1.0 - x[free]])
         promised = covering.penalties_of(D, free)
-        scores = np.prod(np.maximum(np.maximum(expected * distance, promised), 1e-4), axis=0)
+        scores = np.prod(np.maximum(np.maximum(expected * distance, promised), _MIN_SCORE), axis=0)
         best, first, best_score, since, trials = -1, 0, -1.0, 0, 0
         objective = self.rows.objective(D)
         for k in np.argsort(-scores, kind="stable").tolist():
@@ -366,7 +381,7 @@ class Tree:
                 self.tried[:, column] += 1.0
             else:
                 continue
-            score = float(np.prod(np.maximum(gains, 1e-4)))
+            score = float(np.prod(np.maximum(gains, _MIN_SCORE)))
             if score > best_score:
                 best, first, best_score, since = column, int(gains[1] < gains[0]), score, 0
             else:
@@ -381,7 +396,7 @@ class Tree:
         for side in (0, 1):
             covering.copy_into(self._trial, self.rows.D)
             (self._trial.lower if side else self._trial.upper)[column] = float(side)
-            status = self.rows.resolve(self._trial, self.goal, _TRIAL_PIVOTS)
+            status = self.rows.resolve(self._trial, self.cutoff, _TRIAL_PIVOTS)
             reached = self.rows.objective(self._trial)
             if status in (covering.CUT_OFF, covering.INFEASIBLE):
                 reached = max(self.best, objective + 0.5)
@@ -397,12 +412,12 @@ class Tree:
         given = x > 0.5
         weights = np.empty((self.program.n_neurons, self.cuts.points.rows.shape[1]))
         for neuron in range(self.program.n_neurons):
-            found, inseparable = self.cuts.weights(given[self.program.columns[:, neuron]])
+            separating, inseparable = self.cuts.weights(given[self.program.columns[:, neuron]])
             if inseparable is not None and self.cuts.add(inseparable) >= 0:
                 return [node]
-            if found is None:
+            if separating is None:
                 return self._give_up(node)
-            weights[neuron] = found
-        self.best = min(self.best, self._offer(self.program.network(weights)))
+            weights[neuron] = separating
+        self.best = min(self.best, self._submit(self.program.network(weights)))
         # everything in the node costs at least as much, which its rows show when it is solved again
-        return [node] if node.level > self.goal else self._give_up(node)
+        return [node] if node.bound > self.cutoff else self._give_up(node)

@@ -8,28 +8,28 @@ from bdnn.methods.alternating import AlternatingSearch
 from bdnn.methods.data_splitting import DataSplitting
 from bdnn.methods.exact import ExactTraining
 from bdnn.methods.local_search import LocalSearch
+from bdnn.methods.method import TrainingMethod
 from bdnn.problem.problem import Problem
 
-METHODS = {
-    "exact": ExactTraining,
-    "local_search": LocalSearch,
-    "alternating": AlternatingSearch,
-    "data_splitting": DataSplitting,
+METHODS: dict[str, type[TrainingMethod]] = {
+    kind.name: kind for kind in (ExactTraining, LocalSearch, AlternatingSearch, DataSplitting)
 }
 
-_MOST_BINARIES = 300
-_MOST_ROWS = 10_000
+# activations up to which exact training closes most problems within minutes; see docs/bounds.md
+_MAX_BINARIES = 300
+# rows of which the distinct ones are counted: more take longer to sort, and are too many anyway
+_MAX_ROWS = 10_000
 
 
 def automatic(problem: Problem) -> str:
-    """Return the method that suits a problem: "exact" if its program is small or it has a regulariser to minimise."""
+    """Return the method that suits a problem: "exact" if its program is small or it has a regularizer to minimize."""
     if problem.regularizer is not None:
         return "exact"
     used = np.asarray(problem.X)[np.asarray(problem.sample_weight) > 0]
-    if len(used) > _MOST_ROWS and problem.robust_model != "worst_case":
+    if len(used) > _MAX_ROWS and problem.robust_model != "worst_case":
         return "local_search"
     # distinct rows, so that weights and repeated rows come to the same
     binaries = len(np.unique(used, axis=0)) * sum(problem.widths)
-    if binaries <= _MOST_BINARIES:
+    if binaries <= _MAX_BINARIES:
         return "exact"
     return "data_splitting" if problem.robust and problem.robust_model == "worst_case" else "local_search"

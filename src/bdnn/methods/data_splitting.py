@@ -10,32 +10,38 @@ from threadpoolctl import threadpool_limits
 
 from bdnn.backends import backend
 from bdnn.backends.protocol import Backend
-from bdnn.backends.threads import NODE_LIMIT
+from bdnn.backends.threads import NODE_LIMIT, TIME_LIMIT
 from bdnn.budget import Budget
 from bdnn.formulations import clusters as clustered
 from bdnn.formulations import robust
 from bdnn.formulations.model import TrainingModel
-from bdnn.methods.alternating import shrink_blockwise
-from bdnn.methods.local_search import INCUMBENTS, enter_incumbents
-from bdnn.methods.run import Race, Runner, solve_into, too_large
-from bdnn.methods.starts import constant, enter_given
+from bdnn.methods.block_steps import shrink_penalty
+from bdnn.methods.incumbents import submit_given, submit_incumbents
+from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
+from bdnn.methods.milp_run import solve_into, too_large
+from bdnn.methods.run import Candidate, Run
+from bdnn.methods.starts import constant
 from bdnn.network.intervals import robust_losses
 from bdnn.network.network import Network
 from bdnn.problem.presolve import Presolved
 from bdnn.problem.problem import Problem, choice, positive_integer
-from bdnn.result import Incumbent, Result
-from bdnn.status import ProgressCallback, Status
+from bdnn.result import Incumbent
+from bdnn.status import Status
 from bdnn.types import Bools, Floats, Indices
 
 SPLITTERS = ("kmeans", "svm")
 INITIAL_CLUSTERS = ("one", "class")
 
+# starts of k-means: its own default was 10, and a split takes milliseconds beside the programs
 _RESTARTS = 25
-_HULL_SHARE = 0.05
+# for the hulls of clusters, which only tighten a program: a share of its time, and at most so many seconds
+_HULL_SHARE, _HULL_SECONDS = 0.05, 10.0
+# the smallest spread of a feature that is scaled to 1
+_TINY = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
-class DataSplitting:
+class DataSplitting(TrainingMethod):
     """Solve with clusters of points that share all activations, and split the cluster with the largest loss, in turn.
 
     The paper calls the model exact once every cluster with a loss is a single point. That is not enough: a cluster
@@ -59,10 +65,16 @@ class DataSplitting:
         "search" begins with a short local search, from whose network the first program starts; "none" is the paper's
         method.
 
+    Notes
+    -----
+    A limit on nodes holds for all programs together. The history of the result has an entry for each iteration.
+
     References
     ----------
     J. Kurtz and B. Bah, arXiv:2110.11382, iterative data splitting.
     """
+
+    name = "data_splitting"
 
     solver: str = "auto"
     max_splits: int = 20
@@ -71,80 +83,43 @@ class DataSplitting:
     initial_clusters: str = "one"
     incumbents: str = "search"
 
-    def __call__(
-        self,
-        problem: Problem,
-        budget: Budget | None = None,
-        start: Network | None = None,
-        on_progress: ProgressCallback | None = None,
-    ) -> Result:
-        """Train.
+    def _check(self, problem: Problem, budget: Budget) -> None:
+        self.limits()
+        backend(self.solver, problem)
 
-        Parameters
-        ----------
-        problem : Problem
-            What to train on; with held-out data, the network of highest accuracy on them is returned.
-        budget : Budget or None
-            Limits; None for none. A node limit holds for each program.
-        start : Network or None
-            A network of the problem's class to start from; the result is never worse.
-        on_progress : callable or None
-            Receives a `Progress` with every new incumbent and several times a second.
+    def _train(self, run: Run, start: Network | None) -> Ending:
+        solver = backend(self.solver, run.problem)
+        state = Splitting(run, solver, self)
+        if self.incumbents == "none":
+            submit_given(run, start)
+        elif submit_incumbents(run, start):
+            state.start_from(run.best)
+        step = self._iterate(run, state)
+        interrupted = step.interrupted
+        if run.problem.regularization == "lexicographic" and not interrupted:
+            interrupted = shrink_penalty(run, solver)
+        if not run.n_solved and not run.closed:
+            run.fell_short("no program was solved")
+        return Ending(step.message, interrupted)
 
-        Returns
-        -------
-        Result
-            With the best network found, also after a limit, Ctrl-C or a failure of the solver. Its history has an entry
-            for each iteration.
-
-        Raises
-        ------
-        InputError
-            If a setting, the data or the start cannot be used.
-        MarginError
-            If no margin is safe.
-        """
+    def _iterate(self, run: Run, state: Splitting) -> Step:
+        """Solve and split until a limit is reached or nothing is left to do."""
         splits, batch_size = self.limits()
-        solver = backend(self.solver, problem)
-        budget = (budget or Budget()).start()
-        start = None if start is None else start.for_columns(problem.feature_names)
-        race = Race(problem, budget, on_progress)
-        state = Splitting(race, solver, self)
-        interrupted, message, scope = False, "nothing left to improve", race.reduced.everything
-        try:
-            if self.incumbents == "none":
-                enter_given(race, start)
-            elif enter_incumbents(race, start):
-                state.start_from(race.best)
-            for iteration in range(splits + 1):
-                if race.closed:
-                    message = "nothing left to improve"
-                    break
-                if budget.exhausted:
-                    message = "time limit reached"
-                    break
-                if race.out_of_nodes:
-                    message = NODE_LIMIT
-                    break
-                step = state.solve(splits + 1 - iteration)
-                message, interrupted = step.message, step.interrupted
-                if step.scope is not None:
-                    scope = step.scope
-                if step.stops or step.scope is not None:
-                    break
-                message = "split limit reached"
-                if iteration < splits and not state.split() and batch_size is None:
-                    message = "every cluster is a single point"
-                    break
-            if problem.regularization == "lexicographic" and not interrupted:
-                interrupted = shrink_blockwise(race, solver)
-            if not race.n_solved and not race.closed:
-                race.fell_short("no program was solved")
-        except KeyboardInterrupt:
-            if race.best is None:
-                raise
-            message, interrupted = "stopped by Ctrl-C", True
-        return race.result("data_splitting", message, scope, interrupted)
+        for iteration in range(splits + 1):
+            if run.closed:
+                return Step(message="nothing left to improve")
+            if run.budget.exhausted:
+                return Step(message=TIME_LIMIT)
+            if run.out_of_nodes:
+                return Step(message=NODE_LIMIT)
+            step = state.solve(splits + 1 - iteration)
+            if step.scope is not None:
+                run.covers(step.scope)
+            if step.stops or step.scope is not None:
+                return step
+            if iteration < splits and not state.split() and batch_size is None:
+                return Step(message="every cluster is a single point")
+        return Step(message="split limit reached")
 
     def limits(self) -> tuple[int, int | None]:
         """Return the number of splits and the batch size; raise `InputError` if a setting cannot be used."""
@@ -161,42 +136,42 @@ class Step:
 
     Attributes
     ----------
-    stops : bool
-        Whether there is no point in going on: the program could not be built or solved, or Ctrl-C came.
-    interrupted : bool
-        Whether Ctrl-C came.
     message : str
         Why the solve ended.
+    interrupted : bool
+        Whether Ctrl-C came.
+    stops : bool
+        Whether there is no point in going on: the program could not be built or solved, or Ctrl-C came.
     scope : str or None
         What a bound that was met covers; None if there is none.
     """
 
-    stops: bool
-    interrupted: bool
     message: str
-    scope: str | None
+    interrupted: bool = False
+    stops: bool = False
+    scope: str | None = None
 
 
 class Splitting:
     """Clusters of the reduced points, and the network of the last iteration."""
 
-    def __init__(self, race: Race, solver: Backend, method: DataSplitting) -> None:
-        self._race, self._solver, self._method, self._batch_size = race, solver, method, method.limits()[1]
-        self._rng = np.random.default_rng(race.budget.seed)
-        points = len(race.reduced.X)
+    def __init__(self, run: Run, solver: Backend, method: DataSplitting) -> None:
+        self._run, self._solver, self._method, self._batch_size = run, solver, method, method.limits()[1]
+        self._rng = np.random.default_rng(run.budget.seed)
+        points = len(run.reduced.X)
         self._clusters = np.zeros(points, dtype=np.intp)
         if method.initial_clusters == "class" and points:
-            self._clusters = np.unique(race.reduced.class_weight.argmax(axis=1), return_inverse=True)[1].ravel()
-        self._current: Runner | None = None
+            self._clusters = np.unique(run.reduced.class_weight.argmax(axis=1), return_inverse=True)[1].ravel()
+        self._current: Candidate | None = None
 
     @property
     def network(self) -> Network | None:
         """That of the last iteration."""
         return None if self._current is None else self._current.network
 
-    def start_from(self, runner: Runner | None) -> None:
+    def start_from(self, candidate: Candidate | None) -> None:
         """Take a network as that of the iteration before the first."""
-        self._current = runner
+        self._current = candidate
 
     def grow(self, origin: Indices) -> None:
         """Put new points, which the reduced problem has at its end, into the clusters of others."""
@@ -204,7 +179,7 @@ class Splitting:
 
     def solve(self, iterations_left: int) -> Step:
         """Solve with the present clusters; there must be nodes left."""
-        race, solver, reduced = self._race, self._solver, self._race.reduced
+        run, solver, reduced = self._run, self._solver, self._run.reduced
         count = len(reduced.X)
         full = self._batch_size is None or self._batch_size >= count
         batch = np.arange(count) if full else np.sort(self._rng.choice(count, self._batch_size, replace=False))
@@ -212,44 +187,39 @@ class Splitting:
         clusters = self._clusters[batch]
         n_clusters = len(np.unique(clusters))
         single = full and n_clusters == count
-        if reason := too_large(robust.nonzeros(part, n_clusters), solver, race.budget):
-            return Step(True, False, reason, None)
-        race.phase = f"{n_clusters} clusters: build"
-        race.report()
-        budget = race.share(race.budget.remaining / iterations_left, iterations_left)
-        with race.timed("build"):
-            hull_seconds = min(_HULL_SHARE * budget.remaining, 10.0)
+        if reason := too_large(robust.nonzeros(part, n_clusters), solver, run.budget):
+            return Step(reason, stops=True)
+        budget = run.share(run.budget.remaining / iterations_left, iterations_left)
+        with run.phase("build", f"{n_clusters} clusters: build"):
+            hull_seconds = min(_HULL_SHARE * budget.remaining, _HULL_SECONDS)
             model = clustered.build(part, clusters, solver.capabilities.tolerances, hull_seconds=hull_seconds)
-        race.phase = f"{n_clusters} clusters: solve"
-        with race.timed("solve"):
-            starts = [r.network for r in (self._current, race.best) if r is not None] + [constant(reduced)]
-            outcome = solve_into(race, solver, model, budget, starts, bounds=single, compares=full, log=False)
+        with run.phase("solve", f"{n_clusters} clusters: solve"):
+            starts = [c.network for c in (self._current, run.best) if c is not None] + [constant(reduced)]
+            outcome = solve_into(run, solver, model, budget, starts, bounds=single, compares=full, log=False)
         solution = outcome.solution
         self._current = outcome.last or self._current
-        assert race.best is not None
-        runner = self._current or race.best
-        if math.isinf(runner.objective):
-            runner = race.best  # it fits the batch only
-        race.choose(runner)
+        candidate = self._current or run.incumbent
+        if math.isinf(candidate.objective):
+            candidate = run.incumbent  # it fits the batch only
+        run.choose(candidate)
         entry = Incumbent(
-            seconds=race.budget.elapsed,
-            objective=runner.objective,
+            seconds=run.budget.elapsed,
+            objective=candidate.objective,
             source="data splitting",
-            validation_accuracy=runner.accuracy,
+            validation_accuracy=candidate.accuracy,
             clusters=n_clusters,
             binaries=_binaries(model),
             solve_seconds=solution.seconds,
         )
-        race.history.append(entry)
+        run.record(entry)
         stops = solution.status == Status.FAILED or solution.interrupted
         scope = model.scope if single and solution.status == Status.OPTIMAL else None
-        return Step(stops, solution.interrupted, solution.message, scope)
+        return Step(solution.message, solution.interrupted, stops, scope)
 
     def split(self) -> bool:
         """Divide the cluster of largest loss, or if only single points have one, the largest; False: none left."""
-        assert self._race.best is not None
-        network = (self._current or self._race.best).network
-        loss = point_losses(self._race.reduced, network)
+        network = (self._current or self._run.incumbent).network
+        loss = point_losses(self._run.reduced, network)
         sizes = np.bincount(self._clusters)
         total = np.bincount(self._clusters, weights=loss)
         divisible = sizes > 1
@@ -259,10 +229,10 @@ class Splitting:
         cluster = int(np.argmax(np.where(with_loss, total, -1.0) if with_loss.any() else np.where(divisible, sizes, 0)))
         members = np.flatnonzero(self._clusters == cluster)
         second = None
-        X, seed = self._race.reduced.X[members], self._race.budget.seed
-        X = X / np.maximum(np.abs(X).max(axis=0, initial=0.0), 1e-300)
+        X, seed = self._run.reduced.X[members], self._run.budget.seed
+        X = X / np.maximum(np.abs(X).max(axis=0, initial=0.0), _TINY)
         # one thread: OpenMP of a process that used several hangs in the children of its forks
-        with self._race.timed("split"), threadpool_limits(1):
+        with self._run.phase("split"), threadpool_limits(1):
             if self._method.splitter == "svm":
                 second = _svm_split(X, loss[members] > 0, seed)
             if second is None:

@@ -1,39 +1,39 @@
-"""The best networks of a run so far, by audited objective, and the best bound: what every method keeps."""
+"""A run of a training method: its best networks by audited objective, its best bound, and its result."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
-from bdnn.backends.protocol import Backend, MilpSolution, SolveEvent
 from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.errors import BDNNError, InputError
 from bdnn.formulations.model import scaled
 from bdnn.formulations.scales import regularized_margin
-from bdnn.milp.program import Milp
 from bdnn.network.network import Network
 from bdnn.problem.audit import Audit, audit
-from bdnn.problem.presolve import presolve
+from bdnn.problem.presolve import Presolved, presolve
 from bdnn.problem.problem import Problem
 from bdnn.result import BoundStep, Incumbent, Result
 from bdnn.status import Progress, ProgressCallback, Status
-from bdnn.types import Floats
 
-_ROUNDING = 1e-6
+# relative error of a solver's bound: its tolerances are 1e-6 or less, see `bdnn.milp.tolerances`
+_BOUND_ERROR = 1e-6
+# relative error of sums of sample weights in another order: far above the roundoff of 10^6 of them
+_SUM_ERROR = 1e-9
+# bounds within a thousandth of the time so far are one point of a plot
 _SAME_MOMENT = 1e-3
-_MOST_ENTRIES = 100_000_000
+# share of the time in which to look for points whose balls meet: it only makes the trivial bound better
 _OVERLAP_SHARE = 0.1
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Runner:
-    """A network in the race.
+class Candidate:
+    """A network that was submitted to a run.
 
     Attributes
     ----------
@@ -42,9 +42,9 @@ class Runner:
     audit : Audit
         Its sign-exact evaluation.
     penalty : float
-        Its regulariser, without the factor.
+        Its regularizer, without the factor.
     objective : float
-        Loss plus weighted regulariser.
+        Loss plus weighted regularizer.
     accuracy : float or None
         On the held-out data.
     """
@@ -57,11 +57,11 @@ class Runner:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Objective, then regulariser: lower is better."""
+        """Objective, then regularizer: lower is better."""
         return self.objective, self.penalty
 
 
-class Race:
+class Run:
     """The best networks so far and the best bound.
 
     Parameters
@@ -73,44 +73,10 @@ class Race:
     on_progress : callable or None
         Receives a `Progress` with news.
 
-    Attributes
-    ----------
-    reduced : Presolved
-        The problem, presolved.
-    best : Runner or None
-        Of least objective.
-    chosen : Runner or None
-        The one to return: of highest accuracy on the held-out data if there are any, else the best.
-    bound : float
-        On the objective of every network.
-    phase : str
-        What is being done, for the progress.
-    solver : str
-        Name of the solver, once it was called.
-    nodes : int
-        Branch-and-bound nodes so far, those of earlier runs that this one goes on from included.
-    nodes_before : int
-        Those of earlier runs.
-    rounds : int
-        Rounds of the local search that is running, or was the last to run.
-    keep : callable or None
-        Called with every report, before the listener: the moment to write down what is known.
-    n_mismatched : int
-        Solutions of solvers with a larger loss than reported.
-    penalty_proven : bool
-        Whether the regulariser that comes second is known to be least.
-    starts : list of Runner
-        Networks that came from no solver.
-    history : list of Incumbent
-        To be returned.
-    bounds : list of BoundStep
-        To be returned.
-    n_solved : int
-        Programs that were solved, or at least bounded.
-    audit_seconds : float
-        How long the last audit took.
-    shortfalls : list of str
-        What could not be done for lack of time, to be returned.
+    Raises
+    ------
+    InputError
+        If networks of this run are not compared by the problem's robust model.
     """
 
     robust_models: tuple[str, ...] = ("interval", "pattern")
@@ -121,62 +87,141 @@ class Race:
                 f"this method does not train for robust_model={problem.robust_model!r}, but for 'interval' and "
                 f"'pattern'; the methods 'exact' and 'data_splitting' of BDNNClassifier take all"
             )
-        self.problem, self.budget, self._on_progress = problem, budget, on_progress
-        self.timings: dict[str, float] = {}
-        self.shortfalls: list[str] = []
-        with self.timed("presolve"):
-            self.reduced = presolve(problem, _OVERLAP_SHARE * budget.remaining)
-            if not self.reduced.sought_overlaps:
-                self.shortfalls.append("the time limit is too short to look for points whose balls meet")
+        self._problem, self._budget, self._on_progress = problem, budget, on_progress
+        self._save: Callable[[], None] | None = None
+        self._best: Candidate | None = None
+        self._chosen: Candidate | None = None
+        self._held: tuple[Candidate, str] | None = None
+        self._phase, self._solver = "start", ""
+        self._timings: dict[str, float] = {}
+        self._shortfalls: list[str] = []
+        with self.phase("presolve"):
+            self._reduced = presolve(problem, _OVERLAP_SHARE * budget.remaining)
+        if not self._reduced.sought_overlaps:
+            self.fell_short("the time limit is too short to look for points whose balls meet")
         # a number of which every objective is a multiple, or 0; asked for at every step of a search
-        self._step = 0.0 if problem.penalty_factor else self.reduced.loss_step
-        self._unit = self.reduced.loss_unit
-        self.best: Runner | None = None
-        self.chosen: Runner | None = None
-        self.bound, self.phase, self.solver = self.reduced.irreducible, "start", ""
-        self.nodes, self.nodes_before, self.rounds = 0, 0, 0
-        self.keep: Callable[[], None] | None = None
-        self.n_mismatched = 0
-        # a regulariser that comes second is not known to be least before that was asked
-        self.penalty_proven = problem.regularization != "lexicographic"
-        self.starts: list[Runner] = []
-        self.history: list[Incumbent] = []
-        self.bounds = [BoundStep(budget.elapsed, self.bound)]
-        self.audit_seconds, self.n_solved = 0.0, 0
-        self._held: tuple[Runner, str] | None = None
+        self._step = 0.0 if problem.penalty_factor else self._reduced.loss_step
+        self._unit = self._reduced.loss_unit
+        self._bound, self._scope = self._reduced.irreducible, self._reduced.everything
+        self._nodes = self._earlier_nodes = self._rounds = self._n_mismatched = self._n_solved = 0
+        # a regularizer that comes second is not known to be least before that was asked
+        self._penalty_proven = problem.regularization != "lexicographic"
+        self._starts: list[Candidate] = []
+        self._history: list[Incumbent] = []
+        self._bounds = [BoundStep(budget.elapsed, self._bound)]
+        self._audit_seconds = 0.0
 
-    def fell_short(self, what: str) -> None:
-        """Note what could not be done for lack of time, beyond a gap that is not closed."""
-        if what not in self.shortfalls:
-            self.shortfalls.append(what)
+    # what is known
+
+    @property
+    def problem(self) -> Problem:
+        """What is trained on."""
+        return self._problem
+
+    @property
+    def reduced(self) -> Presolved:
+        """The problem, presolved."""
+        return self._reduced
+
+    @property
+    def budget(self) -> Budget:
+        """Limits of the run."""
+        return self._budget
+
+    @property
+    def best(self) -> Candidate | None:
+        """The network of least objective so far, if there is one."""
+        return self._best
+
+    @property
+    def incumbent(self) -> Candidate:
+        """The network of least objective so far, where there must be one."""
+        if self._best is None:
+            raise BDNNError("no network is known yet")
+        return self._best
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """The network to return: of highest accuracy on the held-out data if there are any, else the best."""
+        return self._chosen
+
+    @property
+    def bound(self) -> float:
+        """No network of the problem has a smaller objective."""
+        return self._bound
+
+    @property
+    def scope(self) -> str:
+        """What the bound bounds."""
+        return self._scope
+
+    @property
+    def bounds(self) -> tuple[BoundStep, ...]:
+        """The course of the bound."""
+        return tuple(self._bounds)
+
+    @property
+    def starts(self) -> tuple[Candidate, ...]:
+        """Networks that came from no solver."""
+        return tuple(self._starts)
+
+    @property
+    def solver(self) -> str:
+        """Name of the solver, empty before one was called."""
+        return self._solver
+
+    @property
+    def nodes(self) -> int:
+        """Branch-and-bound nodes so far, those of earlier runs that this one goes on from included."""
+        return self._nodes
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of the local search that is running, or was the last to run."""
+        return self._rounds
+
+    @property
+    def n_solved(self) -> int:
+        """Programs that were solved, or at least bounded."""
+        return self._n_solved
+
+    @property
+    def audit_seconds(self) -> float:
+        """How long the last audit took."""
+        return self._audit_seconds
+
+    @property
+    def penalty_proven(self) -> bool:
+        """Whether the regularizer that comes second is known to be least."""
+        return self._penalty_proven
+
+    @property
+    def current_phase(self) -> str:
+        """What is being done."""
+        return self._phase
 
     def is_closed(self, objective: float) -> bool:
         """Whether the bound meets an objective, up to the rounding of sums of weights."""
-        return objective <= self.bound or self.equal(self.bound, objective)
+        return objective <= self._bound or self.equal(self._bound, objective)
 
     def equal(self, bound: float, objective: float) -> bool:
         """Whether a bound and an objective are the same up to the rounding of sums of weights."""
-        tolerance = 1e-9 if self._step else 2 * _ROUNDING
+        tolerance = _SUM_ERROR if self._step else 2 * _BOUND_ERROR
         return abs(objective - bound) <= tolerance * max(objective, self._unit)
 
     @property
     def closed(self) -> bool:
         """Whether the bound meets the best objective."""
-        return self.best is not None and self.is_closed(self.best.objective)
+        return self._best is not None and self.is_closed(self._best.objective)
 
-    @property
-    def incumbent(self) -> Runner:
-        """The best network, where there must be one."""
-        if self.best is None:
-            raise BDNNError("no network is known yet")
-        return self.best
+    # limits
 
     @property
     def nodes_left(self) -> int | None:
         """Branch-and-bound nodes that the budget still allows; None for no limit."""
-        if self.budget.nodes is None:
+        if self._budget.nodes is None:
             return None
-        return max(0, self.budget.nodes - (self.nodes - self.nodes_before))
+        return max(0, self._budget.nodes - (self._nodes - self._earlier_nodes))
 
     @property
     def out_of_nodes(self) -> bool:
@@ -199,40 +244,46 @@ class Race:
             Starts now.
         """
         left = self.nodes_left
-        return replace(self.budget.within(seconds), nodes=None if left is None else -(-left // parts))
+        return replace(self._budget.within(seconds), nodes=None if left is None else -(-left // parts))
 
-    def evaluate(self, network: Network, solver_objective: float | None = None) -> Runner:
-        """Audit a network, without entering it; `solver_objective` is what a solver said of it.
+    # networks
 
-        With the regularisers ℓ1 and ℓ2 its continuous weights are made as small as the margin allows.
+    def evaluate(self, network: Network, solver_objective: float | None = None) -> Candidate:
+        """Audit a network, without submitting it; `solver_objective` is what a solver said of it.
+
+        With the regularizers ℓ1 and ℓ2 its continuous weights are made as small as the margin allows.
         """
         began = reading()
-        margin = regularized_margin(self.problem)
-        if margin is not None and (layers := self.reduced.to_layers(network)) is not None:
-            network = self.reduced.to_network(scaled(self.reduced, layers, margin))
-        penalty = self.reduced.penalty(network)
-        weighted = self.problem.penalty_factor * penalty
-        audited = audit(network, self.problem, None if solver_objective is None else solver_objective - weighted)
-        accuracy = None
-        if self.problem.validation is not None:
-            X, codes = self.problem.validation
-            accuracy = float(np.mean(network.predict_index(X) == codes))
-        self.audit_seconds = reading() - began
-        return Runner(network, audited, penalty, audited.loss + weighted, accuracy)
+        margin = regularized_margin(self._problem)
+        if margin is not None and (layers := self._reduced.to_layers(network)) is not None:
+            network = self._reduced.to_network(scaled(self._reduced, layers, margin))
+        penalty = self._reduced.penalty(network)
+        weighted = self._problem.penalty_factor * penalty
+        audited = audit(network, self._problem, None if solver_objective is None else solver_objective - weighted)
+        accuracy = self._accuracy(network)
+        self._audit_seconds = reading() - began
+        return Candidate(network, audited, penalty, audited.loss + weighted, accuracy)
 
-    def enter(
+    def _accuracy(self, network: Network) -> float | None:
+        """Return the accuracy on the held-out data; None if there are none."""
+        if self._problem.validation is None:
+            return None
+        X, codes = self._problem.validation
+        return float(np.mean(network.predict_index(X) == codes))
+
+    def submit(
         self, network: Network, source: str, solver_objective: float | None = None, *, log: bool = True
-    ) -> Runner:
+    ) -> Candidate:
         """Audit a network, keep it if it is better than the best, and return its evaluation.
 
         Without `log` it does not go to the history, nor is it taken for its accuracy on held-out data.
         """
-        runner = self.evaluate(network, solver_objective)
-        self._admit(runner, source, log)
-        return runner
+        candidate = self.evaluate(network, solver_objective)
+        self._admit(candidate, source, log)
+        return candidate
 
     def hold(self, network: Network, source: str) -> None:
-        """Audit a network and keep it until `release`: what a method finds by itself has its turn first.
+        """Audit a network and keep it until `release`: what a method finds by itself has precedence.
 
         Of networks of the same loss those that a search finds with all their neurons are the better guess for other
         data.
@@ -240,259 +291,206 @@ class Race:
         self._held = self.evaluate(network), source
 
     def release(self) -> None:
-        """Enter what is held back; whatever has been found meanwhile and is no worse stays."""
+        """Submit what is held back; whatever has been found meanwhile and is no worse stays."""
         if self._held is not None:
-            (runner, source), self._held = self._held, None
-            self._admit(runner, source, log=True)
+            (candidate, source), self._held = self._held, None
+            self._admit(candidate, source, log=True)
 
-    def _admit(self, runner: Runner, source: str, log: bool) -> None:
-        self.n_mismatched += runner.audit.mismatch
+    def _admit(self, candidate: Candidate, source: str, log: bool) -> None:
+        self._n_mismatched += candidate.audit.mismatch
         if source != "solver":
-            self.starts.append(runner)
-        if math.isinf(runner.objective):
+            self._starts.append(candidate)
+        if math.isinf(candidate.objective):
             return  # not a network of the problem
         # both are set before anything is reported: a listener may raise
-        if log or self.problem.validation is None:
-            self.choose(runner)
-        if self.best is None or runner.rank < self.best.rank:
-            self.best = runner
+        if log or self._problem.validation is None:
+            self.choose(candidate)
+        if self._best is None or candidate.rank < self._best.rank:
+            self._best = candidate
             if log:
-                seconds = self.budget.elapsed
-                self.history.append(Incumbent(seconds, runner.objective, source, runner.accuracy))
+                seconds = self._budget.elapsed
+                self.record(Incumbent(seconds, candidate.objective, source, candidate.accuracy))
             self.report()
 
-    def choose(self, runner: Runner) -> None:
-        """Take a network as the one to return, if it is better on the held-out data, or without any, better at all."""
-        old = self.chosen
-        if old is None or (-(runner.accuracy or 0.0), *runner.rank) < (-(old.accuracy or 0.0), *old.rank):
-            self.chosen = runner
+    def add_start(self, candidate: Candidate) -> None:
+        """Note a network that solvers may start from."""
+        self._starts.append(candidate)
 
-    def replace(self, old: Runner, network: Network) -> None:
+    def choose(self, candidate: Candidate) -> None:
+        """Take a network as the one to return, if it is better on the held-out data, or without any, better at all."""
+        old = self._chosen
+        if old is None or (-(candidate.accuracy or 0.0), *candidate.rank) < (-(old.accuracy or 0.0), *old.rank):
+            self._chosen = candidate
+
+    def replace(self, old: Candidate, network: Network) -> None:
         """Put a network in the place of the best and the chosen one if it is no worse than `old`, also on new data."""
-        runner = self.evaluate(network)
-        if runner.rank <= old.rank and (runner.accuracy or 0.0) >= (old.accuracy or 0.0):
-            self.chosen = runner
-            if self.best is old or (self.best is not None and runner.rank <= self.best.rank):
-                self.best = runner
+        candidate = self.evaluate(network)
+        if candidate.rank <= old.rank and (candidate.accuracy or 0.0) >= (old.accuracy or 0.0):
+            self._chosen = candidate
+            if self._best is old or (self._best is not None and candidate.rank <= self._best.rank):
+                self._best = candidate
+
+    # bounds
 
     def raise_bound(self, solver_bound: float) -> None:
         """Take a solver's dual bound, in loss units, lowered by its rounding, raised to the next possible loss."""
         if math.isfinite(solver_bound):
-            safe = solver_bound - _ROUNDING * max(1.0, abs(solver_bound))
-            bound = (math.ceil(safe) if self._step else safe) * self.reduced.loss_unit
-            if bound > self.bound:
-                self.bound = bound
-                self._record_bound(bound)
+            safe = solver_bound - _BOUND_ERROR * max(1.0, abs(solver_bound))
+            self.restore_bound((math.ceil(safe) if self._step else safe) * self._reduced.loss_unit)
 
     def restore_bound(self, bound: float) -> None:
-        """Take the bound of an earlier run on the same problem, in units of the objective."""
-        if bound > self.bound:
-            self.bound = bound
+        """Take a bound in units of the objective, of an earlier run on the same problem say, if it is better."""
+        if bound > self._bound:
+            self._bound = bound
             self._record_bound(bound)
+
+    def covers(self, scope: str) -> None:
+        """Say what the bound bounds."""
+        self._scope = scope
 
     def _record_bound(self, bound: float) -> None:
         """Put a bound into the course of bounds; in place of the last one if that was at nearly the same time."""
-        now = self.budget.elapsed
-        if len(self.bounds) > 1 and now - self.bounds[-1].seconds <= _SAME_MOMENT * now:
-            self.bounds.pop()
-        self.bounds.append(BoundStep(now, bound))
+        now = self._budget.elapsed
+        if len(self._bounds) > 1 and now - self._bounds[-1].seconds <= _SAME_MOMENT * now:
+            self._bounds.pop()
+        self._bounds.append(BoundStep(now, bound))
 
-    def report(self) -> None:
-        """Tell those who keep the run, and then the listener, where things stand."""
-        if self.keep is not None:
-            self.keep()
-        if self._on_progress is not None and self.best is not None:
-            objective = self.best.objective
-            seconds, bound = self.budget.elapsed, min(self.bound, objective)
-            self._on_progress(Progress(seconds, objective, bound, self.nodes, self.phase, self.rounds))
+    # the course of the run
 
     @contextmanager
-    def timed(self, phase: str) -> Iterator[None]:
-        """Add the seconds of a block of code to the timings."""
+    def phase(self, name: str, shown: str = "", *, reports: bool = True) -> Iterator[None]:
+        """Report a phase of the run as it begins, and add its seconds to the timings.
+
+        Parameters
+        ----------
+        name : str
+            In the timings.
+        shown : str, default=""
+            What progress says is being done, if that is more than the name.
+        reports : bool, default=True
+            Whether there is a report as it begins.
+        """
+        before, self._phase = self._phase, shown or name
         began = reading()
         try:
+            if reports:
+                self.report()
             yield
         finally:
-            self.timings[phase] = self.timings.get(phase, 0.0) + reading() - began
+            self._phase = before
+            self._timings[name] = self._timings.get(name, 0.0) + reading() - began
 
-    def result(self, method: str, message: str, scope: str, interrupted: bool) -> Result:
-        """Return the outcome; `scope` says what the bound bounds."""
-        if interrupted or self.shortfalls or self.budget.exhausted:
+    def report(self) -> None:
+        """Tell those who save the run, and then the listener, where things stand."""
+        if self._save is not None:
+            self._save()
+        if self._on_progress is not None and self._best is not None:
+            objective = self._best.objective
+            seconds, bound = self._budget.elapsed, min(self._bound, objective)
+            self._on_progress(Progress(seconds, objective, bound, self._nodes, self._phase, self._rounds))
+
+    def save_with(self, save: Callable[[], None] | None) -> None:
+        """Call `save` with every report from now on, before the listener: the moment to write down what is known."""
+        self._save = save
+
+    def record(self, entry: Incumbent) -> None:
+        """Put an entry into the history."""
+        self._history.append(entry)
+
+    def fell_short(self, what: str) -> None:
+        """Note what could not be done for lack of time, beyond a gap that is not closed."""
+        if what not in self._shortfalls:
+            self._shortfalls.append(what)
+
+    def name_solver(self, name: str) -> None:
+        """Note which solver is called."""
+        self._solver = name
+
+    def count_nodes(self, nodes: int) -> None:
+        """Note how many nodes there are so far, as `nodes` counts them."""
+        self._nodes = nodes
+
+    def resume_nodes(self, nodes: int) -> None:
+        """Take over the number of nodes of earlier runs, which the budget does not count."""
+        self._nodes = self._earlier_nodes = nodes
+
+    def count_rounds(self, rounds: int) -> None:
+        """Note how many rounds the local search has done."""
+        self._rounds = rounds
+
+    def count_solved(self) -> None:
+        """Note that a program was solved, or at least bounded."""
+        self._n_solved += 1
+
+    def count_mismatch(self) -> None:
+        """Note that a solver's solution was worse than it said."""
+        self._n_mismatched += 1
+
+    def prove_penalty(self, proven: bool) -> None:
+        """Note whether the regularizer that comes second is known to be least."""
+        self._penalty_proven = proven
+
+    def result(self, method: str, message: str, interrupted: bool) -> Result:
+        """Return the outcome.
+
+        Parameters
+        ----------
+        method : str
+            Its name.
+        message : str
+            Why it ended.
+        interrupted : bool
+            Whether Ctrl-C came.
+
+        Returns
+        -------
+        Result
+            With the chosen network; one must have been submitted.
+        """
+        if interrupted or self._shortfalls or self._budget.exhausted:
             # plain methods, left to themselves, return what they found; a listener may raise, and the run is over
             self._on_progress = None
             self.release()
-        chosen = self.chosen
+        chosen = self._chosen
         assert chosen is not None
-        if self.n_mismatched:
-            message += f"; {self.n_mismatched} solution(s) of the solver had a larger loss than it reported"
-        message = "; ".join([message, *(what for what in self.shortfalls if what != message)])
-        if self.reduced.grid_loss:
-            message += (
-                f"; the {self.problem.input_bits}-bit grid of the inputs makes rows of different labels equal, which "
-                f"costs {self.reduced.grid_loss:g} of the loss: raise input_bits, or rescale the inputs"
-            )
-        self.timings["total"] = self.budget.elapsed
+        self._timings["total"] = self._budget.elapsed
         closed = self.is_closed(chosen.objective)
-        bound = chosen.objective if closed else self.bound
-        if self.bounds[-1].bound != bound:  # a sum of weights, rounded in another order
+        bound = chosen.objective if closed else self._bound
+        if self._bounds[-1].bound != bound:  # a sum of weights, rounded in another order
             self._record_bound(bound)
         return Result(
             network=chosen.network,
-            status=Status.OPTIMAL if closed and (self.penalty_proven or chosen.penalty == 0) else Status.FEASIBLE,
+            status=Status.OPTIMAL if closed and (self._penalty_proven or chosen.penalty == 0) else Status.FEASIBLE,
             objective=chosen.objective,
             bound=bound,
-            bound_of=scope,
-            irreducible=self.reduced.irreducible,
-            irreducible_of=self.reduced.everything,
-            grid_loss=self.reduced.grid_loss,
-            audit=replace(chosen.audit, n_mismatched=self.n_mismatched),
+            bound_of=self._scope,
+            irreducible=self._reduced.irreducible,
+            irreducible_of=self._reduced.everything,
+            grid_loss=self._reduced.grid_loss,
+            audit=replace(chosen.audit, n_mismatched=self._n_mismatched),
             method=method,
-            solver=self.solver,
-            message=message,
+            solver=self._solver,
+            message=self._full_message(message),
             interrupted=interrupted,
-            n_rows=len(self.problem.codes),
-            n_distinct=self.reduced.n_distinct,
-            nodes=self.nodes,
+            n_rows=len(self._problem.codes),
+            n_distinct=self._reduced.n_distinct,
+            nodes=self._nodes,
             penalty=chosen.penalty,
             validation_accuracy=chosen.accuracy,
-            history=tuple(self.history),
-            bounds=tuple(BoundStep(step.seconds, min(step.bound, bound)) for step in self.bounds),
-            timings=dict(self.timings),
-            shortfalls=tuple(self.shortfalls),
+            history=tuple(self._history),
+            bounds=tuple(BoundStep(step.seconds, min(step.bound, bound)) for step in self._bounds),
+            timings=dict(self._timings),
+            shortfalls=tuple(self._shortfalls),
         )
 
-
-def too_large(entries: int, solver: Backend, budget: Budget) -> str | None:
-    """Why a program with so many matrix entries should not even be built; None if it may be."""
-    if entries > _MOST_ENTRIES:
-        return f"the program would have {entries:.3g} matrix entries, more than {_MOST_ENTRIES:.0e}"
-    if entries / solver.capabilities.entries_per_second > budget.remaining:
-        return f"the time limit is too short for a program of {entries:.3g} matrix entries"
-    return None
-
-
-class Model(Protocol):
-    """A program whose solutions are networks."""
-
-    @property
-    def milp(self) -> Milp:
-        """The program."""
-        ...
-
-    def encode(self, network: Network) -> Floats:
-        """Return the solution vector of a network."""
-        ...
-
-    def decode(self, x: Floats) -> Network:
-        """Return the network of a solution vector."""
-        ...
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Outcome:
-    """How a solve ended, and the networks it found.
-
-    Attributes
-    ----------
-    solution : MilpSolution
-        From the solver.
-    best : Runner or None
-        The best network among its solutions, by audit on all points.
-    last : Runner or None
-        The network of its best solution, by its own objective.
-    """
-
-    solution: MilpSolution
-    best: Runner | None
-    last: Runner | None
-
-
-def solve_into(
-    race: Race,
-    solver: Backend,
-    model: Model,
-    budget: Budget,
-    starts: Iterable[Network],
-    *,
-    bounds: bool,
-    compares: bool = True,
-    log: bool = True,
-) -> Outcome:
-    """Solve a program and enter all its solutions into the race.
-
-    Parameters
-    ----------
-    race : Race
-        Receives networks, nodes and perhaps bounds.
-    solver : Backend
-        Solves. If it crashes, or refuses a program after it has solved others, the status is `failed` and nothing is
-        raised.
-    model : Model
-        The program.
-    budget : Budget
-        Limits of the solve.
-    starts : iterable of Network
-        The first that the program can express is the starting solution.
-    bounds : bool
-        Whether the program's dual bound holds for every network of the problem.
-    compares : bool
-        Whether the program's objective is that of the network, so that it can be compared with the audit.
-    log : bool
-        Whether new best networks go to the history.
-
-    Returns
-    -------
-    Outcome
-        How the solve ended, and the networks it found.
-    """
-    first = not race.solver
-    unit, nodes, race.solver = race.reduced.loss_unit, race.nodes, solver.name
-    best: Runner | None = None
-    last: Runner | None = None
-    listening = False
-
-    def enter(x: Floats, objective: float) -> None:
-        nonlocal best, last
-        if not np.all(np.isfinite(x)):
-            race.n_mismatched += 1
-            return
-        last = race.enter(model.decode(x), "solver", objective * unit if compares else None, log=log)
-        if best is None or last.rank < best.rank:
-            best = last
-
-    def on_event(event: SolveEvent) -> bool:
-        nonlocal listening
-        listening = True
-        race.nodes = nodes + event.nodes
-        if bounds:
-            race.raise_bound(event.bound)
-        if event.x is not None:
-            enter(event.x, event.objective)
-        race.report()
-        listening = False
-        return bounds and race.closed
-
-    start = None
-    for network in starts:
-        try:
-            start = model.encode(network)
-            break
-        except InputError:
-            continue  # its margin is too small for the program: it stays as the network to beat
-    try:
-        solution = solver.solve(model.milp, budget, start, on_event)
-    except Exception as error:
-        # the listener's errors are not the solver's; that the solver cannot be used at all is said at once, but later
-        # on, it must not cost the networks found so far
-        refused = isinstance(error, BDNNError)
-        if listening or (refused and first):
-            raise
-        message = str(error) if refused else f"the solver failed: {error!r}"
-        solution = MilpSolution(Status.FAILED, None, math.inf, -math.inf, 0, 0.0, message)
-    race.nodes = nodes + solution.nodes
-    race.n_solved += solution.status in (Status.OPTIMAL, Status.INFEASIBLE) or math.isfinite(solution.bound)
-    if bounds:
-        race.raise_bound(solution.bound)
-    if solution.x is not None:
-        enter(solution.x, solution.objective)
-    return Outcome(solution, best, last)
+    def _full_message(self, message: str) -> str:
+        """Return why the run ended, and what else there is to be said of it."""
+        if self._n_mismatched:
+            message += f"; {self._n_mismatched} solution(s) of the solver had a larger loss than it reported"
+        message = "; ".join([message, *(what for what in self._shortfalls if what != message)])
+        if self._reduced.grid_loss:
+            message += (
+                f"; the {self._problem.input_bits}-bit grid of the inputs makes rows of different labels equal, which "
+                f"costs {self._reduced.grid_loss:g} of the loss: raise input_bits, or rescale the inputs"
+            )
+        return message

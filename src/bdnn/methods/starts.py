@@ -7,26 +7,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from bdnn.budget import Budget
-from bdnn.errors import InputError
-from bdnn.methods.run import Race
 from bdnn.network.network import Layer, Network
-from bdnn.problem.presolve import Presolved
+from bdnn.search.regressions import LeastSquares, logistic
 from bdnn.types import Bools, Floats, Indices
 
-_MOST_POINTS = 2000
+if TYPE_CHECKING:
+    from bdnn.budget import Budget
+    from bdnn.problem.presolve import Presolved
+
+# points of a sample: the separators of more are hardly better, and take longer than a start should
+_MAX_POINTS = 2000
+# layered starts: the first few differ most, and each takes a second on large data
 _TRIES = 8
-# a linear start takes milliseconds: so many products for its Gram matrix, and so many neurons
-_MOST_PRODUCTS = 1.3e9
-_MOST_NEURONS, _MOST_WEIGHTS = 32, 20_000
-_RIDGE, _MOST_PENALTY = 1e-3, 1e9
-_NOTHING = 1e-12
+# share of the time after which no further layered start is begun: it is better spent on the method itself
+_STARTS_SHARE = 0.2
+# multiplications for the Gram matrix of a linear start: some tens of milliseconds
+_MAX_PRODUCTS = 1.3e9
+# neurons of a layer of a linear start, and their weights: some milliseconds each; the others stay constant
+_MAX_NEURONS, _MAX_WEIGHTS = 32, 20_000
+# largest coefficient, times the largest input, that is nothing but rounding errors
+_NOISE = 1e-12
+# by which the largest weight exceeds its bound before integers are rounded and clipped: small weights gain precision
 _FACTORS = (1.0, 1.5, 2.5, 4.0)
+# what a point that is wrong weighs more in the next neuron, as in boosting
+_BOOST = 4.0
 
 
 def constant(presolved: Presolved) -> Network:
@@ -44,36 +53,6 @@ def constant(presolved: Presolved) -> Network:
         # without biases every hidden neuron fires, so negative output weights switch the output off
         layers[-1] = Layer(layers[-1].weights - unit, layers[-1].bias)
     return presolved.to_network(layers)
-
-
-def enter_starts(race: Race, start: Network | None) -> None:
-    """Enter the user's start, which must be of the problem's class, a constant network and a few layered ones."""
-    if not race.starts:
-        enter_given(race, start)
-    if not race.closed:
-        for network in layered(race.reduced, race.budget):
-            race.enter(network, "linear")
-            if race.closed:
-                break
-
-
-def enter_given(race: Race, start: Network | None, *, holds_linear: bool = True) -> None:
-    """Enter the user's start, which must be of the problem's class, and a constant network, and hold a linear one.
-
-    This takes milliseconds and needs nothing compiled, so whatever a limit cuts off later, there is something better
-    than a constant.
-    """
-    if start is not None:
-        if race.reduced.to_layers(start) is None:
-            different = "; ".join(race.reduced.differences(start))
-            raise InputError(
-                f"the start network is not of the problem's class: it has "
-                f"{different or 'weights that overflow on these inputs'}"
-            )
-        race.enter(start, "start")
-    race.enter(constant(race.reduced), "constant")
-    if holds_linear and not race.closed and race.reduced.n_points:
-        race.hold(linear(race.reduced, race.budget.seed), "linear")
 
 
 def linear(presolved: Presolved, seed: int = 0) -> Network:
@@ -97,7 +76,7 @@ def linear(presolved: Presolved, seed: int = 0) -> Network:
     """
     problem, rng = presolved.problem, np.random.default_rng(seed)
     n = max(len(presolved.kept), 1)
-    most = int(min(_MOST_POINTS, max(_MOST_PRODUCTS / n / n, math.sqrt(_MOST_PRODUCTS / n), 2)))
+    most = int(min(_MAX_POINTS, max(_MAX_PRODUCTS / n / n, math.sqrt(_MAX_PRODUCTS / n), 2)))
     chosen = np.arange(presolved.n_points)
     if len(chosen) > most:
         chosen = np.sort(rng.choice(len(chosen), most, replace=False))
@@ -116,7 +95,7 @@ def linear(presolved: Presolved, seed: int = 0) -> Network:
             layers.append(_hidden_layer(presolved, signal, y, weight, width, rng, noise))
             signal = (signal @ layers[-1].weights.T + layers[-1].bias >= 0).astype(np.float64)
             noise = None
-        fitted = _LeastSquares.of(presolved, signal, weight, noise)
+        fitted = LeastSquares.of(presolved, signal, weight, noise)
         if problem.head == "argmax":
             layers.append(_competing(presolved, fitted, y))
         else:
@@ -127,59 +106,6 @@ def linear(presolved: Presolved, seed: int = 0) -> Network:
     if not all(np.all(np.isfinite(W)) and np.all(np.isfinite(b)) for W, b in layers):
         return constant(presolved)
     return presolved.to_network(layers)
-
-
-class _LeastSquares:
-    """Ridge regressions on the same points and weights, with different targets.
-
-    Parameters
-    ----------
-    X : ndarray of shape (m, n)
-        Points.
-    weight : ndarray of shape (m,)
-        Of each point.
-    centred : bool
-        Whether there is an intercept.
-    alike : bool
-        Whether features have one unit: where weights are rounded, those of rare features would drown the others.
-    noise : ndarray of shape (n,) or None
-        Penalty of each squared coefficient; left out where there are more features than points.
-    """
-
-    def __init__(self, X: Floats, weight: Floats, centred: bool, alike: bool, noise: Floats | None) -> None:
-        self.X, self.weight = X, weight
-        share = weight / weight.sum()
-        self._share, self._mean = share, share @ X * centred
-        size = np.sqrt(share @ (X - self._mean) ** 2)
-        if alike:
-            size = np.full_like(size, np.sqrt(np.mean(size**2)) if len(size) else 1.0)
-        self._unit = np.where(size > 0, 1 / np.where(size > 0, size, 1.0), 0.0)
-        self._rooted = (X - self._mean) * self._unit * np.sqrt(share)[:, None]
-        m, n = X.shape
-        self._wide = n > m
-        gram = self._rooted @ self._rooted.T if self._wide else self._rooted.T @ self._rooted
-        penalty = np.full(min(m, n), _RIDGE)
-        if noise is not None and not self._wide:
-            with np.errstate(over="ignore", invalid="ignore"):
-                penalty += np.nan_to_num(np.minimum(noise * self._unit**2, _MOST_PENALTY))
-        self._inverse = np.linalg.inv(gram + np.diag(penalty))
-
-    @classmethod
-    def of(cls, presolved: Presolved, X: Floats, weight: Floats, noise: Floats | None) -> _LeastSquares:
-        """Return the regressions for the neurons of a problem."""
-        return cls(X, weight, presolved.problem.fit_intercept, presolved.problem.weights == "integer", noise)
-
-    def coefficients(self, targets: Floats) -> tuple[Floats, Floats]:
-        """Return the coefficients of targets of shape (m, k), of shape (k, n), and the covariances with them."""
-        centre = self._share @ targets if self._mean.any() else 0.0
-        rooted = np.sqrt(self._share)[:, None] * (targets - centre)
-        covariance = self._rooted.T @ rooted
-        found = self._rooted.T @ (self._inverse @ rooted) if self._wide else self._inverse @ covariance
-        return np.asarray(found.T * self._unit), np.asarray(covariance.T * self._unit)
-
-    def intercepts(self, targets: Floats, coefficients: Floats) -> Floats:
-        """Return the intercepts that go with coefficients."""
-        return np.asarray(self._share @ targets - coefficients @ self._mean)
 
 
 def _noise(presolved: Presolved) -> Floats | None:
@@ -202,10 +128,10 @@ def _hidden_layer(
     rng: np.random.Generator,
     noise: Floats | None,
 ) -> Layer:
-    fitted, classes = _LeastSquares.of(presolved, X, weight, noise), np.unique(y)
+    fitted, classes = LeastSquares.of(presolved, X, weight, noise), np.unique(y)
     W, b = np.zeros((width, X.shape[1])), np.full(width, -1.0 if presolved.problem.fit_intercept else 0.0)
     boosted = weight / weight.sum()
-    for j in range(min(width, _MOST_NEURONS, max(len(classes), _MOST_WEIGHTS // max(X.shape[1], 1)))):
+    for j in range(min(width, _MAX_NEURONS, max(len(classes), _MAX_WEIGHTS // max(X.shape[1], 1)))):
         if len(classes) == 2:
             # without biases an output of weight -1 fires exactly where the neuron is off
             target = y == classes[1 if presolved.problem.fit_intercept else j % 2]
@@ -214,21 +140,21 @@ def _hidden_layer(
         W[j], b[j] = _separator(presolved, fitted, target, boosted)
         wrong = (X @ W[j] + b[j] >= 0) != target
         if len(classes) == 2 or j >= len(classes):
-            boosted = boosted * np.where(wrong, 4.0, 1.0)
+            boosted = boosted * np.where(wrong, _BOOST, 1.0)
             boosted /= boosted.sum()
     return Layer(W, b)
 
 
 def _separator(
     presolved: Presolved,
-    fitted: _LeastSquares,
+    fitted: LeastSquares,
     target: Bools,
     weight: Floats,
     more: Floats | None = None,
 ) -> tuple[Floats, float]:
     """Return the neuron of least weighted error among roundings of a least-squares one and `more` weights."""
     signs = np.where(target, 1.0, -1.0) * (weight / np.where(fitted.weight > 0, fitted.weight, 1.0))
-    w, covariance = (found[0] for found in fitted.coefficients(signs[:, None]))
+    w, covariance = (values[0] for values in fitted.coefficients(signs[:, None]))
     tries = [w]
     if w.any() and presolved.problem.weights == "integer":
         tries = [*_roundings(presolved, w), *_roundings(presolved, covariance)]
@@ -250,7 +176,7 @@ def _roundings(presolved: Presolved, w: Floats) -> list[Floats]:
     return [np.clip(np.rint(factor * P * scaled), -P, P) for factor in _FACTORS]
 
 
-def _competing(presolved: Presolved, fitted: _LeastSquares, y: Indices) -> Layer:
+def _competing(presolved: Presolved, fitted: LeastSquares, y: Indices) -> Layer:
     """Return outputs of which the largest should be that of the class."""
     problem, X = presolved.problem, fitted.X
     targets = (y[:, None] == np.arange(len(problem.classes))).astype(np.float64)
@@ -258,7 +184,7 @@ def _competing(presolved: Presolved, fitted: _LeastSquares, y: Indices) -> Layer
     for W in fitted.coefficients(targets):
         b = fitted.intercepts(targets, W) if problem.fit_intercept else np.zeros(len(W))
         scale = float(np.abs(W).max(initial=0.0))
-        if scale <= _NOTHING * float(np.abs(X).max(initial=1.0)) ** -1:
+        if scale <= _NOISE * float(np.abs(X).max(initial=1.0)) ** -1:
             W, b = np.zeros_like(W), 1.0 * (np.arange(len(b)) == np.argmax(b)) * problem.fit_intercept
         else:
             W, b = W / scale, b / scale
@@ -290,11 +216,11 @@ def layered(presolved: Presolved, budget: Budget) -> Iterator[Network]:
     occurs = np.argwhere(presolved.class_weight > 0)
     weight = presolved.class_weight[tuple(occurs.T)]
     for attempt in range(_TRIES):
-        if budget.elapsed > 0.2 * budget.seconds:
+        if budget.elapsed > _STARTS_SHARE * budget.seconds:
             return
         chosen = np.arange(len(occurs))
-        if len(chosen) > _MOST_POINTS:
-            chosen = np.sort(rng.choice(len(chosen), _MOST_POINTS, replace=False))
+        if len(chosen) > _MAX_POINTS:
+            chosen = np.sort(rng.choice(len(chosen), _MAX_POINTS, replace=False))
         # not `presolved.X`, which holds all points
         X, y = presolved.restricted(occurs[chosen, 0]).X, occurs[chosen, 1]
         if len(np.unique(y)) < 2:
@@ -317,7 +243,7 @@ def _layers(presolved: Presolved, X: Floats, y: Indices, weight: Floats, rng: np
             rows.append((w, b))
             wrong = ((signal @ w + b) >= 0) != target
             wrong = ~wrong if wrong.mean() > 0.5 else wrong
-            boosted = boosted * np.where(wrong, 4.0, 1.0)
+            boosted = boosted * np.where(wrong, _BOOST, 1.0)
             boosted /= boosted.sum()
         layers.append(Layer(np.array([w for w, _ in rows]), np.array([b for _, b in rows])))
         signal = (signal @ layers[-1].weights.T + layers[-1].bias >= 0).astype(np.float64)
@@ -342,7 +268,7 @@ def _neuron(presolved: Presolved, X: Floats, target: Bools, weight: Floats) -> t
     if target.all() or not target.any() or not X.shape[1]:
         w = np.zeros(X.shape[1])
     else:
-        w = _rounded(presolved, _logistic(X, target, weight)[0][0])
+        w = _rounded(presolved, logistic(X, target, weight)[0][0])
     return w, _threshold(presolved, X @ w, target, weight)[0]
 
 
@@ -369,7 +295,7 @@ def _scores(presolved: Presolved, X: Floats, y: Indices, weight: Floats) -> Laye
     """Output layer of an argmax head."""
     n_classes = len(presolved.problem.classes)
     W, b = np.zeros((n_classes, X.shape[1])), np.full(n_classes, -10.0)
-    coefficients, intercept = _logistic(X, y, weight)
+    coefficients, intercept = logistic(X, y, weight)
     present = np.unique(y)
     if len(present) == 2:
         coefficients, intercept = np.vstack([-coefficients, coefficients]), np.concatenate([-intercept, intercept])
@@ -387,35 +313,40 @@ def _rounded(presolved: Presolved, w: Floats) -> Floats:
     return np.rint(w * presolved.problem.weight_bound) if presolved.problem.weights == "integer" else w
 
 
-def _logistic(X: Floats, y: NDArray[np.generic], weight: Floats) -> tuple[Floats, Floats]:
-    """Return coefficients and intercepts of a logistic regression, of one row for two classes.
+def random_network(reduced: Presolved, rng: np.random.Generator) -> Network:
+    """Return a network with random weights whose neurons split the points.
 
-    It need not converge. Scikit-learn's would warn of that, and warnings cannot be silenced beside a compiler that runs
-    in another thread.
+    Parameters
+    ----------
+    reduced : Presolved
+        The reduced problem.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Network
+        Of the problem's class.
     """
-    from scipy.optimize import minimize
-    from scipy.special import expit, log_softmax
-
-    scale = float(np.abs(X).max(initial=0.0)) or 1.0
-    Z = np.column_stack([X / scale, np.ones(len(X))])
-    classes, share, penalty = np.unique(y), weight / weight.sum(), 0.01 / len(y)
-    rows = 1 if len(classes) == 2 else len(classes)
-    target = (y[:, None] == classes[-rows:]).astype(np.float64)
-
-    def loss(values: Floats) -> tuple[float, Floats]:
-        W = values.reshape(rows, -1)
-        scores = Z @ W.T
-        if rows == 1:
-            side = 1.0 - 2.0 * target
-            total = np.logaddexp(0.0, side * scores)
-            slope = side * expit(side * scores)
+    problem, signal, layers = reduced.problem, reduced.X, []
+    integer = problem.weights == "integer"
+    for k, width in enumerate(problem.widths):
+        shape = (width, signal.shape[1])
+        if integer:
+            W = rng.integers(-problem.weight_bound, problem.weight_bound + 1, size=shape).astype(np.float64)
         else:
-            logs = log_softmax(scores, axis=1)
-            total, slope = -target * logs, np.exp(logs) - target
-        W = W * np.r_[np.ones(X.shape[1]), 0.0]
-        gradient = (share[:, None] * slope).T @ Z + penalty * W
-        return float(share @ total.sum(axis=1) + 0.5 * penalty * (W**2).sum()), gradient.ravel()
+            W = rng.uniform(-1, 1, size=shape)
+        b = np.zeros(width)
+        argmax = k == len(problem.widths) - 1 and problem.head == "argmax"
+        if problem.fit_intercept and not argmax and len(signal):
+            b = _splitting_biases(signal @ W.T, rng, integer)
+        layers.append(Layer(W, b))
+        signal = (signal @ W.T + b >= 0).astype(np.float64)
+    return reduced.to_network(layers)
 
-    found = minimize(loss, np.zeros(rows * Z.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 200})
-    W = found.x.reshape(rows, -1)
-    return W[:, :-1] / scale, W[:, -1]
+
+def _splitting_biases(sums: Floats, rng: np.random.Generator, integer: bool) -> Floats:
+    """Biases that put each threshold halfway between two random points."""
+    pairs = rng.integers(len(sums), size=(2, sums.shape[1]))
+    middle = sums[pairs, np.arange(sums.shape[1])].mean(axis=0)
+    return np.asarray(-np.floor(middle) if integer else -middle)

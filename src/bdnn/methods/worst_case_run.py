@@ -1,4 +1,4 @@
-"""The race for the least worst-case loss: networks are certified, and attacks on them become rows of the program."""
+"""The run for the least worst-case loss: networks are certified, and attacks on them become rows of the program."""
 
 from __future__ import annotations
 
@@ -12,24 +12,32 @@ from bdnn.budget import Budget
 from bdnn.certification.attacker import Perturbations, perturbations
 from bdnn.certification.engine import certify
 from bdnn.certification.support import INF, ONE
-from bdnn.methods.run import Race, Runner
+from bdnn.methods.run import Candidate, Run
 from bdnn.network.intervals import robust_losses
 from bdnn.network.network import Network
 from bdnn.problem.audit import Audit
-from bdnn.problem.presolve import Presolved
 from bdnn.problem.problem import Problem
 from bdnn.status import ProgressCallback
 from bdnn.types import Bools, Floats, Indices
 
-_CHUNK = 32
+# points certified at once: enough for threads to share, few enough to stop soon
+_BATCH = 32
+# points attacked, after which a network that is worse than the best is not certified further
 _ENOUGH = 16
+# attacks on one point that become rows at a time: more hardly change the next network, and programs grow
 _PER_POINT = 3
+# of the radius, so that rounding does not put an input outside
 _INSIDE = 1.0 - 1e-12
-_OUT = (1.0, 0.75, 0.5, 0.25)
+# shares of the way from an attack to the center of its cell; the first that is still an attack is taken
+_SHARES = (1.0, 0.75, 0.5, 0.25)
+# what solvers may be off in a loss
+_LOSS_ERROR = 1e-6
+# in place of a norm of 0
+_TINY = 1e-300
 
 
-class WorstCaseRace(Race):
-    """A race whose objective is the weight of the points that an input of their ball is decided wrong for.
+class WorstCaseRun(Run):
+    """A run whose objective is the weight of the points that an input of their ball is decided wrong for.
 
     A network that may be the best is certified at every point; what is undecided counts as wrong, so an objective is
     never too small. Attacks found on the way are kept in a pool, and `extend` makes those that a network fails at rows
@@ -57,7 +65,7 @@ class WorstCaseRace(Race):
 
     def __init__(self, problem: Problem, budget: Budget, on_progress: ProgressCallback | None) -> None:
         super().__init__(problem, budget, on_progress)
-        self.base = self.reduced
+        self.base = self._reduced
         point, label = np.nonzero(self.base.class_weight > 0)
         self._X = np.asarray(self.base.raw_points[point], dtype=np.float64)
         self._codes = label.astype(np.intp)
@@ -75,7 +83,7 @@ class WorstCaseRace(Race):
         return len(self._attacks)
 
     @property
-    def scope(self) -> str:
+    def program_scope(self) -> str:
         """What the bound of the present program covers, up to the margin."""
         return f"{self.base.scope}, margin also at {len(self._rows)} attacked inputs"
 
@@ -108,7 +116,7 @@ class WorstCaseRace(Race):
         self._rows = np.concatenate([self._rows, new])
         answers = np.concatenate([np.arange(len(self._X)), attacked[self._rows]])
         rows = np.vstack([self._X, *(self._attacks[i] for i in self._rows.tolist())])
-        given = self.problem
+        given = self._problem
         nominal = Problem(
             X=rows,
             y=given.classes[self._codes[answers]],
@@ -122,12 +130,12 @@ class WorstCaseRace(Race):
         class_weight = np.zeros((len(rows), len(given.classes)))
         class_weight[np.arange(len(rows)), self._codes[answers]] = self._weight[answers]
         # units and scales stay, so that bounds of successive programs compare
-        self.reduced: Presolved = replace(
+        self._reduced = replace(
             self.base, problem=nominal, stored_weight=class_weight, stored_rows=None, constant=0.0, answers=answers
         )
         return attacked[new]
 
-    def evaluate(self, network: Network, solver_objective: float | None = None) -> Runner:
+    def evaluate(self, network: Network, solver_objective: float | None = None) -> Candidate:
         """Certify a network, unless the attacks known show that it is not the best; then its objective is infinite."""
         wrong = network.predict_index(self._X) != self._codes
         n_wrong, promised = int(wrong.sum()), None
@@ -135,55 +143,52 @@ class WorstCaseRace(Race):
             attacked = np.array(self._attacked, dtype=np.intp)
             missed = network.predict_index(np.vstack(self._attacks)) != self._codes[attacked]
             wrong[attacked[self._rows[missed[self._rows]]]] = True
-            if solver_objective is not None and math.fsum(self._weight[wrong]) > solver_objective + 1e-6:
+            if solver_objective is not None and math.fsum(self._weight[wrong]) > solver_objective + _LOSS_ERROR:
                 promised = solver_objective  # of the rows that the solver knew
             wrong[attacked[missed]] = True
         known = math.fsum(self._weight[wrong])
-        if self.best is not None and known > self.best.objective:
-            return Runner(network, Audit(math.inf, n_wrong, 0, promised), 0.0, math.inf, None)
+        if self._best is not None and known > self._best.objective:
+            return Candidate(network, Audit(math.inf, n_wrong, 0, promised), 0.0, math.inf, None)
         loss, undecided = self._certified(network, wrong)
-        if math.isfinite(loss) and (self.best is None or loss < self.best.objective):
+        if math.isfinite(loss) and (self._best is None or loss < self._best.objective):
             self.n_undecided = undecided
-        accuracy = None
-        if self.problem.validation is not None:
-            X, codes = self.problem.validation
-            accuracy = float(np.mean(network.predict_index(X) == codes))
-        return Runner(network, Audit(loss, n_wrong, 0, promised), 0.0, loss, accuracy)
+        return Candidate(network, Audit(loss, n_wrong, 0, promised), 0.0, loss, self._accuracy(network))
 
     def _certified(self, network: Network, wrong: Bools) -> tuple[float, int]:
         """Return the worst-case loss and the number of undecided points; inf once it is more than the best one."""
-        allowed = perturbations(network, self.problem.robust_norm, self._scale, frozen=self._frozen)
+        allowed = perturbations(network, self._problem.robust_norm, self._scale, frozen=self._frozen)
         # what three-valued propagation proves needs no search
-        radius = np.asarray(self.problem.robust_radius, dtype=np.float64)
-        doubtful = robust_losses(network, self._X, self._codes, radius, self.problem.robust_norm)[0] > 0
-        wrong, found = wrong.copy(), 0
+        radius = np.asarray(self._problem.robust_radius, dtype=np.float64)
+        doubtful = robust_losses(network, self._X, self._codes, radius, self._problem.robust_norm)[0] > 0
+        wrong, n_attacked = wrong.copy(), 0
         open_ = doubtful & ~wrong
         left = np.flatnonzero(open_)
-        for begin in range(0, len(left), _CHUNK):
-            if self.budget.exhausted:
+        for begin in range(0, len(left), _BATCH):
+            if self._budget.exhausted:
                 break
-            if self.best is not None and found >= _ENOUGH and math.fsum(self._weight[wrong]) > self.best.objective:
+            known = math.fsum(self._weight[wrong])
+            if self._best is not None and n_attacked >= _ENOUGH and known > self._best.objective:
                 return math.inf, 0
-            some = left[begin : begin + _CHUNK]
+            batch = left[begin : begin + _BATCH]
             verdict = certify(
                 network,
-                self._X[some],
-                self.problem.classes[self._codes[some]],
+                self._X[batch],
+                self._problem.classes[self._codes[batch]],
                 radius=1.0,
-                norm=self.problem.robust_norm,
+                norm=self._problem.robust_norm,
                 scale=self._scale,
                 frozen=self._frozen,
-                budget=replace(self.budget, nodes=None),
-                n_jobs=self.budget.threads,
+                budget=replace(self._budget, nodes=None),
+                n_jobs=self._budget.threads,
             )
             if verdict.interrupted:
                 raise KeyboardInterrupt
-            open_[some] = verdict.undecided
-            wrong[some] = ~verdict.robust & ~verdict.undecided
-            for i in some[wrong[some]].tolist():
-                found += 1
+            open_[batch] = verdict.undecided
+            wrong[batch] = ~verdict.robust & ~verdict.undecided
+            for i in batch[wrong[batch]].tolist():
+                n_attacked += 1
                 x, code = self._X[i], int(self._codes[i])
-                attack = deepened(network, allowed, x, verdict.attack[i == some][0], code)
+                attack = deepened(network, allowed, x, verdict.attack[i == batch][0], code)
                 for one in [*extremes(network, allowed, x, attack, code), attack]:
                     self._attacks.append(one)
                     self._attacked.append(i)
@@ -191,7 +196,7 @@ class WorstCaseRace(Race):
 
 
 def deepened(network: Network, allowed: Perturbations, x: Floats, attack: Floats, code: int) -> Floats:
-    """Move an attack away from the borders of its cell, so that a small change of the network does not undo it.
+    """Move an attack away from the boundary of its cell, so that a small change of the network does not undo it.
 
     Parameters
     ----------
@@ -207,7 +212,7 @@ def deepened(network: Network, allowed: Perturbations, x: Floats, attack: Floats
     Returns
     -------
     ndarray of shape (n,)
-        An input within the radius that is decided otherwise: the centre of the cell of the attack within the box of
+        An input within the radius that is decided otherwise: the center of the cell of the attack within the box of
         the perturbations, or an input on the way there.
     """
     weights, bias = (a.astype(np.float64) for a in network.layers[0])
@@ -221,14 +226,14 @@ def deepened(network: Network, allowed: Perturbations, x: Floats, attack: Floats
     rows = np.hstack([-sign[:, None] * units[used], size[used][:, None]])
     cost = np.append(np.zeros(len(columns)), -1.0)
     sides = [(-1.0, 1.0)] * len(columns) + [(0.0, None)]
-    centre = attack
+    center = attack
     if used.any():
         solved = linprog(cost, A_ub=rows, b_ub=sign * base, bounds=sides, method="highs")
         if solved.status == 0:
-            centre = x.copy()
-            centre[columns] += allowed.scale[columns] * solved.x[:-1]
-    for share in _OUT:
-        candidate = np.where(allowed.free, attack + share * (centre - attack), x)
+            center = x.copy()
+            center[columns] += allowed.scale[columns] * solved.x[:-1]
+    for share in _SHARES:
+        candidate = np.where(allowed.free, attack + share * (center - attack), x)
         right = network.predict_index(candidate[None, :])[0] == code
         if not right and allowed.within(x, candidate, 1.0):
             return candidate
@@ -251,9 +256,9 @@ def extremes(network: Network, allowed: Perturbations, x: Floats, attack: Floats
     weights, bias = (a.astype(np.float64) for a in network.layers[0])
     sign = np.where(weights @ attack + bias >= 0, 1.0, -1.0)
     units = weights * np.where(allowed.free, allowed.scale, 0.0)
-    size = np.maximum(np.abs(units).sum(axis=1, keepdims=True), 1e-300)
+    size = np.maximum(np.abs(units).sum(axis=1, keepdims=True), _TINY)
     ahead = (sign[:, None] * units / size).sum(axis=0)
-    found = []
+    attacks = []
     for direction in [ahead, *(sign[:, None] * units), *(-sign[:, None] * units)]:
         if allowed.norm == INF:
             candidate = allowed.pulled_in(x, x + allowed.scale * np.sign(direction), 1.0)
@@ -261,8 +266,8 @@ def extremes(network: Network, allowed: Perturbations, x: Floats, attack: Floats
             far = np.arange(len(x)) == np.argmax(np.abs(direction))
             candidate = x + _INSIDE * allowed.scale * far * np.sign(direction)
         else:
-            candidate = x + _INSIDE * allowed.scale * direction / max(float(np.linalg.norm(direction)), 1e-300)
+            candidate = x + _INSIDE * allowed.scale * direction / max(float(np.linalg.norm(direction)), _TINY)
         candidate = np.where(allowed.free, candidate, x)
         if network.predict_index(candidate[None, :])[0] != code and allowed.within(x, candidate, 1.0):
-            found.append(candidate)
-    return found
+            attacks.append(candidate)
+    return attacks

@@ -1,6 +1,6 @@
 """Good linear separators: the fewest points, by weight, on the wrong side of one hyperplane.
 
-The problem is to minimise ``sum of g_i [w.x_i + b >= 0]``, a weighted minimum misclassification (NP-hard; D. S. Johnson
+The problem is to minimize ``sum of g_i [w.x_i + b >= 0]``, a weighted minimum misclassification (NP-hard; D. S. Johnson
 and F. P. Preparata, doi:10.1016/0304-3975(78)90006-3). It is what one neuron has to solve while all others are fixed.
 Line search along coordinates stalls early; here two things work together.
 
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,13 +33,18 @@ from bdnn.linear_programs import LinearProgram
 from bdnn.status import Status
 from bdnn.types import Bools, Floats
 
-_MOST_POINTS = 2000
-_MOST_FEATURES = 500
-_MOST_ENTRIES = 200_000
+if TYPE_CHECKING:
+    from bdnn.budget import Budget
+
+# points and features of a task, and numbers in its table: a hinge program of more takes seconds
+_MAX_POINTS, _MIN_POINTS, _MAX_FEATURES, _MAX_ENTRIES = 2000, 200, 500, 200_000
+# added to slacks before they are inverted: reweighting begins soft and ends hard
 _SOFTENING = np.geomspace(1.0, 0.02, 12)
-_FIRST_EFFORT = 2_000
-_MOST_EFFORT = 20_000
+# lines searched by the walk of the first round, twice as many in each further one, up to so many
+_FIRST_EFFORT, _MAX_EFFORT = 2_000, 20_000
+# numbers that are looked at before the clock is, some hundredths of a second
 _OPERATIONS = 2e7
+# value at a point up to which it counts as on the hyperplane: the size of rounding errors of a walk
 _TINY = 1e-9
 
 
@@ -90,8 +95,8 @@ def separators(
     best = task.constant()
     if start is not None:
         given = np.append(np.asarray(start[0], dtype=np.float64), float(start[1]))
-        best = min(best, task.told(given[:-1], float(given[-1])), key=lambda c: c[0])
-    if best[0] == 0 or len(task.X) > _MOST_FEATURES:
+        best = min(best, task.scored(given[:-1], float(given[-1])), key=lambda c: c[0])
+    if best[0] == 0 or len(task.X) > _MAX_FEATURES:
         yield best[1:]
         return
     part = task.part(rng)
@@ -121,7 +126,7 @@ def separators(
             return
         begin = np.zeros(len(part.Z)) if first is None else first[1]
         if start is not None and not k:
-            begin = task.standardised(given[:-1], float(given[-1]))
+            begin = task.standardized(given[:-1], float(given[-1]))
         if not begin.any():
             begin = rng.normal(size=len(begin))
         local = task.candidate(begin)
@@ -136,15 +141,15 @@ def separators(
             yield local[1:]
         if budget.exhausted:
             return
-        effort = min(2 * effort, _MOST_EFFORT)
+        effort = min(2 * effort, _MAX_EFFORT)
 
 
-Candidate = tuple[float, Floats, float]
+Separator = tuple[float, Floats, float]
 """Weight of the points on the wrong side, weights, bias."""
 
 
 class _Task(NamedTuple):
-    """The points that matter, as given and standardised.
+    """The points that matter, as given and standardized.
 
     Attributes
     ----------
@@ -153,14 +158,14 @@ class _Task(NamedTuple):
         Scaled by a power of two so that the largest is near 1.
     Z : ndarray of shape (n + 1, p)
         Standardised features and a row of ones; *slopes* are coefficients of these rows.
-    centre, unit : ndarray of shape (n,)
+    center, scale : ndarray of shape (n,)
     """
 
     X: Floats
     g: Floats
     Z: Floats
-    centre: Floats
-    unit: Floats
+    center: Floats
+    scale: Floats
 
     @classmethod
     def of(cls, X: ArrayLike, g: ArrayLike) -> _Task:
@@ -171,24 +176,24 @@ class _Task(NamedTuple):
             nothing = np.zeros(len(points))
             return cls(points, gains, np.zeros((len(points) + 1, 0)), nothing, nothing)
         gains = gains * 2.0 ** -math.floor(math.log2(float(np.abs(gains).max())))
-        centre = points.mean(axis=1)
-        spread = np.sqrt(((points - centre[:, None]) ** 2).mean(axis=1))
+        center = points.mean(axis=1)
+        spread = np.sqrt(((points - center[:, None]) ** 2).mean(axis=1))
         varies = spread > 1e-13 * np.abs(points).max(axis=1)
-        unit = np.divide(1.0, spread, out=np.zeros(len(points)), where=varies)
-        Z = np.vstack([(points - centre[:, None]) * unit[:, None], np.ones(len(gains))])
-        return cls(points, gains, Z, centre, unit)
+        scale = np.divide(1.0, spread, out=np.zeros(len(points)), where=varies)
+        Z = np.vstack([(points - center[:, None]) * scale[:, None], np.ones(len(gains))])
+        return cls(points, gains, Z, center, scale)
 
     @property
     def least(self) -> float:
         """Sum of the gains of the points that should fire."""
         return float(self.g[self.g < 0].sum())
 
-    def constant(self) -> Candidate:
+    def constant(self) -> Separator:
         """Return the better of the two neurons without weights."""
         off, on = float(self.g[self.g > 0].sum()), -self.least
         return min(off, on), np.zeros(len(self.X)), 1.0 if off < on else -1.0
 
-    def told(self, w: Floats, b: float) -> Candidate:
+    def scored(self, w: Floats, b: float) -> Separator:
         """Return a neuron with its value, its boundary moved midway between the nearest points."""
         a = w @ self.X + b
         fires = a >= 0
@@ -204,19 +209,19 @@ class _Task(NamedTuple):
         """Return the weight of the points on the wrong side; it is 0 only if there are none."""
         return float(np.abs(self.g[fires != (self.g < 0)]).sum())
 
-    def candidate(self, slope: Floats) -> Candidate:
+    def candidate(self, slope: Floats) -> Separator:
         """Return the neuron of a slope."""
-        w = slope[:-1] * self.unit
-        return self.told(w, float(slope[-1] - w @ self.centre))
+        w = slope[:-1] * self.scale
+        return self.scored(w, float(slope[-1] - w @ self.center))
 
-    def standardised(self, w: Floats, b: float) -> Floats:
+    def standardized(self, w: Floats, b: float) -> Floats:
         """Return the slope of a neuron."""
-        scaled = np.divide(w, self.unit, out=np.zeros(len(w)), where=self.unit > 0)
-        return np.append(scaled, b + w @ self.centre)
+        scaled = np.divide(w, self.scale, out=np.zeros(len(w)), where=self.scale > 0)
+        return np.append(scaled, b + w @ self.center)
 
     def part(self, rng: np.random.Generator) -> _Task:
         """Return a task of bearable size: of too many points, those near a boundary and some of the others."""
-        p, most = len(self.g), max(200, min(_MOST_POINTS, _MOST_ENTRIES // len(self.Z)))
+        p, most = len(self.g), max(_MIN_POINTS, min(_MAX_POINTS, _MAX_ENTRIES // len(self.Z)))
         if p <= most:
             return self
         root = np.sqrt(np.abs(self.g))
@@ -277,7 +282,7 @@ class _Walk:
         tenure, seed = rng.uniform(2.0, 10.0), int(rng.integers(1, 2**63, size=1, dtype=np.uint64)[0])
         self.walk = ArrangementWalk(self.table, self.lines, task.g, tenure, self.looked, seed)
 
-    def candidates(self, whole: _Task, effort: int, budget: Budget) -> Iterator[Candidate]:
+    def candidates(self, whole: _Task, effort: int, budget: Budget) -> Iterator[Separator]:
         """Walk until `effort` lines have been searched; yield what is promising, with its value in `whole`."""
         size, p = self.table.shape
         same = whole is self.task

@@ -1,4 +1,4 @@
-"""Search under perturbations: neurons are surely on, surely off or open, and the loss counts every open doubt.
+"""Search under perturbations: neurons are stable or unstable, and the loss counts every instability.
 
 The model is that of `bdnn.network.intervals`. A neuron's state at a point depends on two numbers, the least and the
 largest pre-activation on the ball, so its part of the loss is again a sum of jumps, with two breakpoints a point: the
@@ -11,26 +11,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn._native.search import RobustState, robust_turn
-from bdnn.budget import Budget
+from bdnn._native.search import RobustState
+from bdnn._native.search import robust_turn as improve_robust_neuron
 from bdnn.network.grid import grid_box
-from bdnn.network.network import Layer
 from bdnn.search.engine import Search
 from bdnn.search.interval_starts import RobustSurrogate
-from bdnn.search.points import Points
+from bdnn.search.smooth import Sample
 from bdnn.types import Array, Floats, Integers
 
+if TYPE_CHECKING:
+    from bdnn.budget import Budget
+    from bdnn.search.points import Points
+
 _NORMS = ("inf", "1", "2")
-_MOVES = 60
-_SHARES = (0.2, 0.4, 0.6, 0.8)
-_SURROGATE_ROWS = 200_000
-_SURROGATE_STEPS = 4000
-_MOST_EPOCHS = 300
-_SMOOTH_SHARE = 0.4
-_RATE = 0.01
+# directions for a neuron: fewer than without a radius, as each takes longer
+_MAX_MOVES = 60
+# share of directions that combine features
+_SPREAD = 0.3
+# of the radius, on the way to all of it, and sweeps over all neurons at each
+_SHARES, _SWEEPS = (0.2, 0.4, 0.6, 0.8), 3
+# of the time, for a smooth start, and its learning rate
+_SMOOTH_SHARE, _RATE, _MIN_SECONDS = 0.4, 0.01, 1e-3
+# bits after the point, and of sums, in which doubles are exact; of squares half as many
+_BITS, _MAX_SUM, _BITS_OF_SQUARES, _MAX_SUM_OF_SQUARES = 20, 2.0**32, 10, 2.0**16
 
 
 def _few_bits(radius: Floats, norm: str, largest: int) -> bool:
@@ -38,8 +45,8 @@ def _few_bits(radius: Floats, norm: str, largest: int) -> bool:
 
     Sums are exact; those of squares too if they have half as many bits, and their root is an integer or far from all.
     """
-    bits, most = (10, 2.0**16) if norm == "2" else (20, 2.0**32)
-    return bool(np.all(np.fmod(radius, 2.0**-bits) == 0)) and largest * float(radius.sum()) < most
+    bits, limit = (_BITS_OF_SQUARES, _MAX_SUM_OF_SQUARES) if norm == "2" else (_BITS, _MAX_SUM)
+    return bool(np.all(np.fmod(radius, 2.0**-bits) == 0)) and largest * float(radius.sum()) < limit
 
 
 class RobustSearch(Search):
@@ -55,13 +62,13 @@ class RobustSearch(Search):
             low, high = self._sides(1.0)
             radius = np.zeros_like(radius)
         self.robust = RobustState(
-            st,  # what it says to fire surely does, which is what kicks look at
+            st,  # what it says to fire surely does, which is what perturbations look at
             low,
             high,
             radius,
             np.maximum(st.reach, np.abs(high).max(axis=1, initial=0.0)) + radius,
             _NORMS.index(problem.robust_norm),
-            # in the model of the paper, loss of a point at which a neuron of the first layer is open: more than all
+            # in the model of the paper, loss of a point at which a neuron of the first layer is unstable: more than all
             # others together, as such networks are not of the model
             1.0 + 2.0 * float(st.class_weight.sum()) * max(problem.n_outputs, 1)
             if problem.robust_model == "pattern"
@@ -70,52 +77,46 @@ class RobustSearch(Search):
         )
         self._radius = radius.copy()
         self._approaching = self._at_radius = False
-        self._at_radius = False
 
     def smooth(self, budget: Budget) -> Iterator[None]:
         """Start from a surrogate of the robust loss; yields every few hundredths of a second."""
         if self._integer:
             yield from super().smooth(budget)
             return
-        st = self.state
-        rows = self._rng.permutation(st.X.shape[1])[:_SURROGATE_ROWS]
-        Z, weight, mean = self._standardised(rows)
         # in units of the radii, one scale for all: what a ball can do to a neuron is a sum over features
-        moving = self.robust.radius > 0
-        unit = st.unit.copy()
-        deviation = self.robust.radius[moving] * unit[moving]
+        state, moving, scale = self.state, self.robust.radius > 0, self.state.unit.copy()
+        sample = Sample.of(state, self._rng, scale)
+        deviation = self.robust.radius[moving] * scale[moving]
         factor = 1.0 / deviation / math.sqrt(np.mean(deviation**-2.0)) if moving.any() else deviation
-        Z[:, moving] *= factor.astype(np.float32)
-        unit[moving] *= factor
-        radius, norm = self.robust.radius * unit, _NORMS[self.robust.norm]
-        network = RobustSurrogate(Z, radius, norm, weight, st.width.tolist(), bool(st.argmax), self._rng)
-        batch = 256 if len(rows) >= 1000 else 64
-        epochs = int(np.clip(_SURROGATE_STEPS * batch / len(rows), 8, _MOST_EPOCHS))
+        sample.Z[:, moving] *= factor.astype(np.float32)
+        scale[moving] *= factor
+        radius, norm = self.robust.radius * scale, _NORMS[self.robust.norm]
+        network = RobustSurrogate(
+            sample.Z, radius, norm, sample.weight, state.width.tolist(), bool(state.argmax), self._rng
+        )
+        batch, epochs = sample.schedule
         try:
-            yield from network.train(epochs, _RATE, batch, max(_SMOOTH_SHARE * budget.remaining, 1e-3))
+            yield from network.train(epochs, _RATE, batch, max(_SMOOTH_SHARE * budget.remaining, _MIN_SECONDS))
         finally:  # also if the caller stops here
-            layers = [Layer(W.astype(np.float64), b.astype(np.float64)) for W, b in network.layers]
-            first = layers[0].weights * unit
-            layers[0] = Layer(first, layers[0].bias - first @ mean)
-            self._put_layers(layers)
+            self.set_layers(sample.raw_layers(network.layers, scale))
             self._at_radius = True
 
     def approach(self) -> Iterator[None]:
-        """Let the radius grow: where every neuron is open at every point, no move changes the loss."""
+        """Let the radius grow: where every neuron is unstable at every point, no move changes the loss."""
         if self._at_radius:
             self._at_radius = False
             return
         self._approaching = True
         for share in _SHARES:
             self._scale(share)
-            for _ in range(3):
+            for _ in range(_SWEEPS):
                 before = self.total
-                yield from self.turns(self._rng.permutation(self.n_neurons))
+                yield from self.improve(self._rng.permutation(self.n_neurons))
                 if not self.total < before:
                     break
         self._approaching = False
         self._scale(1.0)
-        self._note()
+        self._keep_best()
 
     def _scale(self, share: float) -> None:
         """Work with a part of the radius."""
@@ -136,18 +137,18 @@ class RobustSearch(Search):
     def _separates(self) -> bool:
         return False
 
-    def _note(self) -> None:
+    def _keep_best(self) -> None:
         if not self._approaching:
-            super()._note()
+            super()._keep_best()
 
-    def _turns(self, neurons: Integers) -> None:
+    def _improve(self, neurons: Integers) -> None:
         for neuron in neurons:
-            self.total += self._turn(int(neuron))
-            self._note()
+            self.total += self._improve_neuron(int(neuron))
+            self._keep_best()
 
-    def _turn(self, neuron: int) -> float:
-        moves = min(self._moves(neuron), _MOVES)
-        return robust_turn(self.robust, neuron, moves, 0.3)
+    def _improve_neuron(self, neuron: int) -> float:
+        moves = min(self._moves(neuron), _MAX_MOVES)
+        return improve_robust_neuron(self.robust, neuron, moves, _SPREAD)
 
     def _update(self, neuron: int) -> float:
-        return robust_turn(self.robust, neuron, 0, 0.0)
+        return improve_robust_neuron(self.robust, neuron, 0, 0.0)

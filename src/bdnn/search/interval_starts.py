@@ -18,12 +18,18 @@ from bdnn.network.losses import Loss
 from bdnn.search.starts import shuffled
 from bdnn.types import Floats, Singles
 
+# pre-activations up to which thresholds pass gradients: wider than without a radius, as they come in pairs
 _WINDOW = 3.0
+# of the training, in which the radius grows
 _GROWING = 0.5
+# seconds between looks at the clock
 _SLICE = 0.05
+# points evaluated at a time, for little memory
 _ROWS = 4096
+# rates of Adam, as its paper recommends
 _KEEP = (np.float32(0.9), np.float32(0.999))
-_LARGEST = np.float32(60.0)
+# largest exponent: its exponential still fits into single precision
+_MAX_EXPONENT = np.float32(60.0)
 
 Signals = list[tuple[Singles, Singles]]
 
@@ -199,8 +205,8 @@ class RobustSurrogate:
         if not self._argmax:
             fire, rest = self._targets(weight)
             return (
-                -share * fire / (1 + np.exp(np.clip(low, -_LARGEST, _LARGEST))),
-                share * rest / (1 + np.exp(np.clip(-high, -_LARGEST, _LARGEST))),
+                -share * fire / (1 + np.exp(np.clip(low, -_MAX_EXPONENT, _MAX_EXPONENT))),
+                share * rest / (1 + np.exp(np.clip(-high, -_MAX_EXPONENT, _MAX_EXPONENT))),
             )
         below, above = np.zeros_like(low), np.zeros_like(high)
         for c in np.flatnonzero(weight.any(axis=0)):

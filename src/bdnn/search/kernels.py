@@ -1,4 +1,4 @@
-"""Kernels of the search, from the compiled core: exact line search, gains of a neuron, a neuron's turn.
+"""Kernels of the search, from the compiled core: exact line search, gains of a neuron, improving one.
 
 A network under search is a `State`: all arrays are updated in place. Inputs are stored by feature, weights act on raw
 inputs, so the numbers in a state are those of the network it stands for. Layers are numbered from 0, neurons through
@@ -10,7 +10,7 @@ X : ndarray of shape (n, p), float32 or float64
     Points by feature.
 class_weight : ndarray of shape (p, C), of the same type
     Weight of each label at each point.
-centre, unit : ndarray of shape (n,)
+center, unit : ndarray of shape (n,)
     A typical value of each feature, and the length of a step along it.
 reach : ndarray of shape (n,)
     Largest absolute value of each feature.
@@ -42,16 +42,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bdnn._native.search import BLOCK, State, gains, lattice_search, line_search, turn, turns
+from bdnn._native.search import BLOCK, State, gains, lattice_search, line_search
+from bdnn._native.search import turn as improve_neuron
+from bdnn._native.search import turns as improve_neurons
 from bdnn.types import Array, Floats
 
-__all__ = ["BLOCK", "State", "gains", "lattice_search", "line_search", "new_state", "turn", "turns"]
+__all__ = ["BLOCK", "State", "gains", "improve_neuron", "improve_neurons", "lattice_search", "line_search", "new_state"]
 
 
 def new_state(
     X: Array,
     class_weight: Array,
-    centre: Floats,
+    center: Floats,
     unit: Floats,
     reach: Floats,
     widths: Sequence[int],
@@ -64,7 +66,7 @@ def new_state(
 
     Parameters
     ----------
-    X, class_weight, centre, unit, reach : ndarray
+    X, class_weight, center, unit, reach : ndarray
         Are shared with the state, not copied.
     widths : sequence of int
         Neurons of each layer, outputs included.
@@ -88,6 +90,6 @@ def new_state(
         For arrays of other types and shapes, or of numbers that are not finite.
     """
     return State(
-        X, class_weight, centre, unit, reach, [int(width) for width in widths], bool(argmax), int(bound),
+        X, class_weight, center, unit, reach, [int(width) for width in widths], bool(argmax), int(bound),
         bool(intercept), int(seed),
     )  # fmt: skip

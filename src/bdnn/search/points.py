@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.arrays import row_blocks
-from bdnn.problem.presolve import Presolved
 from bdnn.types import Array, Floats, Reals
 
-_MOST_SORTED = 4_000
+if TYPE_CHECKING:
+    from bdnn.problem.presolve import Presolved
+
+# values of a column that are sorted for its quartiles: enough for two digits
+_MAX_SORTED = 4_000
+# ratio of the standard deviation and that of the middle part, from which on extremes make the former useless
 _EXTREME = 16.0
+# numbers beyond which single precision saves memory and time that matter
 _LARGE = 10_000_000
+# interquartile range of a normal distribution, in standard deviations
+_QUARTILES = 1.35
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -28,7 +36,7 @@ class Points:
         By feature, used columns only, on the grid if there is one; their values are exact.
     class_weight : ndarray of shape (p, C)
         Weight of each label.
-    centre, unit, reach : ndarray of shape (n',)
+    center, unit, reach : ndarray of shape (n',)
         Median, inverse of the standard deviation (of the value of a constant column; where a few extremes make that
         many times as large as the spread of the others, of theirs) and largest absolute value.
     """
@@ -36,7 +44,7 @@ class Points:
     reduced: Presolved
     X: Array
     class_weight: Array
-    centre: Floats
+    center: Floats
     unit: Floats
     reach: Floats
 
@@ -61,7 +69,7 @@ def points(reduced: Presolved, dtype: str | None = None) -> Points:
         reduced=reduced,
         X=X,
         class_weight=weight,
-        centre=np.asarray(reduced.center[kept], dtype=np.float64),
+        center=np.asarray(reduced.center[kept], dtype=np.float64),
         unit=1 / spread,
         reach=reach,
     )
@@ -106,8 +114,8 @@ def _deviation(column: Array) -> float:
         off = column[block] - mean
         total += float((off * off).sum())
     whole = math.sqrt(total / len(column))
-    some = np.sort(column[:: -(-len(column) // _MOST_SORTED)])
-    # half of the values, which in a bell curve are 1.35 standard deviations wide; nothing where most are the same
-    quarter = len(some) // 4
-    middle = (float(some[len(some) - 1 - quarter]) - float(some[quarter])) / 1.35
+    part = np.sort(column[:: -(-len(column) // _MAX_SORTED)])
+    # as of a bell curve; nothing where most values are the same
+    quarter = len(part) // 4
+    middle = (float(part[len(part) - 1 - quarter]) - float(part[quarter])) / _QUARTILES
     return middle if 0.0 < _EXTREME * middle < whole else whole

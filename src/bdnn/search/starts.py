@@ -21,10 +21,13 @@ from bdnn.clock import reading
 from bdnn.network.losses import Loss
 from bdnn.types import Floats, Integers, Singles
 
-_SLICE = 0.05
-_FIRST_STEPS = 8
-_GROUP = 8
-_MOST_COMBINED = 1000
+# seconds of a slice, and steps of the first one, which measures them
+_SLICE, _FIRST_STEPS = 0.05, 8
+# neighbors that stay together, a cache line or more; and tables of so many times a step are shuffled so
+_GROUP, _MANY_STEPS = 8, 16
+# points that a neuron of integers starts as a combination of
+_MAX_COMBINED = 1000
+# root mean square of the weights of a start of integers: small, so that steps soon turn neurons
 _INTEGER_SPREAD = 0.1
 
 
@@ -34,7 +37,7 @@ class Surrogate:
     Parameters
     ----------
     Z : ndarray of shape (m, n), float32
-        Standardised points. Groups of neighbours stay together, which saves most of the time that memory takes: where
+        Standardized points. Groups of neighbors stay together, which saves most of the time that memory takes: where
         there are many points, they should come in random order.
     class_weight : ndarray of shape (m, C), float32
         Weight of each label at each point, 1 a point on average.
@@ -78,8 +81,8 @@ class Surrogate:
             if bound:
                 b[:] = 0.0
                 if not self.layers:
-                    some = self._Z[rng.permutation(len(Z))[:_MOST_COMBINED]]
-                    W[:] = rng.normal(size=(d, len(some))) @ some / math.sqrt(max(len(some), 1))
+                    points = self._Z[rng.permutation(len(Z))[:_MAX_COMBINED]]
+                    W[:] = rng.normal(size=(d, len(points))) @ points / math.sqrt(max(len(points), 1))
             self.layers.append((W, b))
             at += d * (n + 1)
         for W, _ in self.layers if bound else ():
@@ -95,8 +98,8 @@ class Surrogate:
         order = shuffled(self._rng, len(self._Z), batch)
         at = 0
         while at < len(order):
-            few = int(_SLICE / self._seconds_of_step) if self._seconds_of_step else _FIRST_STEPS
-            until = min(len(order), at + batch * max(1, few))
+            count = int(_SLICE / self._seconds_of_step) if self._seconds_of_step else _FIRST_STEPS
+            until = min(len(order), at + batch * max(1, count))
             began, before = reading(), self._steps
             self._steps = self._training.steps(order[at:until], batch, rate)
             self._seconds_of_step = max(1e-7, (reading() - began) / (self._steps - before))
@@ -121,7 +124,7 @@ class Surrogate:
 
 def shuffled(rng: np.random.Generator, m: int, batch: int) -> Integers:
     """Return 0, ..., m - 1 in random order; of many points, small groups stay together."""
-    group = _GROUP if m >= 16 * batch else 1
+    group = _GROUP if m >= _MANY_STEPS * batch else 1
     starts = rng.permutation((m + group - 1) // group) * group
     order = (starts[:, None] + np.arange(group)).ravel()
     return order[order < m] if m % group else order

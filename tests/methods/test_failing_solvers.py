@@ -12,8 +12,8 @@ from bdnn.backends.highs import Highs
 from bdnn.backends.protocol import MilpSolution
 from bdnn.errors import InputError
 from bdnn.methods import METHODS
-from bdnn.methods.alternating import random_network
 from bdnn.methods.local_search import LocalSearch
+from bdnn.methods.starts import random_network
 from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
 

@@ -1,0 +1,185 @@
+"""Exact training by branch and cut over activations: starts, the proof, its checkpoint and its certificate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bdnn.backends.threads import INTERRUPTED, Late
+from bdnn.branch_and_cut import engine
+from bdnn.branch_and_cut.certificate import Certificate
+from bdnn.branch_and_cut.engine import Proof
+from bdnn.branch_and_cut.parts import Parts
+from bdnn.branch_and_cut.program import n_columns
+from bdnn.budget import Budget
+from bdnn.clock import reading
+from bdnn.methods.autosave import Autosave
+from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
+from bdnn.network.network import Network
+
+if TYPE_CHECKING:
+    from bdnn.methods.run import Run
+
+# columns of the program beyond which its trees hardly move: bounds of parts of the data are better in any time
+_MAX_COLUMNS = 2500
+# rounds of the first search (on more points than these): rounds of one neuron are long, and few are needed
+_FIRST_ROUNDS, _FIRST_ROUNDS_OF_ONE, _FIRST_ROUNDS_OF_MANY, _MANY_POINTS = 40, 3, 1, 500
+# nodes, a second or so, after which a problem is not easy and a longer search pays
+_FIRST_NODES = 200
+# the longer search may take as long as so many times the proof so far
+_SEARCH_PER_PROOF = 2.0
+# beyond the limit, for the polish and for writing a certificate: a share of it, and so many seconds
+_OVERTIME_SHARE, _OVERTIME = 0.05, 1.0
+# the shortest time that a budget may have
+_MIN_SECONDS = 1e-3
+
+
+class ActivationTraining:
+    """One run of branch and cut.
+
+    Parameters
+    ----------
+    run : Run
+        Of a problem that `bdnn.branch_and_cut.program.covers`.
+    checkpoint : Path or None
+        Where its state is kept.
+    searches : bool
+        Whether local searches look for networks, before the proof and where it takes long.
+    certificate : bool
+        Whether the proof is recorded and written down.
+    """
+
+    def __init__(self, run: Run, checkpoint: Path | None, *, searches: bool, certificate: bool) -> None:
+        self._run, self._searches, self._certificate = run, searches, certificate
+        self._autosave = Autosave(run, checkpoint, certificate)
+        self._keeps = checkpoint is not None
+        self._proof: Proof | None = None
+
+    def train(self, start: Network | None) -> tuple[str, bool, Certificate | None]:
+        """Submit networks and raise the bound until it meets the best of them or a limit is reached.
+
+        Parameters
+        ----------
+        start : Network or None
+            A network of the problem's class.
+
+        Returns
+        -------
+        message : str
+            Why it ended.
+        interrupted : bool
+            Whether Ctrl-C came.
+        certificate : dict or None
+            If one was asked for and can be given.
+        """
+        run, message, interrupted = self._run, "nothing left to improve", False
+        try:
+            message = self._work(start)
+        except KeyboardInterrupt:
+            if run.best is None:
+                raise
+            message, interrupted = INTERRUPTED, True
+        run.save_with(None)
+        self._autosave.save()
+        if run.budget.exhausted and not interrupted and not run.closed and run.nodes == 0:
+            run.fell_short("the time limit passed before a bound was computed")
+        if not interrupted:
+            try:
+                if not polish(run, _with_overtime(run.budget)):
+                    message += f"; {NO_TIME_TO_POLISH}"
+            except KeyboardInterrupt:  # after the proof: its ending, what it bounds and its certificate stay
+                message, interrupted = f"{message}; {INTERRUPTED}", True
+        if self._autosave.trouble is not None:
+            message += f"; {self._autosave.trouble}"
+        self._cover()
+        content = self._written(interrupted) if self._certificate and self._proof is not None else None
+        return message, interrupted, content
+
+    def _cover(self) -> None:
+        """Say what the bound bounds, if it is better than trivial."""
+        run = self._run
+        if run.bound > run.reduced.irreducible or run.closed:
+            run.covers(run.reduced.scope)
+
+    def _work(self, start: Network | None) -> str:
+        """Search, and work on the bound; return why that ended."""
+        run = self._run
+        self._autosave.begin()
+        with run.phase("start"):
+            self._first_search(start)
+        self._autosave.save()
+        if n_columns(run.reduced) > _MAX_COLUMNS:
+            with run.phase("build"):
+                parts = Parts(run)
+                self._autosave.keep(parts)
+            with run.phase("solve"):
+                return parts.work()
+        if run.closed and not self._certificate:
+            return "nothing left to improve"
+        with run.phase("build"):
+            self._proof = proof = Proof(run, record=self._certificate)
+            self._autosave.keep(proof)
+        return "nothing left to improve" if run.closed else self._prove(proof, start)
+
+    def _first_search(self, start: Network | None) -> None:
+        """Submit starting networks: those that need no search, and unless an earlier run has done so, of a search."""
+        run = self._run
+        if run.best is not None:  # of an earlier run
+            submit_given(run, start)
+            start = run.best.network
+        if self._autosave.searched:
+            return
+        rounds = _FIRST_ROUNDS
+        if not run.problem.hidden_layer_sizes:
+            rounds = _FIRST_ROUNDS_OF_MANY if run.reduced.n_distinct > _MANY_POINTS else _FIRST_ROUNDS_OF_ONE
+        searched = self._searches and submit_incumbents(run, start, rounds, polishes=False)
+        if not searched:
+            submit_starts(run, start)
+        # if there was only no time for the search, a later run may do it
+        self._autosave.searched = searched or not self._searches or run.closed
+
+    def _prove(self, proof: Proof, start: Network | None) -> str:
+        """Work on the proof until it is closed or a limit is reached; return why it ended."""
+        run, autosave = self._run, self._autosave
+        may_search = self._searches and not autosave.searched_again
+        with run.phase("solve"):
+            ending = engine.work(run, proof, _FIRST_NODES if may_search else None)
+        if ending is engine.Ending.PAUSED:
+            # it is not easy, so a better network is worth more time
+            with run.phase("start"):
+                spare = max(_MIN_SECONDS, run.budget.remaining - proof.writing_seconds)
+                seconds = min(_SEARCH_PER_PROOF * proof.seconds, spare)
+                submit_incumbents(run, start, max_seconds=seconds, polishes=False)
+            autosave.searched_again = True
+            autosave.save()
+            with run.phase("solve"):
+                ending = engine.work(run, proof)
+        return ending.message
+
+    def _written(self, interrupted: bool) -> Certificate | None:
+        """Return the certificate, or None if the limit passes meanwhile and the proof is kept in the checkpoint."""
+        run, budget = self._run, self._run.budget
+        end = budget.seconds + max(_OVERTIME, _OVERTIME_SHARE * budget.seconds)
+        kept = self._keeps and self._autosave.trouble is None
+
+        def proceed() -> None:
+            run.report()
+            if kept and budget.elapsed > end:
+                raise Late
+
+        assert run.chosen is not None
+        assert self._proof is not None
+        # with no report as it begins: after Ctrl-C a listener is not asked again
+        with run.phase("certificate", reports=False):
+            try:
+                return self._proof.certificate(run.chosen.network, None if interrupted else proceed)
+            except Late:
+                run.fell_short("the time limit passed while the certificate was written; the checkpoint has the proof")
+                return None
+
+
+def _with_overtime(budget: Budget) -> Budget:
+    """Return a budget for the polish: it takes milliseconds on few points, and a limit is reached without it."""
+    seconds = max(budget.remaining, min(_OVERTIME, _OVERTIME_SHARE * budget.seconds))
+    return replace(budget, seconds=max(seconds, _MIN_SECONDS), started=reading())

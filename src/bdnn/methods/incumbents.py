@@ -1,0 +1,347 @@
+"""Networks for any method to begin with: given ones, constant and linear ones, and those of a local search."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from bdnn.backends.threads import INTERRUPTED
+from bdnn.clock import reading
+from bdnn.errors import InputError
+from bdnn.methods import starts
+from bdnn.polish import polished
+from bdnn.search.engine import Search
+from bdnn.search.interval_engine import RobustSearch
+from bdnn.search.points import points
+
+if TYPE_CHECKING:
+    from bdnn.budget import Budget
+    from bdnn.methods.run import Run
+    from bdnn.network.network import Network
+    from bdnn.problem.problem import Problem
+
+NO_TIME_TO_POLISH = "the time limit left no time to make the margins larger"
+
+# a polish before its first neuron takes as long as so many audits, and so long for each number; both measured
+_POLISH_AUDITS, _POLISH_SECONDS = 3.0, 6e-8
+# numbers of a table beyond which a polish takes minutes
+_MAX_POLISHED = 100_000_000
+# of the time: submitting networks of a search, so that audits do not take it from the search
+_SUBMIT_SHARE = 0.05
+# seconds between looks at searches on threads, and between reports
+_POLL_SECONDS, _REPORT_SECONDS = 0.02, 0.1
+# a search ends after so many rounds (with held-out data, whose accuracy settles sooner: so many), or three times as
+# many as led to its best network
+_MIN_ROUNDS, _MIN_JUDGED, _PATIENCE = 400, 100, 3
+# a search for a start of a solver: its share of the time, and at most so many seconds and rounds, since solvers gain
+# little from a better start
+_SHARE, _SECONDS, _ROUNDS = 0.1, 5.0, 200
+
+
+def submit_given(run: Run, start: Network | None, *, holds_linear: bool = True) -> None:
+    """Submit the user's start, which must be of the problem's class, and a constant network, and hold a linear one.
+
+    This takes milliseconds, so whatever a limit cuts off later, there is something better than a constant.
+
+    Raises
+    ------
+    InputError
+        If the start is of another class.
+    """
+    if start is not None:
+        if run.reduced.to_layers(start) is None:
+            different = "; ".join(run.reduced.differences(start))
+            raise InputError(
+                f"the start network is not of the problem's class: it has "
+                f"{different or 'weights that overflow on these inputs'}"
+            )
+        run.submit(start, "start")
+    run.submit(starts.constant(run.reduced), "constant")
+    if holds_linear and not run.closed and run.reduced.n_points:
+        run.hold(starts.linear(run.reduced, run.budget.seed), "linear")
+
+
+def submit_starts(run: Run, start: Network | None) -> None:
+    """Submit what `submit_given` submits, unless that was done, and a few networks that are fitted layer by layer."""
+    if not run.starts:
+        submit_given(run, start)
+    if not run.closed:
+        for network in starts.layered(run.reduced, run.budget):
+            run.submit(network, "linear")
+            if run.closed:
+                break
+
+
+def submit_incumbents(
+    run: Run,
+    start: Network | None,
+    rounds: int = _ROUNDS,
+    max_seconds: float = _SECONDS,
+    *,
+    polishes: bool = True,
+) -> bool:
+    """Submit what `submit_given` submits, and the outcome of a short local search, for a solver to start from.
+
+    Parameters
+    ----------
+    run : Run
+        Receives the networks.
+    start : Network or None
+        A network of the problem's class.
+    rounds : int
+        Of the search, at most.
+    max_seconds : float
+        Of the search, which takes a tenth of the time that is left at most.
+    polishes : bool
+        Whether the margins of the best network are made largest.
+
+    Returns
+    -------
+    bool
+        Whether there was a search: not if it was begun too late.
+
+    Raises
+    ------
+    InputError
+        If the start is of another class.
+    """
+    submit_given(run, start)
+    if run.closed:
+        return False
+    budget = run.budget
+    seconds = min(_SHARE * budget.remaining, max_seconds)
+    rounds = rounds if budget.rounds is None else min(rounds, budget.rounds)
+    short = replace(budget.within(seconds), rounds=rounds, threads=1)
+    submitted = len(run.starts)
+    _, interrupted = search_into(run, short, start)
+    if interrupted:
+        raise KeyboardInterrupt
+    run.release()
+    if len(run.starts) == submitted or run.best is None:
+        return False
+    if polishes:  # solvers want a margin
+        polish(run, short)
+    run.add_start(run.best)
+    return True
+
+
+# margins
+
+
+def polish(run: Run, budget: Budget) -> bool:
+    """Put the network of largest margins in the place of the best one; return whether there was time to begin."""
+    run.release()
+    before = run.chosen
+    if before is None or not _has_margins(run.problem):
+        return True
+    if budget.remaining < seconds_of_polish(run):
+        return False
+    with run.phase("polish"):
+        network = with_largest_margins(run, before.network, budget)
+        if network != before.network:
+            run.replace(before, network)
+    return True
+
+
+def with_largest_margins(run: Run, network: Network, budget: Budget) -> Network:
+    """Return the network of largest margins with the same decisions on the training points.
+
+    Networks of integers or without biases stay as they are, and so do those of more data than is polished in the time.
+    """
+    problem = run.problem
+    if not _has_margins(problem):
+        return network
+    return polished(
+        network,
+        # distinct points whose label matters, so that weights and repeated rows give the same network
+        np.asarray(problem.X) if problem.robust else run.reduced.raw_points,
+        codes=problem.codes if problem.robust else None,
+        budget=budget,
+        robust_radius=problem.robust_radius,
+        robust_norm=problem.robust_norm,
+        robust_model=problem.robust_model,
+    )
+
+
+def _has_margins(problem: Problem) -> bool:
+    """Whether there are margins to be made larger, and not more data than is polished at all."""
+    return problem.weights == "continuous" and problem.fit_intercept and np.size(problem.X) <= _MAX_POLISHED
+
+
+def seconds_of_polish(run: Run) -> float:
+    """Return about how long a polish takes at least."""
+    return _POLISH_AUDITS * run.audit_seconds + _POLISH_SECONDS * np.size(run.problem.X)
+
+
+# local search
+
+
+def search_into(
+    run: Run, budget: Budget, start: Network | None = None, *, polishes: bool = False, promised: bool = False
+) -> tuple[str, bool]:
+    """Search, and submit the networks found to the run.
+
+    Parameters
+    ----------
+    run : Run
+        Receives networks and progress.
+    budget : Budget
+        Limits of the search.
+    start : Network or None
+        Where one of the threads starts.
+    polishes : bool
+        Whether local optima are polished before they are judged on held-out data.
+    promised : bool
+        Whether it is a shortfall of the run if the time is not enough for one descent.
+
+    Returns
+    -------
+    message : str
+        Why it stopped.
+    interrupted : bool
+        Whether Ctrl-C came.
+    """
+    if budget.exhausted:
+        return _unsearched(run, promised), False
+    kind = RobustSearch if run.problem.robust else Search
+    with run.phase("build", reports=False):  # some milliseconds
+        data, collect = points(run.reduced), run.problem.validation is not None
+        searches = [kind(data, budget.seed + number, collect) for number in range(budget.threads)]
+    if budget.exhausted:
+        return _unsearched(run, promised), False
+    watch = _Watch(run, budget, searches, polishes)
+    with run.phase("search"), ThreadpoolController().limit(limits=1):
+        try:
+            if len(searches) == 1:
+                for _ in searches[0].run(budget, start):
+                    if watch.finished():
+                        break
+            else:
+                with _threads(searches, budget, start) as (running, errors):
+                    while not errors and any(thread.is_alive() for thread in running):
+                        time.sleep(_POLL_SECONDS)
+                        if watch.finished():
+                            break
+            interrupted = False
+        except KeyboardInterrupt:
+            interrupted = True
+        watch.submit()
+    if promised and not interrupted and watch.late and min(search.rounds for search in searches) == 0:
+        run.fell_short("the time limit passed before the search reached a first local optimum")
+    return INTERRUPTED if interrupted else watch.message, interrupted
+
+
+def _unsearched(run: Run, promised: bool) -> str:
+    """Return why there was no search."""
+    message = "the time limit passed before the search was begun"
+    if promised:
+        run.fell_short(message)
+    return message
+
+
+class _Watch:
+    """Submits the best network of all searches now and then, and says when to stop."""
+
+    def __init__(self, run: Run, budget: Budget, searches: list[Search], polishes: bool) -> None:
+        self._run, self._budget, self._searches, self._polishes = run, budget, searches, polishes
+        self._submitted, self._next, self._reported = np.inf, 0.0, 0.0
+        self._best, self._rounds_of_best = np.inf, 0
+        self._next_judged = 0.0
+        self.late = False
+        self.message = "nothing left to improve"
+
+    def finished(self) -> bool:
+        """Report, and return whether the search is over."""
+        run, rounds = self._run, min(search.rounds for search in self._searches)
+        best = min(search.best for search in self._searches)
+        now = reading()
+        if best < self._submitted and now >= self._next:
+            self.submit()
+        if now - self._reported > _REPORT_SECONDS:
+            self._reported = now
+            self._count()
+            run.report()
+        held_out = run.problem.validation is not None
+        if held_out:
+            self._judge()
+        elif run.closed or best <= 0:
+            return True
+        if self._budget.exhausted:
+            self.message, self.late = "time limit reached", True
+            return True
+        if self._budget.rounds is not None:
+            self.message = "round limit reached"
+            return rounds >= self._budget.rounds
+        patience = _MIN_ROUNDS
+        if held_out:
+            patience = _MIN_JUDGED
+            best = -(run.chosen.accuracy or 0.0) if run.chosen is not None else np.inf
+        if best < self._best:
+            self._best, self._rounds_of_best = best, rounds
+        self.message = f"{rounds - self._rounds_of_best} rounds brought nothing"
+        return rounds > max(patience, _PATIENCE * self._rounds_of_best)
+
+    def _count(self) -> None:
+        self._run.count_rounds(sum(search.rounds for search in self._searches))
+
+    def _judge(self) -> None:
+        """Judge local optima on the held-out data; not so many that this takes most of the time."""
+        for search in self._searches:
+            while search.optima:
+                network = search.optima.pop()
+                now = reading()
+                if now < self._next_judged:
+                    continue
+                if self._polishes:
+                    network = with_largest_margins(self._run, network, self._budget)
+                self._run.submit(network, "search")
+                self._next_judged = 2 * reading() - now
+
+    def submit(self) -> None:
+        """Submit the best network; not so often that audits take much of the time."""
+        search = min(self._searches, key=lambda each: each.best)
+        self._count()
+        if search.best < self._submitted:
+            began = reading()
+            self._submitted = search.best
+            self._run.submit(search.best_network(), "search")
+            self._next = reading() + (reading() - began) / _SUBMIT_SHARE
+
+
+@contextmanager
+def _threads(
+    searches: list[Search], budget: Budget, start: Network | None
+) -> Iterator[tuple[list[threading.Thread], list[BaseException]]]:
+    """Run searches on threads until the block ends; an error of one of them is raised then."""
+    stop, errors = threading.Event(), list[BaseException]()
+
+    def work(search: Search, given: Network | None) -> None:
+        try:
+            for _ in search.run(budget, given):
+                if stop.is_set() or (budget.rounds is not None and search.rounds >= budget.rounds):
+                    break
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [
+        threading.Thread(target=work, args=(search, start if number == 0 else None), daemon=True)
+        for number, search in enumerate(searches)
+    ]
+    try:  # an interruption may come while they are started
+        for thread in threads:
+            thread.start()
+        yield threads, errors
+    finally:
+        stop.set()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+    if errors:
+        raise errors[0]
