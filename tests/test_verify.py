@@ -408,7 +408,7 @@ def test_files(tmp_path, certificates, monkeypatch):
     refused(packed, X, y, weight, match="not a sound gzip file")
     packed.write_bytes(text.encode())
     refused(packed, X, y, weight, match="not a sound gzip file")
-    monkeypatch.setattr(verify_file, "_MOST_BYTES", 100)
+    monkeypatch.setattr(verify_file, "_MAX_BYTES", 100)
     for path in (packed, plain):
         path.write_bytes(gzip.compress(b" " * 10**4) if path is packed else b" " * 101)
         refused(path, X, y, weight, match="file: larger than")
@@ -438,7 +438,7 @@ def test_saving(tmp_path, certificates, monkeypatch):
         wrong = document | {"more": 1} if path == ("more",) else changed(document, path, value)
         with pytest.raises(CertificateError):
             bdnn.save_certificate(wrong, packed)
-    monkeypatch.setattr(verify_file, "_MOST_BYTES", 100)
+    monkeypatch.setattr(verify_file, "_MAX_BYTES", 100)
     with pytest.raises(InputError, match="larger than"):
         bdnn.save_certificate(document, packed)
     with pytest.raises(OSError):
