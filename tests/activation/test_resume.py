@@ -576,7 +576,7 @@ def test_bounds_of_much_data_go_on_after_sigkill(tmp_path):
     with np.load(state) as file:
         assert "parts" in file.files
         kept = json.loads(str(file["run"]))["bound"]
-    report, after = started([*words, "--time-limit", "2"])
+    report, after = started([*words, "--time-limit", "0.5"])
     bounds = [kept, *(bound for _, bound, _ in after), report["bound"]]
     assert kept > 0 and bounds == sorted(bounds)
     assert before[-1][1] >= kept
