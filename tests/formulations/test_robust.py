@@ -167,7 +167,7 @@ def optimum(case, model):
 
 
 def small_ball(case, model):
-    return problem_of(15, points=6, **ARCHITECTURES[case], robust_radius=0.2, robust_model=model)
+    return problem_of(15, points=7, **ARCHITECTURES[case], robust_radius=0.2, robust_model=model)
 
 
 @pytest.mark.parametrize("model", ["interval", "pattern"])

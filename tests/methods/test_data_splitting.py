@@ -41,7 +41,7 @@ ARCHITECTURES = [
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=str)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_enough_splits_give_the_optimum(settings, splitter, seed):
-    problem = problem_of(seed, points=7, **settings)
+    problem = problem_of(seed, **settings)
     exact = METHODS["exact"](incumbents="none")(problem, Budget(seconds=60))
     result = plain(max_splits=20, splitter=splitter)(problem, Budget(seconds=120, seed=seed))
     assert exact.status == result.status == Status.OPTIMAL
