@@ -100,7 +100,7 @@ def test_every_estimator_parameter_has_an_option():
 def test_start_from_a_model_is_never_worse(run, tmp_path):
     first, second = tmp_path / "1.json", tmp_path / "2.json"
     common = ("train", CANCER, "--target", "target", "--quiet", "--json", "--test-fraction", 0)
-    loss = json.loads(run(*common, "--time-limit", 2, "--out", first)[1])["training_loss"]
+    loss = json.loads(run(*common, "--time-limit", 0.5, "--out", first)[1])["training_loss"]
     again = json.loads(run(*common, "--time-limit", 0.2, "--start", first, "--out", second)[1])["training_loss"]
     assert again <= loss
 
@@ -289,7 +289,7 @@ def test_predictions_of_numbers_keep_their_kind(run, tmp_path):
 )
 def test_methods_and_regularizers(run, tmp_path, words):
     model = tmp_path / "m.json"
-    common = ("train", CANCER, "--target", "target", "--weights", "integer", "--time-limit", 4, "--quiet", "--json")
+    common = ("train", CANCER, "--target", "target", "--weights", "integer", "--time-limit", 2, "--quiet", "--json")
     code, out, err = run(*common, *words, "--out", model)
     report, result = json.loads(out), bdnn.load(model).result_
     # on a busy machine a method may not get as far as it promises, and says so

@@ -395,7 +395,7 @@ with clock.replaced(lambda: now[0]), heeded(), finishing():
 def test_certification_keeps_what_it_knows(tmp_path, trained):
     table = tmp_path / "many.csv"
     rng = np.random.default_rng(0)
-    table.write_text("a,b,target\n" + "".join(f"{a},{b},odd\n" for a, b in rng.normal(size=(40_000, 2)).tolist()))
+    table.write_text("a,b,target\n" + "".join(f"{a},{b},odd\n" for a, b in rng.normal(size=(20_000, 2)).tolist()))
     process = begun("certify", trained / "m.json", table, "--out", "attacks.csv", cwd=tmp_path)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=120)

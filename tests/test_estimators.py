@@ -335,7 +335,7 @@ def test_the_random_state_decides(settings, monkeypatch):
 def test_the_size_of_the_problem_chooses_the_method(changes, method):
     X, y = noisy(7, 90)
     X = X + np.random.default_rng(7).normal(size=X.shape)
-    clf = BDNNClassifier(**({"hidden_layer_sizes": (1,), "time_limit": 1} | changes))
+    clf = BDNNClassifier(**({"hidden_layer_sizes": (1,), "time_limit": 0.4} | changes))
     assert clf.fit(X, y).result_.method == method
     # equal rows do not count, nor do rows without weight
     twice = clf.fit(np.vstack([X, X]), np.append(y, y), np.append(np.ones(90), np.zeros(90)))

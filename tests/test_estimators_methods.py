@@ -48,11 +48,11 @@ def test_validation_fraction_holds_rows_out(method):
 
 def test_time_limit_bounds_the_whole_fit():
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(3000, 20)), rng.integers(0, 2, size=3000)
+    X, y = rng.normal(size=(1500, 20)), rng.integers(0, 2, size=1500)
     for method in METHODS:
-        with ticking(3.0, most_late=200):
-            clf = BDNNClassifier((5,), method=method, time_limit=3).fit(X, y)
-        assert clf.result_.objective <= 1500 and clf.result_.bound <= clf.result_.objective
+        with ticking(1.5, most_late=200):
+            clf = BDNNClassifier((5,), method=method, time_limit=1.5).fit(X, y)
+        assert clf.result_.objective <= 750 and clf.result_.bound <= clf.result_.objective
 
 
 BAD = [

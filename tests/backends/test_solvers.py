@@ -124,7 +124,7 @@ def test_limits_and_stop_keep_the_incumbent(solver):
     model = training.build(presolve(problem), BACKENDS[solver].capabilities.tolerances)
     start = model.encode(METHODS["exact"](incumbents="none", solver=solver)(problem, Budget(seconds=0.3)).network)
     value = model.milp.objective(start)
-    limited = BACKENDS[solver]().solve(model.milp, Budget(seconds=1.0), start)
+    limited = BACKENDS[solver]().solve(model.milp, Budget(seconds=0.4), start)
     assert limited.status == Status.FEASIBLE and "time limit" in limited.message
     assert limited.objective <= value + 1e-9 and limited.bound <= limited.objective
     assert model.milp.violation(limited.x) < 1e-5

@@ -164,7 +164,7 @@ def test_integer_features_agree_with_brute_force(seed, norm):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(18))
 def test_integers_beside_real_features_agree_with_an_smt_solver(seed, norm):
     rng = np.random.default_rng(300 + seed)
     n = int(rng.integers(2, 4))
@@ -216,7 +216,7 @@ def test_attacks_on_integers_are_attacks_and_not_nearer_than_certified(norm, hid
         if k % 3 == 2:
             grid, integer = InputGrid(np.zeros(n), np.full(n, 0.7), 4), [1, 4] if k > 2 else False
         network = random_network(rng, n, hidden, ("a", "b", "c"), "argmax", integer=bool(k % 2), grid=grid)
-        X = rng.integers(1, 10, (5, n)).astype(float)
+        X = rng.integers(1, 10, (5, n))[:2].astype(float)
         scale = rng.uniform(0.5, 2.0, n)
         settings = {"norm": norm, "lower": 0.5, "upper": 10.5, "scale": scale, "frozen": [5], "integer": integer}
         found, proven = attack(network, X, **settings), certify(network, X, **settings)
@@ -301,7 +301,7 @@ def test_wide_grids(norm):
     n = 20
     network = random_network(rng, n, (8,), integer=True, grid=InputGrid(np.zeros(n), np.full(n, 1 / 255), 8))
     X = rng.uniform(0, 1, (4, n))
-    found = certify(network, X, norm=norm, lower=0.0, upper=1.0, point_time_limit=60.0 if norm == "inf" else 1.0)
+    found = certify(network, X, norm=norm, lower=0.0, upper=1.0, point_time_limit=60.0 if norm == "inf" else 0.3)
     # in the other norms that may take longer, but what is proven stands
     assert not found.undecided.any() or norm != "inf"
     for x, radius in zip(X, found.radius, strict=True):

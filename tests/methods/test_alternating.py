@@ -14,10 +14,10 @@ from bdnn.problem.audit import audit
 from bdnn.problem.presolve import presolve
 
 
-def problem_of(seed, **settings):
+def problem_of(seed, points=20, **settings):
     rng = np.random.default_rng(seed)
     classes = settings.pop("classes", 2)
-    X, y = rng.integers(0, 5, size=(20, 3)).astype(float), rng.integers(0, classes, size=20)
+    X, y = rng.integers(0, 5, size=(points, 3)).astype(float), rng.integers(0, classes, size=points)
     return Problem(X=X, y=y, **settings)
 
 
@@ -58,7 +58,7 @@ def test_a_single_layer_is_solved_to_optimality():
 
 
 def test_more_starts_are_no_worse_and_the_seed_decides():
-    problem = problem_of(3, hidden_layer_sizes=(2,))
+    problem = problem_of(3, points=16, hidden_layer_sizes=(2,))
     one, three = (plain(n_starts=n)(problem, Budget(seconds=60, seed=7)) for n in (1, 3))
     assert three.objective <= one.objective
     again = plain(n_starts=3)(problem, Budget(seconds=60, seed=7))

@@ -242,7 +242,7 @@ def random_start(rng: np.random.Generator) -> Network:
 
 
 def test_the_result_is_never_worse_than_the_start():
-    problem = Problem(X=HARD.X[:30], y=HARD.y[:30], hidden_layer_sizes=(2,))
+    problem = Problem(X=HARD.X[:16], y=HARD.y[:16], hidden_layer_sizes=(2,))
     good = plain()(problem, Budget(nodes=5)).network
     rng = np.random.default_rng(1)
     for start in [good, *(random_start(rng) for _ in range(3))]:

@@ -1,5 +1,6 @@
 """Regularisers against brute force on ternary networks."""
 
+import functools
 import itertools
 from functools import partial
 
@@ -24,6 +25,15 @@ def dichotomies(signal):
     return found
 
 
+@functools.cache
+def five_points(seed, hidden):
+    """Five points, their labels, and all (loss, non-zeros) of networks with so many hidden neurons."""
+    rng = np.random.default_rng(seed)
+    X, y = rng.integers(-1, 2, size=(5, 2)), rng.integers(0, 2, size=5)
+    y[:2] = [0, 1]
+    return X, y, frontier(X, y, hidden)
+
+
 def frontier(X, y, hidden):
     """All (loss, non-zeros) of networks with so many hidden neurons."""
     first = dichotomies(X)
@@ -44,10 +54,7 @@ SOLVERS = [(r, s) for s in available() for r in ("l1", "l0", "l2") if (r, s) != 
 @pytest.mark.parametrize(("regularizer", "solver"), SOLVERS)
 @pytest.mark.parametrize(("seed", "hidden"), CASES)
 def test_against_brute_force(seed, hidden, regularizer, solver):
-    rng = np.random.default_rng(seed)
-    X, y = rng.integers(-1, 2, size=(5, 2)), rng.integers(0, 2, size=5)
-    y[:2] = [0, 1]
-    pairs = frontier(X, y, hidden)
+    X, y, pairs = five_points(seed, hidden)
     settings = dict(X=X, y=y, hidden_layer_sizes=(hidden,) * (hidden > 0), weights="integer", regularizer=regularizer)
     # for ternary weights the three regularisers are equal
     for factor in (0.05, 0.3):

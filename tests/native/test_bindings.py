@@ -116,7 +116,6 @@ def touch(value: object) -> None:
 def attempt(name: str, function: Callable[..., object], arguments: list[object], seconds: float = 20.0) -> str:
     """Make a call that may be refused; return what came of it."""
     guarded = Guarded()
-    said = f"{name}({', '.join(map(described, arguments))})"
     try:
         with warnings.catch_warnings(), processor_time(seconds):
             warnings.simplefilter("ignore")  # of structures that were never made
@@ -128,11 +127,16 @@ def attempt(name: str, function: Callable[..., object], arguments: list[object],
         outcome = "interrupted"
         place = ENDLESS.get(name)
         many = place is not None and place < len(arguments) and arguments[place]
-        assert isinstance(many, int | np.integer) and many > 1000, f"{said} hangs"
+        assert isinstance(many, int | np.integer) and many > 1000, f"{called(name, arguments)} hangs"
     except Exception as error:
-        pytest.fail(f"{said} raised {type(error).__name__}: {error}")
+        pytest.fail(f"{called(name, arguments)} raised {type(error).__name__}: {error}")
     guarded.check()
     return outcome
+
+
+def called(name: str, arguments: list[object]) -> str:
+    """A call in a message; the call itself was given copies of the arrays."""
+    return f"{name}({', '.join(map(described, arguments))})"
 
 
 def described(value: object) -> str:
