@@ -15,7 +15,20 @@ HOUSE = House(ROOT)
 NAMES = sorted(HOUSE.trees)
 
 FLOORS = [
-    ["arrays", "budget", "checks", "clock", "columns", "errors", "files", "labels", "status", "types", "version"],
+    [
+        "arrays",
+        "budget",
+        "checks",
+        "clock",
+        "columns",
+        "errors",
+        "files",
+        "labels",
+        "linear_programs",
+        "status",
+        "types",
+        "version",
+    ],
     ["checker"],
     ["exact"],
     ["margins"],

@@ -219,7 +219,7 @@ def test_rows_that_are_all_different_need_no_numbers(monkeypatch, m):
 
 @pytest.mark.parametrize("block", [3, 16, 2**19])
 @pytest.mark.parametrize("grid", [False, True])
-def test_centres_of_much_data_are_medians_of_every_so_many_rows(monkeypatch, block, grid):
+def test_centers_of_much_data_are_medians_of_every_so_many_rows(monkeypatch, block, grid):
     monkeypatch.setattr(merge, "_SORTED_NUMBERS", 10)
     monkeypatch.setattr(scaling, "_MEDIAN_ROWS", 7)
     monkeypatch.setattr(rows, "BLOCK_NUMBERS", block)

@@ -326,7 +326,7 @@ import sys
 from types import SimpleNamespace
 import numpy as np, scipy.optimize
 from bdnn import Budget, Problem
-from bdnn.activation import heads
+from bdnn.branch_and_cut import output_maps as heads
 from bdnn.errors import BDNNError
 from bdnn.methods.exact import ExactTraining
 
