@@ -131,7 +131,7 @@ def test_kills_meet_every_phase(tmp_path, monkeypatch):
 
 
 def test_probing_trees_are_kept(tmp_path, monkeypatch):
-    """Probing trees from the first moment, in slices of a few nodes: without them the next start would begin them anew."""
+    """Probing trees from the first moment, in slices of a few nodes: else the next start would begin them anew."""
     kept_at_every_report(monkeypatch, -1.0)
     monkeypatch.setattr(engine, "_ALONE", -1.0)
     case, stored = "many nodes", []
