@@ -94,10 +94,10 @@ def main():
     problem = Problem(X=table.X[complete], y=table.labels[complete], hidden_layer_sizes=())
     run = Run(problem, Budget(seconds=600).start(), None)
     run.submit(constant(run.reduced), "constant")
-    proof = engine.begin(run)
+    proof = engine.Proof(run, record=False)
     recording = Recording()
     recorded(recording)
-    engine.work(run, proof, nodes=options.nodes)
+    engine.work(run, proof, options.nodes)
     recording.write(Path(__file__).parent / "kernel_cases" / "recorded_tree.npz")
     print(f"{len(recording.boxes)} solves, {len(recording.rows)} rows, {len(recording.kinds)} events")
 

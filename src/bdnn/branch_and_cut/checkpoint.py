@@ -39,7 +39,7 @@ Arrays = dict[str, Array]
 
 # 1 was written by trees only and has no bound
 _VERSION = 2
-_READABLE = (1, _VERSION)
+_READABLE = (1, _VERSION)  # all that were ever written
 
 
 @dataclass(frozen=True, slots=True)

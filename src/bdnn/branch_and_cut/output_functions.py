@@ -30,7 +30,7 @@ Sets = tuple[tuple[int, ...], ...]
 Cube = tuple[tuple[int, int], ...]
 Cubes = tuple[Cube, ...]
 
-MAX_BITS = 5
+MAX_BITS = 5  # these are 92 functions already, and each has a program of its own
 
 
 @dataclass(frozen=True)

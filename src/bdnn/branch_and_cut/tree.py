@@ -32,8 +32,7 @@ _ROOT_ROUNDS, _ROUNDS = 100, 8
 # linear programs of a separation, each with other costs
 _ROOT_TRIES, _TRIES = 20, 6
 # rounds in a row that raise the bound by less than a gain, in units of a typical cost, after which cutting ends
-_ROOT_STALL, _STALL = 6, 2
-_ROOT_GAIN, _GAIN = 1e-3, 0.02
+_ROOT_STALL, _STALL, _ROOT_GAIN, _GAIN = 6, 2, 1e-3, 0.02
 # violated rows of known cuts: with more, none are sought, and of even more the worst are taken
 _ENOUGH, _MAX_ROWS = 10, 60
 # by which a row must be violated: well above the tolerances of the linear program
