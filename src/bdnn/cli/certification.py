@@ -17,7 +17,7 @@ from bdnn.cli.options import FILE, JOBS_HELP, TEXT_OUT, attacker, attacker_optio
 from bdnn.cli.output import STDOUT, check_files, save_csv, say
 from bdnn.cli.reading import filled_inputs, model_table, target_of
 from bdnn.cli.stopping import finishing
-from bdnn.model_file import load_model
+from bdnn.model_file.reading import load_model
 from bdnn.network.network import Network
 from bdnn.progress import attacks_text, shown_progress
 

@@ -11,7 +11,7 @@ import numpy as np
 from bdnn.cli.options import FILE, TEXT_OUT, label_options
 from bdnn.cli.output import check_files, save_csv, say
 from bdnn.cli.reading import filled_inputs, model_inputs, model_table, target_of
-from bdnn.model_file import load_model
+from bdnn.model_file.reading import load_model
 from bdnn.reports import summary as reporting
 
 

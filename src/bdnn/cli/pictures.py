@@ -16,7 +16,8 @@ from bdnn.cli.reading import model_inputs, target_of
 from bdnn.cli.stopping import finishing
 from bdnn.errors import InputError
 from bdnn.files import write
-from bdnn.model_file import Model, load_model
+from bdnn.model_file.contents import Model
+from bdnn.model_file.reading import load_model
 from bdnn.plotting.files import KINDS, picture
 from bdnn.plotting.structure import heaviest_features
 from bdnn.progress import attacks_text, shown_progress

@@ -14,7 +14,7 @@ from bdnn import tables
 from bdnn.columns import quoted
 from bdnn.errors import InputError
 from bdnn.labels import check_discrete, regression_hint
-from bdnn.model_file import Model
+from bdnn.model_file.contents import Model
 from bdnn.splitting import SPLIT_VERSION, split
 from bdnn.types import Array, Floats
 

@@ -19,7 +19,8 @@ from bdnn.cli.training import train
 from bdnn.cli.verification import certificate_errors
 from bdnn.errors import InputError
 from bdnn.files import write
-from bdnn.model_file import Model, load_model
+from bdnn.model_file.contents import Model
+from bdnn.model_file.reading import load_model
 from bdnn.progress import attacks_text, shown_progress
 from bdnn.reports.contents import Source
 from bdnn.splitting import SPLIT_VERSIONS, drawn_seed, split

@@ -19,7 +19,9 @@ from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import TrainingTable, read_training_table
 from bdnn.cli.stopping import finishing, requested
 from bdnn.errors import InputError, NotCoveredError
-from bdnn.model_file import TableInfo, check_size, load_model
+from bdnn.model_file.contents import TableInfo
+from bdnn.model_file.reading import load_model
+from bdnn.model_file.writing import check_size
 from bdnn.network.losses import Loss
 from bdnn.progress import shown_progress
 from bdnn.reports import summary as reporting

@@ -21,7 +21,8 @@ from bdnn.estimators.base import BaseClassifier, seed_of, storable
 from bdnn.files import FilePath
 from bdnn.methods import METHODS, automatic
 from bdnn.methods.worst_case import AttackAndRepair
-from bdnn.model_file import Model, TableInfo, save_model
+from bdnn.model_file.contents import Model, TableInfo
+from bdnn.model_file.writing import save_model
 from bdnn.network.network import Network
 from bdnn.problem.problem import Problem, choice
 from bdnn.progress import ProgressLines

@@ -23,7 +23,9 @@ from bdnn.estimators.classifier import BDNNClassifier, from_model
 from bdnn.estimators.members import Task, in_order, rows_of
 from bdnn.estimators.random_layers import random_hidden, with_outputs
 from bdnn.files import FilePath
-from bdnn.model_file import EnsembleMember, EnsembleModel, load_any, save_model
+from bdnn.model_file.contents import EnsembleMember, EnsembleModel
+from bdnn.model_file.reading import load_any
+from bdnn.model_file.writing import save_model
 from bdnn.network.network import Network
 from bdnn.problem.problem import Problem, choice, positive_integer
 from bdnn.types import Array, Floats, Integers, Reals

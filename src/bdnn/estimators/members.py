@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bdnn.model_file import EnsembleMember
+from bdnn.model_file.contents import EnsembleMember
 from bdnn.types import Indices, Integers
 
 

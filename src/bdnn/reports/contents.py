@@ -17,7 +17,7 @@ from bdnn.checker.check import Verified, verify_certificate
 from bdnn.checker.file import read_certificate
 from bdnn.checks import label_codes, real_numbers
 from bdnn.errors import InputError
-from bdnn.model_file import Model
+from bdnn.model_file.contents import Model
 from bdnn.network.network import Network
 from bdnn.reports.summary import evaluation
 from bdnn.status import ProgressCallback

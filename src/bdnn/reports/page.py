@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike
 from bdnn.checks import label_array
 from bdnn.errors import InputError, MissingDependencyError
 from bdnn.files import check_outputs, write, write_or_rescue
-from bdnn.model_file import Model, load_model
+from bdnn.model_file.contents import Model
+from bdnn.model_file.reading import load_model
 from bdnn.network.network import Network
 from bdnn.plotting import plot_certified, plot_decision_regions, plot_history, plot_network, plot_weights
 from bdnn.plotting.files import picture

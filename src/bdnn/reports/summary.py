@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bdnn.checks import label_codes
-from bdnn.model_file import Model
+from bdnn.model_file.contents import Model
 from bdnn.network.network import Network
 from bdnn.result import Result
 from bdnn.tables import Table

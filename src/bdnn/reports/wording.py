@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bdnn.certification.attacker import feature_mask, integer_mask
-from bdnn.model_file import Model
+from bdnn.model_file.contents import Model
 from bdnn.network.network import Network
 from bdnn.plotting.structure import heaviest_features
 from bdnn.reports.contents import Part, Proof, Robustness, Source
