@@ -26,7 +26,7 @@ _SLICE = 2.0
 # seconds between reports
 _REPORT = 0.2
 # of a certificate: sets whose writing is timed, what is done with their multipliers as a share of finding them, and
-# seconds for each proof of a bound (measured)
+# estimated seconds for each proof of a bound
 _SAMPLE, _FILE_SHARE, _SECONDS_PER_PROOF = 5, 0.3, 5e-5
 # of the objective: what a better network must save where costs are rounded; below the error of bounds of a run
 _MIN_GAIN = 2e-7

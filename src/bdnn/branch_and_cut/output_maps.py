@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 # output functions of a problem: each has a program of its own, which must be bounded
 MAX_MAPS = 100
-# functions that are tried out, some seconds in all
+# functions that are tried out, each by linear programs
 _MAX_CANDIDATES = 7000
-# integers of a last layer, up to which they are sought: real maps need a few units
+# integers of a last layer, up to which they are sought
 _MAX_FACTOR = 1000
 # linear programs with other costs, in search of a layer of integers
 _TRIES = 8

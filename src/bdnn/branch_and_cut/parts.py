@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from bdnn.network.network import Network
     from bdnn.problem.presolve import Presolved
 
-# points of the first parts, for each weight of a neuron and at least: fewer can be learned without a loss, and more
-# take trees that do not close
+# points of the first parts, for each weight of a neuron and at least: a part with few could be learned without a
+# loss, and its bound would be 0
 _POINTS_PER_WEIGHT, _MIN_POINTS = 6, 60
 # typical costs of a point, by which a tree is to raise the bound of a part
 _AIM = 2.0

@@ -15,9 +15,9 @@ METHODS: dict[str, type[TrainingMethod]] = {
     kind.name: kind for kind in (ExactTraining, LocalSearch, AlternatingSearch, DataSplitting)
 }
 
-# activations up to which exact training closes most problems within minutes; see docs/bounds.md
+# activations up to which "auto" tries to prove optimality
 _MAX_BINARIES = 300
-# rows of which the distinct ones are counted: more take longer to sort, and are too many anyway
+# rows of which the distinct ones are counted, which takes a sort; more are searched
 _MAX_ROWS = 10_000
 
 

@@ -14,8 +14,8 @@ from bdnn.status import Status
 if TYPE_CHECKING:
     from bdnn.methods.run import Candidate, Run
 
-# of the time that is left, for one block, and seconds that it has at least: most blocks need less, and a hard one
-# must not take the time of all others
+# of the time that is left, for one block, and seconds that it has at least: a hard one must not take the time of all
+# others
 _BLOCK_SHARE, _MIN_SECONDS = 0.25, 1.0
 
 

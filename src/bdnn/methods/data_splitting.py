@@ -32,7 +32,7 @@ from bdnn.types import Bools, Floats, Indices
 SPLITTERS = ("kmeans", "svm")
 INITIAL_CLUSTERS = ("one", "class")
 
-# starts of k-means: its own default was 10, and a split takes milliseconds beside the programs
+# starts of k-means: a split is cheap beside the program that follows
 _RESTARTS = 25
 # for the hulls of clusters, which only tighten a program: a share of its time, and at most so many seconds
 _HULL_SHARE, _HULL_SECONDS = 0.05, 10.0

@@ -21,11 +21,11 @@ from bdnn.network.network import Network
 if TYPE_CHECKING:
     from bdnn.methods.run import Run
 
-# columns of the program beyond which its trees hardly move: bounds of parts of the data are better in any time
+# columns of the program beyond which the bound is that of parts of the data, which are small enough for trees
 _MAX_COLUMNS = 2500
 # rounds of the first search (on more points than these): rounds of one neuron are long, and few are needed
 _FIRST_ROUNDS, _FIRST_ROUNDS_OF_ONE, _FIRST_ROUNDS_OF_MANY, _MANY_POINTS = 40, 3, 1, 500
-# nodes, a second or so, after which a problem is not easy and a longer search pays
+# nodes after which a problem counts as not easy, and a longer search comes
 _FIRST_NODES = 200
 # the longer search may take as long as so many times the proof so far
 _SEARCH_PER_PROOF = 2.0

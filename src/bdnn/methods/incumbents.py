@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 NO_TIME_TO_POLISH = "the time limit left no time to make the margins larger"
 
-# a polish before its first neuron takes as long as so many audits, and so long for each number; both measured
+# estimate of a polish before its first neuron: as long as so many audits, and seconds for each number
 _POLISH_AUDITS, _POLISH_SECONDS = 3.0, 6e-8
-# numbers of a table beyond which a polish takes minutes
+# numbers of a table beyond which none is polished, as the documentation of `LocalSearch` says
 _MAX_POLISHED = 100_000_000
 # of the time: submitting networks of a search, so that audits do not take it from the search
 _SUBMIT_SHARE = 0.05
 # seconds between looks at searches on threads, and between reports
 _POLL_SECONDS, _REPORT_SECONDS = 0.02, 0.1
-# a search ends after so many rounds (with held-out data, whose accuracy settles sooner: so many), or three times as
-# many as led to its best network
+# a search ends after so many rounds (with held-out data, where each is audited: so many), or three times as many as
+# led to its best network
 _MIN_ROUNDS, _MIN_JUDGED, _PATIENCE = 400, 100, 3
-# a search for a start of a solver: its share of the time, and at most so many seconds and rounds, since solvers gain
-# little from a better start
+# a search for a start of a solver: its share of the time, and at most so many seconds and rounds, which leaves most of
+# the time to the solver
 _SHARE, _SECONDS, _ROUNDS = 0.1, 5.0, 200
 
 

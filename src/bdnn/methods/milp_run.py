@@ -20,7 +20,7 @@ from bdnn.types import Floats
 if TYPE_CHECKING:
     from bdnn.methods.run import Candidate, Run
 
-# matrix entries that are built at all: about 10 GB while a program is built and handed over
+# matrix entries that are built at all: an entry takes 12 bytes, several times over while it is handed to a solver
 _MAX_ENTRIES = 100_000_000
 
 

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from bdnn.budget import Budget
     from bdnn.problem.presolve import Presolved
 
-# points of a sample: the separators of more are hardly better, and take longer than a start should
+# points of a sample, to bound the time of a start
 _MAX_POINTS = 2000
-# layered starts: the first few differ most, and each takes a second on large data
+# layered starts: they differ in their random weights
 _TRIES = 8
 # share of the time after which no further layered start is begun: it is better spent on the method itself
 _STARTS_SHARE = 0.2
-# multiplications for the Gram matrix of a linear start: some tens of milliseconds
+# multiplications for the Gram matrix of a linear start, which is to take milliseconds
 _MAX_PRODUCTS = 1.3e9
-# neurons of a layer of a linear start, and their weights: some milliseconds each; the others stay constant
+# neurons of a layer of a linear start, and their weights, likewise; the others stay constant
 _MAX_NEURONS, _MAX_WEIGHTS = 32, 20_000
 # largest coefficient, times the largest input, that is nothing but rounding errors
 _NOISE = 1e-12

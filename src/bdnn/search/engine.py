@@ -21,7 +21,7 @@ from bdnn.types import Integers
 if TYPE_CHECKING:
     from bdnn.search.points import Points
 
-# points on which a direction is judged: gains of more no longer change the choice
+# points on which a direction is judged, to bound the time of one neuron
 _MAX_POINTS = 1 << 21
 # seconds between looks at the clock, and their share of the time
 _MIN_SLICE, _MAX_SLICE, _SLICE_SHARE = 0.02, 0.1, 0.01
@@ -32,7 +32,7 @@ _SPREAD = 0.5
 # neurons that are improved after a perturbation: the perturbed one and some of the others
 _NARROW = 16
 # of perturbations: how many in vain end a phase, how much worse a network may be that is accepted, how often a neuron
-# of the last layer is chosen, and a neuron is replaced; measured together on tables of some hundred points
+# of the last layer is chosen, and a neuron is replaced; small shares, so that most attempts are small changes
 _PATIENCE, _HEAT, _OUTPUT_SHARE, _REPLACED = 40, 2e-4, 0.1, 0.1
 # inputs of a neuron of integers that are perturbed at a time, on average
 _CHANGED = 4

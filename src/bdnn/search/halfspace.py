@@ -36,7 +36,7 @@ from bdnn.types import Bools, Floats
 if TYPE_CHECKING:
     from bdnn.budget import Budget
 
-# points and features of a task, and numbers in its table: a hinge program of more takes seconds
+# points and features of a task, and numbers in its table, to bound the time of a hinge program
 _MAX_POINTS, _MIN_POINTS, _MAX_FEATURES, _MAX_ENTRIES = 2000, 200, 500, 200_000
 # added to slacks before they are inverted: reweighting begins soft and ends hard
 _SOFTENING = np.geomspace(1.0, 0.02, 12)

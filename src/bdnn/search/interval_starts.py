@@ -18,7 +18,7 @@ from bdnn.network.losses import Loss
 from bdnn.search.starts import shuffled
 from bdnn.types import Floats, Singles
 
-# pre-activations up to which thresholds pass gradients: wider than without a radius, as they come in pairs
+# pre-activations up to which thresholds pass gradients: wider than the 1 of the plain surrogate
 _WINDOW = 3.0
 # of the training, in which the radius grows
 _GROWING = 0.5

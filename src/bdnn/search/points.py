@@ -14,11 +14,11 @@ from bdnn.types import Array, Floats, Reals
 if TYPE_CHECKING:
     from bdnn.problem.presolve import Presolved
 
-# values of a column that are sorted for its quartiles: enough for two digits
+# values of a column that are sorted for its quartiles, which need not be exact
 _MAX_SORTED = 4_000
 # ratio of the standard deviation and that of the middle part, from which on extremes make the former useless
 _EXTREME = 16.0
-# numbers beyond which single precision saves memory and time that matter
+# numbers beyond which single precision is taken for its memory: 40 MB instead of 80
 _LARGE = 10_000_000
 # interquartile range of a normal distribution, in standard deviations
 _QUARTILES = 1.35

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from bdnn.budget import Budget
     from bdnn.search.kernels import State
 
-# points of a sample: beyond that an epoch takes seconds, and line search looks at all of them anyway
+# points of a sample, to bound the time and memory of a start; line search looks at all of them anyway
 _MAX_ROWS = 200_000
-# gradient steps and epochs: more no longer lower the loss after rounding
+# gradient steps and epochs: they bound the time of a start, which line search goes on from
 _STEPS, _MIN_EPOCHS, _MAX_EPOCHS = 4000, 8, 300
 # points of a step, and of how few points a table of steps of half the size or less is taken
 _BATCH, _SMALL_BATCH, _FEW_POINTS = 256, 64, 1000
@@ -27,7 +27,7 @@ _BATCH, _SMALL_BATCH, _FEW_POINTS = 256, 64, 1000
 _RATE, _LAST_RATE = 0.01, 1e-4
 # with integers: so many times the epochs if they take less than a share of the time, up to so many
 _LONGER, _MAX_LONGER, _LONGER_SHARE = 5, 100, 0.4
-# features from which on networks of integers are rounded in training: with fewer, line searches find the margins
+# features from which on networks of integers are rounded in training, see `_rounds_in_training`
 _MANY_FEATURES = 8
 # ratio of quartiles of the scales of features that still are alike
 _ALIKE = 100.0
@@ -35,7 +35,7 @@ _ALIKE = 100.0
 _SHARP_POINTS, _SHARPER, _SHARPEST = 4000, 0.35, 3.0
 # rows of which a copy in double precision is made at a time, and of a matrix of products
 _BLOCK, _MAX_COMPARED = 4096, 1000
-# seconds for each product of the first layer when a network is taken over, measured
+# seconds for each product of the first layer when a network is taken over: an estimate, to end in time
 _SECONDS_PER_PRODUCT = 1.5e-9
 # the smallest total weight that is scaled to the number of points
 _TINY = 1e-300
