@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from bdnn.checks import label_array, name_tuple, real_numbers
+from bdnn.arrays import real_numbers
+from bdnn.checks import label_array, name_tuple
 from bdnn.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -9,8 +9,8 @@ import pytest
 import plain
 from bdnn import BDNNError, Network
 from bdnn.errors import InputError, RoundingError
-from bdnn.margins.integers import rounded
 from bdnn.network.grid import InputGrid
+from bdnn.rounding import rounded
 from clocks import ticking
 
 

@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from bdnn import rounding as rounding  # gives Network.to_integer
 from bdnn.budget import Budget
 from bdnn.errors import BDNNError
 from bdnn.network.network import Network

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from bdnn.errors import InputError
+from bdnn.types import Floats
 
 # 4 MB of doubles; the arithmetic of a layer holds about eight such arrays at a time
 BLOCK_NUMBERS = 2**19
@@ -59,3 +62,51 @@ def frozen(values: NDArray[Any]) -> NDArray[Any]:
     values = values.copy()
     values.setflags(write=False)
     return values
+
+
+@overload
+def real_numbers(what: str, values: ArrayLike, single: Literal[False] = False) -> Floats: ...
+
+
+@overload
+def real_numbers(what: str, values: ArrayLike, single: Literal[True]) -> NDArray[np.floating[Any]]: ...
+
+
+def real_numbers(what: str, values: ArrayLike, single: bool = False) -> NDArray[np.floating[Any]]:
+    """Return `values` as an array of doubles.
+
+    Parameters
+    ----------
+    what : str
+        Name of the values in the message.
+    values : array-like
+        Numbers; an array of doubles is returned as it is.
+    single : bool
+        Whether an array of float32 is returned as it is, too.
+
+    Returns
+    -------
+    ndarray
+        Of the same shape; NaN and infinity pass.
+
+    Raises
+    ------
+    InputError
+        If they are text (also text of digits), dates, complex, ragged or too large for a float.
+    """
+    try:
+        raw = np.asarray(values)
+        if raw.dtype.kind in "US" or (raw.dtype.kind == "O" and any(isinstance(v, str | bytes) for v in raw.flat)):
+            reason = "got text; encode it first"
+        elif raw.dtype.kind in "cmM":
+            reason = f"got {raw.dtype}"
+        elif raw.dtype.kind == "O" and raw.ndim == 0:
+            reason = f"got {type(values).__name__}"
+        else:
+            if single and raw.dtype == np.float32:
+                return raw
+            with np.errstate(over="ignore"):
+                return raw.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        reason = str(error)
+    raise InputError(f"{what} must be real numbers: {reason}")

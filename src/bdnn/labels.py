@@ -9,13 +9,15 @@ from __future__ import annotations
 import decimal
 import re
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bdnn.errors import InputError
-from bdnn.types import Indices
+
+if TYPE_CHECKING:
+    from bdnn.types import Indices
 
 MISSING_RULES = ("error", "drop")
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from bdnn.clock import reading
 from bdnn.status import Status
-from bdnn.types import Bools, Floats, Indices
 
 if TYPE_CHECKING:
     import highspy
+
+    from bdnn.types import Bools, Floats, Indices
 
 # seconds of a solve whose deadline has passed: enough for a basis that is still optimal
 _MIN_SECONDS = 0.01

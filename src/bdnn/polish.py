@@ -15,8 +15,8 @@ from typing import get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bdnn.arrays import real_numbers
 from bdnn.budget import Budget
-from bdnn.checks import real_numbers
 from bdnn.clock import reading
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError

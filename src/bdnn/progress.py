@@ -6,8 +6,10 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from bdnn.status import Progress, ProgressCallback
+if TYPE_CHECKING:
+    from bdnn.status import Progress, ProgressCallback
 
 
 class ProgressLines:

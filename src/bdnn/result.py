@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bdnn.network.network import Network
-from bdnn.problem.audit import Audit
 from bdnn.status import Status, relative_gap
+
+if TYPE_CHECKING:
+    from bdnn.network.network import Network
+    from bdnn.problem.audit import Audit
 
 
 @dataclass(frozen=True, slots=True)

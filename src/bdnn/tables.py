@@ -17,13 +17,16 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn import labels as label_rules
 from bdnn.columns import listed, places, quoted
 from bdnn.errors import InputError, UnknownLabelError
-from bdnn.types import Array, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.types import Array, Floats, Indices
 
 MISSING = ("", "?")
 MISSING_RULES = ("median", "error")

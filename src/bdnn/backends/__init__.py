@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from bdnn.backends.cpsat import CpSat
 from bdnn.backends.gurobi import Gurobi
 from bdnn.backends.highs import Highs
-from bdnn.backends.protocol import Backend
 from bdnn.backends.scip import Scip
 from bdnn.errors import InputError, MissingDependencyError
 from bdnn.problem.problem import Problem, choice
+
+if TYPE_CHECKING:
+    from bdnn.backends.protocol import Backend
 
 BACKENDS: dict[str, type[Backend]] = {solver.name: solver for solver in (Highs, Scip, CpSat, Gurobi)}
 

@@ -12,17 +12,18 @@ import numpy as np
 
 from bdnn.backends import threads as running
 from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution
-from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.errors import InputError
-from bdnn.milp.program import Milp
 from bdnn.milp.tolerances import Tolerances
 from bdnn.status import Status
-from bdnn.types import Floats
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
     from ortools.sat.python import cp_model
+
+    from bdnn.budget import Budget
+    from bdnn.milp.program import Milp
+    from bdnn.types import Floats
 
 # integers up to here are exact in the doubles that programs hold, and sums of two thousand fit into 64 bits
 _LARGEST = 2**52

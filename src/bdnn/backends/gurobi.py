@@ -11,16 +11,17 @@ import scipy.sparse as sp
 
 from bdnn.backends import threads as running
 from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution
-from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.errors import InputError, SolverError
-from bdnn.milp.program import Milp
 from bdnn.milp.tolerances import Tolerances
 from bdnn.status import Status
-from bdnn.types import Floats
 
 if TYPE_CHECKING:
     import gurobipy
+
+    from bdnn.budget import Budget
+    from bdnn.milp.program import Milp
+    from bdnn.types import Floats
 
 _FREE_SIZE = 2000  # variables, and rows, of the license that comes with gurobipy
 _SIZE_LIMIT_EXCEEDED = 10010  # GRB.Error.SIZE_LIMIT_EXCEEDED

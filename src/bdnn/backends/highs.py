@@ -11,15 +11,16 @@ import numpy as np
 
 from bdnn.backends import threads as running
 from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution, SolveEvent
-from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.milp.program import Milp, first_tangents, tangents
 from bdnn.milp.tolerances import CONE_TOLERANCE, Tolerances
 from bdnn.status import Status
-from bdnn.types import Floats
 
 if TYPE_CHECKING:
     import highspy
+
+    from bdnn.budget import Budget
+    from bdnn.types import Floats
 
 _MAX_NODES = 2**31 - 1  # HiGHS counts in 32 bits
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from bdnn.budget import Budget
-from bdnn.milp.program import Milp
-from bdnn.milp.tolerances import Tolerances
-from bdnn.status import Status
-from bdnn.types import Floats
+if TYPE_CHECKING:
+    from bdnn.budget import Budget
+    from bdnn.milp.program import Milp
+    from bdnn.milp.tolerances import Tolerances
+    from bdnn.status import Status
+    from bdnn.types import Floats
 
 
 @dataclass(frozen=True, slots=True)

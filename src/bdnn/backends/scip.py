@@ -12,16 +12,17 @@ import numpy as np
 
 from bdnn.backends import threads as running
 from bdnn.backends.protocol import Capabilities, EventCallback, MilpSolution
-from bdnn.budget import Budget
 from bdnn.clock import reading
-from bdnn.milp.program import Cone, Milp
 from bdnn.milp.tolerances import Tolerances
 from bdnn.status import Status
-from bdnn.types import Floats
 
 if TYPE_CHECKING:
     import pyscipopt
     import scipy.sparse as sp
+
+    from bdnn.budget import Budget
+    from bdnn.milp.program import Cone, Milp
+    from bdnn.types import Floats
 
 _MAX_SECONDS = 1e20  # SCIP takes no more
 # squares of the sides of a cone may differ by 1e-7, so the sides of one near 0 by 3e-4 / scale

@@ -11,14 +11,16 @@ import math
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bdnn.backends.protocol import EventCallback, MilpSolution, SolveEvent
-from bdnn.budget import Budget
 from bdnn.clock import reading
-from bdnn.milp.program import Milp
 from bdnn.status import Status
-from bdnn.types import Floats
+
+if TYPE_CHECKING:
+    from bdnn.budget import Budget
+    from bdnn.milp.program import Milp
+    from bdnn.types import Floats
 
 # how often the calling thread looks at the clock: too seldom to cost, often enough for limits of a second
 _TICK_SECONDS = 0.1

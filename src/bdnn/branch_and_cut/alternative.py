@@ -11,10 +11,14 @@ found here is a proposal: sets are proven and weights audited in exact arithmeti
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from bdnn._native.tree import Alternative, restart, separate
-from bdnn.types import Floats
+
+if TYPE_CHECKING:
+    from bdnn.types import Floats
 
 __all__ = ["Alternative", "alternative", "restart", "separate"]
 

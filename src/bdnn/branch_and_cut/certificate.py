@@ -12,12 +12,12 @@ from bdnn.branch_and_cut.output_functions import OutputFunction
 from bdnn.checker.check import columns, data_hash, merged
 from bdnn.checker.data import network_loss
 from bdnn.errors import BDNNError
-from bdnn.types import Integers
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.cuts import Cuts
     from bdnn.branch_and_cut.tree import Tree
     from bdnn.network.network import Network
+    from bdnn.types import Integers
 
 Certificate = dict[str, Any]
 """Contents of a certificate file, see `bdnn.checker.file`."""

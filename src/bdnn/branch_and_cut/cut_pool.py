@@ -9,10 +9,10 @@ import numpy as np
 
 from bdnn._native.tree import CutPool
 from bdnn.branch_and_cut import linear_program as covering
-from bdnn.types import Bits, Floats, Integers
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.linear_program import Dictionary
+    from bdnn.types import Bits, Floats, Integers
 
 # multipliers are rounded to this many bits, or fewer so that sums with all costs are exact in doubles and 64 bits
 _SCALE_BITS, _SUM_BITS = 30, 46

@@ -14,6 +14,8 @@ Variables are numbered: columns from 0, then the slack of each row by its label.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from bdnn._native.tree import (
@@ -28,7 +30,9 @@ from bdnn._native.tree import (
     rebuild,
     settle,
 )
-from bdnn.types import Floats
+
+if TYPE_CHECKING:
+    from bdnn.types import Floats
 
 __all__ = [
     "CUT_OFF",

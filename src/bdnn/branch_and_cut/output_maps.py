@@ -30,10 +30,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bdnn.errors import BDNNError
-from bdnn.types import Indices, Integers
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.output_functions import Cube, Cubes
+    from bdnn.types import Indices, Integers
 
 # output functions of a problem: each has a program of its own, which must be bounded
 MAX_MAPS = 100

@@ -19,12 +19,12 @@ from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.program import Points, programs
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.clock import reading
-from bdnn.types import Indices
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.incumbents import Incumbents
     from bdnn.network.network import Network
     from bdnn.problem.presolve import Presolved
+    from bdnn.types import Indices
 
 # points of the first parts, for each weight of a neuron and at least: a part with few could be learned without a
 # loss, and its bound would be 0

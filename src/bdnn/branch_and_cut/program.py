@@ -35,11 +35,11 @@ from bdnn.branch_and_cut.output_functions import MAX_BITS, Cubes, OutputFunction
 from bdnn.branch_and_cut.output_maps import MAX_MAPS, OutputMap, identity, output_maps
 from bdnn.errors import BDNNError
 from bdnn.network.network import Layer, Network
-from bdnn.types import Floats, Indices, Integers
 
 if TYPE_CHECKING:
     from bdnn.problem.presolve import Presolved
     from bdnn.problem.problem import Problem
+    from bdnn.types import Floats, Indices, Integers
 
 # of a soft constraint, in units: sums of many are still exact in 64 bits, and in doubles
 _MAX_WEIGHT = 1 << 30

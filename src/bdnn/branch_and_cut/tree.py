@@ -14,12 +14,12 @@ from bdnn.branch_and_cut import linear_program as covering
 from bdnn.branch_and_cut.cut_pool import Rows
 from bdnn.branch_and_cut.proof_log import Record
 from bdnn.errors import BDNNError
-from bdnn.types import Bits, Floats, Integers
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.cuts import Cuts
     from bdnn.branch_and_cut.program import Program
     from bdnn.network.network import Network
+    from bdnn.types import Bits, Floats, Integers
 
 _Verdict = Literal["closed", "open", "doubtful", "stopped"]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bdnn.network.network import Network
-from bdnn.types import Bools, Floats, Integers
+if TYPE_CHECKING:
+    from bdnn.network.network import Network
+    from bdnn.types import Bools, Floats, Integers
 
 _MAX_SUM = 2**30  # sums of integers below this leave half a unit, over the largest weight, visible in doubles
 

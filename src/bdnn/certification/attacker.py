@@ -6,17 +6,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bdnn.arrays import real_numbers
 from bdnn.certification.support import INF, NORMS, ONE, largest_move
-from bdnn.checks import real_numbers
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
-from bdnn.network.network import Network
-from bdnn.types import Bools, Floats
+
+if TYPE_CHECKING:
+    from bdnn.network.network import Network
+    from bdnn.types import Bools, Floats
 
 _LARGE = 1e300  # distances below it were rounded up without an overflow
 _MAX_INTEGER = 2.0**53  # doubles hold all integers up to it

@@ -8,11 +8,15 @@ rounding where even that leaves the sign open.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from bdnn._native.certify import Classifier
-from bdnn.network.network import Network
-from bdnn.types import Floats
+
+if TYPE_CHECKING:
+    from bdnn.network.network import Network
+    from bdnn.types import Floats
 
 
 class ExactClassifier:

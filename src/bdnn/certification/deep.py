@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from bdnn._native.certify import CellTree, UpperLayers
@@ -9,7 +11,9 @@ from bdnn.certification.pattern_search import PatternSearch, ranges_within, rows
 from bdnn.certification.point import Pattern, Point
 from bdnn.certification.support import TWO, smallest_radii
 from bdnn.network.network import Network
-from bdnn.types import Bools, Floats
+
+if TYPE_CHECKING:
+    from bdnn.types import Bools, Floats
 
 _MAX_EXACT = 2.0**50  # sums of integers below this, and of a few more, are exact in doubles
 _NEAR_BALL = 1.0 + 1e-3  # part of a ball beyond which a relaxed solution (norm 2) leads to no attack inside

@@ -8,12 +8,15 @@ is bracketed, and the nearest point of the cell found there is taken.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.certification.point import Pattern, Point
 from bdnn.certification.support import INF, ONE, magnitudes, smallest_radii
-from bdnn.types import Bools, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.types import Bools, Floats, Indices
 
 _LENGTHS = 24  # at which directions are tried, growing by a factor: up to 1.8 where they span six digits
 _HALVINGS = 12  # of the bracket of the first change: 1 / 4096 of it is left, and the nearest point is found anyway

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,7 +21,6 @@ from bdnn.certification.limits import Clock, Stopped
 from bdnn.certification.linear import search_half_space
 from bdnn.certification.mixed_integer_point import point_at
 from bdnn.certification.one_layer import SubsetSearch
-from bdnn.certification.point import Point
 from bdnn.certification.result import Certification
 from bdnn.certification.verdict import Evidence, Verdict
 from bdnn.checks import label_codes, radius_limit, thread_count
@@ -28,7 +28,10 @@ from bdnn.clock import reading
 from bdnn.errors import InputError
 from bdnn.network.network import Network
 from bdnn.status import Progress, ProgressCallback
-from bdnn.types import Array, Bools, Floats
+
+if TYPE_CHECKING:
+    from bdnn.certification.point import Point
+    from bdnn.types import Array, Bools, Floats
 
 _EVERY = 0.2  # seconds between reports: smooth for a reader, nothing for the searches
 _WAIT = 0.1  # seconds after which Ctrl-C is noticed

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.certification.attacker import Perturbations
 from bdnn.certification.integer_support import DOWN, FURTHER, UP
 from bdnn.certification.quantization import restricted, thresholds
 from bdnn.certification.support import UNIT
-from bdnn.network.grid import InputGrid
-from bdnn.types import Bools, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.certification.attacker import Perturbations
+    from bdnn.network.grid import InputGrid
+    from bdnn.types import Bools, Floats, Indices
 
 _MIN_EXACT = 2.0**-900  # products above it keep all of their digits
 

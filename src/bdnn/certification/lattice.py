@@ -17,13 +17,16 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.certification.attacker import Perturbations, float_above, float_below, root_above, root_below
-from bdnn.certification.integer_steps import IntegerSteps
 from bdnn.certification.support import INF, ONE
-from bdnn.types import Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.certification.integer_steps import IntegerSteps
+    from bdnn.types import Floats, Indices
 
 # each of these limits keeps the rational arithmetic of a point below about a second
 _MAX_UNITS = 64  # scales that differ

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.certification.adversarial import AdversarialClass
 from bdnn.certification.one_layer import SubsetSearch
-from bdnn.certification.point import Point
 from bdnn.certification.support import INF
+
+if TYPE_CHECKING:
+    from bdnn.certification.point import Point
 
 
 def search_half_space(point: Point, adversary: AdversarialClass) -> float:

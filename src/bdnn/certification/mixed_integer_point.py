@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn._native.certify import LEAF, LIMIT, CellTree, SubsetTree
-from bdnn.certification.adversarial import Plane
-from bdnn.certification.attacker import Perturbations
 from bdnn.certification.integer_support import DOWN, FURTHER, UP
 from bdnn.certification.lattice import Lattice
 from bdnn.certification.point import Pattern, Patterns, Point
@@ -21,9 +20,13 @@ from bdnn.certification.projection import nearest
 from bdnn.certification.real_part import RealPart
 from bdnn.certification.stepped_point import SteppedPoint
 from bdnn.certification.support import INF, ONE
-from bdnn.certification.verdict import Evidence
 from bdnn.network.network import Layer, Network
-from bdnn.types import Bools, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.certification.adversarial import Plane
+    from bdnn.certification.attacker import Perturbations
+    from bdnn.certification.verdict import Evidence
+    from bdnn.types import Bools, Floats, Indices
 
 _MAX_RETURNS = 100  # rounds, each of which takes one step of an attack back: bounds their time
 _ROUNDINGS = 16  # solutions that are rounded with care at first; later one in as many, as it takes longer than a node

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn._native.certify import SubsetTree
-from bdnn.certification.adversarial import AdversarialClass
 from bdnn.certification.pattern_search import PatternSearch, ranges_within, rows_of
 from bdnn.certification.point import Pattern, Point
 from bdnn.certification.support import smallest_radii
-from bdnn.types import Bools, Indices
+
+if TYPE_CHECKING:
+    from bdnn.certification.adversarial import AdversarialClass
+    from bdnn.types import Bools, Indices
 
 _MAX_DROPS = 6  # times that neurons are left out of a set, each of which asks for a nearest point
 _BAND = 1e-12  # part of a sum of weights that its rounding errors stay far below

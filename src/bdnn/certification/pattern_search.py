@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bdnn._native.certify import DONE, LIMIT, CellTree, SubsetTree
 from bdnn.certification.directions import attack_along_directions
-from bdnn.certification.point import Pattern, Point
 from bdnn.certification.support import UNIT
-from bdnn.types import Bools, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.certification.point import Pattern, Point
+    from bdnn.types import Bools, Floats, Indices
 
 NODES_PER_CALL = 64  # between reports, so that limits and listeners are heeded although a node may take long
 _GROWTH = 1.5  # of radii: a radius that is too small costs little, one that is too large a tree without end

@@ -6,21 +6,23 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from bdnn._native.certify import CANDIDATE, LEAF, CellTree, SubsetTree
-from bdnn.certification.adversarial import Plane
-from bdnn.certification.attacker import Perturbations
 from bdnn.certification.classify import ExactClassifier
 from bdnn.certification.exact_exclusion import Ends, excludes_exactly
 from bdnn.certification.projection import nearest
 from bdnn.certification.support import INF, ONE, UNIT, magnitude, magnitudes, proven_radius, reaches
 from bdnn.certification.verdict import Evidence
 from bdnn.exact import signs
-from bdnn.network.network import Network
-from bdnn.types import Bools, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.certification.adversarial import Plane
+    from bdnn.certification.attacker import Perturbations
+    from bdnn.network.network import Network
+    from bdnn.types import Bools, Floats, Indices
 
 _TOLERANCE = 1e-8  # part by which a proof may end below an attack: as much as the programs of a tree can tell
 _MARGINS = (0.0, 2e-9, 1e-7, 1e-5)  # by which rows are to hold, least first: until rounding leaves an input inside

@@ -10,10 +10,12 @@ by a projected Newton method (D. P. Bertsekas, doi:10.1137/0320018). Multipliers
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bdnn._native import certify
-from bdnn.types import Floats
+
+if TYPE_CHECKING:
+    from bdnn.types import Floats
 
 
 class Nearest(NamedTuple):

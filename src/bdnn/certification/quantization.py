@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from bdnn.network.grid import InputGrid
-from bdnn.types import Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.types import Floats, Indices
 
 
 def restricted(grid: InputGrid, c: Indices) -> InputGrid:

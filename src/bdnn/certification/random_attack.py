@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,8 +20,10 @@ from bdnn.certification.linear import search_half_space
 from bdnn.certification.mixed_integer_point import point_at
 from bdnn.checks import label_codes, radius_limit
 from bdnn.errors import InputError
-from bdnn.network.network import Network
-from bdnn.types import Floats
+
+if TYPE_CHECKING:
+    from bdnn.network.network import Network
+    from bdnn.types import Floats
 
 _NODES = 512  # of a search for one class without hidden layers: an attack is to be quick rather than nearest
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from bdnn.certification.attacker import float_above, root_above
 from bdnn.certification.point import Point
 from bdnn.certification.support import INF, ONE, UNIT
-from bdnn.types import Bools, Floats
+
+if TYPE_CHECKING:
+    from bdnn.types import Bools, Floats
 
 
 class RealPart(Point):

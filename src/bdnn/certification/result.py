@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bdnn.checks import real_numbers
+from bdnn.arrays import real_numbers
 from bdnn.errors import InputError
-from bdnn.types import Bools, Floats, Integers
+
+if TYPE_CHECKING:
+    from bdnn.types import Bools, Floats, Integers
 
 
 class Curve(NamedTuple):

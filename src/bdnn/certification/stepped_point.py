@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.certification.adversarial import Plane
-from bdnn.certification.attacker import Perturbations
 from bdnn.certification.integer_steps import IntegerSteps
 from bdnn.certification.integer_support import DOWN, UP, support_steps
 from bdnn.certification.point import Point
 from bdnn.certification.support import INF, ONE, UNIT, reaches, smallest_radii
-from bdnn.certification.verdict import Evidence
-from bdnn.network.network import Layer, Network
-from bdnn.types import Bools, Floats
+
+if TYPE_CHECKING:
+    from bdnn.certification.attacker import Perturbations
+    from bdnn.certification.verdict import Evidence
+    from bdnn.network.network import Layer, Network
+    from bdnn.types import Bools, Floats
 
 _MAX_SUM = 2.0**53  # sums of integers below it are exact in doubles
 _TIES = 5e-8  # part by which a proof may end below an attack: cuts see a part in 1e8

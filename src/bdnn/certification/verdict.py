@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bdnn.types import Floats
+if TYPE_CHECKING:
+    from bdnn.types import Floats
 
 _DIGITS = 1e-6  # a smallest perturbation counts as decided once proof and attack agree to six digits
 

@@ -36,16 +36,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn.checker.data import Label
 from bdnn.checker.rows import TablePart, read_table_part
 from bdnn.checker.values import MAX_BITS, exactly, fail, integer, items, rational, shown
 from bdnn.errors import CertificateError, CertificateFileError, InputError
 from bdnn.files import FilePath, write
+
+if TYPE_CHECKING:
+    from bdnn.checker.data import Label
 
 FORMAT, VERSION = "bdnn-certificate", 2  # the version counts changes that older checkers do not understand
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
 import bdnn
 from bdnn import tables
-from bdnn.certification.result import Certification
 from bdnn.cli.options import FILE, JOBS_HELP, TEXT_OUT, attacker, attacker_options, label_options
 from bdnn.cli.output import STDOUT, check_files, save_csv, say
 from bdnn.cli.reading import filled_inputs, model_table, target_of
 from bdnn.cli.stopping import finishing
 from bdnn.model_file.reading import load_model
-from bdnn.network.network import Network
 from bdnn.progress import attacks_text, shown_progress
+
+if TYPE_CHECKING:
+    from bdnn.certification.result import Certification
+    from bdnn.network.network import Network
 
 
 @click.command()

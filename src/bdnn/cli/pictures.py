@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -16,12 +16,14 @@ from bdnn.cli.reading import model_inputs, target_of
 from bdnn.cli.stopping import finishing
 from bdnn.errors import InputError
 from bdnn.files import write
-from bdnn.model_file.contents import Model
 from bdnn.model_file.reading import load_model
 from bdnn.plotting.files import KINDS, picture
 from bdnn.plotting.structure import heaviest_features
 from bdnn.progress import attacks_text, shown_progress
-from bdnn.types import Array
+
+if TYPE_CHECKING:
+    from bdnn.model_file.contents import Model
+    from bdnn.types import Array
 
 Drawing = Callable[[Any], Any]
 """Draws on the figure that it is given."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 import numpy as np
@@ -14,9 +14,11 @@ from bdnn import tables
 from bdnn.columns import quoted
 from bdnn.errors import InputError
 from bdnn.labels import check_discrete, regression_hint
-from bdnn.model_file.contents import Model
 from bdnn.splitting import SPLIT_VERSION, split
-from bdnn.types import Array, Floats
+
+if TYPE_CHECKING:
+    from bdnn.model_file.contents import Model
+    from bdnn.types import Array, Floats
 
 
 class TrainingTable(NamedTuple):

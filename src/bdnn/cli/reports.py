@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -19,13 +19,15 @@ from bdnn.cli.training import train
 from bdnn.cli.verification import certificate_errors
 from bdnn.errors import InputError
 from bdnn.files import write
-from bdnn.model_file.contents import Model
 from bdnn.model_file.reading import load_model
 from bdnn.progress import attacks_text, shown_progress
 from bdnn.reports.contents import Source
 from bdnn.splitting import SPLIT_VERSIONS, drawn_seed, split
-from bdnn.tables import Table
-from bdnn.types import Array
+
+if TYPE_CHECKING:
+    from bdnn.model_file.contents import Model
+    from bdnn.tables import Table
+    from bdnn.types import Array
 
 
 @click.command()

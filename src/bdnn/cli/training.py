@@ -25,11 +25,11 @@ from bdnn.model_file.writing import check_size
 from bdnn.network.losses import Loss
 from bdnn.progress import shown_progress
 from bdnn.reports import summary as reporting
-from bdnn.result import Result
 
 if TYPE_CHECKING:
     from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.network.network import Network
+    from bdnn.result import Result
 
 
 @click.command()

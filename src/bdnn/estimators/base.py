@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -21,7 +21,9 @@ from bdnn.checks import thread_count
 from bdnn.errors import InputError
 from bdnn.labels import check_discrete, check_present, plain
 from bdnn.splitting import drawn_seed
-from bdnn.types import Array, Floats, Reals
+
+if TYPE_CHECKING:
+    from bdnn.types import Array, Floats, Reals
 
 _REAL = (np.float64, np.float32)
 

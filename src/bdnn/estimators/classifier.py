@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import fields
 from numbers import Real
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,21 +14,23 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from bdnn.certification.engine import certify
-from bdnn.certification.result import Certification
 from bdnn.columns import quoted
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import BaseClassifier, seed_of, storable
-from bdnn.files import FilePath
 from bdnn.methods import METHODS, automatic
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.writing import save_model
-from bdnn.network.network import Network
 from bdnn.problem.problem import Problem, choice
 from bdnn.progress import ProgressLines
 from bdnn.splitting import split
-from bdnn.status import ProgressCallback
-from bdnn.types import Array, Floats, Reals
+
+if TYPE_CHECKING:
+    from bdnn.certification.result import Certification
+    from bdnn.files import FilePath
+    from bdnn.network.network import Network
+    from bdnn.status import ProgressCallback
+    from bdnn.types import Array, Floats, Reals
 
 
 class BDNNClassifier(BaseClassifier):

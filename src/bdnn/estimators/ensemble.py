@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,13 +22,15 @@ from bdnn.estimators.base import BaseClassifier, generator_of, storable
 from bdnn.estimators.classifier import BDNNClassifier, from_model
 from bdnn.estimators.members import Task, in_order, rows_of
 from bdnn.estimators.random_layers import random_hidden, with_outputs
-from bdnn.files import FilePath
 from bdnn.model_file.contents import EnsembleMember, EnsembleModel
 from bdnn.model_file.reading import load_any
 from bdnn.model_file.writing import save_model
-from bdnn.network.network import Network
 from bdnn.problem.problem import Problem, choice, positive_integer
-from bdnn.types import Array, Floats, Integers, Reals
+
+if TYPE_CHECKING:
+    from bdnn.files import FilePath
+    from bdnn.network.network import Network
+    from bdnn.types import Array, Floats, Integers, Reals
 
 SCHEMES = ("one_vs_one", "one_vs_rest", "multiclass")
 VOTINGS = ("majority", "sum")

@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bdnn.model_file.contents import EnsembleMember
-from bdnn.types import Indices, Integers
+if TYPE_CHECKING:
+    from bdnn.model_file.contents import EnsembleMember
+    from bdnn.types import Indices, Integers
 
 
 class Task(NamedTuple):

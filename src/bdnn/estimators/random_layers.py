@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.network.network import Layer, Network
 from bdnn.problem.presolve import presolve
-from bdnn.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from bdnn.problem.problem import Problem
 
 
 def random_hidden(problem: Problem, seed: int, hidden: str) -> Network:

@@ -12,12 +12,14 @@ fractions (E. H. Bareiss) handles numbers of that length ``n**3 / 3`` times, the
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bdnn._native.tree import DIGIT, PRIME, Lifting, euclid_steps, numbers_of
-from bdnn.types import Floats, Integers
+
+if TYPE_CHECKING:
+    from bdnn.types import Floats, Integers
 
 
 class Scaled(NamedTuple):

@@ -16,13 +16,16 @@ import math
 import operator
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn._native.tree import enclosed as _native_enclosed
 from bdnn.exact.dixon import kernel, scaled
 from bdnn.exact.signs import affine
-from bdnn.types import Bools, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.types import Bools, Floats, Indices
 
 
 def _vertex(vectors: Sequence[Sequence[int]], places: Sequence[int]) -> list[int] | None:

@@ -11,11 +11,12 @@ input do not depend on those beside it.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bdnn.types import Floats, Indices
+if TYPE_CHECKING:
+    from bdnn.types import Floats, Indices
 
 UNIT_ROUNDOFF = 2.0**-53
 """Largest relative error of a rounded double."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,8 +28,10 @@ from bdnn.formulations.scales import Scales
 from bdnn.milp.program import Index, Milp, MilpBuilder
 from bdnn.milp.tolerances import DEFAULT_TOLERANCES, Tolerances
 from bdnn.network.network import Layer, Network
-from bdnn.problem.presolve import Presolved
-from bdnn.types import Bools, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.problem.presolve import Presolved
+    from bdnn.types import Bools, Floats, Indices
 
 
 @dataclass(frozen=True, eq=False, slots=True)

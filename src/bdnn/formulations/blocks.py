@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
 from bdnn.errors import BDNNError
-from bdnn.formulations.scales import Scales
 from bdnn.milp.program import Index, MilpBuilder
-from bdnn.problem.presolve import Presolved
 from bdnn.types import Bools, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.formulations.scales import Scales
+    from bdnn.problem.presolve import Presolved
 
 Rows = tuple[Index, Floats, Index]
 """CSR arrays (indptr, data, indices) of a block of rows."""

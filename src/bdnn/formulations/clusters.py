@@ -8,15 +8,18 @@ holds the whole cluster, so rows of points inside the convex hull of the others 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.clock import reading
 from bdnn.formulations import robust, training
-from bdnn.formulations.model import TrainingModel
 from bdnn.milp.tolerances import DEFAULT_TOLERANCES, Tolerances
-from bdnn.problem.presolve import Presolved
-from bdnn.types import Bools, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.formulations.model import TrainingModel
+    from bdnn.problem.presolve import Presolved
+    from bdnn.types import Bools, Floats, Indices
 
 # residual of least squares that counts as 0: rounding, of numbers up to 1
 _HULL_RESIDUAL = 1e-12

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.formulations import blocks
 from bdnn.formulations.model import Layout
-from bdnn.formulations.scales import Scales
 from bdnn.milp.program import Index, MilpBuilder
-from bdnn.problem.presolve import Presolved
-from bdnn.types import Bools, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.formulations.scales import Scales
+    from bdnn.problem.presolve import Presolved
+    from bdnn.types import Bools, Floats, Indices
 
 
 class LayerBuilder:

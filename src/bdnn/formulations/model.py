@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.errors import InputError, MarginError
-from bdnn.formulations.scales import Scales
-from bdnn.milp.program import Index, Milp
 from bdnn.network.network import Layer, Network
-from bdnn.problem.presolve import Presolved
-from bdnn.types import Bools, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.formulations.scales import Scales
+    from bdnn.milp.program import Index, Milp
+    from bdnn.problem.presolve import Presolved
+    from bdnn.types import Bools, Floats, Indices
 
 
 @dataclass(eq=False, slots=True)

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -35,12 +35,14 @@ from bdnn.formulations import blocks, training
 from bdnn.formulations.layers import LayerBuilder
 from bdnn.formulations.model import TrainingModel
 from bdnn.formulations.scales import Scales
-from bdnn.milp.program import Index
 from bdnn.milp.tolerances import DEFAULT_TOLERANCES, Tolerances
 from bdnn.network.intervals import dual_norm
-from bdnn.network.network import Network
-from bdnn.problem.presolve import Presolved
 from bdnn.types import Bools, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.milp.program import Index
+    from bdnn.network.network import Network
+    from bdnn.problem.presolve import Presolved
 
 Fill = Callable[[Floats], None]
 """Computes the values of some columns from those of earlier ones."""

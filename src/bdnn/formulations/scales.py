@@ -8,15 +8,18 @@ five to eight points, with 1e-5 for one in 2,600, with 1e-4 for none.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.errors import MarginError
 from bdnn.milp.tolerances import CONE_TOLERANCE, Tolerances
 from bdnn.network.intervals import dual_norm
-from bdnn.problem.presolve import Presolved
-from bdnn.problem.problem import Problem
-from bdnn.types import Floats
+
+if TYPE_CHECKING:
+    from bdnn.problem.presolve import Presolved
+    from bdnn.problem.problem import Problem
+    from bdnn.types import Floats
 
 # a margin of twice what tolerances let slip is needed; twice as much again to be safe
 _SAFETY = 4.0

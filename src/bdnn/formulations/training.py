@@ -54,6 +54,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -64,10 +65,12 @@ from bdnn.formulations import blocks
 from bdnn.formulations.layers import LayerBuilder
 from bdnn.formulations.model import TrainingModel
 from bdnn.formulations.scales import Scales
-from bdnn.milp.program import Index
 from bdnn.milp.tolerances import DEFAULT_TOLERANCES, Tolerances
-from bdnn.problem.presolve import Presolved
-from bdnn.types import Bools, Indices
+
+if TYPE_CHECKING:
+    from bdnn.milp.program import Index
+    from bdnn.problem.presolve import Presolved
+    from bdnn.types import Bools, Indices
 
 REDUCTIONS = ("output_sign", "neuron_order", "output_side")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +16,9 @@ from bdnn.clock import reading
 from bdnn.linear_programs import LinearProgram
 from bdnn.margins.ordering import OrderingConstraints, least
 from bdnn.status import Status
-from bdnn.types import Array, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.types import Array, Floats, Indices
 
 # weighted sums of points stay this small, so that differences of them are exact in doubles
 _LARGEST_SUM = 2.0**51

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.clock import reading
 from bdnn.margins.integer_scores import MAX_COLUMNS, IntegerScores, dive, minimize_largest
 from bdnn.margins.margin_programs import by_linear_program
-from bdnn.margins.ordering import OrderingConstraints
 from bdnn.margins.support_vectors import euclidean
-from bdnn.types import Floats
+
+if TYPE_CHECKING:
+    from bdnn.margins.ordering import OrderingConstraints
+    from bdnn.types import Floats
 
 # comparisons near the boundary at first: one product of a matrix decides on all candidates, and most fail there
 _NEAR = 1000

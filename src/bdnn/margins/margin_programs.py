@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from bdnn.clock import reading
 from bdnn.linear_programs import LinearProgram
 from bdnn.margins.ordering import OrderingConstraints, Scores, first_rows, next_rows
 from bdnn.status import Status
-from bdnn.types import Floats, Indices, Norm
+
+if TYPE_CHECKING:
+    from bdnn.types import Floats, Indices, Norm
 
 # a hundredth of those of HiGHS: the gap, whose inverse bounds integer weights, can be tiny
 _TOLERANCES = {"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-9}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +15,9 @@ from bdnn.margins.margin_programs import by_linear_program
 from bdnn.margins.ordering import OrderingConstraints, Scores
 from bdnn.margins.support_vectors import euclidean
 from bdnn.status import Status
-from bdnn.types import Bools, Floats, Indices, Norm
+
+if TYPE_CHECKING:
+    from bdnn.types import Bools, Floats, Indices, Norm
 
 # points whose distances are compared in rational arithmetic; of more, which would take seconds, bounds do
 _MAX_RATIONAL = 2000

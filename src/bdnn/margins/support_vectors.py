@@ -7,13 +7,15 @@ working set of rows.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bdnn.clock import reading
 from bdnn.margins.ordering import OrderingConstraints, Scores, first_rows, next_rows
-from bdnn.types import Floats
+
+if TYPE_CHECKING:
+    from bdnn.types import Floats
 
 # how far a bias may move per unit of its own norm, in widths of the data: so far that the norm hardly holds it back
 _BIAS_REACH = 10.0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from bdnn.methods.alternating import AlternatingSearch
 from bdnn.methods.data_splitting import DataSplitting
 from bdnn.methods.exact import ExactTraining
 from bdnn.methods.local_search import LocalSearch
-from bdnn.methods.method import TrainingMethod
-from bdnn.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from bdnn.methods.method import TrainingMethod
+    from bdnn.problem.problem import Problem
 
 METHODS: dict[str, type[TrainingMethod]] = {
     kind.name: kind for kind in (ExactTraining, LocalSearch, AlternatingSearch, DataSplitting)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.backends import backend
-from bdnn.backends.protocol import Backend
 from bdnn.backends.threads import INTERRUPTED, NODE_LIMIT, TIME_LIMIT
-from bdnn.budget import Budget
 from bdnn.methods.block_steps import improve_block, shrink_penalty
 from bdnn.methods.incumbents import submit_given, submit_incumbents
 from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
-from bdnn.methods.run import Candidate, Run
 from bdnn.methods.starts import random_network
-from bdnn.network.network import Network
 from bdnn.problem.problem import Problem, choice, positive_integer
+
+if TYPE_CHECKING:
+    from bdnn.backends.protocol import Backend
+    from bdnn.budget import Budget
+    from bdnn.methods.run import Candidate, Run
+    from bdnn.network.network import Network
 
 BLOCKS = ("layers", "neurons")
 

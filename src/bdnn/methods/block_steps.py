@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.backends.protocol import Backend
 from bdnn.formulations import block, robust
 from bdnn.methods.milp_run import NetworkModel, solve_into, too_large
 from bdnn.status import Status
 
 if TYPE_CHECKING:
+    from bdnn.backends.protocol import Backend
     from bdnn.methods.run import Candidate, Run
 
 # of the time that is left, for one block, and seconds that it has at least: a hard one must not take the time of all

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bdnn.backends import backend
-from bdnn.backends.protocol import Backend
 from bdnn.backends.threads import NODE_LIMIT, TIME_LIMIT
-from bdnn.budget import Budget
 from bdnn.formulations import clusters as clustered
 from bdnn.formulations import robust
-from bdnn.formulations.model import TrainingModel
 from bdnn.methods.block_steps import shrink_penalty
 from bdnn.methods.incumbents import submit_given, submit_incumbents
 from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
 from bdnn.methods.milp_run import solve_into, too_large
-from bdnn.methods.run import Candidate, Run
 from bdnn.methods.starts import constant
 from bdnn.network.intervals import robust_losses
-from bdnn.network.network import Network
-from bdnn.problem.presolve import Presolved
 from bdnn.problem.problem import Problem, choice, positive_integer
 from bdnn.result import Incumbent
 from bdnn.status import Status
-from bdnn.types import Bools, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.backends.protocol import Backend
+    from bdnn.budget import Budget
+    from bdnn.formulations.model import TrainingModel
+    from bdnn.methods.run import Candidate, Run
+    from bdnn.network.network import Network
+    from bdnn.problem.presolve import Presolved
+    from bdnn.types import Bools, Floats, Indices
 
 SPLITTERS = ("kmeans", "svm")
 INITIAL_CLUSTERS = ("one", "class")

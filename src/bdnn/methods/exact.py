@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bdnn.backends import backend
 from bdnn.branch_and_cut.program import covers
-from bdnn.budget import Budget
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.formulations import training
 from bdnn.methods.exact_activation import ActivationTraining
 from bdnn.methods.exact_milp import train_with_program
 from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
-from bdnn.methods.run import Run
-from bdnn.network.network import Network
 from bdnn.problem.problem import Problem, choice
+
+if TYPE_CHECKING:
+    from bdnn.budget import Budget
+    from bdnn.methods.run import Run
+    from bdnn.network.network import Network
 
 FORMULATIONS = ("activation", "big_m")
 

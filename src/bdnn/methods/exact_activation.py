@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from bdnn.backends.threads import INTERRUPTED, Late
 from bdnn.branch_and_cut import engine
-from bdnn.branch_and_cut.certificate import Certificate
 from bdnn.branch_and_cut.engine import Proof
 from bdnn.branch_and_cut.parts import Parts
 from bdnn.branch_and_cut.program import n_columns
-from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.methods.autosave import Autosave
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
-from bdnn.network.network import Network
 
 if TYPE_CHECKING:
+    from bdnn.branch_and_cut.certificate import Certificate
+    from bdnn.budget import Budget
     from bdnn.methods.run import Run
+    from bdnn.network.network import Network
 
 # columns of the program beyond which the bound is that of parts of the data, which are small enough for trees
 _MAX_COLUMNS = 2500

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bdnn.backends.protocol import Backend
 from bdnn.formulations import robust
 from bdnn.methods.incumbents import submit_incumbents, submit_starts
 from bdnn.methods.milp_run import solve_into, too_large
-from bdnn.network.network import Network
 from bdnn.status import Status
 
 if TYPE_CHECKING:
+    from bdnn.backends.protocol import Backend
     from bdnn.methods.run import Run
+    from bdnn.network.network import Network
 
 # of the time, for the loss: a regularizer that comes second has the rest
 _LOSS_SHARE = 0.7

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from bdnn.budget import Budget
 from bdnn.errors import InputError
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, search_into, seconds_of_polish, submit_given
 from bdnn.methods.method import Ending, TrainingMethod
-from bdnn.methods.run import Run
-from bdnn.network.network import Network
 from bdnn.problem.problem import Problem, choice
-from bdnn.result import Result
+
+if TYPE_CHECKING:
+    from bdnn.budget import Budget
+    from bdnn.methods.run import Run
+    from bdnn.network.network import Network
+    from bdnn.result import Result
 
 POLISHES = ("margin", "none")
 

@@ -10,13 +10,13 @@ from bdnn.backends.threads import INTERRUPTED
 from bdnn.budget import Budget
 from bdnn.errors import InputError
 from bdnn.methods.run import Run
-from bdnn.network.network import Network
-from bdnn.problem.problem import Problem
-from bdnn.result import Result
-from bdnn.status import ProgressCallback
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.certificate import Certificate
+    from bdnn.network.network import Network
+    from bdnn.problem.problem import Problem
+    from bdnn.result import Result
+    from bdnn.status import ProgressCallback
 
 INCUMBENTS = ("search", "none")
 """What the setting `incumbents` of methods may be."""

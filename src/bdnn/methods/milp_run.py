@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from bdnn.backends.protocol import Backend, MilpSolution, SolveEvent
-from bdnn.budget import Budget
 from bdnn.errors import BDNNError, InputError
-from bdnn.milp.program import Milp
-from bdnn.network.network import Network
 from bdnn.status import Status
-from bdnn.types import Floats
 
 if TYPE_CHECKING:
+    from bdnn.budget import Budget
     from bdnn.methods.run import Candidate, Run
+    from bdnn.milp.program import Milp
+    from bdnn.network.network import Network
+    from bdnn.types import Floats
 
 # matrix entries that are built at all: an entry takes 12 bytes, several times over while it is handed to a solver
 _MAX_ENTRIES = 100_000_000

@@ -6,20 +6,23 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.errors import BDNNError, InputError
 from bdnn.formulations.model import scaled
 from bdnn.formulations.scales import regularized_margin
-from bdnn.network.network import Network
 from bdnn.problem.audit import Audit, audit
 from bdnn.problem.presolve import Presolved, presolve
-from bdnn.problem.problem import Problem
 from bdnn.result import BoundStep, Incumbent, Result
 from bdnn.status import Progress, ProgressCallback, Status
+
+if TYPE_CHECKING:
+    from bdnn.budget import Budget
+    from bdnn.network.network import Network
+    from bdnn.problem.problem import Problem
 
 # relative error of a solver's bound: its tolerances are 1e-6 or less, see `bdnn.milp.tolerances`
 _BOUND_ERROR = 1e-6

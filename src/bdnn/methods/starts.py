@@ -14,11 +14,11 @@ from threadpoolctl import ThreadpoolController
 
 from bdnn.network.network import Layer, Network
 from bdnn.search.regressions import LeastSquares, logistic
-from bdnn.types import Bools, Floats, Indices
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
     from bdnn.problem.presolve import Presolved
+    from bdnn.types import Bools, Floats, Indices
 
 # points of a sample, to bound the time of a start
 _MAX_POINTS = 2000

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bdnn.backends import backend
-from bdnn.backends.protocol import Backend
 from bdnn.backends.threads import NODE_LIMIT, TIME_LIMIT
 from bdnn.budget import Budget
 from bdnn.errors import InputError
@@ -25,15 +24,16 @@ from bdnn.methods.incumbents import submit_given
 from bdnn.methods.local_search import LocalSearch
 from bdnn.methods.method import Ending, TrainingMethod
 from bdnn.methods.milp_run import solve_into, too_large
-from bdnn.methods.run import Run
 from bdnn.methods.worst_case_run import WorstCaseRun
-from bdnn.network.network import Network
 from bdnn.problem.problem import Problem
-from bdnn.result import Result
 from bdnn.status import ProgressCallback, Status
 
 if TYPE_CHECKING:
+    from bdnn.backends.protocol import Backend
     from bdnn.methods.exact import ExactTraining
+    from bdnn.methods.run import Run
+    from bdnn.network.network import Network
+    from bdnn.result import Result
 
 # attributes of a problem that its constructor does not take
 _DERIVED = ("classes", "codes")

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import linprog
 
-from bdnn.budget import Budget
 from bdnn.certification.attacker import Perturbations, perturbations
 from bdnn.certification.engine import certify
 from bdnn.certification.support import INF, ONE
 from bdnn.methods.run import Candidate, Run
 from bdnn.network.intervals import robust_losses
-from bdnn.network.network import Network
 from bdnn.problem.audit import Audit
 from bdnn.problem.problem import Problem
-from bdnn.status import ProgressCallback
-from bdnn.types import Bools, Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.budget import Budget
+    from bdnn.network.network import Network
+    from bdnn.status import ProgressCallback
+    from bdnn.types import Bools, Floats, Indices
 
 # points certified at once: enough for threads to share, few enough to stop soon
 _BATCH = 32

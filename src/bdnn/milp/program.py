@@ -12,10 +12,11 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from bdnn.linear_programs import quiet_highs
-from bdnn.types import Bools, Floats
 
 if TYPE_CHECKING:
     import highspy
+
+    from bdnn.types import Bools, Floats
 
 Index = NDArray[np.int32]
 

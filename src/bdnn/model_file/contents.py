@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bdnn.network.network import Network
-from bdnn.result import Result
 from bdnn.splitting import SPLIT_VERSION
-from bdnn.types import Array, Indices
+
+if TYPE_CHECKING:
+    from bdnn.network.network import Network
+    from bdnn.result import Result
+    from bdnn.types import Array, Indices
 
 FORMAT, VERSION = "bdnn-model", 1
 ENSEMBLE_FORMAT, ENSEMBLE_VERSION = "bdnn-ensemble", 1

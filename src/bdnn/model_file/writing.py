@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import fields
 from itertools import pairwise
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +15,11 @@ from bdnn.files import FilePath, write
 from bdnn.labels import plain
 from bdnn.model_file import contents
 from bdnn.model_file.contents import ENSEMBLE_FORMAT, ENSEMBLE_VERSION, FORMAT, VERSION, EnsembleModel, Model
-from bdnn.network.network import Network
-from bdnn.types import Array
 from bdnn.version import __version__
+
+if TYPE_CHECKING:
+    from bdnn.network.network import Network
+    from bdnn.types import Array
 
 # a double has 24 characters at most; settings, and the courses of incumbents and bounds, have room to spare in the rest
 _DOUBLE_BYTES, _OTHER_BYTES, _OTHER_BRACKETS = 25, 2**20, 20_000

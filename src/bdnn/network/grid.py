@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.arrays import frozen
-from bdnn.checks import real_numbers
+from bdnn.arrays import frozen, real_numbers
 from bdnn.errors import InputError
-from bdnn.types import Floats, Reals
+
+if TYPE_CHECKING:
+    from bdnn.types import Floats, Reals
 
 _MAX_ROWS = 4_000  # that are looked at: they tell the shares of pairs to about a hundredth
 _MAX_NUMBERS = 40_000_000  # 320 MB

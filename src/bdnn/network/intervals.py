@@ -10,14 +10,17 @@ ones in the lower bound, negative weights the upper ones.
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.arrays import row_blocks
 from bdnn.exact import signs
 from bdnn.network.grid import grid_box
-from bdnn.network.network import Network
-from bdnn.types import Bools, Floats, Indices, Norm, Reals, RobustModel
+
+if TYPE_CHECKING:
+    from bdnn.network.network import Network
+    from bdnn.types import Bools, Floats, Indices, Norm, Reals, RobustModel
 
 
 def dual_norm(weights: Floats, norm: Norm) -> Floats:

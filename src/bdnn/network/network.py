@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bdnn.arrays import frozen, row_blocks
-from bdnn.checks import label_array, name_tuple, real_numbers
+from bdnn.arrays import frozen, real_numbers, row_blocks
+from bdnn.checks import label_array, name_tuple
 from bdnn.columns import in_order, places, quoted
-from bdnn.errors import InputError, RoundingError
+from bdnn.errors import InputError
 from bdnn.exact import signs
-from bdnn.margins.integers import rounded
 from bdnn.network.grid import InputGrid
 from bdnn.network.losses import Head, Loss
-from bdnn.types import Array, Floats, Indices, Reals
+
+if TYPE_CHECKING:
+    from bdnn.types import Array, Floats, Indices, Reals
 
 
 class Layer(NamedTuple):
@@ -27,6 +28,17 @@ class Layer(NamedTuple):
 
     weights: Array
     bias: Array
+
+
+_rounding: list[Callable[[Network, ArrayLike, int, int | None, float], Network]] = []
+
+
+def gives_to_integer(
+    function: Callable[[Network, ArrayLike, int, int | None, float], Network],
+) -> Callable[[Network, ArrayLike, int, int | None, float], Network]:
+    """Take the function behind `Network.to_integer`, which lies on a higher floor, in a module that `bdnn` imports."""
+    _rounding[:] = [function]
+    return function
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -340,7 +352,7 @@ class Network:
         """Return a network of small integers with the same activations and predictions on X.
 
         The largest weight P of each layer, which `size_bytes` depends on, is the smallest that was found; it is the
-        smallest there is only where a lower bound meets it. `bdnn.margins.integers.rounded` tells these bounds.
+        smallest there is only where a lower bound meets it. `bdnn.rounding.rounded` tells these bounds.
 
         Parameters
         ----------
@@ -368,7 +380,7 @@ class Network:
 
         References
         ----------
-        `bdnn.margins.integers` states the method.
+        `bdnn.rounding` states the method.
 
         Examples
         --------
@@ -376,22 +388,7 @@ class Network:
         >>> net.to_integer([[0, 0], [0, 1], [1, 0], [1, 1]]).layers[0].weights.tolist()
         [[1, 0]]
         """
-        values = self.check_inputs(X).astype(np.float64, copy=False)
-        if not len(values):
-            raise InputError("rounding to integers needs at least one row of inputs, got none")
-        if weight_bound is not None and (
-            isinstance(weight_bound, bool) or not isinstance(weight_bound, int | np.integer) or weight_bound < 1
-        ):
-            raise InputError(f"weight_bound must be a positive integer or None, got {weight_bound!r}")
-        if isinstance(time_limit, bool) or not isinstance(time_limit, int | float) or not time_limit > 0:
-            raise InputError(f"time_limit must be a positive number of seconds, got {time_limit!r}")
-        grid = self.grid
-        if grid is None and not np.all(values == np.rint(values)):
-            grid = InputGrid.spanning(values, input_bits)
-        outcome = rounded(self, values, grid=grid, weight_bound=weight_bound, time_limit=time_limit)
-        if outcome.network is None:
-            raise RoundingError(outcome.reason)
-        return outcome.network
+        return _rounding[0](self, X, input_bits, weight_bound, time_limit)
 
     def losses(self, X: ArrayLike, codes: Sequence[int] | Indices) -> tuple[Indices, int]:
         """Return the unweighted training loss of each point, and the number of rational evaluations it took.

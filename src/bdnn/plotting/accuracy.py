@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bdnn.certification.result import Certification
 from bdnn.errors import InputError
 from bdnn.plotting.style import BLUE, COLORS, GRAY, MARKERS, VERMILLION, axes_or_new, drawing, legend, shown
-from bdnn.types import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from bdnn.certification.result import Certification
+    from bdnn.types import Floats
 
 _VISIBLE = 1e-3
 """Part of the picture from which on an area is worth a line in the legend."""

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from bdnn.errors import InputError
 from bdnn.plotting.style import BLUE, GRAY, VERMILLION, axes_or_new, drawing, legend
-from bdnn.result import Result
 from bdnn.status import relative_gap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from bdnn.result import Result
 
 _WIDE = 10
 """An axis is logarithmic if its last value is so many times the first, or the reverse."""

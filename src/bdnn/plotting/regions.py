@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bdnn.checks import label_codes, real_numbers
+from bdnn.arrays import real_numbers
+from bdnn.checks import label_codes
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
 from bdnn.network.grid import ends
-from bdnn.network.network import Network
 from bdnn.plotting.style import COLORS, MARKERS, axes_or_new, drawing, feature_index, input_names, legend, shown
-from bdnn.types import Array, Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from bdnn.network.network import Network
+    from bdnn.types import Array, Floats
 
 _WINDOW_BITS = 6  # of the grid whose ends the window takes, so that single points far out do not stretch it
 _MAX_POINTS = 2000  # more places hide each other, and make the file large

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bdnn.errors import InputError
-from bdnn.network.network import Network
 from bdnn.plotting.style import BLUE, VERMILLION, axes_or_new, drawing, input_names, legend, shown, unit_scale
-from bdnn.types import Array, Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from bdnn.network.network import Network
+    from bdnn.types import Array, Floats
 
 _ROOM_FOR_BIASES = 16  # nodes of a layer below which lines of text fit between them
 _ROOM_FOR_NUMBERS = 12  # columns in which numbers of the small font do not touch

@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike
 from bdnn.checks import name_tuple
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError, MissingDependencyError
-from bdnn.network.network import Network
-from bdnn.types import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from bdnn.network.network import Network
+    from bdnn.types import Floats
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY, YELLOW, GRAY = "#CC79A7", "#56B4E9", "#F0E442", "#595959"

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.errors import InputError
 from bdnn.network.intervals import robust_losses, unstable_points
 from bdnn.network.losses import weighted_terms
-from bdnn.network.network import Network
-from bdnn.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from bdnn.network.network import Network
+    from bdnn.problem.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)

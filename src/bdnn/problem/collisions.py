@@ -8,6 +8,7 @@ against the others is a largest flow (D. Kőnig; J. Edmonds and R. M. Karp, doi:
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import maximum_flow
 from scipy.spatial import cKDTree
 
-from bdnn.types import Floats, Indices, Norm, Reals
+if TYPE_CHECKING:
+    from bdnn.types import Floats, Indices, Norm, Reals
 
 # numbers that are compared at most, and in a second: presolve takes less than a minute
 _MAX_PRODUCTS = 5_000_000_000

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bdnn.arrays import row_blocks
-from bdnn.network.grid import InputGrid
-from bdnn.types import Floats, Indices, Reals
+
+if TYPE_CHECKING:
+    from bdnn.network.grid import InputGrid
+    from bdnn.types import Floats, Indices, Reals
 
 # up to here rows are sorted, which needs several copies of them (80 MB each); of more, hashes are compared
 _SORTED_ROWS = 100_000

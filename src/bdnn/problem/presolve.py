@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,9 +27,11 @@ from bdnn.network.losses import step
 from bdnn.network.network import Layer, Network
 from bdnn.problem.collisions import irreducible_robust_loss, is_in_time
 from bdnn.problem.merge import Inputs, compact, counts_up, merge
-from bdnn.problem.problem import Problem
 from bdnn.problem.scaling import spanning_grid, standardization
-from bdnn.types import Array, Floats, Indices, Reals
+
+if TYPE_CHECKING:
+    from bdnn.problem.problem import Problem
+    from bdnn.types import Array, Floats, Indices, Reals
 
 # weighted sums of integers stay exact in doubles, with room for biases
 _LARGEST_SUM = 2.0**50

@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bdnn.arrays import distinct, row_blocks
-from bdnn.checks import label_array, name_tuple, real_numbers
+from bdnn.arrays import distinct, real_numbers, row_blocks
+from bdnn.checks import label_array, name_tuple
 from bdnn.columns import in_order, names_of, numbers_in_order, quoted
 from bdnn.errors import InputError
 from bdnn.network.losses import Head, Loss

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.errors import InputError
 from bdnn.network.grid import InputGrid
-from bdnn.problem.merge import Inputs
-from bdnn.problem.problem import Problem
-from bdnn.types import Floats, Indices
+
+if TYPE_CHECKING:
+    from bdnn.problem.merge import Inputs
+    from bdnn.problem.problem import Problem
+    from bdnn.types import Floats, Indices
 
 # its inverse, by which weights are divided, stays far from overflow
 _SMALLEST_DEVIATION = 1e-150

@@ -6,22 +6,25 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bdnn.arrays import real_numbers
 from bdnn.budget import Budget
 from bdnn.certification.engine import certify
-from bdnn.certification.result import Certification
 from bdnn.checker.check import Verified, verify_certificate
 from bdnn.checker.file import read_certificate
-from bdnn.checks import label_codes, real_numbers
+from bdnn.checks import label_codes
 from bdnn.errors import InputError
-from bdnn.model_file.contents import Model
-from bdnn.network.network import Network
 from bdnn.reports.summary import evaluation
-from bdnn.status import ProgressCallback
-from bdnn.types import Array, Floats
+
+if TYPE_CHECKING:
+    from bdnn.certification.result import Certification
+    from bdnn.model_file.contents import Model
+    from bdnn.network.network import Network
+    from bdnn.status import ProgressCallback
+    from bdnn.types import Array, Floats
 
 
 @dataclass(frozen=True, slots=True)

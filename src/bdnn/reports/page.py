@@ -26,12 +26,12 @@ from bdnn.plotting.structure import heaviest_features
 from bdnn.plotting.style import require_matplotlib
 from bdnn.reports import wording
 from bdnn.reports.contents import Robustness, Source, parts_of, proof_of, robustness_of
-from bdnn.status import ProgressCallback
-from bdnn.types import Array, Floats
 from bdnn.version import __version__
 
 if TYPE_CHECKING:
     from bdnn.estimators.classifier import BDNNClassifier
+    from bdnn.status import ProgressCallback
+    from bdnn.types import Array, Floats
 
 
 def report(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bdnn.checks import label_codes
-from bdnn.model_file.contents import Model
-from bdnn.network.network import Network
-from bdnn.result import Result
-from bdnn.tables import Table
-from bdnn.types import Array, Floats
+
+if TYPE_CHECKING:
+    from bdnn.model_file.contents import Model
+    from bdnn.network.network import Network
+    from bdnn.result import Result
+    from bdnn.tables import Table
+    from bdnn.types import Array, Floats
 
 
 def training_report(result: Result, table: Table, rows: Array, fill: Array | None) -> dict[str, Any]:

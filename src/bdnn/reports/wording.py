@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bdnn.certification.attacker import feature_mask, integer_mask
-from bdnn.model_file.contents import Model
-from bdnn.network.network import Network
 from bdnn.plotting.structure import heaviest_features
-from bdnn.reports.contents import Part, Proof, Robustness, Source
-from bdnn.result import Result
-from bdnn.types import Array, Floats
+
+if TYPE_CHECKING:
+    from bdnn.model_file.contents import Model
+    from bdnn.network.network import Network
+    from bdnn.reports.contents import Part, Proof, Robustness, Source
+    from bdnn.result import Result
+    from bdnn.types import Array, Floats
 
 Facts = list[tuple[str, str | None]]
 """Names and texts; those that are None are left out."""

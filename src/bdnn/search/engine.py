@@ -11,15 +11,15 @@ import numpy as np
 
 from bdnn.budget import Budget
 from bdnn.clock import reading
-from bdnn.network.network import Network
 from bdnn.search import kernels
 from bdnn.search.halfspace import separators
 from bdnn.search.searched_network import SearchedNetwork
 from bdnn.search.smooth import SmoothStart
-from bdnn.types import Integers
 
 if TYPE_CHECKING:
+    from bdnn.network.network import Network
     from bdnn.search.points import Points
+    from bdnn.types import Integers
 
 # points on which a direction is judged, to bound the time of one neuron
 _MAX_POINTS = 1 << 21

@@ -21,11 +21,11 @@ from bdnn.network.grid import grid_box
 from bdnn.search.engine import Search
 from bdnn.search.interval_starts import RobustSurrogate
 from bdnn.search.smooth import Sample
-from bdnn.types import Array, Floats, Integers
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
     from bdnn.search.points import Points
+    from bdnn.types import Array, Floats, Integers
 
 _NORMS = ("inf", "1", "2")
 # directions for a neuron: fewer than without a radius, as each takes longer

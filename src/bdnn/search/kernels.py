@@ -41,11 +41,14 @@ rng : ndarray of shape (1,), uint64
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bdnn._native.search import BLOCK, State, gains, lattice_search, line_search
 from bdnn._native.search import turn as improve_neuron
 from bdnn._native.search import turns as improve_neurons
-from bdnn.types import Array, Floats
+
+if TYPE_CHECKING:
+    from bdnn.types import Array, Floats
 
 __all__ = ["BLOCK", "State", "gains", "improve_neuron", "improve_neurons", "lattice_search", "line_search", "new_state"]
 

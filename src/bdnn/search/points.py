@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bdnn.arrays import row_blocks
-from bdnn.types import Array, Floats, Reals
 
 if TYPE_CHECKING:
     from bdnn.problem.presolve import Presolved
+    from bdnn.types import Array, Floats, Reals
 
 # values of a column that are sorted for its quartiles, which need not be exact
 _MAX_SORTED = 4_000

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn.types import Floats
-
 if TYPE_CHECKING:
     from bdnn.problem.presolve import Presolved
+    from bdnn.types import Floats
 
 # of standardized features: far above the roundoff of a Gram matrix, far below their variance of 1
 _RIDGE = 1e-3

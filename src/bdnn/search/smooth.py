@@ -11,11 +11,11 @@ import numpy as np
 from bdnn.clock import reading
 from bdnn.network.network import Layer
 from bdnn.search.starts import Surrogate
-from bdnn.types import Floats, Singles
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
     from bdnn.search.kernels import State
+    from bdnn.types import Floats, Singles
 
 # points of a sample, to bound the time and memory of a start; line search looks at all of them anyway
 _MAX_ROWS = 200_000

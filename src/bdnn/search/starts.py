@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.linalg  # noqa: F401  # its BLAS is that of the kernels, and must be loaded before threads are limited
@@ -19,7 +20,9 @@ import scipy.linalg  # noqa: F401  # its BLAS is that of the kernels, and must b
 from bdnn._native.search import StraightThrough
 from bdnn.clock import reading
 from bdnn.network.losses import Loss
-from bdnn.types import Floats, Integers, Singles
+
+if TYPE_CHECKING:
+    from bdnn.types import Floats, Integers, Singles
 
 # seconds of a slice, and steps of the first one, which measures them
 _SLICE, _FIRST_STEPS = 0.05, 8

@@ -13,48 +13,25 @@ of ±1, by enumeration where there are few candidates and by a mixed-integer pro
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from bdnn.clock import reading
+from bdnn.errors import InputError, RoundingError
 from bdnn.margins.integer_scores import LARGEST_WEIGHT
 from bdnn.margins.integer_search import IntegerSearch
 from bdnn.margins.ordering import REFERENCE, OrderingConstraints
-from bdnn.types import Array, Bools, Floats, Indices
+from bdnn.network.grid import InputGrid
+from bdnn.network.network import Layer, Network, gives_to_integer
 
-
-class _Grid(Protocol):
-    @property
-    def offset(self) -> Floats: ...
-    @property
-    def step(self) -> Floats: ...
-    @property
-    def bits(self) -> int: ...
-    def quantise(self, X: Floats) -> Floats: ...
-
-
-class _Network(Protocol):
-    """What is used of a `Network`, which stands below this module."""
-
-    @property
-    def layers(self) -> tuple[tuple[Array, Array], ...]: ...
-    @property
-    def head(self) -> str: ...
-    @property
-    def grid(self) -> _Grid | None: ...
-    @property
-    def is_integer(self) -> bool: ...
-    def activations(self, X: Floats) -> list[NDArray[np.uint8]]: ...
-    def predict_index(self, X: Floats) -> Indices: ...
-
-
-N = TypeVar("N", bound=_Network)
+if TYPE_CHECKING:
+    from bdnn.types import Array, Bools, Floats, Indices
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Rounding(Generic[N]):
+class Rounding:
     """Outcome of a search for small integer weights.
 
     Attributes
@@ -69,7 +46,7 @@ class Rounding(Generic[N]):
         Why there is no network.
     """
 
-    network: N | None
+    network: Network | None
     largest: tuple[int, ...]
     bounds: tuple[int, ...]
     reason: str | None = None
@@ -81,13 +58,13 @@ class Rounding(Generic[N]):
 
 
 def rounded(
-    network: N,
+    network: Network,
     X: Floats,
     *,
-    grid: _Grid | None = None,
+    grid: InputGrid | None = None,
     weight_bound: int | None = None,
     time_limit: float = 10.0,
-) -> Rounding[N]:
+) -> Rounding:
     """Search for the integer network with the same decisions on X and the smallest largest weight per layer.
 
     Parameters
@@ -144,7 +121,7 @@ def rounded(
     for k, (_, bias) in enumerate(numbers, start=1):
         if any(abs(int(b)) > 2**53 for b in bias):
             return Rounding(None, (), bounds, f"layer {k}: biases exceed 2**53; shift or rescale the inputs")
-    found = replace(network, layers=tuple(numbers), grid=grid)  # type: ignore[type-var]
+    found = replace(network, layers=tuple(Layer(W, b) for W, b in numbers), grid=grid)
     largest = tuple(int(np.abs(W).max(initial=0)) for W, _ in found.layers)
     same = np.array_equal(found.predict_index(X), predicted) and all(
         np.array_equal(new, old) for new, old in zip(found.activations(X), fired, strict=True)
@@ -169,7 +146,7 @@ class _Layer:
         self.searches: list[tuple[Indices, IntegerSearch]] = []
         self.largest_given = int(np.abs(weights).max(initial=0)) if is_integer else None
 
-    def prepare(self, fired: Bools | None, winners: Indices | None, grid: _Grid | None) -> str | None:
+    def prepare(self, fired: Bools | None, winners: Indices | None, grid: InputGrid | None) -> str | None:
         """Set up the searches; return why there is no solution if equal inputs need different decisions."""
         cells = len(self.rows)
         for j, column in enumerate(fired.T if fired is not None else ()):
@@ -212,7 +189,7 @@ class _Layer:
             self._add(np.array([j]), OrderingConstraints.of_neuron(self.points, on_at[:, j]), ~on_at[:, j])
         return None
 
-    def _conflict(self, where: str, count: int, grid: _Grid | None, what: str) -> str:
+    def _conflict(self, where: str, count: int, grid: InputGrid | None, what: str) -> str:
         bits = "" if grid is None else f" of {grid.bits} bits"
         remedy = "raise input_bits" if grid is None or grid.bits < 16 else "leave out such points or rescale the inputs"
         return (
@@ -245,7 +222,7 @@ class _Layer:
                 return
             search.improve(self.bound, deadline, most)
 
-    def failure(self, weight_bound: int | None, grid: _Grid | None) -> str | None:
+    def failure(self, weight_bound: int | None, grid: InputGrid | None) -> str | None:
         """Return why no weights were found, None if they were."""
         if self._given_is_best and (weight_bound is None or (self.largest_given or 0) <= weight_bound):
             return None
@@ -299,3 +276,24 @@ def _smallest_type(a: Floats) -> Any:
     return next(
         t for t in (np.int8, np.int16, np.int32, np.int64) if np.iinfo(t).min <= low and high <= np.iinfo(t).max
     )
+
+
+@gives_to_integer
+def to_integer(network: Network, X: ArrayLike, input_bits: int, weight_bound: int | None, time_limit: float) -> Network:
+    """Return a network of small integers with the same decisions on X, or raise an error: `Network.to_integer`."""
+    values = network.check_inputs(X).astype(np.float64, copy=False)
+    if not len(values):
+        raise InputError("rounding to integers needs at least one row of inputs, got none")
+    if weight_bound is not None and (
+        isinstance(weight_bound, bool) or not isinstance(weight_bound, int | np.integer) or weight_bound < 1
+    ):
+        raise InputError(f"weight_bound must be a positive integer or None, got {weight_bound!r}")
+    if isinstance(time_limit, bool) or not isinstance(time_limit, int | float) or not time_limit > 0:
+        raise InputError(f"time_limit must be a positive number of seconds, got {time_limit!r}")
+    grid = network.grid
+    if grid is None and not np.all(values == np.rint(values)):
+        grid = InputGrid.spanning(values, input_bits)
+    outcome = rounded(network, values, grid=grid, weight_bound=weight_bound, time_limit=time_limit)
+    if outcome.network is None:
+        raise RoundingError(outcome.reason)
+    return outcome.network
