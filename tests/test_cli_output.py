@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,8 +15,10 @@ import pytest
 
 import bdnn
 from bdnn import cli, files
+from bdnn.cli import stopping, training
 from bdnn.cli.output import Ending
 from bdnn.errors import OutputError
+from bdnn.methods.run import Run
 from bdnn.model_file import load_model
 
 CANCER = Path(__file__).parent.parent / "examples" / "data" / "breast_cancer_wisconsin.csv"
@@ -227,6 +230,14 @@ def test_standard_output_that_takes_nothing_is_an_error_and_the_network_is_saved
             assert process.stderr.decode().startswith("bdnn: error: cannot write to standard output: No space left")
             assert process.stderr.count(b"\n") == 1
             assert name is None or load_model(name).network.n_features == 2
+        # a network that was to go there is saved elsewhere
+        process = subprocess.run(
+            [sys.executable, "-m", "bdnn", *map(str, TRAIN), "--out", "-"], stdout=full, stderr=subprocess.PIPE
+        )
+        assert process.returncode == 1
+        place = re.search(r"the network is in (\S+) instead", process.stderr.decode())
+        assert place is not None and load_model(place[1]).network.n_features == 2
+        Path(place[1]).unlink()
         # a log on a full disk does not end a training
         words = [*map(str, TRAIN[:-1]), "--out", "y.json"]
         process = subprocess.run([sys.executable, "-m", "bdnn", *words], stdout=subprocess.PIPE, stderr=full)
@@ -368,6 +379,37 @@ def test_a_signal_while_the_network_is_saved_is_not_in_the_way(run, here, monkey
     assert sent and (code, err) == (0, "") and "saved to          x.json" in out
     assert load_model("x.json").network.n_features == 2
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@posix
+@pytest.mark.parametrize("place", ["before", "within"])
+def test_a_signal_that_foreign_code_swallows_is_not_lost(tmp_path, monkeypatch, run, place):
+    noise(tmp_path / "t.csv")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stopping, "_PATIENCE", 0.0)
+    swallowed = []
+
+    def swallow(real):
+        def work(*given, **settings):
+            if not swallowed:
+                try:
+                    signal.raise_signal(signal.SIGTERM)
+                except KeyboardInterrupt:
+                    swallowed.append(True)
+            return real(*given, **settings)
+
+        return work
+
+    # as calls back from C do, while the table is read or a network is submitted
+    where, name = (training, "read_training_table") if place == "before" else (Run, "raise_bound")
+    monkeypatch.setattr(where, name, swallow(getattr(where, name)))
+    code, out, err = run("train", "t.csv", "--target", "target", "--method", "exact", "--hidden", "none",
+                         "--time-limit", 300, "--out", "m.json", "-q")  # fmt: skip
+    assert swallowed
+    if place == "before":
+        assert code == 1 and "stopped by SIGTERM before there was a result" in err
+    else:
+        assert code == 0 and "stopped by SIGTERM" in out and load_model("m.json").result.interrupted
 
 
 @posix

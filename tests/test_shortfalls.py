@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, clock
 from bdnn.backends import available
 from bdnn.backends import threads as running
+from bdnn.backends.highs import Highs
 from clocks import Hand
 
 X2, y2 = load_breast_cancer(return_X_y=True)
@@ -78,6 +80,19 @@ def test_a_limit_that_has_passed_leaves_a_linear_network_and_one_warning(setting
     assert messages[0].endswith("; raise the limit")
     assert all(what in result.message and what in messages[0] for what in result.shortfalls)
     assert "\n" not in messages[0]
+
+
+def test_blocks_that_are_too_large_for_the_time_are_told():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 5))
+    y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    # by the speed that the solver has on paper, building the program of the hidden layer takes too long
+    clf = BDNNClassifier((4,), "alternating", incumbents="none", time_limit=60, solver="highs", random_state=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Highs, "capabilities", replace(Highs.capabilities, entries_per_second=200))
+        messages = told(lambda: clf.fit(X, y))
+    assert len(messages) == 1 and "the time limit is too short for a program of" in messages[0]
+    assert messages[0].count("too short") == 1 and clf.result_.message.count("too short") == 1
 
 
 def test_the_worst_case_too():

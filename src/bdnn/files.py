@@ -195,14 +195,31 @@ def write_or_rescue(what: str, path: FilePath, save: Callable[[Path], None]) -> 
     try:
         save(Path(path))
     except OSError as error:
-        folders = [os.path.dirname(os.path.realpath(path))]
-        with suppress(OSError):  # there may be no usable one
-            folders.append(tempfile.gettempdir())
-        place = _rescued(os.path.basename(path), list(dict.fromkeys(folders)), save)
-        where = f"in {place} instead" if place is not None else f"lost: {' and '.join(folders)} take no file either"
-        failure = OutputError(f"{error}; the {what} is {where}")
-        failure.errno = error.errno
-        raise failure from error
+        raise rescued(what, path, save, error) from error
+
+
+def rescued(what: str, path: FilePath, save: Callable[[Path], None], error: OSError) -> OutputError:
+    """Save what could not be written where it should be; return the error that says where it is instead.
+
+    Parameters
+    ----------
+    what : str
+        What is saved.
+    path : path-like
+        Where it was wanted: its name, and its folder if it has one that exists, are those of the other file.
+    save : callable
+        Writes to the path that it is given, or raises an OSError.
+    error : OSError
+        Why it could not be written.
+    """
+    folders = [os.path.dirname(os.path.realpath(path))]
+    with suppress(OSError):  # there may be no usable one
+        folders.append(tempfile.gettempdir())
+    place = _rescued(os.path.basename(path), list(dict.fromkeys(folders)), save)
+    where = f"in {place} instead" if place is not None else f"lost: {' and '.join(folders)} take no file either"
+    failure = OutputError(f"{error}; the {what} is {where}")
+    failure.errno = error.errno
+    return failure
 
 
 def _rescued(name: str, folders: list[str], save: Callable[[Path], None]) -> Path | None:

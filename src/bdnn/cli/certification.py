@@ -15,7 +15,7 @@ from bdnn import tables
 from bdnn.cli.options import FILE, JOBS_HELP, TEXT_OUT, attacker, attacker_options, label_options
 from bdnn.cli.output import STDOUT, check_files, save_csv, say
 from bdnn.cli.reading import filled_inputs, model_table, target_of
-from bdnn.cli.stopping import finishing
+from bdnn.cli.stopping import finishing, heard
 from bdnn.model_file.reading import load_model
 from bdnn.progress import attacks_text, shown_progress
 
@@ -61,7 +61,7 @@ def certify(
     with shown_progress(time_limit, quiet, attacks_text) as listener:
         found = bdnn.certify(
             network, X, labels, radius=radius, budget=budget, point_time_limit=point_time_limit, n_jobs=n_jobs,
-            on_progress=listener, **settings,
+            on_progress=heard(listener), **settings,
         )  # fmt: skip
     report = found.to_dict() | ({"rows": table.rows.tolist()} if table.n_unlabeled else {})
     with finishing():

@@ -114,12 +114,17 @@ def save_output(what: str, path: Path, save: Save) -> None:
     OutputError
         If it cannot be written; the message says where it was saved instead.
     """
-    if path == STDOUT:
-        with _printing("standard output"):
-            sys.stdout.flush()
-            save(sys.stdout.buffer)
-    else:
+    if path != STDOUT:
         files.write_or_rescue(what, path, save)
+        return
+    try:
+        sys.stdout.flush()
+        save(sys.stdout.buffer)
+        sys.stdout.flush()
+    except OSError as error:  # of a full disk behind it, or a program that does not read on
+        failed = OutputError(f"cannot write to standard output: {error.strerror}")
+        failed.errno = error.errno
+        raise files.rescued(what, f"{what}.json", save, failed) from error
 
 
 def save_csv(what: str, path: Path | None, header: Iterable[str], rows: Callable[[], Iterable[Sequence[Any]]]) -> None:

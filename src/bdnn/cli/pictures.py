@@ -13,7 +13,7 @@ import bdnn
 from bdnn.cli.options import FILE, JOBS_HELP, OUT, attacker, attacker_options, label_options
 from bdnn.cli.output import check_files, save_output
 from bdnn.cli.reading import model_inputs, target_of
-from bdnn.cli.stopping import finishing
+from bdnn.cli.stopping import finishing, heard
 from bdnn.errors import InputError
 from bdnn.files import write
 from bdnn.model_file.reading import load_model
@@ -130,6 +130,13 @@ def _certified(
     with shown_progress(time_limit, quiet, attacks_text) as listener:
         budget = bdnn.Budget(seconds=time_limit)
         found = bdnn.certify(
-            model.network, X, labels, radius=radius, budget=budget, n_jobs=n_jobs, on_progress=listener, **settings
+            model.network,
+            X,
+            labels,
+            radius=radius,
+            budget=budget,
+            n_jobs=n_jobs,
+            on_progress=heard(listener),
+            **settings,
         )
     return lambda figure: bdnn.plotting.plot_certified(found, ax=figure)

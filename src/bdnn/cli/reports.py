@@ -14,7 +14,7 @@ import bdnn
 from bdnn.cli.options import FILE, JOBS_HELP, SEED, TEXT_OUT, attacker, attacker_options, label_options
 from bdnn.cli.output import check_files, save_output
 from bdnn.cli.reading import filled_inputs, model_table, split_rows, target_of
-from bdnn.cli.stopping import finishing
+from bdnn.cli.stopping import finishing, heard
 from bdnn.cli.training import train
 from bdnn.cli.verification import certificate_errors
 from bdnn.errors import InputError
@@ -101,7 +101,7 @@ def report(
             random_state=seed,
             source=source,
             commands=_commands(model, model_file, data, target, certificate),
-            on_progress=listener,
+            on_progress=heard(listener),
         )
     contents = page.encode("utf-8", "backslashreplace")  # names of files may hold what is no text
     with finishing():

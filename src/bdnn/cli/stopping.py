@@ -2,6 +2,9 @@
 
 The first one is a KeyboardInterrupt, which trainings and certifications answer with the best that they have; while
 results are written it is only noted. Another one, a second or more later, ends the program at once.
+
+Foreign code can swallow an exception that comes at the wrong moment, as calls back from C do. So whoever works for long
+asks again: see `repeated` and `heard`.
 """
 
 from __future__ import annotations
@@ -12,13 +15,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bdnn.clock import reading
+
+if TYPE_CHECKING:
+    from bdnn.status import Progress, ProgressCallback
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 # `timeout` signals the process and then its group, so the same request can come twice
 _SAME_REQUEST_SECONDS = 1.0
+# work that goes on for so long after a request has not heard of it; what ends takes less
+_PATIENCE = 2.0
 
 
 class _Requests:
@@ -71,3 +79,23 @@ def finishing() -> Iterator[None]:
 def requested() -> str:
     """Return what asked to stop, as a user would call it; an empty string if nothing did."""
     return "Ctrl-C" if _requests.name == "SIGINT" else _requests.name
+
+
+def repeated(patience: float | None = None) -> None:
+    """Raise a KeyboardInterrupt again if the work goes on some seconds after a request to stop (None: as a rule)."""
+    if not _requests.name or _requests.finishing:
+        return
+    if reading() - _requests.came >= (_PATIENCE if patience is None else patience):
+        _requests.came = reading()
+        raise KeyboardInterrupt
+
+
+def heard(listener: ProgressCallback | None) -> ProgressCallback:
+    """Return a listener that asks again where a request to stop was swallowed, and then does what another one does."""
+
+    def listen(progress: Progress) -> None:
+        repeated()
+        if listener is not None:
+            listener(progress)
+
+    return listen

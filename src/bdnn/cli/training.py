@@ -17,7 +17,7 @@ from bdnn.checker.rows import table_part
 from bdnn.cli.options import FILE, OUT, SEED, TEXT_OUT, HiddenSizes, estimator_options, table_options
 from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import TrainingTable, read_training_table
-from bdnn.cli.stopping import finishing, requested
+from bdnn.cli.stopping import finishing, heard, repeated, requested
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.model_file.contents import TableInfo
 from bdnn.model_file.reading import load_model
@@ -197,9 +197,12 @@ def bound(
 
 def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: bool) -> None:
     """Train on the training rows, with progress; the best network stays if a signal ends the training."""
+    repeated(0.0)  # what was swallowed while modules were imported and the table was read
     try:
         with shown_progress(time_limit, quiet) as listener:
-            clf.fit(read.X[read.rows], read.labels[read.rows], feature_names=read.table.names, on_progress=listener)
+            clf.fit(
+                read.X[read.rows], read.labels[read.rows], feature_names=read.table.names, on_progress=heard(listener)
+            )
     except KeyboardInterrupt:
         if not hasattr(clf, "result_"):  # else the training was over
             raise

@@ -58,6 +58,7 @@ def improve_block(
     is_robust = run.problem.robust
     entries = robust.nonzeros(run.reduced) if is_robust else block.nonzeros(run.reduced, layer, neurons)
     if reason := too_large(entries, solver, run.budget):
+        run.fell_short(reason)
         return current, False, reason
     with run.phase("build", shown):
         tolerances = solver.capabilities.tolerances

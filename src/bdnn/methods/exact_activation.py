@@ -87,7 +87,7 @@ class ActivationTraining:
         if not interrupted:
             try:
                 if not polish(run, _with_overtime(run.budget)):
-                    message += f"; {NO_TIME_TO_POLISH}"
+                    run.fell_short(NO_TIME_TO_POLISH)
             except KeyboardInterrupt:  # after the proof: its ending, what it bounds and its certificate stay
                 message, interrupted = f"{message}; {INTERRUPTED}", True
         if self._autosave.trouble is not None:

@@ -240,7 +240,7 @@ def search_into(
 
 def _unsearched(run: Run, promised: bool) -> str:
     """Return why there was no search."""
-    message = "the time limit passed before the search was begun"
+    message = "the time limit leaves no time for the search"
     if promised:
         run.fell_short(message)
     return message
