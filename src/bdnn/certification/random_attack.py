@@ -89,6 +89,7 @@ def attack(
 
     Examples
     --------
+    >>> from bdnn import Network
     >>> net = Network([([[1.0, 1.0]], [-1.0]), ([[1.0]], [-1.0])], head="threshold", classes=["no", "yes"])
     >>> attack(net, [[0.0, 0.5]]).distance.round(6).tolist()
     [0.25]
