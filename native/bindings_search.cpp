@@ -84,9 +84,9 @@ search::Layers layers_of(Index inputs, const std::vector<Index>& widths) {
 // A network under search: the class that Python sees, for points in single or double precision.
 class PyState {
   public:
-    PyState(nb::object X, nb::object class_weight, nb::object centre, nb::object unit, nb::object reach,
+    PyState(nb::object X, nb::object class_weight, nb::object center, nb::object unit, nb::object reach,
             const std::vector<Index>& widths, bool argmax, Index bound, bool intercept, std::uint64_t seed)
-        : X_(X), class_weight_(class_weight), centre_(centre), unit_(unit), reach_(reach) {
+        : X_(X), class_weight_(class_weight), center_(center), unit_(unit), reach_(reach) {
         require(seed != 0, "seed", "must not be 0");
         require(bound >= 0 && bound <= MOST_BOUND, "bound", "must be from 0 to 2^24");
         if (is_single(X, "X"))
@@ -107,7 +107,7 @@ class PyState {
         return number;
     }
 
-    nb::object X_, class_weight_, centre_, unit_, reach_;
+    nb::object X_, class_weight_, center_, unit_, reach_;
     std::atomic_flag busy;
 
   private:
@@ -116,10 +116,10 @@ class PyState {
         Matrix<const Real> X(X_, "X"), weight(class_weight_, "class_weight");
         std::size_t n = X.shape(0), p = X.shape(1), classes = weight.shape(1);
         require(static_cast<Index>(p) <= MOST_POINTS, "X", "has too many points");
-        Vector<const double> centre(centre_, "centre"), unit(unit_, "unit"), reach(reach_, "reach");
+        Vector<const double> center(center_, "center"), unit(unit_, "unit"), reach(reach_, "reach");
         X.finite("X");
         weight.sized(0, p, "class_weight").finite("class_weight");
-        centre.sized(0, n, "centre");
+        center.sized(0, n, "center");
         unit.sized(0, n, "unit");
         reach.sized(0, n, "reach");
         search::Layers layers = layers_of(static_cast<Index>(n), widths);
@@ -129,7 +129,7 @@ class PyState {
         require(layers.neurons() <= MOST_WEIGHTS * 16 / std::max<Index>(1, static_cast<Index>(p)), "widths",
                 "stand for too many activations");
         search::Data<Real> data{static_cast<Index>(n), static_cast<Index>(p), static_cast<Index>(classes), X.data(),
-                                weight.data(),         centre.data(),         unit.data(),                 reach.data()};
+                                weight.data(),         center.data(),         unit.data(),                 reach.data()};
         state_ = std::make_unique<search::State<Real>>(std::move(layers), data, argmax, bound, intercept, seed);
     }
 
@@ -297,14 +297,14 @@ std::pair<double, double> lattice_search(nb::handle a, nb::handle s, nb::handle 
 }
 
 template <class Real>
-void newton_step(nb::handle X_array, nb::handle centre_array, nb::handle unit_array, nb::handle features_array,
+void newton_step(nb::handle X_array, nb::handle center_array, nb::handle unit_array, nb::handle features_array,
                  nb::handle points_array, nb::handle a_array, nb::handle g_array, search::Smoothing smoothing,
                  std::vector<double>& step) {
     Matrix<const Real> X(X_array, "X");
-    Vector<const double> centre(centre_array, "centre"), unit(unit_array, "unit"), a(a_array, "a"), g(g_array, "g");
+    Vector<const double> center(center_array, "center"), unit(unit_array, "unit"), a(a_array, "a"), g(g_array, "g");
     Vector<const std::int64_t> features(features_array, "features");
     Vector<const std::int32_t> points(points_array, "points");
-    centre.sized(0, X.shape(0), "centre");
+    center.sized(0, X.shape(0), "center");
     unit.sized(0, X.shape(0), "unit");
     features.within(0, static_cast<Index>(X.shape(0)), "features");
     points.within(0, static_cast<Index>(X.shape(1)), "points");
@@ -314,7 +314,7 @@ void newton_step(nb::handle X_array, nb::handle centre_array, nb::handle unit_ar
     require(smoothing.start >= 0 && smoothing.start < q, "start", "must be one of the points");
     require(n <= 4096, "features", "must not be more than 4096");
     std::vector<double> median(n), scale(n);
-    for (Index c = 0; c < n; ++c) median[c] = centre[features[c]], scale[c] = unit[features[c]];
+    for (Index c = 0; c < n; ++c) median[c] = center[features[c]], scale[c] = unit[features[c]];
     Room<unsigned char> room;
     search::Columns<Real> columns(X.data(), static_cast<Index>(X.shape(0)), static_cast<Index>(X.shape(1)),
                                   points.data(), q, room);
@@ -325,15 +325,15 @@ void newton_step(nb::handle X_array, nb::handle centre_array, nb::handle unit_ar
         smoothing, step.data());
 }
 
-nb::ndarray<nb::numpy, double, nb::ndim<1>> toward(nb::handle X, nb::handle centre, nb::handle unit,
+nb::ndarray<nb::numpy, double, nb::ndim<1>> toward(nb::handle X, nb::handle center, nb::handle unit,
                                                    nb::handle features, nb::handle points, nb::handle a, nb::handle g,
                                                    double width, Index start, double ridge) {
     std::vector<double> step;
     search::Smoothing smoothing{width, start, ridge};
     if (is_single(X, "X"))
-        newton_step<float>(X, centre, unit, features, points, a, g, smoothing, step);
+        newton_step<float>(X, center, unit, features, points, a, g, smoothing, step);
     else
-        newton_step<double>(X, centre, unit, features, points, a, g, smoothing, step);
+        newton_step<double>(X, center, unit, features, points, a, g, smoothing, step);
     double* copy = new double[step.size()];
     std::copy(step.begin(), step.end(), copy);
     return owned(copy, step.size());
@@ -434,11 +434,11 @@ void bind_state(nb::module_& m) {
     nb::class_<PyState>(m, "State", "A network under search; see bdnn.search.kernels.")
         .def(nb::init<nb::object, nb::object, nb::object, nb::object, nb::object, const std::vector<Index>&, bool, Index,
                       bool, std::uint64_t>(),
-             "X"_a, "class_weight"_a, "centre"_a, "unit"_a, "reach"_a, "widths"_a, "argmax"_a, "bound"_a, "intercept"_a,
+             "X"_a, "class_weight"_a, "center"_a, "unit"_a, "reach"_a, "widths"_a, "argmax"_a, "bound"_a, "intercept"_a,
              "seed"_a)
         .def_ro("X", &PyState::X_)
         .def_ro("class_weight", &PyState::class_weight_)
-        .def_ro("centre", &PyState::centre_)
+        .def_ro("center", &PyState::center_)
         .def_ro("unit", &PyState::unit_)
         .def_ro("reach", &PyState::reach_)
         .def_prop_ro("width", indices(&search::Layers::width))
@@ -515,7 +515,7 @@ void bind_search(nb::module_& m) {
     bind_training(m);
     m.def("line_search", &line_search, "a"_a, "s"_a, "g"_a, "integer"_a, "rng"_a);
     m.def("lattice_search", &lattice_search, "a"_a, "s"_a, "g"_a, "t_min"_a, "t_max"_a, "rng"_a);
-    m.def("toward", &toward, "X"_a, "centre"_a, "unit"_a, "features"_a, "points"_a, "a"_a, "g"_a, "width"_a, "start"_a,
+    m.def("toward", &toward, "X"_a, "center"_a, "unit"_a, "features"_a, "points"_a, "a"_a, "g"_a, "width"_a, "start"_a,
           "ridge"_a);
     m.attr("BLOCK") = search::BLOCK;
     m.attr("MOST_NEAR") = search::MOST_NEAR;

@@ -15,7 +15,7 @@ class State:
         self,
         X: _Reals,
         class_weight: _Reals,
-        centre: _Floats,
+        center: _Floats,
         unit: _Floats,
         reach: _Floats,
         widths: Sequence[int],
@@ -29,7 +29,7 @@ class State:
     @property
     def class_weight(self) -> NDArray[Any]: ...
     @property
-    def centre(self) -> _Floats: ...
+    def center(self) -> _Floats: ...
     @property
     def unit(self) -> _Floats: ...
     @property
@@ -163,7 +163,7 @@ def robust_turn(state: RobustState, neuron: int, moves: int, spread: float) -> f
 
 def toward(
     X: _Reals,
-    centre: _Floats,
+    center: _Floats,
     unit: _Floats,
     features: NDArray[np.int64],
     points: NDArray[np.int32],
