@@ -205,6 +205,14 @@ def test_a_warm_start_from_another_architecture_is_refused():
         clf.set_params(weights="continuous").fit(SQUARE, [0, 1, 1, 0])
 
 
+@pytest.mark.parametrize("method", ["auto", "exact", "local_search", "alternating", "data_splitting"])
+@pytest.mark.parametrize("name", ["formulation", "incumbents", "polish", "blocks", "splitter", "initial_clusters"])
+def test_misspelt_words_are_errors_whatever_the_method(method, name):
+    for wrong in ("fo", None, 3):
+        with pytest.raises(InputError, match=f"{name} must be one of '.*', got {wrong!r}"):
+            BDNNClassifier((1,), method, time_limit=1, **{name: wrong}).fit(SQUARE, PARITY)
+
+
 @pytest.mark.parametrize("method", ["auto", "local_search", "alternating", "data_splitting"])
 @pytest.mark.parametrize("settings", [{"certificate": True}, {"checkpoint": "state"}], ids=str)
 def test_proofs_are_not_asked_of_methods_that_have_none(tmp_path, monkeypatch, method, settings):

@@ -304,6 +304,8 @@ class BDNNClassifier(BaseClassifier):
 
     def _method(self, problem: Problem) -> Any:
         """Return the method that trains for a problem, with those of its settings that are parameters here."""
+        for each in METHODS.values():  # also of methods that are not chosen: a misspelt word is one all the same
+            each.check_choices(self)
         chosen = automatic(problem) if self.method == "auto" else self.method
         kind: type[Any] = METHODS[chosen]
         method = kind(**{f.name: getattr(self, f.name) for f in fields(kind) if hasattr(self, f.name)})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from bdnn.methods.block_steps import improve_block, shrink_penalty
 from bdnn.methods.incumbents import submit_given, submit_incumbents
 from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
 from bdnn.methods.starts import random_network
-from bdnn.problem.problem import Problem, choice, positive_integer
+from bdnn.problem.problem import Problem, positive_integer
 
 if TYPE_CHECKING:
     from bdnn.backends.protocol import Backend
@@ -54,6 +54,7 @@ class AlternatingSearch(TrainingMethod):
     """
 
     name = "alternating"
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {"blocks": BLOCKS, "incumbents": INCUMBENTS}
 
     solver: str = "auto"
     blocks: str = "layers"
@@ -61,8 +62,6 @@ class AlternatingSearch(TrainingMethod):
     incumbents: str = "search"
 
     def _check(self, problem: Problem, budget: Budget) -> None:
-        choice("blocks", self.blocks, BLOCKS)
-        choice("incumbents", self.incumbents, INCUMBENTS)
         positive_integer("n_starts", self.n_starts)
         backend(self.solver, problem)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -19,11 +19,13 @@ from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
 from bdnn.methods.milp_run import solve_into, too_large
 from bdnn.methods.starts import constant
 from bdnn.network.intervals import robust_losses
-from bdnn.problem.problem import Problem, choice, positive_integer
+from bdnn.problem.problem import Problem, positive_integer
 from bdnn.result import Incumbent
 from bdnn.status import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from bdnn.backends.protocol import Backend
     from bdnn.budget import Budget
     from bdnn.formulations.model import TrainingModel
@@ -78,6 +80,11 @@ class DataSplitting(TrainingMethod):
     """
 
     name = "data_splitting"
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {
+        "splitter": SPLITTERS,
+        "incumbents": INCUMBENTS,
+        "initial_clusters": INITIAL_CLUSTERS,
+    }
 
     solver: str = "auto"
     max_splits: int = 20
@@ -126,9 +133,6 @@ class DataSplitting(TrainingMethod):
 
     def limits(self) -> tuple[int, int | None]:
         """Return the number of splits and the batch size; raise `InputError` if a setting cannot be used."""
-        choice("splitter", self.splitter, SPLITTERS)
-        choice("incumbents", self.incumbents, INCUMBENTS)
-        choice("initial_clusters", self.initial_clusters, INITIAL_CLUSTERS)
         splits = 0 if self.max_splits == 0 else positive_integer("max_splits", self.max_splits)
         return splits, None if self.batch_size is None else positive_integer("batch_size", self.batch_size)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from bdnn.backends import backend
 from bdnn.branch_and_cut.program import covers
@@ -14,9 +14,11 @@ from bdnn.formulations import training
 from bdnn.methods.exact_activation import ActivationTraining
 from bdnn.methods.exact_milp import train_with_program
 from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
-from bdnn.problem.problem import Problem, choice
+from bdnn.problem.problem import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from bdnn.budget import Budget
     from bdnn.methods.run import Run
     from bdnn.network.network import Network
@@ -54,6 +56,7 @@ class ExactTraining(TrainingMethod):
     """
 
     name = "exact"
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {"formulation": ("auto", *FORMULATIONS), "incumbents": INCUMBENTS}
 
     solver: str = "auto"
     formulation: str = "auto"
@@ -63,8 +66,6 @@ class ExactTraining(TrainingMethod):
     checkpoint: str | os.PathLike[str] | None = None
 
     def _check(self, problem: Problem, budget: Budget) -> None:
-        choice("formulation", self.formulation, ("auto", *FORMULATIONS))
-        choice("incumbents", self.incumbents, INCUMBENTS)
         backend(self.solver, problem)
 
     def _train(self, run: Run, start: Network | None) -> Ending:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from bdnn.errors import InputError
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, search_into, seconds_of_polish, submit_given
 from bdnn.methods.method import Ending, TrainingMethod
-from bdnn.problem.problem import Problem, choice
+from bdnn.problem.problem import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from bdnn.budget import Budget
     from bdnn.methods.run import Run
     from bdnn.network.network import Network
@@ -51,11 +53,11 @@ class LocalSearch(TrainingMethod):
     """
 
     name = "local_search"
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {"polish": POLISHES}
 
     polish: str = "margin"
 
     def _check(self, problem: Problem, budget: Budget) -> None:
-        choice("polish", self.polish, POLISHES)
         if budget.nodes is not None:
             raise InputError(
                 f"local search has no branch-and-bound nodes to be limited, got Budget(nodes={budget.nodes}): limit "

@@ -10,8 +10,11 @@ from bdnn.backends.threads import INTERRUPTED
 from bdnn.budget import Budget
 from bdnn.errors import InputError
 from bdnn.methods.run import Run
+from bdnn.problem.problem import choice
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from bdnn.branch_and_cut.certificate import Certificate
     from bdnn.network.network import Network
     from bdnn.problem.problem import Problem
@@ -52,6 +55,9 @@ class TrainingMethod(ABC):
 
     name: ClassVar[str]
     """In the registry `bdnn.methods.METHODS`."""
+
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """What settings that are words may be."""
 
     def __new__(cls, *args: object, **settings: object) -> Self:
         """Refuse settings that do not exist."""
@@ -95,6 +101,7 @@ class TrainingMethod(ABC):
         MarginError
             If no margin is safe.
         """
+        self.check_choices(self)
         self._check(problem, budget or Budget())
         budget = (budget or Budget()).start()
         start = None if start is None else start.for_columns(problem.feature_names)
@@ -106,6 +113,12 @@ class TrainingMethod(ABC):
                 raise
             ending = Ending(INTERRUPTED, interrupted=True)
         return self._result(run, ending)
+
+    @classmethod
+    def check_choices(cls, holder: object) -> None:
+        """Raise `InputError` if a setting that a method, or an estimator, holds is none of its choices."""
+        for name, options in cls.choices.items():
+            choice(name, getattr(holder, name), options)
 
     @abstractmethod
     def _check(self, problem: Problem, budget: Budget) -> None:

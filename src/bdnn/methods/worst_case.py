@@ -105,6 +105,7 @@ class AttackAndRepair(TrainingMethod):
                 "robust_model='worst_case' is trained by the methods 'exact' and 'data_splitting'; "
                 "'local_search' and 'alternating' take 'interval' and 'pattern'"
             )
+        self.inner.check_choices(self.inner)
         if getattr(self.inner, "certificate", False) or getattr(self.inner, "checkpoint", None) is not None:
             raise InputError("robust_model='worst_case' writes neither certificates nor checkpoints; leave both out")
         if problem.hidden_layer_sizes:
