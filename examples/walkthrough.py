@@ -76,7 +76,7 @@ print(f"{best.hidden_layer_sizes[0]} hidden neurons, test accuracy {best.score(X
 # %% [markdown]
 # ## Real weights, turned into integers
 #
-# A network with real weights can be turned into integers afterwards: `to_integer` looks for the smallest integers that
+# A network with real weights can be turned into integers afterward: `to_integer` looks for the smallest integers that
 # decide every given row as the real weights do. Nothing is rounded away: the decisions on these rows are compared
 # exactly.
 

@@ -238,7 +238,7 @@ typename StraightThrough<Real>::Batch StraightThrough<Real>::load(const std::int
     Index n = sample_.features, d = width_.back();
     Batch some{m, points_.get(batch * n), target_.get(batch * d), weight_.get(batch)};
     for (Index r = 0; r < m;) {
-        Index next = r + 1;  // neighbours are copied together
+        Index next = r + 1;  // neighbors are copied together
         while (next < m && order[next] == order[next - 1] + 1) ++next;
         std::copy(sample_.X + order[r] * n, sample_.X + (order[next - 1] + 1) * n, some.points + r * n);
         r = next;
@@ -297,7 +297,7 @@ void StraightThrough<Real>::backward(const Batch& batch, const Real* values) {
         }
         sums -= n * m, signals -= n * m;
         gemm_(false, true, d, n, m, delta, signals, G);
-        if (bound_ > 0)  // of centred signals
+        if (bound_ > 0)  // of centered signals
             for (Index c = 0; c < d; ++c)
                 for (Index j = 0; j < n; ++j) G[c * n + j] -= Real(0.5) * bias[c];
         gemm_(true, false, n, m, d, values + at, delta, below);

@@ -6,7 +6,7 @@ it is off; the outputs of an argmax head need integer scores with the same winne
 free, so for given weights they are a system of difference constraints, which has integer solutions if it has any.
 
 The smallest largest weight P is enclosed: below by the linear program min ‖w‖_∞ over real weights and by what is proven
-afterwards, above by solutions found by rounding multiples of several directions, by repairing such roundings with steps
+afterward, above by solutions found by rounding multiples of several directions, by repairing such roundings with steps
 of ±1, by enumeration where there are few candidates and by a mixed-integer program on a growing set of points.
 """
 

@@ -2,7 +2,7 @@
 
 The file is a compressed archive of plain arrays (NumPy's ``.npz``, without pickles). It holds the best network, the
 bound and how far the run has come (``run``, a text), and of the work on the bound, once there is some, the inseparable
-sets, the open nodes of every tree, what branching has learnt, and the record for a certificate. A run that is resumed
+sets, the open nodes of every tree, what branching has learned, and the record for a certificate. A run that is resumed
 goes on with the same open nodes, so it ends with the same loss and bound. Files of version 1 hold neither the bound nor
 how far the run has come: they were written by trees only.
 

@@ -57,7 +57,7 @@ class Rows:
 
     @property
     def n_rows(self) -> int:
-        """Rows in all; they are labelled from 0."""
+        """Rows in all; they are labeled from 0."""
         return len(self._pool)
 
     @property

@@ -201,7 +201,7 @@ class Presolved:
         Returns
         -------
         Network
-            With centring and scaling folded into its first layer, each bias rounded once.
+            With centering and scaling folded into its first layer, each bias rounded once.
         """
         problem = self.problem
         weights: Array

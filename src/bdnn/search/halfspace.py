@@ -157,7 +157,7 @@ class _Task(NamedTuple):
     g : ndarray of shape (p,)
         Scaled by a power of two so that the largest is near 1.
     Z : ndarray of shape (n + 1, p)
-        Standardised features and a row of ones; *slopes* are coefficients of these rows.
+        Standardized features and a row of ones; *slopes* are coefficients of these rows.
     center, scale : ndarray of shape (n,)
     """
 

@@ -40,7 +40,7 @@ class RobustSurrogate:
     Parameters
     ----------
     Z : ndarray of shape (m, n), float32
-        Centred points.
+        Centered points.
     radius : ndarray of shape (n,)
         Of the features of Z.
     norm : {"inf", "1", "2"}
