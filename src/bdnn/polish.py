@@ -1,9 +1,7 @@
 """Margin polish: the same decisions on the training points, made as clearly as possible.
 
-With the activations of the training points fixed, each neuron is free to be any hyperplane between the inputs at which
-it is on and those at which it is off, and the one with the largest margin is the safest guess for other inputs and
-leaves most room for rounding. The outputs of an argmax head are treated together: the winner at each point stays, its
-least lead over the others becomes as large as possible.
+With the activations of the training points fixed, each neuron, and the outputs of an argmax head together, get the
+largest margin. The margin is defined in docs/mathematics/polish.md.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Attack and repair: training for the exact worst case over balls around the training points.
 
-The loss of a point is 1 if any input of its ball is decided wrong. A program with finitely many inputs of the balls is
-a relaxation, so its optimum bounds the least worst-case loss; certification of its solution either finds no further
-attack, and then the solution is optimal, or gives inputs that the next program has as rows. The three-valued model of
-`bdnn.formulations.robust` counts a point as wrong as soon as it cannot exclude that unstable neurons combine badly,
-which here need not be possible for any single input.
+A program with finitely many inputs of the balls bounds the least worst-case loss; certification of its solution finds
+the inputs that the next program has as rows, or none. The loss and the program are stated in
+docs/mathematics/worst_case.md.
 """
 
 from __future__ import annotations
