@@ -171,9 +171,9 @@ def test_a_target_that_is_no_class_gets_a_short_message(run, tmp_path):
     for values, needed in (
         (rng.normal(size=600).tolist(), "continuous. The target column 'y'"),
         ([f"{v:.2f}" for v in rng.normal(size=600)], "looks like the target of a regression"),
-        (rng.permutation(600).tolist(), "600 different numbers in 600 rows, 600 of them in one row only"),
+        (rng.permutation(600).tolist(), "600 different numbers in 600 rows, 600 of them in only one row"),
         ([*range(39)] * 7 + [39, 40], "a regression: 41 different numbers in 275 rows. Each is taken as a class"),
-        ([f"c{k}" for k in range(600)], "600 of 600 classes have one row only"),
+        ([f"c{k}" for k in range(600)], "600 of 600 classes have only one row"),
     ):
         table.write_text("x,y\n" + "".join(f"{i},{v}\n" for i, v in enumerate(values)))
         code, out, err = run("train", table, "--target", "y", "--quiet")
@@ -229,7 +229,7 @@ def test_models_and_certificates_of_the_older_split_are_read_as_ever(run, tmp_pa
     assert (code, out) == (1, "") and "not verified: data: " in err and "'03' (lines " in err
     table.write_text("a,b\n1,\n")
     code, out, err = run("predict", model, table)
-    assert code == 2 and "the model file is from a version that kept medians only of trainings with missing" in err
+    assert code == 2 and "the model file is from a version that kept medians only if the training rows had" in err
 
 
 def test_medians_are_kept_though_nothing_was_missing(run, tmp_path):
@@ -252,7 +252,7 @@ def test_medians_are_kept_though_nothing_was_missing(run, tmp_path):
     code, out, err = run("predict", model, gap)
     assert code == 2 and "not being trained by 'bdnn train'" in err
     code, out, err = run("predict", model, table)
-    assert code == 2 and "takes 2 features and knows no names of them" in err and "has 3 columns" in err
+    assert code == 2 and "takes 2 features whose names it does not know" in err and "has 3 columns" in err
 
 
 def test_unused_columns_may_be_anything(tmp_path):

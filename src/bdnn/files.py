@@ -89,7 +89,7 @@ def check_outputs(outputs: Mapping[str, FilePath | None], inputs: Mapping[str, F
         for other, read in (inputs or {}).items():
             if read is not None and same_file(path, read):
                 raise InputError(
-                    f"{name} and {other} must be two files: {os.fspath(path)} is what is read, and would be replaced"
+                    f"{name} and {other} must be different files: {os.fspath(path)} is read, and would be replaced"
                 )
         if reason := refusal(path):
             raise InputError(f"{name} cannot be {os.fspath(path)}: {reason}")
@@ -97,7 +97,7 @@ def check_outputs(outputs: Mapping[str, FilePath | None], inputs: Mapping[str, F
     for number, name in enumerate(names):
         for other in names[:number]:
             if same_file(wanted[name], wanted[other]):
-                raise InputError(f"{other} and {name} must be two files, got {os.fspath(wanted[name])} for both")
+                raise InputError(f"{other} and {name} must be different files, got {os.fspath(wanted[name])} for both")
 
 
 def same_file(one: FilePath, other: FilePath) -> bool:
@@ -216,7 +216,7 @@ def rescued(what: str, path: FilePath, save: Callable[[Path], None], error: OSEr
     with suppress(OSError):  # there may be no usable one
         folders.append(tempfile.gettempdir())
     place = _rescued(os.path.basename(path), list(dict.fromkeys(folders)), save)
-    where = f"in {place} instead" if place is not None else f"lost: {' and '.join(folders)} take no file either"
+    where = f"in {place} instead" if place is not None else f"lost: neither {' nor '.join(folders)} accepts a file"
     failure = OutputError(f"{error}; the {what} is {where}")
     failure.errno = error.errno
     return failure

@@ -456,7 +456,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence(name, value, said, tmp_pat
     arrays[name] = np.array(value)
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    with pytest.raises(InputError, match=f"{said}.*remove it to start anew"):
+    with pytest.raises(InputError, match=f"{said}.*remove it to start over"):
         ExactTraining(checkpoint=path)(problem, Budget(nodes=2))
 
 

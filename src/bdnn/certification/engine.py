@@ -146,7 +146,7 @@ def certify(
     """
     if not isinstance(network, Network):
         raise InputError(
-            f"network must be a bdnn.Network, got {type(network).__name__}; take clf.network_ of an estimator"
+            f"network must be a bdnn.Network, got {type(network).__name__}; use clf.network_ of an estimator"
         )
     points = np.ascontiguousarray(network.check_inputs(X), dtype=np.float64)
     limit = radius_limit(radius)

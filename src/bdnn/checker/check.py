@@ -365,7 +365,7 @@ def _paths(t: int, tree: Tree, n_columns: int) -> _Paths:
     for k in np.flatnonzero(proofs >= len(tree.proofs))[:1]:
         raise CertificateError(f"node {leaves[k]} of tree {t}: there is no proof {proofs[k]}, only {len(tree.proofs)}")
     for k in np.flatnonzero(np.bincount(proofs, minlength=len(tree.proofs)) == 0)[:1]:
-        raise CertificateError(f"proof {k} of tree {t}: is that of no leaf")
+        raise CertificateError(f"proof {k} of tree {t}: belongs to no leaf")
     order = np.argsort(proofs, kind="stable")
     return _Paths(parent, column, sign, leaves[order], proofs[order])
 

@@ -311,7 +311,7 @@ class BDNNClassifier(BaseClassifier):
             if value is not None and not hasattr(method, name):
                 by = "" if self.method == chosen else ", which method='auto' chose for this problem"
                 raise InputError(
-                    f"{name}={value!r} needs method='exact', got {chosen!r}{by}: other methods prove nothing that "
+                    f"{name}={value!r} needs method='exact', got {chosen!r}{by}: other methods have no proof that "
                     f"could be kept; set method='exact' or leave {name} out"
                 )
         return AttackAndRepair(method) if problem.robust and self.robust_model == "worst_case" else method

@@ -214,7 +214,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
         with threadpool_limits(1, user_api="blas"):  # each member has one thread
             self.members_ = tuple(in_order(train, groups, budget.threads, stop))
         if not stop.is_set():
-            self._warn(f"{what} ({count} of {len(groups)} trainings)" for what, count in sorted(short.items()))
+            self._warn(f"{what} ({count} of {len(groups)} training runs)" for what, count in sorted(short.items()))
         return self
 
     def _check_random(self) -> None:

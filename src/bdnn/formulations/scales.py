@@ -95,7 +95,7 @@ def safe_margin(presolved: Presolved, reach: list[float], argmax: bool, toleranc
     if margin < 2 * slack:
         raise MarginError(
             f"margin {margin:g} is too small for the solver's tolerances: it needs at least {2 * slack:.3g} "
-            f"here; leave it None to choose it automatically"
+            f"here; leave it as None to choose it automatically"
         )
     return float(margin)
 

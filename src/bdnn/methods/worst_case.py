@@ -100,8 +100,8 @@ class AttackAndRepair(TrainingMethod):
     def _check(self, problem: Problem, budget: Budget) -> None:
         if self.inner.name not in ("exact", "data_splitting"):
             raise InputError(
-                "robust_model='worst_case' is trained by the methods 'exact' and 'data_splitting'; "
-                "'local_search' and 'alternating' take 'interval' and 'pattern'"
+                "robust_model='worst_case' is supported by the methods 'exact' and 'data_splitting'; "
+                "'local_search' and 'alternating' support 'interval' and 'pattern'"
             )
         if getattr(self.inner, "certificate", False) or getattr(self.inner, "checkpoint", None) is not None:
             raise InputError("robust_model='worst_case' writes neither certificates nor checkpoints; leave both out")
@@ -149,7 +149,7 @@ class AttackAndRepair(TrainingMethod):
     def _result(self, run: Run, ending: Ending) -> Result:
         assert isinstance(run, WorstCaseRun)
         if run.n_undecided:
-            run.fell_short(f"{run.n_undecided} points undecided and counted as wrong")
+            run.fell_short(f"{run.n_undecided} points are undecided and counted as wrong")
         return run.result(self.inner.name, f"{ending.message}; {run.n_attacks} attacks", ending.interrupted)
 
 

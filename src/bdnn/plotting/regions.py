@@ -81,7 +81,7 @@ def plot_decision_regions(
         raise InputError(f"features must be two names or indices, got {features!r}")
     i, j = (feature_index(network, feature) for feature in features)
     if i == j:
-        raise InputError(f"features must be two different ones, got {features[0]!r} twice")
+        raise InputError(f"the two features must be different, got {features[0]!r} twice")
     if isinstance(resolution, bool) or not isinstance(resolution, int) or not 2 <= resolution <= 2000:
         raise InputError(f"resolution must be an integer from 2 to 2000, got {resolution!r}")
     base, medians = _fixed(network, inputs, values, {i, j})

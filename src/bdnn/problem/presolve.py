@@ -254,7 +254,7 @@ class Presolved:
             elif largest > problem.weight_bound:
                 found.append(f"other weights: up to {largest}, above the weight bound {problem.weight_bound}")
         if not problem.fit_intercept and any(np.any(b != 0) for _, b in network.layers):
-            found.append("biases, which the problem has not")
+            found.append("biases, which the problem does not have")
         if network.grid is None or grid is None:
             if grid is not None:
                 found.append("no input grid, and the problem has one")
@@ -331,7 +331,7 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
             if (reach := largest.sum() * problem.weight_bound) > _LARGEST_SUM:
                 raise InputError(
                     "integer inputs are too large to be used exactly with integer weights: weighted sums reach "
-                    f"{reach:.3g}, at most {_LARGEST_SUM:.3g} is accepted; rescale them"
+                    f"{reach:.3g}, but at most {_LARGEST_SUM:.3g} is accepted; rescale them"
                 )
     # points that are rounded to the same integers differ in what perturbed ones are rounded to
     merged = Inputs(X, None if problem.robust else grid, used)
