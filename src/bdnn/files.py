@@ -117,7 +117,7 @@ def writing(path: FilePath) -> Iterator[IO[bytes]]:
     Parameters
     ----------
     path : path-like
-        Where to.
+        Where to write.
 
     Yields
     ------
@@ -158,7 +158,7 @@ def write(destination: FilePath | IO[bytes], contents: bytes) -> None:
     Parameters
     ----------
     destination : path-like or binary file
-        Where to; what is written to an open file may be half of the contents if that fails.
+        Where to write; what is written to an open file may be half of the contents if that fails.
     contents : bytes
         All that it is to hold.
 

@@ -165,7 +165,7 @@ def save_certificate(certificate: Mapping[str, Any], path: FilePath | IO[bytes])
     certificate : mapping
         What `bdnn.Result.certificate` holds.
     path : path-like or binary file
-        Where to, usually ``.json``; the file is compressed if the name ends in ``.gz``.
+        Where to write, usually ``.json``; the file is compressed if the name ends in ``.gz``.
 
     Raises
     ------

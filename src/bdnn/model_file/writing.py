@@ -32,7 +32,7 @@ def save_model(path: FilePath | IO[bytes], model: Model | EnsembleModel) -> None
     Parameters
     ----------
     path : path-like or binary file
-        Where to, usually ``.json``.
+        Where to write, usually ``.json``.
     model : Model or EnsembleModel
         What to write.
 

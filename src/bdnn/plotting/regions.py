@@ -43,7 +43,8 @@ def plot_decision_regions(
     """Draw what a network predicts over two features, with the points of a data set.
 
     The regions are a slice through the input space: all other features are fixed. Points lie where their two features
-    say, wherever the others are, so their predictions, which are marked where wrong, may differ from the region's.
+    put them, whatever their other features are, so their predictions, which are marked where wrong, may differ from the
+    region's.
 
     Parameters
     ----------

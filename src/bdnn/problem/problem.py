@@ -54,7 +54,7 @@ class Problem:
     head : {"auto", "threshold", "argmax"}
         Output layer; "auto" takes threshold for two classes and argmax for more. See `Network`.
     weights : {"continuous", "integer"}
-        Continuous weights lie in [-1, 1] after scaling the inputs, which is no loss of generality; integer weights in
+        Continuous weights lie in [-1, 1] after scaling the inputs, which loses no generality; integer weights in
         {-weight_bound..weight_bound}. Biases are free, of the same kind.
     weight_bound : int
         P, for integer weights only, 1 (ternary) to 2**15.
@@ -80,8 +80,8 @@ class Problem:
     robust_model : {"interval", "pattern", "worst_case"}
         "interval": a point counts as right if its output is right whatever the neurons do that are not constant on its
         ball. "pattern" (the paper): the hidden neurons of the first layer must be constant on the ball of every
-        training point. "worst_case": a point counts as right exactly if no input of its ball is decided wrong;
-        continuous weights, one output or an argmax head, no regularizer; see `bdnn.methods.worst_case`.
+        training point. "worst_case": a point counts as right if and only if no input of its ball is decided wrong;
+        this needs continuous weights, one output or an argmax head, and no regularizer.
     validation : tuple of array-like or None
         Held-out inputs of shape (v, n) and labels (v,); methods then return the network of highest accuracy on them.
     feature_names : sequence of str or None
