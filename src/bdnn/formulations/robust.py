@@ -64,8 +64,8 @@ class RobustModel(TrainingModel):
     def encode(self, network: Network) -> Floats:
         """Return the solution vector of a network; see `TrainingModel.encode`.
 
-        Activations that hold by less than the margin are written as open, so with the interval model every network has
-        one, and its objective is never below the network's robust loss.
+        Activations that hold by less than the margin are written as unstable, so with the interval model every network
+        has one, and its objective is never below the network's robust loss.
         """
         layers, x = self.canonical_layers(network), np.zeros(self.milp.n_columns)
         for k, (W, b) in enumerate(layers):
