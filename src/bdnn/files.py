@@ -2,8 +2,8 @@
 
 Whatever a command or a function of this package writes goes through here. Contents are written to a hidden file beside
 the target, which takes its place when all of them have reached the disk, so that a full disk, an interruption or a
-crash leaves what was there before. A symbolic link stays; the file that it leads to is replaced. What is no regular
-file (a folder, a named pipe, a device, a socket) or is read-only is not replaced, not even where the system would
+crash leaves what was there before. A symbolic link stays; the file that it leads to is replaced. A target that is not
+a regular file (a folder, a named pipe, a device, a socket) or is read-only is not replaced, even where the system would
 allow it.
 """
 

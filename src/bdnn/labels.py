@@ -1,7 +1,8 @@
 """Labels: one notion of a class for data from Python and for the text of a table.
 
-A label is a number only if writing it again gives the same text; so ``01`` is no 1. Where the classes of a model are
-known, text is read as these: the text of the class itself, else what stands for the same truth value or number.
+A label is a number only if writing it again gives the same text; so ``01`` is not 1. Where the classes of a model are
+known, text is read as one of these: as the text of the class itself, or else as what stands for the same truth value or
+number.
 """
 
 from __future__ import annotations

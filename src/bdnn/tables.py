@@ -1,6 +1,6 @@
 """Reading tables from CSV files: numbers, labels, and one documented rule for missing values.
 
-Numbers are plain decimal ones. Labels are read by `bdnn.labels`: as the classes of a model where one is known.
+Numbers are plain decimals. Labels are read by `bdnn.labels`: as the classes of a model where one is known.
 
 A missing value is an empty cell or ``?``. It is replaced by the lower median of its column (the middle of the sorted
 known values, the lower of two), so that integer columns stay integer; the replacements come from the training rows and

@@ -8,8 +8,8 @@ The part ``table`` of a certificate is an object of exactly these names:
 - ``rows``: the numbers of rows that are in turn taken and left out, from the first row of the table on, so that
   [3, 1, 2] means rows 0 to 2, 4 and 5 of a table of six;
 - ``fill``: what a missing value of each feature was replaced by, or null if none was missing;
-- ``drop``, ``missing``, ``test_fraction`` and ``seed``: the settings by which all this was chosen. They are told, but
-  nothing depends on them. Fraction and seed are null if they are not known.
+- ``drop``, ``missing``, ``test_fraction`` and ``seed``: the settings by which all this was chosen. They are recorded,
+  but nothing depends on them. Fraction and seed are null if they are not known.
 """
 
 from __future__ import annotations

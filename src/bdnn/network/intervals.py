@@ -2,8 +2,8 @@
 
 A neuron of the first layer is *stable active* if it fires on the whole ball around a point, *stable inactive* if it
 fires nowhere there, and otherwise *unstable*; docs/mathematics/robust.md says how that is decided. Deeper layers
-see lower and upper activations: positive weights take the lower ones in the lower bound, negative weights the upper
-ones.
+see lower and upper activations: in the lower bound positive weights take the lower activations and negative weights
+the upper ones.
 """
 
 from __future__ import annotations

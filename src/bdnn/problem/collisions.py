@@ -1,6 +1,6 @@
 """Robust loss that no classifier can avoid: where the balls of points with different labels meet.
 
-Of two such points one is wrong on its ball; docs/mathematics/worst_case.md states the cover that follows.
+One of two such points is wrong on its ball; docs/mathematics/worst_case.md states the cover that follows from this.
 """
 
 from __future__ import annotations
