@@ -93,7 +93,7 @@ def test_a_model_to_start_from_is_put_in_the_order_of_the_table(run, model, tabl
     lines = tables[0].read_text().splitlines()
     tables[0].write_text("\n".join(["a,b,d,y", *lines[1:]]) + "\n")
     code, out, err = run(command, tables[0], *words)
-    assert (code, out) == (2, "") and "takes the columns 'a', 'b', 'c', the data are without 'c' and with 'd'" in err
+    assert (code, out) == (2, "") and "takes the columns 'a', 'b', 'c', but the data lack 'c' and also have 'd'" in err
 
 
 def test_labels_come_back_as_they_were_written(run, tmp_path):
@@ -345,10 +345,10 @@ def test_a_start_of_another_class_is_told_what_differs(run, tables, rounded):
     integer = ("--hidden", "none", "--weights", "integer", "--weight-bound", 2)
     assert run(*words, *integer)[0] == 0
     cases = (
-        ((*integer, "--seed", 1), "it has another input grid: it is made of the training rows"),
-        ((*integer, "--input-bits", 4), "it has another input grid: 8 bits, not 4"),
+        ((*integer, "--seed", 1), "it has a different input grid: the grid is made from the training rows"),
+        ((*integer, "--input-bits", 4), "it has a different input grid: 8 bits, not 4"),
         (("--hidden", "none"), "it has inputs rounded to a grid"),
-        (("--hidden", "2", *integer[2:]), "it has another architecture: 3-1 with threshold head, not 3-2-1 with"),
+        (("--hidden", "2", *integer[2:]), "it has a different architecture: 3-1 with threshold head, not 3-2-1 with"),
     )
     for options, difference in cases:
         code, out, err = run(*words, *options)

@@ -36,14 +36,13 @@ rows. Their dual bound over the box of the leaf,
 
 divided by the scale and rounded up to the next possible loss, is not above Σ W_i e_i of any network in the leaf. Over
 the box without fixings it is Σ L_r rhs_r + Σ_j min(r_j, 0); each fixing adds max(-r_j, 0) if it is to 0 and max(r_j, 0)
-if it is to 1. So many leaves can share one
-proof, as those do that fixing by reduced costs cuts off.
+if it is to 1. So many leaves can share one proof, as those do that fixing by reduced costs cuts off.
 
 References
 ----------
 S. Muroga, Threshold Logic and Its Applications, 1971: integer weights of threshold functions.
 K. K. H. Cheung, A. Gleixner and D. E. Steffy, Verifying integer programming results, IPCO 2017,
-    doi:10.1007/978-3-319-59250-3_13.
+doi:10.1007/978-3-319-59250-3_13.
 """
 
 from __future__ import annotations

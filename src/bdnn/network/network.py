@@ -241,9 +241,9 @@ class Network:
             more, fewer = (
                 [name for name in some if name not in set(other)] for some, other in ((names, own), (own, names))
             )
-            differences = [f"without {quoted(fewer)}"] * bool(fewer) + [f"with {quoted(more)} as well"] * bool(more)
+            differences = [f"lack {quoted(fewer)}"] * bool(fewer) + [f"also have {quoted(more)}"] * bool(more)
             raise InputError(
-                f"the network takes the columns {quoted(own)}, the data are {' and '.join(differences)}; "
+                f"the network takes the columns {quoted(own)}, but the data {' and '.join(differences)}; "
                 f"give the columns of the network, in any order"
             )
         order = places("the network's inputs", own, names)
