@@ -250,7 +250,7 @@ def test_medians_are_kept_though_nothing_was_missing(run, tmp_path):
     clf = BDNNClassifier((), method="exact", incumbents="none").fit([[0.0, 1.0], [1.0, 0.0]], [0, 1])
     clf.save(model)
     code, out, err = run("predict", model, gap)
-    assert code == 2 and "not being trained by 'bdnn train'" in err
+    assert code == 2 and "was not trained by 'bdnn train'" in err
     code, out, err = run("predict", model, table)
     assert code == 2 and "takes 2 features whose names it does not know" in err and "has 3 columns" in err
 
@@ -369,7 +369,7 @@ def test_the_advice_of_bound_is_about_bound(run, tmp_path):
     table.write_text("x,y\n1,0\n1,1\n2,2\n3,1\n1,0\n3,2\n")
     code, out, err = run("bound", *words)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "does not cover equal rows with different labels" in err and "by 'bdnn train --method exact'" in err
+    assert "does not cover equal rows with different labels" in err and "with 'bdnn train --method exact'" in err
     assert run("train", *words, "--method", "exact")[0] == 0
 
 

@@ -208,7 +208,7 @@ def test_verify_says_that_the_table_is_another_one(run, proven, tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("".join(lines[:-1]))
     code, out, err = run("verify", proven, table)
-    assert (code, out) == (1, "") and "the table has 698 rows, that of the certificate 699" in err
+    assert (code, out) == (1, "") and "the table has 698 rows, the certificate's table has 699" in err
     document = json.loads(proven.read_text())
     taken, left_out = document["table"]["rows"][:2]
     first = 1 if taken else 1 + left_out  # line of the first training row

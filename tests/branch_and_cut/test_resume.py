@@ -441,7 +441,7 @@ def test_checkpoints_of_the_first_version_are_read(case, tmp_path):
         ("run", '{"searched": true, "searched_again": false, "nodes": 5, "bound": 60.0}', "bound 60 is above the loss"),
         ("run", '{"searched": true, "searched_again": false, "nodes": -5, "bound": 1.0}', "damaged"),
         ("weights 0", np.zeros((1, 2)), "damaged"),
-        ("title", '{"version": 3}', "of version 3"),
+        ("title", '{"version": 3}', "has version 3"),
         ("title", "[]", "not a checkpoint"),
         ("sets", np.zeros(3, dtype=np.int64), "damaged"),
         ("seconds", -1.0, "damaged"),

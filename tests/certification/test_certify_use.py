@@ -54,7 +54,7 @@ def test_bad_input_gets_one_clear_message(case):
 
 
 def test_an_estimator_is_no_network():
-    with pytest.raises(InputError, match="take clf"):
+    with pytest.raises(InputError, match="use clf"):
         certify(BDNNClassifier(), [[1.0, 1.0]])
 
 
