@@ -4,7 +4,7 @@
 
 Networks are trained by local search: 10 hidden neurons on breast cancer, 32 on MNIST 4 against 9 (784 inputs). Their
 points, for MNIST those of the test set, get their smallest perturbations in the norms inf, 1 and 2, within the range of
-the grades or pixels, on one thread, in time of the thread. The rival minimises the radius in norm inf by HiGHS: a
+the grades or pixels, on one thread, in time of the thread. The rival minimizes the radius in norm inf by HiGHS: a
 variable for each feature and the radius, a binary for each hidden neuron, big-M constants from the range of the inputs,
 no bounds from a smaller ball and no start. Rewrites benchmarks/results/certify.json and
 the table in README.md.

@@ -64,7 +64,7 @@ NAMES = (*OURS, *RIVALS, STRAIGHT)
 
 
 def images(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return training and test images, grey levels 0 to 255 by row, and their labels."""
+    """Return training and test images, gray levels 0 to 255 by row, and their labels."""
     arrays = []
     for part in ("train", "test"):
         path = folder / f"{name}_{part}.npz"

@@ -189,17 +189,17 @@ def draw(rows, path) -> None:
 
     names = list(dict.fromkeys(row["instance"] for row in rows))
     figure, axes = plt.subplots(1, len(names), figsize=(11, 4.2), layout="constrained")
-    colours = ["#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7"]
+    colors = ["#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7"]
     styles = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
     for ax, name in zip(np.atleast_1d(axes), names, strict=True):
         radii = list(dict.fromkeys(row["radius"] for row in rows if row["instance"] == name))
-        for radius, colour, style in zip(radii, colours, styles, strict=False):
+        for radius, color, style in zip(radii, colors, styles, strict=False):
             some = [row for row in rows if row["instance"] == name and row["radius"] == radius]
             grid = np.array(some[0]["curve_radii"])
             certified = np.mean([row["curve_certified"] for row in some], axis=0)
-            ax.plot(grid, certified, color=colour, ls=style, lw=2, label=f"trained for radius {radius:g}")
+            ax.plot(grid, certified, color=color, ls=style, lw=2, label=f"trained for radius {radius:g}")
             at = np.mean([row["certified"] for row in some])
-            ax.plot([radius], [at], marker="o", color=colour, ms=6)
+            ax.plot([radius], [at], marker="o", color=color, ms=6)
         y = [row for row in rows if row["instance"] == name]
         ax.set_title(name)
         unit = "standard deviations" if "credit" in name else "range of a pixel"

@@ -48,7 +48,7 @@ def epochs_of(rows: int) -> int:
 
 
 def train(X: np.ndarray, codes: np.ndarray, hidden: tuple[int, ...], seed: int) -> Trained:
-    """Train by Adam on standardised inputs: logistic loss of one output for two classes, else cross-entropy."""
+    """Train by Adam on standardized inputs: logistic loss of one output for two classes, else cross-entropy."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     spread = X.std(axis=0, dtype=np.float64)

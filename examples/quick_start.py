@@ -18,7 +18,7 @@ result = clf.result_
 print(f"{result.method}: {result.status}, {result.objective:g} of {result.n_rows} rows wrong, bound {result.bound:g}")
 print(f"which covers: {result.bound_of}")
 
-# the file holds the network, the column names and what was proven of it
+# the file holds the network, the column names and what was proven about it
 clf.save("quick_start.json")
 again = load("quick_start.json")
 assert (again.predict(X) == clf.predict(X)).all()

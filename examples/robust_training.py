@@ -25,7 +25,7 @@ for name, clf in (("nominal", nominal), ("robust", robust)):
     certified = found.curve(radii).certified
     print(f"{name:<35}" + "  ".join(f"{share:5.2f}" for share in certified))
 
-# an attack is an input that the network itself decides otherwise; the quick search does not prove that there is no
+# an attack is an input that the network itself decides differently; the quick search does not prove that there is no
 # nearer one, so its distance is at least the certified radius
 point = X[test].head(1)
 exact = robust.certify(point, lower=1, upper=10).radius[0]

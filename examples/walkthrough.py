@@ -46,7 +46,7 @@ print(f"{one.result_.status}: {one.result_.objective:g} errors, bound {one.resul
 print(f"test accuracy {one.score(X_test, y_test):.3f}")
 
 # %% [markdown]
-# A proven optimum is an answer: whoever wants fewer training errors needs hidden neurons. It says nothing of unseen
+# A proven optimum is an answer: whoever wants fewer training errors needs hidden neurons. It says nothing about unseen
 # rows, so the width is chosen on held-out ones.
 #
 # ## Wider networks, by local search
@@ -76,7 +76,7 @@ print(f"{best.hidden_layer_sizes[0]} hidden neurons, test accuracy {best.score(X
 # %% [markdown]
 # ## Real weights, turned into integers
 #
-# A network with real weights can be turned into integers afterwards: `to_integer` looks for the smallest integers that
+# A network with real weights can be turned into integers afterward: `to_integer` looks for the smallest integers that
 # decide every given row as the real weights do. Nothing is rounded away: the decisions on these rows are compared
 # exactly.
 
@@ -102,7 +102,8 @@ print(found.summary())
 # %% [markdown]
 # ## Save
 #
-# The file is plain JSON: network, names of the columns, and what was proven. What was loaded decides as what was saved.
+# The file is plain JSON: network, names of the columns, and what was proven. The loaded network decides as the
+# saved one does.
 
 # %%
 best.save("cells.json")

@@ -93,7 +93,7 @@ void bind_alternatives(nb::module_& m) {
         type, "basis", "Basic columns; m + 2k and m + 2k + 1 are the residuals +e_k and -e_k.");
     bind_view<const double, &lp::Alternative::mu>(type, "mu", "Basic values.");
     bind_view<const double, &lp::Alternative::prices>(type, "prices", "Of the last optimum.");
-    bind_view<const Index, &lp::Alternative::count>(type, "count", "Pivots since the last factorisation, and in all.");
+    bind_view<const Index, &lp::Alternative::count>(type, "count", "Pivots since the last factorization, and in all.");
     m.def("restart", [](Alternative& A, std::int64_t first) {
         const std::size_t row = within(first, A.points(), "first");
         const Use use(A);

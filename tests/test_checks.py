@@ -80,8 +80,11 @@ def test_labels_of_one_kind_pass_unchanged(labels):
     [
         ([1, "a"], "of one kind (all numbers or all strings), got a mixture of int, str"),
         (np.array(["a", 1.5], dtype=object), "got a mixture of float, str"),
-        (["a", None], "not hold missing labels, but there is none in 1 of 2 rows: 'None' (row 1); label these rows or"),
-        (["a", np.nan, "b", None], "none in 2 of 4 rows: 'nan' (row 1), 'None' (row 3)"),
+        (
+            ["a", None],
+            "not hold missing labels, but there is no label in 1 of 2 rows: 'None' (row 1); label these rows or",
+        ),
+        (["a", np.nan, "b", None], "no label in 2 of 4 rows: 'nan' (row 1), 'None' (row 3)"),
         (pd.Series([1, pd.NA], dtype=object), "'<NA>' (row 1)"),
         (pd.Series(["a", None], dtype="string"), "'<NA>' (row 1)"),
         (pd.Series([pd.NA, True], dtype="boolean"), "'<NA>' (row 0)"),

@@ -111,7 +111,7 @@ def test_no_output_of_any_command_replaces_what_it_reads(run, here, no_work, com
         os.link(name, links[1])
         for path in [name] * (not suffix) + links:
             code, out, err = run(*words, path)
-            assert (code, out) == (2, "") and "must be two files" in err and err.count("\n") == 1, err
+            assert (code, out) == (2, "") and "must be different files" in err and err.count("\n") == 1, err
     assert {name: Path(name).read_bytes() for name in read} == before
 
 
@@ -125,7 +125,7 @@ def test_outputs_of_a_training_are_different_files_and_not_its_start(run, here, 
     ):
         Path("y").mkdir(exist_ok=True)
         code, out, err = run(*words)
-        assert (code, out) == (2, "") and "must be two files" in err
+        assert (code, out) == (2, "") and "must be different files" in err
     code, _, err = run(*exact, "--out", "-", "--certificate", "-")
     assert code == 2 and "--out and --certificate cannot both be standard output" in err
     for words in ((*exact, "--checkpoint", "-"), ("plot", "weights", "m.json", "--out", "-")):

@@ -170,7 +170,7 @@ def test_a_certificate_is_verified(run, table, tmp_path):
         (("--target", "none"), "no column 'none'"),
         (("--time-limit", "0"), "time limit"),
         (("--certificate", "none.json"), "does not exist"),
-        (("--target", "number"), "are no classes"),
+        (("--target", "number"), "are not classes"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(run, model, table, tmp_path, words, message):
@@ -199,7 +199,7 @@ def test_what_perturbations_may_do(run, table, model, tmp_path):
     words = ("--lower", -9, "--upper", 9, *words[4:])
     assert run("report", model, table, "--out", out, *words) == (0, "", "")
     assert "stay at -9 or above; stay at 9 or below; b cannot change" in page_of(out)
-    assert "norm 1, in given units by feature" in page_of(out)
+    assert "norm 1 and the given units of the features" in page_of(out)
     code, _, err = run("report", model, table, "--out", out, "--integer", "--integer-column", "a")
     assert code == 2 and "--integer-column" in err
     code, _, err = run("report", model, table, "--out", out, "--frozen", "z")

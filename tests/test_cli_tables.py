@@ -93,7 +93,7 @@ def test_a_model_to_start_from_is_put_in_the_order_of_the_table(run, model, tabl
     lines = tables[0].read_text().splitlines()
     tables[0].write_text("\n".join(["a,b,d,y", *lines[1:]]) + "\n")
     code, out, err = run(command, tables[0], *words)
-    assert (code, out) == (2, "") and "takes the columns 'a', 'b', 'c', the data are without 'c' and with 'd'" in err
+    assert (code, out) == (2, "") and "takes the columns 'a', 'b', 'c', but the data lack 'c' and also have 'd'" in err
 
 
 def test_labels_come_back_as_they_were_written(run, tmp_path):
@@ -171,9 +171,9 @@ def test_a_target_that_is_no_class_gets_a_short_message(run, tmp_path):
     for values, needed in (
         (rng.normal(size=600).tolist(), "continuous. The target column 'y'"),
         ([f"{v:.2f}" for v in rng.normal(size=600)], "looks like the target of a regression"),
-        (rng.permutation(600).tolist(), "600 different numbers in 600 rows, 600 of them in one row only"),
+        (rng.permutation(600).tolist(), "600 different numbers in 600 rows, 600 of them in only one row"),
         ([*range(39)] * 7 + [39, 40], "a regression: 41 different numbers in 275 rows. Each is taken as a class"),
-        ([f"c{k}" for k in range(600)], "600 of 600 classes have one row only"),
+        ([f"c{k}" for k in range(600)], "600 of 600 classes have only one row"),
     ):
         table.write_text("x,y\n" + "".join(f"{i},{v}\n" for i, v in enumerate(values)))
         code, out, err = run("train", table, "--target", "y", "--quiet")
@@ -229,7 +229,7 @@ def test_models_and_certificates_of_the_older_split_are_read_as_ever(run, tmp_pa
     assert (code, out) == (1, "") and "not verified: data: " in err and "'03' (lines " in err
     table.write_text("a,b\n1,\n")
     code, out, err = run("predict", model, table)
-    assert code == 2 and "the model file is from a version that kept medians only of trainings with missing" in err
+    assert code == 2 and "the model file is from a version that kept medians only if the training rows had" in err
 
 
 def test_medians_are_kept_though_nothing_was_missing(run, tmp_path):
@@ -250,9 +250,9 @@ def test_medians_are_kept_though_nothing_was_missing(run, tmp_path):
     clf = BDNNClassifier((), method="exact", incumbents="none").fit([[0.0, 1.0], [1.0, 0.0]], [0, 1])
     clf.save(model)
     code, out, err = run("predict", model, gap)
-    assert code == 2 and "not being trained by 'bdnn train'" in err
+    assert code == 2 and "was not trained by 'bdnn train'" in err
     code, out, err = run("predict", model, table)
-    assert code == 2 and "takes 2 features and knows no names of them" in err and "has 3 columns" in err
+    assert code == 2 and "takes 2 features whose names it does not know" in err and "has 3 columns" in err
 
 
 def test_unused_columns_may_be_anything(tmp_path):
@@ -345,10 +345,10 @@ def test_a_start_of_another_class_is_told_what_differs(run, tables, rounded):
     integer = ("--hidden", "none", "--weights", "integer", "--weight-bound", 2)
     assert run(*words, *integer)[0] == 0
     cases = (
-        ((*integer, "--seed", 1), "it has another input grid: it is made of the training rows"),
-        ((*integer, "--input-bits", 4), "it has another input grid: 8 bits, not 4"),
+        ((*integer, "--seed", 1), "it has a different input grid: the grid is made from the training rows"),
+        ((*integer, "--input-bits", 4), "it has a different input grid: 8 bits, not 4"),
         (("--hidden", "none"), "it has inputs rounded to a grid"),
-        (("--hidden", "2", *integer[2:]), "it has another architecture: 3-1 with threshold head, not 3-2-1 with"),
+        (("--hidden", "2", *integer[2:]), "it has a different architecture: 3-1 with threshold head, not 3-2-1 with"),
     )
     for options, difference in cases:
         code, out, err = run(*words, *options)
@@ -369,7 +369,7 @@ def test_the_advice_of_bound_is_about_bound(run, tmp_path):
     table.write_text("x,y\n1,0\n1,1\n2,2\n3,1\n1,0\n3,2\n")
     code, out, err = run("bound", *words)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "does not cover equal rows with different labels" in err and "by 'bdnn train --method exact'" in err
+    assert "does not cover equal rows with different labels" in err and "with 'bdnn train --method exact'" in err
     assert run("train", *words, "--method", "exact")[0] == 0
 
 

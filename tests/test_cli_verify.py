@@ -145,7 +145,7 @@ def test_the_model_is_saved_before_the_certificate(run, tmp_path, words, monkeyp
         (("--method", "auto"), "--certificate needs --method exact, got 'auto'"),
         (("--method", "local_search"), "--certificate needs --method exact"),
         (("--validation-fraction", "0.2"), "--certificate needs --validation-fraction 0"),
-        (("--out", "c.json"), "must be two files"),
+        (("--out", "c.json"), "must be different files"),
         (("--certificate", "no/such/folder/c.json"), "not a writable folder"),
     ],
 )
@@ -208,7 +208,7 @@ def test_verify_says_that_the_table_is_another_one(run, proven, tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("".join(lines[:-1]))
     code, out, err = run("verify", proven, table)
-    assert (code, out) == (1, "") and "the table has 698 rows, that of the certificate 699" in err
+    assert (code, out) == (1, "") and "the table has 698 rows, the certificate's table has 699" in err
     document = json.loads(proven.read_text())
     taken, left_out = document["table"]["rows"][:2]
     first = 1 if taken else 1 + left_out  # line of the first training row
@@ -313,11 +313,11 @@ HOSTILE = {
     "rows": ({"rows": [10**9, 1, 10**9, 1, 10**9]}, "must add up to less than"),
     "huge": ({"rows": [10**400]}, "table: rows: must be an integer"),
     "negative": ({"rows": [420, 5, -1]}, "table: rows: must be an integer, at least 0"),
-    "nothing": ({"rows": [419, 0, 0]}, "be positive but for the first one"),
+    "nothing": ({"rows": [419, 0, 0]}, "be positive except for the first one"),
     "fewer rows": ({"rows": [418, 281]}, "418 rows are taken, and data has n_rows 419"),
     "text": ({"rows": "419"}, "table: rows: must be a list"),
     "fill": ({"fill": [1.0]}, "table: fill: must have length 8"),
-    "infinite fill": ({"fill": [1e999] * 8}, "Infinity is no number"),
+    "infinite fill": ({"fill": [1e999] * 8}, "Infinity is not a number"),
     "missing": ({"missing": "mean"}, "must be 'median' or 'error'"),
     "fraction": ({"test_fraction": 1.0}, "must be from 0 to below 1"),
     "seed": ({"seed": -1}, "table: seed: must be an integer"),

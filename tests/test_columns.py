@@ -135,7 +135,7 @@ def test_a_start_is_put_in_the_order_of_the_data():
     assert (first.result_.history[0].source, first.result_.history[0].objective) == ("start", 0.0)
     assert first.network_.feature_names == ("c", "a", "b")
     np.testing.assert_array_equal(first.network_.predict(X), before.predict(X))
-    with pytest.raises(InputError, match=r"the data are without 'b' and with 'B' as well"):
+    with pytest.raises(InputError, match=r"the data lack 'b' and also have 'B'"):
         first.fit(X.rename(columns={"b": "B"}), Y)
 
 

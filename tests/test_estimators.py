@@ -201,7 +201,7 @@ def test_a_warm_start_from_another_architecture_is_refused():
     for changes in ({"hidden_layer_sizes": (2,)}, {"weights": "integer", "hidden_layer_sizes": (1,)}):
         with pytest.raises(InputError, match="start network is not of"):
             clf.set_params(**changes).fit(SQUARE, PARITY)
-    with pytest.raises(InputError, match="other classes"):
+    with pytest.raises(InputError, match="different classes"):
         clf.set_params(weights="continuous").fit(SQUARE, [0, 1, 1, 0])
 
 

@@ -133,13 +133,13 @@ def test_an_output_that_is_an_input_or_another_output_is_refused(tmp_path):
     links[0].symlink_to(data)
     os.link(data, links[1])
     for path in (data, *links):
-        with pytest.raises(InputError, match=r"--out and DATA must be two files: .* is what is read"):
+        with pytest.raises(InputError, match=r"--out and DATA must be different files: .* is read, and"):
             files.check_outputs({"--out": path}, {"DATA": data, "--start": None})
-        with pytest.raises(InputError, match="--out and --certificate must be two files"):
+        with pytest.raises(InputError, match="--out and --certificate must be different files"):
             files.check_outputs({"--out": path, "--certificate": data})
     for twin in (other, tmp_path / "x" / ".." / "other.csv"):  # which does not exist yet
         (tmp_path / "x").mkdir(exist_ok=True)
-        with pytest.raises(InputError, match="--out and --certificate must be two files"):
+        with pytest.raises(InputError, match="--out and --certificate must be different files"):
             files.check_outputs({"--out": other, "--certificate": twin})
     files.check_outputs({"--out": other, "--certificate": tmp_path / "c.json", "--checkpoint": None}, {"DATA": data})
 
@@ -162,7 +162,7 @@ def test_what_cannot_be_written_is_rescued(tmp_path, monkeypatch):
     def fail(path):
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
-    with pytest.raises(OutputError, match=f"the network is lost: {tmp_path} and {spare} take no file either"):
+    with pytest.raises(OutputError, match=f"the network is lost: neither {tmp_path} nor {spare} accepts a file"):
         files.write_or_rescue("network", tmp_path / "m.json", fail)
     assert names(tmp_path) == ["spare"]
 

@@ -169,7 +169,7 @@ def test_labels_of_no_class_are_named_with_their_rows():
     with pytest.raises(UnknownLabelError) as caught:
         label_codes(np.array(["a", "b"]), ["a", "x", "b", "x", "y", *["z"] * 9], 14)
     assert str(caught.value) == (
-        "12 of 14 labels are no classes of the network (a, b): 'x' (rows 1, 3), 'y' (row 4), "
+        "12 of 14 labels are not classes of the network (a, b): 'x' (rows 1, 3), 'y' (row 4), "
         "'z' (rows 5, 6, 7, 8, 9, …)"
     )
     with pytest.raises(UnknownLabelError) as caught:

@@ -266,7 +266,7 @@ W1, B1 = [[1.0, 2.0]], [0.0]
         ({"classes": [0]}, "at least two different labels, got [0]"),
         ({"classes": [1, 1]}, "at least two different labels, got [1, 1]"),
         ({"classes": [[0, 1]]}, "classes must have shape (m,), got (1, 2)"),
-        ({"classes": [0.0, math.nan]}, "classes must not hold missing labels, but there is none in 1 of 2 rows"),
+        ({"classes": [0.0, math.nan]}, "classes must not hold missing labels, but there is no label in 1 of 2 rows"),
         ({"classes": [0, "a"]}, "classes must be of one kind"),
         ({"classes": None}, "classes must have shape (m,), got ()"),
         ({"grid": "8"}, "grid must be an InputGrid or None, got '8'"),

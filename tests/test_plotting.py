@@ -165,7 +165,7 @@ def test_equal_points_are_one_larger_one():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"features": (0, 0)}, "two different"),
+        ({"features": (0, 0)}, "must be different"),
         ({"features": (0, 4)}, "numbered from 0 to 3"),
         ({"features": (0, -1)}, "numbered from 0 to 3"),
         ({"features": (0, "petal")}, "no feature 'petal'"),

@@ -36,13 +36,13 @@ BAD = [
     ({"X": [[0.0], [1.0, 2.0], [2.0]]}, "X must be real numbers"),
     ({"X": [[10**400, 0], [0, 0], [1, 1]]}, "X must be real numbers"),
     # labels
-    ({"y": [1, 1, 1]}, "at least two classes in y, got one class only: [1]"),
+    ({"y": [1, 1, 1]}, "at least two classes in y, got only one class: [1]"),
     ({"y": [0, 1]}, "y must have shape (3,), one label per row of X, got (2,)"),
     ({"y": [[0], [1], [1]]}, "y must have shape (m,), got (3, 1)"),
-    ({"y": [0, 1, math.nan]}, "y must not hold missing labels, but there is none in 1 of 3 rows"),
+    ({"y": [0, 1, math.nan]}, "y must not hold missing labels, but there is no label in 1 of 3 rows"),
     ({"y": [0, 1, math.inf]}, "y must not hold missing or infinite labels"),
     ({"y": [0, 1, "1"]}, "y must be of one kind"),
-    ({"y": ["a", "b", None]}, "y must not hold missing labels, but there is none in 1 of 3 rows"),
+    ({"y": ["a", "b", None]}, "y must not hold missing labels, but there is no label in 1 of 3 rows"),
     ({"y": [[0], [1, 2], [1]]}, "rows that differ in length"),
     # sample weights
     ({"sample_weight": [1, 1]}, "sample_weight must have shape (3,), got (2,)"),

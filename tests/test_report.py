@@ -148,7 +148,7 @@ def test_what_an_attacker_may_do(trained, data):
     shown = bdnn.report(trained, X, y, points=20, radii=[0.3], attacker=settings)
     name = (trained.network_.feature_names or ("x0",))[0]
     text = f"stay at {low:.0f} or above; stay at {high:.0f} or below; {name} cannot change"
-    assert text in shown and "in given units by feature" in shown
+    assert text in shown and "and the given units of the features" in shown
     rows = np.sort(np.random.default_rng(0).choice(len(X), 20, replace=False))
     found = bdnn.certify(trained.network_, X[rows], y[rows], **settings).curve([0.3])
     assert Page(shown).table("radius")[0][1:3] == [f"{found.certified[0]:.2%}", f"{found.attacked[0]:.2%}"]

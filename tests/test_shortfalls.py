@@ -143,7 +143,7 @@ def test_an_ensemble_says_once_how_many_members_are_untrained():
     ensemble = BDNNEnsembleClassifier(n_estimators=4, time_limit=1.0, random_state=0)
     with late():
         messages = told(lambda: ensemble.fit(X3, y3))
-    assert len(messages) == 1 and "(4 of 4 trainings)" in messages[0]
+    assert len(messages) == 1 and "(4 of 4 training runs)" in messages[0]
     assert ensemble.score(X3, y3) >= 0.75
     assert told(lambda: ensemble.set_params(time_limit=None, n_estimators=1).fit(X3[::10], y3[::10])) == []
 

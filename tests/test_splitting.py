@@ -73,8 +73,8 @@ def test_every_class_stays_among_the_training_rows():
     ("X", "y", "message"),
     [
         ([[1.0]] * 8, [0, 1] * 4, "all rows have the same inputs"),
-        ([[0.0]] * 4 + [[1.0]] * 4, [0] * 4 + [1] * 4, "2 different inputs only"),
-        ([[float(i)] for i in range(8)], [0] * 7 + [1], r"1 of 2 classes has one row only \(1\)"),
+        ([[0.0]] * 4 + [[1.0]] * 4, [0] * 4 + [1] * 4, "only 2 different inputs"),
+        ([[float(i)] for i in range(8)], [0] * 7 + [1], r"1 of 2 classes has only one row \(1\)"),
         ([[float(i)] for i in range(400)], [*range(200), *range(200)], "cannot both hold all 200 classes"),
     ],
 )

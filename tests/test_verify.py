@@ -288,7 +288,7 @@ def test_leaves_and_proofs_must_fit_together(certificates):
     beyond = [*tree["nodes"][:leaf], n, *tree["nodes"][leaf + 1 :]]
     refused(with_tree(nodes=beyond), X, y, weight, match=f"node {leaf} of tree {t}: there is no proof {n}, only {n}")
     more = [*tree["proofs"], tree["proofs"][0]]
-    refused(with_tree(proofs=more), X, y, weight, match=f"proof {n} of tree {t}: is that of no leaf")
+    refused(with_tree(proofs=more), X, y, weight, match=f"proof {n} of tree {t}: belongs to no leaf")
     refused(with_tree(proofs=[]), X, y, weight, match="there is no proof 0, only 0")
     refused(with_tree(proofs=[[], *tree["proofs"][1:]]), X, y, weight, match=f"proof 0 of tree {t}: must be an object")
     # the order of proofs does not matter

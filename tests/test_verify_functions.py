@@ -50,7 +50,7 @@ def test_neurons_of_a_function_may_be_in_any_order():
     for sets in ([[0]], [[1], [0], [2]], [[0, 1], [0, 1, 2]], [[0, 1], []], [[1, 0], [2]], [[0, 3]], []):
         with pytest.raises(CertificateError, match="tree 0"):
             checked([sets], 3)
-    with pytest.raises(CertificateError, match="no threshold function"):
+    with pytest.raises(CertificateError, match="not a threshold function"):
         checked([[[0, 1], [2, 3]]], 4)
 
 

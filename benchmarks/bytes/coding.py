@@ -1,7 +1,7 @@
 """Models as bytes: every kind of model has a decoder whose model predicts the same.
 
 Known without cost are the kind of model, the number of classes and the formats of the columns (`sources.Columns`).
-All else is part of the bytes: sizes, which features are used, thresholds, quantisers, weights, leaves. A threshold on
+All else is part of the bytes: sizes, which features are used, thresholds, quantizers, weights, leaves. A threshold on
 an integer column takes the column's bits (none for 0/1 columns), on a column of real numbers a float of 16 bits, or of
 32 bits where the model says so.
 """

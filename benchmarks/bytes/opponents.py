@@ -109,7 +109,7 @@ def _scaling(X: np.ndarray) -> Scaling:
 
 
 def _dense(split: Split, chosen: np.ndarray, layers: list, mean: np.ndarray, spread: np.ndarray) -> Dense:
-    """Fold the standardisation into the first layer, and the last of several outputs into the others."""
+    """Fold the standardization into the first layer, and the last of several outputs into the others."""
     layers = [(W.astype(float), b.astype(float)) for W, b in layers]
     first = layers[0][0] / spread
     layers[0] = (first, layers[0][1] - first @ mean)
@@ -135,7 +135,7 @@ def _both_kinds(
         found = once[id(rows)][1]
         if not small:
             return Path([model for model, _ in found])
-        pairs = ((m.quantised(*scaling, False), m.centered().quantised(*scaling, True)) for m, scaling in found)
+        pairs = ((m.quantized(*scaling, False), m.centered().quantized(*scaling, True)) for m, scaling in found)
         return Path([model for pair in pairs for model in pair])
 
     return {

@@ -19,14 +19,14 @@ class Dense(Packed):
     chosen : ndarray of shape (k,)
         The features that are used, ascending.
     layers : list of (ndarray of shape (d, d_in), ndarray of shape (d,))
-        Float32 weights and biases; of quantised ones integers of 8 bits, and biases of float16. The outputs are one for
+        Float32 weights and biases; of quantized ones integers of 8 bits, and biases of float16. The outputs are one for
         two classes, else one a class, or one a class but the last, whose output is 0.
     scales : list of float or None
-        Of quantised layers: value of a weight's 1, float32.
+        Of quantized layers: value of a weight's 1, float32.
     exponents : ndarray of shape (k,) or None
-        Of quantised layers: inputs are multiplied by 2 to that power.
+        Of quantized layers: inputs are multiplied by 2 to that power.
     wide : bool
-        Of quantised layers: whether the biases of the first one are of float32.
+        Of quantized layers: whether the biases of the first one are of float32.
     """
 
     chosen: np.ndarray
@@ -59,7 +59,7 @@ class Dense(Packed):
         last = np.float32(W - W.mean(axis=0)).astype(float), np.float32(b - b.mean()).astype(float)
         return replace(self, layers=[*self.layers[:-1], last])
 
-    def quantised(self, mean: np.ndarray, spread: np.ndarray, wide: bool) -> Dense:
+    def quantized(self, mean: np.ndarray, spread: np.ndarray, wide: bool) -> Dense:
         """Return the copy with weights of 8 bits, with the same sums in the first layer at the means of the features.
 
         Parameters

@@ -86,7 +86,7 @@ class Front:
         return Front(**parts, width=self.width, bits=self.bits)
 
     def write(self, out: Writer, columns: Columns) -> None:
-        """Write selection, and thresholds or quantisers."""
+        """Write selection, and thresholds or quantizers."""
         out.unsigned(self.threshold is not None, 1)
         write_selection(out, self.chosen, len(columns))
         if self.threshold is not None:
@@ -95,9 +95,9 @@ class Front:
                 write_threshold(out, value, int(feature), columns, self.width)
             return
         out.count(self.bits - 1)
-        quantised = ~_direct(self.chosen, columns, self.bits)
-        write_integers(out, self.exponent[quantised])
-        write_integers(out, self.offset[quantised])
+        quantized = ~_direct(self.chosen, columns, self.bits)
+        write_integers(out, self.exponent[quantized])
+        write_integers(out, self.offset[quantized])
 
     @classmethod
     def read(cls, data: Reader, columns: Columns) -> Front:
@@ -108,10 +108,10 @@ class Front:
             width = 32 if data.unsigned(1) else 16
             return cls(chosen, np.array([read_threshold(data, int(f), columns, width) for f in chosen]), width)
         bits = data.count() + 1
-        quantised = ~_direct(chosen, columns, bits)
+        quantized = ~_direct(chosen, columns, bits)
         exponent, offset = np.zeros((2, len(chosen)), dtype=np.int64)
-        exponent[quantised] = read_integers(data, int(quantised.sum()))
-        offset[quantised] = read_integers(data, int(quantised.sum()))
+        exponent[quantized] = read_integers(data, int(quantized.sum()))
+        offset[quantized] = read_integers(data, int(quantized.sum()))
         return cls(chosen, None, 16, bits, exponent, offset)
 
 

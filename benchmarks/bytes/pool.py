@@ -1,4 +1,4 @@
-"""Candidates of one method, their judgement on rows they were not trained on, and the choice within the bytes."""
+"""Candidates of one method, their judgment on rows they were not trained on, and the choice within the bytes."""
 
 from __future__ import annotations
 

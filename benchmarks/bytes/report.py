@@ -34,7 +34,7 @@ together); missing numbers are the lower median of the training rows. What is no
 program, the number of classes and the formats of the columns (which are integers, from where to where). Trees:
 one bit a node, feature, threshold (as many bits as an integer column has, none for a 0/1 column, else float16,
 for single trees also float32), leaf's class; no pointers, as nodes are in preorder; forests vote; boosted
-leaves have 8 bits and one scale. Float models: float32, standardisation folded in, only the features that are
+leaves have 8 bits and one scale. Float models: float32, standardization folded in, only the features that are
 used. Int8: weights of 8 bits, an exponent per feature, a scale per layer, biases of float16, or float32 in the
 first layer, whichever does better. Binarized networks: input features with thresholds, or grids of 2 to 8 bits
 with exponent and offset, integer weights packed, biases.
@@ -208,7 +208,7 @@ def _seconds(done: list[dict[str, Any]]) -> list[str]:
 
 
 STYLES = (
-    # the colours of M. Okabe and K. Ito, told apart by markers and lines too
+    # the colors of M. Okabe and K. Ito, told apart by markers and lines too
     ("#009E73", "s", "-"),
     ("#009E73", "^", "--"),
     ("#D55E00", "v", "-"),
@@ -218,7 +218,7 @@ STYLES = (
     ("#CC79A7", "+", "--"),
     ("#E69F00", "*", "-"),
 )
-"""Colour, marker and line of each rival, in their order."""
+"""Color, marker and line of each rival, in their order."""
 
 
 def plot(scores: Scores, names: list[str], methods: list[str], folder: Path) -> None:
@@ -240,9 +240,9 @@ def plot(scores: Scores, names: list[str], methods: list[str], folder: Path) -> 
         for method in methods:
             points = [(b, 100 * mean(v.values())) for b in BUDGETS if (v := scores.get((name, method, b)))]
             if points:
-                front, (colour, marker, line) = method == OURS, styles[method]
+                front, (color, marker, line) = method == OURS, styles[method]
                 axis.plot(
-                    *zip(*points, strict=True), color=colour, marker=marker, linestyle=line, label=method,
+                    *zip(*points, strict=True), color=color, marker=marker, linestyle=line, label=method,
                     markersize=4.5 if front else 3.5, linewidth=2.0 if front else 1.0, zorder=3 if front else 2,
                 )  # fmt: skip
         axis.set_xscale("log", base=2)

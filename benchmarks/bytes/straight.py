@@ -40,7 +40,7 @@ def _rounded(values: torch.Tensor) -> torch.Tensor:
     return values + (values.round() - values).detach()
 
 
-class Quantised(torch.nn.Module):
+class Quantized(torch.nn.Module):
     """Weights ``round(P clip(w, -1, 1))`` and rounded biases; `scale` brings sums to about 1."""
 
     def __init__(self, inputs: int, outputs: int, bound: int, scale: float) -> None:
@@ -65,9 +65,9 @@ def _train(X, y, classes: int, plan: Plan, seed: int, steps: int, judge=None) ->
     mean, spread = X.mean(axis=0), float(np.sqrt(X.var(axis=0).sum())) or 1.0
     outputs = 1 if classes == 2 else classes
     last_inputs = plan.hidden or X.shape[1]
-    layers = [Quantised(X.shape[1], plan.hidden, plan.bound, plan.bound * spread)] if plan.hidden else []
+    layers = [Quantized(X.shape[1], plan.hidden, plan.bound, plan.bound * spread)] if plan.hidden else []
     layers.append(
-        Quantised(last_inputs, outputs, plan.bound, plan.bound * (0.5 * plan.hidden**0.5 if plan.hidden else spread))
+        Quantized(last_inputs, outputs, plan.bound, plan.bound * (0.5 * plan.hidden**0.5 if plan.hidden else spread))
     )
     with torch.no_grad():  # begin with sums around 0
         middle = torch.tensor(mean, dtype=torch.float32)

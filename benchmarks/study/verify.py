@@ -3,7 +3,7 @@
 Hidden neurons that are constant on the ball are fixed, the others enumerated. A linear program looks for an input with
 an activation pattern whose class is wrong. Nothing is believed of the program: an input counts only if it lies in the
 closed ball and the network itself predicts a wrong label there, and a pattern is excluded only by a non-negative
-combination of its inequalities that no point of the ball fulfils, checked in rational arithmetic. What neither settles
+combination of its inequalities that no point of the ball fulfills, checked in rational arithmetic. What neither settles
 is left undecided.
 """
 

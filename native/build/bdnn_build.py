@@ -111,7 +111,7 @@ def _compiler() -> Iterator[None]:
 def _toolchain() -> str:
     """Return a toolchain file in which one program, started with different words, is all tools."""
     zig = f'\\"{Path(sys.executable).as_posix()}\\" -m ziglang'
-    # the baseline processor, not the one at hand; no checks of undefined behaviour, which Zig would add
+    # the baseline processor, not the one at hand; no checks of undefined behavior, which Zig would add
     return f"""
 set(CMAKE_CXX_COMPILER "{Path(sys.executable).as_posix()}")
 set(CMAKE_CXX_COMPILER_ARG1 "-m ziglang c++")

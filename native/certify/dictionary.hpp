@@ -1,4 +1,4 @@
-// Small linear programs whose bounds and rows change: minimise cost·x, A x >= rhs, lower <= x <= upper.
+// Small linear programs whose bounds and rows change: minimize cost·x, A x >= rhs, lower <= x <= upper.
 //
 // The bounded dual simplex method on a whole dictionary (V. Chvátal, Linear Programming, 1983, chapter 2): basic
 // variables and the objective as functions of the others. Columns whose whole box does not close the gap of the leaving
@@ -56,7 +56,7 @@ class Dictionary {
     // Solve anew from the present basis; stop once the objective exceeds `cutoff`, or after `most` pivots.
     Outcome solve(double cutoff, std::size_t most, Poll& poll);
 
-    // Make the dictionary anew of rows A x >= rhs, labelled in turn, with the same basis if it can be.
+    // Make the dictionary anew of rows A x >= rhs, labeled in turn, with the same basis if it can be.
     void rebuild(const double* A, const double* rhs, std::size_t count, Poll& poll);
 
     // Write the multipliers of the labels below `count`. If `farkas` is positive: those of infeasibility, which prove

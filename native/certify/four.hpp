@@ -1,4 +1,4 @@
-// Four doubles at once, for loops with choices, which compilers do not vectorise well by themselves. GCC turns these into
+// Four doubles at once, for loops with choices, which compilers do not vectorize well by themselves. GCC turns these into
 // vectors of the processor; for other compilers they are plain arrays (Clang lets no function return a vector to one that
 // is compiled for another processor). The numbers are the same.
 #pragma once

@@ -43,7 +43,7 @@ class PatternTree {
   public:
     virtual ~PatternTree() = default;
 
-    // Go on with the search for at most `most` nodes; return why it stopped. The node of a leaf is left afterwards.
+    // Go on with the search for at most `most` nodes; return why it stopped. The node of a leaf is left afterward.
     Stop explore(std::size_t most, Poll& poll);
 
     // Look at the present node again, as if for the first time.

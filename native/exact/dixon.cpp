@@ -15,7 +15,7 @@ constexpr Word MODULUS = static_cast<Word>(PRIME);
 constexpr Word LOW = (Word{1} << 29) - 1;
 constexpr std::size_t FREE_SUM = 32;  // so many products are added up before the sum is reduced
 
-// A number modulo the prime, from 2^29 = 3: without a division, so that loops are vectorised.
+// A number modulo the prime, from 2^29 = 3: without a division, so that loops are vectorized.
 BDNN_INLINE Word reduced(Word x) {
     x = (x & LOW) + 3 * (x >> 29);
     x = (x & LOW) + 3 * (x >> 29);

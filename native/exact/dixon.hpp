@@ -73,7 +73,7 @@ class Lifting {
 std::size_t numbers_of(const std::int64_t* digits, std::size_t length, std::size_t count, std::vector<std::uint8_t>& bytes);
 
 // The steps of Euclid's algorithm that the leading 60 digits x, y determine (D. E. Knuth, The Art of Computer Programming
-// 2, section 4.5.2, Algorithm L, by D. H. Lehmer): afterwards the numbers are a x + b y and c x + d y.
+// 2, section 4.5.2, Algorithm L, by D. H. Lehmer): afterward the numbers are a x + b y and c x + d y.
 struct Steps {
     std::int64_t a, b, c, d;
 };

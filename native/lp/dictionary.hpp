@@ -1,4 +1,4 @@
-// Linear programs whose rows come and go: minimise cost·x, A x >= rhs, lower <= x <= upper, with few entries in each row.
+// Linear programs whose rows come and go: minimize cost·x, A x >= rhs, lower <= x <= upper, with few entries in each row.
 //
 // The simplex method is told in terms of a dictionary (V. Chvátal, Linear Programming, 1983, chapter 2): basic variables
 // and the objective as functions of the others. It is not stored. With B the columns whose variables are basic and R the
@@ -9,7 +9,7 @@
 // for the other columns N and rows L. G is all that is kept and updated at a pivot, by an outer product; rows and columns
 // of the dictionary follow from it and the sparse rows (R. E. Bixby, Solving real-world linear programs, 2002,
 // doi:10.1287/opre.50.1.3.17780, for the revised method in general). With a few hundred columns G fits into the
-// second-level cache; nothing is factorised and nothing called in between.
+// second-level cache; nothing is factorized and nothing called in between.
 //
 // Box constraints are handled by the bounded dual method with flips (the long-step rule; I. Maros, Computational
 // Techniques of the Simplex Method, 2003, chapter 10), rows are chosen by dual steepest edge (J. J. Forrest and

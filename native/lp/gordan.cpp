@@ -13,7 +13,7 @@ namespace {
 constexpr double INFINITE = std::numeric_limits<double>::infinity();
 constexpr double TOLERANCE = 1e-9;  // of reduced costs, and of multipliers that count
 constexpr double PIVOT = 1e-9;      // smallest pivots
-constexpr double SINGULAR = 1e-12;  // smallest pivots of a factorisation
+constexpr double SINGULAR = 1e-12;  // smallest pivots of a factorization
 constexpr double SLACK = 1e-11;     // how far multipliers may go below 0 for a larger pivot
 constexpr double STANDING = 1e-12;  // steps that count as none
 constexpr std::size_t STALLED = 50;  // so many steps of length 0, then the rule that cannot cycle (R. G. Bland)

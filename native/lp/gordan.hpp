@@ -43,7 +43,7 @@ class Alternative {
         std::size_t limit;  // pivots at most
     };
 
-    // Minimise Σ cost_i mu_i + residual |Σ mu_i v_i|_1 and collect supports that `given` violates, from the present basis
+    // Minimize Σ cost_i mu_i + residual |Σ mu_i v_i|_1 and collect supports that `given` violates, from the present basis
     // on. Return the optimum, or infinity if it was not reached within the limit or before `poll` said stop.
     double separate(const Question& question, Sets& sets, Poll& poll);
 
@@ -57,7 +57,7 @@ class Alternative {
     std::vector<double> inverse;  // of the basis, of shape (p + 1, stride)
     std::vector<double> mu;       // basic values
     std::vector<double> prices;   // of the last optimum
-    std::array<Index, 2> count{};  // pivots since the last factorisation, and in all
+    std::array<Index, 2> count{};  // pivots since the last factorization, and in all
 
   private:
     static constexpr std::size_t NONE = ~std::size_t{0};

@@ -1,10 +1,10 @@
 // The point of a polyhedron that is nearest to the origin, with multipliers that prove it.
 //
 // The polyhedron is {e : W e + alpha >= 0, low <= e <= high} with low <= 0 <= high. Norm 1 is a linear program with
-// costs. Norm inf is a sequence of programs, each of which minimises the largest violation within a radius; its
+// costs. Norm inf is a sequence of programs, each of which minimizes the largest violation within a radius; its
 // multipliers make one half-space of all, whose distance, a closed form, is the next radius (Newton's method on the
 // radius; W. Dinkelbach, doi:10.1287/mnsc.13.7.492). Norm 2 is the dual of a projection, a smooth concave function of
-// the multipliers, maximised by a projected Newton method (D. P. Bertsekas, doi:10.1137/0320018). Multipliers are never
+// the multipliers, maximized by a projected Newton method (D. P. Bertsekas, doi:10.1137/0320018). Multipliers are never
 // trusted: see `SupportFunction::excludes`.
 #pragma once
 

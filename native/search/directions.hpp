@@ -86,7 +86,7 @@ class NewtonStep {
         for (Index j = 0; j < n; ++j) H[j * n + j] += add;
     }
 
-    // From standardised to raw features; the largest weight is one step long.
+    // From standardized to raw features; the largest weight is one step long.
     static void finish(Index n, const double* median, const double* scale, double* v) {
         double size = 0.0;
         for (Index j = 0; j <= n; ++j) {

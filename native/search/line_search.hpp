@@ -1,4 +1,4 @@
-// Exact line searches: minimise the sum of g_i [a_i + t s_i >= 0] over t.
+// Exact line searches: minimize the sum of g_i [a_i + t s_i >= 0] over t.
 //
 // Each point makes one jump, at the breakpoint -a_i / s_i. Breakpoints go into buckets by value. At the border of two
 // buckets the objective is known from the sums of the buckets; inside a bucket it cannot be lower than at its start by

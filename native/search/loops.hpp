@@ -1,4 +1,4 @@
-// Loops over points: plain code that compilers vectorise, with versions for wider processors (clones.hpp).
+// Loops over points: plain code that compilers vectorize, with versions for wider processors (clones.hpp).
 //
 // Sums over points are kept in LANES independent accumulators, whatever the processor: their order is fixed, but is not
 // that of the points. Sums of integer sample weights are exact in any order.

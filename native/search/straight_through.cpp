@@ -238,7 +238,7 @@ typename StraightThrough<Real>::Batch StraightThrough<Real>::load(const std::int
     Index n = sample_.features, d = width_.back();
     Batch some{m, points_.get(batch * n), target_.get(batch * d), weight_.get(batch)};
     for (Index r = 0; r < m;) {
-        Index next = r + 1;  // neighbours are copied together
+        Index next = r + 1;  // neighbors are copied together
         while (next < m && order[next] == order[next - 1] + 1) ++next;
         std::copy(sample_.X + order[r] * n, sample_.X + (order[next - 1] + 1) * n, some.points + r * n);
         r = next;

@@ -13,7 +13,7 @@ namespace bdnn::tree {
 using lp::Index;
 using Integers = std::vector<std::int64_t>;
 
-// Rows a·x >= h with integer coefficients, labelled in turn. Those in the linear program have a slot there.
+// Rows a·x >= h with integer coefficients, labeled in turn. Those in the linear program have a slot there.
 class CutPool {
   public:
     static constexpr std::int64_t OUTSIDE = -1, GONE = std::int64_t{1} << 40;

@@ -92,7 +92,7 @@ def label_codes(classes: NDArray[Any], labels: ArrayLike, count: int) -> Indices
     InputError
         If there are more or fewer labels.
     UnknownLabelError
-        If a label is none of the classes.
+        If a label is not one of the classes.
     """
     array = label_array("y", labels)
     if len(array) != count:
@@ -101,7 +101,7 @@ def label_codes(classes: NDArray[Any], labels: ArrayLike, count: int) -> Indices
     unknown = [(label, row) for row, label in enumerate(array.tolist()) if label not in where]
     if unknown:
         raise UnknownLabelError(
-            f"{len(unknown)} of {count} labels are no classes of the network ({listed(classes.tolist())}): "
+            f"{len(unknown)} of {count} labels are not classes of the network ({listed(classes.tolist())}): "
             f"{places_text(unknown, 'row')}"
         )
     return np.array([where[label] for label in array.tolist()], dtype=np.intp)

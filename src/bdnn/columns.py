@@ -1,7 +1,7 @@
-"""Columns of named tables: the one door at which they are put into the order of other names, or refused.
+"""Columns of named tables: the one place where they are put into the order of other names, or refused.
 
-Whatever takes inputs beside a network, or a network beside a problem, passes here first: with names on both sides they
-decide, whatever the order; without names on one side the position does.
+Everything that takes a network and inputs, or a network and a problem, passes here first: with names on both sides the
+names decide, whatever their order; if one side has none, the position does.
 """
 
 from __future__ import annotations

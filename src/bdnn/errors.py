@@ -10,7 +10,7 @@ class InputError(BDNNError, ValueError):
 
 
 class UnknownLabelError(InputError):
-    """Labels that are no classes of the model they are given with; the message says which, and where."""
+    """Labels that are not classes of the model they are given with; the message says which, and where."""
 
 
 class NotCoveredError(InputError):

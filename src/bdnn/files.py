@@ -2,8 +2,8 @@
 
 Whatever a command or a function of this package writes goes through here. Contents are written to a hidden file beside
 the target, which takes its place when all of them have reached the disk, so that a full disk, an interruption or a
-crash leaves what was there before. A symbolic link stays; the file that it leads to is replaced. What is no regular
-file (a folder, a named pipe, a device, a socket) or is read-only is not replaced, not even where the system would
+crash leaves what was there before. A symbolic link stays; the file that it leads to is replaced. A target that is not
+a regular file (a folder, a named pipe, a device, a socket) or is read-only is not replaced, even where the system would
 allow it.
 """
 
@@ -89,7 +89,7 @@ def check_outputs(outputs: Mapping[str, FilePath | None], inputs: Mapping[str, F
         for other, read in (inputs or {}).items():
             if read is not None and same_file(path, read):
                 raise InputError(
-                    f"{name} and {other} must be two files: {os.fspath(path)} is what is read, and would be replaced"
+                    f"{name} and {other} must be different files: {os.fspath(path)} is read, and would be replaced"
                 )
         if reason := refusal(path):
             raise InputError(f"{name} cannot be {os.fspath(path)}: {reason}")
@@ -97,7 +97,7 @@ def check_outputs(outputs: Mapping[str, FilePath | None], inputs: Mapping[str, F
     for number, name in enumerate(names):
         for other in names[:number]:
             if same_file(wanted[name], wanted[other]):
-                raise InputError(f"{other} and {name} must be two files, got {os.fspath(wanted[name])} for both")
+                raise InputError(f"{other} and {name} must be different files, got {os.fspath(wanted[name])} for both")
 
 
 def same_file(one: FilePath, other: FilePath) -> bool:
@@ -117,7 +117,7 @@ def writing(path: FilePath) -> Iterator[IO[bytes]]:
     Parameters
     ----------
     path : path-like
-        Where to.
+        Where to write.
 
     Yields
     ------
@@ -158,7 +158,7 @@ def write(destination: FilePath | IO[bytes], contents: bytes) -> None:
     Parameters
     ----------
     destination : path-like or binary file
-        Where to; what is written to an open file may be half of the contents if that fails.
+        Where to write; what is written to an open file may be half of the contents if that fails.
     contents : bytes
         All that it is to hold.
 
@@ -216,7 +216,7 @@ def rescued(what: str, path: FilePath, save: Callable[[Path], None], error: OSEr
     with suppress(OSError):  # there may be no usable one
         folders.append(tempfile.gettempdir())
     place = _rescued(os.path.basename(path), list(dict.fromkeys(folders)), save)
-    where = f"in {place} instead" if place is not None else f"lost: {' and '.join(folders)} take no file either"
+    where = f"in {place} instead" if place is not None else f"lost: neither {' nor '.join(folders)} accepts a file"
     failure = OutputError(f"{error}; the {what} is {where}")
     failure.errno = error.errno
     return failure

@@ -1,7 +1,8 @@
 """Labels: one notion of a class for data from Python and for the text of a table.
 
-A label is a number only if writing it again gives the same text; so ``01`` is no 1. Where the classes of a model are
-known, text is read as these: the text of the class itself, else what stands for the same truth value or number.
+A label is a number only if writing it again gives the same text; so ``01`` is not 1. Where the classes of a model are
+known, text is read as one of these: as the text of the class itself, or else as what stands for the same truth value or
+number.
 """
 
 from __future__ import annotations
@@ -220,7 +221,7 @@ def check_present(what: str, labels: ArrayLike | None) -> None:
     absent = [(label, row) for row, label in enumerate(each) if _is_absent(label)]
     if absent:
         raise InputError(
-            f"{what} must not hold missing labels, but there is none in {len(absent)} of {len(each)} rows: "
+            f"{what} must not hold missing labels, but there is no label in {len(absent)} of {len(each)} rows: "
             f"{places_text([(str(label), row) for label, row in absent], 'row')}; label these rows or leave them out"
         )
 
@@ -299,8 +300,8 @@ def check_discrete(what: str, labels: NDArray[Any]) -> None:
         and np.sum(counts == 1) * _FEW_ROWS > len(different)
     ):
         found = (
-            f"{what} {_LIKE_A_REGRESSION}: {number} in {counts.sum()} rows, {np.sum(counts == 1)} of them in one row "
-            f"only"
+            f"{what} {_LIKE_A_REGRESSION}: {number} in {counts.sum()} rows, {np.sum(counts == 1)} of them in only "
+            f"one row"
         )
     else:
         return
@@ -328,7 +329,7 @@ def regression_hint(what: str, labels: NDArray[Any]) -> str:
         return ""
     return (
         f"{what} {_LIKE_A_REGRESSION}: {len(different)} different numbers in {counts.sum()} rows. Each is taken as a "
-        f"class of its own; unless that is meant, cut the numbers into ranges"
+        f"class of its own; unless this is intended, cut the numbers into ranges"
     )
 
 

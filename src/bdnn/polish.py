@@ -1,9 +1,7 @@
 """Margin polish: the same decisions on the training points, made as clearly as possible.
 
-With the activations of the training points fixed, each neuron is free to be any hyperplane between the inputs at which
-it is on and those at which it is off, and the one with the largest margin is the safest guess for other inputs and
-leaves most room for rounding. The outputs of an argmax head are treated together: the winner at each point stays, its
-least lead over the others becomes as large as possible.
+With the activations of the training points fixed, each neuron, and the outputs of an argmax head together, get the
+largest margin. The margin is defined in docs/mathematics/polish.md.
 """
 
 from __future__ import annotations
@@ -54,7 +52,7 @@ def polished(
     X : array-like of shape (m, n_features)
         Training inputs.
     codes : array-like of shape (m,) or None
-        Index into the classes of each label; needed with a robust radius only.
+        Index into the classes of each label; needed only with a robust radius.
     budget : Budget or None
         Time limit; what is polished when it ends is returned.
     norm : {"2", "1", "inf"}
@@ -62,7 +60,7 @@ def polished(
     tolerance : float
         Relative distance from the largest margin that is good enough.
     robust_radius : float or array-like of shape (n_features,)
-        If not 0, no point's robust loss may grow: a neuron whose polished form would make one grow is kept.
+        If not 0, no point's robust loss may grow: a neuron whose polished form would make one grow is left unchanged.
     robust_norm, robust_model
         As in `Problem`.
 
@@ -84,7 +82,7 @@ def polished(
     References
     ----------
     B. E. Boser, I. M. Guyon and V. N. Vapnik, COLT 1992, doi:10.1145/130385.130401; K. Crammer and Y. Singer, JMLR 2,
-    2001. See `bdnn.margins.ordering` for the method.
+    2001. See docs/mathematics/polish.md for the method.
 
     Examples
     --------

@@ -1,13 +1,7 @@
 """Lossless integers: small integer weights that decide every given point as given real weights do.
 
-With the activations of the points fixed, layers and neurons are independent: a neuron needs integer weights w and an
-integer bias b with w·s + b >= 0 at the distinct integer inputs s at which it is on and w·s + b <= -1 at those at which
-it is off; the outputs of an argmax head need integer scores with the same winners, ties to the lowest index. Biases are
-free, so for given weights they are a system of difference constraints, which has integer solutions if it has any.
-
-The smallest largest weight P is enclosed: below by the linear program min ‖w‖_∞ over real weights and by what is proven
-afterwards, above by solutions found by rounding multiples of several directions, by repairing such roundings with steps
-of ±1, by enumeration where there are few candidates and by a mixed-integer program on a growing set of points.
+With the activations of the points fixed, layers and neurons are independent. The conditions on their weights, and how
+the smallest largest weight is enclosed, are in docs/mathematics/polish.md.
 """
 
 from __future__ import annotations

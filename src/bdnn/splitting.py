@@ -62,8 +62,8 @@ def split(
     if np.any(counts < 2):
         rare = classes[counts < 2].tolist()
         raise InputError(
-            f"{len(rare)} of {len(classes)} classes ha{'s' if len(rare) == 1 else 've'} one row only "
-            f"({listed(rare)}), and a class needs one row on either side"
+            f"{len(rare)} of {len(classes)} classes ha{'s' if len(rare) == 1 else 've'} only one row "
+            f"({listed(rare)}), but a class needs one row on either side"
         )
     if min(n_held_out, m - n_held_out) < len(classes):
         raise InputError(
@@ -143,7 +143,7 @@ def _held_out(groups: Rows, codes: Rows, wanted: list[int], seed: int) -> Bools:
         nearest = min(filter(spared, order), key=change, default=None)
         if nearest is None:
             raise InputError(
-                f"the rows have {n_groups} different inputs only, and without any of them training would lose a class"
+                f"the rows have only {n_groups} different inputs, and without any of them training would lose a class"
             )
         chosen[nearest] = True
     return chosen[groups]

@@ -1,6 +1,6 @@
 """Reading tables from CSV files: numbers, labels, and one documented rule for missing values.
 
-Numbers are plain decimal ones. Labels are read by `bdnn.labels`: as the classes of a model where one is known.
+Numbers are plain decimals. Labels are read by `bdnn.labels`: as the classes of a model where one is known.
 
 A missing value is an empty cell or ``?``. It is replaced by the lower median of its column (the middle of the sorted
 known values, the lower of two), so that integer columns stay integer; the replacements come from the training rows and
@@ -34,7 +34,7 @@ MISSING_RULES = ("median", "error")
 _DELIMITERS = (",", ";", "\t")
 _PLAIN = frozenset("0123456789+-.eE")
 _ACCEPTED = "accepted are finite decimal numbers such as 12, -0.5 or 1.5e3, and empty cells or '?' for missing values"
-_NO_FILL = "nothing is known to replace them with"
+_NO_FILL = "there is nothing to replace them with"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -104,7 +104,7 @@ def read_table(
     Raises
     ------
     UnknownLabelError
-        If a label is none of the classes.
+        If a label is not one of the classes.
     InputError
         If the file is empty or malformed, a column is missing, there twice or holds text, a number is not finite, or a
         label is missing.
@@ -207,7 +207,7 @@ def filled(table: Table, fill: Sequence[float] | Floats | None, without: str = "
         names = [name for name, count in zip(table.names, table.n_missing, strict=True) if count]
         raise InputError(
             f"{int(missing.sum())} values are missing in {listed(names)}, and {without or _NO_FILL}: fill them in or "
-            f"leave these rows out, or train by 'bdnn train --missing median', which keeps the medians"
+            f"leave these rows out, or train with 'bdnn train --missing median', which keeps the medians"
         )
     return np.where(missing, np.asarray(fill, dtype=np.float64), table.X)
 
@@ -301,7 +301,7 @@ def _labels(
         return label_rules.from_text([cells[i] for i in kept]), kept
     if unknown := [(cells[i], lines[i]) for i in kept if codes[i] < 0]:
         raise UnknownLabelError(
-            f"{len(unknown)} of {len(kept)} labels in {what} are no classes of the model "
+            f"{len(unknown)} of {len(kept)} labels in {what} are not classes of the model "
             f"({label_rules.listed(classes.tolist())}): {label_rules.places_text(unknown, 'line')}"
         )
     return classes[codes[kept]], kept

@@ -224,7 +224,7 @@ def test_a_damaged_checkpoint_is_refused(damage, tmp_path):
             arrays = dict(file)
         arrays["lower 0"] = arrays["lower 0"][:, 1:]
         np.savez(path, **arrays)
-    with pytest.raises(InputError, match="start anew"):
+    with pytest.raises(InputError, match="start over"):
         ExactTraining(checkpoint=path)(problem, Budget(nodes=2))
 
 

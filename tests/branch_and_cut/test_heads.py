@@ -138,7 +138,7 @@ def test_too_many_maps(head, d, n_classes):
     y = np.arange(n_classes)
     problem = Problem(X=y[:, None], y=y, hidden_layer_sizes=(d,), head=head)
     assert covers(presolve(problem)) == "too many output functions (more than 100)"
-    with pytest.raises(InputError, match=r"does not cover too many output functions \(more than 100\): it takes"):
+    with pytest.raises(InputError, match=r"does not cover too many output functions \(more than 100\): it needs"):
         plain()(problem)
 
 

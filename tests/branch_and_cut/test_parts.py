@@ -103,4 +103,4 @@ def test_the_command_with_a_model(tmp_path, capsys):
             cli.main(words)
         assert stop.value.code == 0
     shown = capsys.readouterr().out
-    assert "no network has a loss below" in shown and "1 hidden neurons" in shown
+    assert "no loss is below" in shown and "1 hidden neurons" in shown

@@ -441,7 +441,7 @@ def test_checkpoints_of_the_first_version_are_read(case, tmp_path):
         ("run", '{"searched": true, "searched_again": false, "nodes": 5, "bound": 60.0}', "bound 60 is above the loss"),
         ("run", '{"searched": true, "searched_again": false, "nodes": -5, "bound": 1.0}', "damaged"),
         ("weights 0", np.zeros((1, 2)), "damaged"),
-        ("title", '{"version": 3}', "of version 3"),
+        ("title", '{"version": 3}', "has version 3"),
         ("title", "[]", "not a checkpoint"),
         ("sets", np.zeros(3, dtype=np.int64), "damaged"),
         ("seconds", -1.0, "damaged"),
@@ -456,7 +456,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence(name, value, said, tmp_pat
     arrays[name] = np.array(value)
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    with pytest.raises(InputError, match=f"{said}.*remove it to start anew"):
+    with pytest.raises(InputError, match=f"{said}.*remove it to start over"):
         ExactTraining(checkpoint=path)(problem, Budget(nodes=2))
 
 

@@ -29,12 +29,12 @@ BAD = {
     "negative radius": ({"radius": -0.5}, "radius must be a finite number >= 0, or None.*got -0.5"),
     "NaN radius": ({"radius": float("nan")}, "radius must be"),
     "radius as text": ({"radius": "0.1"}, "radius must be"),
-    "labels": ({"y": ["no", "maybe"]}, r"1 of 2 labels are no classes of the network \(no, yes\): 'maybe' \(row 1\)"),
+    "labels": ({"y": ["no", "maybe"]}, r"1 of 2 labels are not classes of the network \(no, yes\): 'maybe' \(row 1\)"),
     "number of labels": ({"y": ["no"]}, r"one label per row of X \(2\), got 1"),
     "scale 0": ({"scale": [1.0, 0.0]}, "scale must be finite and positive, got 0 for feature 1; freeze"),
     "shape of scale": ({"scale": [1.0, 1.0, 1.0]}, r"scale must be a number or one per feature, of shape \(2,\)"),
     "crossing bounds": ({"lower": 2.0, "upper": 1.0}, "lower must not exceed upper, got 2 > 1"),
-    "point outside": ({"upper": 0.5}, "row 0 has 1 in feature 0, outside of the bounds -inf to 0.5; widen"),
+    "point outside": ({"upper": 0.5}, "row 0 has 1 in feature 0, outside the bounds -inf to 0.5; widen"),
     "NaN bound": ({"lower": float("nan")}, "must not hold NaN"),
     "frozen name": ({"frozen": ["c"]}, "indices from 0 to 1 or one of the names a, b, or be a mask, got 'c'"),
     "frozen index": ({"frozen": [2]}, "frozen must hold indices"),
@@ -54,7 +54,7 @@ def test_bad_input_gets_one_clear_message(case):
 
 
 def test_an_estimator_is_no_network():
-    with pytest.raises(InputError, match="take clf"):
+    with pytest.raises(InputError, match="use clf"):
         certify(BDNNClassifier(), [[1.0, 1.0]])
 
 

@@ -219,7 +219,7 @@ def test_networks_of_another_class_are_refused():
         ([([[1.0]], [0.0]), ([[1.0]], [0.0])], [0, 1]),
         ([([[1]], [0]), output], [0, 2]),
     ]:
-        with pytest.raises(InputError, match="another architecture or other weights"):
+        with pytest.raises(InputError, match="a different architecture or different weights"):
             model.encode(Network(layers, "threshold", classes))
 
 

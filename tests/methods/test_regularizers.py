@@ -105,9 +105,9 @@ def test_least_squares_of_one_neuron_is_the_maximum_margin_separator():
     ("settings", "message"),
     [
         (dict(regularizer="l3", regularization=1.0), "regularizer must be one of 'l1', 'l0', 'l2'"),
-        (dict(regularizer="l1"), "does not go with"),
-        (dict(regularization=1.0), "does not go with"),
-        (dict(regularization="lexicographic"), "does not go with"),
+        (dict(regularizer="l1"), "cannot be combined with"),
+        (dict(regularization=1.0), "cannot be combined with"),
+        (dict(regularization="lexicographic"), "cannot be combined with"),
         (dict(regularizer="l1", regularization=-1.0), "non-negative number or 'lexicographic'"),
         (dict(regularizer="l1", regularization=float("nan")), "non-negative number or 'lexicographic'"),
         (dict(regularizer="l1", regularization="both"), "non-negative number or 'lexicographic'"),

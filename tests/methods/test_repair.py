@@ -167,7 +167,7 @@ def test_methods_that_do_not_train_for_it():
         with pytest.raises(InputError, match=r"'exact' and 'data_splitting'"):
             clf.fit(X, y)
     problem = Problem(X=X, y=y, robust_radius=0.1, robust_model="worst_case")
-    with pytest.raises(InputError, match="does not train for"):
+    with pytest.raises(InputError, match="does not support"):
         LocalSearch()(problem, Budget(seconds=1))
     with pytest.raises(InputError, match="certificates"):
         AttackAndRepair(ExactTraining(certificate=True))(problem, Budget(seconds=1))

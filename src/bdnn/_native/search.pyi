@@ -147,7 +147,7 @@ def gains(
 def line_search(
     a: _Floats, s: _Floats, g: _Floats, integer: bool, rng: NDArray[np.uint64]
 ) -> tuple[float, float, float]:
-    """Minimise ``sum of g_i [a_i + t s_i >= 0]`` over t, exactly.
+    """Minimize ``sum of g_i [a_i + t s_i >= 0]`` over t, exactly.
 
     Return the best objective less that of t = 0, and the best interval, of equally good ones a random one:
     ``left < t < right``, or ``left <= t < right`` for integers. The outer ones are infinite.

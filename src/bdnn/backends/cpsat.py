@@ -82,7 +82,7 @@ class CpSat:
 def _integers(what: str, values: Floats) -> list[int]:
     whole = np.rint(values)
     if not np.array_equal(whole, values):
-        raise InputError(f"solver 'cpsat' needs integers, but {what} of this program are not; use integer weights")
+        raise InputError(f"solver 'cpsat' needs integers, and {what} of this program are not; use integer weights")
     if np.any(np.abs(whole) > _LARGEST):
         raise InputError(
             f"{what} of this program reach {np.abs(whole).max():.3g}, too large for the 64-bit integers of solver "
@@ -100,7 +100,7 @@ def _model(milp: Milp, budget: Budget) -> tuple[cp_model.CpModel, list[cp_model.
     from ortools.sat.python import cp_model
 
     if not np.all(milp.integer | milp.implied):
-        raise InputError("solver 'cpsat' takes integer variables only; use integer weights, or another solver")
+        raise InputError("solver 'cpsat' accepts only integer variables; use integer weights, or another solver")
     model = cp_model.CpModel()
     low, high = _integers("bounds", milp.lower), _integers("bounds", milp.upper)
     variables = [model.new_int_var(a, b, "") for a, b in running.in_time(zip(low, high, strict=True), budget)]

@@ -116,7 +116,7 @@ class Backend(Protocol):
         milp : Milp
             The program.
         budget : Budget
-            Limits; a running clock is honoured.
+            Limits; a running clock is honored.
         start : ndarray of shape (n,) or None
             A feasible solution to start from.
         on_event : callable or None

@@ -35,7 +35,7 @@ def certificate(
     cuts : Cuts
         Inseparable sets.
     trees : list of Tree
-        Recorded ones, of all output functions; they cannot be worked on any more afterwards.
+        Recorded ones, of all output functions; they cannot be worked on any more afterward.
     network : Network
         The best one.
     proceed : callable

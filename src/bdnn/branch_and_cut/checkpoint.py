@@ -2,7 +2,7 @@
 
 The file is a compressed archive of plain arrays (NumPy's ``.npz``, without pickles). It holds the best network, the
 bound and how far the run has come (``run``, a text), and of the work on the bound, once there is some, the inseparable
-sets, the open nodes of every tree, what branching has learnt, and the record for a certificate. A run that is resumed
+sets, the open nodes of every tree, what branching has learned, and the record for a certificate. A run that is resumed
 goes on with the same open nodes, so it ends with the same loss and bound. Files of version 1 hold neither the bound nor
 how far the run has come: they were written by trees only.
 
@@ -116,18 +116,18 @@ def read(path: Path, title: str) -> Arrays:
         about = json.loads(str(arrays["title"]))
         version = about["version"]
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} is not a checkpoint of this program ({error}); remove it to start anew") from None
+        raise InputError(f"{path} is not a checkpoint of this program ({error}); remove it to start over") from None
     if version not in _READABLE:
         raise InputError(
-            f"the checkpoint {path} is of version {version!r}, and this program reads versions "
-            f"{' and '.join(map(str, _READABLE))}: go on with the program that wrote it, or remove it to start anew"
+            f"the checkpoint {path} has version {version!r}, and this program reads versions "
+            f"{' and '.join(map(str, _READABLE))}: go on with the program that wrote it, or remove it to start over"
         )
     wanted = json.loads(title)
     differs = [name for name in wanted if name != "version" and about.get(name) != wanted[name]]
     if differs:
         raise InputError(
             f"the checkpoint {path} belongs to another run (other {', '.join(differs)}): give another file, or remove "
-            "it to start anew"
+            "it to start over"
         )
     return arrays
 
@@ -150,7 +150,7 @@ def undamaged(path: Path | None) -> Iterator[None]:
         yield
     except (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"the checkpoint {path} is damaged ({reason}); remove it to start anew") from None
+        raise InputError(f"the checkpoint {path} is damaged ({reason}); remove it to start over") from None
 
 
 def course_to_array(course: Course) -> NDArray[np.str_]:

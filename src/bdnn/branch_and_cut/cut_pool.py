@@ -57,7 +57,7 @@ class Rows:
 
     @property
     def n_rows(self) -> int:
-        """Rows in all; they are labelled from 0."""
+        """Rows in all; they are labeled from 0."""
         return len(self._pool)
 
     @property
@@ -70,14 +70,14 @@ class Rows:
         return self._pool.add(columns, values, rhs)
 
     def add_set(self, members: Integers, columns: Integers, always: int) -> Integers:
-        """Store the rows that not all demands of a set are met, one for each neuron.
+        """Store the rows that not all requirements of a set are met, one for each neuron.
 
         Parameters
         ----------
         members : ndarray of shape (k,), int64
-            The demands.
+            The requirements.
         columns : ndarray of shape (m, d), int64
-            Column that says whether a neuron need not meet a demand.
+            Column that says whether a neuron need not meet a requirement.
         always : int
             Column that is always 1: rows with it ask for nothing. -1 if there is none.
 

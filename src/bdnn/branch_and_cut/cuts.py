@@ -46,7 +46,7 @@ class Cuts:
     Attributes
     ----------
     sets : list of ndarray of int64
-        Demands of each set, ascending.
+        Requirements of each set, ascending.
     supports : list of ndarray of int64
         Signed rows that make them inseparable.
     n_given : int
@@ -127,7 +127,7 @@ class Cuts:
         tries : int
             Linear programs solved, each with other costs.
         avoided : ndarray of shape (m,), bool, or None
-            Demands that are given up for good.
+            Requirements that are given up for good.
         """
         given = given[self.points.row_requirement]
         avoided = None if avoided is None else avoided[self.points.row_requirement]

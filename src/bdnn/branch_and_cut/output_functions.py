@@ -1,21 +1,6 @@
 """Output functions: the threshold functions of a few hidden neurons, up to their order.
 
-An output neuron computes ``f(u) = [w · u >= t]`` of what d hidden neurons fire. Only finitely many f matter, and fewer
-than there seem to be:
-
-- *Weights may be taken as nonnegative.* On finitely many points a hidden neuron can be flipped: the value
-  ``a = w · x + b`` is below some -ε at all points where the neuron does not fire, so the neuron with the value
-  ``-ε - a`` fires at exactly these. That turns u into 1 - u and the sign of the output weight around. So f may be taken
-  as monotone.
-- *All bits may be taken as needed.* A function that does not depend on bit j is covered by a function that does: with a
-  neuron j that is always on (weights 0), ``f(u) = f(u) AND u_j``. The conjunction of a monotone threshold function with
-  one more bit is a threshold function again: give the new bit a weight beyond the sum of the others and raise the
-  threshold by it. Constants are covered by hidden neurons that are always on or always off.
-- *The order of the bits does not matter*, since hidden neurons may be exchanged.
-
-What remains are 1, 2, 5, 17 and 92 functions of 1 to 5 bits. They are found through their weights: integers up to
-``2**-d (d + 1)**((d + 1) / 2)`` represent every threshold function of d bits (S. Muroga, *Threshold Logic and Its
-Applications*, 1971, §9.3; for values 0 and 1 the same weights serve with another threshold).
+Only finitely many matter; docs/mathematics/activation.md says why. They are found through their integer weights.
 """
 
 from __future__ import annotations

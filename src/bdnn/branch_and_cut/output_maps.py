@@ -133,7 +133,7 @@ def output_maps(head: str, n_bits: int, n_classes: int) -> tuple[OutputMap, ...]
     candidates = [
         places
         for places in itertools.product(range(len(answers)), repeat=1 << n_bits)
-        if all(map(_realisable, _labels(head, tuple(answers[a] for a in places), n_classes)))
+        if all(map(_realizable, _labels(head, tuple(answers[a] for a in places), n_classes)))
     ]
     # those of many answers cover most
     table = np.array(sorted(candidates, key=lambda places: (-len(set(places)), places)))
@@ -191,11 +191,11 @@ def _numbered(labels: Iterable[int]) -> tuple[int, ...]:
 
 
 @functools.cache
-def _realisable(labels: tuple[int, ...]) -> bool:
+def _realizable(labels: tuple[int, ...]) -> bool:
     """Tell whether scores realize numbered labels; one order of the bits and their complements speaks for all."""
     symmetries = _substitutions(len(labels).bit_length() - 1, symmetric=True)
     least = min(map(_numbered, np.array(labels)[symmetries].tolist()))
-    return _scores(labels) is not None if least == labels else _realisable(least)
+    return _scores(labels) is not None if least == labels else _realizable(least)
 
 
 @functools.cache

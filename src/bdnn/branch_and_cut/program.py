@@ -1,25 +1,8 @@
 """Training as a covering program over activations: columns, linking rows, and the networks of its solutions.
 
-A *requirement* j asks a neuron to be on (s_j = +1) or off (-1) at a point; a neuron meets all requirements of a set
-exactly if the signed rows s_j (x, 1) of the set have positive products with some weights. *Soft constraints* are what
-costs: that a point is of its class, or that an output fires, or does not. The program chooses the requirements that a
-neuron need not meet:
-
-    z_jl = 1: neuron l need not meet requirement j;    e_g = 1: the network need not meet soft constraint g;
-
-    minimize Σ W_g e_g,
-    Σ_{j in S} z_jl >= 1                        for every neuron l and every inseparable set S of signed rows,
-    Σ_{(l, v) in Q} z_jl <= |Q| - 1 + e_g       for every maximal cube Q of the patterns that miss constraint g,
-
-where a cube fixes the bits of some neurons l to values v, and j is the requirement for the opposite of v. Where Q is a
-single bit that matters for no other constraint of the point, z_jl = e_g.
-
-With two classes the output is a monotone function of the hidden neurons: those with negative output weights are
-replaced by their complements. So each point has one soft constraint and one requirement; cubes are blockers of the
-function where s_j = +1, implicants where it is -1. With f(u) = u this is training without a hidden layer. More classes
-need requirements of both signs, which are inseparable sets, and an `OutputMap` for the function. A requirement that is
-in no cube of the constraints of its point costs nothing: its column is always 1. Without hidden layer an argmax over
-more than two classes has one requirement a point, of several rows.
+The program chooses the *requirements* that a neuron need not meet and the *soft constraints* that the network need not
+meet, such that no neuron has to meet all requirements of an inseparable set. It is stated in
+docs/mathematics/activation.md.
 """
 
 from __future__ import annotations

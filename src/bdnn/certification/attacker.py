@@ -184,12 +184,12 @@ def perturbations(
 
 
 def check_points(allowed: Perturbations, X: Floats) -> None:
-    """Raise InputError if a point lies outside of the bounds."""
+    """Raise InputError if a point lies outside the bounds."""
     outside = (X < allowed.lower) | (X > allowed.upper)
     if np.any(outside):
         i, j = np.argwhere(outside)[0].tolist()
         raise InputError(
-            f"row {i} has {X[i, j]:g} in feature {j}, outside of the bounds {allowed.lower[j]:g} to "
+            f"row {i} has {X[i, j]:g} in feature {j}, outside the bounds {allowed.lower[j]:g} to "
             f"{allowed.upper[j]:g}; widen lower and upper so that they hold all points"
         )
 

@@ -89,7 +89,7 @@ def certify(
     """Decide exactly whether perturbations of inputs change the decisions of a network.
 
     Every claim is proven with bounded rounding errors or in rational arithmetic, over all real inputs; every attack is
-    an input of doubles that the network itself decides otherwise.
+    an input of doubles for which the network itself decides differently.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def certify(
     scale : array-like of shape (n_features,), number or None
         Units of the perturbation of each feature, positive; None for 1.
     lower, upper : array-like of shape (n_features,), number or None
-        Bounds that perturbed inputs keep to, as the points dv.
+        Bounds that perturbed inputs keep to, as the points do.
     frozen : array-like or None
         Features that an attacker cannot change: a mask, indices or names.
     integer : bool or array-like
@@ -146,7 +146,7 @@ def certify(
     """
     if not isinstance(network, Network):
         raise InputError(
-            f"network must be a bdnn.Network, got {type(network).__name__}; take clf.network_ of an estimator"
+            f"network must be a bdnn.Network, got {type(network).__name__}; use clf.network_ of an estimator"
         )
     points = np.ascontiguousarray(network.check_inputs(X), dtype=np.float64)
     limit = radius_limit(radius)

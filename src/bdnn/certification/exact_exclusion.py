@@ -1,4 +1,4 @@
-"""Proofs in rational arithmetic that no input within a radius fulfils some linear inequalities."""
+"""Proofs in rational arithmetic that no input within a radius fulfills some linear inequalities."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def excludes_exactly(
     multipliers: list[float],
     radius: float,
 ) -> bool:
-    """Whether multipliers, rounded to simple fractions, prove that no input of the closed set fulfils all rows.
+    """Whether multipliers, rounded to simple fractions, prove that no input of the closed set fulfills all rows.
 
     Parameters
     ----------

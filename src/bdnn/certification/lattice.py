@@ -8,7 +8,7 @@ about integers reaches as far as the last of their distances that does not excee
 Distances are ‖(z - x) / s‖ for inputs z. In norm inf they are those of single features, which are all tried. In the
 norms 1 and 2 they, or their squares, are sums of one number per feature: multiples of the greatest common divisor of
 all steps, or, where that is too fine to decide, one of the sums, which are listed if they are few. All arithmetic is
-rational; that more distances are thought of than there are does no harm but to leave the question open.
+rational; considering more distances than there are does no harm, except that it may leave the question open.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ class Curve(NamedTuple):
     radii : ndarray of shape (k,)
         Radii of closed balls, in units of the scale.
     certified : ndarray of shape (k,)
-        Part of the points that are proven to keep their decision; never above the true robust accuracy.
+        Fraction of the points that are proven to keep their decision; never above the true robust accuracy.
     attacked : ndarray of shape (k,)
-        Part of the points without a known attack; never below it.
+        Fraction of the points without a known attack; never below it.
     """
 
     radii: Floats
@@ -53,7 +53,7 @@ class Certification:
     attained : ndarray of shape (m,), bool
         Whether the attack lies at a distance of exactly `radius`, as it does for points that are wrong themselves.
     attack : ndarray of shape (m, n)
-        The nearest input found that is decided otherwise, verified by `Network.predict`; NaN where there is none.
+        The nearest input found that is decided differently, verified by `Network.predict`; NaN where there is none.
     distance : ndarray of shape (m,)
         Its distance, rounded up; inf where there is none.
     clean : ndarray of shape (m,), bool
@@ -85,17 +85,17 @@ class Certification:
 
     @property
     def robust_accuracy(self) -> float:
-        """Part of the points that are proven robust; undecided ones do not count."""
+        """Fraction of the points that are proven robust; undecided ones do not count."""
         return _mean(self.robust)
 
     @property
     def attacked_accuracy(self) -> float:
-        """Part of the points without a known attack within the radius in question."""
+        """Fraction of the points without a known attack within the radius in question."""
         return _mean(self.distance > (0.0 if self.asked is None else self.asked))
 
     @property
     def clean_accuracy(self) -> float:
-        """Part of the points that are right themselves."""
+        """Fraction of the points that are right themselves."""
         return _mean(self.clean)
 
     def curve(self, radii: ArrayLike) -> Curve:
@@ -109,7 +109,7 @@ class Certification:
         Returns
         -------
         Curve
-            One value of each per radius. After a run with a radius in question both say nothing beyond it.
+            One value of each per radius. After a run with a radius in question, neither says anything beyond it.
 
         Raises
         ------

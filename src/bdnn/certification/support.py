@@ -1,9 +1,7 @@
 """Support functions of perturbation sets, and what a combination of half-spaces excludes.
 
-A perturbation set is {e : ‖e‖ <= r, L <= e <= U} with L <= 0 <= U, in units of the scale. Its support function
-h(g, r) = max g·e has a closed form for each norm: by weak duality, any price of the radius gives an upper bound, so
-only rounding errors stand between a number computed here and a proof, and these are bounded (N. J. Higham, *Accuracy
-and Stability of Numerical Algorithms*, 2nd ed., §3.1).
+Perturbation sets, with L <= 0 <= U and in units of the scale, their support functions h(g, r), and why these prove what
+they prove are in docs/mathematics/certification.md.
 
 The functions are compiled: they want contiguous arrays of float64, rows of half-spaces as a matrix, and raise
 `InputError` for anything else.

@@ -1,4 +1,4 @@
-"""The independent checker of certificates: proofs that no network of a class has a smaller loss on given data.
+r"""The independent checker of certificates: proofs that no network of a class has a smaller loss on given data.
 
 It needs no solver and shares no code with what trains networks. All that decides is arithmetic on integers: Python's,
 or 64-bit ones where a bound on the magnitudes shows that nothing overflows.
@@ -27,16 +27,22 @@ itself if {l} is a blocker (s_i = +1) or an implicant (s_i = -1). Every network 
   is proven by positive integers μ_i with Σ μ_i s_i (x_i, 1) = 0: a neuron that is right at all of S would make
   Σ μ_i s_i (w·x_i + b) positive.
 
-*Trees.* Each branch fixes one 0/1 variable, each leaf names a proof: multipliers L >= 0 of rows. Their dual bound over
-the box of the leaf, Σ L_r rhs_r + Σ_j min r_j x_j with r_j = scale · W_j - Σ_r L_r a_rj, divided by the scale and
-rounded up, is not above Σ W_i e_i of any network in the leaf. Over the box without fixings it is Σ L_r rhs_r +
-Σ_j min(r_j, 0); each fixing adds max(-r_j, 0) if it is to 0 and max(r_j, 0) if it is to 1. So many leaves can share one
-proof, as those do that fixing by reduced costs cuts off.
+*Trees.* Each branch fixes one 0/1 variable, both sides are there, and each leaf names a proof: multipliers L >= 0 of
+rows. Their dual bound over the box of the leaf,
+
+.. math::
+
+    \sum_r L_r \, \text{rhs}_r + \sum_j \min_{x_j} \, r_j x_j, \qquad r_j = \text{scale} \cdot W_j - \sum_r L_r a_{rj},
+
+divided by the scale and rounded up to the next possible loss, is not above Σ W_i e_i of any network in the leaf. Over
+the box without fixings it is Σ L_r rhs_r + Σ_j min(r_j, 0); each fixing adds max(-r_j, 0) if it is to 0 and max(r_j, 0)
+if it is to 1. So many leaves can share one proof, as those do that fixing by reduced costs cuts off.
 
 References
 ----------
-S. Muroga, Threshold Logic and its Applications, 1971: integer weights of threshold functions.
-K. K. H. Cheung, A. Gleixner and D. E. Steffy, Verifying integer programming results, IPCO 2017.
+S. Muroga, Threshold Logic and Its Applications, 1971: integer weights of threshold functions.
+K. K. H. Cheung, A. Gleixner and D. E. Steffy, Verifying integer programming results, IPCO 2017,
+doi:10.1007/978-3-319-59250-3_13.
 """
 
 from __future__ import annotations
@@ -358,7 +364,7 @@ def _paths(t: int, tree: Tree, n_columns: int) -> _Paths:
     for k in np.flatnonzero(proofs >= len(tree.proofs))[:1]:
         raise CertificateError(f"node {leaves[k]} of tree {t}: there is no proof {proofs[k]}, only {len(tree.proofs)}")
     for k in np.flatnonzero(np.bincount(proofs, minlength=len(tree.proofs)) == 0)[:1]:
-        raise CertificateError(f"proof {k} of tree {t}: is that of no leaf")
+        raise CertificateError(f"proof {k} of tree {t}: belongs to no leaf")
     order = np.argsort(proofs, kind="stable")
     return _Paths(parent, column, sign, leaves[order], proofs[order])
 

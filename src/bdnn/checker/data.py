@@ -275,7 +275,7 @@ def _codes(labels: list[Label], classes: tuple[Label, Label]) -> list[int]:
     codes = [index.get(label, -1) for label in labels]
     if -1 in codes:
         row = codes.index(-1)
-        raise CertificateError(f"data: label {labels[row]!r} of row {row} is none of the classes {list(classes)!r}")
+        raise CertificateError(f"data: label {labels[row]!r} of row {row} is not one of the classes {list(classes)!r}")
     return codes
 
 

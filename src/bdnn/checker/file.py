@@ -165,7 +165,7 @@ def save_certificate(certificate: Mapping[str, Any], path: FilePath | IO[bytes])
     certificate : mapping
         What `bdnn.Result.certificate` holds.
     path : path-like or binary file
-        Where to, usually ``.json``; the file is compressed if the name ends in ``.gz``.
+        Where to write, usually ``.json``; the file is compressed if the name ends in ``.gz``.
 
     Raises
     ------
@@ -260,7 +260,7 @@ class _Reader:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _short_integer(digits: str) -> int:
@@ -336,7 +336,8 @@ def _architecture(value: object) -> tuple[tuple[int, ...], str]:
             raise fail(f"{place}: {name}", f"only {names} can be certified, got {shown(parts[name])}")
     if parts["fit_intercept"] is not True:
         raise fail(
-            f"{place}: fit_intercept", f"only networks with biases (true) are, got {shown(parts['fit_intercept'])}"
+            f"{place}: fit_intercept",
+            f"only networks with biases (true) can be certified, got {shown(parts['fit_intercept'])}",
         )
     widths = tuple(integer(f"{place}: hidden_layer_sizes", size, 1, MAX_HIDDEN + 1) for size in sizes)
     return widths, parts["head"]

@@ -192,7 +192,7 @@ def check_functions(trees: Sequence[Function], width: int) -> None:
         rank = {bit: k for k, bit in enumerate(sorted(range(width), key=lambda bit: -counts[bit]))}
         ordered = _table([[rank[bit] for bit in s] for s in sets], width)
         if ordered not in _tables(width):
-            raise CertificateError(f"tree {t}: its function is no threshold function that needs all {width} bits")
+            raise CertificateError(f"tree {t}: its function is not a threshold function that needs all {width} bits")
         if ordered not in missing:
             raise CertificateError(f"tree {t}: another tree has the same function, up to the order of the neurons")
         missing.remove(ordered)

@@ -8,8 +8,8 @@ The part ``table`` of a certificate is an object of exactly these names:
 - ``rows``: the numbers of rows that are in turn taken and left out, from the first row of the table on, so that
   [3, 1, 2] means rows 0 to 2, 4 and 5 of a table of six;
 - ``fill``: what a missing value of each feature was replaced by, or null if none was missing;
-- ``drop``, ``missing``, ``test_fraction`` and ``seed``: the settings by which all this was chosen. They are told, but
-  nothing depends on them. Fraction and seed are null if they are not known.
+- ``drop``, ``missing``, ``test_fraction`` and ``seed``: the settings by which all this was chosen. They are recorded,
+  but nothing depends on them. Fraction and seed are null if they are not known.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class TablePart:
         """
         if n_rows != self.n_rows:
             raise CertificateError(
-                f"data: the table has {n_rows} rows, that of the certificate {self.n_rows}; {OTHER_DATA}"
+                f"data: the table has {n_rows} rows, the certificate's table has {self.n_rows}; {OTHER_DATA}"
             )
         return np.flatnonzero(np.repeat(np.arange(len(self.rows)) % 2 == 0, self.rows))
 
@@ -244,7 +244,7 @@ def read_table_part(value: object, n_features: int, n_rows: int) -> TablePart:
         raise fail("table: features", "must be different columns, and none of them the target")
     rows = tuple(integer("table: rows", length, 0, _MAX_ROWS) for length in items("table: rows", parts["rows"]))
     if sum(rows) >= _MAX_ROWS or 0 in rows[1:]:
-        raise fail("table: rows", f"must add up to less than {_MAX_ROWS} and be positive but for the first one")
+        raise fail("table: rows", f"must add up to less than {_MAX_ROWS} and be positive except for the first one")
     if sum(rows[::2]) != n_rows:
         raise fail("table: rows", f"{sum(rows[::2])} rows are taken, and data has n_rows {n_rows}")
     fill = parts["fill"]

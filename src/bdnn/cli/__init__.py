@@ -1,7 +1,7 @@
 """The command line: ``bdnn train``, ``predict``, ``evaluate`` and so on; one module per family of commands.
 
-Exit codes: 0 done, 1 the run could not produce its output or a certificate does not hold, 2 wrong usage or input (one
-line on stderr).
+The exit code is 0 for success; 1 if the run could not produce its output or a certificate does not hold; and 2 for
+wrong usage or input (one line on stderr).
 """
 
 from __future__ import annotations

@@ -145,12 +145,12 @@ def estimator_options(command: Command) -> Command:
         click.option("--polish", default="margin", show_default=True,
                      help="Local search: margin (largest margins at the end) or none."),
         click.option("--robust-radius", type=Radius(), default="0", show_default=True,
-                     help="Points must stay right within this radius: a number, or one per feature, as 1,0,2.5."),
+                     help="Points must stay right within this radius: a number, or one per feature, such as 1,0,2.5."),
         click.option("--robust-norm", default="inf", show_default=True, help="inf, 1 or 2."),
         click.option("--robust-model", default="interval", show_default=True,
                      help="interval, worst_case or pattern (the paper)."),
         click.option("--validation-fraction", type=float, default=0.0, show_default=True,
-                     help="Part of the training rows held out to choose the network by its accuracy there."),
+                     help="Fraction of the training rows held out to choose the network by its accuracy there."),
         click.option("--margin", type=float, default=None, help="Least distance of pre-activations from 0, on inputs "
                      "and weights scaled to 1.  [default: the smallest that is safe]"),
         click.option("--input-bits", type=int, default=8, show_default=True,
@@ -174,7 +174,7 @@ def table_options(command: Command) -> Command:
         click.option("--missing-labels", type=click.Choice(labels.MISSING_RULES), default="error", show_default=True,
                      help="Rows without a label (empty, ?, NA, NaN, null): refuse, or leave out."),
         click.option("--test-fraction", type=float, default=0.25, show_default=True,
-                     help="Part of the rows held out for the accuracy, stratified; 0 for none."),
+                     help="Fraction of the rows held out for the accuracy, stratified; 0 for none."),
     )  # fmt: skip
     return _with_options(command, options)
 
@@ -196,7 +196,7 @@ def attacker_options(command: Command) -> Command:
     options = (
         click.option("--norm", default="inf", show_default=True, help="Norm of the perturbations: inf, 1 or 2."),
         click.option("--lower", type=Radius(), default=None,
-                     help="Least value of perturbed features: a number, or one each in the model's order."),
+                     help="Least value of perturbed features: a number, or one per feature in the model's order."),
         click.option("--upper", type=Radius(), default=None, help="Largest value, likewise."),
         click.option("--frozen", multiple=True, help="Column that an attacker cannot change; may be repeated."),
         click.option("--integer", is_flag=True, help="All features are integers and stay so."),

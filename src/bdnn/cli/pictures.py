@@ -45,7 +45,7 @@ Drawing = Callable[[Any], Any]
 @attacker_options
 @click.option("--time-limit", type=float, default=60.0, show_default=True, help="Certified: seconds for all rows.")
 @click.option("--jobs", "n_jobs", type=int, default=1, show_default=True, help=f"Certified: threads; {JOBS_HELP}.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Certified: of the rows.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Certified: of the draw.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 def plot(
     kind: str,
@@ -86,7 +86,7 @@ def plot(
 def _history(model: Model, path: Path) -> Drawing:
     result = model.result
     if result is None:
-        raise InputError(f"{path} does not hold the result of a training, so there is no history to draw")
+        raise InputError(f"{path} does not hold the result of a training run, so there is no history to draw")
     return lambda figure: bdnn.plotting.plot_history(result, figure)
 
 

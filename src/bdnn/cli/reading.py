@@ -113,7 +113,7 @@ def model_table(model: Model, data: Path, target: str | None, missing_labels: st
     table = tables.read_table(data, target, names, drop, classes=network.classes, missing_labels=rule)
     if len(table.names) != network.n_features:
         raise InputError(
-            f"the model takes {network.n_features} features and knows no names of them, but {data} has "
+            f"the model takes {network.n_features} features whose names it does not know, but {data} has "
             f"{len(table.names)} columns for them: {quoted(table.names)}; leave the others out of the file"
         )
     if table.n_unlabeled:
@@ -145,10 +145,10 @@ def _nothing_kept(model: Model) -> str:
     """Say why a model keeps no replacements, if it does not."""
     info = model.table
     if info is None:
-        return "the model, not being trained by 'bdnn train', has nothing to replace them with"
+        return "the model was not trained by 'bdnn train' and has nothing to replace them with"
     if info.missing == "error":
         return "the model was trained with --missing error, which keeps no replacements"
-    return "the model file is from a version that kept medians only of trainings with missing values"
+    return "the model file is from a version that kept medians only if the training rows had missing values"
 
 
 def model_inputs(

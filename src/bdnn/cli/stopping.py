@@ -1,10 +1,10 @@
 """Signals that end a run: Ctrl-C, and what batch systems, containers, `timeout` and closed terminals send.
 
-The first one is a KeyboardInterrupt, which trainings and certifications answer with the best that they have; while
+The first one is a KeyboardInterrupt, which training and certification answer with the best result so far; while
 results are written it is only noted. Another one, a second or more later, ends the program at once.
 
-Foreign code can swallow an exception that comes at the wrong moment, as calls back from C do. So whoever works for long
-asks again: see `repeated` and `heard`.
+Foreign code can swallow an exception that comes at the wrong moment, as calls back from C do. So code that works for
+long asks again: see `repeated` and `heard`.
 """
 
 from __future__ import annotations

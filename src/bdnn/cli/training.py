@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     "--out",
     type=TEXT_OUT,
     default=None,
-    help="Model file to write; - is standard output, and the report goes to standard error then.",
+    help="Model file to write; - is standard output, and the report then goes to standard error.",
 )
 @click.option(
     "--certificate",
@@ -134,7 +134,7 @@ def train(
     "model_file",
     type=FILE,
     default=None,
-    help="Model file whose architecture and loss are taken, if its inputs are not rounded to a grid (integer weights); "
+    help="Model file whose architecture and loss are used, if its inputs are not rounded to a grid (integer weights); "
     "its loss on the rows, with gaps filled by what the model keeps, is audited.",
 )
 @click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds.")
@@ -185,10 +185,10 @@ def bound(
     except NotCoveredError as error:
         smaller = "a smaller --hidden" if model is None else "--hidden instead of --model"
         raise InputError(
-            f"'bdnn bound' does not cover {error.reason}: it takes no hidden layer or one, of up to five neurons with "
-            f"two classes, of up to three with more classes, depending on their number, and with more classes only "
-            f"equal rows with equal labels; give {smaller}, such as none, if "
-            f"the layers are the reason, or bound it by 'bdnn train --method exact'"
+            f"'bdnn bound' does not cover {error.reason}: it needs at most one hidden layer, of up to five neurons "
+            f"with two classes and of up to three with more classes, depending on their number, and with more classes "
+            f"equal rows must have equal labels; give {smaller}, such as none, if the layers are the reason, or "
+            f"compute the bound with 'bdnn train --method exact'"
         ) from None
     report = reporting.bound_report(clf.result_)
     with finishing():
@@ -251,7 +251,7 @@ def _written(
     content = result.certificate
     if content is None:
         reason = (
-            f"this run has no proof to write down (it ended with: {result.message}); there is one when branch and cut "
+            f"this run has no proof to write down (it ended with: {result.message}); there is one if branch and cut "
             f"has begun, the limit leaves time to write it and the sample weights are multiples of a common unit"
         )
         return {"file": None, "reason": reason}, f"none written: {reason}"

@@ -62,7 +62,7 @@ def certificate_errors(certificate: Path | None, hint: str) -> Iterator[None]:
     help="What was done with rows without a label.  [default: error]",
 )
 @click.option(
-    "--test-fraction", type=float, default=None, help="Part of the rows held out.  [default: as in the training]"
+    "--test-fraction", type=float, default=None, help="Fraction of the rows held out.  [default: as in the training]"
 )
 @click.option("--seed", type=SEED, default=None, help="Seed of the split.  [default: as in the training]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

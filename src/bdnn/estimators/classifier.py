@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 class BDNNClassifier(BaseClassifier):
     """Binarized deep neural network, trained by mathematical optimization.
 
-    Neurons fire 1 if their pre-activation is >= 0 and else 0. The reported loss is always recomputed with exact signs.
+    Neurons fire 1 if their pre-activation is >= 0, otherwise 0. The reported loss is always recomputed with exact
+    signs.
 
     Parameters
     ----------
@@ -44,7 +45,8 @@ class BDNNClassifier(BaseClassifier):
         Neurons of each hidden layer; () for a single layer.
     method : {"auto", "exact", "local_search", "alternating", "data_splitting"}, default="auto"
         How to train. "exact": mixed-integer program, with a bound on the loss of every network of the class.
-        "local_search": exact line searches in weight space, for any amount of data, by far the best loss in the time.
+        "local_search": exact line searches in weight space, for any amount of data; they reach by far the best loss in
+        the time.
         "alternating": programs for one layer or neuron at a time. "data_splitting": programs in which clusters of
         points share their activations. "auto" is "exact" for small problems and "local_search" for all others.
     weights : {"continuous", "integer"}, default="continuous"
@@ -57,18 +59,18 @@ class BDNNClassifier(BaseClassifier):
     head : {"auto", "threshold", "argmax"}, default="auto"
         Output layer; "auto" is threshold for two classes and argmax for more. See `bdnn.Network`.
     formulation : {"auto", "activation", "big_m"}, default="auto"
-        Exact method: "activation" is a branch and cut of our own, for continuous weights with biases, and no hidden
-        layer or one: of up to five neurons with two classes, of up to three with more; "big_m" is the program of the
-        paper. "auto" takes the first where it can, unless a solver is named.
+        Exact method: "activation" is our own branch and cut, for continuous weights with biases and at most one
+        hidden layer, of up to five neurons with two classes and of up to three with more; "big_m" is the program of
+        the paper. "auto" uses the former where it can, unless a solver is named.
     solver : {"auto", "highs", "scip", "cpsat", "gurobi"}, default="auto"
-        Solver of the programs; "auto" takes the fastest that is installed and can do what is needed. "cpsat" takes
-        integer weights only.
+        Solver of the programs; "auto" uses the fastest that is installed and can do what is needed. "cpsat"
+        accepts only integer weights.
     regularizer : {"l1", "l0", "l2"} or None, default=None
         Keep the weights small: sum of absolute values, number of non-zeros or sum of squares ("l2" needs SCIP, Gurobi,
         or CP-SAT with integer weights).
     regularization : float or "lexicographic", default=0.0
-        Factor of the regularizer, in units of sample weight; "lexicographic" minimizes the loss first, the regularizer
-        second.
+        Factor of the regularizer, in units of sample weight; "lexicographic" minimizes the loss first and then the
+        regularizer.
     max_splits : int, default=20
         Data splitting: how often a cluster is split.
     splitter : {"kmeans", "svm"}, default="kmeans"
@@ -78,17 +80,17 @@ class BDNNClassifier(BaseClassifier):
     initial_clusters : {"one", "class"}, default="one"
         Data splitting: start with one cluster, or one per class.
     blocks : {"layers", "neurons"}, default="layers"
-        Alternating: what is solved for at a time.
+        Alternating: what is solved for at one time.
     n_starts : int, default=1
-        Alternating: starts.
+        Alternating: number of starts.
     certificate : bool, default=False
         Exact method, formulation "activation": whether ``result_.certificate`` holds a proof that
-        `bdnn.verify_certificate` can check without a solver; for two classes. An error with other methods.
+        `bdnn.verify_certificate` can check without a solver; for two classes. It is an error with other methods.
     checkpoint : path-like or None, default=None
         Exact method, formulation "activation": file to which the state of the run is written, from the first second
         on and at least once a minute; if it exists, the run goes on from there.
     incumbents : {"search", "none"}, default="search"
-        The methods that solve programs: "search" begins with a short local search; "none" is the plain method.
+        The methods that solve programs: "search" begins with a short local search; "none" gives the plain method.
     polish : {"margin", "none"}, default="margin"
         Local search: "margin" moves every neuron to the separator of largest margin, which keeps all decisions on the
         training data and helps on other data.
@@ -98,12 +100,12 @@ class BDNNClassifier(BaseClassifier):
     robust_norm : {"inf", "1", "2"}, default="inf"
         Norm of the ball.
     robust_model : {"interval", "pattern", "worst_case"}, default="interval"
-        "interval" is ours, "pattern" the paper's, which is never better. "worst_case" counts a point as wrong only if
-        an input of its ball is decided wrong: exact and data splitting train for it in a loop of attacks and repairs.
-        See `bdnn.Problem`.
+        "interval" is our model, "pattern" is the paper's, which is never better. "worst_case" counts a point as wrong
+        only if an input of its ball is decided wrong: exact and data splitting train for it in a loop of attacks and
+        repairs. See `bdnn.Problem`.
     validation_fraction : float, default=0.0
-        Part of the data, stratified, that is held out; the network with the highest accuracy on it is kept (the paper
-        takes 0.25 to 0.5). Equal rows are held out together. 0 keeps the network of least loss.
+        Fraction of the data, stratified, that is held out; the network with the highest accuracy on it is kept (the
+        paper takes 0.25 to 0.5). Equal rows are held out together. 0 keeps the network of least loss.
     margin : float or None, default=None
         Least distance of pre-activations from 0 in training, for inputs and weights scaled to 1; None takes the
         smallest that is safe. Continuous weights only.
@@ -256,7 +258,7 @@ class BDNNClassifier(BaseClassifier):
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
-            If the time limit cut off more than the closing of a gap: what is in ``result_.shortfalls``.
+            If the time was too short for more than closing the gap; ``result_.shortfalls`` says what was cut off.
         """
         budget = self._budget(seed_of(self.random_state))
         inputs, labels, weight = self._training_data(X, y, sample_weight)
@@ -313,7 +315,7 @@ class BDNNClassifier(BaseClassifier):
             if value is not None and not hasattr(method, name):
                 by = "" if self.method == chosen else ", which method='auto' chose for this problem"
                 raise InputError(
-                    f"{name}={value!r} needs method='exact', got {chosen!r}{by}: other methods prove nothing that "
+                    f"{name}={value!r} needs method='exact', got {chosen!r}{by}: other methods have no proof that "
                     f"could be kept; set method='exact' or leave {name} out"
                 )
         return AttackAndRepair(method) if problem.robust and self.robust_model == "worst_case" else method
@@ -405,7 +407,7 @@ class BDNNClassifier(BaseClassifier):
         Parameters
         ----------
         path : path-like or binary file
-            Where to.
+            Where to write.
         table : TableInfo or None
             How the training table was read, if it came from a file.
 

@@ -42,7 +42,8 @@ _DEFAULT_HIDDEN = (32,)  # neurons: members are many, and small ones train fast
 class BDNNEnsembleClassifier(BaseClassifier):
     """Ensemble of binarized networks that vote.
 
-    With few data, many small networks of different random features generalize better than one of the same size.
+    With few data, many small networks on different random features generalize better than one network of the same total
+    size.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
     n_estimators : int, default=10
         Members for each pair of classes, for each class, or in all.
     max_features : int or float, default=1.0
-        Features of a member, drawn at random without replacement: a number, or a part of all.
+        Features of a member, drawn at random without replacement: a number, or a fraction of all.
     voting : {"majority", "sum"}, default="sum"
         "majority": each member has one vote, for the class that it predicts; a one-vs-rest member votes only if that is
         its class. Ties are broken by the sums of the "sum" rule, and what is still equal goes to the lower class.
@@ -70,8 +71,8 @@ class BDNNEnsembleClassifier(BaseClassifier):
         integer weights and voting "sum". Many members of few features and few neurons are then fast to train, and
         often better on few rows. Weights are drawn from all integers up to the bound but 0. "random": thresholds lie
         midway between two random rows. "comparisons": they are 0, so that a neuron tells whether some features add up
-        to at least as much as others, which does not change if all of them are multiplied by the same; for features of
-        one kind that are 0 where there is nothing, as the pixels of images.
+        to at least as much as others, which does not change if all of them are multiplied by the same number. This
+        suits features of one kind that are 0 where there is nothing, such as the pixels of images.
     time_limit : float or None, default=60.0
         Seconds for the whole fit, shared evenly among the members that are still to be trained; None for no limit.
     n_jobs : int or None, default=1
@@ -136,8 +137,8 @@ class BDNNEnsembleClassifier(BaseClassifier):
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train all members.
 
-        Ctrl-C ends the training: members that decide among all classes and are not trained yet are left out, other ones
-        get the least time.
+        Ctrl-C ends the training: members that decide among all classes and are not trained yet are left out, and all
+        others get the least possible time.
 
         Parameters
         ----------
@@ -161,7 +162,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
-            If the time limit cut off more of the training of members than the closing of a gap.
+            If the time was too short for more than closing the gaps of members.
         """
         budget = self._budget()
         choice("scheme", self.scheme, SCHEMES)
@@ -214,7 +215,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
         with threadpool_limits(1, user_api="blas"):  # each member has one thread
             self.members_ = tuple(in_order(train, groups, budget.threads, stop))
         if not stop.is_set():
-            self._warn(f"{what} ({count} of {len(groups)} trainings)" for what, count in sorted(short.items()))
+            self._warn(f"{what} ({count} of {len(groups)} training runs)" for what, count in sorted(short.items()))
         return self
 
     def _check_random(self) -> None:
@@ -264,7 +265,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
     def size_bytes(self) -> int:
         """Bytes of all members, see `bdnn.Network`, and of the features of each that does not take all.
 
-        These are told by a bit for each of the inputs, or by their numbers if that is shorter.
+        These are encoded by a bit for each of the inputs, or by their numbers if that is shorter.
         """
         check_is_fitted(self)
         n = self.n_features_in_
@@ -345,7 +346,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
         Parameters
         ----------
         path : path-like or binary file
-            Where to.
+            Where to write.
 
         Raises
         ------

@@ -1,13 +1,9 @@
-"""Exact verdicts on one neuron: is a set of signed rows inseparable, does a weight vector separate it.
+"""Exact verdicts on one neuron: whether a set of signed rows is inseparable, and whether a weight vector separates it.
 
 A row is ``v_i = s_i (x_i, 1)`` with the wanted sign ``s_i``, or any vector whose product with the weights must be
-positive. Rows have no common weight vector with ``v_i · w > 0`` for all i iff ``Σ μ_i v_i = 0`` for some μ ≥ 0 that is
-not 0 (P. Gordan 1873; A. Schrijver, *Theory of Linear and Integer Programming*, 1986, §7.8). Floats are dyadic
-rationals, so both sides have proofs that are checked without rounding: integer multipliers by `multipliers`, weights by
-`separates`. `enclosed` proves that multipliers exist without giving them, by an error bound in floating point.
-
-How `multipliers` finds its integers, in `bdnn.exact.dixon`, need not be trusted: they are put into
-``Σ μ_i v_i``.
+positive. Gordan's theorem, in docs/mathematics/activation.md, gives either answer a proof that is checked without
+rounding: integer multipliers by `multipliers`, weights by `separates`. `enclosed` proves that multipliers exist without
+giving them, by an error bound in floating point.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Floats are rationals, so ``sign(w·x + b)`` has one right answer. Floating-point
 by at most ``γ(n+1) (|w|·|x| + |b|)`` with ``γ(k) = k u / (1 - k u)``, ``u = 2**-53`` (N. J. Higham, *Accuracy and
 Stability of Numerical Algorithms*, 2nd ed., §3.1, doi:10.1137/1.9780898718027). Outside that bound the float sign is
 right; inside it the value is recomputed with `fractions.Fraction`. Where everything is integer and below ``2**53`` the
-float result is exact and no bound is needed. That is found out for each input by itself, so that the results for an
+float result is exact and no bound is needed. This is determined for each input by itself, so that the results for an
 input do not depend on those beside it.
 """
 

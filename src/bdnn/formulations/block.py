@@ -121,7 +121,7 @@ class BlockModel:
         integer = problem.weights == "integer"
         layers = self.presolved.to_layers(network)
         if layers is None:
-            raise InputError("the network has another architecture or other weights than the problem asks for")
+            raise InputError("the network has a different architecture or different weights than the problem asks for")
         layers = layers if integer else scaled(self.presolved, layers, self.scales.margin)
         layers = bounded(self.presolved, layers, self.scales.bias_bounds)
         W, b = layers[k][0][self.neurons], layers[k][1][self.neurons]
@@ -188,7 +188,7 @@ def build(
     integer, argmax = problem.weights == "integer", problem.head == "argmax"
     layers = presolved.to_layers(network)
     if layers is None:
-        raise InputError("the network has another architecture or other weights than the problem asks for")
+        raise InputError("the network has a different architecture or different weights than the problem asks for")
     scales = Scales.of(presolved, tolerances)
     layers = layers if integer else scaled(presolved, layers, scales.margin)
     layers = bounded(presolved, layers, scales.bias_bounds)

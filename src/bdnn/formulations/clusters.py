@@ -1,8 +1,7 @@
 """Training with clusters of points that share activations (J. Kurtz and B. Bah, arXiv:2110.11382, data splitting).
 
-The program is that of `bdnn.formulations.training` with u^k_{il} replaced by u^k_{c(i)l}: binaries and products exist
-once per cluster, the rows of the first layer once per point. A halfspace that holds all extreme points of a cluster
-holds the whole cluster, so rows of points inside the convex hull of the others are left out.
+The program is that of `bdnn.formulations.training` with one binary per cluster and neuron; it is stated in
+docs/mathematics/clustered.md.
 """
 
 from __future__ import annotations

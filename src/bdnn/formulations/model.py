@@ -164,7 +164,7 @@ class TrainingModel:
         """Return the layers of a network on reduced inputs, scaled and in the order that the reductions ask for."""
         layers = self.presolved.to_layers(network)
         if layers is None:
-            raise InputError("the network has another architecture or other weights than the problem asks for")
+            raise InputError("the network has a different architecture or different weights than the problem asks for")
         integer = self.presolved.problem.weights == "integer"
         if not integer:
             layers = self._scaled(layers)

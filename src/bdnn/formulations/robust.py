@@ -1,8 +1,9 @@
 r"""Robust training (J. Kurtz and B. Bah, arXiv:2110.11382, robust optimization), and a less conservative model.
 
 With radii r and the dual norm ‖·‖_* of the ball's norm, the pre-activation of neuron l of the first layer ranges over
-a ± ρ_l with ρ_l >= ‖r ∘ W_l‖_*: by ξ >= ±r ∘ W and their sum (norm ∞), by ρ >= ±r_j W_j (norm 1), by a cone (norm 2).
-Activations are three-valued: u⁻ = 1 stable active, u⁺ = 0 stable inactive, else unstable.
+a ± ρ_l with ρ_l >= ‖r ∘ W_l‖_*: by ξ >= ±r ∘ W and their sum (norm ∞), by ρ >= ±r_j W_j (norm 1), by a cone (norm 2;
+for solvers without cones by tangent rows, J. E. Kelley, doi:10.1137/0108053). Activations are three-valued: u⁻ = 1
+stable active, u⁺ = 0 stable inactive, else unstable.
 
 .. math::
 
@@ -12,12 +13,14 @@ Activations are three-valued: u⁻ = 1 stable active, u⁺ = 0 stable inactive, 
     t^-_{ilj} \le W_{lj} u^-_{ij}, \; t^-_{ilj} \le W_{lj} u^+_{ij}, \qquad
     t^+_{ilj} \ge W_{lj} u^-_{ij}, \; t^+_{ilj} \ge W_{lj} u^+_{ij}                                          \tag{2}
 
-and in layers k >= 2 (1) has Σ_j t^- + b in place of a - ρ and Σ_j t^+ + b in place of a + ρ. A point counts as right
-only if its output is right for every value of the unstable neurons. The paper's model ("pattern") asks for u⁻ = u⁺ in
-the first layer, so every solution of it is one of this model.
+In layers k >= 2, (1) has Σ_j t⁻ + b in place of a - ρ and Σ_j t⁺ + b in place of a + ρ. A point counts as right only if
+its output is right for every value of the unstable neurons. The other rows are those of
+`bdnn.formulations.training`. The paper's model ("pattern") asks for u⁻ = u⁺ in the first layer: hidden neurons are
+constant on every ball. Every solution of it is one of this model ("interval"), whose optimum is therefore never worse.
 
 Inputs on a grid are rounded after the perturbation, so each point has a box of integers [x⁻, x⁺] and (1) has
-Σ_j W⁺ x⁻ - W⁻ x⁺ with W = W⁺ - W⁻ (and the reverse) in place of a ∓ ρ.
+Σ_j W⁺ x⁻ - W⁻ x⁺ with W = W⁺ - W⁻ (and the reverse) in place of a ∓ ρ. Balls of the norms 1 and 2 are replaced by what
+their bounding boxes are rounded to.
 """
 
 from __future__ import annotations
@@ -61,8 +64,8 @@ class RobustModel(TrainingModel):
     def encode(self, network: Network) -> Floats:
         """Return the solution vector of a network; see `TrainingModel.encode`.
 
-        Activations that hold by less than the margin are written as open, so with the interval model every network has
-        one, and its objective is never below the network's robust loss.
+        Activations that hold by less than the margin are written as unstable, so with the interval model every network
+        has one, and its objective is never below the network's robust loss.
         """
         layers, x = self.canonical_layers(network), np.zeros(self.milp.n_columns)
         for k, (W, b) in enumerate(layers):

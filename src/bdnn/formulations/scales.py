@@ -1,8 +1,8 @@
 """The margin ε: large enough that a solver's tolerances cannot turn a wrong sign into a right one.
 
-Nor may it be so small that it is lost in a solver's own cuts, or these cut off feasible solutions and the bound is
-wrong: with ε = 5e-8, HiGHS 1.16 at tolerances of 1e-9 gave a wrong bound for one in forty programs of two neurons and
-five to eight points, with 1e-5 for one in 2,600, with 1e-4 for none.
+Nor may it be so small that it is lost in a solver's own cuts: these would cut off feasible solutions, and the bound
+would be wrong. With ε = 5e-8, HiGHS 1.16 at tolerances of 1e-9 gave a wrong bound for one in forty programs of two
+neurons and five to eight points, with 1e-5 for one in 2,600, and with 1e-4 for none.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def safe_margin(presolved: Presolved, reach: list[float], argmax: bool, toleranc
     if margin < 2 * slack:
         raise MarginError(
             f"margin {margin:g} is too small for the solver's tolerances: it needs at least {2 * slack:.3g} "
-            f"here; leave it None to choose it automatically"
+            f"here; leave it as None to choose it automatically"
         )
     return float(margin)
 

@@ -12,25 +12,29 @@ For points i, layers k and neurons l, with weights W, biases b, activations u �
 
     \underline w u \le s \le \bar w u, \qquad w - \bar w (1 - u) \le s \le w - \underline w (1 - u)         \tag{4}
 
-Losses are counted in `Presolved.loss_unit`, so that integer weights, or equal ones, give integer costs. The margin ε
-stands on both sides. With integer weights on integer inputs every a is an integer, and (3) becomes exact: on is
-a >= 0, off is a <= -1. The argmax head replaces (1) and the last layer's (3) by one binary z for each point and label
-that occurs there, maximizing Σ ω z subject to
+The costs ω are the weights that are lost if an output fires or does not. They are counted in `Presolved.loss_unit`, so
+that integer weights, or equal ones, give integer costs. Since u is binary, (4) makes s = w u exactly (G. P. McCormick,
+doi:10.1007/BF01580665). The margin ε stands on both sides. With integer weights on integer inputs every a is an
+integer, and (3) becomes exact without a margin: on is a >= 0, off is a <= -1. The argmax head replaces (1) and the last
+layer's (3) by one binary z for each point and label that occurs there, maximizing Σ ω z subject to
 
 .. math:: z_{ic} = 1 \;\Rightarrow\; a^K_{ic} - a^K_{ic'} \ge ε \quad (c' \ne c),                                \tag{5}
 
 for integers with right-hand side 0 if c < c' and 1 if c > c', because ties go to the lowest index.
 
-The big-M is ``M^1_i = ‖x_i‖₁ w̄ + b̄ + ε`` and deeper ``d_{k-1} w̄ + b̄ + ε``, where b̄ exceeds the largest possible
-weighted sum, so that a constant neuron is never excluded.
+The big constants are
+
+.. math:: M^1_i = \|x_i\|_1 \bar w + \bar b + ε, \qquad M^k_i = d_{k-1} \bar w + \bar b + ε \;\; (k \ge 2),
+
+where b̄ exceeds the largest possible weighted sum, so that a constant neuron is never excluded.
 
 Without biases, a neuron whose inputs are all 0 fires, whatever its weights, and no margin can be asked of it. There
 the activations of points at 0 are fixed, and in deeper layers (3) has a - ε Σ_j u_j in place of a, with right-hand
 sides 0 and -ε (1 + d_{k-1}), which still asks for at least ε on both sides when some input is 1; (5) likewise, with
 right-hand side 0 if c < c'.
 
-A regularizer adds ρ ‖W‖₁, by t >= ±W, or ρ ‖W‖₀, by binaries with |W| <= w̄ z, or ρ ‖W‖₂², over the weights of all
-layers on reduced inputs, biases left out.
+A regularizer adds ρ ‖W‖₁, by t >= ±W, or ρ ‖W‖₀, by binaries with |W| <= w̄ z, or ρ ‖W‖₂², as it is, over the weights
+of all layers on reduced inputs, biases left out.
 
 Points can be put into groups that share their activations (section 4 of the paper): u and s then exist once per group,
 and only the rows of the first layer once per point.
@@ -46,7 +50,7 @@ Reductions, each of which can be left out and none of which changes the optimum:
   first weights).
 - ``output_side``: of the two sides of (3) at an output, only the one that costs nothing is needed, since the
   objective chooses it by itself. The bound then even covers networks that are wrong on a point by less than ε. Integer
-  weights keep both sides: solvers that learn from conflicts, CP-SAT above all, would else look again and again at
+  weights keep both sides: solvers that learn from conflicts, CP-SAT above all, would otherwise look again and again at
   points that are counted as wrong and are right (benchmarks/integer_exact.py).
 """
 

@@ -1,17 +1,8 @@
 """Largest margins: linear scores that order given points in a given way, as clearly as they can.
 
-A *comparison* says that at some point one node must have the larger score. The nodes are the neurons of a layer, with
-scores a = W x + b, and the *reference*, whose score is 0: a neuron that is on beats the reference, one that is off is
-beaten by it; with an argmax head the winner beats every other output. The margin of comparisons is
-
-    max_{W, b} min_r (a_better(r)(x_r) - a_worse(r)(x_r)) / ‖W‖_*,
-
-with biases left out of the norm ‖·‖_*, the dual of the norm in which distances of points are measured. For one neuron
-and the Euclidean norm this is the hard-margin support vector machine (B. E. Boser, I. M. Guyon and V. N. Vapnik, COLT
-1992, doi:10.1145/130385.130401), for an argmax head its multiclass form (K. Crammer and Y. Singer, JMLR 2, 2001).
-
-`bdnn.margins.support_vectors` finds them for the Euclidean norm, `bdnn.margins.margin_programs` for the others, both on
-a working set of comparisons that grows by those that fail.
+Comparisons, the reference and the margin are defined in docs/mathematics/polish.md.
+`bdnn.margins.support_vectors` finds the largest margin for the Euclidean norm, `bdnn.margins.margin_programs` for the
+others, both on a working set of comparisons that grows by those that fail.
 """
 
 from __future__ import annotations

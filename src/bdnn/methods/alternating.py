@@ -89,7 +89,7 @@ class AlternatingSearch(TrainingMethod):
     def _descend(self, run: Run, solver: Backend, current: Candidate) -> tuple[str, bool]:
         """Improve a network block by block; return why it stopped, and whether by Ctrl-C."""
         while not run.closed:
-            before, note = current.rank, "a full round of blocks brought nothing"
+            before, note = current.rank, "a full round of blocks brought no improvement"
             for layer, neurons in self._blocks(run.problem):
                 if run.budget.exhausted:
                     return TIME_LIMIT, False

@@ -80,8 +80,8 @@ class ExactTraining(TrainingMethod):
         if self.certificate:
             raise InputError(
                 f"no certificate can be written for {uncovered or 'the paper-style model'}: certificates are for "
-                'formulation "activation", which takes two classes, continuous weights with biases, and no hidden '
-                "layer or one of up to five neurons"
+                'formulation "activation", which covers two classes, continuous weights with biases, and at most '
+                "one hidden layer of up to five neurons"
             )
         solver = backend(self.solver, run.problem)
         return Ending(*train_with_program(run, solver, self.reductions, start, searches=searches))
@@ -90,8 +90,8 @@ class ExactTraining(TrainingMethod):
         """Raise an error if what is asked for is not covered by branch and cut."""
         if self.formulation == "activation" and uncovered:
             raise NotCoveredError(
-                f'formulation "activation" does not cover {uncovered}: it takes continuous weights with biases, and no '
-                "hidden layer or one: of up to five neurons with two classes, of up to three with more classes, "
+                f'formulation "activation" does not cover {uncovered}: it needs continuous weights with biases, and at '
+                "most one hidden layer, of up to five neurons with two classes and of up to three with more classes, "
                 'depending on their number; use "big_m" or "auto"',
                 uncovered,
             )

@@ -285,7 +285,7 @@ class _Watch:
             best = -(run.chosen.accuracy or 0.0) if run.chosen is not None else np.inf
         if best < self._best:
             self._best, self._rounds_of_best = best, rounds
-        self.message = f"{rounds - self._rounds_of_best} rounds brought nothing"
+        self.message = f"{rounds - self._rounds_of_best} rounds brought no improvement"
         return rounds > max(patience, _PATIENCE * self._rounds_of_best)
 
     def _count(self) -> None:

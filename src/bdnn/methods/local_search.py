@@ -61,7 +61,7 @@ class LocalSearch(TrainingMethod):
         if budget.nodes is not None:
             raise InputError(
                 f"local search has no branch-and-bound nodes to be limited, got Budget(nodes={budget.nodes}): limit "
-                "its rounds, Budget(rounds=...)"
+                "its rounds with Budget(rounds=...)"
             )
 
     def _train(self, run: Run, start: Network | None) -> Ending:

@@ -87,8 +87,8 @@ class Run:
     def __init__(self, problem: Problem, budget: Budget, on_progress: ProgressCallback | None) -> None:
         if problem.robust and problem.robust_model not in self.robust_models:
             raise InputError(
-                f"this method does not train for robust_model={problem.robust_model!r}, but for 'interval' and "
-                f"'pattern'; the methods 'exact' and 'data_splitting' of BDNNClassifier take all"
+                f"this method does not support robust_model={problem.robust_model!r}, only 'interval' and 'pattern'; "
+                f"the methods 'exact' and 'data_splitting' of BDNNClassifier support all three"
             )
         self._problem, self._budget, self._on_progress = problem, budget, on_progress
         self._save: Callable[[], None] | None = None

@@ -58,7 +58,7 @@ def constant(presolved: Presolved) -> Network:
 def linear(presolved: Presolved, seed: int = 0) -> Network:
     """Return a network of least-squares separators, in milliseconds, however large the data.
 
-    One factorised Gram matrix of a sample serves all neurons of a layer. Those of a hidden layer separate classes or
+    One factorized Gram matrix of a sample serves all neurons of a layer. Those of a hidden layer separate classes or
     groups of them, each with more weight on what the ones before had wrong; the layer after it is fitted to their
     signals, and is no worse there than the best of them alone.
 

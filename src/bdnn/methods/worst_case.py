@@ -1,10 +1,8 @@
 """Attack and repair: training for the exact worst case over balls around the training points.
 
-The loss of a point is 1 if any input of its ball is decided wrong. A program with finitely many inputs of the balls is
-a relaxation, so its optimum bounds the least worst-case loss; certification of its solution either finds no further
-attack, and then the solution is optimal, or gives inputs that the next program has as rows. The three-valued model of
-`bdnn.formulations.robust` counts a point as wrong as soon as it cannot exclude that unstable neurons combine badly,
-which here need not be possible for any single input.
+A program with finitely many inputs of the balls bounds the least worst-case loss; certification of its solution finds
+the inputs that the next program has as rows, or none. The loss and the program are stated in
+docs/mathematics/worst_case.md.
 """
 
 from __future__ import annotations
@@ -102,8 +100,8 @@ class AttackAndRepair(TrainingMethod):
     def _check(self, problem: Problem, budget: Budget) -> None:
         if self.inner.name not in ("exact", "data_splitting"):
             raise InputError(
-                "robust_model='worst_case' is trained by the methods 'exact' and 'data_splitting'; "
-                "'local_search' and 'alternating' take 'interval' and 'pattern'"
+                "robust_model='worst_case' is supported by the methods 'exact' and 'data_splitting'; "
+                "'local_search' and 'alternating' support 'interval' and 'pattern'"
             )
         self.inner.check_choices(self.inner)
         if getattr(self.inner, "certificate", False) or getattr(self.inner, "checkpoint", None) is not None:
@@ -152,7 +150,7 @@ class AttackAndRepair(TrainingMethod):
     def _result(self, run: Run, ending: Ending) -> Result:
         assert isinstance(run, WorstCaseRun)
         if run.n_undecided:
-            run.fell_short(f"{run.n_undecided} points undecided and counted as wrong")
+            run.fell_short(f"{run.n_undecided} points are undecided and counted as wrong")
         return run.result(self.inner.name, f"{ending.message}; {run.n_attacks} attacks", ending.interrupted)
 
 

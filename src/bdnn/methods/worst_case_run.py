@@ -45,7 +45,7 @@ class WorstCaseRun(Run):
     A network that may be the best is certified at every point; what is undecided counts as wrong, so an objective is
     never too small. Attacks found on the way are kept in a pool, and `extend` makes those that a network fails at rows
     of the reduced problem: its optimum is a bound, since it asks for less than every input of the balls, and it grows
-    towards the least worst-case loss.
+    toward the least worst-case loss.
 
     Parameters
     ----------

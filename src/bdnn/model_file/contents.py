@@ -35,7 +35,7 @@ class TableInfo:
     drop : tuple of str
         Columns left out.
     test_fraction : float or None
-        Part of the rows held out for testing; None if that is not known.
+        Fraction of the rows held out for testing; None if that is not known.
     seed : int or None
         Seed of that split.
     split : int

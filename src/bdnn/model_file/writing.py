@@ -32,7 +32,7 @@ def save_model(path: FilePath | IO[bytes], model: Model | EnsembleModel) -> None
     Parameters
     ----------
     path : path-like or binary file
-        Where to, usually ``.json``.
+        Where to write, usually ``.json``.
     model : Model or EnsembleModel
         What to write.
 
@@ -87,7 +87,7 @@ def check_size(widths: Sequence[int], feature_names: Sequence[str], weight_bound
     if size > contents.MAX_BYTES or n_neurons > contents.MAX_BRACKETS - _OTHER_BRACKETS:
         raise InputError(
             f"the network could not be saved: with {n_weights + n_neurons} weights and biases, its file can be larger "
-            f"than the {contents.MAX_BYTES // 2**20} MiB that model files may have; take fewer neurons or features, or "
+            f"than the {contents.MAX_BYTES // 2**20} MiB that model files may have; use fewer neurons or features, or "
             f"leave the file out"
         )
 

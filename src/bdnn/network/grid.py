@@ -1,11 +1,8 @@
 """Grids that turn real inputs into small integers, and where they begin and end.
 
 A grid spans the values of a column, unless a few extremes would take nearly all of its points: a grid of 256 points
-from 18 to 65535 has one for all readings around 20. So for each column a grid is judged by the share of pairs of
-different values that it makes equal. Where that is many times what so fine a grid would need, other ends are tried:
-some of the lowest and highest values are left outside, up to the widest gap among so and so many of them, and go to a
-point of the grid of their own, the first or the last. Ends are only moved where that keeps nearly all of the pairs
-apart that were lost; data without such extremes have the grid that spans them.
+from 18 to 65535 has one for all readings around 20. Then some of the lowest and highest values are left outside and get
+the first or the last point to themselves; docs/mathematics/network.md states the rule.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Exact robust losses: what neurons do for every perturbation of an input within a radius.
 
 A neuron of the first layer is *stable active* if it fires on the whole ball around a point, *stable inactive* if it
-fires nowhere there, else *unstable*. With the dual norm ‖·‖_* of the ball's norm and radii r, the pre-activation a
-ranges over a ± ‖r ∘ w‖_*, so these are comparisons of a with a number, for the 2-norm of squares, decided in rational
-arithmetic where floating point cannot. Deeper layers see lower and upper activations: positive weights take the lower
-ones in the lower bound, negative weights the upper ones.
+fires nowhere there, and otherwise *unstable*; docs/mathematics/robust.md says how that is decided. Deeper layers
+see lower and upper activations: in the lower bound positive weights take the lower activations and negative weights
+the upper ones.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def gives_to_integer(
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Network:
-    """A feed-forward network whose neurons fire 1 if their pre-activation is >= 0 and else 0 (so σ(0) = 1).
+    """A feed-forward network whose neurons fire 1 if their pre-activation is >= 0, otherwise 0 (so σ(0) = 1).
 
     Every sign and every argmax is decided exactly, as if in rational arithmetic; ties of the argmax go to the lowest
     index. Networks are immutable and equal when all their numbers are.
@@ -133,7 +133,7 @@ class Network:
 
     @property
     def loss(self) -> Loss:
-        """What its outputs cost."""
+        """What the outputs of the network cost."""
         return Loss(self.head, len(self.classes))
 
     @property
@@ -150,9 +150,9 @@ class Network:
     def size_bytes(self) -> int:
         """Bytes that hold the numbers of the network exactly.
 
-        Continuous: 8 bytes a number. Integer: per layer the weights packed with ``ceil(log2(2 P + 1))`` bits each,
+        Continuous: 8 bytes per number. Integer: per layer the weights packed with ``ceil(log2(2 P + 1))`` bits each,
         where P is the layer's largest absolute weight, and the biases in the smallest of 1, 2, 4 or 8 bytes that
-        holds them all. A grid adds 16 bytes a feature.
+        holds them all. A grid adds 16 bytes per feature.
         """
         total = 0 if self.grid is None else 16 * self.n_features
         for weights, bias in self.layers:
@@ -201,7 +201,7 @@ class Network:
         Raises
         ------
         InputError
-            If a column is missing, the shape is another one, or a value is not finite.
+            If a column is missing, the shape is wrong, or a value is not finite.
         """
         values = real_numbers("inputs", in_order("inputs", X, self.feature_names), single=True)
         if values.ndim != 2 or values.shape[1] != self.n_features:
@@ -241,9 +241,9 @@ class Network:
             more, fewer = (
                 [name for name in some if name not in set(other)] for some, other in ((names, own), (own, names))
             )
-            differences = [f"without {quoted(fewer)}"] * bool(fewer) + [f"with {quoted(more)} as well"] * bool(more)
+            differences = [f"lack {quoted(fewer)}"] * bool(fewer) + [f"also have {quoted(more)}"] * bool(more)
             raise InputError(
-                f"the network takes the columns {quoted(own)}, the data are {' and '.join(differences)}; "
+                f"the network takes the columns {quoted(own)}, but the data {' and '.join(differences)}; "
                 f"give the columns of the network, in any order"
             )
         order = places("the network's inputs", own, names)
@@ -341,7 +341,7 @@ class Network:
         Raises
         ------
         InputError
-            If X has another shape or is not finite.
+            If X has the wrong shape or is not finite.
         """
         labels: Array = self.classes[self.predict_index(X)]
         return labels
@@ -352,7 +352,7 @@ class Network:
         """Return a network of small integers with the same activations and predictions on X.
 
         The largest weight P of each layer, which `size_bytes` depends on, is the smallest that was found; it is the
-        smallest there is only where a lower bound meets it. `bdnn.rounding.rounded` tells these bounds.
+        smallest there is only where a lower bound meets it. `bdnn.rounding.rounded` returns these bounds.
 
         Parameters
         ----------
@@ -380,7 +380,7 @@ class Network:
 
         References
         ----------
-        `bdnn.rounding` states the method.
+        docs/mathematics/polish.md states the method.
 
         Examples
         --------

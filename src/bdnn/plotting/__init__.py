@@ -1,4 +1,4 @@
-"""Pictures of trainings, networks and certified accuracies; they need matplotlib (extra ``plot``).
+"""Pictures of training runs, networks and certified accuracies; they need matplotlib (extra ``plot``).
 
 Every function draws on the axes it is given, or on a new figure of pyplot, and returns the axes.
 """

@@ -43,7 +43,8 @@ def plot_decision_regions(
     """Draw what a network predicts over two features, with the points of a data set.
 
     The regions are a slice through the input space: all other features are fixed. Points lie where their two features
-    say, wherever the others are, so their predictions, which are marked where wrong, may differ from the region's.
+    put them, whatever their other features are, so their predictions, which are marked where wrong, may differ from the
+    region's.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def plot_decision_regions(
         raise InputError(f"features must be two names or indices, got {features!r}")
     i, j = (feature_index(network, feature) for feature in features)
     if i == j:
-        raise InputError(f"features must be two different ones, got {features[0]!r} twice")
+        raise InputError(f"the two features must be different, got {features[0]!r} twice")
     if isinstance(resolution, bool) or not isinstance(resolution, int) or not 2 <= resolution <= 2000:
         raise InputError(f"resolution must be an integer from 2 to 2000, got {resolution!r}")
     base, medians = _fixed(network, inputs, values, {i, j})

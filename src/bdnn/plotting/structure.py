@@ -34,8 +34,8 @@ def plot_network(
 ) -> Axes:
     """Draw a network as layers of neurons joined by their weights.
 
-    Positive weights are solid and blue, negative ones dashed and orange, and wider ones are larger beside the others of
-    the same neuron, whose scale has no meaning. Weights of 0 are left out.
+    Positive weights are solid and blue, negative ones dashed and orange; wider ones are larger relative to the others
+    of the same neuron, whose scale has no meaning. Weights of 0 are left out.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def plot_weights(
     max_features: int = 25,
     ax: Axes | Figure | None = None,
 ) -> Axes:
-    """Draw the weights of the first layer as a table of colored cells, a feature a row, a neuron a column.
+    """Draw the weights of the first layer as a table of colored cells, with a row per feature and a column per neuron.
 
     Parameters
     ----------

@@ -1,8 +1,6 @@
 """Robust loss that no classifier can avoid: where the balls of points with different labels meet.
 
-An input in two balls is decided one way, so of two points with different labels one is wrong on its ball. The points
-that are wrong therefore cover all such pairs: their weight is at least that of the lightest cover, which for one class
-against the others is a largest flow (D. Kőnig; J. Edmonds and R. M. Karp, doi:10.1145/321694.321699).
+One of two such points is wrong on its ball; docs/mathematics/worst_case.md states the cover that follows from this.
 """
 
 from __future__ import annotations

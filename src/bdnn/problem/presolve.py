@@ -201,7 +201,7 @@ class Presolved:
         Returns
         -------
         Network
-            With centring and scaling folded into its first layer, each bias rounded once.
+            With centering and scaling folded into its first layer, each bias rounded once.
         """
         problem = self.problem
         weights: Array
@@ -244,28 +244,31 @@ class Presolved:
         asked = (len(self.center), *problem.widths, problem.head)
         if mine != asked:
             own, other = ("-".join(map(str, shape[:-1])) + f" with {shape[-1]} head" for shape in (mine, asked))
-            found.append(f"another architecture: {own}, not {other}")
+            found.append(f"a different architecture: {own}, not {other}")
         if not np.array_equal(network.classes, problem.classes):
-            found.append(f"other classes: {listed(network.classes.tolist())}, not {listed(problem.classes.tolist())}")
+            found.append(
+                f"different classes: {listed(network.classes.tolist())}, not {listed(problem.classes.tolist())}"
+            )
         if problem.weights == "integer":
             largest = max(int(np.abs(W).max(initial=0)) for W, _ in network.layers)
             if not network.is_integer:
-                found.append("other weights: continuous, not integer")
+                found.append("different weights: continuous, not integer")
             elif largest > problem.weight_bound:
-                found.append(f"other weights: up to {largest}, above the weight bound {problem.weight_bound}")
+                found.append(f"larger weights: up to {largest}, above the weight bound {problem.weight_bound}")
         if not problem.fit_intercept and any(np.any(b != 0) for _, b in network.layers):
-            found.append("biases, which the problem has not")
+            found.append("biases, which the problem does not have")
         if network.grid is None or grid is None:
             if grid is not None:
-                found.append("no input grid, and the problem has one")
+                found.append("no input grid, although the problem has one")
             elif network.grid is not None:
                 kind = "integer inputs" if problem.weights == "integer" else "continuous weights"
                 found.append(f"inputs rounded to a grid, which a problem with {kind} does not have")
         elif network.grid.bits != grid.bits:
-            found.append(f"another input grid: {network.grid.bits} bits, not {grid.bits}")
+            found.append(f"a different input grid: {network.grid.bits} bits, not {grid.bits}")
         elif not (np.array_equal(network.grid.offset, grid.offset) and np.array_equal(network.grid.step, grid.step)):
             found.append(
-                "another input grid: it is made of the training rows, so start from a network of the same ones"
+                "a different input grid: the grid is made from the training rows, so start from a network trained on "
+                "the same rows"
             )
         return found
 
@@ -331,7 +334,7 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
             if (reach := largest.sum() * problem.weight_bound) > _LARGEST_SUM:
                 raise InputError(
                     "integer inputs are too large to be used exactly with integer weights: weighted sums reach "
-                    f"{reach:.3g}, at most {_LARGEST_SUM:.3g} is accepted; rescale them"
+                    f"{reach:.3g}, but at most {_LARGEST_SUM:.3g} is accepted; rescale them"
                 )
     # points that are rounded to the same integers differ in what perturbed ones are rounded to
     merged = Inputs(X, None if problem.robust else grid, used)

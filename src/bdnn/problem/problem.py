@@ -54,7 +54,7 @@ class Problem:
     head : {"auto", "threshold", "argmax"}
         Output layer; "auto" takes threshold for two classes and argmax for more. See `Network`.
     weights : {"continuous", "integer"}
-        Continuous weights lie in [-1, 1] after scaling the inputs, which is no loss of generality; integer weights in
+        Continuous weights lie in [-1, 1] after scaling the inputs, which loses no generality; integer weights in
         {-weight_bound..weight_bound}. Biases are free, of the same kind.
     weight_bound : int
         P, for integer weights only, 1 (ternary) to 2**15.
@@ -80,8 +80,8 @@ class Problem:
     robust_model : {"interval", "pattern", "worst_case"}
         "interval": a point counts as right if its output is right whatever the neurons do that are not constant on its
         ball. "pattern" (the paper): the hidden neurons of the first layer must be constant on the ball of every
-        training point. "worst_case": a point counts as right exactly if no input of its ball is decided wrong;
-        continuous weights, one output or an argmax head, no regularizer; see `bdnn.methods.worst_case`.
+        training point. "worst_case": a point counts as right if and only if no input of its ball is decided wrong;
+        this needs continuous weights, one output or an argmax head, and no regularizer.
     validation : tuple of array-like or None
         Held-out inputs of shape (v, n) and labels (v,); methods then return the network of highest accuracy on them.
     feature_names : sequence of str or None
@@ -143,7 +143,7 @@ class Problem:
             raise InputError(f"y must have shape ({m},), one label per row of X, got {y.shape}")
         classes = distinct(y)
         if len(classes) < 2:
-            raise InputError(f"training needs at least two classes in y, got one class only: {classes.tolist()!r}")
+            raise InputError(f"training needs at least two classes in y, got only one class: {classes.tolist()!r}")
         put("X", X)
         codes = np.empty(m, dtype=np.intp)
         for rows in row_blocks(m, 1):
@@ -164,7 +164,7 @@ class Problem:
         put("fit_intercept", bool(self.fit_intercept))
         if self.margin is not None:
             if self.weights == "integer":
-                raise InputError("margin applies to continuous weights only; leave it None for integer weights")
+                raise InputError("margin applies to continuous weights only; leave it as None for integer weights")
             if isinstance(self.margin, bool) or not isinstance(self.margin, int | float) or not 0 < self.margin < 1:
                 raise InputError(f"margin must be None or a number between 0 and 1, got {self.margin!r}")
         self._check_regularizer()
@@ -187,8 +187,8 @@ class Problem:
             choice("regularizer", self.regularizer, get_args(Regularizer))
         if (self.regularizer is None) != (factor == 0):
             raise InputError(
-                f"regularizer {self.regularizer!r} does not go with regularization {factor!r}: give a name (l1, l0, l2)"
-                f" and a positive factor or 'lexicographic', or neither (None and 0)"
+                f"regularizer {self.regularizer!r} cannot be combined with regularization {factor!r}: give a name "
+                f"(l1, l0, l2) and a positive factor or 'lexicographic', or neither (None and 0)"
             )
 
     def _check_worst_case(self) -> None:
@@ -201,8 +201,8 @@ class Problem:
         for what, given in refused.items():
             if given:
                 raise InputError(
-                    f"robust_model='worst_case' does not take {what}, but continuous weights, two classes or an argmax "
-                    f"head, and no regularizer; 'interval' takes all"
+                    f"robust_model='worst_case' does not support {what}; it needs continuous weights, two classes or "
+                    f"an argmax head, and no regularizer; 'interval' supports all"
                 )
 
     @property
@@ -304,7 +304,7 @@ def _weights(sample_weight: ArrayLike | None, m: int, copy: bool) -> Floats:
         total = w.sum()
     if not 0 < total <= _LARGEST_VALUE:
         raise InputError(
-            f"sample_weight must not be zero in every row but have a positive sum of at most {_LARGEST_VALUE:g}, "
+            f"sample_weight must not be zero in every row and must have a positive sum of at most {_LARGEST_VALUE:g}, "
             f"got {total}"
         )
     return w

@@ -67,7 +67,7 @@ def standardization(points: Inputs, problem: Problem) -> tuple[Floats, Floats, I
 
 
 def _divisor(points: Inputs, center: Floats, kept: Indices) -> int:
-    """Greatest common divisor of all integers after centring, 1 if all are 0."""
+    """Greatest common divisor of all integers after centering, 1 if all are 0."""
     divisor = 0
     for _, block in points.blocks():
         values = np.abs(block[:, kept] - center[kept]).astype(np.int64)

@@ -106,7 +106,7 @@ def bound_text(report: dict[str, Any]) -> str:
     lines = [
         ("rows", f"{r['rows']}, {r['distinct_rows']} after merging duplicates"),
         ("irreducible loss", f"{r['irreducible_loss']:g} for {r['irreducible_of']}"),
-        ("bound", f"no network has a loss below {r['bound']:g}, of {r['bound_of']}"),
+        ("bound", f"no loss is below {r['bound']:g} for {r['bound_of']}"),
         ("best loss known", f"{r['best_loss_known']:g} (audited)"),
         ("gap", f"{r['gap']:.2%}"),
         ("status", f"{r['status']}: {r['message']}, {r['seconds']:.1f} s"),
@@ -175,7 +175,7 @@ def model_text(model: Model) -> str:
     for k, (weights, bias) in enumerate(network.layers, start=1):
         output = k == len(network.widths)
         rule = "the largest sum wins" if output and len(bias) > 1 else "a neuron fires if its sum is >= 0"
-        lines += ["", f"layer {k}{' (output)' if output else ''}, one neuron a column; {rule}"]
+        lines += ["", f"layer {k}{' (output)' if output else ''}, one neuron per column; {rule}"]
         inputs = names if k == 1 else [f"u{k - 1}.{j}" for j in range(weights.shape[1])]
         heads = (
             [str(c) for c in network.classes] if output and len(bias) > 1 else [f"u{k}.{j}" for j in range(len(bias))]

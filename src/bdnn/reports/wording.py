@@ -127,8 +127,9 @@ def training_facts(card: Model, result: Result) -> Facts:
         ("irreducible for", result.irreducible_of),
         ("lost by rounding", f"{number(result.grid_loss)} of that: rows that differ, but not on the grid"
                              if result.grid_loss else None),
-        ("validation accuracy", None if validation is None else f"{percent(validation)}; chosen by it"),
-        ("audit", f"{result.audit.n_mismatched} solutions of the solver had a larger loss than it said"
+        ("validation accuracy", f"{percent(validation)}, by which the network was chosen"
+                                if validation is not None else None),
+        ("audit", f"{result.audit.n_mismatched} solutions of the solver had a larger loss than it reported"
                   if result.audit.n_mismatched else None),
         ("time", f"{number(round(seconds, 1))} s, {result.nodes} nodes" if math.isfinite(seconds) else None),
         ("seed", None if seed is None else str(seed)),
@@ -155,19 +156,20 @@ def robustness_text(robustness: Robustness, network: Network) -> list[str]:
     undecided = int(found.undecided.sum())
     stopped = "It was stopped by Ctrl-C. " if found.interrupted else ""
     return [
-        f"The smallest perturbation that changes the prediction, for {drawn} {part.name}: norm {found.norm}, in "
-        f"{_units(robustness.attacker)}, within {robustness.time_limit:g} s for all (used: "
+        f"The smallest perturbation that changes the prediction was computed for {drawn} {part.name}, in norm "
+        f"{found.norm} and {_units(robustness.attacker)}, within {robustness.time_limit:g} s for all (used: "
         f"{found.seconds.sum():.1f} s).",
         *_limits(robustness.attacker, network),
         f"{stopped}{undecided} of {m} rows are undecided: their smallest perturbation is not known exactly. In the "
-        f"table, rows that are neither proven nor attacked at a radius are counted apart; they are not certified, and "
-        f"count in 'at most' only.",
+        f"table, rows that are neither proven nor attacked at a radius are counted separately; they are not certified, "
+        f"and count only in 'at most'.",
     ]
 
 
 def _units(attacker: Mapping[str, Any]) -> str:
     scale = attacker.get("scale")
-    return "the units of the features" if scale is None or np.all(np.equal(scale, 1.0)) else "given units by feature"
+    given = "" if scale is None or np.all(np.equal(scale, 1.0)) else "given "
+    return f"the {given}units of the features"
 
 
 def _limits(attacker: Mapping[str, Any], network: Network) -> list[str]:
@@ -192,6 +194,6 @@ def regions_text(network: Network, X: Floats) -> str:
     names = network.feature_names or [f"x{j}" for j in range(network.n_features)]
     chosen = [names[j] for j in heaviest_features(network, X.std(axis=0))[:2]]
     return (
-        f"What the network predicts over the two features of largest weight, {' and '.join(chosen)}, with the others "
-        f"at their medians; points of all rows, ringed where they are predicted wrong."
+        f"Predictions over the two features of largest weight, {' and '.join(chosen)}, with the others at their "
+        f"medians. The points are all rows; those that are predicted wrong are ringed."
     )

@@ -1,20 +1,7 @@
 """Good linear separators: the fewest points, by weight, on the wrong side of one hyperplane.
 
-The problem is to minimize ``sum of g_i [w.x_i + b >= 0]``, a weighted minimum misclassification (NP-hard; D. S. Johnson
-and F. P. Preparata, doi:10.1016/0304-3975(78)90006-3). It is what one neuron has to solve while all others are fixed.
-Line search along coordinates stalls early; here two things work together.
-
-- *Hinge programs.* The least weighted sum of slacks is a linear program, solved in its dual form, whose columns are the
-  points and whose upper bounds are the costs, so that after reweighting the basis is still dual feasible. Its value is
-  0 if and only if the points are separable. Reweighting each point by one over its slack (O. L. Mangasarian, Machine
-  learning via polyhedral concave minimization, 1996; E. J. Candès, M. B. Wakin and S. P. Boyd,
-  doi:10.1007/s00041-008-9045-x) leads to few violated points; random weights make different starts.
-- *Walks on vertices.* A hyperplane through n points in general position is a vertex of the arrangement of all
-  separators: a small turn puts each of these points on the side where it should be. Letting go of one point leaves a
-  line of hyperplanes through the other n - 1, along which the best vertex is found exactly by sorting. Like the simplex
-  method, a walk keeps the values of all such lines at all points in one table and updates it at each step. It looks at
-  a few random lines, takes the best vertex even if it is worse, and does not return for a while (tabu search; F.
-  Glover, doi:10.1287/ijoc.1.3.190).
+This is what one neuron has to solve while all others are fixed. The problem, and the hinge programs and walks on
+vertices that work on it here, are described in docs/mathematics/local_search.md.
 """
 
 from __future__ import annotations
@@ -157,7 +144,7 @@ class _Task(NamedTuple):
     g : ndarray of shape (p,)
         Scaled by a power of two so that the largest is near 1.
     Z : ndarray of shape (n + 1, p)
-        Standardised features and a row of ones; *slopes* are coefficients of these rows.
+        Standardized features and a row of ones; *slopes* are coefficients of these rows.
     center, scale : ndarray of shape (n,)
     """
 

@@ -1,10 +1,6 @@
 """Search under perturbations: neurons are stable or unstable, and the loss counts every instability.
 
-The model is that of `bdnn.network.intervals`. A neuron's state at a point depends on two numbers, the least and the
-largest pre-activation on the ball, so its part of the loss is again a sum of jumps, with two breakpoints a point: the
-line search of `bdnn.search.kernels` applies. The two numbers are linear along a half-line on which no weight changes
-its sign (norm "inf", grids, layers above the first); for the norms 1 and 2 the reach of the ball is taken as linear for
-the proposal, and what is proposed counts only if the true loss does not grow.
+The model is that of `bdnn.network.intervals`; how line search applies to it is in docs/mathematics/robust.md.
 """
 
 from __future__ import annotations

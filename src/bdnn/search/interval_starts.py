@@ -3,7 +3,7 @@
 Signals are pairs of lower and upper activations, propagated as in `bdnn.network.intervals`; the loss is that of the
 worst outputs (S. Gowal et al., arXiv:1810.12715, for real-valued networks). Thresholds pass gradients where the
 pre-activation is small (Y. Bengio, N. Léonard and A. Courville, arXiv:1308.3432), steps are those of Adam (D. P. Kingma
-and J. Ba, arXiv:1412.6980), and the radius grows from 0, since at the whole radius every neuron is open at first.
+and J. Ba, arXiv:1412.6980), and the radius grows from 0, since at the whole radius every neuron is unstable at first.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class RobustSurrogate:
     Parameters
     ----------
     Z : ndarray of shape (m, n), float32
-        Centred points.
+        Centered points.
     radius : ndarray of shape (n,)
         Of the features of Z.
     norm : {"inf", "1", "2"}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _RIDGE = 1e-3
 # of a squared coefficient: as good as forbidden, and its sum with others is still exact enough to be inverted
 _MAX_PENALTY = 1e9
-# a start need not converge: by then the threshold that is chosen afterwards matters more
+# a start need not converge: by then the threshold that is chosen afterward matters more
 _MAX_ITERATIONS = 200
 
 

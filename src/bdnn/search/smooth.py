@@ -186,7 +186,7 @@ class SmoothStart:
 def _rounds_in_training(state: State) -> bool:
     """Whether a start rounds before every step: integers act on raw features, so these must be of similar size.
 
-    Otherwise features of large numbers would drown the others, and it is better to round afterwards, which gives them
+    Otherwise features of large numbers would drown the others, and it is better to round afterward, which gives them
     no weight.
     """
     if not state.bound or len(state.unit) < _MANY_FEATURES:
