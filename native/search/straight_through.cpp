@@ -297,7 +297,7 @@ void StraightThrough<Real>::backward(const Batch& batch, const Real* values) {
         }
         sums -= n * m, signals -= n * m;
         gemm_(false, true, d, n, m, delta, signals, G);
-        if (bound_ > 0)  // of centerd signals
+        if (bound_ > 0)  // of centered signals
             for (Index c = 0; c < d; ++c)
                 for (Index j = 0; j < n; ++j) G[c * n + j] -= Real(0.5) * bias[c];
         gemm_(true, false, n, m, d, values + at, delta, below);

@@ -48,7 +48,7 @@ class StraightThrough {
 
     Index size() const { return static_cast<Index>(values_.size()); }
     Index neurons() const { return neurons_; }
-    // Weights and biases of each layer. With integers, biases are those of centerd signals: 0 is a neuron that fires at
+    // Weights and biases of each layer. With integers, biases are those of centered signals: 0 is a neuron that fires at
     // half of what its weights add up to.
     Real* values() { return values_.data(); }
 
