@@ -8,23 +8,12 @@ import pandas as pd
 import pytest
 
 import bdnn
-from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network, Problem, cli
+from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network, Problem
 from bdnn.checks import label_array, label_codes
 from bdnn.errors import InputError, UnknownLabelError
 from bdnn.labels import check_discrete, from_text, is_missing, is_number, regression_hint, text_codes
 
 EXACT = {"method": "exact", "hidden_layer_sizes": (), "incumbents": "none", "random_state": 0}
-
-
-@pytest.fixture
-def run(capsys):
-    def runner(*words):
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return runner
 
 
 @pytest.mark.parametrize(
