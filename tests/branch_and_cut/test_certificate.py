@@ -1,11 +1,9 @@
 """Certificates of real runs, checked by the independent checker; and checkpoints."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from fractions import Fraction
 
 import numpy as np
@@ -180,12 +178,16 @@ def test_checkpoints_of_several_trees(hidden, tmp_path):
 
 
 KILLED = """
-import sys, numpy as np
+import os, signal, sys, numpy as np
 from bdnn import Budget, Problem
 from bdnn.methods.exact import ExactTraining
-X, y = np.load(sys.argv[1]), np.load(sys.argv[2])
-print("ready", flush=True)
-ExactTraining(checkpoint=sys.argv[3])(Problem(X=X, y=y, hidden_layer_sizes=()), Budget(seconds=60))
+X, y, state = np.load(sys.argv[1]), np.load(sys.argv[2]), sys.argv[3]
+
+def listener(progress):
+    if os.path.exists(state):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+ExactTraining(checkpoint=state)(Problem(X=X, y=y, hidden_layer_sizes=()), Budget(seconds=60), None, listener)
 """
 
 
@@ -195,14 +197,8 @@ def test_a_killed_run_can_go_on(tmp_path):
     files = [tmp_path / "X.npy", tmp_path / "y.npy", tmp_path / "state.npz"]
     np.save(files[0], X)
     np.save(files[1], y)
-    process = subprocess.Popen([sys.executable, "-c", KILLED, *map(str, files)], stdout=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while not files[2].exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert files[2].exists()
-    if process.poll() is None:
-        os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process = subprocess.run([sys.executable, "-c", KILLED, *map(str, files)], timeout=120)
+    assert process.returncode == -signal.SIGKILL and files[2].exists()
     problem = Problem(X=X, y=y, hidden_layer_sizes=())
     result = ExactTraining(checkpoint=files[2])(problem, Budget(seconds=3))
     assert result.nodes > 0
