@@ -32,6 +32,7 @@ FLOORS = [
     ["checker"],
     ["exact"],
     ["margins"],
+    ["encoding"],
     ["network"],
     ["problem"],
     ["result"],
@@ -60,7 +61,19 @@ BESIDE = {0, len(FLOORS) - 1}
 
 LONGEST_CHAIN, LONGEST_FILE, LONG_FILE, LONG_SHARE = 13, 500, 350, 0.1
 
-OPTIONAL = {"pyscipopt", "ortools", "gurobipy", "matplotlib", "torch", "onnx", "jinja2", "pandas", "highspy", "sklearn"}
+OPTIONAL = {
+    "duckdb",
+    "pyscipopt",
+    "ortools",
+    "gurobipy",
+    "matplotlib",
+    "torch",
+    "onnx",
+    "jinja2",
+    "pandas",
+    "highspy",
+    "sklearn",
+}
 SCIKIT_LEARN = "estimators"
 """The floor that may import scikit-learn at module level."""
 

@@ -1,0 +1,99 @@
+"""Columns of a table as they come: numbers, truth values, text and dates, whoever read them.
+
+Files (`bdnn.tables`) and data frames (`bdnn.estimators`) end here; an encoder makes inputs of a network out of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from bdnn.columns import places
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bdnn.types import Array, Floats, Indices
+
+Kind = Literal["numeric", "boolean", "categorical", "date"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RawColumn:
+    """One column.
+
+    Attributes
+    ----------
+    name : str
+        Unique in its table.
+    kind : {"numeric", "boolean", "categorical", "date"}
+        What it holds.
+    values : ndarray of shape (m,)
+        Numeric: float64, NaN where missing. Boolean: float64 of 0 and 1, NaN where missing. Categorical: int32 codes of
+        `levels`, -1 where missing. Date: datetime64[us], NaT where missing.
+    levels : tuple of str
+        Of a categorical column, as text, in any order; empty for other kinds. Whole numbers are written without a
+        point, truth values as ``true`` and ``false``, so that files and data frames agree.
+    """
+
+    name: str
+    kind: Kind
+    values: Array
+    levels: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> Array:
+        """Where it is missing, bool of shape (m,)."""
+        if self.kind == "categorical":
+            return np.asarray(self.values < 0)
+        return np.asarray(np.isnat(self.values) if self.kind == "date" else np.isnan(self.values))
+
+    def take(self, rows: Indices) -> RawColumn:
+        """Return some rows."""
+        return replace(self, values=self.values[rows])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RawTable:
+    """Columns of the same length.
+
+    Attributes
+    ----------
+    columns : tuple of RawColumn
+        In the order of the table.
+    """
+
+    columns: tuple[RawColumn, ...]
+
+    def __len__(self) -> int:
+        return len(self.columns[0].values) if self.columns else 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def n_missing(self) -> Indices:
+        """Missing values of each column."""
+        return np.array([int(column.missing.sum()) for column in self.columns], dtype=np.intp)
+
+    def take(self, rows: Indices) -> RawTable:
+        """Return some rows."""
+        return RawTable(tuple(column.take(rows) for column in self.columns))
+
+    def select(self, what: str, names: Sequence[str]) -> RawTable:
+        """Return some columns in the order of names; `what` names the table in an InputError if one is missing."""
+        return RawTable(tuple(self.columns[j] for j in places(what, self.names, names)))
+
+    def numbers(self) -> Floats:
+        """Return numbers that are equal where cells are, of shape (m, n), NaN where missing."""
+        out = np.empty((len(self), len(self.columns)))
+        for j, column in enumerate(self.columns):
+            values = column.values
+            out[:, j] = values.astype(np.int64) if column.kind == "date" else values
+            if column.kind not in ("numeric", "boolean"):
+                out[column.missing, j] = np.nan
+        return out
