@@ -16,6 +16,7 @@ import pytest
 
 import bdnn
 from bdnn.checker import check as verify
+from bdnn.checker import class_weight as verify_class_weight
 from bdnn.checker import data as verify_data
 from bdnn.checker import file as verify_file
 from bdnn.checker import functions as verify_functions
@@ -24,7 +25,7 @@ from bdnn.checker import values as verify_parts
 from bdnn.errors import CertificateError, CertificateFileError, InputError
 from certificates import FUNCTIONS, Data, Program, holds, made
 
-MODULES = (verify, verify_data, verify_file, verify_functions, verify_parts, verify_rows)
+MODULES = (verify, verify_class_weight, verify_data, verify_file, verify_functions, verify_parts, verify_rows)
 
 ALTERNATING = ([[float(v)] for v in range(-3, 4)], [1, 0, 1, 0, 1, 0, 1], [1.0, 2.0, 1.0, 0.5, 1.5, 2.0, 1.0])
 TIED = (
@@ -392,7 +393,7 @@ def test_files(tmp_path, certificates, monkeypatch):
     assert check(plain, X, y, weight).optimal
     for damaged in (
         text[:-3], text + "x", "", "[]", "NaN", text.replace('"loss"', '"bound"'), text.replace("1.0", "Infinity", 1),
-        text.replace("1.0", "-NaN", 1), '{"format": "bdnn-model"}', text.replace('"version": 1', '"version": 3'),
+        text.replace("1.0", "-NaN", 1), '{"format": "bdnn-model"}', text.replace('"version": 1', '"version": 4'),
         text.replace('"scale": 1048576', '"scale": ' + "1" * 5000), text.replace('"nodes": [', '"nodes": [,', 1),
         text.replace('"trees": [', '"trees": {', 1), '{"trees": []} {}',
     ):  # fmt: skip

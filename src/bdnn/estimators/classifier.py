@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from numbers import Real
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -17,6 +17,7 @@ from bdnn.certification.engine import certify
 from bdnn.columns import quoted
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import BaseClassifier, seed_of, storable
+from bdnn.estimators.class_weights import by_label, training_weights, validation_weights, with_class_weight
 from bdnn.methods import METHODS, automatic
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
@@ -105,12 +106,16 @@ class BDNNClassifier(BaseClassifier):
         repairs. See `bdnn.Problem`.
     validation_fraction : float, default=0.0
         Fraction of the data, stratified, that is held out; the network with the highest accuracy on it is kept (the
-        paper takes 0.25 to 0.5). Equal rows are held out together. 0 keeps the network of least loss.
+        paper takes 0.25 to 0.5), weighted by `class_weight`: "balanced" takes the balanced accuracy. Equal rows are
+        held out together. 0 keeps the network of least loss.
     margin : float or None, default=None
         Least distance of pre-activations from 0 in training, for inputs and weights scaled to 1; None takes the
         smallest that is safe. Continuous weights only.
     input_bits : int, default=8
         Bits per input of the grid that quantizes inputs for integer weights, unless all inputs are integers.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss, by label; labels that are left out weigh 1. "balanced" gives all classes the
+        same total weight on the training rows, in an exact ratio where integers below 2^30 allow it.
     time_limit : float or None, default=60.0
         Seconds for the whole fit; None for no limit.
     n_jobs : int or None, default=1
@@ -132,6 +137,8 @@ class BDNNClassifier(BaseClassifier):
         Status, audited loss, bound, gap and history of the training.
     classes_ : ndarray of shape (n_classes,)
         Labels.
+    class_weight_ : ndarray of shape (n_classes,)
+        Weight of each class in the loss, before those of the samples.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -183,6 +190,7 @@ class BDNNClassifier(BaseClassifier):
         validation_fraction: float = 0.0,
         margin: float | None = None,
         input_bits: int = 8,
+        class_weight: Mapping[Any, float] | str | None = None,
         time_limit: float | None = 60.0,
         n_jobs: int | None = 1,
         random_state: int | np.random.RandomState | None = None,
@@ -215,6 +223,7 @@ class BDNNClassifier(BaseClassifier):
         self.validation_fraction = validation_fraction
         self.margin = margin
         self.input_bits = input_bits
+        self.class_weight = class_weight
         self.time_limit = time_limit
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -272,11 +281,16 @@ class BDNNClassifier(BaseClassifier):
             self.feature_names_in_ = np.array(feature_names, dtype=object)
         choice("method", self.method, ("auto", *METHODS))
         training, held_out = self._split(inputs, labels, budget.seed)
+        row_weight, class_weight = training_weights(self.class_weight, labels, weight, training)
+        validation: tuple[Any, ...] | None = None
+        if held_out is not None:
+            shares = validation_weights(self.class_weight, labels, held_out)
+            validation = (inputs[held_out], labels[held_out], *shares)
         problem = Problem(
             X=inputs[training],
             y=labels[training],
-            sample_weight=None if weight is None else weight[training],
-            validation=None if held_out is None else (inputs[held_out], labels[held_out]),
+            sample_weight=row_weight,
+            validation=validation,
             regularizer=self.regularizer,  # type: ignore[arg-type]  # checked by Problem
             regularization=self.regularization,  # type: ignore[arg-type]  # checked by Problem
             hidden_layer_sizes=self.hidden_layer_sizes,
@@ -297,9 +311,11 @@ class BDNNClassifier(BaseClassifier):
         listener = on_progress or (ProgressLines() if self.verbose else None)
         # more threads of BLAS than were asked for would wait for each other on a busy machine
         with threadpool_limits(budget.threads, user_api="blas"):
-            self.result_ = method(problem, budget, start, listener)
+            result = method(problem, budget, start, listener)
+        self.result_ = with_class_weight(result, class_weight, self.class_weight)
         self.network_ = self.result_.network
         self.classes_ = problem.classes
+        self.class_weight_ = np.ones(len(problem.classes)) if class_weight is None else class_weight
         if self._warns:
             self._warn(self.result_.shortfalls)
         return self
@@ -430,18 +446,21 @@ class BDNNClassifier(BaseClassifier):
 def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
     """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
     settings = dict(model.settings or {})
-    simple, listed = (str, int, float, type(None)), ("hidden_layer_sizes", "robust_radius")
+    simple, listed = (str, int, float, type(None)), ("hidden_layer_sizes", "robust_radius", "class_weight")
     unknown = set(settings) - set(BDNNClassifier().get_params())
     odd = [k for k, v in settings.items() if not isinstance(v, simple) and k not in listed]
     if unknown or odd:
         name = sorted(unknown or odd)[0]
         raise ModelFileError(f"{os.fspath(path)}: not a usable model file: unknown or malformed setting {name[:40]!r}")
     settings["hidden_layer_sizes"] = model.network.widths[:-1]
+    if isinstance(settings.get("class_weight"), dict):
+        settings["class_weight"] = by_label(settings["class_weight"], model.network.classes)
     clf = BDNNClassifier(**settings)
     network = model.network
     clf.network_, clf.classes_, clf.n_features_in_ = network, network.classes, network.n_features
     if model.result is not None:
         clf.result_ = model.result
+        clf.class_weight_ = np.array(model.result.class_weight or np.ones(len(network.classes)))
     if network.feature_names is not None:
         clf.feature_names_in_ = np.array(network.feature_names, dtype=object)
     return clf
