@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 import numpy as np
 
+from bdnn.calibration import pre_activations
 from bdnn.cli.options import FILE, TEXT_OUT, label_options
 from bdnn.cli.output import check_files, save_csv, say
 from bdnn.cli.reading import filled_inputs, model_inputs, model_table, target_of
+from bdnn.errors import InputError
 from bdnn.model_file.reading import load_model
 from bdnn.reports import summary as reporting
 from bdnn.reports.metrics import measures_text
@@ -21,16 +23,25 @@ from bdnn.reports.metrics import measures_text
 @click.argument("data", type=FILE)
 @click.option("--out", type=TEXT_OUT, default=None, help="CSV file to write; - is standard output.  [default: -]")
 @click.option("--scores", is_flag=True, help="Add the pre-activations of the outputs.")
-def predict(model_file: Path, data: Path, out: Path | None, scores: bool) -> None:
+@click.option("--proba", is_flag=True, help="Add the probabilities of the classes; needs a model of --probability.")
+def predict(model_file: Path, data: Path, out: Path | None, scores: bool, proba: bool) -> None:
     """Predict the rows of a CSV table; other columns than the model's features are ignored."""
     check_files({"--out": out}, {"MODEL": model_file, "DATA": data})
     model = load_model(model_file)
+    if proba and model.calibration is None:
+        raise InputError(
+            f"{model_file} has no probabilities: train it with --probability, which calibrates them; --scores gives "
+            f"the outputs of the network as they are"
+        )
     X, _ = model_inputs(model, data, None)
     columns = {"prediction": model.network.predict(X)}
     if scores:
         values = model.network.decision_function(X)
         names = ["score"] if values.ndim == 1 else [f"score_{label}" for label in model.network.classes]
         columns |= dict(zip(names, np.atleast_2d(values.T), strict=True))
+    if proba and model.calibration is not None:
+        shares = model.calibration.probabilities(pre_activations(model.network, X))
+        columns |= {f"probability_{label}": share for label, share in zip(model.network.classes, shares.T, strict=True)}
     listed = [column.tolist() for column in columns.values()]
     save_csv("table", out, columns, lambda: zip(*listed, strict=True))
 
@@ -45,7 +56,7 @@ def evaluate(model_file: Path, data: Path, target: str | None, missing_labels: s
     model = load_model(model_file)
     table = model_table(model, data, target_of(model, target), missing_labels)
     assert table.labels is not None
-    report = reporting.evaluation(model.network, filled_inputs(model, table), table.labels)
+    report = reporting.evaluation(model, filled_inputs(model, table), table.labels)
     if table.n_unlabeled:
         report["rows_without_label"] = table.n_unlabeled
     say(json.dumps(report) if as_json else measures_text(report))

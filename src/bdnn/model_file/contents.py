@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 from bdnn.splitting import SPLIT_VERSION
 
 if TYPE_CHECKING:
+    from bdnn.calibration import Calibration
     from bdnn.network.network import Network
     from bdnn.result import Result
     from bdnn.types import Array, Indices
 
-FORMAT, VERSION = "bdnn-model", 1
-ENSEMBLE_FORMAT, ENSEMBLE_VERSION = "bdnn-ensemble", 1
+FORMAT, ENSEMBLE_FORMAT = "bdnn-model", "bdnn-ensemble"
+
+VERSION = 2
+"""The version counts changes that earlier readers do not understand: 2 if there is a calibration, else 1."""
 
 MAX_BYTES = 64 * 2**20  # of a file; bounds the memory that parsing takes
 MAX_BRACKETS = 500_000  # that open lists and objects, which take far more memory than their two characters in the file
@@ -68,12 +71,15 @@ class Model:
         How the training ended.
     table : TableInfo or None
         How the training table was read.
+    calibration : Calibration or None
+        Probabilities from the pre-activations of all neurons.
     """
 
     network: Network
     settings: dict[str, Any] | None = None
     result: Result | None = None
     table: TableInfo | None = None
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -110,6 +116,8 @@ class EnsembleModel:
         Parameters of the ensemble but for the estimator.
     estimator : dict
         Parameters of the estimator that was trained.
+    calibration : Calibration or None
+        Probabilities from sums and votes.
     """
 
     classes: Array
@@ -118,3 +126,4 @@ class EnsembleModel:
     members: tuple[EnsembleMember, ...]
     settings: dict[str, Any]
     estimator: dict[str, Any]
+    calibration: Calibration | None = None

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from bdnn.calibration import Calibration
 from bdnn.checks import label_array, name_tuple
 from bdnn.errors import InputError, ModelFileError
 from bdnn.labels import MISSING_RULES
 from bdnn.model_file import contents
 from bdnn.model_file.contents import (
     ENSEMBLE_FORMAT,
-    ENSEMBLE_VERSION,
     FORMAT,
     VERSION,
     EnsembleMember,
@@ -29,7 +29,7 @@ from bdnn.model_file.contents import (
 from bdnn.network.grid import InputGrid
 from bdnn.network.network import Layer, Network
 from bdnn.problem.audit import Audit
-from bdnn.result import BoundStep, Incumbent, Result
+from bdnn.result import MEASURES, BoundStep, Incumbent, OperatingPoint, Result
 from bdnn.status import Status
 
 _EVERY_CLASSIFIER = "every classifier on these inputs"
@@ -107,18 +107,19 @@ def _parse(raw: bytes) -> Model | EnsembleModel:
     kind = data.get("format") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(kind, str) or kind not in (FORMAT, ENSEMBLE_FORMAT):
         raise ModelFileError(f"it does not say that its format is {FORMAT!r} or {ENSEMBLE_FORMAT!r}")
-    known = VERSION if kind == FORMAT else ENSEMBLE_VERSION
-    if data.get("version") != known or type(data["version"]) is not int:
-        raise ModelFileError(f"its version is {_shown(data.get('version'))}; this bdnn reads version {known}")
+    if type(data.get("version")) is not int or not 1 <= data["version"] <= VERSION:
+        raise ModelFileError(f"its version is {_shown(data.get('version'))}; this bdnn reads versions 1 to {VERSION}")
     try:
         if kind == ENSEMBLE_FORMAT:
             return _ensemble(data)
         network = _network(_part(data, "network", dict))
+        calibration = _part(data, "calibration", dict, optional=True)
         return Model(
             network,
             settings=_settings(_part(data, "settings", dict, optional=True)),
             result=_result(_part(data, "result", dict, optional=True), network),
             table=_table(_part(data, "table", dict, optional=True), network.n_features),
+            calibration=_calibration(calibration, sum(network.widths), len(network.classes)),
         )
     except InputError as error:
         raise ModelFileError(_shortened(str(error), 300)) from None
@@ -188,6 +189,10 @@ def _network(data: dict[str, Any]) -> Network:
     return Network(tuple(layers), _part(data, "head", str), _classes(_part(data, "classes", dict)), grid, names)
 
 
+def _calibration(data: dict[str, Any] | None, n_values: int, n_classes: int) -> Calibration | None:
+    return None if data is None else Calibration.from_json(data, n_values, n_classes)
+
+
 def _ensemble(data: dict[str, Any]) -> EnsembleModel:
     classes, n_features = _classes(_part(data, "classes", dict)), _part(data, "n_features", int)
     members = []
@@ -200,6 +205,7 @@ def _ensemble(data: dict[str, Any]) -> EnsembleModel:
             raise ModelFileError(f"the features of member {number} do not fit its network or the ensemble")
         members.append(EnsembleMember(network, features.astype(np.intp)))
     names = _part(data, "feature_names", list, optional=True)
+    calibration = _part(data, "calibration", dict, optional=True)
     return EnsembleModel(
         label_array("classes", classes),
         n_features,
@@ -207,6 +213,7 @@ def _ensemble(data: dict[str, Any]) -> EnsembleModel:
         tuple(members),
         _settings(_part(data, "settings", dict)) or {},
         _settings(_part(data, "estimator", dict)) or {},
+        _calibration(calibration, 2 * len(classes), len(classes)),
     )
 
 
@@ -288,6 +295,26 @@ def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
         shortfalls=tuple(shortfalls),
         weighted=_part(data, "weighted", bool, optional=True) or False,
         class_weight=_class_weight(data, len(network.classes)),
+        operating_point=_operating_point(_part(data, "operating_point", dict, optional=True)),
+    )
+
+
+def _operating_point(data: dict[str, Any] | None) -> OperatingPoint | None:
+    if data is None:
+        return None
+    measure = _part(data, "measure", str)
+    if measure not in MEASURES:
+        raise ModelFileError(f"the measure of the operating point must be one of {', '.join(MEASURES)}")
+    rates = {name: _amount(data, name) for name in ("wanted", *MEASURES)}
+    if max(rates.values()) > 1:
+        raise ModelFileError("the rates of the operating point must not be above 1")
+    return OperatingPoint(
+        measure=measure,
+        positive=_part(data, "positive", (str, int, float, bool)),
+        rows=_amount(data, "rows", int),
+        shift=_part(data, "shift", (int, float)),
+        reachable=tuple(_numbers(data.get("reachable"), "what the operating point could be", False).tolist()),
+        **rates,
     )
 
 

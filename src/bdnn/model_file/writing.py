@@ -14,10 +14,11 @@ from bdnn.errors import InputError
 from bdnn.files import FilePath, write
 from bdnn.labels import plain
 from bdnn.model_file import contents
-from bdnn.model_file.contents import ENSEMBLE_FORMAT, ENSEMBLE_VERSION, FORMAT, VERSION, EnsembleModel, Model
+from bdnn.model_file.contents import ENSEMBLE_FORMAT, FORMAT, VERSION, EnsembleModel, Model
 from bdnn.version import __version__
 
 if TYPE_CHECKING:
+    from bdnn.calibration import Calibration
     from bdnn.network.network import Network
     from bdnn.types import Array
 
@@ -96,19 +97,19 @@ def _to_json(model: Model) -> dict[str, Any]:
     network, table = model.network, model.table
     return {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSION if model.calibration is not None else 1,
         "bdnn": __version__,
         "network": _network_to_json(network),
         "settings": model.settings,
         "result": None if model.result is None else model.result.to_dict(),
         "table": None if table is None else {f.name: getattr(table, f.name) for f in fields(table)},
-    }
+    } | _calibration_to_json(model.calibration)
 
 
 def _ensemble_to_json(model: EnsembleModel) -> dict[str, Any]:
     return {
         "format": ENSEMBLE_FORMAT,
-        "version": ENSEMBLE_VERSION,
+        "version": VERSION if model.calibration is not None else 1,
         "bdnn": __version__,
         "classes": _classes_to_json(model.classes),
         "n_features": model.n_features,
@@ -119,7 +120,11 @@ def _ensemble_to_json(model: EnsembleModel) -> dict[str, Any]:
             {"features": member.features.tolist(), "network": _network_to_json(member.network)}
             for member in model.members
         ],
-    }
+    } | _calibration_to_json(model.calibration)
+
+
+def _calibration_to_json(calibration: Calibration | None) -> dict[str, Any]:
+    return {} if calibration is None else {"calibration": calibration.to_json()}
 
 
 def _network_to_json(network: Network) -> dict[str, Any]:

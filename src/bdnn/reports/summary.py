@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bdnn.calibration import pre_activations
 from bdnn.checks import label_codes
 from bdnn.reports.metrics import grid, measures
+from bdnn.result import MEASURES
 
 if TYPE_CHECKING:
+    from bdnn.calibration import Calibration
     from bdnn.model_file.contents import Model
     from bdnn.network.network import Network
     from bdnn.result import Result
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 
 def training_report(result: Result, table: Table, rows: Array, fill: Array | None) -> dict[str, Any]:
     """Return the figures of a training run on the given rows of a table; `fill` replaced its missing values."""
-    network = result.network
+    network, point = result.network, result.operating_point
     replaced = table.n_missing if fill is not None else np.zeros(len(table.names), dtype=int)
     return {
         "rows": len(table.X),
@@ -33,6 +37,7 @@ def training_report(result: Result, table: Table, rows: Array, fill: Array | Non
         "irreducible_of": result.irreducible_of,
         "grid_loss": result.grid_loss,
         "training_loss": result.audit.loss,
+        "operating_point": None if point is None else asdict(point) | {"reached": point.reached, "met": point.met},
         "penalty": result.penalty,
         "objective": result.objective,
         "training_errors": result.audit.n_wrong,
@@ -93,11 +98,36 @@ def training_text(report: dict[str, Any]) -> str:
             "validation",
             None if validation is None else f"{weighted}accuracy {validation:.2%}, by which the network was chosen",
         ),
+        ("operating point", _point_text(r["operating_point"])),
+        ("probabilities", _calibration_text(r.get("calibration"))),
         ("held-out accuracy", held_out),
         ("network size", f"{r['n_parameters']} weights and biases, {r['size_bytes']} bytes"),
         ("saved to", r["model_file"]),
     ]
     return "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
+
+
+def _point_text(point: dict[str, Any] | None) -> str | None:
+    if point is None:
+        return None
+    rates = ", ".join(f"{name} {point[name]:.2%}" for name in MEASURES)
+    missed = "" if point["met"] else f", which is not {point['measure']} {point['wanted']:g} as wanted"
+    return f"{rates} of {point['positive']} on {point['rows']} rows held out to move the output{missed}"
+
+
+def _calibration_text(calibration: dict[str, Any] | None) -> str | None:
+    if calibration is None:
+        return None
+    how = {"cross_fit": "by networks trained without them", "held_out": "which did not train the network"}
+    return (
+        f"log-loss {calibration['log_loss']:.4f}, Brier score {calibration['brier']:.4f} on the {calibration['rows']} "
+        f"rows they are calibrated on, {how[calibration['rule']]}"
+    )
+
+
+def calibration_report(calibration: Calibration) -> dict[str, Any]:
+    """Return how probabilities were calibrated, without the numbers of the map."""
+    return {name: getattr(calibration, name) for name in ("rule", "rows", "log_loss", "brier")}
 
 
 def _grid_warning(loss: float) -> str:
@@ -141,16 +171,19 @@ def bound_text(report: dict[str, Any]) -> str:
     return "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
 
 
-def evaluation(network: Network, X: Floats, labels: Array) -> dict[str, Any]:
-    """Return the figures of a network on labeled data; see `bdnn.reports.metrics.measures`.
+def evaluation(model: Model, X: Floats, labels: Array) -> dict[str, Any]:
+    """Return the figures of a model on labeled data; see `bdnn.reports.metrics.measures`.
 
     Raises
     ------
     UnknownLabelError
         If a label is no class of the network.
     """
+    network, shares = model.network, None
+    if model.calibration is not None:
+        shares = model.calibration.probabilities(pre_activations(network, X))
     truth = label_codes(network.classes, labels, len(X))
-    return measures(network.classes, truth, network.predict_index(X), network.decision_function(X))
+    return measures(network.classes, truth, network.predict_index(X), network.decision_function(X), shares)
 
 
 def _labels(network: Network) -> str:
@@ -176,6 +209,8 @@ def model_text(model: Model) -> str:
             f"trained   {result.n_rows} rows, {result.n_distinct} distinct, irreducible loss {result.irreducible:g} "
             f"for {result.irreducible_of}, {result.audit.n_wrong} wrong",
         ]
+    if model.calibration is not None:
+        lines.append(f"probabilities  {_calibration_text(calibration_report(model.calibration))}")
     names = list(network.feature_names or (f"x{j}" for j in range(network.n_features)))
     if network.grid is not None:
         lines += ["", f"inputs are rounded to {network.grid.bits}-bit integers: (x - offset) / step"]
@@ -205,6 +240,7 @@ def model_description(model: Model) -> dict[str, Any]:
         "integer": network.is_integer,
         "n_parameters": network.n_parameters,
         "size_bytes": network.size_bytes,
+        "calibration": None if model.calibration is None else model.calibration.to_json(),
         "layers": [{"weights": W.tolist(), "bias": b.tolist()} for W, b in network.layers],
         "settings": model.settings,
         "result": None if model.result is None else model.result.to_dict(),
