@@ -27,7 +27,7 @@ from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import TrainingTable, read_training_table
 from bdnn.cli.stopping import finishing, heard, repeated, requested
 from bdnn.errors import InputError, NotCoveredError
-from bdnn.model_file.contents import TableInfo
+from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.reading import load_model
 from bdnn.model_file.writing import check_size
 from bdnn.network.losses import Loss
@@ -106,8 +106,8 @@ def train(
     with finishing():
         report = reporting.training_report(clf.result_, read.table, read.rows, read.fill)
         if len(read.held_out):
-            right = clf.network_.predict(read.X[read.held_out]) == read.labels[read.held_out]
-            report |= {"held_out_rows": len(read.held_out), "held_out_accuracy": float(right.mean())}
+            measured = reporting.evaluation(Model(clf.network_), read.X[read.held_out], read.labels[read.held_out])
+            report |= {f"held_out_{name}": measured[name] for name in ("rows", "accuracy", "balanced_accuracy")}
         if clf.calibration_ is not None:
             report["calibration"] = reporting.calibration_report(clf.calibration_)
         report["model_file"] = None

@@ -146,7 +146,7 @@ def moved(
         objective=objective,
         bound=min(result.bound, objective),
         status=result.status if proven else Status.FEASIBLE,
-        message=f"{result.message}; {point.described}",
+        message=f"{result.message}; {point.purpose}",
         operating_point=point,
     )
 

@@ -15,6 +15,7 @@ it is applied to the logits of the network (as in stacking: D. H. Wolpert, Stack
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
     from bdnn.budget import Budget
     from bdnn.types import Array, Floats, Indices, Reals
 
-# inverse strength of the regularization of either regression, by log-loss: see `benchmarks/probabilities.py`
-_READING, _TRUST = 0.1, 1.0
+# inverse strengths of the regularization, by log-loss on the tables of `benchmarks/probabilities.py`: the first regression
+# is corrected by the second one in cross-fitting, so that it may shrink more
+_READING, _TRUST = {"cross_fit": 0.1, "held_out": 1.0}, 1.0
 _ITERATIONS = 1000  # of L-BFGS, which needs tens on standardized values
 # rows drawn for the regressions: more change nothing about few numbers, and cost memory
 _MOST_ROWS = 100_000
@@ -130,7 +132,7 @@ def calibrated(
             )
         rows = drawn(held_out)
         values = estimator.calibration_values(inputs[rows])
-        reading = _reading(values, codes[rows], some(rows), _READING)
+        reading = _reading(values, codes[rows], some(rows), _READING[rule])
         return _calibration(rule, reading, reading(values), codes[rows], some(rows))
     parts = folds(inputs, codes, budget.seed)
     left, order, logits = (1 - NETWORK_SHARE) * budget.seconds / len(parts), [], []
@@ -139,14 +141,14 @@ def calibrated(
         if other is None:
             return None
         rows = drawn(training)
-        reading = _reading(other.calibration_values(inputs[rows]), codes[rows], some(rows), _READING)
+        reading = _reading(other.calibration_values(inputs[rows]), codes[rows], some(rows), _READING[rule])
         order.append(drawn(others))
         logits.append(reading(other.calibration_values(inputs[order[-1]])))
     rows = np.concatenate(order)
     trusted = _logistic(np.concatenate(logits), codes[rows], some(rows), _TRUST)
     everything = drawn(np.arange(len(codes)))
     own = estimator.calibration_values(inputs[everything])
-    first = _reading(own, codes[everything], some(everything), _READING)
+    first = _reading(own, codes[everything], some(everything), _READING[rule])
     slope, shift = trusted
     both = first._replace(weights=slope @ first.weights, bias=slope @ first.bias + shift)
     return _calibration(rule, both, np.concatenate(logits) @ slope.T + shift, codes[rows], some(rows))
@@ -230,7 +232,9 @@ class ProbabilisticClassifier(BaseClassifier):
                 return None if made._interrupted else made
 
             data = inputs, np.searchsorted(self.classes_, labels), weight
-            self.calibration_ = calibrated(self, rule, data, held_out, fold, budget)
+            # a request to stop ends what is asked for beyond the network, which stays
+            with suppress(KeyboardInterrupt):
+                self.calibration_ = calibrated(self, rule, data, held_out, fold, budget)
         return rule is None or self.calibration_ is not None
 
     def calibration_values(self, inputs: Reals) -> Floats:
