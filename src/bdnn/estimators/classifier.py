@@ -295,7 +295,9 @@ class BDNNClassifier(ProbabilisticClassifier):
                 )
             self.feature_names_in_ = np.array(feature_names, dtype=object)
         choice("method", self.method, ("auto", *METHODS))
-        wanted = wanted_point(self.decision_threshold, np.unique(labels)) if self.decision_threshold else None
+        wanted = None
+        if self.decision_threshold is not None:
+            wanted = wanted_point(self.decision_threshold, np.unique(labels))
         training, held_out = held_out_rows(inputs, labels, self.get_params(deep=False), budget.seed)
         row_weight, class_weight = training_weights(self.class_weight, labels, weight, training)
         validation: tuple[Any, ...] | None = None

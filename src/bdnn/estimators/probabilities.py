@@ -25,7 +25,6 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from bdnn.calibration import Calibration, probabilities
-from bdnn.errors import InputError
 from bdnn.estimators.base import BaseClassifier, seed_of
 from bdnn.estimators.held_out import folds, probability_rule
 
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     from bdnn.budget import Budget
     from bdnn.types import Array, Floats, Indices, Reals
 
-# inverse strengths of the regularization, by log-loss on the tables of `benchmarks/probabilities.py`: the first regression
-# is corrected by the second one in cross-fitting, so that it may shrink more
+# inverse strengths of the regularization, by log-loss on the tables of `benchmarks/probabilities.py`: in cross-fitting
+# the second regression corrects the first, which may shrink more
 _READING, _TRUST = {"cross_fit": 0.1, "held_out": 1.0}, 1.0
 _ITERATIONS = 1000  # of L-BFGS, which needs tens on standardized values
 # rows drawn for the regressions: more change nothing about few numbers, and cost memory
@@ -107,14 +106,8 @@ def calibrated(
     -------
     Calibration or None
         None if it was interrupted.
-
-    Raises
-    ------
-    InputError
-        If the rows are too few.
     """
     inputs, codes, weight = data
-    n_classes = int(codes.max()) + 1
     generator = np.random.default_rng(budget.seed)
 
     def drawn(rows: Indices) -> Indices:
@@ -125,11 +118,6 @@ def calibrated(
 
     if rule == "held_out":
         assert held_out is not None
-        if len(np.unique(codes[held_out])) < n_classes:
-            raise InputError(
-                "probability='held_out' needs held-out rows of every class: give more rows or a larger "
-                "validation_fraction, or set probability='cross_fit'"
-            )
         rows = drawn(held_out)
         values = estimator.calibration_values(inputs[rows])
         reading = _reading(values, codes[rows], some(rows), _READING[rule])
