@@ -85,7 +85,7 @@ def train(
     if start is not None:
         model = load_model(start)
         clf.set_params(warm_start=True)
-        clf.network_ = model.network
+        clf.network_, clf.encoder_ = model.network, model.encoder_in_use
         classes = clf.network_.classes
     seed = settings["random_state"]
     chosen = (data, target, drop, missing, test_fraction, seed, missing_labels)
@@ -172,7 +172,7 @@ def bound(
     if model_file is not None:
         model = load_model(model_file)
         _check_bounded(model.network, model_file)
-        clf.network_ = model.network
+        clf.network_, clf.encoder_ = model.network, model.encoder_in_use
         classes = clf.network_.classes
         clf.set_params(warm_start=True, head=clf.network_.head)
         hidden_layer_sizes = clf.network_.widths[:-1]

@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.encoding.encoder import PARTS, ColumnCode, Encoder
+from bdnn.encoding.codes import PARTS, ColumnCode
+from bdnn.encoding.encoder import Encoder
 from bdnn.encoding.kinds import counts_of, level_text, lower_median
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import InputError
