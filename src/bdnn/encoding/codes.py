@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -209,7 +210,7 @@ def column_from_json(item: object) -> ColumnCode:
         for entry in value if many else [value]:
             if not isinstance(entry, _TYPES[name]) or (isinstance(entry, bool) and _TYPES[name] is not bool):
                 raise InputError(f"{name!r} of a column of an encoder cannot hold a {type(entry).__name__}")
-            if isinstance(entry, int | float) and not abs(entry) <= np.finfo(np.float64).max:
+            if isinstance(entry, int | float) and not abs(entry) <= sys.float_info.max:
                 raise InputError(f"{name!r} of a column of an encoder holds a number that is too large")
         values[name] = tuple(float(v) if name == "thresholds" else v for v in value) if many else value
     return ColumnCode(**values)
