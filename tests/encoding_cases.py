@@ -39,6 +39,8 @@ def raw_tables(draw, most_rows=30, most_columns=4):
 
 def expected(code, column, row):
     """The inputs of one cell by name, from the definition."""
+    if not code.used:
+        return {}
     value = None if column.missing[row] else column.values[row]
     if code.kind == "categorical":
         level = code.fill if value is None else column.levels[value]
@@ -59,4 +61,4 @@ def expected(code, column, row):
             found = {f"{code.name}>={t!r}".removesuffix(".0"): float(number >= t) for t in code.thresholds}
     if code.missing_bit:
         found[f"{code.name} missing"] = float(value is None)
-    return found if code.used else {}
+    return found

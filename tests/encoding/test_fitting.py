@@ -97,7 +97,7 @@ def test_thresholds_lie_at_quantiles():
     assert thresholds_of(one, 3) == (one[1],)  # the middle is the lower one
 
 
-def gappy(seed, tells, m=400, kind="numeric"):
+def gappy(seed, tells, m=1000, kind="numeric"):
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, 2, m)
     gone = rng.random(m) < (0.1 + 0.3 * codes if tells else 0.25)
@@ -134,7 +134,7 @@ def test_of_equal_gaps_one_gets_a_bit():
 
 def test_fits_repeat():
     values, codes = gappy(3, True)
-    table = RawTable((RawColumn("a", "numeric", values), from_values("b", TEXT * 30 + ["x"] * 10)))
+    table = RawTable((RawColumn("a", "numeric", values), from_values("b", TEXT * 76 + ["x"] * 12)))
     assert fit_encoder(table, codes, seed=4) == fit_encoder(table, codes, seed=4)
 
 
