@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from bdnn.certification.columns import certify_columns
 from bdnn.certification.engine import certify
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
 from bdnn.estimators.base import BaseClassifier, seed_of, storable
 from bdnn.estimators.frames import Categorical
-from bdnn.estimators.inputs import encoded, made_encoder, options_of, radius_of_inputs
+from bdnn.estimators.inputs import encoded, made_encoder, options_of, radius_of_inputs, warn_unseen
 from bdnn.methods import METHODS, automatic
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
@@ -388,27 +389,32 @@ class BDNNClassifier(BaseClassifier):
 
     def certify(
         self,
-        X: ArrayLike,
+        X: ArrayLike | RawTable,
         y: ArrayLike | None = None,
         *,
         radius: float | None = None,
         norm: str = "inf",
+        level_changes: int = 0,
         **settings: Any,
     ) -> Certification:
-        """Decide exactly whether perturbations of inputs change the predictions; see `bdnn.certify`.
+        """Decide exactly whether perturbations of columns change the predictions; see `bdnn.certify`.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
+        X : array-like of shape (n_samples, n_features), or data frame
+            Columns.
         y : array-like of shape (n_samples,) or None
             Labels: points that are predicted wrong are not robust. None: the predictions must not change.
         radius : float or None
-            Radius in question; None for the smallest perturbation of each input.
+            Radius in question, of numbers; None for the smallest perturbation of each input.
         norm : {"inf", "1", "2"}
             Norm of the perturbations.
+        level_changes : int
+            Most categorical and boolean columns of a row whose level changes as well; 0 if they stay as they are. Dates
+            and missing cells stay in any case.
         **settings : Any
             The other keywords of `bdnn.certify`: scale, lower, upper, frozen, integer, limits, threads and a listener.
+            They are about columns.
 
         Returns
         -------
@@ -422,8 +428,12 @@ class BDNNClassifier(BaseClassifier):
         InputError
             If the data or a setting cannot be used.
         """
-        inputs = self._inputs(X)
-        return certify(self.network_, inputs, y, radius=radius, norm=norm, **settings)
+        columns = self._columns(X)
+        if isinstance(columns, RawTable):
+            warn_unseen(self.encoder_.unseen(columns))
+            settings |= {"radius": radius, "norm": norm, "level_changes": level_changes}
+            return certify_columns(self.network_, self.encoder_, columns, y, **settings)
+        return certify(self.network_, columns, y, radius=radius, norm=norm, **settings)
 
     def save(self, path: FilePath | IO[bytes], table: TableInfo | None = None) -> None:
         """Write the fitted estimator to a JSON model file; `bdnn.load` reads it.
