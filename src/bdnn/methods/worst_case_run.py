@@ -7,15 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import linprog
 
 from bdnn.certification.attacker import Perturbations, perturbations
 from bdnn.certification.engine import certify
 from bdnn.certification.support import INF, ONE
+from bdnn.linear_programs import LinearProgram
 from bdnn.methods.run import Candidate, Run
 from bdnn.network.intervals import robust_losses
 from bdnn.problem.audit import Audit
 from bdnn.problem.problem import Problem
+from bdnn.status import Status
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
@@ -226,15 +227,15 @@ def deepened(network: Network, allowed: Perturbations, x: Floats, attack: Floats
     sign = np.where(weights @ attack + bias >= 0, 1.0, -1.0)[used]
     # sign (a + units z) >= t size, |z| <= 1: the largest t
     base = (weights @ x + bias)[used]
-    rows = np.hstack([-sign[:, None] * units[used], size[used][:, None]])
-    cost = np.append(np.zeros(len(columns)), -1.0)
-    sides = [(-1.0, 1.0)] * len(columns) + [(0.0, None)]
+    rows = np.hstack([sign[:, None] * units[used], -size[used][:, None]])
+    cost, box = np.append(np.zeros(len(columns)), -1.0), np.ones(len(columns))
     center = attack
     if used.any():
-        solved = linprog(cost, A_ub=rows, b_ub=sign * base, bounds=sides, method="highs")
-        if solved.status == 0:
+        sides = (-sign * base, np.full(len(base), np.inf))
+        program = LinearProgram(cost, np.append(-box, 0.0), np.append(box, np.inf), (rows, *sides))
+        if program.solve() == Status.OPTIMAL:
             center = x.copy()
-            center[columns] += allowed.scale[columns] * solved.x[:-1]
+            center[columns] += allowed.scale[columns] * program.x[:-1]
     for share in _SHARES:
         candidate = np.where(allowed.free, attack + share * (center - attack), x)
         right = network.predict_index(candidate[None, :])[0] == code
