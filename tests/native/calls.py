@@ -135,13 +135,13 @@ class World:
     def state(self) -> search.State:
         state = search.State(*self.state_arguments)
         state.W[:] = self.rng.integers(-1, 2, size=state.W.size)
-        search.turn(state, -1, 0, 0.0, 1)
+        search.improve_neuron(state, -1, 0, 0.0, 1)
         return state
 
     @cached_property
     def robust_state(self) -> search.RobustState:
         robust = search.RobustState(*self.robust_arguments())
-        search.robust_turn(robust, -1, 0, 0.0)
+        search.improve_robust_neuron(robust, -1, 0, 0.0)
         return robust
 
     def robust_arguments(self) -> list[object]:
@@ -357,17 +357,17 @@ reads("search.StraightThrough.values", "training")
 methods_without_arguments(search.StraightThrough, "training", "loss", "rounded")
 
 
-@call("search.turn")
-def _turn(w: World) -> Built:
+@call("search.improve_neuron")
+def _improve_neuron(w: World) -> Built:
     neuron = int(w.rng.integers(0, w.state.b.size))
-    return search.turn, [w.state, neuron, 5, 0.4, 1 << 20]
+    return search.improve_neuron, [w.state, neuron, 5, 0.4, 1 << 20]
 
 
-@call("search.turns")
-def _turns(w: World) -> Built:
+@call("search.improve_neurons")
+def _improve_neurons(w: World) -> Built:
     neurons = w.rng.integers(0, w.state.b.size, size=6)
     total = float(w.state.loss.sum())
-    return search.turns, [
+    return search.improve_neurons, [
         w.state,
         neurons,
         w.rng.integers(1, 6, size=6),
@@ -387,9 +387,9 @@ def _gains(w: World) -> Built:
     return search.gains, [w.state, neuron, 0, 2, np.zeros(p, dtype=np.int32), np.zeros(p), np.zeros(p)]
 
 
-@call("search.robust_turn")
-def _robust_turn(w: World) -> Built:
-    return search.robust_turn, [w.robust_state, int(w.rng.integers(0, w.state.b.size)), 4, 0.3]
+@call("search.improve_robust_neuron")
+def _improve_robust_neuron(w: World) -> Built:
+    return search.improve_robust_neuron, [w.robust_state, int(w.rng.integers(0, w.state.b.size)), 4, 0.3]
 
 
 @call("search.StraightThrough.steps")

@@ -30,8 +30,8 @@ ROUNDS = int(os.environ.get("BDNN_FUZZ_ROUNDS", "150"))
 REFUSED = (InputError, TypeError, ValueError, OverflowError, MemoryError)
 # long work may be asked for here: an argument of these is a number of steps, which Ctrl-C ends
 ENDLESS = {
-    "search.turn": 2,
-    "search.robust_turn": 2,
+    "search.improve_neuron": 2,
+    "search.improve_robust_neuron": 2,
     "tree.dual_simplex": 2,
     "tree.separate": 5,
     "tree.CutPool.solve": 5,
@@ -382,8 +382,8 @@ def long_calls() -> dict[str, tuple[Callable[..., object], list[object]]]:
     state = search.State(X, weight, np.zeros(10), np.ones(10), np.full(10, 9.0), [5, 1], False, 0, True, 1)
     state.W[:] = rng.normal(size=state.W.size)
     robust = search.RobustState(state, X - 0.1, X + 0.1, np.full(10, 0.1), np.full(10, 9.0), 0, 0.0, True)
-    search.turn(state, -1, 0, 0.0, 1)
-    search.robust_turn(robust, -1, 0, 0.0)
+    search.improve_neuron(state, -1, 0, 0.0, 1)
+    search.improve_robust_neuron(robust, -1, 0, 0.0)
     k, n = 60, 12
     W = rng.normal(size=(k, n))
     W /= np.abs(W).sum(axis=1)[:, None]
@@ -407,9 +407,9 @@ def long_calls() -> dict[str, tuple[Callable[..., object], list[object]]]:
     return {
         "walk": (walking.run, [most, -math.inf]),
         "walk without points": (one_point.run, [most, -math.inf]),
-        "turn": (search.turn, [state, 0, 2**31 - 2, 0.5, 1 << 30]),
-        "turns": (
-            search.turns,
+        "improve_neuron": (search.improve_neuron, [state, 0, 2**31 - 2, 0.5, 1 << 30]),
+        "improve_neurons": (
+            search.improve_neurons,
             [
                 state,
                 np.zeros(10**6, dtype=np.int64),
@@ -422,7 +422,7 @@ def long_calls() -> dict[str, tuple[Callable[..., object], list[object]]]:
                 np.zeros(state.b.size),
             ],
         ),
-        "robust turn": (search.robust_turn, [robust, 0, 2**31 - 2, 0.5]),
+        "improve_robust_neuron": (search.improve_robust_neuron, [robust, 0, 2**31 - 2, 0.5]),
         "subsets": (subsets.explore, [most]),
     }
 
@@ -442,8 +442,8 @@ def test_long_work_can_be_interrupted(name):
 def kernels(world: World) -> list[Callable[[], object]]:
     """Work on every structure of a world."""
     return [
-        lambda: search.turn(world.state, 0, 5, 0.5, 1 << 20),
-        lambda: search.robust_turn(world.robust_state, 0, 5, 0.5),
+        lambda: search.improve_neuron(world.state, 0, 5, 0.5, 1 << 20),
+        lambda: search.improve_robust_neuron(world.robust_state, 0, 5, 0.5),
         lambda: world.training.steps(np.arange(world.POINTS), 4, 0.01),
         lambda: world.training.rounded(),
         lambda: tree.dual_simplex(world.program, math.inf, 100),
