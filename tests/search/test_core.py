@@ -309,7 +309,7 @@ def test_random_arguments_raise_what_python_can_catch():
     rng = np.random.default_rng(4)
     right = {
         search.improve_neuron: lambda: [state(), 0, 3, 0.5, 100],
-        search.improve_neurons: lambda: [state(), np.array([0]), np.array([2]), 0.5, 9, 1.0, 1.0, np.zeros(9), np.zeros(4),],
+        search.improve_neurons: lambda: [state(), *np.array([[0], [2]]), 0.5, 9, 1.0, 1.0, np.zeros(9), np.zeros(4)],
         search.gains: lambda: [state(), 0, 0, 1, *work(6)],
         search.line_search: lambda: [np.ones(4), np.ones(4), np.ones(4), False, SEED.copy()],
         search.lattice_search: lambda: [np.ones(4), np.ones(4), np.ones(4), -1.0, 1.0, SEED.copy()],

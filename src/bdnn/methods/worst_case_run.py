@@ -74,6 +74,7 @@ class WorstCaseRun(Run):
         self._X = np.asarray(self.base.raw_points[point], dtype=np.float64)
         self._codes = label.astype(np.intp)
         self._weight = self.base.class_weight[point, label]
+        self._cost = problem.loss.label_costs(self.base.class_weight)[point, label]
         self._attacks: list[Floats] = []
         self._attacked: list[int] = []
         self._rows = np.zeros(0, dtype=np.intp)  # of the pool
@@ -147,10 +148,10 @@ class WorstCaseRun(Run):
             attacked = np.array(self._attacked, dtype=np.intp)
             missed = network.predict_index(np.vstack(self._attacks)) != self._codes[attacked]
             wrong[attacked[self._rows[missed[self._rows]]]] = True
-            if solver_objective is not None and math.fsum(self._weight[wrong]) > solver_objective + _LOSS_ERROR:
+            if solver_objective is not None and math.fsum(self._cost[wrong]) > solver_objective + _LOSS_ERROR:
                 promised = solver_objective  # of the rows that the solver knew
             wrong[attacked[missed]] = True
-        known = math.fsum(self._weight[wrong])
+        known = math.fsum(self._cost[wrong])
         if self._best is not None and known > self._best.objective:
             return Candidate(network, Audit(math.inf, n_wrong, 0, promised), 0.0, math.inf, None)
         loss, undecided = self._certified(network, wrong)
@@ -170,7 +171,7 @@ class WorstCaseRun(Run):
         for begin in range(0, len(left), _BATCH):
             if self._budget.exhausted:
                 break
-            known = math.fsum(self._weight[wrong])
+            known = math.fsum(self._cost[wrong])
             if self._best is not None and n_attacked >= _ENOUGH and known > self._best.objective:
                 return math.inf, 0
             batch = left[begin : begin + _BATCH]
@@ -196,7 +197,7 @@ class WorstCaseRun(Run):
                 for one in [*extremes(network, allowed, x, attack, code), attack]:
                     self._attacks.append(one)
                     self._attacked.append(i)
-        return math.fsum(self._weight[wrong | open_]), int(open_.sum())
+        return math.fsum(self._cost[wrong | open_]), int(open_.sum())
 
 
 def deepened(network: Network, allowed: Perturbations, x: Floats, attack: Floats, code: int) -> Floats:
