@@ -69,7 +69,9 @@ def test_solvers_agree(case):
     able = {
         "highs": problem.regularizer != "l2", "scip": True, "cpsat": problem.weights == "integer", "gurobi": True
     }  # fmt: skip
-    assert set(found) == {name for name in available() if able.get(name, True)} and len(found) >= min(2, len(available()))
+    assert set(found) == {name for name in available() if able.get(name, True)} and len(found) >= min(
+        2, len(available())
+    )
     for name, result in found.items():
         assert result.status == Status.OPTIMAL, (name, result.message)
         assert result.audit.n_mismatched == 0, name
