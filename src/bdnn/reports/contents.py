@@ -169,7 +169,7 @@ def proof_of(certificate: str | os.PathLike[str], model: Model, X: Floats, y: Ar
             f"{content.head} head, the model has {list(network.widths[:-1])} and a {network.head} head"
         )
     verified = verify_certificate(certificate, X, y)
-    loss = int(np.sum(network.predict_index(X) != label_codes(network.classes, y, len(X))))
+    loss = int(network.losses(X, label_codes(network.classes, y, len(X)))[0].sum())
     return Proof(os.path.basename(os.fspath(certificate)), verified, loss)
 
 
