@@ -14,9 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from bdnn.certification.engine import certify
-from bdnn.columns import quoted
-from bdnn.errors import InputError, ModelFileError
+from bdnn.encoding.raw import RawTable
+from bdnn.errors import InputError
 from bdnn.estimators.base import BaseClassifier, seed_of, storable
+from bdnn.estimators.frames import Categorical
+from bdnn.estimators.inputs import encoded, made_encoder, options_of, radius_of_inputs
 from bdnn.methods import METHODS, automatic
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
@@ -111,6 +113,18 @@ class BDNNClassifier(BaseClassifier):
         smallest that is safe. Continuous weights only.
     input_bits : int, default=8
         Bits per input of the grid that quantizes inputs for integer weights, unless all inputs are integers.
+    categorical_features : "from_dtype", None, or sequence, default="from_dtype"
+        Columns that are categorical besides those of text: those whose type in a data frame is categorical; none, so
+        that categories that are numbers are numbers; or those of a sequence of indices or names, or a mask.
+    max_categories : int or None, default=20
+        Most bits of a categorical column; the less frequent levels share one of them. None for no limit.
+    min_frequency : int, float or None, default=None
+        Least number of rows, or least part of the known ones, of a level with a bit of its own; None for 1.
+    missing_indicator : {"auto", "always", "never"}, default="auto"
+        Whether columns with missing values get a bit that says where. "auto": where frequencies of the classes among
+        the training rows, cross-validated, say that it pays. Missing values are replaced in any case.
+    thresholds : int or None, default=None
+        Most bits x >= t that take the place of a numeric column, at quantiles; None for its value as it is.
     time_limit : float or None, default=60.0
         Seconds for the whole fit; None for no limit.
     n_jobs : int or None, default=1
@@ -128,14 +142,16 @@ class BDNNClassifier(BaseClassifier):
     ----------
     network_ : Network
         The trained network; it alone predicts.
+    encoder_ : bdnn.encoding.Encoder
+        How columns become inputs of the network.
     result_ : Result
         Status, audited loss, bound, gap and history of the training.
     classes_ : ndarray of shape (n_classes,)
         Labels.
     n_features_in_ : int
-        Number of features.
+        Number of columns.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if X had string column names.
+        Names of the columns, if X had string column names.
 
     References
     ----------
@@ -183,6 +199,11 @@ class BDNNClassifier(BaseClassifier):
         validation_fraction: float = 0.0,
         margin: float | None = None,
         input_bits: int = 8,
+        categorical_features: Categorical = "from_dtype",
+        max_categories: int | None = 20,
+        min_frequency: int | float | None = None,
+        missing_indicator: str = "auto",
+        thresholds: int | None = None,
         time_limit: float | None = 60.0,
         n_jobs: int | None = 1,
         random_state: int | np.random.RandomState | None = None,
@@ -215,6 +236,11 @@ class BDNNClassifier(BaseClassifier):
         self.validation_fraction = validation_fraction
         self.margin = margin
         self.input_bits = input_bits
+        self.categorical_features = categorical_features
+        self.max_categories = max_categories
+        self.min_frequency = min_frequency
+        self.missing_indicator = missing_indicator
+        self.thresholds = thresholds
         self.time_limit = time_limit
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -223,7 +249,7 @@ class BDNNClassifier(BaseClassifier):
 
     def fit(
         self,
-        X: ArrayLike,
+        X: ArrayLike | RawTable,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
@@ -234,8 +260,8 @@ class BDNNClassifier(BaseClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, finite numbers.
+        X : array-like of shape (n_samples, n_features), or data frame
+            Columns of numbers, truth values, text, categories or dates, in which values may be missing.
         y : array-like of shape (n_samples,)
             Labels of at least two classes.
         sample_weight : array-like of shape (n_samples,) or None
@@ -257,21 +283,18 @@ class BDNNClassifier(BaseClassifier):
 
         Warns
         -----
+        UserWarning
+            If a column gives no inputs.
         sklearn.exceptions.ConvergenceWarning
             If the time was too short for more than closing the gap; ``result_.shortfalls`` says what was cut off.
         """
         budget = self._budget(seed_of(self.random_state))
-        inputs, labels, weight = self._training_data(X, y, sample_weight)
-        if feature_names is not None:
-            own = getattr(self, "feature_names_in_", None)
-            if own is not None and list(own) != list(feature_names):
-                raise InputError(
-                    f"feature_names are {quoted(list(feature_names))}, but the columns of X are {quoted(list(own))}; "
-                    f"leave feature_names out"
-                )
-            self.feature_names_in_ = np.array(feature_names, dtype=object)
+        options_of(self)
+        columns, labels, weight = self._training_data(X, y, sample_weight, self, feature_names)
         choice("method", self.method, ("auto", *METHODS))
-        training, held_out = self._split(inputs, labels, budget.seed)
+        training, held_out = self._split(columns, labels, budget.seed)
+        self.encoder_ = made_encoder(self, columns, labels, training, budget.seed)
+        inputs = encoded(self.encoder_, columns)
         problem = Problem(
             X=inputs[training],
             y=labels[training],
@@ -284,12 +307,12 @@ class BDNNClassifier(BaseClassifier):
             weights=self.weights,  # type: ignore[arg-type]  # checked by Problem
             weight_bound=self.weight_bound,
             fit_intercept=self.fit_intercept,
-            robust_radius=self.robust_radius,
+            robust_radius=radius_of_inputs(self.encoder_, self.robust_radius),
             robust_norm=self.robust_norm,  # type: ignore[arg-type]  # checked by Problem
             robust_model=self.robust_model,  # type: ignore[arg-type]  # checked by Problem
             margin=self.margin,
             input_bits=self.input_bits,
-            feature_names=getattr(self, "feature_names_in_", None),
+            feature_names=self.encoder_.network_names,
             copy=False,  # the problem is not kept
         )
         method = self._method(problem)
@@ -320,7 +343,7 @@ class BDNNClassifier(BaseClassifier):
                 )
         return AttackAndRepair(method) if problem.robust and self.robust_model == "worst_case" else method
 
-    def _split(self, inputs: Reals, labels: Array, seed: int) -> tuple[Any, Any]:
+    def _split(self, columns: Reals | RawTable, labels: Array, seed: int) -> tuple[Any, Any]:
         """Return the rows for training (a slice if all) and for validation (None if none)."""
         fraction = self.validation_fraction
         if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 <= fraction < 1:
@@ -328,17 +351,18 @@ class BDNNClassifier(BaseClassifier):
         if fraction == 0:
             return slice(None), None
         try:
-            return split(inputs, labels, float(fraction), seed)
+            numbers = columns.numbers() if isinstance(columns, RawTable) else columns
+            return split(numbers, labels, float(fraction), seed)
         except InputError as error:
             raise InputError(f"cannot hold out validation_fraction={fraction!r}, stratified: {error}") from None
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: ArrayLike | RawTable) -> Array:
         """Return the predicted label of each row of X, shape (n_samples,)."""
         inputs = self._inputs(X)
         labels: Array = self.network_.predict(inputs)
         return labels
 
-    def decision_function(self, X: ArrayLike) -> Floats:
+    def decision_function(self, X: ArrayLike | RawTable) -> Floats:
         """Return the pre-activations of the outputs.
 
         Parameters
@@ -424,24 +448,4 @@ class BDNNClassifier(BaseClassifier):
         settings = storable(self.get_params())
         settings["hidden_layer_sizes"] = list(self.result_.network.widths[:-1])
         settings["robust_radius"] = np.asarray(self.robust_radius, dtype=float).tolist()
-        save_model(path, Model(self.network_, settings, self.result_, table))
-
-
-def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
-    """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
-    settings = dict(model.settings or {})
-    simple, listed = (str, int, float, type(None)), ("hidden_layer_sizes", "robust_radius")
-    unknown = set(settings) - set(BDNNClassifier().get_params())
-    odd = [k for k, v in settings.items() if not isinstance(v, simple) and k not in listed]
-    if unknown or odd:
-        name = sorted(unknown or odd)[0]
-        raise ModelFileError(f"{os.fspath(path)}: not a usable model file: unknown or malformed setting {name[:40]!r}")
-    settings["hidden_layer_sizes"] = model.network.widths[:-1]
-    clf = BDNNClassifier(**settings)
-    network = model.network
-    clf.network_, clf.classes_, clf.n_features_in_ = network, network.classes, network.n_features
-    if model.result is not None:
-        clf.result_ = model.result
-    if network.feature_names is not None:
-        clf.feature_names_in_ = np.array(network.feature_names, dtype=object)
-    return clf
+        save_model(path, Model(self.network_, settings, self.result_, table, self.encoder_))
