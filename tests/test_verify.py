@@ -14,6 +14,7 @@ import pytest
 
 import bdnn
 from bdnn.checker import check as verify
+from bdnn.checker import class_weight as verify_class_weight
 from bdnn.checker import data as verify_data
 from bdnn.checker import file as verify_file
 from bdnn.checker import functions as verify_functions
@@ -23,7 +24,7 @@ from bdnn.errors import CertificateError, InputError
 from certificates import FUNCTIONS, Data, Program, holds, made
 from certified import ALTERNATING, CASES, NOTHING, TIED, changed, check, documents, refused
 
-MODULES = (verify, verify_data, verify_file, verify_functions, verify_parts, verify_rows)
+MODULES = (verify, verify_class_weight, verify_data, verify_file, verify_functions, verify_parts, verify_rows)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,7 +129,7 @@ def _checked_targets(y: Array) -> Array:
 
 
 def storable(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings as scalars and lists, which a model file can hold."""
+    """Return settings as scalars, lists and dictionaries by text, which a model file can hold."""
     stored = dict(settings)
     for name, value in stored.items():
         if isinstance(value, np.random.RandomState):
@@ -140,6 +140,8 @@ def storable(settings: dict[str, Any]) -> dict[str, Any]:
             value = os.fspath(value)
         elif isinstance(value, float) and math.isinf(value):
             value = None
+        elif isinstance(value, Mapping):
+            value = {str(key): each.item() if isinstance(each, np.generic) else each for key, each in value.items()}
         stored[name] = list(value) if isinstance(value, tuple) else value
     return stored
 

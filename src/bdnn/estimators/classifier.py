@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from numbers import Real
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -17,6 +17,7 @@ from bdnn.certification.engine import certify
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
 from bdnn.estimators.base import BaseClassifier, seed_of, storable
+from bdnn.estimators.class_weights import training_weights, validation_weights, with_class_weight
 from bdnn.estimators.frames import Categorical
 from bdnn.estimators.inputs import encoded, made_encoder, options_of, radius_of_inputs
 from bdnn.methods import METHODS, automatic
@@ -107,7 +108,8 @@ class BDNNClassifier(BaseClassifier):
         repairs. See `bdnn.Problem`.
     validation_fraction : float, default=0.0
         Fraction of the data, stratified, that is held out; the network with the highest accuracy on it is kept (the
-        paper takes 0.25 to 0.5). Equal rows are held out together. 0 keeps the network of least loss.
+        paper takes 0.25 to 0.5), weighted by `class_weight`: "balanced" takes the balanced accuracy. Equal rows are
+        held out together. 0 keeps the network of least loss.
     margin : float or None, default=None
         Least distance of pre-activations from 0 in training, for inputs and weights scaled to 1; None takes the
         smallest that is safe. Continuous weights only.
@@ -125,6 +127,9 @@ class BDNNClassifier(BaseClassifier):
         the training rows, cross-validated, say that it pays. Missing values are replaced in any case.
     thresholds : int or None, default=None
         Most bits x >= t that take the place of a numeric column, at quantiles; None for its value as it is.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss, by label; labels that are left out weigh 1. "balanced" gives all classes the
+        same total weight on the training rows, in an exact ratio where integers below 2^30 allow it.
     time_limit : float or None, default=60.0
         Seconds for the whole fit; None for no limit.
     n_jobs : int or None, default=1
@@ -148,6 +153,8 @@ class BDNNClassifier(BaseClassifier):
         Status, audited loss, bound, gap and history of the training.
     classes_ : ndarray of shape (n_classes,)
         Labels.
+    class_weight_ : ndarray of shape (n_classes,)
+        Weight of each class in the loss, before those of the samples.
     n_features_in_ : int
         Number of columns.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -204,6 +211,7 @@ class BDNNClassifier(BaseClassifier):
         min_frequency: int | float | None = None,
         missing_indicator: str = "auto",
         thresholds: int | None = None,
+        class_weight: Mapping[Any, float] | str | None = None,
         time_limit: float | None = 60.0,
         n_jobs: int | None = 1,
         random_state: int | np.random.RandomState | None = None,
@@ -241,6 +249,7 @@ class BDNNClassifier(BaseClassifier):
         self.min_frequency = min_frequency
         self.missing_indicator = missing_indicator
         self.thresholds = thresholds
+        self.class_weight = class_weight
         self.time_limit = time_limit
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -295,11 +304,16 @@ class BDNNClassifier(BaseClassifier):
         training, held_out = self._split(columns, labels, budget.seed)
         self.encoder_ = made_encoder(self, columns, labels, training, budget.seed)
         inputs = encoded(self.encoder_, columns)
+        row_weight, class_weight = training_weights(self.class_weight, labels, weight, training)
+        validation: tuple[Any, ...] | None = None
+        if held_out is not None:
+            shares = validation_weights(self.class_weight, labels, held_out)
+            validation = (inputs[held_out], labels[held_out], *shares)
         problem = Problem(
             X=inputs[training],
             y=labels[training],
-            sample_weight=None if weight is None else weight[training],
-            validation=None if held_out is None else (inputs[held_out], labels[held_out]),
+            sample_weight=row_weight,
+            validation=validation,
             regularizer=self.regularizer,  # type: ignore[arg-type]  # checked by Problem
             regularization=self.regularization,  # type: ignore[arg-type]  # checked by Problem
             hidden_layer_sizes=self.hidden_layer_sizes,
@@ -320,9 +334,11 @@ class BDNNClassifier(BaseClassifier):
         listener = on_progress or (ProgressLines() if self.verbose else None)
         # more threads of BLAS than were asked for would wait for each other on a busy machine
         with threadpool_limits(budget.threads, user_api="blas"):
-            self.result_ = method(problem, budget, start, listener)
+            result = method(problem, budget, start, listener)
+        self.result_ = with_class_weight(result, class_weight, self.class_weight)
         self.network_ = self.result_.network
         self.classes_ = problem.classes
+        self.class_weight_ = np.ones(len(problem.classes)) if class_weight is None else class_weight
         if self._warns:
             self._warn(self.result_.shortfalls)
         return self

@@ -7,9 +7,9 @@ import math
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,6 +21,7 @@ from bdnn.encoding.encoder import Encoder
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import BaseClassifier, generator_of, storable
+from bdnn.estimators.class_weights import by_label, class_weights, row_weights
 from bdnn.estimators.classifier import BDNNClassifier
 from bdnn.estimators.inputs import encoded, fitted_encoder, options_of
 from bdnn.estimators.members import Task, in_order, rows_of
@@ -80,6 +81,10 @@ class BDNNEnsembleClassifier(BaseClassifier):
         midway between two random rows. "comparisons": they are 0, so that a neuron tells whether some features add up
         to at least as much as others, which does not change if all of them are multiplied by the same number. This
         suits features of one kind that are 0 where there is nothing, such as the pixels of images.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss of every member, by label, as in `BDNNClassifier`; "balanced" gives all
+        classes the same total weight on all rows. "balanced" in the settings of the members balances what each of them
+        decides between.
     time_limit : float or None, default=60.0
         Seconds for the whole fit, shared evenly among the members that are still to be trained; None for no limit.
     n_jobs : int or None, default=1
@@ -97,6 +102,8 @@ class BDNNEnsembleClassifier(BaseClassifier):
         How columns become inputs.
     classes_ : ndarray of shape (n_classes,)
         Labels.
+    class_weight_ : ndarray of shape (n_classes,)
+        Weight of each class in the loss, before those of the samples.
     n_features_in_ : int
         Number of columns.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -129,6 +136,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
         max_features: float = 1.0,
         voting: str = "sum",
         hidden: str = "trained",
+        class_weight: Mapping[Any, float] | str | None = None,
         time_limit: float | None = 60.0,
         n_jobs: int | None = 1,
         random_state: int | np.random.RandomState | None = None,
@@ -139,6 +147,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
         self.max_features = max_features
         self.voting = voting
         self.hidden = hidden
+        self.class_weight = class_weight
         self.time_limit = time_limit
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -187,9 +196,14 @@ class BDNNEnsembleClassifier(BaseClassifier):
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
+        if isinstance(self._settings().class_weight, Mapping):
+            raise InputError("class_weight of the estimator cannot name classes; give it to the ensemble")
         generator = generator_of(self.random_state)
         self.encoder_ = fitted_encoder(self, columns, labels, slice(None), self._settings(), _ENCODER_SEED)
         inputs = encoded(self.encoder_, columns)
+        weights = class_weights(self.class_weight, self.classes_, codes, weight)
+        weight = row_weights(weights, codes, weight)
+        self.class_weight_ = np.ones(len(self.classes_)) if weights is None else weights
         tasks = self._tasks(generator)
         together = 1 if self.hidden == "trained" else self.n_estimators
         groups = [tasks[start : start + together] for start in range(0, len(tasks), together)]
@@ -417,7 +431,10 @@ def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
     unknown = sorted((set(model.settings) - allowed) | (set(model.estimator) - set(BDNNClassifier().get_params())))
     if unknown:
         raise InputError(f"unknown setting {unknown[0][:40]!r}")
-    ensemble = BDNNEnsembleClassifier(BDNNClassifier(**model.estimator), **model.settings)
+    settings = dict(model.settings)
+    if isinstance(settings.get("class_weight"), dict):
+        settings["class_weight"] = by_label(settings["class_weight"], model.classes)
+    ensemble = BDNNEnsembleClassifier(BDNNClassifier(**model.estimator), **settings)
     choice("scheme", ensemble.scheme, SCHEMES)
     choice("voting", ensemble.voting, VOTINGS)
     choice("hidden", ensemble.hidden, HIDDEN)
@@ -444,19 +461,22 @@ def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClas
     """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
     settings = dict(model.settings or {})
     simple = (str, int, float, type(None))
-    listed = ("hidden_layer_sizes", "robust_radius", "categorical_features")
+    listed = ("hidden_layer_sizes", "robust_radius", "categorical_features", "class_weight")
     unknown = set(settings) - set(BDNNClassifier().get_params())
     odd = [k for k, v in settings.items() if not isinstance(v, simple) and k not in listed]
     if unknown or odd:
         name = sorted(unknown or odd)[0]
         raise ModelFileError(f"{os.fspath(path)}: not a usable model file: unknown or malformed setting {name[:40]!r}")
     settings["hidden_layer_sizes"] = model.network.widths[:-1]
+    if isinstance(settings.get("class_weight"), dict):
+        settings["class_weight"] = by_label(settings["class_weight"], model.network.classes)
     clf = BDNNClassifier(**settings)
     network, encoder = model.network, model.encoder_in_use
     clf.network_, clf.classes_, clf.encoder_ = network, network.classes, encoder
     clf.n_features_in_ = len(encoder.columns)
     if model.result is not None:
         clf.result_ = model.result
+        clf.class_weight_ = np.array(model.result.class_weight or np.ones(len(network.classes)))
     if encoder.named:
         clf.feature_names_in_ = np.array(encoder.names, dtype=object)
     return clf

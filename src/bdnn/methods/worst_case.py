@@ -187,6 +187,6 @@ def _with_intervals(problem: Problem) -> Problem:
     settings: dict[str, Any] = {f.name: getattr(problem, f.name) for f in fields(problem) if f.name not in _DERIVED}
     settings["robust_model"] = "interval"
     if problem.validation is not None:
-        X, codes = problem.validation
-        settings["validation"] = (X, problem.classes[np.asarray(codes)])
+        X, codes, weight = problem.validation
+        settings["validation"] = (X, problem.classes[np.asarray(codes)], weight)
     return Problem(**settings, copy=False)

@@ -243,9 +243,9 @@ def _classes(data: dict[str, Any]) -> Any:
 
 
 def _settings(data: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Check that settings are scalars, or lists of scalars."""
+    """Check that settings are scalars, or lists or objects of scalars."""
     for name, value in (data or {}).items():
-        entries = value if isinstance(value, list) else [value]
+        entries = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
         for entry in entries:
             _part({name: entry}, name, (str, int, float, bool), optional=True)
     return data
@@ -299,7 +299,18 @@ def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
         grid_loss=_amount(data, "grid_loss", optional=True) or 0.0,
         irreducible_of=_part(data, "irreducible_of", str, optional=True) or _EVERY_CLASSIFIER,
         shortfalls=tuple(shortfalls),
+        weighted=_part(data, "weighted", bool, optional=True) or False,
+        class_weight=_class_weight(data, len(network.classes)),
     )
+
+
+def _class_weight(data: dict[str, Any], n_classes: int) -> tuple[float, ...] | None:
+    if data.get("class_weight") is None:
+        return None
+    weights = _numbers(data["class_weight"], "'class_weight'", False)
+    if weights.shape != (n_classes,) or np.any(weights < 0):
+        raise ModelFileError(f"'class_weight' must hold {n_classes} numbers that are not negative")
+    return tuple(weights.tolist())
 
 
 def _amount(
