@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from numbers import Real
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -111,6 +111,13 @@ class BDNNClassifier(BaseClassifier):
         smallest that is safe. Continuous weights only.
     input_bits : int, default=8
         Bits per input of the grid that quantizes inputs for integer weights, unless all inputs are integers.
+    max_features : int or None, default=None
+        Columns that the network may use, at most: those with a weight in any neuron of the first layer. None for any
+        number.
+    monotonic : dict of str to int, array-like of shape (n_features,) or None, default=None
+        As ``monotonic_cst`` of scikit-learn: for columns by name, or for all of them, 1 where the second of `classes_`
+        may only become more likely as the column grows, -1 where only less, 0 where it is free. For two classes. The
+        weights of the first layer have these signs, and those of later layers are not negative.
     time_limit : float or None, default=60.0
         Seconds for the whole fit; None for no limit.
     n_jobs : int or None, default=1
@@ -183,6 +190,8 @@ class BDNNClassifier(BaseClassifier):
         validation_fraction: float = 0.0,
         margin: float | None = None,
         input_bits: int = 8,
+        max_features: int | None = None,
+        monotonic: Mapping[str, int] | ArrayLike | None = None,
         time_limit: float | None = 60.0,
         n_jobs: int | None = 1,
         random_state: int | np.random.RandomState | None = None,
@@ -215,6 +224,8 @@ class BDNNClassifier(BaseClassifier):
         self.validation_fraction = validation_fraction
         self.margin = margin
         self.input_bits = input_bits
+        self.max_features = max_features
+        self.monotonic = monotonic
         self.time_limit = time_limit
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -289,6 +300,8 @@ class BDNNClassifier(BaseClassifier):
             robust_model=self.robust_model,  # type: ignore[arg-type]  # checked by Problem
             margin=self.margin,
             input_bits=self.input_bits,
+            max_features=self.max_features,
+            monotonic=self.monotonic,
             feature_names=getattr(self, "feature_names_in_", None),
             copy=False,  # the problem is not kept
         )
@@ -430,7 +443,7 @@ class BDNNClassifier(BaseClassifier):
 def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
     """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
     settings = dict(model.settings or {})
-    simple, listed = (str, int, float, type(None)), ("hidden_layer_sizes", "robust_radius")
+    simple, listed = (str, int, float, type(None)), ("hidden_layer_sizes", "robust_radius", "monotonic")
     unknown = set(settings) - set(BDNNClassifier().get_params())
     odd = [k for k, v in settings.items() if not isinstance(v, simple) and k not in listed]
     if unknown or odd:
