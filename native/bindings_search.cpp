@@ -448,6 +448,7 @@ void bind_state(nb::module_& m) {
         .def_prop_ro("W", [](PyState& st) { return view(st, st.net().W.data(), {st.net().W.size()}); })
         .def_prop_ro("b", [](PyState& st) { return view(st, st.net().b.data(), {st.net().b.size()}); })
         .def_prop_ro("loss", [](PyState& st) { return view(st, st.net().loss.data(), {st.net().loss.size()}); })
+        .def_prop_ro("sign", [](PyState& st) { return view(st, st.net().sign.data(), {st.net().sign.size()}); })
         .def_prop_ro("doubt",
                      [](PyState& st) {
                          return st.visit([&](auto& s) { return view(st, s.error.data(), {s.error.size()}); });

@@ -130,6 +130,13 @@ class BDNNClassifier(BaseClassifier):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, by label; labels that are left out weigh 1. "balanced" gives all classes the
         same total weight on the training rows, in an exact ratio where integers below 2^30 allow it.
+    max_features : int or None, default=None
+        Columns that the network may use, at most: those with a weight in any neuron of the first layer. None for any
+        number.
+    monotonic : dict of str to int, array-like of shape (n_features,) or None, default=None
+        As ``monotonic_cst`` of scikit-learn: for columns by name, or for all of them, 1 where the second of `classes_`
+        may only become more likely as the column grows, -1 where only less, 0 where it is free. For two classes. The
+        weights of the first layer have these signs, and those of later layers are not negative.
     time_limit : float or None, default=60.0
         Seconds for the whole fit; None for no limit.
     n_jobs : int or None, default=1
@@ -212,6 +219,8 @@ class BDNNClassifier(BaseClassifier):
         missing_indicator: str = "auto",
         thresholds: int | None = None,
         class_weight: Mapping[Any, float] | str | None = None,
+        max_features: int | None = None,
+        monotonic: Mapping[str, int] | ArrayLike | None = None,
         time_limit: float | None = 60.0,
         n_jobs: int | None = 1,
         random_state: int | np.random.RandomState | None = None,
@@ -250,6 +259,8 @@ class BDNNClassifier(BaseClassifier):
         self.missing_indicator = missing_indicator
         self.thresholds = thresholds
         self.class_weight = class_weight
+        self.max_features = max_features
+        self.monotonic = monotonic
         self.time_limit = time_limit
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -326,6 +337,9 @@ class BDNNClassifier(BaseClassifier):
             robust_model=self.robust_model,  # type: ignore[arg-type]  # checked by Problem
             margin=self.margin,
             input_bits=self.input_bits,
+            max_features=self.max_features,
+            monotonic=self.monotonic,
+            feature_groups=None if self.encoder_.is_identity else self.encoder_.column_of_input,
             feature_names=self.encoder_.network_names,
             copy=False,  # the problem is not kept
         )

@@ -461,7 +461,7 @@ def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClas
     """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
     settings = dict(model.settings or {})
     simple = (str, int, float, type(None))
-    listed = ("hidden_layer_sizes", "robust_radius", "categorical_features", "class_weight")
+    listed = ("hidden_layer_sizes", "robust_radius", "categorical_features", "class_weight", "monotonic")
     unknown = set(settings) - set(BDNNClassifier().get_params())
     odd = [k for k, v in settings.items() if not isinstance(v, simple) and k not in listed]
     if unknown or odd:

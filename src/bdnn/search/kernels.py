@@ -28,6 +28,9 @@ A : ndarray of shape (p, sum of widths)
     Pre-activations of the layers above the first, or of the only one.
 loss : ndarray of shape (p,)
     Of each point.
+sign : ndarray, int8
+    Of each weight in `W`: 1 if it must not be negative, -1 if not positive, 0 if it is free, as at first. Searches keep
+    signs of weights that have them; the robust search does not look at them.
 argmax : bool
     Head.
 bound : int
