@@ -297,7 +297,7 @@ def _two_sided(problem: Problem) -> bool:
 def covers(reduced: Presolved) -> str:
     """Return why the activation programs do not cover a problem, or an empty string.
 
-    They cover continuous weights with biases, without regularizer and robust radius, and no hidden layer or one: with
+    They cover continuous weights with biases, without regularizer, robust radius and limits on columns and signs, and no hidden layer or one: with
     two classes one of up to five neurons, with more classes one that has up to 100 output maps, see
     `bdnn.branch_and_cut.output_maps.output_maps`. With an argmax head over more than two classes, equal rows must have
     equal labels.
@@ -305,6 +305,10 @@ def covers(reduced: Presolved) -> str:
     problem = reduced.problem
     if problem.weights != "continuous":
         return "integer weights"
+    if problem.limits.signed:
+        return "signs of weights"
+    if problem.limits.caps:
+        return "a limit on the columns"
     if not problem.fit_intercept:
         return "no biases"
     if problem.regularizer is not None:
@@ -315,7 +319,7 @@ def covers(reduced: Presolved) -> str:
         return "more than one hidden layer"
     classes = len(problem.classes)
     if classes > 2 and not _one_hot(problem):
-        ordered = np.sort(reduced.class_weight, axis=1)
+        ordered = np.sort(problem.loss.label_costs(reduced.class_weight), axis=1)
         if np.any(ordered[:, 0] != ordered[:, -2]):
             return "equal rows with different labels of more than two classes"
     if problem.hidden_layer_sizes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,6 +85,19 @@ class Space:
         with np.errstate(over="ignore", under="ignore"):
             scaled = (points[:, kept] - center[kept]) / scale
         return cls(points, rows, np.maximum(np.abs(low), np.abs(high)), scaled, kept, center, scale, norm, tolerance)
+
+    def of_columns(self, columns: Indices) -> Space:
+        """Return the space of some of the columns, in ascending order."""
+        among = np.isin(self.kept, columns)
+        return replace(
+            self,
+            points=np.ascontiguousarray(self.points[:, columns]),
+            largest=self.largest[columns],
+            scaled=np.ascontiguousarray(self.scaled[:, among]),
+            kept=np.searchsorted(columns, self.kept[among]),
+            center=self.center[columns],
+            scale=self.scale[among],
+        )
 
     def inwards(self, weights: Floats, bias: Floats) -> Scores:
         """Scores of standardized inputs that equal those of the inputs, rounded."""

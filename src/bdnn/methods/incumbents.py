@@ -20,6 +20,7 @@ from bdnn.polish import polished
 from bdnn.search.engine import Search
 from bdnn.search.interval_engine import RobustSearch
 from bdnn.search.points import points
+from bdnn.search.supports import SupportSearch, chooses
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
@@ -167,6 +168,7 @@ def with_largest_margins(run: Run, network: Network, budget: Budget) -> Network:
         robust_radius=problem.robust_radius,
         robust_norm=problem.robust_norm,
         robust_model=problem.robust_model,
+        limits=problem.limits or None,
     )
 
 
@@ -210,10 +212,15 @@ def search_into(
     """
     if budget.exhausted:
         return _unsearched(run, promised), False
-    kind = RobustSearch if run.problem.robust else Search
+    kind: type[Search] = RobustSearch if run.problem.robust else Search
     with run.phase("build", reports=False):  # some milliseconds
         data, collect = points(run.reduced), run.problem.validation is not None
-        searches = [kind(data, budget.seed + number, collect) for number in range(budget.threads)]
+        seeds = range(budget.seed, budget.seed + budget.threads)
+        searches: list[Search | SupportSearch]
+        if chooses(data):
+            searches = [SupportSearch(data, seed, collect, kind) for seed in seeds]
+        else:
+            searches = [kind(data, seed, collect) for seed in seeds]
     if budget.exhausted:
         return _unsearched(run, promised), False
     watch = _Watch(run, budget, searches, polishes)
@@ -249,7 +256,7 @@ def _unsearched(run: Run, promised: bool) -> str:
 class _Watch:
     """Submits the best network of all searches now and then, and says when to stop."""
 
-    def __init__(self, run: Run, budget: Budget, searches: list[Search], polishes: bool) -> None:
+    def __init__(self, run: Run, budget: Budget, searches: list[Search | SupportSearch], polishes: bool) -> None:
         self._run, self._budget, self._searches, self._polishes = run, budget, searches, polishes
         self._submitted, self._next, self._reported = np.inf, 0.0, 0.0
         self._best, self._rounds_of_best = np.inf, 0
@@ -317,12 +324,12 @@ class _Watch:
 
 @contextmanager
 def _threads(
-    searches: list[Search], budget: Budget, start: Network | None
+    searches: list[Search | SupportSearch], budget: Budget, start: Network | None
 ) -> Iterator[tuple[list[threading.Thread], list[BaseException]]]:
     """Run searches on threads until the block ends; an error of one of them is raised then."""
     stop, errors = threading.Event(), list[BaseException]()
 
-    def work(search: Search, given: Network | None) -> None:
+    def work(search: Search | SupportSearch, given: Network | None) -> None:
         try:
             for _ in search.run(budget, given):
                 if stop.is_set() or (budget.rounds is not None and search.rounds >= budget.rounds):

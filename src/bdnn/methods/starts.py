@@ -58,6 +58,8 @@ def constant(presolved: Presolved) -> Network:
 def linear(presolved: Presolved, seed: int = 0) -> Network:
     """Return a network of least-squares separators, in milliseconds, however large the data.
 
+    With a limit on the columns, those of the largest weights are chosen, and separators are fitted to them again.
+
     One factorized Gram matrix of a sample serves all neurons of a layer. Those of a hidden layer separate classes or
     groups of them, each with more weight on what the ones before had wrong; the layer after it is fitted to their
     signals, and is no worse there than the best of them alone.
@@ -74,6 +76,16 @@ def linear(presolved: Presolved, seed: int = 0) -> Network:
     Network
         Of the problem's class, not audited.
     """
+    network = _linear(presolved, seed)
+    if not presolved.problem.limits.caps:
+        return network
+    limits = presolved.problem.limits
+    used = np.isin(limits.groups, limits.used(network.layers[0].weights))
+    return _linear(presolved.on_columns(np.flatnonzero(used)), seed)
+
+
+def _linear(presolved: Presolved, seed: int) -> Network:
+    """Return a network of separators, of whose weights those that the problem does not allow are 0."""
     problem, rng = presolved.problem, np.random.default_rng(seed)
     n = max(len(presolved.kept), 1)
     most = int(min(_MAX_POINTS, max(_MAX_PRODUCTS / n / n, math.sqrt(_MAX_PRODUCTS / n), 2)))
@@ -84,10 +96,10 @@ def linear(presolved: Presolved, seed: int = 0) -> Network:
     occurs = np.argwhere(part.class_weight > 0)
     if len(occurs) > 2 * most:
         occurs = occurs[np.sort(rng.choice(len(occurs), 2 * most, replace=False))]
-    y, weight = occurs[:, 1], part.class_weight[tuple(occurs.T)]
+    y, weight = occurs[:, 1], problem.loss.label_costs(part.class_weight)[tuple(occurs.T)]
     weight = weight / weight.max()  # a sum of weights may be too large
     signal, layers = part.X[occurs[:, 0]], list[Layer]()
-    if len(np.unique(y)) < 2:
+    if len(np.unique(y)) < 2:  # also if there are no points
         return constant(presolved)
     noise = _noise(presolved)
     with ThreadpoolController().limit(limits=1):
@@ -105,7 +117,7 @@ def linear(presolved: Presolved, seed: int = 0) -> Network:
             layers.append(Layer(np.array([w for w, _ in outputs]), np.array([b for _, b in outputs])))
     if not all(np.all(np.isfinite(W)) and np.all(np.isfinite(b)) for W, b in layers):
         return constant(presolved)
-    return presolved.to_network(layers)
+    return presolved.within_limits(layers)
 
 
 def _noise(presolved: Presolved) -> Floats | None:
@@ -214,7 +226,7 @@ def layered(presolved: Presolved, budget: Budget) -> Iterator[Network]:
     controller = ThreadpoolController()
     rng = np.random.default_rng(budget.seed)
     occurs = np.argwhere(presolved.class_weight > 0)
-    weight = presolved.class_weight[tuple(occurs.T)]
+    weight = presolved.problem.loss.label_costs(presolved.class_weight)[tuple(occurs.T)]
     for attempt in range(_TRIES):
         if budget.elapsed > _STARTS_SHARE * budget.seconds:
             return
@@ -229,7 +241,7 @@ def layered(presolved: Presolved, budget: Budget) -> Iterator[Network]:
         drawn = weight[chosen] * (rng.exponential(size=len(chosen)) if attempt else 1.0)
         with controller.limit(limits=1):  # on problems of this size the threads of BLAS only wait for each other
             layers = _layers(presolved, X, y, drawn, rng)
-        yield presolved.to_network(layers)
+        yield presolved.within_limits(layers)
 
 
 def _layers(presolved: Presolved, X: Floats, y: Indices, weight: Floats, rng: np.random.Generator) -> list[Layer]:
@@ -342,7 +354,7 @@ def random_network(reduced: Presolved, rng: np.random.Generator) -> Network:
             b = _splitting_biases(signal @ W.T, rng, integer)
         layers.append(Layer(W, b))
         signal = (signal @ W.T + b >= 0).astype(np.float64)
-    return reduced.to_network(layers)
+    return reduced.within_limits(layers)
 
 
 def _splitting_biases(sums: Floats, rng: np.random.Generator, integer: bool) -> Floats:

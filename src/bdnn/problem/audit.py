@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.errors import InputError
+from bdnn.errors import BDNNError, InputError
 from bdnn.network.intervals import robust_losses, unstable_points
 from bdnn.network.losses import weighted_terms
 
@@ -71,6 +71,13 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
     -------
     Audit
         The loss is the correctly rounded sum of the exact products of weights and losses.
+
+    Raises
+    ------
+    InputError
+        If the network does not fit the problem.
+    BDNNError
+        If the network breaks a limit of the problem on its features or on the signs of its weights.
     """
     network = network.for_columns(problem.feature_names)
     weight = np.asarray(problem.sample_weight)
@@ -78,6 +85,8 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
     X, codes = np.asarray(problem.X), problem.codes
     if X.shape[1] != network.n_features:
         raise InputError(f"inputs must have shape (m, {network.n_features}), got {X.shape}")
+    if broken := problem.limits.violation(network):
+        raise BDNNError(f"a network that is not of the problem's class cannot be audited: {broken}")
     n_wrong = n_rational = 0
 
     def terms() -> Iterator[float]:

@@ -70,6 +70,10 @@ class Search(SearchedNetwork):
         self._budget = Budget()
         self.rounds = 0
 
+    def begin(self, budget: Budget) -> None:
+        """Take the limits of the search."""
+        self._budget = budget
+
     # starts
 
     def randomize(self) -> None:
@@ -82,6 +86,9 @@ class Search(SearchedNetwork):
                 weights = rng.integers(-st.bound, st.bound + 1, size=shape).astype(np.float64)
             else:
                 weights = rng.normal(size=shape) * (st.unit if k == 0 else 1.0)
+            if self._signed:
+                sign = st.sign[st.w_from[k] : st.w_from[k + 1]].reshape(shape)
+                weights = np.where(sign != 0, np.abs(weights) * sign, weights)
             bias = np.zeros(d)
             if st.intercept and p:
                 for row in range(d):
@@ -170,6 +177,7 @@ class Search(SearchedNetwork):
         if self._integer:
             chosen &= rng.random(n_in) < min(1.0, _CHANGED / max(n_in, 1))
             st.W[at] = np.where(chosen, rng.integers(-st.bound, st.bound + 1, n_in), st.W[at])
+            self._with_signs(at)
         else:
             unit = st.unit if k == 0 else np.ones(n_in)
             size = float((np.abs(st.W[at]) / unit).max(initial=0.0)) or 1.0
@@ -178,10 +186,15 @@ class Search(SearchedNetwork):
                 # anew, between two points: small changes may have led far away from all
                 i, j = rng.integers(len(st.loss), size=2)
                 st.W[at] = rng.normal(size=n_in) * unit * size
+                self._with_signs(at)
                 st.b[neuron] = -st.W[at] @ (signal[:, i].astype(np.float64) + signal[:, j]) / 2
             else:
                 change = np.where(chosen, rng.normal(size=n_in) * unit * size * rng.random(), 0.0)
+                before = st.W[at].copy() if self._signed else None
                 st.W[at] += change
+                if before is not None:
+                    self._with_signs(at)
+                    change = st.W[at] - before
                 if st.intercept and len(st.loss):
                     st.b[neuron] -= change @ signal[:, int(rng.integers(len(st.loss)))]
         self.total += self._update(neuron)
@@ -192,7 +205,7 @@ class Search(SearchedNetwork):
         n, p = self.points.X.shape
         continuous = not self._integer and self.state.intercept
         first_competes = self.state.argmax and len(self.state.width) == 1
-        return continuous and not first_competes and 0 < n <= _MAX_FEATURES and p <= _MAX_SEPARATED
+        return continuous and not self._signed and not first_competes and 0 < n <= _MAX_FEATURES and p <= _MAX_SEPARATED
 
     def _separators(self, neuron: int, rounds: int, budget: Budget) -> Iterator[None]:
         """Put a neuron of the first layer on separators of the points at which it matters, one after the other."""
@@ -254,7 +267,7 @@ class Search(SearchedNetwork):
         None
             Every few hundredths of a second, so that the caller can look at the clock, `best` and `rounds`.
         """
-        self._budget = budget
+        self.begin(budget)
         for attempt in itertools.count():
             patience = _PATIENCE * (1 + attempt // 4)
             if attempt == 0 and given is not None:
