@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from bdnn import _native
-from bdnn._native import certify, search, tree, walk
+from bdnn._native import certify, margins, search, tree, walk
 
 Built = tuple[Callable[..., object], list[object]]
 Builder = Callable[["World"], Built]
@@ -264,6 +264,20 @@ class World:
     @cached_property
     def walk(self) -> walk.ArrangementWalk:
         return walk.ArrangementWalk(*self.walk_arguments)
+
+    # -------------------------------------------------------------------------------------------- margins
+
+    @cached_property
+    def half_spaces(self) -> list[object]:
+        """Normals and right-hand sides, of a point with some norm."""
+        normals = self.rng.normal(size=(self.POINTS, self.FEATURES))
+        return [normals, normals @ self.rng.normal(size=self.FEATURES) - self.rng.random(self.POINTS)]
+
+    @cached_property
+    def least_norm(self) -> margins.LeastNorm:
+        point = margins.LeastNorm(self.FEATURES)
+        point.enter(*self.half_spaces, 1e-9, 1000, None)
+        return point
 
     # -------------------------------------------------------------------------------------------- certification
 
@@ -538,6 +552,15 @@ CALLS["walk.ArrangementWalk"] = lambda w: (walk.ArrangementWalk, list(w.walk_arg
 for name in ("step", "basis", "inside"):
     reads(f"walk.ArrangementWalk.{name}", "walk")
 CALLS["walk.ArrangementWalk.run"] = lambda w: (walk.ArrangementWalk.run, [w.walk, w.walk.step + 20, -math.inf])
+CALLS["margins.LeastNorm"] = lambda w: (margins.LeastNorm, [w.FEATURES])
+for name in ("point", "active"):
+    reads(f"margins.LeastNorm.{name}", "least_norm")
+CALLS["margins.LeastNorm.enter"] = lambda w: (
+    margins.LeastNorm.enter,
+    [w.least_norm, *w.half_spaces, 1e-9, 1000, go_on],
+)
+CALLS["margins.LeastNorm.refresh"] = lambda w: (margins.LeastNorm.refresh, [w.least_norm, w.half_spaces[1]])
+CALLS["margins.LeastNorm.relabel"] = lambda w: (margins.LeastNorm.relabel, [w.least_norm, np.arange(w.POINTS)])
 
 # ------------------------------------------------------------------------------------------------ certification
 
