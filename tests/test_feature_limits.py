@@ -232,7 +232,7 @@ def test_names_of_encoded_columns():
     names = ["age>=40", "age>=60", "color=red", "color=blue", "weight"]
     assert input_signs(names, {"age": 1, "weight": -1}).tolist() == [1, 1, 0, 0, -1]
     assert input_signs(names, {"color=red": 1}).tolist() == [0, 0, 1, 0, 0]
-    with pytest.raises(InputError, match="'color' is categorical.*'color=red': 1"):
+    with pytest.raises(InputError, match=r"'color' is categorical.*'color=red': 1"):
         input_signs(names, {"color": 1})
 
 

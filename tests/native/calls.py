@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from bdnn import _native
-from bdnn._native import certify, search, tree, walk
+from bdnn._native import certify, margins, search, tree, walk
 from native.world import World, go_on, pause
 
 Built = tuple[Callable[..., object], list[object]]
@@ -303,6 +303,15 @@ CALLS["walk.ArrangementWalk"] = lambda w: (walk.ArrangementWalk, list(w.walk_arg
 for name in ("step", "basis", "inside"):
     reads(f"walk.ArrangementWalk.{name}", "walk")
 CALLS["walk.ArrangementWalk.run"] = lambda w: (walk.ArrangementWalk.run, [w.walk, w.walk.step + 20, -math.inf])
+CALLS["margins.LeastNorm"] = lambda w: (margins.LeastNorm, [w.FEATURES])
+for name in ("point", "active"):
+    reads(f"margins.LeastNorm.{name}", "least_norm")
+CALLS["margins.LeastNorm.enter"] = lambda w: (
+    margins.LeastNorm.enter,
+    [w.least_norm, *w.half_spaces, 1e-9, 1000, go_on],
+)
+CALLS["margins.LeastNorm.refresh"] = lambda w: (margins.LeastNorm.refresh, [w.least_norm, w.half_spaces[1]])
+CALLS["margins.LeastNorm.relabel"] = lambda w: (margins.LeastNorm.relabel, [w.least_norm, np.arange(w.POINTS)])
 
 # ------------------------------------------------------------------------------------------------ certification
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from bdnn._native import certify, search, tree, walk
+from bdnn._native import certify, margins, search, tree, walk
 
 
 def go_on() -> bool:
@@ -184,6 +184,20 @@ class World:
     @cached_property
     def walk(self) -> walk.ArrangementWalk:
         return walk.ArrangementWalk(*self.walk_arguments)
+
+    # -------------------------------------------------------------------------------------------- margins
+
+    @cached_property
+    def half_spaces(self) -> list[object]:
+        """Normals and right-hand sides, of a point with some norm."""
+        normals = self.rng.normal(size=(self.POINTS, self.FEATURES))
+        return [normals, normals @ self.rng.normal(size=self.FEATURES) - self.rng.random(self.POINTS)]
+
+    @cached_property
+    def least_norm(self) -> margins.LeastNorm:
+        point = margins.LeastNorm(self.FEATURES)
+        point.enter(*self.half_spaces, 1e-9, 1000, None)
+        return point
 
     # -------------------------------------------------------------------------------------------- certification
 
