@@ -268,7 +268,8 @@ class Scan:
             rows, *figures = self._row(f"SELECT count(*), {', '.join(asked)} FROM ({source})")
             for k in range(len(part)):
                 *counts, odd = figures[5 * k : 5 * k + 5]
-                found.append(Profile(int(rows), *(int(count or 0) for count in counts), odd=bool(odd)))
+                numbers, commas, gaps, padded = (int(count or 0) for count in counts)
+                found.append(Profile(int(rows), numbers, commas, gaps, padded, bool(odd)))
         return found
 
     def different(self, columns: Sequence[int]) -> list[dict[str, int] | None]:

@@ -365,7 +365,7 @@ def _too_many(profile: TextProfile) -> str:
 
 
 def without_useless(
-    columns: Sequence[RawColumn], left_out: Mapping[str, str], unnamed: Collection[str], asked: Mapping[str, str]
+    columns: Sequence[RawColumn], left_out: Mapping[str, str], unnamed: Collection[str], asked: Collection[str]
 ) -> tuple[list[RawColumn], list[str]]:
     """Leave out columns that cannot help any network, unless they are asked for or nothing would be left.
 
@@ -377,7 +377,7 @@ def without_useless(
         Columns that were left out before, and why.
     unnamed : collection of str
         Names of columns that the file does not name.
-    asked : mapping of str to str
+    asked : collection of str
         Columns whose kind is given, which are kept.
 
     Returns
@@ -388,6 +388,7 @@ def without_useless(
         What was left out, and how to keep it.
     """
     kept: list[RawColumn] = []
+    texts = {*left_out, *(column.name for column in columns if column.kind == "categorical")}
     reasons: dict[str, list[str]] = {}
     for name, reason in left_out.items():
         reasons.setdefault(reason, []).append(name)
@@ -406,7 +407,7 @@ def without_useless(
         return list(columns), []
     notes = []
     for reason, names in reasons.items():
-        option = "--categorical" if "text" in reason else "--numeric"
+        option = "--categorical" if names[0] in texts else "--numeric"
         several = len(names) > 1
         shown = "columns without a name" if several and set(names) <= set(unnamed) else listed(names)
         notes.append(

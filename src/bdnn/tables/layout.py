@@ -28,6 +28,7 @@ _MOST_UNITS = 3  # rows below the header: units, kinds of averages, and one more
 _MOST_NARROW = 0.4  # share of rows of another length, above which a delimiter makes no table
 _CELLS = re.compile(r'"((?:[^"]|"")*)"|[^\s"]\S*')
 _SEP = re.compile(r'^"?sep=(.)"?$', re.IGNORECASE)
+_MADE_UP = re.compile(r"column\d+")  # what columns are called that have no name
 _CONSECUTIVE = 3  # numbers 0, 1, 2 or 1, 2, 3 in a first line are names, as pandas writes them
 
 
@@ -150,6 +151,8 @@ def find_layout(
     from_comment = _names_in_comment(lines[:skipped], delimiter, width, comment) if top == 0 else None
     notes: list[str] = []
     known = [text for text in expected if text in names]
+    if header is None and expected and all(map(_MADE_UP.fullmatch, expected)) and not known:
+        header = False
     if header is None:
         header = (2 * len(known) >= len(expected)) if known else _is_header(names, body, decimal_found)
         if not header and from_comment is None:

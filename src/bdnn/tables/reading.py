@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +50,9 @@ def read_table(
     reading: Reading = _PLAIN,
     known: Mapping[str, Known] | None = None,
     weight: str | None = None,
+    ids: Iterable[str] = (),
     carry: Sequence[str] = (),
+    carry_if_any: Sequence[str] = (),
     tidy: bool = False,
 ) -> Table:
     """Read a table from a CSV file of any delimiter, or a Parquet file; packed files are unpacked.
@@ -64,7 +66,8 @@ def read_table(
     features : sequence of str or None
         Columns to read, in this order; None for all but those that other parameters name. Other columns do not matter.
     drop : iterable of str
-        Columns to leave out.
+        Columns to leave out. Here, in `ids`, in `carry` and among the kinds of `reading`, several names may be one text
+        with commas between them, unless there is a column of that name.
     classes : ndarray or None
         Classes of a model, as which labels are read; None to find out what they are.
     missing_labels : {"error", "drop"}
@@ -75,8 +78,12 @@ def read_table(
         What a model says of its columns, which decides how they are read.
     weight : str or None
         Column of the weights of rows.
+    ids : iterable of str
+        Columns that name rows and are no inputs.
     carry : sequence of str
         Columns to carry along as text, beside the inputs.
+    carry_if_any : sequence of str
+        Columns to carry along if they are there, before the others.
     tidy : bool
         Whether to leave out columns that cannot help any network: row numbers, constant and repeated columns, and text
         that differs in most rows.
@@ -98,7 +105,7 @@ def read_table(
     """
     task = _Task(
         target, None if features is None else tuple(features), tuple(drop), classes, missing_labels, reading,
-        dict(known or {}), weight, tuple(carry), tidy,
+        dict(known or {}), weight, tuple(ids), tuple(carry), tuple(carry_if_any), tidy,
     )  # fmt: skip
     expected = tuple(known or ()) or tuple(features or ())
     for copied in (False, True):
@@ -124,12 +131,27 @@ class _Task:
     reading: Reading
     known: dict[str, Known]
     weight: str | None
+    ids: tuple[str, ...]
     carry: tuple[str, ...]
+    carry_if_any: tuple[str, ...]
     tidy: bool
 
     def read(self, file: TableFile) -> Table:
         """Return the table."""
-        names, notes = _named(file), list(file.notes)
+        names = _named(file)
+        kinds = {name: kind for key, kind in self.reading.kinds.items() for name in _split([key], names.all)}
+        there = [name for name in self.carry_if_any if name in names.all and name not in self.carry]
+        named = replace(
+            self,
+            drop=tuple(_split(self.drop, names.all)),
+            ids=tuple(_split(self.ids, names.all)),
+            carry=(*there, *_split(self.carry, names.all)),
+            reading=replace(self.reading, kinds=kinds),
+        )
+        return named._read(file, names)
+
+    def _read(self, file: TableFile, names: _Names) -> Table:
+        notes = list(file.notes)
         target = self.target
         if target == GUESS:
             target, how = self._guessed(names)
@@ -160,7 +182,9 @@ class _Task:
         found = reader.read(wanted)
         columns = found.columns
         if self.tidy:
-            columns, left_out = without_useless(columns, found.left_out, names.unnamed, self.reading.kinds)
+            columns, left_out = without_useless(
+                columns, found.left_out, names.unnamed, {*self.reading.kinds, *self.known}
+            )
             notes += [*found.notes, *left_out]
         else:
             notes += found.notes
@@ -178,12 +202,12 @@ class _Task:
             carried = {name: [cells[i] for i in kept.tolist()] for name, cells in carried.items()}
         return Table(
             table, labels, kept, target, weight, carried, n_unlabeled, merged, tuple(notes), found.decimal,
-            file.header, found.forms,
+            file.header, found.forms, len(file.columns), self.drop, self.ids,
         )  # fmt: skip
 
     def _guessed(self, names: _Names) -> tuple[str, str]:
         """Return the target column of a table, and what to say of it."""
-        others = {*self.drop, self.weight, *self.carry}
+        others = {*self.drop, *self.ids, self.weight, *self.carry}
         free = [name for name in names.all if name not in others]
         for word in _TARGETS:
             if fitting := [name for name in free if name.lower() == word]:
@@ -197,7 +221,7 @@ class _Task:
         """Return the columns of the inputs."""
         kinds = self.reading.kinds
         asked = [*([target] if target is not None else []), *([self.weight] if self.weight else [])]
-        asked += [*self.carry, *(self.features or ()), *self.drop, *(kinds if self.features is None else ())]
+        asked += [*self.carry, *(self.features or ()), *self.drop, *self.ids, *(kinds if self.features is None else ())]
         if absent := [name for name in dict.fromkeys(asked) if name not in names.all]:
             hint = ""
             if not file.header and not names.all[0].startswith(tuple(absent)):
@@ -208,7 +232,14 @@ class _Task:
         if self.features is not None:
             wanted = list(self.features)
         else:
-            out = {*self.drop, target, self.weight, *self.carry, *(n for n, kind in kinds.items() if kind == "drop")}
+            out = {
+                *self.drop,
+                *self.ids,
+                target,
+                self.weight,
+                *self.carry,
+                *(n for n, kind in kinds.items() if kind == "drop"),
+            }
             wanted = [name for name in names.all if name not in out]
         if not wanted:
             raise InputError(f"{file.name} has no feature columns; its columns are {quoted(names.all)}")
@@ -273,6 +304,14 @@ class _Task:
                 f"weights must be numbers and not negative, but column {self.weight!r} of {file.name} holds {shown}"
             )
         return weights
+
+
+def _split(words: Iterable[str], names: Sequence[str]) -> list[str]:
+    """Return names of columns; a text that is none of them may hold several, with commas between them."""
+    found: list[str] = []
+    for word in words:
+        found += [word] if word in names or "," not in word else [part.strip() for part in word.split(",")]
+    return list(dict.fromkeys(found))
 
 
 def _named(file: TableFile) -> _Names:

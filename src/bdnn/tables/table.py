@@ -50,6 +50,10 @@ class Table:
         Whether the file names its columns.
     forms : dict of str to str
         Formats of columns of dates.
+    n_columns : int
+        Columns of the file.
+    drop, ids : tuple of str
+        Columns that were left out, and that name rows.
     """
 
     features: RawTable
@@ -64,6 +68,9 @@ class Table:
     decimal: str = "."
     header: bool = True
     forms: Mapping[str, str] = field(default_factory=dict)
+    n_columns: int = 0
+    drop: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
