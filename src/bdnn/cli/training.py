@@ -215,7 +215,7 @@ def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: boo
             clf.fit(
                 read.columns(read.rows),
                 read.labels[read.rows],
-                read.weight(read.rows),
+                sample_weight=read.weight(read.rows),
                 on_progress=heard(listener),
             )
     except KeyboardInterrupt:

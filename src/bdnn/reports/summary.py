@@ -124,7 +124,7 @@ def training_text(report: dict[str, Any]) -> str:
     ]
     text = "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
     columns = [(column["name"], column["kind"], column["inputs"]) for column in r.get("columns", ())]
-    return f"{columns_text(columns)}\n\n{text}" if columns else text
+    return f"{columns_text(columns)}\n{text}" if columns else text
 
 
 def _grid_warning(loss: float) -> str:

@@ -16,10 +16,11 @@ from bdnn.errors import InputError, UnknownLabelError
 from bdnn.tables import database
 from bdnn.tables.database import Scan
 from bdnn.tables.file import TableFile, table_file
-from bdnn.tables.kinds import Known, Reader, without_useless
+from bdnn.tables.kinds import Known, Reader
 from bdnn.tables.layout import is_unnamed
 from bdnn.tables.options import Reading
 from bdnn.tables.table import Table
+from bdnn.tables.useless import without_useless
 
 if TYPE_CHECKING:
     from bdnn.types import Array, Floats
