@@ -112,6 +112,7 @@ for name in (
     "argmax",
     "bound",
     "intercept",
+    "sign",
 ):
     reads(f"search.State.{name}", "state")
 CALLS["search.RobustState"] = lambda w: (search.RobustState, w.robust_arguments())
