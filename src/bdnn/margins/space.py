@@ -19,13 +19,13 @@ from bdnn.status import Status
 if TYPE_CHECKING:
     from bdnn.types import Bools, Floats, Indices, Norm
 
-# points whose distances are compared in rational arithmetic; of more, which would take seconds, bounds do
+# points whose distances are compared in rational arithmetic; more would take seconds, and bounds are used for them
 _MAX_RATIONAL = 2000
 # the same where one error bound is for all points: with more of them, a bound for each is cheaper
 _MAX_QUICK = 50
 # relative gain of a margin that is worth a change: above the rounding of the margins themselves
 _GAIN = 1e-9
-# of factors of neurons, so that no product with them overflows
+# logarithm of the largest factor of a neuron, so that no product with it overflows
 _LARGEST_LOGARITHM = 300.0
 _SOLVED = Status.OPTIMAL, Status.FEASIBLE
 

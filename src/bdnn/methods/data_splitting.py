@@ -39,7 +39,7 @@ INITIAL_CLUSTERS = ("one", "class")
 
 # starts of k-means: a split is cheap beside the program that follows
 _RESTARTS = 25
-# for the hulls of clusters, which only tighten a program: a share of its time, and at most so many seconds
+# share of a program's time for the hulls of clusters, which only tighten it, and the most seconds that they may take
 _HULL_SHARE, _HULL_SECONDS = 0.05, 10.0
 # the smallest spread of a feature that is scaled to 1
 _TINY = 1e-300

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bdnn.methods.run import Run
     from bdnn.network.network import Network
 
-# of the time, for the loss: a regularizer that comes second has the rest
+# share of the time for the loss: a regularizer that comes second has the rest
 _LOSS_SHARE = 0.7
 # relative gap up to which a regularizer counts as least: what solvers leave open
 _PENALTY_GAP = 1e-6

@@ -31,9 +31,9 @@ NO_TIME_TO_POLISH = "the time limit left no time to make the margins larger"
 
 # estimate of a polish before its first neuron: as long as so many audits, and seconds for each number
 _POLISH_AUDITS, _POLISH_SECONDS = 3.0, 6e-8
-# numbers of a table beyond which none is polished, as the documentation of `LocalSearch` says
+# numbers of a table beyond which no network is polished, as the documentation of `LocalSearch` says
 _MAX_POLISHED = 100_000_000
-# of the time: submitting networks of a search, so that audits do not take it from the search
+# share of the time for submitting networks of a search, so that audits do not slow it down
 _SUBMIT_SHARE = 0.05
 # seconds between looks at searches on threads, and between reports
 _POLL_SECONDS, _REPORT_SECONDS = 0.02, 0.1

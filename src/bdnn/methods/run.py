@@ -30,7 +30,7 @@ _BOUND_ERROR = 1e-6
 _SUM_ERROR = 1e-9
 # bounds within a thousandth of the time so far are one point of a plot
 _SAME_MOMENT = 1e-3
-# share of the time in which to look for points whose balls meet: it only makes the trivial bound better
+# share of the time for finding points whose balls meet: they only improve the trivial bound
 _OVERLAP_SHARE = 0.1
 
 

@@ -30,11 +30,11 @@ _STARTS_SHARE = 0.2
 _MAX_PRODUCTS = 1.3e9
 # neurons of a layer of a linear start, and their weights, likewise; the others stay constant
 _MAX_NEURONS, _MAX_WEIGHTS = 32, 20_000
-# largest coefficient, times the largest input, that is nothing but rounding errors
+# size of coefficients, times the largest input, that are nothing but rounding errors
 _NOISE = 1e-12
-# by which the largest weight exceeds its bound before integers are rounded and clipped: small weights gain precision
+# factors by which the largest weight exceeds its bound before rounding and clipping: small weights gain precision
 _FACTORS = (1.0, 1.5, 2.5, 4.0)
-# what a point that is wrong weighs more in the next neuron, as in boosting
+# factor of the weight of a wrong point for the next neuron, as in boosting
 _BOOST = 4.0
 
 

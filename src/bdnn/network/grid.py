@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MAX_ROWS = 4_000  # that are looked at: they tell the shares of pairs to about a hundredth
 _MAX_NUMBERS = 40_000_000  # 320 MB
-# how many times fewer pairs must be lost for ends to move: only extremes cost so many
+# factor by which moved ends must reduce the pairs that are lost: only extremes cost so many
 _GAIN = 8.0
 
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from bdnn.problem.problem import Problem
     from bdnn.types import Floats, Indices
 
-# its inverse, by which weights are divided, stays far from overflow
+# smallest deviation that is scaled to 1: its inverse, a factor of weights, stays far from overflow
 _SMALLEST_DEVIATION = 1e-150
-# of much data, medians are those of about so many rows: any value near the middle will do
+# rows that the medians of large data are taken from: any value near the middle will do
 _MEDIAN_ROWS = 10_000
 # rows, beside the extremes, that decide how a grid is laid
 _GRID_ROWS = 4_000
