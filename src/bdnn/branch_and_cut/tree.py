@@ -145,7 +145,7 @@ class Tree:
 
     @property
     def cutoff(self) -> float:
-        """What a node must be shown to cost more than."""
+        """The cost that a node must be shown to exceed before it is closed."""
         return self.best - self.step
 
     @property

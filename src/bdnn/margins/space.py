@@ -91,7 +91,7 @@ class Space:
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             return weights[:, self.kept] * self.scale, _shifted(weights, bias, self.center, 1)
 
-    def outwards(self, weights: Floats, bias: Floats) -> Scores:
+    def outward(self, weights: Floats, bias: Floats) -> Scores:
         """Scores of inputs from those of standardized inputs, each bias rounded once."""
         W = np.zeros((len(bias), self.points.shape[1]))
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
@@ -170,7 +170,7 @@ class Space:
             found.append((new, new_bias))
             if not finished or float(comparisons.differences(new, new_bias).min()) <= 0:
                 found.append(self._blend(comparisons, old, (new, new_bias)))
-        outside = [self.outwards(*scores) for scores in found]
+        outside = [self.outward(*scores) for scores in found]
         return [(w, c) for w, c in outside if np.all(np.isfinite(w)) and np.all(np.isfinite(c))]
 
     def _blend(self, comparisons: OrderingConstraints, old: Scores, new: Scores) -> Scores:

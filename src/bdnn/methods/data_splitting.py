@@ -173,11 +173,11 @@ class Splitting:
 
     @property
     def network(self) -> Network | None:
-        """That of the last iteration."""
+        """The network of the last iteration."""
         return None if self._current is None else self._current.network
 
     def start_from(self, candidate: Candidate | None) -> None:
-        """Take a network as that of the iteration before the first."""
+        """Start from a network, as if an iteration had found it."""
         self._current = candidate
 
     def grow(self, origin: Indices) -> None:

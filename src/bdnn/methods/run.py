@@ -342,7 +342,7 @@ class Run:
             self.restore_bound((math.ceil(safe) if self._step else safe) * self._reduced.loss_unit)
 
     def restore_bound(self, bound: float) -> None:
-        """Take a bound in units of the objective, of an earlier run on the same problem say, if it is better."""
+        """Take a bound in units of the objective, such as that of an earlier run on the problem, if it is better."""
         if bound > self._bound:
             self._bound = bound
             self._record_bound(bound)

@@ -257,7 +257,7 @@ def _layers(presolved: Presolved, X: Floats, y: Indices, weight: Floats, rng: np
 
 
 def _split(y: Indices, rng: np.random.Generator) -> Bools:
-    """Random division of the classes that occur into two non-empty groups."""
+    """Return a random division of the classes that occur into two non-empty groups."""
     labels = rng.permutation(np.unique(y))
     group: Bools = np.isin(y, labels[: rng.integers(1, len(labels))])
     return group
@@ -292,7 +292,7 @@ def _threshold(presolved: Presolved, score: Floats, target: Bools, weight: Float
 
 
 def _scores(presolved: Presolved, X: Floats, y: Indices, weight: Floats) -> Layer:
-    """Output layer of an argmax head."""
+    """Return the output layer of an argmax head."""
     n_classes = len(presolved.problem.classes)
     W, b = np.zeros((n_classes, X.shape[1])), np.full(n_classes, -10.0)
     coefficients, intercept = logistic(X, y, weight)
@@ -346,7 +346,7 @@ def random_network(reduced: Presolved, rng: np.random.Generator) -> Network:
 
 
 def _splitting_biases(sums: Floats, rng: np.random.Generator, integer: bool) -> Floats:
-    """Biases that put each threshold halfway between two random points."""
+    """Return biases that put each threshold halfway between two random points."""
     pairs = rng.integers(len(sums), size=(2, sums.shape[1]))
     middle = sums[pairs, np.arange(sums.shape[1])].mean(axis=0)
     return np.asarray(-np.floor(middle) if integer else -middle)

@@ -89,7 +89,7 @@ class InputGrid:
 def grid_box(grid: InputGrid, X: Floats, radius: Floats) -> tuple[Floats, Floats]:
     """Return the smallest and largest integers that perturbed inputs are rounded to, each of shape (m, n).
 
-    Balls of the norms 1 and 2 are replaced by their bounding boxes. Sums are rounded outwards.
+    Balls of the norms 1 and 2 are replaced by their bounding boxes. Sums are rounded outward.
     """
     low = np.where(radius > 0, np.nextafter(X - radius, -np.inf), X)
     high = np.where(radius > 0, np.nextafter(X + radius, np.inf), X)
