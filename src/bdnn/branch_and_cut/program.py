@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bdnn.problem.problem import Problem
     from bdnn.types import Floats, Indices, Integers
 
-# of a soft constraint, in units: sums of many are still exact in 64 bits, and in doubles
+# largest weight of a soft constraint, in units: sums of many are still exact in 64 bits and in doubles
 _MAX_WEIGHT = 1 << 30
 # relative distance within which a loss is a whole number of units
 _WHOLE = 1e-6

@@ -359,7 +359,7 @@ class BDNNClassifier(BaseClassifier):
 
     def _method(self, problem: Problem) -> Any:
         """Return the method that trains for a problem, with those of its settings that are parameters here."""
-        for each in METHODS.values():  # also of methods that are not chosen: a misspelt word is one all the same
+        for each in METHODS.values():  # a misspelled setting of a method that is not chosen is an error, too
             each.check_choices(self)
         chosen = automatic(problem) if self.method == "auto" else self.method
         kind: type[Any] = METHODS[chosen]

@@ -39,7 +39,7 @@ INITIAL_CLUSTERS = ("one", "class")
 
 # starts of k-means: a split is cheap beside the program that follows
 _RESTARTS = 25
-# for the hulls of clusters, which only tighten a program: a share of its time, and at most so many seconds
+# share of a program's time for the hulls of clusters, which only tighten it, and the most seconds that they may take
 _HULL_SHARE, _HULL_SECONDS = 0.05, 10.0
 # the smallest spread of a feature that is scaled to 1
 _TINY = 1e-300
@@ -173,11 +173,11 @@ class Splitting:
 
     @property
     def network(self) -> Network | None:
-        """That of the last iteration."""
+        """The network of the last iteration."""
         return None if self._current is None else self._current.network
 
     def start_from(self, candidate: Candidate | None) -> None:
-        """Take a network as that of the iteration before the first."""
+        """Start from a network, as if an iteration had found it."""
         self._current = candidate
 
     def grow(self, origin: Indices) -> None:

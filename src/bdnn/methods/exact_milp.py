@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bdnn.methods.run import Run
     from bdnn.network.network import Network
 
-# of the time, for the loss: a regularizer that comes second has the rest
+# share of the time for the loss: a regularizer that comes second has the rest
 _LOSS_SHARE = 0.7
 # relative gap up to which a regularizer counts as least: what solvers leave open
 _PENALTY_GAP = 1e-6
@@ -62,7 +62,7 @@ def train_with_program(
 
 
 def _minimize_loss(run: Run, solver: Backend, reductions: tuple[str, ...]) -> tuple[str, bool]:
-    """Return why it ended, and whether by Ctrl-C."""
+    """Minimize the loss; return why the solver ended, and whether by Ctrl-C."""
     with run.phase("build"):
         model = robust.build_model(run.reduced, solver.capabilities.tolerances, reductions)
     with run.phase("solve"):
@@ -79,7 +79,7 @@ def _minimize_loss(run: Run, solver: Backend, reductions: tuple[str, ...]) -> tu
 
 
 def _minimize_penalty(run: Run, solver: Backend, reductions: tuple[str, ...], message: str) -> tuple[str, bool]:
-    """Second step of a lexicographic minimization: the least regularizer at the loss reached."""
+    """Minimize the regularizer at the loss that was reached: the second step of a lexicographic minimization."""
     run.prove_penalty(run.incumbent.penalty == 0)
     if run.penalty_proven or run.out_of_nodes:
         return message, False
