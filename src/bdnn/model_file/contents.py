@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bdnn.encoding.encoder import Encoder
@@ -45,6 +46,16 @@ class TableInfo:
         Rule of that split; see `bdnn.splitting`.
     missing_labels : str
         Rule for rows without a label: "error" or "drop".
+    id : tuple of str
+        Columns that name rows, which are carried into predictions.
+    weight : str or None
+        Column of the weights of rows.
+    na : tuple of str or None
+        What stood for missing values, if it was given.
+    dates : dict of str to str
+        Formats of columns of dates; empty for dates such as 2026-01-31 12:00:00.
+    n_columns : int or None
+        How many columns the table had, if it did not name them.
     """
 
     target: str
@@ -55,6 +66,11 @@ class TableInfo:
     seed: int | None = None
     split: int = SPLIT_VERSION
     missing_labels: str = "error"
+    id: tuple[str, ...] = ()
+    weight: str | None = None
+    na: tuple[str, ...] | None = None
+    dates: Mapping[str, str] = field(default_factory=dict)
+    n_columns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

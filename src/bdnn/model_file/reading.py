@@ -331,18 +331,28 @@ def _table(data: dict[str, Any] | None, n_features: int) -> TableInfo | None:
         fill = tuple(_numbers(fill, "the table's fill", False).tolist())
         if len(fill) != n_features:
             raise ModelFileError(f"the table's fill must have {n_features} numbers, got {len(fill)}")
-    drop = _part(data, "drop", list, optional=True) or []  # older files do not have it, nor what follows
-    if not all(isinstance(name, str) for name in drop):
-        raise ModelFileError("'drop' must hold strings")
+    drop = _texts(data, "drop") or ()  # older files do not have it, nor what follows
     fraction, seed = _amount(data, "test_fraction", optional=True), _amount(data, "seed", int, optional=True)
     if fraction is not None and fraction >= 1:
         raise ModelFileError(f"'test_fraction' must be below 1, got {_shown(fraction)}")
     split = _amount(data, "split", int, optional=True)
+    dates = _part(data, "dates", dict, optional=True) or {}
+    if not all(isinstance(form, str) for form in dates.values()):
+        raise ModelFileError("'dates' must hold strings")
     missing_labels = _part(data, "missing_labels", str, optional=True) or "error"
     if missing_labels not in MISSING_RULES:
         known = ", ".join(MISSING_RULES)
         raise ModelFileError(f"'missing_labels' must be one of {known}, got {_shown(missing_labels)}")
     return TableInfo(
-        _part(data, "target", str), _part(data, "missing", str), fill, tuple(drop), fraction, seed,
-        1 if split is None else split, missing_labels,
+        _part(data, "target", str), _part(data, "missing", str), fill, drop, fraction, seed,
+        1 if split is None else split, missing_labels, _texts(data, "id") or (),
+        _part(data, "weight", str, optional=True), _texts(data, "na"), dates,
+        _amount(data, "n_columns", int, optional=True),
     )  # fmt: skip
+
+
+def _texts(data: dict[str, Any], name: str) -> tuple[str, ...] | None:
+    texts = _part(data, name, list, optional=True)
+    if not all(isinstance(text, str) for text in texts or ()):
+        raise ModelFileError(f"{name!r} must hold strings")
+    return None if texts is None else tuple(texts)

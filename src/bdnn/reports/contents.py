@@ -40,14 +40,14 @@ class Source:
         Column of the labels.
     dropped : tuple of str
         Columns left out.
-    missing : mapping of str to (int, float)
-        Columns with missing values: how many, and the median of the training rows that replaced them.
+    missing : mapping of str to (int, float or str)
+        Columns with missing values: how many, and the median or the level that replaced them.
     """
 
     name: str
     target: str
     dropped: tuple[str, ...] = ()
-    missing: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    missing: Mapping[str, tuple[int, float | str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
