@@ -143,6 +143,23 @@ class ClassWeights(click.ParamType):  # type: ignore[type-arg]  # generic since 
         return weights
 
 
+class DecisionThreshold(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """``recall=0.9``, or ``precision=0.8,positive=yes``."""
+
+    name = "value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        """Return the setting; the label is text."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        wanted, _, label = value.partition(",positive=")
+        measure, _, number = wanted.partition("=")
+        try:
+            return {measure: float(number)} | ({"positive": label} if label else {})
+        except ValueError:
+            self.fail(f"{value!r} is not such as recall=0.9 or precision=0.8,positive=yes", param, ctx)
+
+
 def _with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
     """Give a command some options, in this order."""
     for option in reversed(options):
@@ -210,6 +227,11 @@ def estimator_options(command: Command) -> Command:
         click.option("--thresholds", type=int, default=None,
                      help="Most bits x >= t in place of a numeric column.  [default: its value as it is]"),
         CLASS_WEIGHT,
+        click.option("--probability", is_flag=True,
+                     help="Calibrate probabilities of the classes, by more networks in half of the time."),
+        click.option("--decision-threshold", type=DecisionThreshold(), default=None,
+                     help="Move the output by rows that are held out: recall, precision or specificity of the second "
+                     "class, such as recall=0.9, or of another: precision=0.8,positive=yes."),
         click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for the whole fit."),
         click.option("--jobs", "n_jobs", type=int, default=1, show_default=True,
                      help=f"Threads of the solver or of the search; {JOBS_HELP}."),
