@@ -510,7 +510,10 @@ void bind_training(nb::module_& m) {
 
 }  // namespace
 
+void bind_enumeration(nb::module_& m);
+
 void bind_search(nb::module_& m) {
+    bind_enumeration(m);
     bind_state(m);
     bind_robust_state(m);
     bind_training(m);
@@ -521,7 +524,7 @@ void bind_search(nb::module_& m) {
     m.attr("BLOCK") = search::BLOCK;
     m.attr("MOST_NEAR") = search::MOST_NEAR;
     m.attr("__all__") = nb::make_tuple("BLOCK", "MOST_NEAR", "RobustState", "State", "StraightThrough", "gains",
-                                       "lattice_search", "line_search", "robust_turn", "toward", "turn", "turns");
+                                       "integer_neurons", "lattice_search", "line_search", "robust_turn", "toward", "turn", "turns");
 }
 
 }  // namespace bdnn

@@ -30,6 +30,7 @@ ROUNDS = int(os.environ.get("BDNN_FUZZ_ROUNDS", "150"))
 REFUSED = (InputError, TypeError, ValueError, OverflowError, MemoryError)
 # long work may be asked for here: an argument of these is a number of steps, which Ctrl-C ends
 ENDLESS = {
+    "search.integer_neurons": 7,
     "search.turn": 2,
     "search.robust_turn": 2,
     "tree.dual_simplex": 2,
