@@ -235,7 +235,7 @@ class SupportTree:
         run, best = self._run, self._run.incumbent.objective
         if self._enumerable:
             part = self._reduced.on_columns(self._columns(node))
-            if exact_enumeration.seconds_of_weights(part) <= self._budget.remaining:
+            if exact_enumeration.seconds_of_weights(part) <= self._budget.seconds:
                 finished, loss, network = exact_enumeration.best_integers(part, best, self._proceed)
                 if network is not None:
                     run.submit(network, "enumeration", loss)
