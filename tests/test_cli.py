@@ -46,9 +46,19 @@ def test_train_evaluate_predict_inspect(run, xor, tmp_path):
         assert needed in out
     code, out, err = run("evaluate", model, xor, "--json")
     assert (code, err) == (0, "")
-    assert json.loads(out) == {"rows": 4, "accuracy": 1.0, "classes": ["even", "odd"], "confusion": [[2, 0], [0, 2]]}
+    perfect = {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 2}
+    assert json.loads(out) == {
+        "rows": 4,
+        "accuracy": 1.0,
+        "balanced_accuracy": 1.0,
+        "classes": ["even", "odd"],
+        "by_class": [perfect, perfect],
+        "confusion": [[2, 0], [0, 2]],
+        "roc_auc": 1.0,
+        "roc_auc_of": "scores",
+    }
     code, out, _ = run("evaluate", model, xor)
-    assert code == 0 and "accuracy  100.00%" in out and "confusion matrix" in out
+    assert code == 0 and re.search(r"^accuracy +100.00%$", out, re.MULTILINE) and "confusion matrix" in out
     code, out, _ = run("predict", model, xor)
     assert out.splitlines() == ["prediction", "even", "odd", "odd", "even"]
     code, out, _ = run("predict", model, xor, "--scores", "--out", tmp_path / "p.csv")

@@ -232,13 +232,15 @@ def test_names_of_encoded_columns():
     names = ["age>=40", "age>=60", "color=red", "color=blue", "weight"]
     assert input_signs(names, {"age": 1, "weight": -1}).tolist() == [1, 1, 0, 0, -1]
     assert input_signs(names, {"color=red": 1}).tolist() == [0, 0, 1, 0, 0]
-    with pytest.raises(InputError, match="'color' is categorical.*'color=red': 1"):
+    with pytest.raises(InputError, match=r"'color' is categorical.*'color=red': 1"):
         input_signs(names, {"color": 1})
 
 
 def test_projection_keeps_the_strongest_columns():
     limits = feature_limits(["a", "b", "c"], 1, {"a": -1}, None)
-    layers = limits.projected([Layer(np.array([[5.0, 1.0, 2.0]]), np.zeros(1))], np.arange(3), np.array([1.0, 9.0, 1.0]))
+    layers = limits.projected(
+        [Layer(np.array([[5.0, 1.0, 2.0]]), np.zeros(1))], np.arange(3), np.array([1.0, 9.0, 1.0])
+    )
     assert layers[0].weights.tolist() == [[0.0, 1.0, 0.0]]
 
 

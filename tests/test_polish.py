@@ -40,7 +40,7 @@ def standardised_size(weights, X, first, norm):
 
 def margins(network, X, norm="2"):
     """Per layer the margins of its neurons, of an argmax head the single lead; from exact pre-activations."""
-    found, signal = [], np.asarray(X if network.grid is None else network.grid.quantise(X), dtype=float)
+    found, signal = [], np.asarray(X if network.grid is None else network.grid.quantize(X), dtype=float)
     for k, (W, b) in enumerate(network.layers):
         exact = [plain.affine(x, W, b) for x in signal.tolist()]
         last = k == len(network.layers) - 1

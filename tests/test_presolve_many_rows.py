@@ -226,7 +226,7 @@ def test_centers_of_much_data_are_medians_of_every_so_many_rows(monkeypatch, blo
     X = np.random.default_rng(0).normal(size=(31, 3)).astype(np.float32)
     settings = {"weights": "integer"} if grid else {}
     reduced = presolve.presolve(Problem(X=X, y=np.arange(31) % 2, hidden_layer_sizes=(), **settings))
-    seen = reduced.grid.quantise(X) if grid else X.astype(np.float64)
+    seen = reduced.grid.quantize(X) if grid else X.astype(np.float64)
     center = np.quantile(seen[::4], 0.5, axis=0, method="lower")
     assert reduced.center.tolist() == center.tolist()
     if not grid:

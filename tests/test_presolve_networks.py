@@ -59,7 +59,7 @@ def smallest_distance(layers, points, head):
 def same_behaviour(network, layers, reduced):
     """The network on raw rows fires and predicts as the layers do on the reduced rows."""
     problem = reduced.problem
-    X = problem.X if reduced.grid is None else reduced.grid.quantise(problem.X)
+    X = problem.X if reduced.grid is None else reduced.grid.quantize(problem.X)
     points = ((X - reduced.center) / reduced.scale)[:, reduced.kept]
     count = points[problem.sample_weight > 0]
     _, fired, predicted = plain.evaluate(network, problem.X[problem.sample_weight > 0])
@@ -192,9 +192,9 @@ def test_no_negative_zeros_and_names_and_grid_travel():
     network = reduced.to_network([Layer(np.array([[-0.0, 1.0]]), np.array([-0.0]))])
     assert not any(np.any(np.signbit(a[a == 0])) for layer in network.layers for a in layer)
     assert (network.feature_names, network.classes.tolist()) == (("u", "v"), ["n", "y"])
-    quantised = presolve(Problem(**data, weights="integer", input_bits=4))
-    network = quantised.to_network([Layer(np.array([[1.0, -1.0]]), np.array([0.0]))])
-    assert network.grid is quantised.grid
+    quantized = presolve(Problem(**data, weights="integer", input_bits=4))
+    network = quantized.to_network([Layer(np.array([[1.0, -1.0]]), np.array([0.0]))])
+    assert network.grid is quantized.grid
     assert network.grid.bits == 4
 
 

@@ -113,7 +113,7 @@ def polished(
     clock = (budget or Budget()).start()
     fired = [u.astype(bool) for u in network.activations(values)]
     predicted = network.predict_index(values)
-    inputs = [values if network.grid is None else network.grid.quantise(values), *(u.astype(float) for u in fired)]
+    inputs = [values if network.grid is None else network.grid.quantize(values), *(u.astype(float) for u in fired)]
     last = len(network.layers) - 1
     left = sum(network.widths[:-1]) + (1 if network.head == "argmax" else network.widths[-1])
     for k, layer in enumerate(network.layers):

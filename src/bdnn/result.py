@@ -112,6 +112,10 @@ class Result:
     certificate : dict or None
         Contents of a certificate file that proves the bound, if one was asked for and can be given; see
         `bdnn.checker.check`.
+    weighted : bool
+        Whether rows have other weights in the loss than 1, be it by their classes or their own.
+    class_weight : tuple of float or None
+        Weights of the classes in the loss, in their order; None if classes have none.
     """
 
     network: Network
@@ -137,6 +141,8 @@ class Result:
     grid_loss: float = 0.0
     certificate: dict[str, Any] | None = None
     shortfalls: tuple[str, ...] = ()
+    weighted: bool = False
+    class_weight: tuple[float, ...] | None = None
 
     @property
     def gap(self) -> float:
@@ -153,4 +159,5 @@ class Result:
         values["history"] = [{k: v for k, v in step.items() if v is not None} for step in steps]
         values["bounds"] = [asdict(step) for step in self.bounds]
         values["shortfalls"] = list(self.shortfalls)
+        values["class_weight"] = None if self.class_weight is None else list(self.class_weight)
         return values | {"gap": self.gap, "timings": dict(self.timings)}

@@ -315,7 +315,7 @@ def covers(reduced: Presolved) -> str:
         return "more than one hidden layer"
     classes = len(problem.classes)
     if classes > 2 and not _one_hot(problem):
-        ordered = np.sort(reduced.class_weight, axis=1)
+        ordered = np.sort(problem.loss.label_costs(reduced.class_weight), axis=1)
         if np.any(ordered[:, 0] != ordered[:, -2]):
             return "equal rows with different labels of more than two classes"
     if problem.hidden_layer_sizes:

@@ -13,6 +13,7 @@ from bdnn.cli.output import check_files, save_csv, say
 from bdnn.cli.reading import filled_inputs, model_inputs, model_table, target_of
 from bdnn.model_file.reading import load_model
 from bdnn.reports import summary as reporting
+from bdnn.reports.metrics import measures_text
 
 
 @click.command()
@@ -40,14 +41,14 @@ def predict(model_file: Path, data: Path, out: Path | None, scores: bool) -> Non
 @label_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(model_file: Path, data: Path, target: str | None, missing_labels: str | None, as_json: bool) -> None:
-    """Print accuracy and confusion matrix of a model on a CSV table."""
+    """Print accuracy, precision and recall of classes, area under the ROC curve and confusion matrix on a CSV table."""
     model = load_model(model_file)
     table = model_table(model, data, target_of(model, target), missing_labels)
     assert table.labels is not None
     report = reporting.evaluation(model.network, filled_inputs(model, table), table.labels)
     if table.n_unlabeled:
         report["rows_without_label"] = table.n_unlabeled
-    say(json.dumps(report) if as_json else reporting.evaluation_text(report))
+    say(json.dumps(report) if as_json else measures_text(report))
 
 
 @click.command()

@@ -103,11 +103,38 @@ class Radius(click.ParamType):  # type: ignore[type-arg]  # generic since click 
         return numbers if len(numbers) > 1 else numbers[0]
 
 
+class ClassWeights(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """``balanced``, or ``no=1,yes=5``."""
+
+    name = "weights"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | dict[str, float]:
+        """Return the word, or the weights by the text of labels."""
+        if not isinstance(value, str) or value == "balanced":
+            return value  # type: ignore[no-any-return]
+        weights: dict[str, float] = {}
+        for part in value.split(","):
+            label, _, number = part.rpartition("=")
+            try:
+                weights[label] = float(number)
+            except ValueError:
+                label = ""
+            if not label:
+                self.fail(f"{value!r} is neither 'balanced' nor weights of labels such as no=1,yes=5", param, ctx)
+        return weights
+
+
 def _with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
     """Give a command some options, in this order."""
     for option in reversed(options):
         command = option(command)
     return command
+
+
+CLASS_WEIGHT = click.option(
+    "--class-weight", type=ClassWeights(), default=None,
+    help="Weights of the classes in the loss: balanced, or such as no=1,yes=5; labels left out weigh 1.",
+)  # fmt: skip
 
 
 def estimator_options(command: Command) -> Command:
@@ -155,6 +182,7 @@ def estimator_options(command: Command) -> Command:
                      "and weights scaled to 1.  [default: the smallest that is safe]"),
         click.option("--input-bits", type=int, default=8, show_default=True,
                      help="Bits per input for integer weights, unless all inputs are integers."),
+        CLASS_WEIGHT,
         click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for the whole fit."),
         click.option("--jobs", "n_jobs", type=int, default=1, show_default=True,
                      help=f"Threads of the solver or of the search; {JOBS_HELP}."),

@@ -179,4 +179,6 @@ def _word(value: object) -> str:
     """Return a setting as the word of its option."""
     if value is None:
         return "inf"  # the time limit alone can be None and differ from its default
+    if isinstance(value, dict):
+        return ",".join(f"{name}={each}" for name, each in value.items())
     return ",".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

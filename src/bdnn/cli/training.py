@@ -12,9 +12,17 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.checker.file import VERSION
 from bdnn.checker.rows import table_part
-from bdnn.cli.options import FILE, OUT, SEED, TEXT_OUT, HiddenSizes, estimator_options, table_options
+from bdnn.cli.options import (
+    CLASS_WEIGHT,
+    FILE,
+    OUT,
+    SEED,
+    TEXT_OUT,
+    HiddenSizes,
+    estimator_options,
+    table_options,
+)
 from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import TrainingTable, read_training_table
 from bdnn.cli.stopping import finishing, heard, repeated, requested
@@ -137,6 +145,7 @@ def train(
     help="Model file whose architecture and loss are used, if its inputs are not rounded to a grid (integer weights); "
     "its loss on the rows, with gaps filled by what the model keeps, is audited.",
 )
+@CLASS_WEIGHT
 @click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds.")
 @click.option(
     "--checkpoint",
@@ -266,7 +275,7 @@ def _written(
         test_fraction=info.test_fraction,
         seed=info.seed,
     )
-    content = content | {"version": VERSION, "table": table}
+    content = content | {"version": max(content["version"], 2), "table": table}
     if not ending.attempt(save_output, "certificate", path, lambda place: bdnn.save_certificate(content, place)):
         return {"file": None, "reason": str(ending.errors[-1])}, ""
     cuts, leaves = len(content["cuts"]), sum(type(node) is int for tree in content["trees"] for node in tree["nodes"])

@@ -14,6 +14,7 @@ import numpy as np
 import bdnn
 from bdnn import tables
 from bdnn.checker.check import OTHER_DATA
+from bdnn.checker.class_weight import weighted_rows
 from bdnn.checker.data import data_hash, merged
 from bdnn.checker.file import Certificate, read_certificate
 from bdnn.checker.rows import TablePart, read_table_part, table_part
@@ -165,6 +166,8 @@ def _split_as_then(content: Certificate, data: Path, settings: dict[str, Any]) -
         if found and np.array_equal(read.rows, found[0].rows):
             break
         found.append(read)
-        if data_hash(merged(read.X[read.rows], read.labels[read.rows], classes=content.classes)) == content.sha256:
+        labels = read.labels[read.rows]
+        weights = weighted_rows(content.class_weight, labels, content.classes, None)
+        if data_hash(merged(read.X[read.rows], labels, weights, content.classes)) == content.sha256:
             return read
     return found[0]

@@ -14,9 +14,12 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from bdnn.certification.engine import certify
-from bdnn.columns import quoted
-from bdnn.errors import InputError, ModelFileError
+from bdnn.encoding.raw import RawTable
+from bdnn.errors import InputError
 from bdnn.estimators.base import BaseClassifier, seed_of, storable
+from bdnn.estimators.class_weights import training_weights, validation_weights, with_class_weight
+from bdnn.estimators.frames import Categorical
+from bdnn.estimators.inputs import encoded, made_encoder, options_of, radius_of_inputs
 from bdnn.methods import METHODS, automatic
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
@@ -105,12 +108,28 @@ class BDNNClassifier(BaseClassifier):
         repairs. See `bdnn.Problem`.
     validation_fraction : float, default=0.0
         Fraction of the data, stratified, that is held out; the network with the highest accuracy on it is kept (the
-        paper takes 0.25 to 0.5). Equal rows are held out together. 0 keeps the network of least loss.
+        paper takes 0.25 to 0.5), weighted by `class_weight`: "balanced" takes the balanced accuracy. Equal rows are
+        held out together. 0 keeps the network of least loss.
     margin : float or None, default=None
         Least distance of pre-activations from 0 in training, for inputs and weights scaled to 1; None takes the
         smallest that is safe. Continuous weights only.
     input_bits : int, default=8
         Bits per input of the grid that quantizes inputs for integer weights, unless all inputs are integers.
+    categorical_features : "from_dtype", None, or sequence, default="from_dtype"
+        Columns that are categorical besides those of text: those whose type in a data frame is categorical; none, so
+        that categories that are numbers are numbers; or those of a sequence of indices or names, or a mask.
+    max_categories : int or None, default=20
+        Most bits of a categorical column; the less frequent levels share one of them. None for no limit.
+    min_frequency : int, float or None, default=None
+        Least number of rows, or least part of the known ones, of a level with a bit of its own; None for 1.
+    missing_indicator : {"auto", "always", "never"}, default="auto"
+        Whether columns with missing values get a bit that says where. "auto": where frequencies of the classes among
+        the training rows, cross-validated, say that it pays. Missing values are replaced in any case.
+    thresholds : int or None, default=None
+        Most bits x >= t that take the place of a numeric column, at quantiles; None for its value as it is.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss, by label; labels that are left out weigh 1. "balanced" gives all classes the
+        same total weight on the training rows, in an exact ratio where integers below 2^30 allow it.
     max_features : int or None, default=None
         Columns that the network may use, at most: those with a weight in any neuron of the first layer. None for any
         number.
@@ -135,14 +154,18 @@ class BDNNClassifier(BaseClassifier):
     ----------
     network_ : Network
         The trained network; it alone predicts.
+    encoder_ : bdnn.encoding.Encoder
+        How columns become inputs of the network.
     result_ : Result
         Status, audited loss, bound, gap and history of the training.
     classes_ : ndarray of shape (n_classes,)
         Labels.
+    class_weight_ : ndarray of shape (n_classes,)
+        Weight of each class in the loss, before those of the samples.
     n_features_in_ : int
-        Number of features.
+        Number of columns.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if X had string column names.
+        Names of the columns, if X had string column names.
 
     References
     ----------
@@ -190,6 +213,12 @@ class BDNNClassifier(BaseClassifier):
         validation_fraction: float = 0.0,
         margin: float | None = None,
         input_bits: int = 8,
+        categorical_features: Categorical = "from_dtype",
+        max_categories: int | None = 20,
+        min_frequency: int | float | None = None,
+        missing_indicator: str = "auto",
+        thresholds: int | None = None,
+        class_weight: Mapping[Any, float] | str | None = None,
         max_features: int | None = None,
         monotonic: Mapping[str, int] | ArrayLike | None = None,
         time_limit: float | None = 60.0,
@@ -224,6 +253,12 @@ class BDNNClassifier(BaseClassifier):
         self.validation_fraction = validation_fraction
         self.margin = margin
         self.input_bits = input_bits
+        self.categorical_features = categorical_features
+        self.max_categories = max_categories
+        self.min_frequency = min_frequency
+        self.missing_indicator = missing_indicator
+        self.thresholds = thresholds
+        self.class_weight = class_weight
         self.max_features = max_features
         self.monotonic = monotonic
         self.time_limit = time_limit
@@ -234,7 +269,7 @@ class BDNNClassifier(BaseClassifier):
 
     def fit(
         self,
-        X: ArrayLike,
+        X: ArrayLike | RawTable,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
@@ -245,8 +280,8 @@ class BDNNClassifier(BaseClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, finite numbers.
+        X : array-like of shape (n_samples, n_features), or data frame
+            Columns of numbers, truth values, text, categories or dates, in which values may be missing.
         y : array-like of shape (n_samples,)
             Labels of at least two classes.
         sample_weight : array-like of shape (n_samples,) or None
@@ -268,26 +303,28 @@ class BDNNClassifier(BaseClassifier):
 
         Warns
         -----
+        UserWarning
+            If a column gives no inputs.
         sklearn.exceptions.ConvergenceWarning
             If the time was too short for more than closing the gap; ``result_.shortfalls`` says what was cut off.
         """
         budget = self._budget(seed_of(self.random_state))
-        inputs, labels, weight = self._training_data(X, y, sample_weight)
-        if feature_names is not None:
-            own = getattr(self, "feature_names_in_", None)
-            if own is not None and list(own) != list(feature_names):
-                raise InputError(
-                    f"feature_names are {quoted(list(feature_names))}, but the columns of X are {quoted(list(own))}; "
-                    f"leave feature_names out"
-                )
-            self.feature_names_in_ = np.array(feature_names, dtype=object)
+        options_of(self)
+        columns, labels, weight = self._training_data(X, y, sample_weight, self, feature_names)
         choice("method", self.method, ("auto", *METHODS))
-        training, held_out = self._split(inputs, labels, budget.seed)
+        training, held_out = self._split(columns, labels, budget.seed)
+        self.encoder_ = made_encoder(self, columns, labels, training, budget.seed)
+        inputs = encoded(self.encoder_, columns)
+        row_weight, class_weight = training_weights(self.class_weight, labels, weight, training)
+        validation: tuple[Any, ...] | None = None
+        if held_out is not None:
+            shares = validation_weights(self.class_weight, labels, held_out)
+            validation = (inputs[held_out], labels[held_out], *shares)
         problem = Problem(
             X=inputs[training],
             y=labels[training],
-            sample_weight=None if weight is None else weight[training],
-            validation=None if held_out is None else (inputs[held_out], labels[held_out]),
+            sample_weight=row_weight,
+            validation=validation,
             regularizer=self.regularizer,  # type: ignore[arg-type]  # checked by Problem
             regularization=self.regularization,  # type: ignore[arg-type]  # checked by Problem
             hidden_layer_sizes=self.hidden_layer_sizes,
@@ -295,14 +332,15 @@ class BDNNClassifier(BaseClassifier):
             weights=self.weights,  # type: ignore[arg-type]  # checked by Problem
             weight_bound=self.weight_bound,
             fit_intercept=self.fit_intercept,
-            robust_radius=self.robust_radius,
+            robust_radius=radius_of_inputs(self.encoder_, self.robust_radius),
             robust_norm=self.robust_norm,  # type: ignore[arg-type]  # checked by Problem
             robust_model=self.robust_model,  # type: ignore[arg-type]  # checked by Problem
             margin=self.margin,
             input_bits=self.input_bits,
             max_features=self.max_features,
             monotonic=self.monotonic,
-            feature_names=getattr(self, "feature_names_in_", None),
+            feature_groups=None if self.encoder_.is_identity else self.encoder_.column_of_input,
+            feature_names=self.encoder_.network_names,
             copy=False,  # the problem is not kept
         )
         method = self._method(problem)
@@ -310,9 +348,11 @@ class BDNNClassifier(BaseClassifier):
         listener = on_progress or (ProgressLines() if self.verbose else None)
         # more threads of BLAS than were asked for would wait for each other on a busy machine
         with threadpool_limits(budget.threads, user_api="blas"):
-            self.result_ = method(problem, budget, start, listener)
+            result = method(problem, budget, start, listener)
+        self.result_ = with_class_weight(result, class_weight, self.class_weight)
         self.network_ = self.result_.network
         self.classes_ = problem.classes
+        self.class_weight_ = np.ones(len(problem.classes)) if class_weight is None else class_weight
         if self._warns:
             self._warn(self.result_.shortfalls)
         return self
@@ -333,7 +373,7 @@ class BDNNClassifier(BaseClassifier):
                 )
         return AttackAndRepair(method) if problem.robust and self.robust_model == "worst_case" else method
 
-    def _split(self, inputs: Reals, labels: Array, seed: int) -> tuple[Any, Any]:
+    def _split(self, columns: Reals | RawTable, labels: Array, seed: int) -> tuple[Any, Any]:
         """Return the rows for training (a slice if all) and for validation (None if none)."""
         fraction = self.validation_fraction
         if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 <= fraction < 1:
@@ -341,17 +381,18 @@ class BDNNClassifier(BaseClassifier):
         if fraction == 0:
             return slice(None), None
         try:
-            return split(inputs, labels, float(fraction), seed)
+            numbers = columns.numbers() if isinstance(columns, RawTable) else columns
+            return split(numbers, labels, float(fraction), seed)
         except InputError as error:
             raise InputError(f"cannot hold out validation_fraction={fraction!r}, stratified: {error}") from None
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: ArrayLike | RawTable) -> Array:
         """Return the predicted label of each row of X, shape (n_samples,)."""
         inputs = self._inputs(X)
         labels: Array = self.network_.predict(inputs)
         return labels
 
-    def decision_function(self, X: ArrayLike) -> Floats:
+    def decision_function(self, X: ArrayLike | RawTable) -> Floats:
         """Return the pre-activations of the outputs.
 
         Parameters
@@ -437,24 +478,4 @@ class BDNNClassifier(BaseClassifier):
         settings = storable(self.get_params())
         settings["hidden_layer_sizes"] = list(self.result_.network.widths[:-1])
         settings["robust_radius"] = np.asarray(self.robust_radius, dtype=float).tolist()
-        save_model(path, Model(self.network_, settings, self.result_, table))
-
-
-def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
-    """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
-    settings = dict(model.settings or {})
-    simple, listed = (str, int, float, type(None)), ("hidden_layer_sizes", "robust_radius", "monotonic")
-    unknown = set(settings) - set(BDNNClassifier().get_params())
-    odd = [k for k, v in settings.items() if not isinstance(v, simple) and k not in listed]
-    if unknown or odd:
-        name = sorted(unknown or odd)[0]
-        raise ModelFileError(f"{os.fspath(path)}: not a usable model file: unknown or malformed setting {name[:40]!r}")
-    settings["hidden_layer_sizes"] = model.network.widths[:-1]
-    clf = BDNNClassifier(**settings)
-    network = model.network
-    clf.network_, clf.classes_, clf.n_features_in_ = network, network.classes, network.n_features
-    if model.result is not None:
-        clf.result_ = model.result
-    if network.feature_names is not None:
-        clf.feature_names_in_ = np.array(network.feature_names, dtype=object)
-    return clf
+        save_model(path, Model(self.network_, settings, self.result_, table, self.encoder_))

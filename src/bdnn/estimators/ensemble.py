@@ -7,9 +7,9 @@ import math
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,9 +17,13 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from bdnn.encoding.encoder import Encoder
+from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import BaseClassifier, generator_of, storable
-from bdnn.estimators.classifier import BDNNClassifier, from_model
+from bdnn.estimators.class_weights import by_label, class_weights, row_weights
+from bdnn.estimators.classifier import BDNNClassifier
+from bdnn.estimators.inputs import encoded, fitted_encoder, options_of
 from bdnn.estimators.members import Task, in_order, rows_of
 from bdnn.estimators.random_layers import random_hidden, with_outputs
 from bdnn.model_file.contents import EnsembleMember, EnsembleModel
@@ -29,6 +33,7 @@ from bdnn.problem.problem import Problem, choice, positive_integer
 
 if TYPE_CHECKING:
     from bdnn.files import FilePath
+    from bdnn.model_file.contents import Model
     from bdnn.network.network import Network
     from bdnn.types import Array, Floats, Integers, Reals
 
@@ -36,6 +41,9 @@ SCHEMES = ("one_vs_one", "one_vs_rest", "multiclass")
 VOTINGS = ("majority", "sum")
 HIDDEN = ("trained", "random", "comparisons")
 
+_ENCODER_SEED = 0  # of the parts of the rows on which missing bits are tried; any will do
+# members see inputs, which are numbers
+_AS_INPUTS = {"categorical_features": None, "missing_indicator": "never", "thresholds": None}
 _DEFAULT_HIDDEN = (32,)  # neurons: members are many, and small ones train fast
 
 
@@ -48,14 +56,14 @@ class BDNNEnsembleClassifier(BaseClassifier):
     Parameters
     ----------
     estimator : BDNNClassifier or None, default=None
-        Settings of the members; None for 32 hidden neurons and ternary weights, trained by local search. Its time
-        limit, threads and seed are set by the ensemble.
+        Settings of the members, and of the encoder that they share; None for 32 hidden neurons and ternary weights,
+        trained by local search. Its time limit, threads and seed are set by the ensemble.
     scheme : {"one_vs_one", "one_vs_rest", "multiclass"}, default="multiclass"
         What a member decides: between two classes, between one class and all others, or among all.
     n_estimators : int, default=10
         Members for each pair of classes, for each class, or in all.
     max_features : int or float, default=1.0
-        Features of a member, drawn at random without replacement: a number, or a fraction of all.
+        Inputs of a member, drawn at random without replacement: a number, or a fraction of all.
     voting : {"majority", "sum"}, default="sum"
         "majority": each member has one vote, for the class that it predicts; a one-vs-rest member votes only if that is
         its class. Ties are broken by the sums of the "sum" rule, and what is still equal goes to the lower class.
@@ -73,6 +81,10 @@ class BDNNEnsembleClassifier(BaseClassifier):
         midway between two random rows. "comparisons": they are 0, so that a neuron tells whether some features add up
         to at least as much as others, which does not change if all of them are multiplied by the same number. This
         suits features of one kind that are 0 where there is nothing, such as the pixels of images.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss of every member, by label, as in `BDNNClassifier`; "balanced" gives all
+        classes the same total weight on all rows. "balanced" in the settings of the members balances what each of them
+        decides between.
     time_limit : float or None, default=60.0
         Seconds for the whole fit, shared evenly among the members that are still to be trained; None for no limit.
     n_jobs : int or None, default=1
@@ -84,14 +96,18 @@ class BDNNEnsembleClassifier(BaseClassifier):
     Attributes
     ----------
     members_ : tuple of bdnn.model_file.EnsembleMember
-        Networks and their features. Classes of a network are codes: indices into `classes_`; those of a one-vs-rest
+        Networks and their inputs. Classes of a network are codes: indices into `classes_`; those of a one-vs-rest
         member -1 (the others) and the code of its class.
+    encoder_ : bdnn.encoding.Encoder
+        How columns become inputs.
     classes_ : ndarray of shape (n_classes,)
         Labels.
+    class_weight_ : ndarray of shape (n_classes,)
+        Weight of each class in the loss, before those of the samples.
     n_features_in_ : int
-        Number of features.
+        Number of columns.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if X had string column names.
+        Names of the columns, if X had string column names.
 
     References
     ----------
@@ -120,6 +136,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
         max_features: float = 1.0,
         voting: str = "sum",
         hidden: str = "trained",
+        class_weight: Mapping[Any, float] | str | None = None,
         time_limit: float | None = 60.0,
         n_jobs: int | None = 1,
         random_state: int | np.random.RandomState | None = None,
@@ -130,11 +147,12 @@ class BDNNEnsembleClassifier(BaseClassifier):
         self.max_features = max_features
         self.voting = voting
         self.hidden = hidden
+        self.class_weight = class_weight
         self.time_limit = time_limit
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: ArrayLike | RawTable, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train all members.
 
         Ctrl-C ends the training: members that decide among all classes and are not trained yet are left out, and all
@@ -142,8 +160,8 @@ class BDNNEnsembleClassifier(BaseClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, finite numbers.
+        X : array-like of shape (n_samples, n_features), or data frame
+            Columns of numbers, truth values, text, categories or dates, in which values may be missing.
         y : array-like of shape (n_samples,)
             Labels of at least two classes.
         sample_weight : array-like of shape (n_samples,) or None
@@ -173,11 +191,20 @@ class BDNNEnsembleClassifier(BaseClassifier):
             raise InputError(f"estimator must be a BDNNClassifier or None, got {self.estimator!r}")
         if self.hidden != "trained":
             self._check_random()
-        inputs, labels, weight = self._training_data(X, y, sample_weight)
+        options_of(self._settings())
+        columns, labels, weight = self._training_data(X, y, sample_weight, self._settings())
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
-        tasks = self._tasks(generator_of(self.random_state))
+        if isinstance(self._settings().class_weight, Mapping):
+            raise InputError("class_weight of the estimator cannot name classes; give it to the ensemble")
+        generator = generator_of(self.random_state)
+        self.encoder_ = fitted_encoder(self, columns, labels, slice(None), self._settings(), _ENCODER_SEED)
+        inputs = encoded(self.encoder_, columns)
+        weights = class_weights(self.class_weight, self.classes_, codes, weight)
+        weight = row_weights(weights, codes, weight)
+        self.class_weight_ = np.ones(len(self.classes_)) if weights is None else weights
+        tasks = self._tasks(generator)
         together = 1 if self.hidden == "trained" else self.n_estimators
         groups = [tasks[start : start + together] for start in range(0, len(tasks), together)]
         stop, short = threading.Event(), Counter[str]()
@@ -191,7 +218,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
             rows, targets = rows_of(group[0], codes, self.scheme)
             member_weight = None if weight is None else weight[rows]
             parts = [inputs[np.ix_(rows, task.features)] for task in group]
-            clf = clone(self._settings()).set_params(random_state=group[0].seed, n_jobs=1)
+            clf = clone(self._settings()).set_params(random_state=group[0].seed, n_jobs=1, **_AS_INPUTS)
             drawn: list[Network] = []
             if self.hidden != "trained":
                 drawn = [
@@ -237,10 +264,10 @@ class BDNNEnsembleClassifier(BaseClassifier):
         return BDNNClassifier(_DEFAULT_HIDDEN, method="local_search", weights="integer")
 
     def _tasks(self, rng: np.random.RandomState) -> list[Task]:
-        C, n, most = len(self.classes_), self.n_features_in_, self.max_features
+        C, n, most = len(self.classes_), self.encoder_.n_inputs, self.max_features
         if isinstance(most, bool) or not isinstance(most, Real) or not 0 < most <= (n if _is_integer(most) else 1):
             raise InputError(
-                f"max_features must be an integer from 1 to the number of features ({n}) or a part of them above 0.0 "
+                f"max_features must be an integer from 1 to the number of inputs ({n}) or a part of them above 0.0 "
                 f"and up to 1.0, got {most!r}"
             )
         used = int(most) if _is_integer(most) else max(1, round(float(most) * n))
@@ -263,12 +290,12 @@ class BDNNEnsembleClassifier(BaseClassifier):
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all members, see `bdnn.Network`, and of the features of each that does not take all.
+        """Bytes of all members, see `bdnn.Network`, and of the inputs of each that does not take all.
 
         These are encoded by a bit for each of the inputs, or by their numbers if that is shorter.
         """
         check_is_fitted(self)
-        n = self.n_features_in_
+        n = self.encoder_.n_inputs
         total = 0
         for member in self.members_:
             used = len(member.features)
@@ -276,7 +303,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
             total += math.ceil(min(n, used * (n - 1).bit_length()) / 8) if used < n else 0
         return total
 
-    def votes(self, X: ArrayLike) -> tuple[Integers, Floats]:
+    def votes(self, X: ArrayLike | RawTable) -> tuple[Integers, Floats]:
         """Count the votes and add the outputs, as described at `voting`.
 
         Parameters
@@ -293,7 +320,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
         """
         return self._counted(X)
 
-    def _counted(self, X: ArrayLike, with_votes: bool = True) -> tuple[Integers, Floats]:
+    def _counted(self, X: ArrayLike | RawTable, with_votes: bool = True) -> tuple[Integers, Floats]:
         """Return votes, 0 if not wanted, and sums; see `votes`."""
         inputs = self._inputs(X, (np.float64,))
         shape = (len(inputs), len(self.classes_))
@@ -311,7 +338,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
                 votes[rows[chosen >= 0], chosen[chosen >= 0]] += 1
         return votes, sums
 
-    def decision_function(self, X: ArrayLike) -> Floats:
+    def decision_function(self, X: ArrayLike | RawTable) -> Floats:
         """Return a score of each class whose largest value, the first of equal ones, is the prediction.
 
         Parameters
@@ -333,7 +360,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
             scores = votes + (sums[:, :, None] > sums[:, None, :]).sum(axis=2) / len(self.classes_)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: ArrayLike | RawTable) -> Array:
         """Return the predicted label of each row of X, shape (n_samples,)."""
         scores = self.decision_function(X)
         index = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
@@ -358,14 +385,14 @@ class BDNNEnsembleClassifier(BaseClassifier):
             (an OSError) If the file cannot be written.
         """
         check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", None)
         model = EnsembleModel(
             self.classes_,
-            self.n_features_in_,
-            None if names is None else tuple(map(str, names)),
+            self.encoder_.n_inputs,
+            self.encoder_.network_names,
             self.members_,
             storable({name: value for name, value in self.get_params(deep=False).items() if name != "estimator"}),
             storable(self._settings().get_params()),
+            self.encoder_,
         )
         save_model(path, model)
 
@@ -404,7 +431,10 @@ def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
     unknown = sorted((set(model.settings) - allowed) | (set(model.estimator) - set(BDNNClassifier().get_params())))
     if unknown:
         raise InputError(f"unknown setting {unknown[0][:40]!r}")
-    ensemble = BDNNEnsembleClassifier(BDNNClassifier(**model.estimator), **model.settings)
+    settings = dict(model.settings)
+    if isinstance(settings.get("class_weight"), dict):
+        settings["class_weight"] = by_label(settings["class_weight"], model.classes)
+    ensemble = BDNNEnsembleClassifier(BDNNClassifier(**model.estimator), **settings)
     choice("scheme", ensemble.scheme, SCHEMES)
     choice("voting", ensemble.voting, VOTINGS)
     choice("hidden", ensemble.hidden, HIDDEN)
@@ -417,10 +447,39 @@ def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
             raise InputError(f"the classes of member {number} must be integers from -1 to {C - 1}")
     if not model.members:
         raise InputError("an ensemble needs at least one member")
-    ensemble.classes_, ensemble.n_features_in_, ensemble.members_ = model.classes, model.n_features, model.members
-    if model.feature_names is not None:
-        ensemble.feature_names_in_ = np.array(model.feature_names, dtype=object)
+    encoder = model.encoder
+    if encoder is None:
+        encoder = Encoder.identity(model.feature_names, model.n_features, None)
+    ensemble.classes_, ensemble.encoder_, ensemble.members_ = model.classes, encoder, model.members
+    ensemble.n_features_in_ = len(encoder.columns)
+    if encoder.named:
+        ensemble.feature_names_in_ = np.array(encoder.names, dtype=object)
     return ensemble
+
+
+def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
+    """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
+    settings = dict(model.settings or {})
+    simple = (str, int, float, type(None))
+    listed = ("hidden_layer_sizes", "robust_radius", "categorical_features", "class_weight", "monotonic")
+    unknown = set(settings) - set(BDNNClassifier().get_params())
+    odd = [k for k, v in settings.items() if not isinstance(v, simple) and k not in listed]
+    if unknown or odd:
+        name = sorted(unknown or odd)[0]
+        raise ModelFileError(f"{os.fspath(path)}: not a usable model file: unknown or malformed setting {name[:40]!r}")
+    settings["hidden_layer_sizes"] = model.network.widths[:-1]
+    if isinstance(settings.get("class_weight"), dict):
+        settings["class_weight"] = by_label(settings["class_weight"], model.network.classes)
+    clf = BDNNClassifier(**settings)
+    network, encoder = model.network, model.encoder_in_use
+    clf.network_, clf.classes_, clf.encoder_ = network, network.classes, encoder
+    clf.n_features_in_ = len(encoder.columns)
+    if model.result is not None:
+        clf.result_ = model.result
+        clf.class_weight_ = np.array(model.result.class_weight or np.ones(len(network.classes)))
+    if encoder.named:
+        clf.feature_names_in_ = np.array(encoder.names, dtype=object)
+    return clf
 
 
 def _integer_problem(clf: BDNNClassifier, X: Reals, targets: Integers, weight: Floats | None) -> Problem:

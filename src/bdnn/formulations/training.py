@@ -266,7 +266,8 @@ class _Builder(LayerBuilder):
             output, wrong = column[self.groups[points], label], np.zeros(len(points), dtype=bool)
         else:
             output, wrong = layout.fired[-1][self.groups[points], 0], label == 0
-        layout.shared = self.losses.shared(weight.max(axis=1)[first], answer, output, wrong)
+        missed = self.problem.loss.label_costs(weight).max(axis=1)
+        layout.shared = self.losses.shared(missed[first], answer, output, wrong)
         layout.sharing = answer.astype(np.int32), output.astype(np.int32), wrong
 
 

@@ -268,11 +268,11 @@ class Run:
         return Candidate(network, audited, penalty, audited.loss + weighted, accuracy)
 
     def _accuracy(self, network: Network) -> float | None:
-        """Return the accuracy on the held-out data; None if there are none."""
+        """Return the accuracy on the held-out data, as their rows are weighted; None if there are none."""
         if self._problem.validation is None:
             return None
-        X, codes = self._problem.validation
-        return float(np.mean(network.predict_index(X) == codes))
+        X, codes, weight = self._problem.validation
+        return float(np.average(network.predict_index(X) == codes, weights=np.asarray(weight)))
 
     def submit(
         self, network: Network, source: str, solver_objective: float | None = None, *, log: bool = True
@@ -484,6 +484,7 @@ class Run:
             bounds=tuple(BoundStep(step.seconds, min(step.bound, bound)) for step in self._bounds),
             timings=dict(self._timings),
             shortfalls=tuple(self._shortfalls),
+            weighted=bool(np.any(np.asarray(self._problem.sample_weight) != 1.0)),
         )
 
     def _full_message(self, message: str) -> str:

@@ -96,7 +96,7 @@ def _linear(presolved: Presolved, seed: int) -> Network:
     occurs = np.argwhere(part.class_weight > 0)
     if len(occurs) > 2 * most:
         occurs = occurs[np.sort(rng.choice(len(occurs), 2 * most, replace=False))]
-    y, weight = occurs[:, 1], part.class_weight[tuple(occurs.T)]
+    y, weight = occurs[:, 1], problem.loss.label_costs(part.class_weight)[tuple(occurs.T)]
     weight = weight / weight.max()  # a sum of weights may be too large
     signal, layers = part.X[occurs[:, 0]], list[Layer]()
     if len(np.unique(y)) < 2:  # also if there are no points
@@ -226,7 +226,7 @@ def layered(presolved: Presolved, budget: Budget) -> Iterator[Network]:
     controller = ThreadpoolController()
     rng = np.random.default_rng(budget.seed)
     occurs = np.argwhere(presolved.class_weight > 0)
-    weight = presolved.class_weight[tuple(occurs.T)]
+    weight = presolved.problem.loss.label_costs(presolved.class_weight)[tuple(occurs.T)]
     for attempt in range(_TRIES):
         if budget.elapsed > _STARTS_SHARE * budget.seconds:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bdnn.encoding.encoder import Encoder
 from bdnn.splitting import SPLIT_VERSION
 
 if TYPE_CHECKING:
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
     from bdnn.result import Result
     from bdnn.types import Array, Indices
 
-FORMAT, VERSION = "bdnn-model", 1
-ENSEMBLE_FORMAT, ENSEMBLE_VERSION = "bdnn-ensemble", 1
+FORMAT, ENSEMBLE_FORMAT = "bdnn-model", "bdnn-ensemble"
+
+VERSION = 2
+"""The version counts changes that earlier readers do not understand: 2 if the inputs are not the columns themselves."""
 
 MAX_BYTES = 64 * 2**20  # of a file; bounds the memory that parsing takes
 MAX_BRACKETS = 500_000  # that open lists and objects, which take far more memory than their two characters in the file
@@ -68,12 +71,23 @@ class Model:
         How the training ended.
     table : TableInfo or None
         How the training table was read.
+    encoder : Encoder or None
+        How columns become inputs; None in older files, whose inputs are columns.
     """
 
     network: Network
     settings: dict[str, Any] | None = None
     result: Result | None = None
     table: TableInfo | None = None
+    encoder: Encoder | None = None
+
+    @property
+    def encoder_in_use(self) -> Encoder:
+        """The encoder; for older files that of columns that are inputs, with the replacements that the table keeps."""
+        if self.encoder is not None:
+            return self.encoder
+        fill = None if self.table is None else self.table.fill
+        return Encoder.identity(self.network.feature_names, self.network.n_features, fill)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -101,7 +115,7 @@ class EnsembleModel:
     classes : ndarray of shape (n_classes,)
         Sorted labels.
     n_features : int
-        Features of the whole problem.
+        Inputs of the whole problem.
     feature_names : tuple of str or None
         Their names.
     members : tuple of EnsembleMember
@@ -110,6 +124,8 @@ class EnsembleModel:
         Parameters of the ensemble but for the estimator.
     estimator : dict
         Parameters of the estimator that was trained.
+    encoder : Encoder or None
+        How columns become inputs; None in older files, whose inputs are columns.
     """
 
     classes: Array
@@ -118,3 +134,4 @@ class EnsembleModel:
     members: tuple[EnsembleMember, ...]
     settings: dict[str, Any]
     estimator: dict[str, Any]
+    encoder: Encoder | None = None

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from bdnn.checks import label_array, name_tuple
+from bdnn.encoding.encoder import Encoder
 from bdnn.errors import InputError, ModelFileError
 from bdnn.labels import MISSING_RULES
 from bdnn.model_file import contents
 from bdnn.model_file.contents import (
     ENSEMBLE_FORMAT,
-    ENSEMBLE_VERSION,
     FORMAT,
     VERSION,
     EnsembleMember,
@@ -107,9 +107,8 @@ def _parse(raw: bytes) -> Model | EnsembleModel:
     kind = data.get("format") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(kind, str) or kind not in (FORMAT, ENSEMBLE_FORMAT):
         raise ModelFileError(f"it does not say that its format is {FORMAT!r} or {ENSEMBLE_FORMAT!r}")
-    known = VERSION if kind == FORMAT else ENSEMBLE_VERSION
-    if data.get("version") != known or type(data["version"]) is not int:
-        raise ModelFileError(f"its version is {_shown(data.get('version'))}; this bdnn reads version {known}")
+    if type(data.get("version")) is not int or not 1 <= data["version"] <= VERSION:
+        raise ModelFileError(f"its version is {_shown(data.get('version'))}; this bdnn reads versions 1 to {VERSION}")
     try:
         if kind == ENSEMBLE_FORMAT:
             return _ensemble(data)
@@ -119,6 +118,7 @@ def _parse(raw: bytes) -> Model | EnsembleModel:
             settings=_settings(_part(data, "settings", dict, optional=True)),
             result=_result(_part(data, "result", dict, optional=True), network),
             table=_table(_part(data, "table", dict, optional=True), network.n_features),
+            encoder=_encoder(_part(data, "encoder", dict, optional=True), network.n_features, network.feature_names),
         )
     except InputError as error:
         raise ModelFileError(_shortened(str(error), 300)) from None
@@ -199,15 +199,28 @@ def _ensemble(data: dict[str, Any]) -> EnsembleModel:
         if len(features) != network.n_features or not np.all((features >= 0) & (features < n_features)):
             raise ModelFileError(f"the features of member {number} do not fit its network or the ensemble")
         members.append(EnsembleMember(network, features.astype(np.intp)))
-    names = _part(data, "feature_names", list, optional=True)
+    names = name_tuple("feature_names", _part(data, "feature_names", list, optional=True), n_features)
     return EnsembleModel(
         label_array("classes", classes),
         n_features,
-        name_tuple("feature_names", names, n_features),
+        names,
         tuple(members),
         _settings(_part(data, "settings", dict)) or {},
         _settings(_part(data, "estimator", dict)) or {},
+        _encoder(_part(data, "encoder", dict, optional=True), n_features, names),
     )
+
+
+def _encoder(data: dict[str, Any] | None, n_inputs: int, names: tuple[str, ...] | None) -> Encoder | None:
+    """Return the encoder, whose inputs must be those of the network."""
+    if data is None:
+        return None
+    encoder = Encoder.from_json(data)
+    if encoder.n_inputs != n_inputs:
+        raise ModelFileError(f"the encoder gives {encoder.n_inputs} inputs, but the network takes {n_inputs}")
+    if encoder.network_names != names:
+        raise ModelFileError("the encoder gives inputs of other names than the network takes")
+    return encoder
 
 
 def _classes(data: dict[str, Any]) -> Any:
@@ -230,9 +243,9 @@ def _classes(data: dict[str, Any]) -> Any:
 
 
 def _settings(data: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Check that settings are scalars, or lists of scalars."""
+    """Check that settings are scalars, or lists or objects of scalars."""
     for name, value in (data or {}).items():
-        entries = value if isinstance(value, list) else [value]
+        entries = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
         for entry in entries:
             _part({name: entry}, name, (str, int, float, bool), optional=True)
     return data
@@ -286,7 +299,18 @@ def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
         grid_loss=_amount(data, "grid_loss", optional=True) or 0.0,
         irreducible_of=_part(data, "irreducible_of", str, optional=True) or _EVERY_CLASSIFIER,
         shortfalls=tuple(shortfalls),
+        weighted=_part(data, "weighted", bool, optional=True) or False,
+        class_weight=_class_weight(data, len(network.classes)),
     )
+
+
+def _class_weight(data: dict[str, Any], n_classes: int) -> tuple[float, ...] | None:
+    if data.get("class_weight") is None:
+        return None
+    weights = _numbers(data["class_weight"], "'class_weight'", False)
+    if weights.shape != (n_classes,) or np.any(weights < 0):
+        raise ModelFileError(f"'class_weight' must hold {n_classes} numbers that are not negative")
+    return tuple(weights.tolist())
 
 
 def _amount(

@@ -78,10 +78,12 @@ class InputGrid:
             raise InputError(f"column {np.argmax(flat)} varies too little for a grid; rescale it or leave it out")
         return cls(first, np.where(step > 0, step, 1.0), bits)
 
-    def quantise(self, X: Reals) -> Floats:
+    def quantize(self, X: Reals) -> Floats:
         """Return the integers of X, of shape (m, n), as floats with integer values."""
         with np.errstate(over="ignore"):
             return np.clip(np.rint((X - self.offset) / self.step), 0.0, 2.0**self.bits - 1.0)
+
+    quantise = quantize  # an older name
 
 
 def grid_box(grid: InputGrid, X: Floats, radius: Floats) -> tuple[Floats, Floats]:
@@ -91,7 +93,7 @@ def grid_box(grid: InputGrid, X: Floats, radius: Floats) -> tuple[Floats, Floats
     """
     low = np.where(radius > 0, np.nextafter(X - radius, -np.inf), X)
     high = np.where(radius > 0, np.nextafter(X + radius, np.inf), X)
-    return grid.quantise(low), grid.quantise(high)
+    return grid.quantize(low), grid.quantize(high)
 
 
 def ends(X: Floats, bits: int) -> tuple[Floats, Floats]:

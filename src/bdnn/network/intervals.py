@@ -177,7 +177,7 @@ def _robust_losses(
         n_rational += more
     if network.head == "argmax":
         right, more = _argmax_right(network, on.astype(np.float64), maybe.astype(np.float64), codes)
-        losses, n_rational = network.loss.of_sure_winners(right), n_rational + more
+        losses, n_rational = network.loss.of_sure_winners(right, codes), n_rational + more
     else:
         losses = network.loss.of_intervals(on, maybe, codes)
     if model == "pattern" and len(network.layers) > 1:
@@ -210,7 +210,7 @@ def _argmax_of_inputs(network: Network, X: Floats, codes: Indices, radius: Float
     if network.grid is not None:
         low, high = grid_box(network.grid, X, radius)
         right, n_rational = _argmax_right(network, low, high, codes)
-        return network.loss.of_sure_winners(right), n_rational
+        return network.loss.of_sure_winners(right, codes), n_rational
     right, n_rational = np.ones(len(codes), dtype=bool), 0
     for i, c in enumerate(codes.tolist()):
         for other in range(len(bias)):
@@ -227,4 +227,4 @@ def _argmax_of_inputs(network: Network, X: Floats, codes: Indices, radius: Float
                 size = value
             right[i] = value >= 0 and (size >= reach if c < other else size > reach)
             n_rational += 1
-    return network.loss.of_sure_winners(right), n_rational
+    return network.loss.of_sure_winners(right, codes), n_rational

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdnn.arrays import frozen, real_numbers, row_blocks
 from bdnn.checks import label_array, name_tuple
-from bdnn.columns import in_order, places, quoted
+from bdnn.columns import in_order, permutation
 from bdnn.errors import InputError
 from bdnn.exact import signs
 from bdnn.network.grid import InputGrid
@@ -237,16 +237,7 @@ class Network:
         own = self.feature_names
         if names is None or own is None or tuple(names) == own:
             return self
-        if set(names) != set(own):
-            more, fewer = (
-                [name for name in some if name not in set(other)] for some, other in ((names, own), (own, names))
-            )
-            differences = [f"lack {quoted(fewer)}"] * bool(fewer) + [f"also have {quoted(more)}"] * bool(more)
-            raise InputError(
-                f"the network takes the columns {quoted(own)}, but the data {' and '.join(differences)}; "
-                f"give the columns of the network, in any order"
-            )
-        order = places("the network's inputs", own, names)
+        order = permutation("the network", own, names)
         grid = self.grid
         if grid is not None:
             grid = replace(grid, offset=grid.offset[order], step=grid.step[order])
@@ -260,7 +251,7 @@ class Network:
 
     def _hidden(self, X: Floats) -> tuple[list[Floats], int]:
         """Return the inputs of every layer, and how many signs needed rational arithmetic."""
-        signals, n_rational = [X if self.grid is None else self.grid.quantise(X)], 0
+        signals, n_rational = [X if self.grid is None else self.grid.quantize(X)], 0
         for weights, bias in self.layers[:-1]:
             out = signs.affine(signals[-1], _floats(weights), _floats(bias))
             signals.append((out.values >= 0).astype(np.float64))

@@ -44,7 +44,7 @@ class Inputs:
     def take(self, rows: slice | Indices) -> Floats:
         """Return some of the chosen rows."""
         X = self.X[rows if self.chosen is None else self.chosen[rows]]
-        return (X.astype(np.float64, copy=False) if self.grid is None else self.grid.quantise(X)) + 0.0
+        return (X.astype(np.float64, copy=False) if self.grid is None else self.grid.quantize(X)) + 0.0
 
     def blocks(self) -> Iterator[tuple[slice, Floats]]:
         """Yield all chosen rows."""

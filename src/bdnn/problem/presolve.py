@@ -393,8 +393,9 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
             class_weight, rows = class_weight[~indifferent], rows[~indifferent]
     if problem.robust and problem.loss.one_per_point:
         radius, at = np.asarray(problem.robust_radius), X if counts_up(rows, len(X)) else X[rows]
-        in_time = is_in_time(class_weight, X.shape[1], seconds)
-        irreducible = max(irreducible, irreducible_robust_loss(at, class_weight, radius, problem.robust_norm, seconds))
+        missed = problem.loss.label_costs(class_weight)
+        in_time = is_in_time(missed, X.shape[1], seconds)
+        irreducible = max(irreducible, irreducible_robust_loss(at, missed, radius, problem.robust_norm, seconds))
     # the order does not matter here, and all rows are read faster than chosen ones
     points = Inputs(X, grid, None if len(rows) == len(X) else rows)
     center, scale, kept = standardization(points, problem)

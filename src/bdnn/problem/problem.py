@@ -84,7 +84,8 @@ class Problem:
         training point. "worst_case": a point counts as right if and only if no input of its ball is decided wrong;
         this needs continuous weights, one output or an argmax head, and no regularizer.
     validation : tuple of array-like or None
-        Held-out inputs of shape (v, n) and labels (v,); methods then return the network of highest accuracy on them.
+        Held-out inputs of shape (v, n) and labels (v,), and weights (v,) if rows do not count alike; methods then
+        return the network of highest accuracy, so weighted, on them.
     feature_names : sequence of str or None
         Names of the columns of X; None for those of a data frame.
     max_features : int or None
@@ -135,7 +136,7 @@ class Problem:
     robust_radius: float | ArrayLike = 0.0
     robust_norm: Norm = "inf"
     robust_model: RobustModel = "interval"
-    validation: tuple[ArrayLike, ArrayLike] | None = None
+    validation: tuple[ArrayLike, ...] | None = None
     feature_names: Sequence[str] | None = None
     max_features: int | None = None
     monotonic: Mapping[str, int] | ArrayLike | None = None
@@ -356,15 +357,15 @@ def _radius(radius: float | ArrayLike, n: int) -> Floats:
 
 
 def _validation(
-    validation: tuple[ArrayLike, ArrayLike],
+    validation: tuple[ArrayLike, ...],
     names: Sequence[str] | None,
     n: int,
     classes: NDArray[Any],
     copy: bool,
-) -> tuple[Reals, Indices]:
-    """Return inputs and codes."""
-    if not isinstance(validation, tuple) or len(validation) != 2:
-        raise InputError("validation must be a pair of inputs and labels, or None")
+) -> tuple[Reals, Indices, Floats]:
+    """Return inputs, codes and weights."""
+    if not isinstance(validation, tuple) or len(validation) not in (2, 3):
+        raise InputError("validation must be a pair of inputs and labels, or these and weights, or None")
     inputs = in_order("validation inputs", validation[0], names)
     X, y = _finite_matrix(inputs, copy), label_array("validation labels", validation[1])
     if X.shape[1] != n or y.shape != (len(X),):
@@ -373,7 +374,7 @@ def _validation(
         raise InputError("validation holds labels that do not occur in y")
     codes = np.searchsorted(classes, y)
     codes.setflags(write=False)
-    return X, codes
+    return X, codes, _weights(validation[2] if len(validation) > 2 else None, len(X), copy)
 
 
 def _sizes(sizes: Sequence[int] | int) -> tuple[int, ...]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bdnn.checks import label_codes
+from bdnn.reports.metrics import grid, measures
 
 if TYPE_CHECKING:
     from bdnn.model_file.contents import Model
@@ -35,6 +35,9 @@ def training_report(result: Result, table: Table, rows: Array, fill: Array | Non
         "training_loss": result.audit.loss,
         "penalty": result.penalty,
         "objective": result.objective,
+        "training_errors": result.audit.n_wrong,
+        "weighted": result.weighted,
+        "class_weight": class_weights(result),
         "training_accuracy": 1 - result.audit.n_wrong / result.n_rows,
         "bound": result.bound,
         "bound_of": result.bound_of,
@@ -52,12 +55,20 @@ def training_report(result: Result, table: Table, rows: Array, fill: Array | Non
     }
 
 
+def class_weights(result: Result) -> dict[str, float] | None:
+    """Return the weights of the classes by the text of their labels, None if they have none."""
+    if result.class_weight is None:
+        return None
+    return dict(zip(map(str, result.network.classes.tolist()), result.class_weight, strict=True))
+
+
 def training_text(report: dict[str, Any]) -> str:
     """Return a training report as lines."""
     r = report
     replaced = ", ".join(f"{count} in {name}" for name, count in r["missing_replaced"].items())
     held_out = f"{r['held_out_accuracy']:.2%} of {r['held_out_rows']} rows" if "held_out_rows" in r else None
     validation, regularized = r["validation_accuracy"], r["objective"] != r["training_loss"]
+    weighted = "class-weighted " if r["class_weight"] else ""
     lines = [
         ("rows read", f"{r['rows']}, {r['features']} features"),
         ("without a label", f"{r['rows_without_label']} rows, left out" if r["rows_without_label"] else None),
@@ -65,13 +76,23 @@ def training_text(report: dict[str, Any]) -> str:
         ("training rows", f"{r['training_rows']}, {r['distinct_training_rows']} after merging duplicates"),
         ("irreducible loss", f"{r['irreducible_loss']:g} for {r['irreducible_of']}"),
         ("warning", _grid_warning(r["grid_loss"]) if r["grid_loss"] else None),
-        ("training loss", f"{r['training_loss']:g} (audited), accuracy {r['training_accuracy']:.2%}"),
+        ("class weights", ", ".join(f"{name} {w:g}" for name, w in (r["class_weight"] or {}).items()) or None),
+        ("weighted loss", f"{r['training_loss']:g} (audited)" if r["weighted"] else None),
+        (
+            "training errors" if r["weighted"] else "training loss",
+            f"{r['training_errors']}, accuracy {r['training_accuracy']:.2%}"
+            if r["weighted"]
+            else f"{r['training_loss']:g} (audited), accuracy {r['training_accuracy']:.2%}",
+        ),
         ("regularizer", f"{r['penalty']:g}" if r["penalty"] else None),
         ("objective", f"{r['objective']:g}" if regularized else None),
         ("bound", f"{r['bound']:g} for {r['bound_of']}"),
         ("gap", f"{r['gap']:.2%}"),
         ("status", f"{r['status']}: {r['message']}, {r['seconds']:.1f} s"),
-        ("validation", None if validation is None else f"accuracy {validation:.2%}, by which the network was chosen"),
+        (
+            "validation",
+            None if validation is None else f"{weighted}accuracy {validation:.2%}, by which the network was chosen",
+        ),
         ("held-out accuracy", held_out),
         ("network size", f"{r['n_parameters']} weights and biases, {r['size_bytes']} bytes"),
         ("saved to", r["model_file"]),
@@ -93,6 +114,9 @@ def bound_report(result: Result) -> dict[str, Any]:
         "bound": result.bound,
         "bound_of": result.bound_of,
         "best_loss_known": result.audit.loss,
+        "best_errors_known": result.audit.n_wrong,
+        "weighted": result.weighted,
+        "class_weight": class_weights(result),
         "gap": result.gap,
         "status": str(result.status),
         "message": result.message,
@@ -102,51 +126,35 @@ def bound_report(result: Result) -> dict[str, Any]:
 
 def bound_text(report: dict[str, Any]) -> str:
     """Return a report of a bound as lines."""
-    r = report
+    r, weighted, errors = report, "", ""
+    if r["weighted"]:
+        weighted, errors = "weighted ", f", {r['best_errors_known']} errors"
     lines = [
         ("rows", f"{r['rows']}, {r['distinct_rows']} after merging duplicates"),
         ("irreducible loss", f"{r['irreducible_loss']:g} for {r['irreducible_of']}"),
-        ("bound", f"no loss is below {r['bound']:g} for {r['bound_of']}"),
-        ("best loss known", f"{r['best_loss_known']:g} (audited)"),
+        ("class weights", ", ".join(f"{name} {w:g}" for name, w in (r["class_weight"] or {}).items()) or None),
+        ("bound", f"no {weighted}loss is below {r['bound']:g} for {r['bound_of']}"),
+        ("best loss known", f"{weighted}{r['best_loss_known']:g} (audited){errors}"),
         ("gap", f"{r['gap']:.2%}"),
         ("status", f"{r['status']}: {r['message']}, {r['seconds']:.1f} s"),
     ]
-    return "\n".join(f"{name:<18}{text}" for name, text in lines)
+    return "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
 
 
 def evaluation(network: Network, X: Floats, labels: Array) -> dict[str, Any]:
-    """Return rows, accuracy, classes and confusion matrix (true class by predicted class) as plain values.
+    """Return the figures of a network on labeled data; see `bdnn.reports.metrics.measures`.
 
     Raises
     ------
     UnknownLabelError
         If a label is no class of the network.
     """
-    classes = network.classes
-    truth = label_codes(classes, labels, len(X))
-    predicted = network.predict_index(X)
-    confusion = np.zeros((len(classes), len(classes)), dtype=int)
-    np.add.at(confusion, (truth, predicted), 1)
-    accuracy = float(np.mean(truth == predicted))
-    return {"rows": len(X), "accuracy": accuracy, "classes": classes.tolist(), "confusion": confusion.tolist()}
-
-
-def evaluation_text(report: dict[str, Any]) -> str:
-    """Return an evaluation as text."""
-    names = [str(label) for label in report["classes"]]
-    rows = [[name, *map(str, row)] for name, row in zip(names, report["confusion"], strict=True)]
-    head = f"rows      {report['rows']}\naccuracy  {report['accuracy']:.2%}\n\n"
-    return head + "confusion matrix (rows: true class, columns: predicted class)\n" + _grid([["", *names], *rows])
+    truth = label_codes(network.classes, labels, len(X))
+    return measures(network.classes, truth, network.predict_index(X), network.decision_function(X))
 
 
 def _labels(network: Network) -> str:
     return ", ".join(str(label) for label in network.classes)
-
-
-def _grid(cells: Sequence[Sequence[str]]) -> str:
-    """Right-aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
 
 
 def model_text(model: Model) -> str:
@@ -160,8 +168,9 @@ def model_text(model: Model) -> str:
         f"size      {network.n_parameters} weights and biases, {network.size_bytes} bytes",
     ]
     if result is not None:
+        loss = "weighted loss" if result.weighted else "loss"
         lines += [
-            f"result    {result.status}: loss {result.objective:g}, bound {result.bound:g}, gap {result.gap:.2%} "
+            f"result    {result.status}: {loss} {result.objective:g}, bound {result.bound:g}, gap {result.gap:.2%} "
             f"({result.method}, {result.timings.get('total', math.nan):.1f} s)",
             f"bound of  {result.bound_of}",
             f"trained   {result.n_rows} rows, {result.n_distinct} distinct, irreducible loss {result.irreducible:g} "
@@ -171,7 +180,7 @@ def model_text(model: Model) -> str:
     if network.grid is not None:
         lines += ["", f"inputs are rounded to {network.grid.bits}-bit integers: (x - offset) / step"]
         rows = zip(names, network.grid.offset, network.grid.step, strict=True)
-        lines.append(_grid([["input", "offset", "step"], *([name, f"{o:.6g}", f"{s:.6g}"] for name, o, s in rows)]))
+        lines.append(grid([["input", "offset", "step"], *([name, f"{o:.6g}", f"{s:.6g}"] for name, o, s in rows)]))
     for k, (weights, bias) in enumerate(network.layers, start=1):
         output = k == len(network.widths)
         rule = "the largest sum wins" if output and len(bias) > 1 else "a neuron fires if its sum is >= 0"
@@ -181,7 +190,7 @@ def model_text(model: Model) -> str:
             [str(c) for c in network.classes] if output and len(bias) > 1 else [f"u{k}.{j}" for j in range(len(bias))]
         )
         table = [[name, *(f"{w:.6g}" for w in column)] for name, column in zip(inputs, weights.T, strict=True)]
-        lines.append(_grid([["", *heads], *table, ["bias", *(f"{b:.6g}" for b in bias)]]))
+        lines.append(grid([["", *heads], *table, ["bias", *(f"{b:.6g}" for b in bias)]]))
     return "\n".join(lines)
 
 

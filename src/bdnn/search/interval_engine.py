@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn._native.search import RobustState
-from bdnn._native.search import robust_turn as improve_robust_neuron
+from bdnn._native.search import RobustState, improve_robust_neuron
 from bdnn.network.grid import grid_box
 from bdnn.search.engine import Search
 from bdnn.search.interval_starts import RobustSurrogate

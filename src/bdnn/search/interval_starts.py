@@ -145,7 +145,7 @@ class RobustSurrogate:
 
     def _targets(self, weight: Singles) -> tuple[Singles, Singles]:
         """Return the weights for firing and for not firing of each output."""
-        fire = Loss("threshold", weight.shape[1]).costs(weight)[1]
+        fire = Loss("threshold", weight.shape[1]).wanted(weight)
         return fire, weight.sum(axis=1, keepdims=True) - fire
 
     def _reach(self, W: Singles) -> tuple[Singles, Singles]:

@@ -46,9 +46,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bdnn._native.search import BLOCK, State, gains, lattice_search, line_search
-from bdnn._native.search import turn as improve_neuron
-from bdnn._native.search import turns as improve_neurons
+from bdnn._native.search import BLOCK, State, gains, improve_neuron, improve_neurons, lattice_search, line_search
 
 if TYPE_CHECKING:
     from bdnn.types import Array, Floats

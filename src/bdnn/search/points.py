@@ -95,7 +95,7 @@ def _by_feature(reduced: Presolved, dtype: type[np.float32] | type[np.float64]) 
     for block in row_blocks(reduced.n_points, max(raw.shape[1], 1)):
         values = raw[block if rows is None else rows[block]]
         if reduced.grid is not None:
-            values = reduced.grid.quantise(values.astype(np.float64))
+            values = reduced.grid.quantize(values.astype(np.float64))
         if not every:
             values = values[:, kept]
         if dtype is np.float32 and values.dtype != np.float32:

@@ -46,7 +46,7 @@ class SearchedNetwork:
         self.points, self._integer = points, problem.weights == "integer"
         self.state = kernels.new_state(
             points.X,
-            points.class_weight,
+            problem.loss.label_costs(points.class_weight),
             points.center,
             points.unit,
             points.reach,

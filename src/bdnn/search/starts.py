@@ -68,7 +68,7 @@ class Surrogate:
     ) -> None:  # fmt: skip
         self._Z, self._rng = np.ascontiguousarray(Z), rng
         loss = Loss("argmax" if argmax else "threshold", class_weight.shape[1])
-        target = np.ascontiguousarray(loss.costs(class_weight)[1])
+        target = np.ascontiguousarray(loss.wanted(class_weight))
         self._training = StraightThrough(
             self._Z, target, class_weight.sum(axis=1), list(widths), bool(argmax), int(bound)
         )  # fmt: skip

@@ -150,7 +150,9 @@ class SupportSearch:
             search.optima = []
             weights = search.network().layers[0].weights
         reduced, size = self._data.reduced, np.zeros(len(weights[0]))
-        size[reduced.kept] = np.abs(weights[:, reduced.kept]).sum(axis=0) * reduced.scale[reduced.kept] * reduced.strength
+        size[reduced.kept] = (
+            np.abs(weights[:, reduced.kept]).sum(axis=0) * reduced.scale[reduced.kept] * reduced.strength
+        )
         by_group = np.bincount(self._limits.groups, size, minlength=self._limits.n_groups)[self._groups]
         # a little chance, as every thread begins with this
         by_group = by_group * np.exp(0.1 * self._rng.normal(size=len(by_group)))
