@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bdnn.formulations import robust
-from bdnn.methods.incumbents import submit_incumbents, submit_starts
 from bdnn.methods.milp_run import solve_into, too_large
 from bdnn.status import Status
 
 if TYPE_CHECKING:
     from bdnn.backends.protocol import Backend
     from bdnn.methods.run import Run
-    from bdnn.network.network import Network
 
 # share of the time for the loss: a regularizer that comes second has the rest
 _LOSS_SHARE = 0.7
@@ -20,23 +18,17 @@ _LOSS_SHARE = 0.7
 _PENALTY_GAP = 1e-6
 
 
-def train_with_program(
-    run: Run, solver: Backend, reductions: tuple[str, ...], start: Network | None, *, searches: bool
-) -> tuple[str, bool]:
-    """Submit starting networks and solve the program of the problem.
+def train_with_program(run: Run, solver: Backend, reductions: tuple[str, ...]) -> tuple[str, bool]:
+    """Solve the program of the problem.
 
     Parameters
     ----------
     run : Run
-        Receives networks and bounds.
+        With starting networks; receives others, and bounds.
     solver : Backend
         Solves.
     reductions : tuple of str
         Of symmetries, see `bdnn.formulations.training`.
-    start : Network or None
-        A network of the problem's class.
-    searches : bool
-        Whether a short local search comes first.
 
     Returns
     -------
@@ -45,9 +37,6 @@ def train_with_program(
     interrupted : bool
         Whether Ctrl-C came.
     """
-    with run.phase("start"):
-        if not searches or not submit_incumbents(run, start):
-            submit_starts(run, start)
     interrupted = False
     if run.closed:
         message = "nothing left to improve"
