@@ -11,12 +11,12 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
 from bdnn.certification.engine import certify
 from bdnn.columns import quoted
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import BaseClassifier, seed_of, storable
+from bdnn.libraries import limited_threads
 from bdnn.methods import METHODS, automatic
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
@@ -296,7 +296,7 @@ class BDNNClassifier(BaseClassifier):
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)
         # more threads of BLAS than were asked for would wait for each other on a busy machine
-        with threadpool_limits(budget.threads, user_api="blas"):
+        with limited_threads(budget.threads, "blas"):
             self.result_ = method(problem, budget, start, listener)
         self.network_ = self.result_.network
         self.classes_ = problem.classes

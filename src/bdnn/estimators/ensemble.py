@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import BaseClassifier, generator_of, storable
 from bdnn.estimators.classifier import BDNNClassifier, from_model
 from bdnn.estimators.members import Task, in_order, rows_of
 from bdnn.estimators.random_layers import random_hidden, with_outputs
+from bdnn.libraries import limited_threads
 from bdnn.model_file.contents import EnsembleMember, EnsembleModel
 from bdnn.model_file.reading import load_any
 from bdnn.model_file.writing import save_model
@@ -212,7 +212,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
             networks = with_outputs(drawn, clf.network_) if drawn else [clf.network_]
             return [EnsembleMember(network, task.features) for network, task in zip(networks, group, strict=True)]
 
-        with threadpool_limits(1, user_api="blas"):  # each member has one thread
+        with limited_threads(1, "blas"):  # each member has one thread
             self.members_ = tuple(in_order(train, groups, budget.threads, stop))
         if not stop.is_set():
             self._warn(f"{what} ({count} of {len(groups)} training runs)" for what, count in sorted(short.items()))
