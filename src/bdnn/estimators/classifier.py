@@ -10,7 +10,6 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
 from bdnn.calibration import pre_activations
 from bdnn.certification.engine import certify
@@ -23,6 +22,7 @@ from bdnn.estimators.held_out import held_out_rows
 from bdnn.estimators.inputs import encoded, made_encoder, options_of, radius_of_inputs
 from bdnn.estimators.operating_point import moved, wanted_point
 from bdnn.estimators.probabilities import UNCALIBRATED, ProbabilisticClassifier, own_time
+from bdnn.libraries import limited_threads
 from bdnn.methods import METHODS, automatic
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
@@ -363,7 +363,7 @@ class BDNNClassifier(ProbabilisticClassifier):
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)
         # more threads of BLAS than were asked for would wait for each other on a busy machine
-        with threadpool_limits(budget.threads, user_api="blas"):
+        with limited_threads(budget.threads, "blas"):
             result = method(problem, own_time(budget, self.probability), start, listener)
         result = with_class_weight(result, class_weight, self.class_weight)
         if wanted is not None and held_out is not None:

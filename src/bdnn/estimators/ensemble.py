@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
@@ -27,6 +26,7 @@ from bdnn.estimators.inputs import encoded, fitted_encoder, options_of
 from bdnn.estimators.members import Task, in_order, rows_of
 from bdnn.estimators.probabilities import ProbabilisticClassifier, own_time
 from bdnn.estimators.random_layers import random_hidden, with_outputs
+from bdnn.libraries import limited_threads
 from bdnn.model_file.contents import EnsembleMember, EnsembleModel
 from bdnn.model_file.writing import save_model
 from bdnn.problem.problem import Problem, choice, positive_integer
@@ -248,7 +248,7 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
             networks = with_outputs(drawn, clf.network_) if drawn else [clf.network_]
             return [EnsembleMember(network, task.features) for network, task in zip(networks, group, strict=True)]
 
-        with threadpool_limits(1, user_api="blas"):  # each member has one thread
+        with limited_threads(1, "blas"):  # each member has one thread
             self.members_ = tuple(in_order(train, groups, budget.threads, stop))
         self._interrupted = stop.is_set()
         if not stop.is_set() and self._warns:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from bdnn.backends import backend
 from bdnn.backends.threads import NODE_LIMIT, TIME_LIMIT
 from bdnn.formulations import clusters as clustered
 from bdnn.formulations import robust
+from bdnn.libraries import limited_threads
 from bdnn.methods.block_steps import shrink_penalty
 from bdnn.methods.incumbents import submit_given, submit_incumbents
 from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
@@ -239,7 +239,7 @@ class Splitting:
         X, seed = self._run.reduced.X[members], self._run.budget.seed
         X = X / np.maximum(np.abs(X).max(axis=0, initial=0.0), _TINY)
         # one thread: OpenMP of a process that used several hangs in the children of its forks
-        with self._run.phase("split"), threadpool_limits(1):
+        with self._run.phase("split"), limited_threads(1):
             if self._method.splitter == "svm":
                 second = _svm_split(X, loss[members] > 0, seed)
             if second is None:

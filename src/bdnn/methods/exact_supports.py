@@ -181,7 +181,9 @@ class SupportTree:
         return math.comb(len(node.allowed) - len(node.taken), max(self._most - len(node.taken), 0))
 
     def _columns(self, node: _Node) -> Indices:
-        return np.sort(np.concatenate([self._inputs[column] for column in node.allowed] or [np.zeros(0, dtype=np.intp)]))
+        return np.sort(
+            np.concatenate([self._inputs[column] for column in node.allowed] or [np.zeros(0, dtype=np.intp)])
+        )
 
     def _raise(self, node: _Node, leaf: bool) -> bool:
         """Raise the bound of a node by branch and cut with real weights; return whether that came to an end."""
@@ -289,7 +291,6 @@ class _Relaxation:
     @staticmethod
     def _enough(tree: Tree, nodes: int | None) -> bool:
         return nodes is not None and tree.nodes >= nodes
-
 
 
 def train_over_supports(run: Run, budget: Budget, *, bounds: bool = True) -> str:

@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from bdnn.backends.threads import INTERRUPTED
 from bdnn.clock import reading
 from bdnn.errors import InputError
+from bdnn.libraries import limited_threads
 from bdnn.methods import starts
 from bdnn.polish import polished
 from bdnn.search.engine import Search
@@ -224,7 +224,7 @@ def search_into(
     if budget.exhausted:
         return _unsearched(run, promised), False
     watch = _Watch(run, budget, searches, polishes)
-    with run.phase("search"), ThreadpoolController().limit(limits=1):
+    with run.phase("search"), limited_threads(1):
         try:
             if len(searches) == 1:
                 for _ in searches[0].run(budget, start):

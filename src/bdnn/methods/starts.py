@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
+from bdnn.libraries import limited_threads
 from bdnn.network.network import Layer, Network
 from bdnn.search.regressions import LeastSquares, logistic
 
@@ -102,7 +102,7 @@ def _linear(presolved: Presolved, seed: int) -> Network:
     if len(np.unique(y)) < 2:  # also if there are no points
         return constant(presolved)
     noise = _noise(presolved)
-    with ThreadpoolController().limit(limits=1):
+    with limited_threads(1):
         for width in problem.hidden_layer_sizes:
             layers.append(_hidden_layer(presolved, signal, y, weight, width, rng, noise))
             signal = (signal @ layers[-1].weights.T + layers[-1].bias >= 0).astype(np.float64)
@@ -223,7 +223,6 @@ def layered(presolved: Presolved, budget: Budget) -> Iterator[Network]:
     Network
         Of the problem's class, not audited.
     """
-    controller = ThreadpoolController()
     rng = np.random.default_rng(budget.seed)
     occurs = np.argwhere(presolved.class_weight > 0)
     weight = presolved.problem.loss.label_costs(presolved.class_weight)[tuple(occurs.T)]
@@ -239,7 +238,7 @@ def layered(presolved: Presolved, budget: Budget) -> Iterator[Network]:
             continue
         # every network but the first on weights drawn anew, or two classes would give the same one each time
         drawn = weight[chosen] * (rng.exponential(size=len(chosen)) if attempt else 1.0)
-        with controller.limit(limits=1):  # on problems of this size the threads of BLAS only wait for each other
+        with limited_threads(1):  # on problems of this size the threads of BLAS only wait for each other
             layers = _layers(presolved, X, y, drawn, rng)
         yield presolved.within_limits(layers)
 
