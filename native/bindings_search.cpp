@@ -512,7 +512,10 @@ void bind_training(nb::module_& m) {
 
 }  // namespace
 
+void bind_enumeration(nb::module_& m);
+
 void bind_search(nb::module_& m) {
+    bind_enumeration(m);
     bind_state(m);
     bind_robust_state(m);
     bind_training(m);
@@ -523,8 +526,8 @@ void bind_search(nb::module_& m) {
     m.attr("BLOCK") = search::BLOCK;
     m.attr("MOST_NEAR") = search::MOST_NEAR;
     m.attr("__all__") = nb::make_tuple("BLOCK", "MOST_NEAR", "RobustState", "State", "StraightThrough", "gains",
-                                       "improve_neuron", "improve_neurons", "improve_robust_neuron", "lattice_search",
-                                       "line_search", "toward");
+                                       "improve_neuron", "improve_neurons", "improve_robust_neuron", "integer_neurons",
+                                       "lattice_search", "line_search", "toward");
 }
 
 }  // namespace bdnn

@@ -59,6 +59,17 @@ def test_balanced_weights_of_many_primes_are_rounded():
     np.testing.assert_allclose(totals, totals[0], rtol=1e-5)
 
 
+def test_given_weights_are_kept_or_rounded_to_a_millionth_of_the_largest():
+    classes, codes = np.array(["a", "b", "c"]), np.array([0, 1, 2])
+    for kept in ([1.0, 2.5, 7.0], [1e7, 1.0, 3.0], [0.375, 0.0, 96.0], [0.1, 0.1, 0.2], [0.0, 0.0, 0.0]):
+        assert class_weights(dict(zip("abc", kept, strict=True)), classes, codes).tolist() == kept
+    found = class_weights({"a": 0.1, "b": 0.7, "c": 1.0}, classes, codes)
+    np.testing.assert_allclose(found, [0.1, 0.7, 1.0], atol=2.0**-20, rtol=0)
+    assert step(found) == 2.0**-19 * np.gcd.reduce(np.rint(found * 2**19).astype(int))
+    with pytest.warns(UserWarning, match="class_weight of b is less than a millionth of the largest and counts as 0"):
+        assert class_weights({"a": 1000, "b": 0.0001, "c": 1}, classes, codes).tolist() == [1000.0, 0.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -100,7 +111,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_exact_methods_minimize_the_weighted_loss_as_if_rows_were_repeated(name):
-    X, y = blobs(10, seed=3)
+    X, y = blobs(8, seed=3)
     fit = BDNNClassifier(class_weight={1: 3}, random_state=0, **SETTINGS[name]).fit(X, y)
     rows = np.concatenate([np.arange(len(y)), *[np.flatnonzero(y == 1)] * 2])
     repeated = BDNNClassifier(random_state=0, **SETTINGS[name]).fit(X[rows], y[rows])

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 def repetitive(seed, m=400, n=3, dtype=np.float64):
-    """Rows of few values, among them both zeros and neighbours in the last place."""
+    """Rows of few values, among them both zeros and neighbors in the last place."""
     rng = np.random.default_rng(seed)
     values = np.array([0.0, -0.0, 1.0, np.nextafter(dtype(1), dtype(2)), -1.0, 1e-30, 0.1], dtype=dtype)
     return rng.choice(values, size=(m, n))

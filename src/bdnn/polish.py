@@ -142,7 +142,7 @@ def polished(
 
 
 def _deadline(clock: Budget, left: int) -> float:
-    """When the next of the neurons left must be done so that the others get as much time."""
+    """Return when the next of the neurons left must be done so that the others get as much time."""
     return reading() + clock.remaining / max(left, 1)
 
 
@@ -296,7 +296,7 @@ class _Guard:
 
 
 def _judged(network: Network, X: Floats, codes: Indices, radius: Floats, norm: Norm, model: RobustModel) -> Indices:
-    """Robust loss of each point; a second column says which points are open where that counts."""
+    """Return the robust loss of each point; a second column says which points are open where that counts."""
     losses, _ = robust_losses(network, X, codes, radius, norm, model)
     if model == "interval" or len(network.layers) == 1:
         return losses[:, None]

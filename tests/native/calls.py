@@ -112,6 +112,7 @@ for name in (
     "argmax",
     "bound",
     "intercept",
+    "sign",
 ):
     reads(f"search.State.{name}", "state")
 CALLS["search.RobustState"] = lambda w: (search.RobustState, w.robust_arguments())
@@ -170,6 +171,14 @@ def _line_search(w: World) -> Built:
 @call("search.lattice_search")
 def _lattice_search(w: World) -> Built:
     return search.lattice_search, [*w.line(), -3.0, 8.0, np.array([5], dtype=np.uint64)]
+
+
+@call("search.integer_neurons")
+def _integer_neurons(w: World) -> Built:
+    n, p = 2, w.POINTS
+    integers = [w.rng.integers(-3, 4, size=shape).astype(np.int32) for shape in ((n, p), p)]
+    low, high = np.full(n, -2, dtype=np.int32), np.full(n, 2, dtype=np.int32)
+    return search.integer_neurons, [*integers, low, high, low.copy(), np.zeros(n + 1, dtype=np.int64), 0, 1000]
 
 
 @call("search.toward")

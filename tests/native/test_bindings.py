@@ -117,7 +117,7 @@ def other_objects(value: object, rng: np.random.Generator) -> list[object]:
         return [*sequences(value, rng), *STRANGE]
     if callable(value):
         return [None, "x", 3, lambda: True, lambda *_: False, lambda *_: "x", lambda *_: None, raises]
-    return [*STRANGE, type(value), uninitialised(type(value)), search.State, uninitialised(search.State)]
+    return [*STRANGE, type(value), uninitialized(type(value)), search.State, uninitialized(search.State)]
 
 
 def sequences(value: list[object] | tuple[object, ...], rng: np.random.Generator) -> Iterator[object]:
@@ -132,7 +132,7 @@ def sequences(value: list[object] | tuple[object, ...], rng: np.random.Generator
     yield list(value) if kind is tuple else tuple(value)
 
 
-def uninitialised(kind: type) -> object:
+def uninitialized(kind: type) -> object:
     """An object whose constructor has not run."""
     return kind.__new__(kind)
 

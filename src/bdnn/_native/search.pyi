@@ -176,3 +176,21 @@ def toward(
     ridge: float,
 ) -> _Floats:
     """Return the direction of a Newton step of the smoothed loss: changes of the weights and, last, of the bias."""
+
+def integer_neurons(
+    X: NDArray[np.int32],
+    gain: NDArray[np.int32],
+    low: NDArray[np.int32],
+    high: NDArray[np.int32],
+    weights: NDArray[np.int32],
+    found: NDArray[np.int64],
+    least: int,
+    count: int,
+) -> tuple[bool, int]:
+    """Go through integer weights of one neuron, each with its best bias.
+
+    ``X`` holds the points by input, of shape (n, p), ``gain`` what firing costs more than not firing at each; the
+    objective is the sum of the gains of the points that fire. ``weights``, from ``low`` to ``high``, is where to begin,
+    and becomes where to go on after ``count`` of them. Where the objective is below ``least``, weights and, last, bias
+    are written into ``found``. Return whether weights are left, and the least objective.
+    """

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 MAX_MAPS = 100
 # functions that are tried out, each by linear programs
 _MAX_CANDIDATES = 7000
-# integers of a last layer, up to which they are sought
+# largest integer that is tried in a last layer
 _MAX_FACTOR = 1000
-# linear programs with other costs, in search of a layer of integers
+# linear programs, each with other costs, that look for a vertex whose multipliers are unique
 _TRIES = 8
 # multipliers above this count as positive: HiGHS is off by 1e-7 or less, and what is concluded is checked in integers
 _POSITIVE = 1e-9

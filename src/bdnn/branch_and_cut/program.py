@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bdnn.problem.problem import Problem
     from bdnn.types import Floats, Indices, Integers
 
-# of a soft constraint, in units: sums of many are still exact in 64 bits, and in doubles
+# largest weight of a soft constraint, in units: sums of many are still exact in 64 bits and in doubles
 _MAX_WEIGHT = 1 << 30
 # relative distance within which a loss is a whole number of units
 _WHOLE = 1e-6
@@ -297,18 +297,14 @@ def _two_sided(problem: Problem) -> bool:
 def covers(reduced: Presolved) -> str:
     """Return why the activation programs do not cover a problem, or an empty string.
 
-    They cover continuous weights with biases, without regularizer, robust radius and limits on columns and signs, and no hidden layer or one: with
+    They cover continuous weights with biases, without regularizer and robust radius, and no hidden layer or one: with
     two classes one of up to five neurons, with more classes one that has up to 100 output maps, see
     `bdnn.branch_and_cut.output_maps.output_maps`. With an argmax head over more than two classes, equal rows must have
-    equal labels.
+    equal labels. Limits on columns and signs are not looked at: without them, a bound holds all the same.
     """
     problem = reduced.problem
     if problem.weights != "continuous":
         return "integer weights"
-    if problem.limits.signed:
-        return "signs of weights"
-    if problem.limits.caps:
-        return "a limit on the columns"
     if not problem.fit_intercept:
         return "no biases"
     if problem.regularizer is not None:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from bdnn.calibration import pre_activations
 from bdnn.cli.options import FILE, TABLE, TEXT_OUT, Names, format_options, label_options
 from bdnn.cli.output import check_files, save_csv, say
 from bdnn.cli.reading import filled_inputs, model_table, target_of
+from bdnn.errors import InputError
 from bdnn.model_file.reading import load_model
 from bdnn.reports import summary as reporting
 from bdnn.reports.metrics import measures_text
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 @click.argument("data", type=TABLE)
 @click.option("--out", type=TEXT_OUT, default=None, help="CSV file to write; - is standard output.  [default: -]")
 @click.option("--scores", is_flag=True, help="Add the pre-activations of the outputs.")
+@click.option("--proba", is_flag=True, help="Add the probabilities of the classes; needs a model of --probability.")
 @click.option(
     "--keep",
     multiple=True,
@@ -34,7 +37,13 @@ if TYPE_CHECKING:
 )
 @format_options
 def predict(
-    model_file: Path, data: Path, out: Path | None, scores: bool, keep: tuple[str, ...], reading: Reading
+    model_file: Path,
+    data: Path,
+    out: Path | None,
+    scores: bool,
+    proba: bool,
+    keep: tuple[str, ...],
+    reading: Reading,
 ) -> None:
     """Predict the rows of a table; other columns than the model's features are ignored.
 
@@ -42,6 +51,11 @@ def predict(
     """
     check_files({"--out": out}, {"MODEL": model_file, "DATA": data})
     model = load_model(model_file)
+    if proba and model.calibration is None:
+        raise InputError(
+            f"{model_file} has no probabilities: train it with --probability, which calibrates them; --scores gives "
+            f"the outputs of the network as they are"
+        )
     table = model_table(model, data, None, reading=reading, carry=keep)
     X = filled_inputs(model, table)
     columns: dict[str, Any] = {"prediction": model.network.predict(X)}
@@ -49,6 +63,9 @@ def predict(
         values = model.network.decision_function(X)
         names = ["score"] if values.ndim == 1 else [f"score_{label}" for label in model.network.classes]
         columns |= dict(zip(names, np.atleast_2d(values.T), strict=True))
+    if proba and model.calibration is not None:
+        shares = model.calibration.probabilities(pre_activations(model.network, X))
+        columns |= {f"probability_{label}": share for label, share in zip(model.network.classes, shares.T, strict=True)}
     listed = [*table.carried.values(), *(column.tolist() for column in columns.values())]
     save_csv("table", out, [*table.carried, *columns], lambda: zip(*listed, strict=True))
 
@@ -65,7 +82,7 @@ def evaluate(
     model = load_model(model_file)
     table = model_table(model, data, target_of(model, target), missing_labels, reading)
     assert table.labels is not None
-    report = reporting.evaluation(model.network, filled_inputs(model, table), table.labels)
+    report = reporting.evaluation(model, filled_inputs(model, table), table.labels)
     if table.n_unlabeled:
         report["rows_without_label"] = table.n_unlabeled
     say(json.dumps(report) if as_json else measures_text(report))

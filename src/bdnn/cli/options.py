@@ -89,6 +89,23 @@ class Factor(click.ParamType):  # type: ignore[type-arg]  # generic since click 
             self.fail(f"{value!r} is neither a number nor 'lexicographic'", param, ctx)
 
 
+class Frequency(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """``5`` for rows, ``0.01`` for a part of them."""
+
+    name = "frequency"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
+        """Return the number."""
+        try:
+            return int(value)
+        except ValueError:
+            pass
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of rows nor a part of them", param, ctx)
+
+
 class Radius(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     """``0.1`` for all features, ``1,0,2.5`` for one radius each."""
 
@@ -124,6 +141,23 @@ class ClassWeights(click.ParamType):  # type: ignore[type-arg]  # generic since 
             if not label:
                 self.fail(f"{value!r} is neither 'balanced' nor weights of labels such as no=1,yes=5", param, ctx)
         return weights
+
+
+class DecisionThreshold(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """``recall=0.9``, or ``precision=0.8,positive=yes``."""
+
+    name = "value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        """Return the setting; the label is text."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        wanted, _, label = value.partition(",positive=")
+        measure, _, number = wanted.partition("=")
+        try:
+            return {measure: float(number)} | ({"positive": label} if label else {})
+        except ValueError:
+            self.fail(f"{value!r} is not such as recall=0.9 or precision=0.8,positive=yes", param, ctx)
 
 
 def _with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
@@ -184,7 +218,20 @@ def estimator_options(command: Command) -> Command:
                      "and weights scaled to 1.  [default: the smallest that is safe]"),
         click.option("--input-bits", type=int, default=8, show_default=True,
                      help="Bits per input for integer weights, unless all inputs are integers."),
+        click.option("--max-categories", type=int, default=20, show_default=True,
+                     help="Most bits of a categorical column; the less frequent levels share one of them."),
+        click.option("--min-frequency", type=Frequency(), default=None,
+                     help="Least rows, or part of the rows, of a level with a bit of its own.  [default: 1]"),
+        click.option("--missing-indicator", default="auto", show_default=True,
+                     help="Bits that say where a value is missing: auto (where it pays), always or never."),
+        click.option("--thresholds", type=int, default=None,
+                     help="Most bits x >= t in place of a numeric column.  [default: its value as it is]"),
         CLASS_WEIGHT,
+        click.option("--probability", is_flag=True,
+                     help="Calibrate probabilities of the classes, by more networks in half of the time."),
+        click.option("--decision-threshold", type=DecisionThreshold(), default=None,
+                     help="Move the output by rows that are held out: recall, precision or specificity of the second "
+                     "class, such as recall=0.9, or of another: precision=0.8,positive=yes."),
         click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for the whole fit."),
         click.option("--jobs", "n_jobs", type=int, default=1, show_default=True,
                      help=f"Threads of the solver or of the search; {JOBS_HELP}."),

@@ -18,6 +18,7 @@ from bdnn.cli.stopping import finishing, heard
 from bdnn.cli.training import train
 from bdnn.cli.verification import certificate_errors
 from bdnn.errors import InputError
+from bdnn.estimators.held_out import held_out_fraction
 from bdnn.files import write
 from bdnn.model_file.reading import load_model
 from bdnn.progress import attacks_text, shown_progress
@@ -126,7 +127,7 @@ def _training_rows(model: Model, table: Table, X: Array) -> Array | None:
         return None
     if info.split not in SPLIT_VERSIONS:
         return None
-    validated = settings.get("validation_fraction") or 0.0
+    validated = held_out_fraction(settings)
     try:
         rows, _ = split_rows(table.features, labels, info.test_fraction, info.seed, info.split)
         trained_on = len(rows) - math.ceil(validated * len(rows))
@@ -172,6 +173,8 @@ def _training_options(settings: dict[str, Any]) -> list[str]:
         value, default = settings[name], defaults[name]
         if name == "fit_intercept":
             words += [] if value else ["--no-intercept"]
+        elif name == "probability":
+            words += ["--probability"] if value else []
         elif value != (list(default) if isinstance(default, tuple) else default):
             words += [option.opts[0], _word(value)]
     return words

@@ -34,7 +34,7 @@ from bdnn.cli.reading import (
     table_choice,
 )
 from bdnn.cli.stopping import finishing, heard, repeated, requested
-from bdnn.encoding.encoder import PARTS
+from bdnn.encoding.codes import PARTS
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.model_file.contents import TableInfo
 from bdnn.model_file.reading import load_model
@@ -115,6 +115,8 @@ def train(
         if len(read.held_out):
             right = clf.predict(read.columns(read.held_out)) == read.labels[read.held_out]
             report |= {"held_out_rows": len(read.held_out), "held_out_accuracy": float(right.mean())}
+        if clf.calibration_ is not None:
+            report["calibration"] = reporting.calibration_report(clf.calibration_)
         report["model_file"] = None
         # whatever cannot be printed or saved must not cost the rest
         ending, tell = Ending(), partial(say, err=STDOUT in (out, certificate))
@@ -290,8 +292,11 @@ def _check_certifiable(settings: dict[str, Any]) -> None:
         raise InputError(
             f"--certificate needs --method exact, got {settings['method']!r}: other methods prove no bound"
         )
-    if settings["validation_fraction"]:
-        raise InputError("--certificate needs --validation-fraction 0: 'bdnn verify' takes all of the training rows")
+    held_out = {"--validation-fraction 0": settings["validation_fraction"]}
+    held_out["no --decision-threshold"] = settings["decision_threshold"] is not None
+    for needed, given in held_out.items():
+        if given:
+            raise InputError(f"--certificate needs {needed}: 'bdnn verify' takes all of the training rows")
 
 
 def _written(

@@ -196,7 +196,7 @@ def _from_text(column: RawColumn, kind: Kind) -> RawColumn:
     gap: Any = np.datetime64("NaT", "us") if kind == "date" else math.nan
     values, odd = [], []
     for code, text in enumerate(column.levels):
-        value = gap if code not in used or is_missing(text) else _read(text, kind)
+        value = gap if code not in used or is_missing(text.strip()) else _read(text.strip(), kind)
         values.append(gap if value is None else value)
         odd += [text] * (value is None)
     if odd:

@@ -80,7 +80,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             warnings.warn(_shortfall_warning(self.time_limit, listed), ConvergenceWarning, stacklevel=3)
 
     def score(self, X: ArrayLike | RawTable, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the part of the rows of X whose predicted label is right.
+        """Return the share of the rows of X whose predicted label is right.
 
         Parameters
         ----------
@@ -114,7 +114,7 @@ def seed_of(random_state: int | np.random.RandomState | None) -> int:
 
 
 def given_targets(y: ArrayLike) -> Any:
-    """Return targets without gaps as what scikit-learn takes, or raise InputError if labels are missing."""
+    """Return targets in a form that scikit-learn takes, or raise InputError if labels are missing."""
     check_present("y", y)
     return plain(y)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -24,7 +25,7 @@ BALANCED = "balanced"
 
 # up to here products of weights are integer multiples of one unit for `bdnn.network.losses.step`, and so are losses
 _LARGEST_MULTIPLE = 2**30
-# digits after the binary point of rounded weights: their relative error is below 1e-6 near 1
+# binary digits of rounded weights: their error is below a millionth of the largest
 _DIGITS = 20
 
 
@@ -56,6 +57,10 @@ def class_weights(
 
     Notes
     -----
+    Weights that are integers times a common power of two, below 2^30, or integers below 2^53, are taken as they are.
+    Others are rounded to multiples of 2^-20 of the least power of two above the largest, so that sums of them are exact
+    and certificates can be written; a class that weighs less than half of that counts as 0, with a warning.
+
     Balanced weights give all classes the same total weight, and the sum of all rows a weight near what it was before.
     With totals n_c before, they are lcm(n) / n_c times a power of two, so that the ratio is exact and every sum of them
     is, as long as these integers, times the sample weights in their unit, stay below 2^30. Otherwise they are
@@ -84,7 +89,12 @@ def class_weights(
                 f"{_shown(label)}"
             )
         weights[code_of(label, classes, "class_weight")] = float(weight)
-    return weights
+    kept = weights if not weights.any() or step(weights) > 0 else _rounded(weights, _DIGITS - _exponent(weights))
+    if nothing := classes[(weights > 0) & (kept == 0)].tolist():
+        warnings.warn(
+            f"class_weight of {listed(nothing)} is less than a millionth of the largest and counts as 0", stacklevel=4
+        )
+    return kept
 
 
 def code_of(label: object, classes: Array, what: str) -> int:
@@ -160,15 +170,25 @@ def _balanced(n_classes: int, codes: Indices, sample_weight: Floats | None) -> F
         multiples = [int(totals[code] / Fraction(unit)) for code in present]
         common = math.lcm(*multiples)
         # the products have no more digits than their integers, and those of the unit
-        digits = largest * Fraction(unit).numerator
-        if digits * max(common // n for n in multiples) < _LARGEST_MULTIPLE:
+        units = largest * Fraction(unit).numerator
+        if units * max(common // n for n in multiples) < _LARGEST_MULTIPLE:
             power = round(math.log2(Fraction(common * k, sum(multiples))))
             weights[present] = [math.ldexp(float(common // n), -power) for n in multiples]
             return weights
     exact = np.array([float(everything / (k * totals[code])) for code in present])
-    digits = min(_DIGITS, _LARGEST_MULTIPLE.bit_length() - 1 - int(np.frexp(exact.max(initial=1.0))[1]))
-    weights[present] = np.ldexp(np.rint(np.ldexp(exact, digits)), -digits)
+    digits = min(_DIGITS, _LARGEST_MULTIPLE.bit_length() - 1 - _exponent(exact))
+    weights[present] = np.maximum(_rounded(exact, digits), math.ldexp(1.0, -digits))  # none is rounded away
     return weights
+
+
+def _rounded(weights: Floats, digits: int) -> Floats:
+    """Return weights as multiples of 2^-digits."""
+    return np.ldexp(np.rint(np.ldexp(weights, digits)), -digits)
+
+
+def _exponent(weights: Floats) -> int:
+    """Return the exponent of the least power of two above all weights."""
+    return int(np.frexp(weights.max(initial=0.0))[1])
 
 
 def _total(weights: Floats, unit: float) -> Fraction:

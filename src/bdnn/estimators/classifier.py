@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from numbers import Real
+from dataclasses import fields, replace
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
+from bdnn.calibration import pre_activations
 from bdnn.certification.engine import certify
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
-from bdnn.estimators.base import BaseClassifier, seed_of, storable
+from bdnn.estimators.base import seed_of, storable
 from bdnn.estimators.class_weights import training_weights, validation_weights, with_class_weight
 from bdnn.estimators.frames import Categorical
+from bdnn.estimators.held_out import held_out_rows
 from bdnn.estimators.inputs import encoded, made_encoder, options_of, radius_of_inputs
+from bdnn.estimators.operating_point import moved, wanted_point
+from bdnn.estimators.probabilities import UNCALIBRATED, ProbabilisticClassifier, own_time
+from bdnn.libraries import limited_threads
 from bdnn.methods import METHODS, automatic
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.writing import save_model
 from bdnn.problem.problem import Problem, choice
 from bdnn.progress import ProgressLines
-from bdnn.splitting import split
 
 if TYPE_CHECKING:
     from bdnn.certification.result import Certification
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from bdnn.types import Array, Floats, Reals
 
 
-class BDNNClassifier(BaseClassifier):
+class BDNNClassifier(ProbabilisticClassifier):
     """Binarized deep neural network, trained by mathematical optimization.
 
     Neurons fire 1 if their pre-activation is >= 0, otherwise 0. The reported loss is always recomputed with exact
@@ -137,6 +139,15 @@ class BDNNClassifier(BaseClassifier):
         As ``monotonic_cst`` of scikit-learn: for columns by name, or for all of them, 1 where the second of `classes_`
         may only become more likely as the column grows, -1 where only less, 0 where it is free. For two classes. The
         weights of the first layer have these signs, and those of later layers are not negative.
+    probability : bool, "cross_fit" or "held_out", default=False
+        Whether there are calibrated probabilities (`predict_proba`), and by which rows. "cross_fit", or True, trains
+        four more networks, each without a fold of the rows, in half of the time; the network itself is trained on all
+        rows. "held_out" needs no more time, but a quarter of the rows, or those of `validation_fraction`.
+    decision_threshold : dict or None, default=None
+        Where two classes are told apart: {"recall": 0.9}, or a "precision" or "specificity" of the second class, or of
+        the label that "positive" names. The bias of the output is moved so that held-out rows (a quarter, or those of
+        `validation_fraction`) have that value or more, and the best counterpart; if none has, a warning says what can
+        be reached. None keeps the network of the training.
     time_limit : float or None, default=60.0
         Seconds for the whole fit; None for no limit.
     n_jobs : int or None, default=1
@@ -162,6 +173,8 @@ class BDNNClassifier(BaseClassifier):
         Labels.
     class_weight_ : ndarray of shape (n_classes,)
         Weight of each class in the loss, before those of the samples.
+    calibration_ : Calibration or None
+        How probabilities come from pre-activations, if they were asked for.
     n_features_in_ : int
         Number of columns.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -182,8 +195,6 @@ class BDNNClassifier(BaseClassifier):
     >>> str(clf.result_.status), clf.result_.objective
     ('optimal', 0.0)
     """
-
-    _warns = True  # an ensemble warns of all its members together
 
     def __init__(
         self,
@@ -221,6 +232,8 @@ class BDNNClassifier(BaseClassifier):
         class_weight: Mapping[Any, float] | str | None = None,
         max_features: int | None = None,
         monotonic: Mapping[str, int] | ArrayLike | None = None,
+        probability: bool | str = False,
+        decision_threshold: Mapping[str, Any] | None = None,
         time_limit: float | None = 60.0,
         n_jobs: int | None = 1,
         random_state: int | np.random.RandomState | None = None,
@@ -261,6 +274,8 @@ class BDNNClassifier(BaseClassifier):
         self.class_weight = class_weight
         self.max_features = max_features
         self.monotonic = monotonic
+        self.probability = probability
+        self.decision_threshold = decision_threshold
         self.time_limit = time_limit
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -312,12 +327,13 @@ class BDNNClassifier(BaseClassifier):
         options_of(self)
         columns, labels, weight = self._training_data(X, y, sample_weight, self, feature_names)
         choice("method", self.method, ("auto", *METHODS))
-        training, held_out = self._split(columns, labels, budget.seed)
+        wanted = wanted_point(self.decision_threshold, np.unique(labels)) if self.decision_threshold else None
+        training, held_out = held_out_rows(columns, labels, self.get_params(deep=False), budget.seed)
         self.encoder_ = made_encoder(self, columns, labels, training, budget.seed)
         inputs = encoded(self.encoder_, columns)
         row_weight, class_weight = training_weights(self.class_weight, labels, weight, training)
         validation: tuple[Any, ...] | None = None
-        if held_out is not None:
+        if held_out is not None and self.validation_fraction:
             shares = validation_weights(self.class_weight, labels, held_out)
             validation = (inputs[held_out], labels[held_out], *shares)
         problem = Problem(
@@ -347,11 +363,16 @@ class BDNNClassifier(BaseClassifier):
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)
         # more threads of BLAS than were asked for would wait for each other on a busy machine
-        with threadpool_limits(budget.threads, user_api="blas"):
-            result = method(problem, budget, start, listener)
-        self.result_ = with_class_weight(result, class_weight, self.class_weight)
-        self.network_ = self.result_.network
-        self.classes_ = problem.classes
+        with limited_threads(budget.threads, "blas"):
+            result = method(problem, own_time(budget, self.probability), start, listener)
+        result = with_class_weight(result, class_weight, self.class_weight)
+        if wanted is not None and held_out is not None:
+            rows = (inputs[held_out], labels[held_out], None if weight is None else weight[held_out])
+            result = moved(result, problem, wanted, rows, warns=self._warns)
+        self.result_, self.network_, self.classes_ = result, result.network, problem.classes
+        self._interrupted = result.interrupted
+        if not self._calibrate(columns, labels, weight, held_out, budget):
+            self.result_ = replace(result, shortfalls=(*result.shortfalls, UNCALIBRATED))
         self.class_weight_ = np.ones(len(problem.classes)) if class_weight is None else class_weight
         if self._warns:
             self._warn(self.result_.shortfalls)
@@ -359,7 +380,7 @@ class BDNNClassifier(BaseClassifier):
 
     def _method(self, problem: Problem) -> Any:
         """Return the method that trains for a problem, with those of its settings that are parameters here."""
-        for each in METHODS.values():  # also of methods that are not chosen: a misspelt word is one all the same
+        for each in METHODS.values():  # a misspelled setting of a method that is not chosen is an error, too
             each.check_choices(self)
         chosen = automatic(problem) if self.method == "auto" else self.method
         kind: type[Any] = METHODS[chosen]
@@ -373,18 +394,9 @@ class BDNNClassifier(BaseClassifier):
                 )
         return AttackAndRepair(method) if problem.robust and self.robust_model == "worst_case" else method
 
-    def _split(self, columns: Reals | RawTable, labels: Array, seed: int) -> tuple[Any, Any]:
-        """Return the rows for training (a slice if all) and for validation (None if none)."""
-        fraction = self.validation_fraction
-        if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 <= fraction < 1:
-            raise InputError(f"validation_fraction must be a number from 0 to below 1, got {fraction!r}")
-        if fraction == 0:
-            return slice(None), None
-        try:
-            numbers = columns.numbers() if isinstance(columns, RawTable) else columns
-            return split(numbers, labels, float(fraction), seed)
-        except InputError as error:
-            raise InputError(f"cannot hold out validation_fraction={fraction!r}, stratified: {error}") from None
+    def calibration_values(self, inputs: Reals) -> Floats:
+        """Return the pre-activations of all neurons, for checked inputs."""
+        return pre_activations(self.network_, inputs)
 
     def predict(self, X: ArrayLike | RawTable) -> Array:
         """Return the predicted label of each row of X, shape (n_samples,)."""
@@ -478,4 +490,6 @@ class BDNNClassifier(BaseClassifier):
         settings = storable(self.get_params())
         settings["hidden_layer_sizes"] = list(self.result_.network.widths[:-1])
         settings["robust_radius"] = np.asarray(self.robust_radius, dtype=float).tolist()
-        save_model(path, Model(self.network_, settings, self.result_, table, self.encoder_))
+        save_model(
+            path, Model(self.network_, settings, self.result_, table, self.encoder_, calibration=self.calibration_)
+        )

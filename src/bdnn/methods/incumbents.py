@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from bdnn.backends.threads import INTERRUPTED
 from bdnn.clock import reading
 from bdnn.errors import InputError
+from bdnn.libraries import limited_threads
 from bdnn.methods import starts
 from bdnn.polish import polished
 from bdnn.search.engine import Search
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 NO_TIME_TO_POLISH = "the time limit left no time to make the margins larger"
 
-# estimate of a polish before its first neuron: as long as so many audits, and seconds for each number
+# how long a polish is estimated to take before its first neuron: the time of some audits, and seconds for each number
 _POLISH_AUDITS, _POLISH_SECONDS = 3.0, 6e-8
-# numbers of a table beyond which none is polished, as the documentation of `LocalSearch` says
+# numbers of a table beyond which no network is polished, as the documentation of `LocalSearch` says
 _MAX_POLISHED = 100_000_000
-# of the time: submitting networks of a search, so that audits do not take it from the search
+# share of the time for submitting networks of a search, so that audits do not slow it down
 _SUBMIT_SHARE = 0.05
 # seconds between looks at searches on threads, and between reports
 _POLL_SECONDS, _REPORT_SECONDS = 0.02, 0.1
-# a search ends after so many rounds (with held-out data, where each is audited: so many), or three times as many as
-# led to its best network
+# least rounds of a search, fewer with held-out data, where each round is audited; then it ends when it has done three
+# times as many as led to its best network
 _MIN_ROUNDS, _MIN_JUDGED, _PATIENCE = 400, 100, 3
-# a search for a start of a solver: its share of the time, and at most so many seconds and rounds, which leaves most of
-# the time to the solver
+# share of the time that a search for a solver's start may take, and its most seconds and rounds: most of the time is
+# left to the solver
 _SHARE, _SECONDS, _ROUNDS = 0.1, 5.0, 200
 
 
@@ -224,7 +224,7 @@ def search_into(
     if budget.exhausted:
         return _unsearched(run, promised), False
     watch = _Watch(run, budget, searches, polishes)
-    with run.phase("search"), ThreadpoolController().limit(limits=1):
+    with run.phase("search"), limited_threads(1):
         try:
             if len(searches) == 1:
                 for _ in searches[0].run(budget, start):

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 # attributes of a problem that its constructor does not take
 _DERIVED = ("classes", "codes")
-# of the time: for a local search, and for training with the three-valued loss, which gives a network to begin with
+# shares of the time for a local search and for training with the three-valued loss, which give a network to begin with
 _SEARCH_SHARE, _INTERVAL_SHARE = 0.1, 0.5
-# of the time that is left, for one program, and seconds that it has at least: there are few programs, of growing size
+# share of the time left that one program may take, and the seconds it always has: there are few, and they grow
 _SHARE, _MIN_SECONDS = 0.5, 1.0
 
 
@@ -159,7 +159,7 @@ def _repair_exactly(run: WorstCaseRun, solver: Backend, reductions: tuple[str, .
 
 
 def _repair_splitting(run: WorstCaseRun, solver: Backend, method: DataSplitting) -> tuple[str, bool]:
-    """Do the same with clusters."""
+    """Repair with clusters, which are split until each is a single point; return the same as `_repair_exactly`."""
     run.extend()
     state, splits = Splitting(run, solver, method), method.limits()[0]
     state.start_from(run.best)

@@ -30,13 +30,13 @@ _BATCH = 32
 _ENOUGH = 16
 # attacks on one point that become rows at a time: more hardly change the next network, and programs grow
 _PER_POINT = 3
-# of the radius, so that rounding does not put an input outside
+# share of the radius that is used, so that rounding does not put an input outside
 _INSIDE = 1.0 - 1e-12
 # shares of the way from an attack to the center of its cell; the first that is still an attack is taken
 _SHARES = (1.0, 0.75, 0.5, 0.25)
-# what solvers may be off in a loss
+# error of the losses that solvers report
 _LOSS_ERROR = 1e-6
-# in place of a norm of 0
+# divisor in place of a norm of 0
 _TINY = 1e-300
 
 

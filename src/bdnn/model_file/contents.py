@@ -10,6 +10,7 @@ from bdnn.encoding.encoder import Encoder
 from bdnn.splitting import SPLIT_VERSION
 
 if TYPE_CHECKING:
+    from bdnn.calibration import Calibration
     from bdnn.network.network import Network
     from bdnn.result import Result
     from bdnn.types import Array, Indices
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 FORMAT, ENSEMBLE_FORMAT = "bdnn-model", "bdnn-ensemble"
 
 VERSION = 2
-"""The version counts changes that earlier readers do not understand: 2 if the inputs are not the columns themselves."""
+"""Versions count what earlier readers do not understand: 2 if inputs are not columns, or there is a calibration."""
 
 MAX_BYTES = 64 * 2**20  # of a file; bounds the memory that parsing takes
 MAX_BRACKETS = 500_000  # that open lists and objects, which take far more memory than their two characters in the file
@@ -89,6 +90,8 @@ class Model:
         How the training table was read.
     encoder : Encoder or None
         How columns become inputs; None in older files, whose inputs are columns.
+    calibration : Calibration or None
+        Probabilities from the pre-activations of all neurons.
     """
 
     network: Network
@@ -96,6 +99,7 @@ class Model:
     result: Result | None = None
     table: TableInfo | None = None
     encoder: Encoder | None = None
+    calibration: Calibration | None = None
 
     @property
     def encoder_in_use(self) -> Encoder:
@@ -142,6 +146,8 @@ class EnsembleModel:
         Parameters of the estimator that was trained.
     encoder : Encoder or None
         How columns become inputs; None in older files, whose inputs are columns.
+    calibration : Calibration or None
+        Probabilities from sums and votes.
     """
 
     classes: Array
@@ -151,3 +157,4 @@ class EnsembleModel:
     settings: dict[str, Any]
     estimator: dict[str, Any]
     encoder: Encoder | None = None
+    calibration: Calibration | None = None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MAX_ROWS = 4_000  # that are looked at: they tell the shares of pairs to about a hundredth
 _MAX_NUMBERS = 40_000_000  # 320 MB
-# how many times fewer pairs must be lost for ends to move: only extremes cost so many
+# factor by which moved ends must reduce the pairs that are lost: only extremes cost so many
 _GAIN = 8.0
 
 
@@ -89,7 +89,7 @@ class InputGrid:
 def grid_box(grid: InputGrid, X: Floats, radius: Floats) -> tuple[Floats, Floats]:
     """Return the smallest and largest integers that perturbed inputs are rounded to, each of shape (m, n).
 
-    Balls of the norms 1 and 2 are replaced by their bounding boxes. Sums are rounded outwards.
+    Balls of the norms 1 and 2 are replaced by their bounding boxes. Sums are rounded outward.
     """
     low = np.where(radius > 0, np.nextafter(X - radius, -np.inf), X)
     high = np.where(radius > 0, np.nextafter(X + radius, np.inf), X)

@@ -86,7 +86,7 @@ def _exact_reach(weights: Floats, radius: Floats, norm: Norm) -> Fraction:
 
 
 def _bounds(low: Floats, high: Floats, weights: Floats, bias: Floats) -> tuple[Bools, Bools, int]:
-    """Which neurons fire for all, and for some, inputs between `low` and `high`."""
+    """Return which neurons fire for all, and for some, inputs between `low` and `high`."""
     split = np.hstack([np.maximum(weights, 0.0), np.minimum(weights, 0.0)])
     least = signs.affine(np.hstack([low, high]), split, bias)
     most = signs.affine(np.hstack([high, low]), split, bias)
@@ -164,7 +164,7 @@ def unstable_points(network: Network, X: Reals, radius: Floats, norm: Norm) -> B
 def _robust_losses(
     network: Network, X: Floats, codes: Indices, radius: Floats, norm: Norm, model: RobustModel
 ) -> tuple[Indices, int]:
-    """Do the same for points that are few enough to be worked on at once."""
+    """Return the robust losses of points that are few enough to be worked on at once."""
     on, maybe, n_rational = _first_layer(network, X, radius, norm)
     unstable = (on != maybe).any(axis=1)
     if len(network.layers) == 1 and network.head == "argmax":
@@ -186,7 +186,7 @@ def _robust_losses(
 
 
 def _argmax_right(network: Network, low: Floats, high: Floats, codes: Indices) -> tuple[Bools, int]:
-    """Whether the label's output wins for all inputs of the last layer between `low` and `high`."""
+    """Return whether the label's output wins for all inputs of the last layer between `low` and `high`."""
     weights, bias = (a.astype(np.float64) for a in network.layers[-1])
     right, n_rational = np.ones(len(codes), dtype=bool), 0
     for c in np.unique(codes):
@@ -205,7 +205,7 @@ def _argmax_right(network: Network, low: Floats, high: Floats, codes: Indices) -
 
 
 def _argmax_of_inputs(network: Network, X: Floats, codes: Indices, radius: Floats, norm: Norm) -> tuple[Indices, int]:
-    """Losses of an argmax head without hidden layer, whose outputs compare directly on the ball."""
+    """Return the losses of an argmax head without a hidden layer, whose outputs are compared directly on the ball."""
     weights, bias = (a.astype(np.float64) for a in network.layers[0])
     if network.grid is not None:
         low, high = grid_box(network.grid, X, radius)

@@ -114,7 +114,7 @@ class Loss:
         return np.asarray(np.maximum(np.where(maybe, yes, 0), np.where(surely, 0, no)).sum(axis=1))
 
     def of_sure_winners(self, right: Bools, codes: Indices) -> Indices:
-        """Return the largest loss of each point from whether its label wins whatever the perturbation."""
+        """Return the largest loss of each point, given whether its label wins whatever the perturbation."""
         return np.where(right, 0, self._of_missed()[codes])
 
     def _of_missed(self) -> Indices:

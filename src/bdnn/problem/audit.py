@@ -51,7 +51,7 @@ class Audit:
         The converse, a network that is better than the solver knows, is no error: a program may count a point as wrong
         that is right by less than the margin.
         """
-        # a promise of a hair less than 0 is one of 0
+        # solvers may promise a little less than 0 and mean 0
         return self.solver_loss is not None and self.loss > max(0.0, self.solver_loss) + 1e-6 * self.loss
 
 

@@ -22,7 +22,7 @@ _MAX_PRODUCTS = 5_000_000_000
 _PRODUCTS_PER_SECOND = 100_000_000  # on one core
 # pairs of points in a flow: its arrays take some hundred megabytes
 _MAX_PAIRS = 5_000_000
-# of the largest weight, which leaves sums room in the 32 bits of SciPy's flows
+# bits of the largest weight: they leave room for sums in the 32 bits of SciPy's flows
 _BITS = 28
 _LARGEST = 2.0**_BITS  # larger weights are rounded down to multiples
 _POWERS = {"inf": np.inf, "1": 1.0, "2": 2.0}  # by the names of the norms

@@ -138,15 +138,16 @@ def parts_of(model: Model, X: Floats, y: Array, training_rows: Array | None) -> 
     """Return the training rows and the others, if any, or all rows if `training_rows` is None, with their scores."""
     everything = np.arange(len(X))
     if training_rows is None:
-        return [_part("all rows", model.network, X, y, everything)]
-    validated = (model.settings or {}).get("validation_fraction", 0)
-    trained = "training and validation rows" if validated else "training rows"
+        return [_part("all rows", model, X, y, everything)]
+    settings = model.settings or {}
+    validated, moved = settings.get("validation_fraction", 0), settings.get("decision_threshold") is not None
+    trained = "training and validation rows" if validated or moved else "training rows"
     named = ((trained, training_rows), ("held-out rows", np.setdiff1d(everything, training_rows)))
-    return [_part(name, model.network, X, y, rows) for name, rows in named if len(rows)]
+    return [_part(name, model, X, y, rows) for name, rows in named if len(rows)]
 
 
-def _part(name: str, network: Network, X: Floats, y: Array, rows: Array) -> Part:
-    measured = evaluation(network, X[rows], y[rows])
+def _part(name: str, model: Model, X: Floats, y: Array, rows: Array) -> Part:
+    network, measured = model.network, evaluation(model, X[rows], y[rows])
     by_class = [
         (label, each["precision"], each["recall"], each["f1"], each["support"])
         for label, each in zip(network.classes.tolist(), measured["by_class"], strict=True)

@@ -185,7 +185,8 @@ def _as_model(model: BDNNClassifier | Model | Network | str | os.PathLike[str]) 
     if isinstance(model, str | os.PathLike):
         return load_model(model)
     if hasattr(model, "network_"):
-        return Model(model.network_, model.get_params(), getattr(model, "result_", None))
+        calibration = getattr(model, "calibration_", None)
+        return Model(model.network_, model.get_params(), getattr(model, "result_", None), calibration=calibration)
     raise InputError(
         f"model must be a fitted BDNNClassifier, a Network or the path of a model file, got {type(model).__name__}"
     )

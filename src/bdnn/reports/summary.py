@@ -5,12 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from bdnn.calibration import pre_activations
 from bdnn.checks import label_codes
 from bdnn.reports.metrics import grid, measures
+from bdnn.result import MEASURES
 
 if TYPE_CHECKING:
+    from bdnn.calibration import Calibration
     from bdnn.encoding.encoder import Encoder
     from bdnn.model_file.contents import Model
     from bdnn.network.network import Network
@@ -25,7 +29,7 @@ _MOST_ALIKE = 3  # columns in a row of one kind that have a line each; tables of
 
 def training_report(result: Result, table: Table, rows: Array, encoder: Encoder) -> dict[str, Any]:
     """Return the figures of a training run on the given rows of a table, whose columns became inputs by `encoder`."""
-    network, replaced = result.network, table.n_missing
+    network, point, replaced = result.network, result.operating_point, table.n_missing
     return {
         "rows": len(table.rows),
         "rows_without_label": table.n_unlabeled,
@@ -38,6 +42,7 @@ def training_report(result: Result, table: Table, rows: Array, encoder: Encoder)
         "irreducible_of": result.irreducible_of,
         "grid_loss": result.grid_loss,
         "training_loss": result.audit.loss,
+        "operating_point": None if point is None else asdict(point) | {"reached": point.reached, "met": point.met},
         "penalty": result.penalty,
         "objective": result.objective,
         "training_errors": result.audit.n_wrong,
@@ -118,6 +123,8 @@ def training_text(report: dict[str, Any]) -> str:
             "validation",
             None if validation is None else f"{weighted}accuracy {validation:.2%}, by which the network was chosen",
         ),
+        ("operating point", _point_text(r["operating_point"])),
+        ("probabilities", _calibration_text(r.get("calibration"))),
         ("held-out accuracy", held_out),
         ("network size", f"{r['n_parameters']} weights and biases, {r['size_bytes']} bytes"),
         ("saved to", r["model_file"]),
@@ -125,6 +132,29 @@ def training_text(report: dict[str, Any]) -> str:
     text = "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
     columns = [(column["name"], column["kind"], column["inputs"]) for column in r.get("columns", ())]
     return f"{columns_text(columns)}\n{text}" if columns else text
+
+
+def _point_text(point: dict[str, Any] | None) -> str | None:
+    if point is None:
+        return None
+    rates = ", ".join(f"{name} {point[name]:.2%}" for name in MEASURES)
+    missed = "" if point["met"] else f", which is not {point['measure']} {point['wanted']:g} as wanted"
+    return f"{rates} of {point['positive']} on {point['rows']} rows held out to move the output{missed}"
+
+
+def _calibration_text(calibration: dict[str, Any] | None) -> str | None:
+    if calibration is None:
+        return None
+    how = {"cross_fit": "by networks trained without them", "held_out": "which did not train the network"}
+    return (
+        f"log-loss {calibration['log_loss']:.4f}, Brier score {calibration['brier']:.4f} on the {calibration['rows']} "
+        f"rows they are calibrated on, {how[calibration['rule']]}"
+    )
+
+
+def calibration_report(calibration: Calibration) -> dict[str, Any]:
+    """Return how probabilities were calibrated, without the numbers of the map."""
+    return {name: getattr(calibration, name) for name in ("rule", "rows", "log_loss", "brier")}
 
 
 def _grid_warning(loss: float) -> str:
@@ -168,16 +198,19 @@ def bound_text(report: dict[str, Any]) -> str:
     return "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
 
 
-def evaluation(network: Network, X: Floats, labels: Array) -> dict[str, Any]:
-    """Return the figures of a network on labeled data; see `bdnn.reports.metrics.measures`.
+def evaluation(model: Model, X: Floats, labels: Array) -> dict[str, Any]:
+    """Return the figures of a model on labeled data; see `bdnn.reports.metrics.measures`.
 
     Raises
     ------
     UnknownLabelError
         If a label is no class of the network.
     """
+    network, shares = model.network, None
+    if model.calibration is not None:
+        shares = model.calibration.probabilities(pre_activations(network, X))
     truth = label_codes(network.classes, labels, len(X))
-    return measures(network.classes, truth, network.predict_index(X), network.decision_function(X))
+    return measures(network.classes, truth, network.predict_index(X), network.decision_function(X), shares)
 
 
 def _labels(network: Network) -> str:
@@ -203,6 +236,8 @@ def model_text(model: Model) -> str:
             f"trained   {result.n_rows} rows, {result.n_distinct} distinct, irreducible loss {result.irreducible:g} "
             f"for {result.irreducible_of}, {result.audit.n_wrong} wrong",
         ]
+    if model.calibration is not None:
+        lines.append(f"probabilities  {_calibration_text(calibration_report(model.calibration))}")
     lines += ["", columns_text(model.encoder_in_use.description())]
     names = list(network.feature_names or (f"x{j}" for j in range(network.n_features)))
     if network.grid is not None:
@@ -236,6 +271,7 @@ def model_description(model: Model) -> dict[str, Any]:
         "integer": network.is_integer,
         "n_parameters": network.n_parameters,
         "size_bytes": network.size_bytes,
+        "calibration": None if model.calibration is None else model.calibration.to_json(),
         "layers": [{"weights": W.tolist(), "bias": b.tolist()} for W, b in network.layers],
         "settings": model.settings,
         "result": None if model.result is None else model.result.to_dict(),

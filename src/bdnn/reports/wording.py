@@ -136,6 +136,7 @@ def training_facts(card: Model, result: Result) -> Facts:
                              if result.grid_loss else None),
         ("validation accuracy", f"{percent(validation)}{by_class}, by which the network was chosen"
                                 if validation is not None else None),
+        ("operating point", None if result.operating_point is None else result.operating_point.described),
         ("audit", f"{result.audit.n_mismatched} solutions of the solver had a larger loss than it reported"
                   if result.audit.n_mismatched else None),
         ("time", f"{number(round(seconds, 1))} s, {result.nodes} nodes" if math.isfinite(seconds) else None),

@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 # points on which a direction is judged, to bound the time of one neuron
 _MAX_POINTS = 1 << 21
-# seconds between looks at the clock, and their share of the time
+# seconds between looks at the clock, within limits a share of the time
 _MIN_SLICE, _MAX_SLICE, _SLICE_SHARE = 0.02, 0.1, 0.01
-# directions for a neuron: twice its inputs within these limits, but so many numbers in all, and at least a few
+# directions for a neuron: twice its inputs within limits, fewer if they would read too many numbers, but always some
 _MIN_MOVES, _MAX_MOVES, _MAX_NUMBERS, _FEW_MOVES = 20, 100, 2 * 10**8, 8
 # share of directions that combine features
 _SPREAD = 0.5
 # neurons that are improved after a perturbation: the perturbed one and some of the others
 _NARROW = 16
-# of perturbations: how many in vain end a phase, how much worse a network may be that is accepted, how often a neuron
-# of the last layer is chosen, and a neuron is replaced; small shares, so that most attempts are small changes
+# perturbations without success that end a phase, how much worse a network may be and still be accepted, and how often a
+# neuron of the last layer is chosen or a neuron is replaced: rarely, so that most attempts are small changes
 _PATIENCE, _HEAT, _OUTPUT_SHARE, _REPLACED = 40, 2e-4, 0.1, 0.1
-# inputs of a neuron of integers that are perturbed at a time, on average
+# weights of a neuron of integers that one perturbation changes on average
 _CHANGED = 4
 # points and features up to which walks over separators are fast, how often one takes the place of a perturbation, and
 # rounds of walks for a network of one neuron

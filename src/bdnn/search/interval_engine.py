@@ -27,11 +27,11 @@ _NORMS = ("inf", "1", "2")
 _MAX_MOVES = 60
 # share of directions that combine features
 _SPREAD = 0.3
-# of the radius, on the way to all of it, and sweeps over all neurons at each
+# shares of the radius on the way to the whole of it, and sweeps over all neurons at each
 _SHARES, _SWEEPS = (0.2, 0.4, 0.6, 0.8), 3
-# of the time, for a smooth start, and its learning rate
+# share of the time for a smooth start, its learning rate, and the seconds that it always has
 _SMOOTH_SHARE, _RATE, _MIN_SECONDS = 0.4, 0.01, 1e-3
-# bits after the point, and of sums, in which doubles are exact; of squares half as many
+# bits after the binary point, and sums, for which doubles are exact; squares have half as many bits
 _BITS, _MAX_SUM, _BITS_OF_SQUARES, _MAX_SUM_OF_SQUARES = 20, 2.0**32, 10, 2.0**16
 
 

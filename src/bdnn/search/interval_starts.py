@@ -20,7 +20,7 @@ from bdnn.types import Floats, Singles
 
 # pre-activations up to which thresholds pass gradients: wider than the 1 of the plain surrogate
 _WINDOW = 3.0
-# of the training, in which the radius grows
+# share of the training during which the radius grows
 _GROWING = 0.5
 # seconds between looks at the clock
 _SLICE = 0.05

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # values of a column that are sorted for its quartiles, which need not be exact
 _MAX_SORTED = 4_000
-# ratio of the standard deviation and that of the middle part, from which on extremes make the former useless
+# ratio of the standard deviation to that of the middle part from which extremes make the former useless
 _EXTREME = 16.0
 # numbers beyond which single precision is taken for its memory: 40 MB instead of 80
 _LARGE = 10_000_000
