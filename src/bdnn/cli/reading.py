@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -159,8 +159,11 @@ def split_rows(
 
 def known_columns(model: Model) -> dict[str, Known]:
     """Return what a model says of its columns; nothing if it does not know their names."""
-    encoder = model.encoder_in_use
-    forms = {} if model.table is None else dict(model.table.dates)
+    return columns_of(model.encoder_in_use, {} if model.table is None else model.table.dates)
+
+
+def columns_of(encoder: Encoder, forms: Mapping[str, str]) -> dict[str, Known]:
+    """Return what an encoder and formats of dates say of columns; nothing if these have no names."""
     if not encoder.named:
         return {}
     return {
@@ -211,7 +214,7 @@ def model_table(
         _check_headerless(data, table, info.n_columns, info.target)
     if table.n_unlabeled:
         click.echo(f"rows without a label left out: {table.n_unlabeled}", err=True)
-    return replace(table, features=_as_in_training(encoder, table.features))
+    return replace(table, features=as_in_training(encoder, table.features))
 
 
 def _check_headerless(data: Path, table: Table, n_columns: int, target: str) -> None:
@@ -224,7 +227,7 @@ def _check_headerless(data: Path, table: Table, n_columns: int, target: str) -> 
         )
 
 
-def _as_in_training(encoder: Encoder, features: RawTable) -> RawTable:
+def as_in_training(encoder: Encoder, features: RawTable) -> RawTable:
     """Return the columns of an encoder: those that it does not use are taken to be missing."""
     if not encoder.named:
         named = zip(features.columns, encoder.names, strict=True)

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from bdnn.encoding.raw import RawColumn
     from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.network.network import Network
-    from bdnn.result import Result
 
 
 @click.command()
@@ -127,7 +126,7 @@ def train(
             if not as_json:
                 ending.attempt(tell, f"{'saved to':<18}{out}")
         if certificate is not None:
-            report["certificate"], line = _written(clf.result_, certificate, read, info, ending)
+            report["certificate"], line = _written(clf, certificate, read, info, ending)
             if line and not as_json:
                 ending.attempt(tell, f"{'certificate':<18}{line}")
         if as_json:
@@ -300,9 +299,10 @@ def _check_certifiable(settings: dict[str, Any]) -> None:
 
 
 def _written(
-    result: Result, path: Path, read: TrainingTable, info: TableInfo, ending: Ending
+    clf: BDNNClassifier, path: Path, read: TrainingTable, info: TableInfo, ending: Ending
 ) -> tuple[dict[str, Any], str]:
     """Write the certificate of a result; return what to report of it, as values and as a line, empty if that failed."""
+    result, encoder, inputs = clf.result_, clf.encoder_, None
     content = result.certificate
     if content is None:
         reason = (
@@ -310,18 +310,24 @@ def _written(
             f"has begun, the limit leaves time to write it and the sample weights are multiples of a common unit"
         )
         return {"file": None, "reason": reason}, f"none written: {reason}"
+    if not encoder.is_identity:
+        na = None if info.na is None else list(info.na)
+        inputs = {"encoder": encoder.to_json(), "na": na, "dates": dict(info.dates)}
     table = table_part(
         target=info.target,
         features=read.table.names,
         drop=info.drop,
         missing=info.missing,
-        fill=info.fill,
+        fill=None if inputs is not None else info.fill,
         rows=read.table.rows[read.rows],
         n_rows=len(read.table.rows) + read.table.n_unlabeled,
         test_fraction=info.test_fraction,
         seed=info.seed,
+        inputs=inputs,
     )
-    content = content | {"version": max(content["version"], 2), "table": table}
+    content = content | {"version": max(content["version"], 2 if inputs is None else 3), "table": table}
+    if inputs is not None:
+        content.setdefault("class_weight", None)
     if not ending.attempt(save_output, "certificate", path, lambda place: bdnn.save_certificate(content, place)):
         return {"file": None, "reason": str(ending.errors[-1])}, ""
     cuts, leaves = len(content["cuts"]), sum(type(node) is int for tree in content["trees"] for node in tree["nodes"])
