@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from bdnn.certification.result import Certification
     from bdnn.checker.check import save_certificate, verify_certificate
     from bdnn.estimators.classifier import BDNNClassifier
-    from bdnn.estimators.ensemble import BDNNEnsembleClassifier, load
+    from bdnn.estimators.ensemble import BDNNEnsembleClassifier
+    from bdnn.estimators.loading import load
     from bdnn.reports.page import report
 
 __all__ = [
@@ -49,7 +50,7 @@ _LATER = {
     "Certification": "bdnn.certification.result",
     "attack": "bdnn.certification.random_attack",
     "certify": "bdnn.certification.engine",
-    "load": "bdnn.estimators.ensemble",
+    "load": "bdnn.estimators.loading",
     "report": "bdnn.reports.page",
     "save_certificate": "bdnn.checker.check",
     "verify_certificate": "bdnn.checker.check",

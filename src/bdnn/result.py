@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from bdnn.problem.audit import Audit
 
 
+MEASURES = ("recall", "precision", "specificity")
+"""What an operating point may be moved for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Incumbent:
     """A step of a run: a new best network, or an iteration of data splitting.
@@ -55,6 +59,60 @@ class BoundStep:
 
     seconds: float
     bound: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatingPoint:
+    """Where the output of a network of two classes was moved to, by rows that are held out.
+
+    Attributes
+    ----------
+    measure : {"recall", "precision", "specificity"}
+        What was asked for.
+    wanted : float
+        Its value.
+    positive : label
+        The class that it is about.
+    recall, precision, specificity : float
+        What the network reaches on the held-out rows; a precision of no rows is 0. It was chosen on them, so that new
+        rows may have somewhat less.
+    rows : int
+        How many they are.
+    shift : float
+        What was added to the bias of the output of the second class.
+    reachable : tuple of float
+        Values of the measure on these rows that other thresholds reach, answers that are the same for all rows left
+        out.
+    """
+
+    measure: str
+    wanted: float
+    positive: Any
+    recall: float
+    precision: float
+    specificity: float
+    rows: int
+    shift: float
+    reachable: tuple[float, ...]
+
+    @property
+    def reached(self) -> float:
+        """The measure on the held-out rows."""
+        return float(getattr(self, self.measure))
+
+    @property
+    def met(self) -> bool:
+        """Whether it reaches what was wanted, and not by the same answer for all rows."""
+        return bool(self.reachable) and self.reached >= self.wanted
+
+    @property
+    def described(self) -> str:
+        """The point in words."""
+        return (
+            f"the output was moved for a {self.measure} of {self.wanted:g} for class {self.positive!r}, "
+            f"{'reached' if self.met else 'not reached'}: recall {self.recall:.2%}, precision {self.precision:.2%}, "
+            f"specificity {self.specificity:.2%} on {self.rows} held-out rows"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +170,13 @@ class Result:
     certificate : dict or None
         Contents of a certificate file that proves the bound, if one was asked for and can be given; see
         `bdnn.checker.check`.
+    weighted : bool
+        Whether rows have other weights in the loss than 1, be it by their classes or their own.
+    class_weight : tuple of float or None
+        Weights of the classes in the loss, in their order; None if classes have none.
+    operating_point : OperatingPoint or None
+        Where the output was moved to, if a `decision_threshold` was asked for: `network`, `audit`, `objective` and
+        `gap` are of the network after that, the history is of networks before it.
     """
 
     network: Network
@@ -137,6 +202,9 @@ class Result:
     grid_loss: float = 0.0
     certificate: dict[str, Any] | None = None
     shortfalls: tuple[str, ...] = ()
+    weighted: bool = False
+    class_weight: tuple[float, ...] | None = None
+    operating_point: OperatingPoint | None = None
 
     @property
     def gap(self) -> float:
@@ -153,4 +221,7 @@ class Result:
         values["history"] = [{k: v for k, v in step.items() if v is not None} for step in steps]
         values["bounds"] = [asdict(step) for step in self.bounds]
         values["shortfalls"] = list(self.shortfalls)
+        values["class_weight"] = None if self.class_weight is None else list(self.class_weight)
+        point = self.operating_point
+        values["operating_point"] = None if point is None else asdict(point) | {"reachable": list(point.reachable)}
         return values | {"gap": self.gap, "timings": dict(self.timings)}

@@ -89,7 +89,7 @@ def rounded(
     """
     deadline = reading() + time_limit
     grid = grid if grid is not None else network.grid
-    signals = [X if grid is None else grid.quantise(X), *(u.astype(np.float64) for u in network.activations(X))]
+    signals = [X if grid is None else grid.quantize(X), *(u.astype(np.float64) for u in network.activations(X))]
     fired = [u.astype(bool) for u in signals[1:]]
     predicted = network.predict_index(X)
     n_layers = len(network.layers)

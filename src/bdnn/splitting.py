@@ -69,7 +69,7 @@ def split(
         raise InputError(
             f"{m} rows in parts of {m - n_held_out} and {n_held_out} cannot both hold all {len(classes)} classes"
         )
-    groups = None if version == 1 else _equal_rows(X)
+    groups = None if version == 1 else equal_rows(X)
     if groups is not None:
         held_out = _held_out(groups, codes.ravel(), _wanted(counts, n_held_out), seed)
         return np.flatnonzero(~held_out), np.flatnonzero(held_out)
@@ -87,7 +87,7 @@ def drawn_seed(generator: np.random.RandomState) -> int:
     return int(generator.randint(2**31 - 1))
 
 
-def _equal_rows(X: NDArray[Any]) -> Rows | None:
+def equal_rows(X: NDArray[Any]) -> Rows | None:
     """Return a number for each row, the same for equal rows, counted by their first; None if all rows differ."""
     if not X.shape[1]:
         return np.zeros(len(X), dtype=np.intp)

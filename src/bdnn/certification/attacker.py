@@ -58,7 +58,7 @@ class Perturbations:
     free: Bools
 
     def room(self, x: Floats) -> tuple[Floats, Floats]:
-        """Return how far each feature of a point can go down (<= 0) and up, in units of the scale, rounded outwards."""
+        """Return how far each feature of a point can go down (<= 0) and up, in units of the scale, rounded outward."""
         with np.errstate(over="ignore"):
             down = np.nextafter(np.nextafter(self.lower - x, -np.inf) / self.scale, -np.inf)
             up = np.nextafter(np.nextafter(self.upper - x, np.inf) / self.scale, np.inf)

@@ -58,6 +58,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bdnn.checker.class_weight import weighted_rows
 from bdnn.checker.data import MergedData, data_hash, doubles, integer_columns, merged, network_loss
 from bdnn.checker.file import LEAF, Certificate, Cut, Proof, Tree, read_certificate, save_certificate
 from bdnn.checker.functions import Sets, blockers, canonical, check_functions, columns, functions, links, width_of
@@ -143,7 +144,7 @@ def verify_certificate(
     y : array-like of shape (m,) or None
         Labels; None if X is a table.
     sample_weight : array-like of shape (m,) or None
-        Weights; None for 1 each.
+        Weights as they were given to `fit`; None for 1 each. Weights of classes are in the certificate.
 
     Returns
     -------
@@ -164,8 +165,11 @@ def verify_certificate(
     rows = ""
     if y is None:
         X, y, rows = _training_rows(content, X)
-    data = merged(cast("ArrayLike", X), y, sample_weight, content.classes)
+    weights = weighted_rows(content.class_weight, y, content.classes, sample_weight)
+    data = merged(cast("ArrayLike", X), y, weights, content.classes)
     _check_data(content, data)
+    if content.class_weight is not None:
+        content.class_weight.check_rule(data)
     loss = network_loss(content.layers, data, content.head)
     if loss != content.loss:
         raise CertificateError(f"loss: the network has loss {loss}, the file says {content.loss}")
@@ -224,10 +228,15 @@ def _statement(content: Certificate, loss: Fraction) -> str:
         layer = "no hidden layers"
     output = "two outputs of which the larger wins" if content.head == "argmax" else "one threshold output"
     kind = f"No network with {layer}, {output} and arbitrary real weights and biases"
-    rows = f"these {content.n_rows} rows"
+    rows, weighted = f"these {content.n_rows} rows", ""
+    if content.class_weight is not None:
+        rows, weighted = f"{rows} ({content.class_weight.described})", "weighted "
     if content.bound == loss:
-        return f"{kind} has a loss below {loss} on {rows}, the loss of the stored network, which is therefore optimal."
-    return f"{kind} has a loss below {content.bound} on {rows}; the stored network has loss {loss}."
+        return (
+            f"{kind} has a {weighted}loss below {loss} on {rows}, the loss of the stored network, which is therefore "
+            f"optimal."
+        )
+    return f"{kind} has a {weighted}loss below {content.bound} on {rows}; the stored network has loss {loss}."
 
 
 def _check_data(content: Certificate, data: MergedData) -> None:

@@ -7,14 +7,17 @@ Notes
 -----
 A certificate is a JSON object of exactly these names; all that is counted is counted from 0:
 
-- ``format`` "bdnn-certificate", ``version`` 1, or 2 if there is a ``table``;
+- ``format`` "bdnn-certificate", ``version`` 1, 2 if there is a ``table``, or 3 if classes have weights or columns
+  are not inputs themselves;
 - ``data``: ``sha256`` (see `bdnn.checker.data.data_hash`), ``n_rows``, ``n_features``, ``n_points``, ``classes``;
 - ``architecture``: ``hidden_layer_sizes`` ([] or [d], d at most 6), ``head`` "threshold" (one output) or "argmax"
   (two), ``weights`` "continuous", ``fit_intercept`` true;
 - ``network``: ``layers``, each with ``weights`` (one list per neuron) and ``biases``;
 - ``loss`` and ``bound``: strings such as "7" or "15/2"; ``scale``: a power of two;
 - ``cuts``: each with ``points`` and as many ``multipliers``, strings of hexadecimal digits;
-- ``table``, in version 2: which rows and columns of a table the data are, see `bdnn.checker.rows`;
+- ``table``, in versions 2 and 3: which rows and columns of a table the data are, see `bdnn.checker.rows`; in version 3
+  null if they are not of a table;
+- ``class_weight``, in version 3: how much the classes weigh, see `bdnn.checker.class_weight`;
 - ``trees``: each with ``implicants``, ``proofs`` and ``nodes``, the root first. A proof is
   {"cuts": [[cut, neuron, multiplier], …], "links": [[point, k, multiplier], …]}. A node is
   [column, child for 0, child for 1], or a leaf, which is the number of a proof. Every proof has a leaf.
@@ -41,6 +44,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bdnn.checker.class_weight import ClassWeight, read_class_weight
 from bdnn.checker.rows import TablePart, read_table_part
 from bdnn.checker.values import MAX_BITS, exactly, fail, integer, items, rational, shown
 from bdnn.errors import CertificateError, CertificateFileError, InputError
@@ -49,7 +53,7 @@ from bdnn.files import FilePath, write
 if TYPE_CHECKING:
     from bdnn.checker.data import Label
 
-FORMAT, VERSION = "bdnn-certificate", 2  # the version counts changes that older checkers do not understand
+FORMAT, VERSION = "bdnn-certificate", 3  # the version counts changes that older checkers do not understand
 
 MAX_HIDDEN = 6  # one more than exact training lists the output functions of
 _MAX_BYTES = 2**30  # of a file, which is read at once
@@ -109,6 +113,7 @@ class Certificate:
     cuts: list[Cut]
     trees: list[Tree]
     table: TablePart | None = None
+    class_weight: ClassWeight | None = None
 
 
 def read_certificate(source: FilePath | Mapping[str, Any] | Certificate) -> Certificate:
@@ -283,7 +288,8 @@ def _certificate(document: dict[str, Any]) -> Certificate:
     if type(version) is not int or not 1 <= version <= VERSION:
         raise CertificateFileError(f"version: this reader knows versions 1 to {VERSION}, got {shown(version)}")
     names = "format version data architecture network loss bound scale cuts trees"
-    exactly("certificate", document, names if version == 1 else f"{names} table")
+    exactly("certificate", document, names + ("", " table", " table class_weight")[version - 1])
+    stated = document.get("table")
     data = exactly("data", document["data"], "sha256 n_rows n_features n_points classes")
     if not isinstance(data["sha256"], str):
         raise fail("data: sha256", f"must be a string, got {shown(data['sha256'])}")
@@ -292,7 +298,7 @@ def _certificate(document: dict[str, Any]) -> Certificate:
     scale = integer("scale", document["scale"], 1)
     if scale & (scale - 1):
         raise fail("scale", f"must be a power of two, got {shown(scale)}")
-    trees = items("trees", document["trees"])
+    trees, weights = items("trees", document["trees"]), document.get("class_weight")
     n_rows = integer("data: n_rows", data["n_rows"], 1)
     return Certificate(
         sha256=data["sha256"],
@@ -308,7 +314,10 @@ def _certificate(document: dict[str, Any]) -> Certificate:
         scale=scale,
         cuts=[_cut(cut, c) for c, cut in enumerate(items("cuts", document["cuts"]))],
         trees=[_tree(tree, t) for t, tree in enumerate(trees)],
-        table=None if version == 1 else read_table_part(document["table"], n_features, n_rows),
+        table=None
+        if version == 1 or (version == 3 and stated is None)
+        else read_table_part(stated, n_features, n_rows),
+        class_weight=None if version < 3 or weights is None else read_class_weight(weights),
     )
 
 

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with heeded(), warnings.catch_warnings():
         warnings.showwarning = _warn
         code = _flushed(_run(arguments))
-    # solvers that overran their limit and compilations that nobody waits for any more
+    # threads that are left: solvers that overran their limit, which nobody waits for any more
     left = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if any(name.startswith("bdnn-") for name in left) or (left and requested()):
         os._exit(code)
@@ -94,7 +94,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _flushed(code: int) -> int:
-    """Let everything that was printed go out; return the exit code, 1 instead of 0 if that fails."""
+    """Flush what was printed; return the exit code, 1 instead of 0 if that fails."""
     for stream, name in ((sys.stdout, "standard output"), (sys.stderr, "standard error")):
         try:
             stream.flush()
@@ -107,7 +107,7 @@ def _flushed(code: int) -> int:
 
 
 def _abandon(stream: TextIO) -> None:
-    """Let what cannot be printed go nowhere, so that the interpreter does not try again at its end."""
+    """Discard what cannot be printed, so that the interpreter does not try again when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
@@ -125,6 +125,6 @@ def _warn(
 
 
 def _fail(message: str, code: int) -> int:
-    with suppress(OSError):  # the exit code still says it
+    with suppress(OSError):  # the exit code still tells
         say(f"bdnn: error: {' '.join(message.split())}", err=True)
     return code

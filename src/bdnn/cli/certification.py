@@ -12,7 +12,7 @@ import numpy as np
 
 import bdnn
 from bdnn import tables
-from bdnn.cli.options import FILE, JOBS_HELP, TEXT_OUT, attacker, attacker_options, label_options
+from bdnn.cli.options import FILE, JOBS_HELP, TABLE, TEXT_OUT, attacker, attacker_options, label_options
 from bdnn.cli.output import STDOUT, check_files, save_csv, say
 from bdnn.cli.reading import filled_inputs, model_table, target_of
 from bdnn.cli.stopping import finishing, heard
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model_file", metavar="MODEL", type=FILE)
-@click.argument("data", type=FILE)
+@click.argument("data", type=TABLE)
 @label_options
 @click.option("--radius", type=float, default=None, help="Radius in question.  [default: the smallest perturbations]")
 @attacker_options
@@ -41,6 +41,7 @@ def certify(
     data: Path,
     target: str | None,
     missing_labels: str | None,
+    reading: tables.Reading,
     radius: float | None,
     time_limit: float | None,
     point_time_limit: float,
@@ -50,11 +51,11 @@ def certify(
     quiet: bool,
     **changes: Any,
 ) -> None:
-    """Prove for each row of a CSV table that no perturbation changes its prediction, or find one that does."""
+    """Prove for each row of a table that no perturbation changes its prediction, or find one that does."""
     check_files({"--out": out}, {"MODEL": model_file, "DATA": data})
     model = load_model(model_file)
     network, target = model.network, target_of(model, target)
-    table = model_table(model, data, target, missing_labels)
+    table = model_table(model, data, target, missing_labels, reading)
     X, labels = filled_inputs(model, table), table.labels
     budget = bdnn.Budget() if time_limit is None else bdnn.Budget(seconds=time_limit)
     settings = attacker(X, **changes)

@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.cli.options import FILE, JOBS_HELP, OUT, attacker, attacker_options, label_options
+from bdnn.cli.options import FILE, JOBS_HELP, OUT, TABLE, attacker, attacker_options, label_options
 from bdnn.cli.output import check_files, save_output
 from bdnn.cli.reading import model_inputs, target_of
 from bdnn.cli.stopping import finishing, heard
@@ -23,6 +23,7 @@ from bdnn.progress import attacks_text, shown_progress
 
 if TYPE_CHECKING:
     from bdnn.model_file.contents import Model
+    from bdnn.tables import Reading
     from bdnn.types import Array
 
 Drawing = Callable[[Any], Any]
@@ -32,7 +33,7 @@ Drawing = Callable[[Any], Any]
 @click.command()
 @click.argument("kind", type=click.Choice(["history", "regions", "network", "weights", "certified"]))
 @click.argument("model_file", metavar="MODEL", type=FILE)
-@click.argument("data", type=FILE, required=False)
+@click.argument("data", type=TABLE, required=False)
 @label_options
 @click.option("--out", type=OUT, required=True, help="Picture to write: .png, .svg or .pdf.")
 @click.option(
@@ -53,13 +54,14 @@ def plot(
     data: Path | None,
     target: str | None,
     missing_labels: str | None,
+    reading: Reading,
     out: Path,
     features: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Draw the training's history, decision regions, the network, its weights or its certified accuracy.
 
-    Regions and certified accuracy need DATA, a CSV table; what perturbations may do is for the latter. With DATA, the
+    Regions and certified accuracy need DATA, a table; what perturbations may do is for the latter. With DATA, the
     pictures of network and weights show weights in units of standard deviations of the features.
     """
     suffix = out.suffix.lower().removeprefix(".")
@@ -68,14 +70,14 @@ def plot(
     check_files({"--out": out}, {"MODEL": model_file, "DATA": data})
     model = load_model(model_file)
     if kind in ("regions", "certified") and data is None:
-        raise InputError(f"a picture of kind {kind!r} needs a CSV table after the model file")
+        raise InputError(f"a picture of kind {kind!r} needs a table after the model file")
     if kind == "history":
         drawing = _history(model, model_file)
     elif kind in ("network", "weights"):
-        drawing = _structure(kind, model, data)
+        drawing = _structure(kind, model, data, reading)
     else:
         assert data is not None
-        X, labels = model_inputs(model, data, target_of(model, target), missing_labels)
+        X, labels = model_inputs(model, data, target_of(model, target), missing_labels, reading)
         assert labels is not None
         drawing = _regions(model, X, labels, features) if kind == "regions" else _certified(model, X, labels, **options)
     with finishing():
@@ -90,10 +92,10 @@ def _history(model: Model, path: Path) -> Drawing:
     return lambda figure: bdnn.plotting.plot_history(result, figure)
 
 
-def _structure(kind: str, model: Model, data: Path | None) -> Drawing:
+def _structure(kind: str, model: Model, data: Path | None, reading: Reading) -> Drawing:
     network, scale = model.network, None
     if data is not None:
-        scale = model_inputs(model, data, None)[0].std(axis=0)
+        scale = model_inputs(model, data, None, reading=reading)[0].std(axis=0)
     if kind == "network":
         return lambda figure: bdnn.plotting.plot_network(network, scale=scale, ax=figure)
     relative = not network.is_integer or scale is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +85,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             warnings.warn(_shortfall_warning(self.time_limit, listed), ConvergenceWarning, stacklevel=3)
 
     def score(self, X: ArrayLike | RawTable, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the part of the rows of X whose predicted label is right.
+        """Return the share of the rows of X whose predicted label is right.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ def seed_of(random_state: int | np.random.RandomState | None) -> int:
 
 
 def given_targets(y: ArrayLike) -> Any:
-    """Return targets without gaps as what scikit-learn takes, or raise InputError if labels are missing."""
+    """Return targets in a form that scikit-learn takes, or raise InputError if labels are missing."""
     check_present("y", y)
     return plain(y)
 
@@ -134,7 +134,7 @@ def _checked_targets(y: Array) -> Array:
 
 
 def storable(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings as scalars and lists, which a model file can hold."""
+    """Return settings as scalars, lists and dictionaries by text, which a model file can hold."""
     stored = dict(settings)
     for name, value in stored.items():
         if isinstance(value, np.random.RandomState):
@@ -145,6 +145,8 @@ def storable(settings: dict[str, Any]) -> dict[str, Any]:
             value = os.fspath(value)
         elif isinstance(value, float) and math.isinf(value):
             value = None
+        elif isinstance(value, Mapping):
+            value = {str(key): each.item() if isinstance(each, np.generic) else each for key, each in value.items()}
         stored[name] = list(value) if isinstance(value, tuple) else value
     return stored
 

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import fields
-from numbers import Real
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
+from bdnn.calibration import pre_activations
 from bdnn.certification.columns import certify_columns
 from bdnn.certification.engine import certify
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
-from bdnn.estimators.base import BaseClassifier, seed_of, storable
+from bdnn.estimators.base import seed_of, storable
+from bdnn.estimators.class_weights import training_weights, validation_weights, with_class_weight
 from bdnn.estimators.frames import Categorical
+from bdnn.estimators.held_out import held_out_rows
 from bdnn.estimators.inputs import encoded, made_encoder, options_of, radius_of_inputs, warn_unseen
+from bdnn.estimators.operating_point import moved, wanted_point
+from bdnn.estimators.probabilities import UNCALIBRATED, ProbabilisticClassifier, own_time
+from bdnn.libraries import limited_threads
 from bdnn.methods import METHODS, automatic
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.writing import save_model
 from bdnn.problem.problem import Problem, choice
 from bdnn.progress import ProgressLines
-from bdnn.splitting import split
 
 if TYPE_CHECKING:
     from bdnn.certification.result import Certification
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from bdnn.types import Array, Floats, Reals
 
 
-class BDNNClassifier(BaseClassifier):
+class BDNNClassifier(ProbabilisticClassifier):
     """Binarized deep neural network, trained by mathematical optimization.
 
     Neurons fire 1 if their pre-activation is >= 0, otherwise 0. The reported loss is always recomputed with exact
@@ -108,7 +111,8 @@ class BDNNClassifier(BaseClassifier):
         repairs. See `bdnn.Problem`.
     validation_fraction : float, default=0.0
         Fraction of the data, stratified, that is held out; the network with the highest accuracy on it is kept (the
-        paper takes 0.25 to 0.5). Equal rows are held out together. 0 keeps the network of least loss.
+        paper takes 0.25 to 0.5), weighted by `class_weight`: "balanced" takes the balanced accuracy. Equal rows are
+        held out together. 0 keeps the network of least loss.
     margin : float or None, default=None
         Least distance of pre-activations from 0 in training, for inputs and weights scaled to 1; None takes the
         smallest that is safe. Continuous weights only.
@@ -126,6 +130,25 @@ class BDNNClassifier(BaseClassifier):
         the training rows, cross-validated, say that it pays. Missing values are replaced in any case.
     thresholds : int or None, default=None
         Most bits x >= t that take the place of a numeric column, at quantiles; None for its value as it is.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss, by label; labels that are left out weigh 1. "balanced" gives all classes the
+        same total weight on the training rows, in an exact ratio where integers below 2^30 allow it.
+    max_features : int or None, default=None
+        Columns that the network may use, at most: those with a weight in any neuron of the first layer. None for any
+        number.
+    monotonic : dict of str to int, array-like of shape (n_features,) or None, default=None
+        As ``monotonic_cst`` of scikit-learn: for columns by name, or for all of them, 1 where the second of `classes_`
+        may only become more likely as the column grows, -1 where only less, 0 where it is free. For two classes. The
+        weights of the first layer have these signs, and those of later layers are not negative.
+    probability : bool, "cross_fit" or "held_out", default=False
+        Whether there are calibrated probabilities (`predict_proba`), and by which rows. "cross_fit", or True, trains
+        four more networks, each without a fold of the rows, in half of the time; the network itself is trained on all
+        rows. "held_out" needs no more time, but a quarter of the rows, or those of `validation_fraction`.
+    decision_threshold : dict or None, default=None
+        Where two classes are told apart: {"recall": 0.9}, or a "precision" or "specificity" of the second class, or of
+        the label that "positive" names. The bias of the output is moved so that held-out rows (a quarter, or those of
+        `validation_fraction`) have that value or more, and the best counterpart; if none has, a warning says what can
+        be reached. None keeps the network of the training.
     time_limit : float or None, default=60.0
         Seconds for the whole fit; None for no limit.
     n_jobs : int or None, default=1
@@ -149,6 +172,10 @@ class BDNNClassifier(BaseClassifier):
         Status, audited loss, bound, gap and history of the training.
     classes_ : ndarray of shape (n_classes,)
         Labels.
+    class_weight_ : ndarray of shape (n_classes,)
+        Weight of each class in the loss, before those of the samples.
+    calibration_ : Calibration or None
+        How probabilities come from pre-activations, if they were asked for.
     n_features_in_ : int
         Number of columns.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -169,8 +196,6 @@ class BDNNClassifier(BaseClassifier):
     >>> str(clf.result_.status), clf.result_.objective
     ('optimal', 0.0)
     """
-
-    _warns = True  # an ensemble warns of all its members together
 
     def __init__(
         self,
@@ -205,6 +230,11 @@ class BDNNClassifier(BaseClassifier):
         min_frequency: int | float | None = None,
         missing_indicator: str = "auto",
         thresholds: int | None = None,
+        class_weight: Mapping[Any, float] | str | None = None,
+        max_features: int | None = None,
+        monotonic: Mapping[str, int] | ArrayLike | None = None,
+        probability: bool | str = False,
+        decision_threshold: Mapping[str, Any] | None = None,
         time_limit: float | None = 60.0,
         n_jobs: int | None = 1,
         random_state: int | np.random.RandomState | None = None,
@@ -242,6 +272,11 @@ class BDNNClassifier(BaseClassifier):
         self.min_frequency = min_frequency
         self.missing_indicator = missing_indicator
         self.thresholds = thresholds
+        self.class_weight = class_weight
+        self.max_features = max_features
+        self.monotonic = monotonic
+        self.probability = probability
+        self.decision_threshold = decision_threshold
         self.time_limit = time_limit
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -293,14 +328,20 @@ class BDNNClassifier(BaseClassifier):
         options_of(self)
         columns, labels, weight = self._training_data(X, y, sample_weight, self, feature_names)
         choice("method", self.method, ("auto", *METHODS))
-        training, held_out = self._split(columns, labels, budget.seed)
+        wanted = wanted_point(self.decision_threshold, np.unique(labels)) if self.decision_threshold else None
+        training, held_out = held_out_rows(columns, labels, self.get_params(deep=False), budget.seed)
         self.encoder_ = made_encoder(self, columns, labels, training, budget.seed)
         inputs = encoded(self.encoder_, columns)
+        row_weight, class_weight = training_weights(self.class_weight, labels, weight, training)
+        validation: tuple[Any, ...] | None = None
+        if held_out is not None and self.validation_fraction:
+            shares = validation_weights(self.class_weight, labels, held_out)
+            validation = (inputs[held_out], labels[held_out], *shares)
         problem = Problem(
             X=inputs[training],
             y=labels[training],
-            sample_weight=None if weight is None else weight[training],
-            validation=None if held_out is None else (inputs[held_out], labels[held_out]),
+            sample_weight=row_weight,
+            validation=validation,
             regularizer=self.regularizer,  # type: ignore[arg-type]  # checked by Problem
             regularization=self.regularization,  # type: ignore[arg-type]  # checked by Problem
             hidden_layer_sizes=self.hidden_layer_sizes,
@@ -313,6 +354,9 @@ class BDNNClassifier(BaseClassifier):
             robust_model=self.robust_model,  # type: ignore[arg-type]  # checked by Problem
             margin=self.margin,
             input_bits=self.input_bits,
+            max_features=self.max_features,
+            monotonic=self.monotonic,
+            feature_groups=None if self.encoder_.is_identity else self.encoder_.column_of_input,
             feature_names=self.encoder_.network_names,
             copy=False,  # the problem is not kept
         )
@@ -320,17 +364,24 @@ class BDNNClassifier(BaseClassifier):
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)
         # more threads of BLAS than were asked for would wait for each other on a busy machine
-        with threadpool_limits(budget.threads, user_api="blas"):
-            self.result_ = method(problem, budget, start, listener)
-        self.network_ = self.result_.network
-        self.classes_ = problem.classes
+        with limited_threads(budget.threads, "blas"):
+            result = method(problem, own_time(budget, self.probability), start, listener)
+        result = with_class_weight(result, class_weight, self.class_weight)
+        if wanted is not None and held_out is not None:
+            rows = (inputs[held_out], labels[held_out], None if weight is None else weight[held_out])
+            result = moved(result, problem, wanted, rows, warns=self._warns)
+        self.result_, self.network_, self.classes_ = result, result.network, problem.classes
+        self._interrupted = result.interrupted
+        if not self._calibrate(columns, labels, weight, held_out, budget):
+            self.result_ = replace(result, shortfalls=(*result.shortfalls, UNCALIBRATED))
+        self.class_weight_ = np.ones(len(problem.classes)) if class_weight is None else class_weight
         if self._warns:
             self._warn(self.result_.shortfalls)
         return self
 
     def _method(self, problem: Problem) -> Any:
         """Return the method that trains for a problem, with those of its settings that are parameters here."""
-        for each in METHODS.values():  # also of methods that are not chosen: a misspelt word is one all the same
+        for each in METHODS.values():  # a misspelled setting of a method that is not chosen is an error, too
             each.check_choices(self)
         chosen = automatic(problem) if self.method == "auto" else self.method
         kind: type[Any] = METHODS[chosen]
@@ -344,18 +395,9 @@ class BDNNClassifier(BaseClassifier):
                 )
         return AttackAndRepair(method) if problem.robust and self.robust_model == "worst_case" else method
 
-    def _split(self, columns: Reals | RawTable, labels: Array, seed: int) -> tuple[Any, Any]:
-        """Return the rows for training (a slice if all) and for validation (None if none)."""
-        fraction = self.validation_fraction
-        if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 <= fraction < 1:
-            raise InputError(f"validation_fraction must be a number from 0 to below 1, got {fraction!r}")
-        if fraction == 0:
-            return slice(None), None
-        try:
-            numbers = columns.numbers() if isinstance(columns, RawTable) else columns
-            return split(numbers, labels, float(fraction), seed)
-        except InputError as error:
-            raise InputError(f"cannot hold out validation_fraction={fraction!r}, stratified: {error}") from None
+    def calibration_values(self, inputs: Reals) -> Floats:
+        """Return the pre-activations of all neurons, for checked inputs."""
+        return pre_activations(self.network_, inputs)
 
     def predict(self, X: ArrayLike | RawTable) -> Array:
         """Return the predicted label of each row of X, shape (n_samples,)."""
@@ -388,14 +430,7 @@ class BDNNClassifier(BaseClassifier):
         return np.where(second, np.maximum(values, np.finfo(np.float64).tiny), np.minimum(values, 0.0))
 
     def certify(
-        self,
-        X: ArrayLike | RawTable,
-        y: ArrayLike | None = None,
-        *,
-        radius: float | None = None,
-        norm: str = "inf",
-        level_changes: int = 0,
-        **settings: Any,
+        self, X: ArrayLike | RawTable, y: ArrayLike | None = None, *, level_changes: int = 0, **settings: Any
     ) -> Certification:
         """Decide exactly whether perturbations of columns change the predictions; see `bdnn.certify`.
 
@@ -405,16 +440,10 @@ class BDNNClassifier(BaseClassifier):
             Columns.
         y : array-like of shape (n_samples,) or None
             Labels: points that are predicted wrong are not robust. None: the predictions must not change.
-        radius : float or None
-            Radius in question, of numbers; None for the smallest perturbation of each input.
-        norm : {"inf", "1", "2"}
-            Norm of the perturbations.
         level_changes : int
-            Most categorical and boolean columns of a row whose level changes as well; 0 if they stay as they are. Dates
-            and missing cells stay in any case.
+            Most categorical and boolean columns of a row whose level changes as well. Dates and missing cells stay.
         **settings : Any
-            The other keywords of `bdnn.certify`: scale, lower, upper, frozen, integer, limits, threads and a listener.
-            They are about columns.
+            The other keywords of `bdnn.certify`, which are about columns: radius, norm, scale, bounds, limits and more.
 
         Returns
         -------
@@ -431,9 +460,8 @@ class BDNNClassifier(BaseClassifier):
         columns = self._columns(X)
         if isinstance(columns, RawTable):
             warn_unseen(self.encoder_.unseen(columns))
-            settings |= {"radius": radius, "norm": norm, "level_changes": level_changes}
-            return certify_columns(self.network_, self.encoder_, columns, y, **settings)
-        return certify(self.network_, columns, y, radius=radius, norm=norm, **settings)
+            return certify_columns(self.network_, self.encoder_, columns, y, level_changes=level_changes, **settings)
+        return certify(self.network_, columns, y, **settings)
 
     def save(self, path: FilePath | IO[bytes], table: TableInfo | None = None) -> None:
         """Write the fitted estimator to a JSON model file; `bdnn.load` reads it.
@@ -458,4 +486,6 @@ class BDNNClassifier(BaseClassifier):
         settings = storable(self.get_params())
         settings["hidden_layer_sizes"] = list(self.result_.network.widths[:-1])
         settings["robust_radius"] = np.asarray(self.robust_radius, dtype=float).tolist()
-        save_model(path, Model(self.network_, settings, self.result_, table, self.encoder_))
+        save_model(
+            path, Model(self.network_, settings, self.result_, table, self.encoder_, calibration=self.calibration_)
+        )

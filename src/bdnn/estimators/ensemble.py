@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from numbers import Integral, Real
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
-from bdnn.encoding.encoder import Encoder
 from bdnn.encoding.raw import RawTable
-from bdnn.errors import InputError, ModelFileError
-from bdnn.estimators.base import BaseClassifier, generator_of, storable
+from bdnn.errors import InputError
+from bdnn.estimators.base import generator_of, storable
+from bdnn.estimators.class_weights import class_weights, row_weights
 from bdnn.estimators.classifier import BDNNClassifier
+from bdnn.estimators.held_out import held_out_rows
 from bdnn.estimators.inputs import encoded, fitted_encoder, options_of
 from bdnn.estimators.members import Task, in_order, rows_of
+from bdnn.estimators.probabilities import ProbabilisticClassifier, own_time
 from bdnn.estimators.random_layers import random_hidden, with_outputs
+from bdnn.libraries import limited_threads
 from bdnn.model_file.contents import EnsembleMember, EnsembleModel
-from bdnn.model_file.reading import load_any
 from bdnn.model_file.writing import save_model
 from bdnn.problem.problem import Problem, choice, positive_integer
 
 if TYPE_CHECKING:
     from bdnn.files import FilePath
-    from bdnn.model_file.contents import Model
     from bdnn.network.network import Network
     from bdnn.types import Array, Floats, Integers, Reals
 
@@ -46,7 +46,7 @@ _AS_INPUTS = {"categorical_features": None, "missing_indicator": "never", "thres
 _DEFAULT_HIDDEN = (32,)  # neurons: members are many, and small ones train fast
 
 
-class BDNNEnsembleClassifier(BaseClassifier):
+class BDNNEnsembleClassifier(ProbabilisticClassifier):
     """Ensemble of binarized networks that vote.
 
     With few data, many small networks on different random features generalize better than one network of the same total
@@ -80,6 +80,13 @@ class BDNNEnsembleClassifier(BaseClassifier):
         midway between two random rows. "comparisons": they are 0, so that a neuron tells whether some features add up
         to at least as much as others, which does not change if all of them are multiplied by the same number. This
         suits features of one kind that are 0 where there is nothing, such as the pixels of images.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss of every member, by label, as in `BDNNClassifier`; "balanced" gives all
+        classes the same total weight on all rows. "balanced" in the settings of the members balances what each of them
+        decides between.
+    probability : bool, "cross_fit" or "held_out", default=False
+        Whether there are calibrated probabilities (`predict_proba`), and by which rows, as in `BDNNClassifier`: all,
+        by four more ensembles in half of the time, or a quarter that no member is trained on.
     time_limit : float or None, default=60.0
         Seconds for the whole fit, shared evenly among the members that are still to be trained; None for no limit.
     n_jobs : int or None, default=1
@@ -97,6 +104,10 @@ class BDNNEnsembleClassifier(BaseClassifier):
         How columns become inputs.
     classes_ : ndarray of shape (n_classes,)
         Labels.
+    class_weight_ : ndarray of shape (n_classes,)
+        Weight of each class in the loss, before those of the samples.
+    calibration_ : Calibration or None
+        How probabilities come from sums and votes, if they were asked for.
     n_features_in_ : int
         Number of columns.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -129,6 +140,8 @@ class BDNNEnsembleClassifier(BaseClassifier):
         max_features: float = 1.0,
         voting: str = "sum",
         hidden: str = "trained",
+        class_weight: Mapping[Any, float] | str | None = None,
+        probability: bool | str = False,
         time_limit: float | None = 60.0,
         n_jobs: int | None = 1,
         random_state: int | np.random.RandomState | None = None,
@@ -139,6 +152,8 @@ class BDNNEnsembleClassifier(BaseClassifier):
         self.max_features = max_features
         self.voting = voting
         self.hidden = hidden
+        self.class_weight = class_weight
+        self.probability = probability
         self.time_limit = time_limit
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -187,9 +202,17 @@ class BDNNEnsembleClassifier(BaseClassifier):
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
-        generator = generator_of(self.random_state)
-        self.encoder_ = fitted_encoder(self, columns, labels, slice(None), self._settings(), _ENCODER_SEED)
+        self._check_members()
+        generator, seed = generator_of(self.random_state), self._seed_of_rows()
+        everything = (columns, labels, weight)
+        training, held_out = held_out_rows(columns, labels, {"probability": self.probability}, seed)
+        self.encoder_ = fitted_encoder(self, columns, labels, training, self._settings(), _ENCODER_SEED)
         inputs = encoded(self.encoder_, columns)
+        inputs, codes, weight = inputs[training], codes[training], None if weight is None else weight[training]
+        weights = class_weights(self.class_weight, self.classes_, codes, weight)
+        weight = row_weights(weights, codes, weight)
+        self.class_weight_ = np.ones(len(self.classes_)) if weights is None else weights
+        limits, budget = budget, own_time(budget, self.probability)
         tasks = self._tasks(generator)
         together = 1 if self.hidden == "trained" else self.n_estimators
         groups = [tasks[start : start + together] for start in range(0, len(tasks), together)]
@@ -202,7 +225,7 @@ class BDNNEnsembleClassifier(BaseClassifier):
             rounds = math.ceil((len(groups) - number) / budget.threads)
             own = budget.within(0.0 if stopped else budget.remaining / rounds)
             rows, targets = rows_of(group[0], codes, self.scheme)
-            member_weight = None if weight is None else weight[rows]
+            member_weight = None if weight is None or not weight[rows].any() else weight[rows]
             parts = [inputs[np.ix_(rows, task.features)] for task in group]
             clf = clone(self._settings()).set_params(random_state=group[0].seed, n_jobs=1, **_AS_INPUTS)
             drawn: list[Network] = []
@@ -225,11 +248,23 @@ class BDNNEnsembleClassifier(BaseClassifier):
             networks = with_outputs(drawn, clf.network_) if drawn else [clf.network_]
             return [EnsembleMember(network, task.features) for network, task in zip(networks, group, strict=True)]
 
-        with threadpool_limits(1, user_api="blas"):  # each member has one thread
+        with limited_threads(1, "blas"):  # each member has one thread
             self.members_ = tuple(in_order(train, groups, budget.threads, stop))
-        if not stop.is_set():
+        self._interrupted = stop.is_set()
+        if not stop.is_set() and self._warns:
             self._warn(f"{what} ({count} of {len(groups)} training runs)" for what, count in sorted(short.items()))
+        self._calibrate(*everything, held_out, replace(limits, seed=seed))
         return self
+
+    def _check_members(self) -> None:
+        """Refuse settings of the members that only the ensemble can have."""
+        settings = self._settings()
+        if isinstance(settings.class_weight, Mapping):
+            raise InputError("class_weight of the estimator cannot name classes; give it to the ensemble")
+        if settings.probability is not False:
+            raise InputError("probability of the estimator has no use in an ensemble; give it to the ensemble")
+        if settings.decision_threshold is not None:
+            raise InputError("members of an ensemble take no decision_threshold; compare predict_proba with one")
 
     def _check_random(self) -> None:
         settings, needed = self._settings(), ""
@@ -308,7 +343,11 @@ class BDNNEnsembleClassifier(BaseClassifier):
 
     def _counted(self, X: ArrayLike | RawTable, with_votes: bool = True) -> tuple[Integers, Floats]:
         """Return votes, 0 if not wanted, and sums; see `votes`."""
-        inputs = self._inputs(X, (np.float64,))
+        return self._counted_inputs(self._inputs(X), with_votes)
+
+    def _counted_inputs(self, inputs: Reals, with_votes: bool = True) -> tuple[Integers, Floats]:
+        """Return the same of checked inputs."""
+        inputs = inputs.astype(np.float64, copy=False)
         shape = (len(inputs), len(self.classes_))
         votes, sums = np.zeros(shape, dtype=np.int64), np.zeros(shape)
         rows = np.arange(len(inputs))
@@ -323,6 +362,11 @@ class BDNNEnsembleClassifier(BaseClassifier):
                 chosen = codes[member.network.predict_index(values)]
                 votes[rows[chosen >= 0], chosen[chosen >= 0]] += 1
         return votes, sums
+
+    def calibration_values(self, inputs: Reals) -> Floats:
+        """Return sums and votes, for checked inputs."""
+        votes, sums = self._counted_inputs(inputs)
+        return np.hstack([sums, votes])
 
     def decision_function(self, X: ArrayLike | RawTable) -> Floats:
         """Return a score of each class whose largest value, the first of equal ones, is the prediction.
@@ -379,87 +423,9 @@ class BDNNEnsembleClassifier(BaseClassifier):
             storable({name: value for name, value in self.get_params(deep=False).items() if name != "estimator"}),
             storable(self._settings().get_params()),
             self.encoder_,
+            calibration=self.calibration_,
         )
         save_model(path, model)
-
-
-def load(path: str | os.PathLike[str]) -> BDNNClassifier | BDNNEnsembleClassifier:
-    """Read a model file as a fitted classifier.
-
-    Parameters
-    ----------
-    path : path-like
-        A file written by `BDNNClassifier.save`, `BDNNEnsembleClassifier.save` or ``bdnn train``.
-
-    Returns
-    -------
-    BDNNClassifier or BDNNEnsembleClassifier
-        Fitted; the `result_` of a BDNNClassifier is there if the file has it.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is damaged, hostile, of another kind or of an unknown version.
-    OSError
-        If it cannot be read.
-    """
-    model = load_any(path)
-    if not isinstance(model, EnsembleModel):
-        return from_model(model, path)
-    try:
-        return _from_ensemble(model)
-    except InputError as error:
-        raise ModelFileError(f"{os.fspath(path)}: not a usable model file: {error}") from None
-
-
-def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
-    allowed = set(BDNNEnsembleClassifier().get_params(deep=False)) - {"estimator"}
-    unknown = sorted((set(model.settings) - allowed) | (set(model.estimator) - set(BDNNClassifier().get_params())))
-    if unknown:
-        raise InputError(f"unknown setting {unknown[0][:40]!r}")
-    ensemble = BDNNEnsembleClassifier(BDNNClassifier(**model.estimator), **model.settings)
-    choice("scheme", ensemble.scheme, SCHEMES)
-    choice("voting", ensemble.voting, VOTINGS)
-    choice("hidden", ensemble.hidden, HIDDEN)
-    known, C = set(range(-1, len(model.classes))), len(model.classes)
-    if C < 2 or len(set(model.classes.tolist())) != C:
-        raise InputError(f"classes must be at least two different labels, got {model.classes.tolist()!r}"[:200])
-    for number, member in enumerate(model.members, start=1):
-        codes = member.network.classes
-        if codes.dtype.kind != "i" or not set(codes.tolist()) <= known:
-            raise InputError(f"the classes of member {number} must be integers from -1 to {C - 1}")
-    if not model.members:
-        raise InputError("an ensemble needs at least one member")
-    encoder = model.encoder
-    if encoder is None:
-        encoder = Encoder.identity(model.feature_names, model.n_features, None)
-    ensemble.classes_, ensemble.encoder_, ensemble.members_ = model.classes, encoder, model.members
-    ensemble.n_features_in_ = len(encoder.columns)
-    if encoder.named:
-        ensemble.feature_names_in_ = np.array(encoder.names, dtype=object)
-    return ensemble
-
-
-def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
-    """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
-    settings = dict(model.settings or {})
-    simple = (str, int, float, type(None))
-    listed = ("hidden_layer_sizes", "robust_radius", "categorical_features")
-    unknown = set(settings) - set(BDNNClassifier().get_params())
-    odd = [k for k, v in settings.items() if not isinstance(v, simple) and k not in listed]
-    if unknown or odd:
-        name = sorted(unknown or odd)[0]
-        raise ModelFileError(f"{os.fspath(path)}: not a usable model file: unknown or malformed setting {name[:40]!r}")
-    settings["hidden_layer_sizes"] = model.network.widths[:-1]
-    clf = BDNNClassifier(**settings)
-    network, encoder = model.network, model.encoder_in_use
-    clf.network_, clf.classes_, clf.encoder_ = network, network.classes, encoder
-    clf.n_features_in_ = len(encoder.columns)
-    if model.result is not None:
-        clf.result_ = model.result
-    if encoder.named:
-        clf.feature_names_in_ = np.array(encoder.names, dtype=object)
-    return clf
 
 
 def _integer_problem(clf: BDNNClassifier, X: Reals, targets: Integers, weight: Floats | None) -> Problem:

@@ -245,7 +245,12 @@ def radius_of_inputs(encoder: Encoder, radius: float | ArrayLike) -> float | Arr
     return encoder.per_input("robust_radius", each, 0.0)
 
 
-def encoded(encoder: Encoder, columns: Reals | RawTable) -> Reals:
+def rows_of_columns(columns: Reals | RawTable, rows: Array) -> Reals | RawTable:
+    """Return some rows of columns from `training_columns`."""
+    return columns.take(rows) if isinstance(columns, RawTable) else columns[rows]
+
+
+def encoded(encoder: Encoder, columns: Reals | RawTable, warns: bool = True) -> Reals:
     """Return the inputs that columns become.
 
     Parameters
@@ -254,6 +259,8 @@ def encoded(encoder: Encoder, columns: Reals | RawTable) -> Reals:
         Made of the training rows.
     columns : ndarray of shape (m, n), or RawTable
         From `training_columns` or `given_columns`.
+    warns : bool
+        Whether levels that were not seen are worth a warning.
 
     Returns
     -------
@@ -272,7 +279,8 @@ def encoded(encoder: Encoder, columns: Reals | RawTable) -> Reals:
     if not isinstance(columns, RawTable):
         return columns if encoder.is_identity else encoder.transform(_of_numbers(columns, encoder.names))
     table = encoder.matched(columns)
-    warn_unseen(encoder.unseen(table))
+    if warns:
+        warn_unseen(encoder.unseen(table))
     return encoder.transform(table)
 
 

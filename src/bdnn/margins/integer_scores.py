@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # weighted sums of points stay this small, so that differences of them are exact in doubles
 _LARGEST_SUM = 2.0**51
-# as far as weights are tried at all: products with inputs up to 2**13 are still exact in doubles
+# largest weight that is tried: its products with inputs up to 2**13 are still exact in doubles
 LARGEST_WEIGHT = 2**40
 # multipliers of a linear program are compared as integers of so many bits: rounding them costs a bound next to nothing
 _MULTIPLIER_BITS = 40

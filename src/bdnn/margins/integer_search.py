@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NEAR = 1000
 # multiples of a direction that are rounded for each largest weight
 _FACTORS = 32
-# so few candidates are all tried, which proves a bound as well
+# candidates that are few enough to be tried completely, which proves a bound as well
 _FEW_CANDIDATES = 50_000
 
 

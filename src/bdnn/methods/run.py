@@ -30,7 +30,7 @@ _BOUND_ERROR = 1e-6
 _SUM_ERROR = 1e-9
 # bounds within a thousandth of the time so far are one point of a plot
 _SAME_MOMENT = 1e-3
-# share of the time in which to look for points whose balls meet: it only makes the trivial bound better
+# share of the time for finding points whose balls meet: they only improve the trivial bound
 _OVERLAP_SHARE = 0.1
 
 
@@ -268,11 +268,11 @@ class Run:
         return Candidate(network, audited, penalty, audited.loss + weighted, accuracy)
 
     def _accuracy(self, network: Network) -> float | None:
-        """Return the accuracy on the held-out data; None if there are none."""
+        """Return the accuracy on the held-out data, as their rows are weighted; None if there are none."""
         if self._problem.validation is None:
             return None
-        X, codes = self._problem.validation
-        return float(np.mean(network.predict_index(X) == codes))
+        X, codes, weight = self._problem.validation
+        return float(np.average(network.predict_index(X) == codes, weights=np.asarray(weight)))
 
     def submit(
         self, network: Network, source: str, solver_objective: float | None = None, *, log: bool = True
@@ -342,7 +342,7 @@ class Run:
             self.restore_bound((math.ceil(safe) if self._step else safe) * self._reduced.loss_unit)
 
     def restore_bound(self, bound: float) -> None:
-        """Take a bound in units of the objective, of an earlier run on the same problem say, if it is better."""
+        """Take a bound in units of the objective, such as that of an earlier run on the problem, if it is better."""
         if bound > self._bound:
             self._bound = bound
             self._record_bound(bound)
@@ -484,6 +484,7 @@ class Run:
             bounds=tuple(BoundStep(step.seconds, min(step.bound, bound)) for step in self._bounds),
             timings=dict(self._timings),
             shortfalls=tuple(self._shortfalls),
+            weighted=bool(np.any(np.asarray(self._problem.sample_weight) != 1.0)),
         )
 
     def _full_message(self, message: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bdnn.encoding.encoder import Encoder
 from bdnn.splitting import SPLIT_VERSION
 
 if TYPE_CHECKING:
+    from bdnn.calibration import Calibration
     from bdnn.network.network import Network
     from bdnn.result import Result
     from bdnn.types import Array, Indices
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 FORMAT, ENSEMBLE_FORMAT = "bdnn-model", "bdnn-ensemble"
 
 VERSION = 2
-"""The version counts changes that earlier readers do not understand: 2 if the inputs are not the columns themselves."""
+"""Versions count what earlier readers do not understand: 2 if inputs are not columns, or there is a calibration."""
 
 MAX_BYTES = 64 * 2**20  # of a file; bounds the memory that parsing takes
 MAX_BRACKETS = 500_000  # that open lists and objects, which take far more memory than their two characters in the file
@@ -45,6 +47,16 @@ class TableInfo:
         Rule of that split; see `bdnn.splitting`.
     missing_labels : str
         Rule for rows without a label: "error" or "drop".
+    id : tuple of str
+        Columns that name rows, which are carried into predictions.
+    weight : str or None
+        Column of the weights of rows.
+    na : tuple of str or None
+        What stood for missing values, if it was given.
+    dates : dict of str to str
+        Formats of columns of dates; empty for dates such as 2026-01-31 12:00:00.
+    n_columns : int or None
+        How many columns the table had, if it did not name them.
     """
 
     target: str
@@ -55,6 +67,11 @@ class TableInfo:
     seed: int | None = None
     split: int = SPLIT_VERSION
     missing_labels: str = "error"
+    id: tuple[str, ...] = ()
+    weight: str | None = None
+    na: tuple[str, ...] | None = None
+    dates: Mapping[str, str] = field(default_factory=dict)
+    n_columns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +90,8 @@ class Model:
         How the training table was read.
     encoder : Encoder or None
         How columns become inputs; None in older files, whose inputs are columns.
+    calibration : Calibration or None
+        Probabilities from the pre-activations of all neurons.
     """
 
     network: Network
@@ -80,6 +99,7 @@ class Model:
     result: Result | None = None
     table: TableInfo | None = None
     encoder: Encoder | None = None
+    calibration: Calibration | None = None
 
     @property
     def encoder_in_use(self) -> Encoder:
@@ -126,6 +146,8 @@ class EnsembleModel:
         Parameters of the estimator that was trained.
     encoder : Encoder or None
         How columns become inputs; None in older files, whose inputs are columns.
+    calibration : Calibration or None
+        Probabilities from sums and votes.
     """
 
     classes: Array
@@ -135,3 +157,4 @@ class EnsembleModel:
     settings: dict[str, Any]
     estimator: dict[str, Any]
     encoder: Encoder | None = None
+    calibration: Calibration | None = None

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bdnn.calibration import Calibration
 from bdnn.checks import label_array, name_tuple
 from bdnn.encoding.encoder import Encoder
 from bdnn.errors import InputError, ModelFileError
@@ -29,7 +30,7 @@ from bdnn.model_file.contents import (
 from bdnn.network.grid import InputGrid
 from bdnn.network.network import Layer, Network
 from bdnn.problem.audit import Audit
-from bdnn.result import BoundStep, Incumbent, Result
+from bdnn.result import MEASURES, BoundStep, Incumbent, OperatingPoint, Result
 from bdnn.status import Status
 
 _EVERY_CLASSIFIER = "every classifier on these inputs"
@@ -113,12 +114,14 @@ def _parse(raw: bytes) -> Model | EnsembleModel:
         if kind == ENSEMBLE_FORMAT:
             return _ensemble(data)
         network = _network(_part(data, "network", dict))
+        calibration = _part(data, "calibration", dict, optional=True)
         return Model(
             network,
             settings=_settings(_part(data, "settings", dict, optional=True)),
             result=_result(_part(data, "result", dict, optional=True), network),
             table=_table(_part(data, "table", dict, optional=True), network.n_features),
             encoder=_encoder(_part(data, "encoder", dict, optional=True), network.n_features, network.feature_names),
+            calibration=_calibration(calibration, sum(network.widths), len(network.classes)),
         )
     except InputError as error:
         raise ModelFileError(_shortened(str(error), 300)) from None
@@ -188,6 +191,10 @@ def _network(data: dict[str, Any]) -> Network:
     return Network(tuple(layers), _part(data, "head", str), _classes(_part(data, "classes", dict)), grid, names)
 
 
+def _calibration(data: dict[str, Any] | None, n_values: int, n_classes: int) -> Calibration | None:
+    return None if data is None else Calibration.from_json(data, n_values, n_classes)
+
+
 def _ensemble(data: dict[str, Any]) -> EnsembleModel:
     classes, n_features = _classes(_part(data, "classes", dict)), _part(data, "n_features", int)
     members = []
@@ -200,6 +207,7 @@ def _ensemble(data: dict[str, Any]) -> EnsembleModel:
             raise ModelFileError(f"the features of member {number} do not fit its network or the ensemble")
         members.append(EnsembleMember(network, features.astype(np.intp)))
     names = name_tuple("feature_names", _part(data, "feature_names", list, optional=True), n_features)
+    calibration = _part(data, "calibration", dict, optional=True)
     return EnsembleModel(
         label_array("classes", classes),
         n_features,
@@ -208,6 +216,7 @@ def _ensemble(data: dict[str, Any]) -> EnsembleModel:
         _settings(_part(data, "settings", dict)) or {},
         _settings(_part(data, "estimator", dict)) or {},
         _encoder(_part(data, "encoder", dict, optional=True), n_features, names),
+        _calibration(calibration, 2 * len(classes), len(classes)),
     )
 
 
@@ -243,9 +252,9 @@ def _classes(data: dict[str, Any]) -> Any:
 
 
 def _settings(data: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Check that settings are scalars, or lists of scalars."""
+    """Check that settings are scalars, or lists or objects of scalars."""
     for name, value in (data or {}).items():
-        entries = value if isinstance(value, list) else [value]
+        entries = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
         for entry in entries:
             _part({name: entry}, name, (str, int, float, bool), optional=True)
     return data
@@ -299,7 +308,38 @@ def _result(data: dict[str, Any] | None, network: Network) -> Result | None:
         grid_loss=_amount(data, "grid_loss", optional=True) or 0.0,
         irreducible_of=_part(data, "irreducible_of", str, optional=True) or _EVERY_CLASSIFIER,
         shortfalls=tuple(shortfalls),
+        weighted=_part(data, "weighted", bool, optional=True) or False,
+        class_weight=_class_weight(data, len(network.classes)),
+        operating_point=_operating_point(_part(data, "operating_point", dict, optional=True)),
     )
+
+
+def _operating_point(data: dict[str, Any] | None) -> OperatingPoint | None:
+    if data is None:
+        return None
+    measure = _part(data, "measure", str)
+    if measure not in MEASURES:
+        raise ModelFileError(f"the measure of the operating point must be one of {', '.join(MEASURES)}")
+    rates = {name: _amount(data, name) for name in ("wanted", *MEASURES)}
+    if max(rates.values()) > 1:
+        raise ModelFileError("the rates of the operating point must not be above 1")
+    return OperatingPoint(
+        measure=measure,
+        positive=_part(data, "positive", (str, int, float, bool)),
+        rows=_amount(data, "rows", int),
+        shift=_part(data, "shift", (int, float)),
+        reachable=tuple(_numbers(data.get("reachable"), "what the operating point could be", False).tolist()),
+        **rates,
+    )
+
+
+def _class_weight(data: dict[str, Any], n_classes: int) -> tuple[float, ...] | None:
+    if data.get("class_weight") is None:
+        return None
+    weights = _numbers(data["class_weight"], "'class_weight'", False)
+    if weights.shape != (n_classes,) or np.any(weights < 0):
+        raise ModelFileError(f"'class_weight' must hold {n_classes} numbers that are not negative")
+    return tuple(weights.tolist())
 
 
 def _amount(
@@ -320,18 +360,28 @@ def _table(data: dict[str, Any] | None, n_features: int) -> TableInfo | None:
         fill = tuple(_numbers(fill, "the table's fill", False).tolist())
         if len(fill) != n_features:
             raise ModelFileError(f"the table's fill must have {n_features} numbers, got {len(fill)}")
-    drop = _part(data, "drop", list, optional=True) or []  # older files do not have it, nor what follows
-    if not all(isinstance(name, str) for name in drop):
-        raise ModelFileError("'drop' must hold strings")
+    drop = _texts(data, "drop") or ()  # older files do not have it, nor what follows
     fraction, seed = _amount(data, "test_fraction", optional=True), _amount(data, "seed", int, optional=True)
     if fraction is not None and fraction >= 1:
         raise ModelFileError(f"'test_fraction' must be below 1, got {_shown(fraction)}")
     split = _amount(data, "split", int, optional=True)
+    dates = _part(data, "dates", dict, optional=True) or {}
+    if not all(isinstance(form, str) for form in dates.values()):
+        raise ModelFileError("'dates' must hold strings")
     missing_labels = _part(data, "missing_labels", str, optional=True) or "error"
     if missing_labels not in MISSING_RULES:
         known = ", ".join(MISSING_RULES)
         raise ModelFileError(f"'missing_labels' must be one of {known}, got {_shown(missing_labels)}")
     return TableInfo(
-        _part(data, "target", str), _part(data, "missing", str), fill, tuple(drop), fraction, seed,
-        1 if split is None else split, missing_labels,
+        _part(data, "target", str), _part(data, "missing", str), fill, drop, fraction, seed,
+        1 if split is None else split, missing_labels, _texts(data, "id") or (),
+        _part(data, "weight", str, optional=True), _texts(data, "na"), dates,
+        _amount(data, "n_columns", int, optional=True),
     )  # fmt: skip
+
+
+def _texts(data: dict[str, Any], name: str) -> tuple[str, ...] | None:
+    texts = _part(data, name, list, optional=True)
+    if not all(isinstance(text, str) for text in texts or ()):
+        raise ModelFileError(f"{name!r} must hold strings")
+    return None if texts is None else tuple(texts)

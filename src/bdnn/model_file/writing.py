@@ -18,6 +18,7 @@ from bdnn.model_file.contents import ENSEMBLE_FORMAT, FORMAT, VERSION, EnsembleM
 from bdnn.version import __version__
 
 if TYPE_CHECKING:
+    from bdnn.calibration import Calibration
     from bdnn.network.network import Network
     from bdnn.types import Array
 
@@ -105,12 +106,13 @@ def _to_json(model: Model) -> dict[str, Any]:
         "settings": model.settings,
         "result": None if model.result is None else model.result.to_dict(),
         "table": None if table is None else {f.name: getattr(table, f.name) for f in fields(table)},
-    }
+    } | _calibration_to_json(model.calibration)
 
 
 def _version(model: Model | EnsembleModel) -> int:
     """Return the oldest version that does: earlier readers need no replacements of missing values."""
-    return 1 if model.encoder is None or model.encoder.is_identity else VERSION
+    plain = model.calibration is None and (model.encoder is None or model.encoder.is_identity)
+    return 1 if plain else VERSION
 
 
 def _ensemble_to_json(model: EnsembleModel) -> dict[str, Any]:
@@ -128,7 +130,11 @@ def _ensemble_to_json(model: EnsembleModel) -> dict[str, Any]:
             {"features": member.features.tolist(), "network": _network_to_json(member.network)}
             for member in model.members
         ],
-    }
+    } | _calibration_to_json(model.calibration)
+
+
+def _calibration_to_json(calibration: Calibration | None) -> dict[str, Any]:
+    return {} if calibration is None else {"calibration": calibration.to_json()}
 
 
 def _network_to_json(network: Network) -> dict[str, Any]:

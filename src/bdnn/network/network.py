@@ -251,7 +251,7 @@ class Network:
 
     def _hidden(self, X: Floats) -> tuple[list[Floats], int]:
         """Return the inputs of every layer, and how many signs needed rational arithmetic."""
-        signals, n_rational = [X if self.grid is None else self.grid.quantise(X)], 0
+        signals, n_rational = [X if self.grid is None else self.grid.quantize(X)], 0
         for weights, bias in self.layers[:-1]:
             out = signs.affine(signals[-1], _floats(weights), _floats(bias))
             signals.append((out.values >= 0).astype(np.float64))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from typing import Any, Literal, get_args
 
@@ -14,6 +14,7 @@ from bdnn.checks import label_array, name_tuple
 from bdnn.columns import in_order, names_of, numbers_in_order, quoted
 from bdnn.errors import InputError
 from bdnn.network.losses import Head, Loss
+from bdnn.problem.feature_limits import FeatureLimits, feature_limits
 from bdnn.types import Floats, Indices, Norm, Reals, RobustModel
 
 WeightSet = Literal["continuous", "integer"]
@@ -83,9 +84,19 @@ class Problem:
         training point. "worst_case": a point counts as right if and only if no input of its ball is decided wrong;
         this needs continuous weights, one output or an argmax head, and no regularizer.
     validation : tuple of array-like or None
-        Held-out inputs of shape (v, n) and labels (v,); methods then return the network of highest accuracy on them.
+        Held-out inputs of shape (v, n) and labels (v,), and weights (v,) if rows do not count alike; methods then
+        return the network of highest accuracy, so weighted, on them.
     feature_names : sequence of str or None
         Names of the columns of X; None for those of a data frame.
+    max_features : int or None
+        Columns with a weight other than 0 in any neuron of the first layer, at most; None for any number.
+    monotonic : dict of str to int, array-like of shape (n,) or None
+        For each column 1, -1 or 0, as in scikit-learn's ``monotonic_cst``: with 1 the network can only go over to the
+        second class as the column grows, with -1 only to the first one. The weights of the first layer have this sign,
+        those of later layers are not negative. For two classes and a threshold head, without a radius.
+    feature_groups : array-like of shape (n,) of int, or None
+        Columns of X with the same number come from one column of a table, and count as one for `max_features`; None:
+        every column by itself.
     copy : bool
         Whether arrays that somebody could write to are copied, which keeps the problem immutable. False takes them as
         they are where their layout allows, for callers who do not change them while the problem is in use. An array
@@ -97,6 +108,8 @@ class Problem:
         Sorted labels.
     codes : ndarray of shape (m,)
         Index into `classes` of each label.
+    limits : FeatureLimits
+        `max_features`, `monotonic` and `feature_groups`.
 
     Raises
     ------
@@ -123,11 +136,15 @@ class Problem:
     robust_radius: float | ArrayLike = 0.0
     robust_norm: Norm = "inf"
     robust_model: RobustModel = "interval"
-    validation: tuple[ArrayLike, ArrayLike] | None = None
+    validation: tuple[ArrayLike, ...] | None = None
     feature_names: Sequence[str] | None = None
+    max_features: int | None = None
+    monotonic: Mapping[str, int] | ArrayLike | None = None
+    feature_groups: ArrayLike | None = None
     copy: InitVar[bool] = True
     classes: NDArray[Any] = None  # type: ignore[assignment]  # derived
     codes: Indices = None  # type: ignore[assignment]  # derived
+    limits: FeatureLimits = None  # type: ignore[assignment]  # derived
 
     def __post_init__(self, copy: bool) -> None:
         def put(name: str, value: object) -> None:
@@ -175,6 +192,10 @@ class Problem:
             raise InputError("robust training needs biases: set fit_intercept=True, or robust_radius=0")
         if self.robust and self.robust_model == "worst_case":
             self._check_worst_case()
+        limits = feature_limits(self.feature_labels, self.max_features, self.monotonic, self.feature_groups)
+        put("limits", limits)
+        if limits.signed:
+            self._check_monotonic()
         if self.validation is not None:
             put("validation", _validation(self.validation, self.feature_names, n, classes, copy))
 
@@ -190,6 +211,19 @@ class Problem:
                 f"regularizer {self.regularizer!r} cannot be combined with regularization {factor!r}: give a name "
                 f"(l1, l0, l2) and a positive factor or 'lexicographic', or neither (None and 0)"
             )
+
+    def _check_monotonic(self) -> None:
+        refused = {
+            f"{len(self.classes)} classes": len(self.classes) > 2,
+            "an argmax head": self.head == "argmax",
+            "a robust radius": self.robust,
+        }
+        for what, given in refused.items():
+            if given:
+                raise InputError(
+                    f"monotonic does not support {what}; it needs two classes, a threshold head (head='auto' takes "
+                    f"one), and robust_radius=0"
+                )
 
     def _check_worst_case(self) -> None:
         refused = {
@@ -323,15 +357,15 @@ def _radius(radius: float | ArrayLike, n: int) -> Floats:
 
 
 def _validation(
-    validation: tuple[ArrayLike, ArrayLike],
+    validation: tuple[ArrayLike, ...],
     names: Sequence[str] | None,
     n: int,
     classes: NDArray[Any],
     copy: bool,
-) -> tuple[Reals, Indices]:
-    """Return inputs and codes."""
-    if not isinstance(validation, tuple) or len(validation) != 2:
-        raise InputError("validation must be a pair of inputs and labels, or None")
+) -> tuple[Reals, Indices, Floats]:
+    """Return inputs, codes and weights."""
+    if not isinstance(validation, tuple) or len(validation) not in (2, 3):
+        raise InputError("validation must be a pair of inputs and labels, or these and weights, or None")
     inputs = in_order("validation inputs", validation[0], names)
     X, y = _finite_matrix(inputs, copy), label_array("validation labels", validation[1])
     if X.shape[1] != n or y.shape != (len(X),):
@@ -340,7 +374,7 @@ def _validation(
         raise InputError("validation holds labels that do not occur in y")
     codes = np.searchsorted(classes, y)
     codes.setflags(write=False)
-    return X, codes
+    return X, codes, _weights(validation[2] if len(validation) > 2 else None, len(X), copy)
 
 
 def _sizes(sizes: Sequence[int] | int) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from bdnn.checker.check import Verified, verify_certificate
 from bdnn.checker.file import read_certificate
 from bdnn.checks import label_codes
 from bdnn.errors import InputError
+from bdnn.reports.metrics import overall
 from bdnn.reports.summary import evaluation
 
 if TYPE_CHECKING:
@@ -39,14 +40,14 @@ class Source:
         Column of the labels.
     dropped : tuple of str
         Columns left out.
-    missing : mapping of str to (int, float)
-        Columns with missing values: how many, and the median of the training rows that replaced them.
+    missing : mapping of str to (int, float or str)
+        Columns with missing values: how many, and the median or the level that replaced them.
     """
 
     name: str
     target: str
     dropped: tuple[str, ...] = ()
-    missing: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    missing: Mapping[str, tuple[int, float | str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -65,6 +66,8 @@ class Part:
         Rows by true class and predicted class.
     scores : list of (label, precision, recall, f1, rows)
         By class; a precision or recall of 0 rows is 0.
+    overall : list of (name, text)
+        Figures of all classes together.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Part:
     accuracy: float
     confusion: list[list[int]]
     scores: list[tuple[Any, float, float, float, int]]
+    overall: list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +88,18 @@ class Proof:
         Name of the file.
     verified : Verified
         What it proves.
-    loss : int
+    loss : Fraction
         Loss of the network of the report on the same rows.
     """
 
     name: str
     verified: Verified
-    loss: int
+    loss: Fraction
 
     @property
     def optimal(self) -> bool:
         """Whether it proves that the network of the report is optimal."""
-        return Fraction(self.loss) == self.verified.bound
+        return self.loss == self.verified.bound
 
 
 ATTACKER = ("norm", "scale", "lower", "upper", "frozen", "integer")
@@ -134,22 +138,21 @@ def parts_of(model: Model, X: Floats, y: Array, training_rows: Array | None) -> 
     """Return the training rows and the others, if any, or all rows if `training_rows` is None, with their scores."""
     everything = np.arange(len(X))
     if training_rows is None:
-        return [_part("all rows", model.network, X, y, everything)]
-    validated = (model.settings or {}).get("validation_fraction", 0)
-    trained = "training and validation rows" if validated else "training rows"
+        return [_part("all rows", model, X, y, everything)]
+    settings = model.settings or {}
+    validated, moved = settings.get("validation_fraction", 0), settings.get("decision_threshold") is not None
+    trained = "training and validation rows" if validated or moved else "training rows"
     named = ((trained, training_rows), ("held-out rows", np.setdiff1d(everything, training_rows)))
-    return [_part(name, model.network, X, y, rows) for name, rows in named if len(rows)]
+    return [_part(name, model, X, y, rows) for name, rows in named if len(rows)]
 
 
-def _part(name: str, network: Network, X: Floats, y: Array, rows: Array) -> Part:
-    from sklearn.metrics import precision_recall_fscore_support
-
-    measured = evaluation(network, X[rows], y[rows])
-    truth, predicted = label_codes(network.classes, y[rows], len(rows)), network.predict_index(X[rows])
-    every = np.arange(len(network.classes))
-    scores = precision_recall_fscore_support(truth, predicted, labels=every, zero_division=0.0)
-    by_class = zip(network.classes.tolist(), *(column.tolist() for column in scores), strict=True)
-    return Part(name, rows, measured["accuracy"], measured["confusion"], list(by_class))
+def _part(name: str, model: Model, X: Floats, y: Array, rows: Array) -> Part:
+    network, measured = model.network, evaluation(model, X[rows], y[rows])
+    by_class = [
+        (label, each["precision"], each["recall"], each["f1"], each["support"])
+        for label, each in zip(network.classes.tolist(), measured["by_class"], strict=True)
+    ]
+    return Part(name, rows, measured["accuracy"], measured["confusion"], by_class, overall(measured))
 
 
 def proof_of(certificate: str | os.PathLike[str], model: Model, X: Floats, y: Array) -> Proof:
@@ -169,7 +172,10 @@ def proof_of(certificate: str | os.PathLike[str], model: Model, X: Floats, y: Ar
             f"{content.head} head, the model has {list(network.widths[:-1])} and a {network.head} head"
         )
     verified = verify_certificate(certificate, X, y)
-    loss = int(np.sum(network.predict_index(X) != label_codes(network.classes, y, len(X))))
+    truth = label_codes(network.classes, y, len(X))
+    wrong = np.bincount(truth[network.predict_index(X) != truth], minlength=2).tolist()
+    weights = (1, 1) if content.class_weight is None else content.class_weight.weights
+    loss = sum((count * Fraction(weight) for count, weight in zip(wrong, weights, strict=True)), Fraction(0))
     return Proof(os.path.basename(os.fspath(certificate)), verified, loss)
 
 

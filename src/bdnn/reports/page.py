@@ -144,7 +144,7 @@ def report(
         data=wording.data_facts(parts, network, source),
         class_rows=wording.class_rows(network, labels, parts),
         classes=network.classes.tolist(),
-        missing=[(n, c, wording.number(v)) for n, (c, v) in source.missing.items()] if source is not None else [],
+        missing=[] if source is None else [(n, c, _shown(v)) for n, (c, v) in source.missing.items()],
         network=wording.network_facts(network),
         training=None if card.result is None else wording.training_facts(card, card.result),
         proof=proof,
@@ -185,7 +185,8 @@ def _as_model(model: BDNNClassifier | Model | Network | str | os.PathLike[str]) 
     if isinstance(model, str | os.PathLike):
         return load_model(model)
     if hasattr(model, "network_"):
-        return Model(model.network_, model.get_params(), getattr(model, "result_", None))
+        calibration = getattr(model, "calibration_", None)
+        return Model(model.network_, model.get_params(), getattr(model, "result_", None), calibration=calibration)
     raise InputError(
         f"model must be a fitted BDNNClassifier, a Network or the path of a model file, got {type(model).__name__}"
     )
@@ -197,6 +198,10 @@ def _row_indices(rows: ArrayLike, count: int) -> Array:
     if not whole or len(np.unique(indices)) < len(indices) or indices.min() < 0 or indices.max() >= count:
         raise InputError(f"training_rows must be different indices of rows, from 0 to {count - 1}")
     return np.sort(indices)
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else wording.number(value)
 
 
 def _template() -> Any:

@@ -52,7 +52,7 @@ def tiles(
     if result is not None:
         closed = "proven optimal" if result.status == "optimal" else f"{result.status}: not proven optimal"
         tiles += [
-            ("training loss", number(result.audit.loss), f"audited, {result.n_rows} rows"),
+            (f"{_weighted(result)}training loss", number(result.audit.loss), f"audited, {result.n_rows} rows"),
             ("bound", number(result.bound), "no network of the class is below"),
             ("gap", percent(result.gap), closed),
         ]
@@ -105,17 +105,24 @@ def network_facts(network: Network) -> Facts:
     ]
 
 
+def _weighted(result: Result) -> str:
+    return "weighted " if result.weighted else ""
+
+
 def training_facts(card: Model, result: Result) -> Facts:
     """Say how the training ended."""
     seconds, validation = result.timings.get("total", math.nan), result.validation_accuracy
     regularized, settings = result.objective != result.audit.loss, card.settings or {}
     radius = np.max(settings.get("robust_radius", 0.0))
     robust = f"up to {number(float(radius))}, norm {settings.get('robust_norm')}, around every row" if radius else None
-    seed = settings.get("random_state")
+    seed, by_class = settings.get("random_state"), ", weighted by class" if result.class_weight else ""
     return [
         ("method", result.method.replace("_", " ") + (f", solver {result.solver}" if result.solver else "")),
         ("status", str(result.status) + (f": {result.message}" if result.message != result.status else "")),
-        ("loss", f"{number(result.audit.loss)}, audited: recomputed with exact arithmetic"),
+        (f"{_weighted(result)}loss", f"{number(result.audit.loss)}, audited: recomputed with exact arithmetic"),
+        ("class weights", None if result.class_weight is None else ", ".join(
+            f"{label} {number(w)}"
+            for label, w in zip(card.network.classes.tolist(), result.class_weight, strict=True))),
         ("perturbations", robust),
         ("wrong rows", f"{result.audit.n_wrong} of {result.n_rows}"),
         ("regularizer", number(result.penalty) if result.penalty else None),
@@ -127,8 +134,9 @@ def training_facts(card: Model, result: Result) -> Facts:
         ("irreducible for", result.irreducible_of),
         ("lost by rounding", f"{number(result.grid_loss)} of that: rows that differ, but not on the grid"
                              if result.grid_loss else None),
-        ("validation accuracy", f"{percent(validation)}, by which the network was chosen"
+        ("validation accuracy", f"{percent(validation)}{by_class}, by which the network was chosen"
                                 if validation is not None else None),
+        ("operating point", None if result.operating_point is None else result.operating_point.described),
         ("audit", f"{result.audit.n_mismatched} solutions of the solver had a larger loss than it reported"
                   if result.audit.n_mismatched else None),
         ("time", f"{number(round(seconds, 1))} s, {result.nodes} nodes" if math.isfinite(seconds) else None),
