@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,7 +21,7 @@ from bdnn.certification.attacker import (
     integer_mask,
     perturbations,
 )
-from bdnn.certification.engine import Question, decided, point_seconds, right_points
+from bdnn.certification.engine import Question, certify, decided, point_seconds, right_points
 from bdnn.certification.levels import Choice, Cost, LevelSearch, Task
 from bdnn.certification.limits import Clock
 from bdnn.certification.result import Certification
@@ -136,15 +136,67 @@ def certify_columns(
     attack[attacked] = space.seen(found.attack[attacked])
     columns = space.table_of(np.where(attacked[:, None], found.attack, space.points))
     found = replace(found, attack=attack, columns=columns)
-    return replace(found, level_changes=int(level_changes), changed=changed) if level_changes else found
+    if not level_changes:
+        return found
+    # changes of level alone, at radius 0, may have changed a decision, or not be decided
+    robust = found.robust if radius is not None else clean & ((found.radius > 0) | (~found.undecided & ~found.attained))
+    return replace(found, robust=robust, level_changes=int(level_changes), changed=changed)
+
+
+def certify_table(
+    network: Network, encoder: Encoder, table: RawTable, y: ArrayLike | None = None, **settings: Any
+) -> Certification:
+    """Certify rows by `bdnn.certify` if their columns are numbers that the network takes as they are, else by columns.
+
+    Parameters
+    ----------
+    network : Network
+        Trained.
+    encoder : Encoder
+        How columns become its inputs.
+    table : RawTable
+        Rows; columns are found by name.
+    y : array-like of shape (m,) or None
+        Their labels.
+    **settings : Any
+        The keywords of `certify_columns`.
+
+    Returns
+    -------
+    Certification
+
+    Raises
+    ------
+    InputError
+        If the data or a setting is not as described.
+    """
+    rows = encoder.matched(table)
+    plain = encoder.is_identity and all(code.kind == "numeric" for code in encoder.columns)
+    if not plain or rows.n_missing.any() or settings.get("level_changes"):
+        return certify_columns(network, encoder, rows, y, **settings)
+    settings.pop("level_changes", None)
+    return certify(network, encoder.transform(rows), y, **settings)
 
 
 @dataclass(frozen=True)
-class _Names:
-    """Columns, as what `perturbations` takes."""
+class Columns:
+    """Columns, as what settings of perturbations are about.
+
+    Attributes
+    ----------
+    n_features : int
+        Their number.
+    feature_names : tuple of str or None
+        Their names.
+    """
 
     n_features: int
     feature_names: tuple[str, ...] | None
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> Columns:
+        """Return the columns of an encoder."""
+        return cls(len(encoder.columns), encoder.names if encoder.named else None)
 
 
 class _Space:
@@ -161,7 +213,7 @@ class _Space:
         self.numbers = self.plain.numeric_inputs()
         missing = np.stack([column.missing for column in table.columns], axis=1)
         self.gaps: Bools = missing[:, self.plain.column_of_input]
-        self.names = _Names(len(codes), encoder.names if encoder.named else None)
+        self.names = Columns.of(encoder)
         self.bits = any(code.thresholds for code in encoder.columns)
 
     def spans(self) -> list[tuple[ColumnCode, slice, slice]]:
@@ -201,7 +253,7 @@ class _Space:
     def integers(self, integer: ArrayLike) -> Bools:
         """Return which numbers of points are integers."""
         chosen = integer_mask(self.names, integer)[self.plain.column_of_input] & self.numbers
-        return integer_features(_Names(self.plain.n_inputs, None), chosen, self.points)
+        return integer_features(Columns(self.plain.n_inputs, None), chosen, self.points)
 
     def levels(self, i: int, frozen: Bools) -> list[Choice]:
         """Return the columns of a row whose level may change."""
