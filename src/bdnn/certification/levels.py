@@ -25,6 +25,7 @@ import numpy as np
 
 from bdnn.certification.attacker import float_below, root_below
 from bdnn.certification.limits import Clock, Stopped
+from bdnn.certification.row_bounds import UNIT, claims, ranges, rows_of
 from bdnn.certification.support import INF, TWO
 from bdnn.certification.verdict import Verdict
 from bdnn.clock import reading
@@ -32,9 +33,6 @@ from bdnn.clock import reading
 if TYPE_CHECKING:
     from bdnn.network.network import Network
     from bdnn.types import Floats
-
-_UNIT = 2.0**-52  # of sums, a bound twice as large as the rounding of one operation
-_TINY = 1e-300  # products that underflow
 
 Cost = tuple[Fraction, int]
 """A distance (of norm 2: its square), and 1 if it is not reached, but only any larger one."""
@@ -112,14 +110,6 @@ class Found:
     changed: int
 
 
-class _Rows(NamedTuple):
-    """Rows of a layer whose signs are asked for, and bounds of the sizes of their weights and biases."""
-
-    weights: Floats
-    bias: Floats
-    sizes: Floats
-
-
 class _Reach(NamedTuple):
     """What is known of the rows within a radius.
 
@@ -138,29 +128,6 @@ class _Reach(NamedTuple):
     down: Floats
 
 
-def _rows_of(W: Floats, b: Floats) -> _Rows:
-    weights, bias = W.astype(np.float64), b.astype(np.float64)
-    return _Rows(weights, bias, np.abs(np.column_stack([weights, bias])))
-
-
-def _claims(network: Network, code: int) -> _Rows:
-    """Return rows of the last layer that are positive if the decision is that of a code."""
-    W, b, sizes = _rows_of(*network.layers[-1])
-    if len(b) == 1:
-        sign = 1.0 if code == 1 else -1.0
-        return _Rows(sign * W, sign * b, sizes)
-    others = np.arange(len(b)) != code
-    return _Rows(W[code] - W[others], b[code] - b[others], sizes[code] + sizes[others])
-
-
-def _ranges(rows: _Rows, low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return the least and the largest values of rows on a box, and bounds of their errors."""
-    up, down = np.maximum(rows.weights, 0.0), np.minimum(rows.weights, 0.0)
-    size = rows.sizes[:, :-1] @ np.maximum(np.abs(low), np.abs(high)) + rows.sizes[:, -1]
-    error = (len(low) + 8) * _UNIT * size + _TINY
-    return up @ low + down @ high + rows.bias, up @ high + down @ low + rows.bias, error
-
-
 class LevelSearch:
     """The search for one row.
 
@@ -177,9 +144,9 @@ class LevelSearch:
     def __init__(self, task: Task, choices: list[Choice], most: int) -> None:
         self.task, self.most = task, most
         network = task.network
-        self.claims = _claims(network, task.code)
-        self.rows = self.claims if len(network.layers) == 1 else _rows_of(*network.layers[0])
-        self.hidden = [_rows_of(*layer) for layer in network.layers[1:-1]]
+        self.claims = claims(network, task.code)
+        self.rows = self.claims if len(network.layers) == 1 else rows_of(*network.layers[0])
+        self.hidden = [rows_of(*layer) for layer in network.layers[1:-1]]
         moves = [self._moves(choice) for choice in choices]
         order = sorted(range(len(choices)), key=lambda c: -float(np.abs(moves[c][0]).max(axis=0).sum()))
         self.choices, self.moves = [choices[c] for c in order], [moves[c][0] for c in order]
@@ -205,7 +172,7 @@ class LevelSearch:
         seen = (inputs if grid is None else grid.quantise(inputs))[:, choice.inputs]
         weights, sizes = self.rows.weights[:, choice.inputs], self.rows.sizes[:, choice.inputs]
         size = sizes @ np.abs(seen).max(axis=0)
-        return (seen[1:] - seen[0]) @ weights.T, 4 * (seen.shape[1] + 8) * _UNIT * size
+        return (seen[1:] - seen[0]) @ weights.T, 4 * (seen.shape[1] + 8) * UNIT * size
 
     def run(self, clock: Clock) -> Found:
         """Search until everything is decided, or the clock stops it.
@@ -321,16 +288,16 @@ class LevelSearch:
         error = (
             error
             + self.error
-            + 4 * (len(self.choices) + 8) * _UNIT * (np.abs(least) + np.abs(largest) + np.abs(added) + more + fewer)
+            + 4 * (len(self.choices) + 8) * UNIT * (np.abs(least) + np.abs(largest) + np.abs(added) + more + fewer)
         )
         low, high = least + added - fewer, largest + added + more
         if len(self.task.network.layers) == 1:
             return bool(np.all(low > error))
         on, maybe = low > error, ~(high < -error)
         for rows in self.hidden:
-            low, high, error = _ranges(rows, on.astype(np.float64), maybe.astype(np.float64))
+            low, high, error = ranges(rows, on.astype(np.float64), maybe.astype(np.float64))
             on, maybe = low > error, ~(high < -error)
-        low, _, error = _ranges(self.claims, on.astype(np.float64), maybe.astype(np.float64))
+        low, _, error = ranges(self.claims, on.astype(np.float64), maybe.astype(np.float64))
         return bool(np.all(low > error))
 
     def _within(self) -> _Reach | None:
@@ -345,7 +312,7 @@ class LevelSearch:
         low, high = self.task.box(0.0 if self.bits else radius)
         if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high))):
             return None
-        ranges = _ranges(self.rows, low, high)
+        spread = ranges(self.rows, low, high)
         up, down = (np.zeros((len(self.choices) + 1, len(self.rows.bias))) for _ in range(2))
         for c in reversed(range(len(self.choices))):
             up[c], down[c] = up[c + 1], down[c + 1]
@@ -354,7 +321,7 @@ class LevelSearch:
             if near:
                 up[c] += np.maximum(self.moves[c][near].max(axis=0), 0.0)
                 down[c] -= np.minimum(self.moves[c][near].min(axis=0), 0.0)
-        found = _Reach(*ranges, up, down)
+        found = _Reach(*spread, up, down)
         self.reach = (key, found)
         return found
 

@@ -13,7 +13,8 @@ import numpy as np
 from bdnn.arrays import real_numbers
 from bdnn.budget import Budget
 from bdnn.certification.attacker import Features
-from bdnn.certification.columns import Columns, certify_table
+from bdnn.certification.cells import Columns
+from bdnn.certification.columns import certify_table
 from bdnn.certification.engine import certify
 from bdnn.checker.check import Verified, verify_certificate
 from bdnn.checker.file import read_certificate
