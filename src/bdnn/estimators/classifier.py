@@ -166,7 +166,7 @@ class BDNNClassifier(ProbabilisticClassifier):
     ----------
     network_ : Network
         The trained network; it alone predicts.
-    encoder_ : bdnn.encoding.Encoder
+    encoder_ : bdnn.encoding.encoder.Encoder
         How columns become inputs of the network.
     result_ : Result
         Status, audited loss, bound, gap and history of the training.

@@ -100,7 +100,7 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
     members_ : tuple of bdnn.model_file.EnsembleMember
         Networks and their inputs. Classes of a network are codes: indices into `classes_`; those of a one-vs-rest
         member -1 (the others) and the code of its class.
-    encoder_ : bdnn.encoding.Encoder
+    encoder_ : bdnn.encoding.encoder.Encoder
         How columns become inputs.
     classes_ : ndarray of shape (n_classes,)
         Labels.
