@@ -29,7 +29,7 @@ _BLANKS = " \t\r\n\v\f\u00a0\ufeff"
 _MANY_TEXTS = 2**15  # different cells of a column that are fetched to be looked at here; more are counted by the reader
 _LONGEST_LINE = 2**24  # bytes; the reader's own limit is 2 MB, and longer lines are for the csv module
 _COLUMNS_AT_ONCE = 250  # of one question, whose text and state grow with them
-_VALUES_AT_ONCE = 2**23  # cells of one answer: 64 MB, which is there twice for a moment
+_VALUES_AT_ONCE = 2**21  # cells of one answer: 16 MB, which is there twice for a moment; a quarter of larger tables
 _ROWS_AT_ONCE = 2**14  # of lines that are handed on
 _ROWS_NAMED = 64  # places that are looked up for a message
 _WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
@@ -162,12 +162,13 @@ def _place(path: Path) -> str:
     return literal(re.sub(r"([*?\[])", r"[\1]", str(path.absolute())))
 
 
-def csv_table(path: Path, packed: str, delimiter: str, skip: int, width: int) -> str:
-    """Return a CSV file as the table of a query, with columns c0, c1, … of text."""
+def csv_table(path: Path, packed: str, delimiter: str, skip: int, width: int, longest: int = 0) -> str:
+    """Return a CSV file as the table of a query, with columns c0, c1, … of text, if no row has more characters."""
+    most = max(_LONGEST_LINE, 4 * longest)  # bytes of a character
     names = ", ".join(f"'c{j}': 'VARCHAR'" for j in range(width))
     return (
         f"read_csv({_place(path)}, auto_detect=false, header=false, skip={skip}, delim={literal(delimiter)}, "
-        f"quote='\"', escape='\"', compression={literal(packed)}, max_line_size={_LONGEST_LINE}, "
+        f"quote='\"', escape='\"', compression={literal(packed)}, max_line_size={most}, "
         f"columns={{{names}}})"
     )
 
