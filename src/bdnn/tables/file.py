@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from bdnn.errors import InputError
 from bdnn.tables import database
 from bdnn.tables.database import Column
-from bdnn.tables.layout import Layout, find_layout, rows
+from bdnn.tables.layout import Layout, find_layout
+from bdnn.tables.rows import rows
 from bdnn.tables.source import NotInEncodingError, Source, open_source, temporary_file, unlimited_cells
 
 if TYPE_CHECKING:
