@@ -137,7 +137,7 @@ def test_the_model_is_saved_before_the_certificate(run, tmp_path, words, monkeyp
     path.write_text("old")
     code, _, err = run(*words, "--certificate", path, "--out", model)
     assert code == 1 and "unknown name 'more'" in err and err.count("\n") == 1
-    assert bdnn.load(model).network_.n_features == 2 and path.read_text() == "old"
+    assert bdnn.load(model).n_features_in_ == 2 and path.read_text() == "old"
 
 
 @pytest.mark.parametrize(

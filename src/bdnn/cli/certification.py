@@ -13,10 +13,11 @@ import numpy as np
 import bdnn
 from bdnn import tables
 from bdnn.certification.columns import certify_table
-from bdnn.cli.options import FILE, JOBS_HELP, TABLE, TEXT_OUT, attacker, attacker_options, label_options
+from bdnn.cli.options import FILE, JOBS_HELP, TEXT_OUT, attacker, attacker_options
 from bdnn.cli.output import STDOUT, check_files, save_csv, say
 from bdnn.cli.reading import filled_inputs, model_table, target_of
 from bdnn.cli.stopping import finishing, heard
+from bdnn.cli.table_options import TABLE, label_options
 from bdnn.model_file.reading import load_model
 from bdnn.progress import attacks_text, shown_progress
 

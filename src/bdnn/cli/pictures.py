@@ -11,10 +11,11 @@ import numpy as np
 
 import bdnn
 from bdnn.certification.columns import certify_table
-from bdnn.cli.options import FILE, JOBS_HELP, OUT, TABLE, attacker, attacker_options, label_options
+from bdnn.cli.options import FILE, JOBS_HELP, OUT, attacker, attacker_options
 from bdnn.cli.output import check_files, save_output
 from bdnn.cli.reading import filled_inputs, model_inputs, model_table, target_of
 from bdnn.cli.stopping import finishing, heard
+from bdnn.cli.table_options import TABLE, label_options
 from bdnn.errors import InputError
 from bdnn.files import write
 from bdnn.model_file.reading import load_model

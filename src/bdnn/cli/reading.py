@@ -12,8 +12,8 @@ import click
 import numpy as np
 
 from bdnn import tables
-from bdnn.cli.options import FORMAT_OPTIONS, reading_of
 from bdnn.cli.output import say
+from bdnn.cli.table_options import FORMAT_OPTIONS, reading_of
 from bdnn.columns import listed, quoted
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import InputError
@@ -250,6 +250,14 @@ def filled_inputs(model: Model, table: Table) -> Array:
         )
         say(f"levels that were not seen in the training, in {counts}; they set none of the inputs", err=True)
     return model.network.check_inputs(encoder.transform(features))
+
+
+def start_encoder(model: Model) -> Encoder:
+    """Return the encoder of a model to start from, without replacements if it is to keep none."""
+    encoder = model.encoder_in_use
+    if not nothing_kept(model):
+        return encoder
+    return replace(encoder, columns=tuple(replace(code, fill=None) for code in encoder.columns))
 
 
 def refuse_gaps(features: RawTable, reason: str) -> None:

@@ -11,10 +11,11 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.cli.options import FILE, JOBS_HELP, SEED, TABLE, TEXT_OUT, attacker, attacker_options, label_options
+from bdnn.cli.options import FILE, JOBS_HELP, SEED, TEXT_OUT, attacker, attacker_options
 from bdnn.cli.output import check_files, save_output
 from bdnn.cli.reading import filled_inputs, model_table, split_rows, target_of
 from bdnn.cli.stopping import finishing, heard
+from bdnn.cli.table_options import TABLE, label_options
 from bdnn.cli.training import train
 from bdnn.cli.verification import certificate_errors
 from bdnn.errors import InputError

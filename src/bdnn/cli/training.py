@@ -13,17 +13,7 @@ import numpy as np
 
 import bdnn
 from bdnn.checker.rows import table_part
-from bdnn.cli.options import (
-    CLASS_WEIGHT,
-    FILE,
-    OUT,
-    SEED,
-    TABLE,
-    TEXT_OUT,
-    HiddenSizes,
-    estimator_options,
-    table_options,
-)
+from bdnn.cli.options import CLASS_WEIGHT, FILE, OUT, SEED, TEXT_OUT, HiddenSizes, estimator_options
 from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import (
     TableChoice,
@@ -31,9 +21,11 @@ from bdnn.cli.reading import (
     nothing_kept,
     read_training_table,
     refuse_gaps,
+    start_encoder,
     table_choice,
 )
 from bdnn.cli.stopping import finishing, heard, repeated, requested
+from bdnn.cli.table_options import TABLE, table_options
 from bdnn.encoding.codes import PARTS
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.model_file.contents import TableInfo
@@ -102,7 +94,7 @@ def train(
     if start is not None:
         model = load_model(start)
         clf.set_params(warm_start=True)
-        clf.network_, clf.encoder_ = model.network, model.encoder_in_use
+        clf.network_, clf.encoder_ = model.network, start_encoder(model)
         classes = clf.network_.classes
     read = read_training_table(data, choice, classes=classes, model=model)
     if out is not None:
@@ -185,7 +177,7 @@ def bound(
     if model_file is not None:
         model = load_model(model_file)
         _check_bounded(model.network, model_file)
-        clf.network_, clf.encoder_ = model.network, model.encoder_in_use
+        clf.network_, clf.encoder_ = model.network, start_encoder(model)
         classes = clf.network_.classes
         clf.set_params(warm_start=True, head=clf.network_.head)
         hidden_layer_sizes = clf.network_.widths[:-1]

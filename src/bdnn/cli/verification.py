@@ -19,7 +19,7 @@ from bdnn.checker.class_weight import weighted_rows
 from bdnn.checker.data import data_hash, merged
 from bdnn.checker.file import Certificate, read_certificate
 from bdnn.checker.rows import TablePart, read_table_part, table_part
-from bdnn.cli.options import FILE, SEED, TABLE, Names, format_options
+from bdnn.cli.options import FILE, SEED
 from bdnn.cli.output import say
 from bdnn.cli.reading import (
     TableChoice,
@@ -29,6 +29,7 @@ from bdnn.cli.reading import (
     read_training_table,
     show_notes,
 )
+from bdnn.cli.table_options import TABLE, Names, format_options
 from bdnn.encoding.encoder import Encoder
 from bdnn.errors import CertificateError, CertificateFileError, InputError, UnknownLabelError
 from bdnn.labels import MISSING_RULES

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from bdnn.encoding.raw import Kind, RawColumn
 from bdnn.errors import InputError
-from bdnn.labels import is_missing, is_number
-from bdnn.tables.database import Column, Profile, Scan, TextProfile
+from bdnn.tables.cells import Known, is_date, level_names, means_a_number, text_profile
+from bdnn.tables.database import Column
+from bdnn.tables.scan import Profile, Scan, TextProfile
 
 if TYPE_CHECKING:
     from bdnn.types import Array
@@ -35,30 +34,10 @@ _WRITTEN_NUMBER = re.compile(r"[$€£¥]?\s?[+-]?\d{1,3}(?:[,.'’\s\u00a0]?\d{
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _ODD = "isinf(v) OR isnan(v) OR contains(t, '_')"  # numbers that are none for us
 _TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
-_WHOLE = re.compile(r"([+-]?(?:0|[1-9][0-9]*))\.0*")
 # text among more different numbers than codes of classes have, or among numbers that mostly differ, is a slip
 _FEW_CODES = 20
 # of more different texts than this, most of them in one row only, no level says anything about another row
 _MANY_LEVELS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What a model says of one of its columns.
-
-    Attributes
-    ----------
-    kind : str
-        What it holds.
-    levels : frozenset of str
-        The levels that the model knows.
-    form : str or None
-        Format of dates; None to find out.
-    """
-
-    kind: Kind
-    levels: frozenset[str] = frozenset()
-    form: str | None = None
 
 
 @dataclass(slots=True)
@@ -151,7 +130,7 @@ class Reader:
         profiles_of_many = dict(zip(many, self.scan.text_profiles([self.names[n] for n in many]), strict=True))
         for name in texts:
             few = cells[name]
-            profile = profiles_of_many[name] if few is None else _profile(few, self.scan)
+            profile = profiles_of_many[name] if few is None else text_profile(few, self.scan.markers, self.scan.decimal)
             kinds[name] = self._kind_of_text(name, profile, found)
             if self.tidy and kinds[name] == "categorical" and not self._wanted(name) and (why := _too_many(profile)):
                 useless[name] = why
@@ -251,7 +230,7 @@ class Reader:
 
     def _check_slips(self, name: str, profile: TextProfile, others: list[tuple[int, str]]) -> None:
         """Raise an error if a column of numbers holds some cells that are none."""
-        if others and all(_means_a_number(cell) for _, cell in others):
+        if others and all(means_a_number(cell) for _, cell in others):
             raise self._no_number(name, others)
         many = profile.different_numbers > _FEW_CODES or 2 * profile.different_numbers > profile.numbers
         if 2 * profile.numbers < profile.known or not many or profile.numbers < 2:
@@ -272,7 +251,9 @@ class Reader:
         """Find the format of a column of dates; return whether there is one."""
         given = self.known[name].form if name in self.known else self.asked.get(name, "").partition(":")[2] or None
         ends = (profile.low, profile.high)
-        formats = [given] if given is not None else [form for form in _FORMATS if all(_fits(end, form) for end in ends)]
+        formats = (
+            [given] if given is not None else [form for form in _FORMATS if all(is_date(end, form) for end in ends)]
+        )
         counts = self.scan.count_dates(self.names[name], formats)
         fitting = [form for form, count in zip(formats, counts, strict=True) if count == profile.known]
         if not fitting:
@@ -310,7 +291,7 @@ class Reader:
                 row = int(np.argmax(np.isinf(values)))
                 raise self._not_of_kind(name, "boolean", [(row, cells[codes[row]])])
             return RawColumn(name, "numeric" if self._wanted(name) == "numeric" else "boolean", values)
-        names = _level_names([text for text in texts if text is not None], self.known.get(name))
+        names = level_names([text for text in texts if text is not None], self.known.get(name))
         levels = sorted(set(names.values()))
         place = {level: code for code, level in enumerate(levels)}
         code_of = np.array([-1 if text is None else place[names[text]] for text in texts], dtype=np.int32)
@@ -339,8 +320,8 @@ class Reader:
         others = self.scan.places(self.names[name], "v IS NULL") if places is None else places
         why = "as in the training" if name in self.known else f"by --{'numeric' if kind == 'numeric' else 'types'}"
         what = "numbers" if kind == "numeric" else "true and false"
-        if kind == "numeric" and others and any(_means_a_number(cell) for _, cell in others):
-            return self._no_number(name, [place for place in others if _means_a_number(place[1])])
+        if kind == "numeric" and others and any(means_a_number(cell) for _, cell in others):
+            return self._no_number(name, [place for place in others if means_a_number(place[1])])
         missing = f"; --na {shlex.quote(others[0][1][:40])} says that this means a missing value" if others else ""
         return InputError(
             f"column {name!r} of {self.what} must hold {what}, {why}, but holds {self._shown(others[:1])}{missing}"
@@ -354,66 +335,3 @@ def _too_many(profile: TextProfile) -> str:
     if profile.different > _MANY_LEVELS and 2 * profile.different > profile.known:
         return "text that differs in most rows"
     return ""
-
-
-def _profile(cells: Mapping[str, int], scan: Scan) -> TextProfile:
-    """Return what a column looks like from its different cells and how often there are."""
-    counts: Counter[str] = Counter()
-    for cell, count in cells.items():
-        if not scan.markers.means_missing(cell):
-            counts[cell.strip()] += count
-    numbers = {text: float(plain) for text in counts if is_number(plain := _with_point(text, scan.decimal))}
-    return TextProfile(
-        counts.total(), len(counts), sum(n for text, n in counts.items() if text.lower() in ("true", "false")),
-        sum(counts[text] for text in numbers), len(set(numbers.values())), min(counts, default=""),
-        max(counts, default=""),
-    )  # fmt: skip
-
-
-def _with_point(text: str, decimal: str) -> str:
-    return text.replace(",", ".") if decimal == "," else text
-
-
-def _level_names(texts: Sequence[str], known: Known | None) -> dict[str, str]:
-    """Return the levels of texts: as a model knows them, or as the same numbers and truth values of frames are."""
-    if known is not None:
-        return {text: text if text in known.levels else _other_text(text, known.levels) for text in texts}
-    if all(map(is_number, texts)):
-        return {text: m[1] if (m := _WHOLE.fullmatch(text)) else text for text in texts}
-    if {text.lower() for text in texts} <= {"true", "false"}:
-        return {text: text.lower() for text in texts}
-    return {text: text for text in texts}
-
-
-def _other_text(level: str, known: frozenset[str]) -> str:
-    """Return how else a level may be written, if a model knows it so: 1.0 as 1, TRUE as true, 1 as true."""
-    other = {"true": "true", "false": "false"}.get(level.lower(), level)
-    if m := _WHOLE.fullmatch(level):
-        other = m[1]
-    elif level + ".0" in known:
-        other = level + ".0"
-    return other if other in known else level
-
-
-def _fits(text: str, form: str) -> bool:
-    try:
-        if form:
-            datetime.strptime(text, form)
-        else:
-            datetime.fromisoformat(text.replace("/", "-").strip()[:10])
-    except ValueError:
-        # 2026-1-2 is a date for the database
-        return not form and re.match(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}\b", text) is not None
-    return True
-
-
-def _means_a_number(text: str) -> bool:
-    """Whether text that is no plain number is one in another notation, or says that there is none."""
-    try:
-        float(text)
-    except ValueError:
-        try:
-            int(text, 0)
-        except ValueError:
-            return is_missing(text)
-    return True

@@ -14,11 +14,12 @@ from bdnn.columns import listed, places, quoted
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError, UnknownLabelError
 from bdnn.tables import database
-from bdnn.tables.database import Scan
+from bdnn.tables.cells import Known
 from bdnn.tables.file import TableFile, table_file
-from bdnn.tables.kinds import Known, Reader
+from bdnn.tables.kinds import Reader
 from bdnn.tables.layout import is_unnamed
 from bdnn.tables.options import Reading
+from bdnn.tables.scan import Scan
 from bdnn.tables.table import Table
 from bdnn.tables.useless import without_useless
 
