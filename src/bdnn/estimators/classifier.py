@@ -328,7 +328,9 @@ class BDNNClassifier(ProbabilisticClassifier):
         options_of(self)
         columns, labels, weight = self._training_data(X, y, sample_weight, self, feature_names)
         choice("method", self.method, ("auto", *METHODS))
-        wanted = wanted_point(self.decision_threshold, np.unique(labels)) if self.decision_threshold else None
+        wanted = None
+        if self.decision_threshold is not None:
+            wanted = wanted_point(self.decision_threshold, np.unique(labels))
         training, held_out = held_out_rows(columns, labels, self.get_params(deep=False), budget.seed)
         self.encoder_ = made_encoder(self, columns, labels, training, budget.seed)
         inputs = encoded(self.encoder_, columns)
