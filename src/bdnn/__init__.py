@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bdnn.checker.check import save_certificate, verify_certificate
     from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.estimators.ensemble import BDNNEnsembleClassifier, load
+    from bdnn.reports.card import score_card
     from bdnn.reports.page import report
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "plotting",
     "report",
     "save_certificate",
+    "score_card",
     "verify_certificate",
 ]
 
@@ -52,6 +54,7 @@ _LATER = {
     "load": "bdnn.estimators.ensemble",
     "report": "bdnn.reports.page",
     "save_certificate": "bdnn.checker.check",
+    "score_card": "bdnn.reports.card",
     "verify_certificate": "bdnn.checker.check",
 }
 

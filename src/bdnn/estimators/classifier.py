@@ -19,7 +19,7 @@ from bdnn.errors import InputError
 from bdnn.estimators.base import BaseClassifier, seed_of, storable
 from bdnn.estimators.class_weights import training_weights, validation_weights, with_class_weight
 from bdnn.estimators.frames import Categorical
-from bdnn.estimators.inputs import encoded, made_encoder, options_of, radius_of_inputs
+from bdnn.estimators.inputs import encoded, made_encoder, options_of, radius_of_inputs, signs_of_inputs
 from bdnn.methods import METHODS, automatic
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
@@ -338,7 +338,7 @@ class BDNNClassifier(BaseClassifier):
             margin=self.margin,
             input_bits=self.input_bits,
             max_features=self.max_features,
-            monotonic=self.monotonic,
+            monotonic=signs_of_inputs(self.encoder_, self.monotonic),
             feature_groups=None if self.encoder_.is_identity else self.encoder_.column_of_input,
             feature_names=self.encoder_.network_names,
             copy=False,  # the problem is not kept
