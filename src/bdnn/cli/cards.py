@@ -24,7 +24,11 @@ _BY_SUFFIX = {".html": "html", ".htm": "html", ".md": "markdown"}
 @click.option("--data", type=FILE, default=None, help="Table of the training, for risks, accuracy and an example.")
 @label_options
 @click.option(
-    "--format", "kind", type=click.Choice(FORMATS), default=None, help="How to write it.  [default: text, or as --out ends]"
+    "--format",
+    "kind",
+    type=click.Choice(FORMATS),
+    default=None,
+    help="How to write it.  [default: text, or as --out ends]",
 )
 @click.option("--out", type=TEXT_OUT, default=None, help="File to write; - is standard output.  [default: -]")
 def card(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,8 +17,8 @@ from bdnn.encoding.encoder import Encoder
 from bdnn.encoding.fitting import EncoderOptions, fill_values, fit_encoder
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
-from bdnn.problem.feature_limits import input_signs
 from bdnn.estimators.frames import Categorical, categorical_mask, is_plain, raw_table
+from bdnn.problem.feature_limits import input_signs
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -285,7 +285,8 @@ def signs_of_inputs(
                 f"monotonic: {code.name!r} is a column of kind {code.kind}, and {what} no order: leave it out, give a "
                 f"sign to one of its inputs, such as {{{single!r}: {sign}}}, or turn it into numbers"
             )
-        signs[np.flatnonzero(encoder.column_of_input == column)[: code.n_values]] = sign
+        if sign:
+            signs[np.flatnonzero(encoder.column_of_input == column)[: code.n_values]] = sign
     return signs
 
 

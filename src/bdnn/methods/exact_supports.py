@@ -156,7 +156,7 @@ class SupportTree:
         size = np.zeros(len(weights))
         size[reduced.kept] = weights[reduced.kept] * reduced.scale[reduced.kept] * reduced.strength
         strength = [float(size[inputs].max(initial=0.0)) for inputs in self._inputs]
-        return np.argsort(-np.array(strength), kind="stable").tolist()
+        return [int(column) for column in np.argsort(-np.array(strength), kind="stable")]
 
     @property
     def bound(self) -> float:
@@ -218,7 +218,9 @@ class SupportTree:
         return math.comb(len(node.allowed) - len(node.taken), max(self._most - len(node.taken), 0))
 
     def _columns(self, node: _Node) -> Indices:
-        return np.sort(np.concatenate([self._inputs[column] for column in node.allowed] or [np.zeros(0, dtype=np.intp)]))
+        return np.sort(
+            np.concatenate([self._inputs[column] for column in node.allowed] or [np.zeros(0, dtype=np.intp)])
+        )
 
     def _raise(self, node: _Node, leaf: bool) -> bool:
         """Raise the bound of a node by branch and cut with real weights; return whether that came to an end."""
@@ -324,7 +326,6 @@ class _Relaxation:
     @staticmethod
     def _enough(tree: Tree, nodes: int | None) -> bool:
         return nodes is not None and tree.nodes >= nodes
-
 
 
 def train_over_supports(run: Run, budget: Budget, *, bounds: bool = True) -> str:

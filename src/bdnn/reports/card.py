@@ -31,6 +31,8 @@ Unit = Literal["yes", "unit", "step"]
 
 # seconds for making continuous weights integers, and the largest that still make a card
 _SECONDS, _LARGEST = 10.0, 10_000
+# integers up to here are doubles, and so are their sums
+_EXACT = 2.0**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,9 @@ class ScoreCard:
     def rule(self) -> str:
         """How the score decides, in words."""
         if self.threshold is None:
-            return f"The class of the highest score is decided; of equal scores, the first of {', '.join(self.classes)}."
+            return (
+                f"The class of the highest score is decided; of equal scores, the first of {', '.join(self.classes)}."
+            )
         return f"A score of {self.threshold} or more means {self.classes[1]}, a lower one {self.classes[0]}."
 
     @property
@@ -156,16 +160,18 @@ class ScoreCard:
     def scores(self, X: Floats) -> list[tuple[int | Fraction, ...]]:
         """Return the scores of rows of inputs, exactly, by adding up the points that the card gives."""
         columns = {name: j for j, name in enumerate(_names(self.network))}
-        found = []
-        for row in np.asarray(X, dtype=np.float64):
-            sums = []
-            for scale in self.scales:
-                total: int | Fraction = scale.start
-                for each in scale.points:
-                    total += each.points * _amount(each, float(row[columns[each.name]]))
-                sums.append(int(total) if total == int(total) else total)
-            found.append(tuple(sums))
-        return found
+        rows = np.asarray(X, dtype=np.float64)
+        sums = []
+        for scale in self.scales:
+            used = np.array([_amounts(each, rows[:, columns[each.name]]) for each in scale.points])
+            points = np.array([each.points for each in scale.points], dtype=np.float64)
+            reach = abs(scale.start) + float(np.abs(points) @ np.abs(used).max(axis=1, initial=0.0)) if len(used) else 0
+            if len(used) and (reach >= _EXACT or np.any(used != np.rint(used))):
+                sums.append([_sum(scale, row) for row in used.T.tolist()])
+            else:
+                total = scale.start + (points @ used if len(used) else np.zeros(len(rows)))
+                sums.append([int(value) for value in total.tolist()])
+        return list(zip(*sums, strict=True))
 
     def decide(self, X: Floats) -> Array:
         """Return the label that the card decides for each row of inputs."""
@@ -179,12 +185,21 @@ class ScoreCard:
         return decided
 
 
-def _amount(points: Points, value: float) -> int | Fraction:
-    """Return how often the points of an input are given."""
-    if points.unit == "step":
-        # as the grid rounds: in double arithmetic
-        return int(np.clip(np.rint((value - points.offset) / points.step), 0, points.last))
-    return int(value) if value == int(value) else Fraction(value)
+def _amounts(points: Points, values: Floats) -> Floats:
+    """Return how often the points of an input are given for each of its values."""
+    if points.unit != "step":
+        return values
+    # as the grid rounds: in double arithmetic
+    with np.errstate(over="ignore"):
+        return np.clip(np.rint((values - points.offset) / points.step), 0, points.last)
+
+
+def _sum(scale: Scale, amounts: list[float]) -> int | Fraction:
+    """Return the sum of the points of one row, exactly."""
+    total = Fraction(scale.start)
+    for each, amount in zip(scale.points, amounts, strict=True):
+        total += each.points * Fraction(amount)
+    return total if total.denominator > 1 else int(total)
 
 
 def score_card(
@@ -256,6 +271,7 @@ def _with_data(
 
 def _as_model(model: BDNNClassifier | Model | Network) -> Model:
     from bdnn.model_file.contents import Model
+
     if isinstance(model, Model):
         return model
     if isinstance(model, Network):
@@ -271,9 +287,7 @@ _HIDDEN = (
 )
 
 
-def _of_integers(
-    network: Network, X: Floats | None, rows: Indices | None
-) -> tuple[Network, list[tuple[str, str]]]:
+def _of_integers(network: Network, X: Floats | None, rows: Indices | None) -> tuple[Network, list[tuple[str, str]]]:
     """Return the network, or one of integers that decides X in the same way, with a note that says so."""
     if len(network.layers) > 1:
         raise InputError(_HIDDEN.format(", ".join(map(str, network.widths[:-1]))))
@@ -287,7 +301,7 @@ def _of_integers(
         )
     given = X if rows is None else X[rows]
     try:
-        found = network.to_integer(given, time_limit=_SECONDS)
+        found = network.to_integer(given, time_limit=_SECONDS, keep_signs=True)
     except RoundingError as error:
         raise InputError(f"the continuous weights cannot be made small integers ({error}); {how}") from None
     largest = int(np.abs(found.layers[0].weights).max(initial=0))
@@ -348,7 +362,9 @@ def _known(model: Model) -> list[tuple[str, str]]:
     result = model.result
     if result is None:
         return []
-    facts = [("training loss", f"{result.audit.loss:g} (audited), {result.audit.n_wrong} of {result.n_rows} rows wrong")]
+    facts = [
+        ("training loss", f"{result.audit.loss:g} (audited), {result.audit.n_wrong} of {result.n_rows} rows wrong")
+    ]
     proof = "proven optimal" if result.objective == result.bound else f"gap {result.gap:.2%}"
     said = f"no loss is below {result.bound:g} for {result.bound_of}; {proof}"
     return [*facts, ("bound", said)]
@@ -370,9 +386,9 @@ def _example(card: ScoreCard, row: Floats) -> Example:
     scale, columns = card.scales[number], {name: j for j, name in enumerate(_names(card.network))}
     lines = [("start", "", f"{scale.start:+d}")] if scale.start else []
     for each in scale.points:
-        value = float(row[columns[each.name]])
-        got = each.points * _amount(each, value)
-        lines.append((each.name, f"{value:.10g}", _signed(got)))
+        value = row[columns[each.name]]
+        got = each.points * Fraction(float(_amounts(each, np.array([value]))[0]))
+        lines.append((each.name, f"{value:.10g}", _signed(int(got) if got.denominator == 1 else got)))
     return Example(tuple(lines), _plain(scores[number]), str(label))
 
 

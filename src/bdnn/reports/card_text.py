@@ -14,7 +14,7 @@ FORMATS = ("text", "markdown", "html")
 
 _PUNCTUATION = "\\`*_{}[]<>#|~"
 
-_STYLE = """body { margin: 0 auto; max-width: 44rem; padding: 1.5rem 1rem; font: 16px/1.5 system-ui, sans-serif; color: #1d232b; }
+_STYLE = """body { margin: 0 auto; max-width: 44rem; padding: 1.5rem 1rem; font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 1.5rem 0 .5rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #d9dee4; text-align: left; overflow-wrap: anywhere; }
@@ -53,11 +53,13 @@ def blocks(card: ScoreCard) -> list[Block]:
     parts.append(Block("Decision", card.rule))
     if card.risks:
         second = card.classes[1]
-        rows = [(r.scores, str(r.rows), str(r.events), f"{r.risk:.1%}") for r in card.risks]
-        parts.append(Block("Risk", f"Risk of {second}, {card.risk_rule}.", ("score", "rows", second, "risk"), rows))
+        risks = [(r.scores, str(r.rows), str(r.events), f"{r.risk:.1%}") for r in card.risks]
+        parts.append(Block("Risk", f"Risk of {second}, {card.risk_rule}.", ("score", "rows", second, "risk"), risks))
     if card.example is not None:
         lines = [*card.example.lines, ("score", "", card.example.score)]
-        parts.append(Block("Example", f"This row is decided {card.example.label}.", ("input", "value", "points"), lines))
+        parts.append(
+            Block("Example", f"This row is decided {card.example.label}.", ("input", "value", "points"), lines)
+        )
     if card.facts:
         parts.append(Block("What is known", "", ("", ""), card.facts))
     return parts
@@ -79,7 +81,9 @@ def _text(part: Block) -> list[str]:
         lines.append(f"  {_plain(part.text)}")
     rows = [tuple(map(_plain, row)) for row in (*([part.header] if any(part.header) and part.rows else []), *part.rows)]
     widths = [max(len(row[k]) for row in rows) for k in range(len(part.header))] if rows else []
-    lines += ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
     return [*lines, ""]
 
 
@@ -99,7 +103,7 @@ def _html(card: ScoreCard, title: str) -> str:
     for part in blocks(card):
         parts.append(f"<h2>{html.escape(part.title)}</h2>")
         if part.text:
-            parts.append(f'<p{" class=rule" if part.title == "Decision" else ""}>{html.escape(part.text)}</p>')
+            parts.append(f"<p{' class=rule' if part.title == 'Decision' else ''}>{html.escape(part.text)}</p>")
         if part.rows:
             head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in part.header)
             body = "".join(

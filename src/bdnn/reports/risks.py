@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from bdnn.types import Floats, Indices
+    from bdnn.types import Array, Floats, Indices
 
 
 # rows of the base rate that every score is mixed with, so that one row alone is no certainty
@@ -83,7 +83,8 @@ def risks_of_scores(
         rule = "by the calibration of the model, at the median score of each range"
     else:
         base = float(codes.mean())
-        risk = _increasing((events + _PRIOR * base) / (rows + _PRIOR), rows + _PRIOR)
+        weights = rows.astype(np.float64) + _PRIOR
+        risk = _increasing((events.astype(np.float64) + _PRIOR * base) / weights, weights)
         rule = (
             f"from the rows of each score, mixed with {_PRIOR:g} rows of the base rate {base:.1%}, and made to grow "
             f"with the score"
@@ -95,7 +96,7 @@ def risks_of_scores(
     return tuple(found), rule
 
 
-def _increasing(values: Floats, weights: Floats) -> Floats:
+def _increasing(values: Array, weights: Array) -> Floats:
     """Return the nearest values that do not fall, by pooling adjacent violators."""
     pools: list[list[float]] = []  # value, weight, count
     for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
