@@ -103,6 +103,24 @@ class Frequency(click.ParamType):  # type: ignore[type-arg]  # generic since cli
             self.fail(f"{value!r} is neither a number of rows nor a part of them", param, ctx)
 
 
+class Signs(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """``age=+1,chol=-1``."""
+
+    name = "signs"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int] | None:
+        """Return the sign of each column."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        signs: dict[str, int] = {}
+        for part in value.split(","):
+            name, _, sign = part.rpartition("=")
+            if not name or sign not in ("1", "+1", "-1", "0") or name in signs:
+                self.fail(f"{part!r} is not a column and its sign; write, for instance, age=+1,chol=-1", param, ctx)
+            signs[name] = int(sign)
+        return signs
+
+
 class Radius(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     """``0.1`` for all features, ``1,0,2.5`` for one radius each."""
 
@@ -229,6 +247,11 @@ def estimator_options(command: Command) -> Command:
         click.option("--decision-threshold", type=DecisionThreshold(), default=None,
                      help="Move the output by rows that are held out: recall, precision or specificity of the second "
                      "class, such as recall=0.9, or of another: precision=0.8,positive=yes."),
+        click.option("--max-features", type=int, default=None,
+                     help="Columns that the network may use, at most.  [default: all]"),
+        click.option("--monotonic", type=Signs(), default=None,
+                     help="Columns with a sign, such as age=+1,chol=-1: the second class in order may only become more "
+                     "(+1) or less (-1) likely as the column grows; two classes."),
         click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for the whole fit."),
         click.option("--jobs", "n_jobs", type=int, default=1, show_default=True,
                      help=f"Threads of the solver or of the search; {JOBS_HELP}."),

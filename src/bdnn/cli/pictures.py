@@ -22,6 +22,7 @@ from bdnn.model_file.reading import load_model
 from bdnn.plotting.files import KINDS, picture
 from bdnn.plotting.structure import heaviest_features
 from bdnn.progress import attacks_text, shown_progress
+from bdnn.reports.card import score_card
 
 if TYPE_CHECKING:
     from bdnn.encoding.raw import RawTable
@@ -34,7 +35,7 @@ Drawing = Callable[[Any], Any]
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["history", "regions", "network", "weights", "certified"]))
+@click.argument("kind", type=click.Choice(["history", "regions", "network", "weights", "certified", "card"]))
 @click.argument("model_file", metavar="MODEL", type=FILE)
 @click.argument("data", type=TABLE, required=False)
 @label_options
@@ -62,7 +63,7 @@ def plot(
     features: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Draw the training's history, decision regions, the network, its weights or its certified accuracy.
+    """Draw history, decision regions, the network, its weights, its certified accuracy or its score card.
 
     Regions and certified accuracy need DATA, a table; what perturbations may do is for the latter. With DATA, the
     pictures of network and weights show weights in units of standard deviations of the features.
@@ -76,6 +77,8 @@ def plot(
         raise InputError(f"a picture of kind {kind!r} needs a table after the model file")
     if kind == "history":
         drawing = _history(model, model_file)
+    elif kind == "card":
+        drawing = _card(model, data, reading)
     elif kind in ("network", "weights"):
         drawing = _structure(kind, model, data, reading)
     else:
@@ -97,6 +100,11 @@ def _history(model: Model, path: Path) -> Drawing:
     if result is None:
         raise InputError(f"{path} does not hold the result of a training run, so there is no history to draw")
     return lambda figure: bdnn.plotting.plot_history(result, figure)
+
+
+def _card(model: Model, data: Path | None, reading: Reading) -> Drawing:
+    found = score_card(model, None if data is None else model_inputs(model, data, None, reading=reading)[0])
+    return lambda figure: bdnn.plotting.plot_card(found, ax=figure)
 
 
 def _structure(kind: str, model: Model, data: Path | None, reading: Reading) -> Drawing:

@@ -83,7 +83,7 @@ def report(
     table = model_table(model, data, target, missing_labels, reading)
     assert table.labels is not None
     X = filled_inputs(model, table)
-    training_rows = _training_rows(model, table, X)
+    training_rows = training_rows_of(model, table, X)
     source = Source(data.name, target, () if model.table is None else model.table.drop, _missing(model, table))
     with (
         shown_progress(time_limit, quiet, attacks_text) as listener,
@@ -118,7 +118,7 @@ def _missing(model: Model, table: Table) -> dict[str, tuple[int, float | str]]:
     return {code.name: (count, code.fill) for code, count in codes if count and code.used and code.fill is not None}
 
 
-def _training_rows(model: Model, table: Table, X: Array) -> Array | None:
+def training_rows_of(model: Model, table: Table, X: Array) -> Array | None:
     """Return the rows that the model was trained on, or None if the table is not, or not surely, that of the training.
 
     It is if the split of the training leaves as many rows, of which the network decides as many wrong. X are the inputs

@@ -20,7 +20,14 @@ from bdnn.estimators.base import seed_of, storable
 from bdnn.estimators.class_weights import training_weights, validation_weights, with_class_weight
 from bdnn.estimators.frames import Categorical
 from bdnn.estimators.held_out import held_out_rows
-from bdnn.estimators.inputs import encoded, made_encoder, options_of, radius_of_inputs, warn_unseen
+from bdnn.estimators.inputs import (
+    encoded,
+    made_encoder,
+    options_of,
+    radius_of_inputs,
+    signs_of_inputs,
+    warn_unseen,
+)
 from bdnn.estimators.operating_point import moved, wanted_point
 from bdnn.estimators.probabilities import UNCALIBRATED, ProbabilisticClassifier, own_time
 from bdnn.libraries import limited_threads
@@ -357,7 +364,7 @@ class BDNNClassifier(ProbabilisticClassifier):
             margin=self.margin,
             input_bits=self.input_bits,
             max_features=self.max_features,
-            monotonic=self.monotonic,
+            monotonic=signs_of_inputs(self.encoder_, self.monotonic),
             feature_groups=None if self.encoder_.is_identity else self.encoder_.column_of_input,
             feature_names=self.encoder_.network_names,
             copy=False,  # the problem is not kept

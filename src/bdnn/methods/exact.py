@@ -164,7 +164,8 @@ class ExactTraining(TrainingMethod):
                 'layer, and two classes with a threshold head; use "big_m" or "auto"',
                 what,
             )
-        if self.certificate and len(run.problem.classes) > 2:
+        n_classes = len(run.problem.classes)
+        if self.certificate and n_classes > 2:
             raise InputError(
-                f"no certificate can be written for {len(run.problem.classes)} classes, only for two: leave certificate out"
+                f"no certificate can be written for {n_classes} classes, only for two: leave certificate out"
             )
