@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "arrays.hpp"
@@ -29,10 +30,10 @@ std::span<const T> span_of(const Vector<const T>& array) {
 }
 
 // A new NumPy array with these values.
-template <class T>
-nb::ndarray<nb::numpy, T, nb::ndim<1>> copied(const std::vector<T>& values) {
-    T* data = new T[values.size()];
-    std::copy(values.begin(), values.end(), data);
+template <class Container>
+auto copied(const Container& values) {
+    auto* data = new std::remove_cvref_t<decltype(values[0])>[values.size()];
+    std::copy_n(values.data(), values.size(), data);
     return owned(data, values.size());
 }
 

@@ -193,26 +193,27 @@ auto released(Call call) {
     return result;
 }
 
-double turn(PyState& st, Index neuron, Index moves, double spread, Index most) {
+double improve_neuron(PyState& st, Index neuron, Index moves, double spread, Index most) {
     search::Effort effort = effort_of(moves, spread, most);
     st.neuron(neuron, moves == 0 ? -1 : 0);
     Use use(st.busy, "state");
     return st.visit([&](auto& state) {
-        return released([&](search::Interrupt& stop) { return improve_neuron(state, neuron, effort, stop); });
+        return released([&](search::Interrupt& stop) { return search::improve_neuron(state, neuron, effort, stop); });
     });
 }
 
-double robust_turn(PyRobustState& st, Index neuron, Index moves, double spread) {
+double improve_robust_neuron(PyRobustState& st, Index neuron, Index moves, double spread) {
     search::Effort effort = effort_of(moves, spread, 1);
     st.base().neuron(neuron, moves == 0 ? -1 : 0);
     Use use(st.base().busy, "state");
     return st.visit([&](auto& state) {
-        return released([&](search::Interrupt& stop) { return improve_neuron(state, neuron, effort, stop); });
+        return released([&](search::Interrupt& stop) { return search::improve_neuron(state, neuron, effort, stop); });
     });
 }
 
-std::pair<double, double> turns(PyState& st, nb::handle neurons_array, nb::handle moves_array, double spread,
-                                Index most, double total, double best, nb::handle W_array, nb::handle b_array) {
+std::pair<double, double> improve_neurons(PyState& st, nb::handle neurons_array, nb::handle moves_array,
+                                          double spread, Index most, double total, double best, nb::handle W_array,
+                                          nb::handle b_array) {
     Vector<const std::int64_t> neurons(neurons_array, "neurons"), moves(moves_array, "moves");
     search::SearchedNetwork& net = st.net();
     moves.sized(0, neurons.size(), "moves").within(0, MOST_POINTS, "moves");
@@ -225,7 +226,7 @@ std::pair<double, double> turns(PyState& st, nb::handle neurons_array, nb::handl
     return st.visit([&](auto& state) {
         return released([&](search::Interrupt& stop) {
             for (std::size_t each = 0; each < neurons.size() && !stop.stopped(); ++each) {
-                total += improve_neuron(state, neurons[each], {moves[each], spread, most}, stop);
+                total += search::improve_neuron(state, neurons[each], {moves[each], spread, most}, stop);
                 if (!(total < best)) continue;
                 best = total;
                 std::copy(net.W.data(), net.W.data() + net.W.size(), W.data());
@@ -447,6 +448,7 @@ void bind_state(nb::module_& m) {
         .def_prop_ro("W", [](PyState& st) { return view(st, st.net().W.data(), {st.net().W.size()}); })
         .def_prop_ro("b", [](PyState& st) { return view(st, st.net().b.data(), {st.net().b.size()}); })
         .def_prop_ro("loss", [](PyState& st) { return view(st, st.net().loss.data(), {st.net().loss.size()}); })
+        .def_prop_ro("sign", [](PyState& st) { return view(st, st.net().sign.data(), {st.net().sign.size()}); })
         .def_prop_ro("doubt",
                      [](PyState& st) {
                          return st.visit([&](auto& s) { return view(st, s.error.data(), {s.error.size()}); });
@@ -467,8 +469,9 @@ void bind_state(nb::module_& m) {
         .def_prop_ro("argmax", [](PyState& st) { return st.net().argmax; })
         .def_prop_ro("bound", [](PyState& st) { return st.net().bound; })
         .def_prop_ro("intercept", [](PyState& st) { return st.net().intercept; });
-    m.def("turn", &turn, "state"_a, "neuron"_a, "moves"_a, "spread"_a, "most"_a);
-    m.def("turns", &turns, "state"_a, "neurons"_a, "moves"_a, "spread"_a, "most"_a, "total"_a, "best"_a, "W"_a, "b"_a);
+    m.def("improve_neuron", &improve_neuron, "state"_a, "neuron"_a, "moves"_a, "spread"_a, "most"_a);
+    m.def("improve_neurons", &improve_neurons, "state"_a, "neurons"_a, "moves"_a, "spread"_a, "most"_a, "total"_a,
+          "best"_a, "W"_a, "b"_a);
     m.def("gains", &gains, "state"_a, "neuron"_a, "first"_a, "step"_a, "active"_a, "g"_a, "offset"_a);
 }
 
@@ -489,7 +492,7 @@ void bind_robust_state(nb::module_& m) {
             std::size_t neurons = st.base().net().b.size(), p = st.base().net().points;
             return st.visit([&](auto& s) { return view(st, s.maybe.data(), {neurons, p}); });
         });
-    m.def("robust_turn", &robust_turn, "state"_a, "neuron"_a, "moves"_a, "spread"_a);
+    m.def("improve_robust_neuron", &improve_robust_neuron, "state"_a, "neuron"_a, "moves"_a, "spread"_a);
 }
 
 void bind_training(nb::module_& m) {
@@ -509,7 +512,10 @@ void bind_training(nb::module_& m) {
 
 }  // namespace
 
+void bind_enumeration(nb::module_& m);
+
 void bind_search(nb::module_& m) {
+    bind_enumeration(m);
     bind_state(m);
     bind_robust_state(m);
     bind_training(m);
@@ -520,7 +526,8 @@ void bind_search(nb::module_& m) {
     m.attr("BLOCK") = search::BLOCK;
     m.attr("MOST_NEAR") = search::MOST_NEAR;
     m.attr("__all__") = nb::make_tuple("BLOCK", "MOST_NEAR", "RobustState", "State", "StraightThrough", "gains",
-                                       "lattice_search", "line_search", "robust_turn", "toward", "turn", "turns");
+                                       "improve_neuron", "improve_neurons", "improve_robust_neuron", "integer_neurons",
+                                       "lattice_search", "line_search", "toward");
 }
 
 }  // namespace bdnn

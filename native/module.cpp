@@ -9,6 +9,7 @@ void bind_search(nb::module_& m);
 void bind_tree(nb::module_& m);
 void bind_walk(nb::module_& m);
 void bind_certify(nb::module_& m);
+void bind_margins(nb::module_& m);
 }  // namespace bdnn
 
 NB_MODULE(_native, m) {
@@ -32,4 +33,6 @@ NB_MODULE(_native, m) {
     bdnn::bind_walk(walk);
     nb::module_ certify = m.def_submodule("certify", "Nearest points and pattern trees for certification.");
     bdnn::bind_certify(certify);
+    nb::module_ margins = m.def_submodule("margins", "Largest margins.");
+    bdnn::bind_margins(margins);
 }

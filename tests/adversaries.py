@@ -16,7 +16,7 @@ def _number(value):
 def has_attack(
     network: Network, x, radius, norm="inf", scale=1.0, lower=None, upper=None, frozen=(), strictly=False, integer=()
 ):
-    """Whether a real input within the closed (or open) ball is decided otherwise than x; grids are not modelled."""
+    """Whether a real input within the closed (or open) ball is decided otherwise than x; grids are not modeled."""
     n = len(x)
     scale = np.broadcast_to(scale, n)
     inputs, solver = [z3.Real(f"x{j}") for j in range(n)], z3.Solver()

@@ -21,7 +21,7 @@ def affine(x, weights, bias):
     return values
 
 
-def quantised(grid, x):
+def quantized(grid, x):
     """Grid integers of one point; Python's round is half to even, like rint."""
     top = float(2**grid.bits - 1)
     steps = zip(x, grid.offset.tolist(), grid.step.tolist(), strict=True)
@@ -50,7 +50,7 @@ def evaluate(network: Network, X):
     """Exact outputs, firing patterns and predicted indices, point by point."""
     outputs, fired, predicted = [], [], []
     for x in np.asarray(X, dtype=float).tolist():
-        signal = x if network.grid is None else quantised(network.grid, x)
+        signal = x if network.grid is None else quantized(network.grid, x)
         values, pattern = forward(network.layers, signal)
         outputs.append(values)
         fired.append(pattern)

@@ -24,6 +24,7 @@ FLOORS = [
         "errors",
         "files",
         "labels",
+        "libraries",
         "linear_programs",
         "status",
         "types",

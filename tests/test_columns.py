@@ -55,8 +55,8 @@ FRAMES = [MIXED, MORE, narwhals.from_native(MIXED), narwhals.from_native(MORE), 
 @pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: type(frame).__name__)
 def test_a_network_takes_columns_by_name(frame):
     grid = InputGrid(np.array([0.0, -2.0, 0.0]), np.array([100.0, 1.0, 0.25]), 4)
-    quantised = Network([([[1, -3, 0]], [2])], "threshold", [0, 1], grid, NAMES)
-    for net in (NET, quantised):
+    quantized = Network([([[1, -3, 0]], [2])], "threshold", [0, 1], grid, NAMES)
+    for net in (NET, quantized):
         np.testing.assert_array_equal(net.check_inputs(frame), X.to_numpy())
         np.testing.assert_array_equal(net.predict(frame), net.predict(X.to_numpy()))
         np.testing.assert_array_equal(net.decision_function(frame), net.decision_function(X))

@@ -290,7 +290,7 @@ def test_the_time_limit_is_for_all_members(monkeypatch):
         ({"voting": "mean"}, "voting must be one of"),
         ({"n_estimators": 0}, "n_estimators must be a positive integer, got 0"),
         ({"max_features": 0}, "max_features must be"),
-        ({"max_features": 6}, r"max_features must be an integer from 1 to the number of features \(5\)"),
+        ({"max_features": 6}, r"max_features must be an integer from 1 to the number of inputs \(5\)"),
         ({"max_features": 1.5}, "max_features must be"),
         ({"max_features": True}, "max_features must be"),
         ({"time_limit": -1}, "time limit"),
@@ -358,7 +358,7 @@ def changed(data, path, value):
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (["version"], 2),
+        (["version"], 3),
         (["version"], True),
         (["members"], []),
         (["members"], {}),

@@ -23,5 +23,5 @@ def test_scikit_learn_agrees(
     estimator: BDNNEnsembleClassifier, check: Callable[[BDNNEnsembleClassifier], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # a limit on rounds, unlike one on time, lets fits repeat
-    monkeypatch.setattr("bdnn.estimators.base.Budget", lambda **limits: Budget(**(limits | {"rounds": 20})))
+    monkeypatch.setattr("bdnn.estimators.base.Budget", lambda **limits: Budget(**(limits | {"rounds": 5})))
     check(estimator)

@@ -35,7 +35,7 @@ VARIANTS = [
     BDNNClassifier(method="local_search", weights="integer", random_state=0),
 ]
 # a limit on nodes and rounds, unlike one on time, lets fits repeat
-LIMITS = {"exact": {"nodes": 1}, "local_search": {"rounds": 20}}
+LIMITS = {"exact": {"nodes": 1}, "local_search": {"rounds": 5}}
 
 
 @parametrize_with_checks(VARIANTS)

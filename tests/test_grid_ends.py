@@ -72,7 +72,7 @@ def test_extremes_go_to_a_point_of_their_own(bits, low, high):
     rng = np.random.default_rng(bits)
     x = np.concatenate([np.full(low, -9999.0), rng.uniform(15, 25, 100), np.full(high, 65535.0)])
     grid = InputGrid.spanning(rng.permutation(x)[:, None], bits)
-    Q = grid.quantise(x[:, None])[:, 0]
+    Q = grid.quantize(x[:, None])[:, 0]
     inner, points = Q[low : low + 100], 2**bits
     others = np.concatenate([Q[:low], Q[low + 100 :]])
     assert not set(inner) & set(others)
@@ -85,7 +85,7 @@ def test_extremes_go_to_a_point_of_their_own(bits, low, high):
 @pytest.mark.parametrize("bits", [1, 2])
 def test_grids_of_few_points_hold_readings_apart(bits):
     x = np.append(np.random.default_rng(bits).uniform(15, 25, 100), 65535.0)
-    inner = InputGrid.spanning(x[:, None], bits).quantise(x[:100, None])
+    inner = InputGrid.spanning(x[:, None], bits).quantize(x[:100, None])
     assert len(np.unique(inner)) >= 2 and np.unique(inner, return_counts=True)[1].max() <= 60
 
 
@@ -94,29 +94,29 @@ def test_extremes_of_many_kinds_at_once():
     x = np.concatenate([rng.normal(20, 2, 1000), [65535.0, 1e9, 1e12, -9999.0], np.full(30, 32767.0)])
     X = np.column_stack([x, rng.normal(size=len(x))])
     first, step = ends(X, 8)
-    kept = np.unique(InputGrid(first, step, 8).quantise(X)[:1000, 0])
+    kept = np.unique(InputGrid(first, step, 8).quantize(X)[:1000, 0])
     assert len(kept) > 150
     assert (first[1], step[1]) == (X[:, 1].min(), (X[:, 1].max() - X[:, 1].min()) / 255)
     # however many rows there are
     many = np.vstack([rng.normal(20, 2, (50_000, 2)), [[65535.0, -9999.0]]])
-    Q = InputGrid.spanning(many, 8).quantise(many)
+    Q = InputGrid.spanning(many, 8).quantize(many)
     assert all(len(np.unique(column)) > 200 for column in Q.T)
     problem = Problem(X=many, y=np.arange(50_001) % 2, weights="integer")
-    assert np.all(np.ptp(presolve(problem).grid.quantise(many[:-1]), axis=0) >= 250)
+    assert np.all(np.ptp(presolve(problem).grid.quantize(many[:-1]), axis=0) >= 250)
 
 
 def test_quantising_stays_monotone_and_certified():
     X, _ = sentinel_rows()
     grid = InputGrid.spanning(X, 8)
     far = np.concatenate([np.linspace(-1e6, 1e6, 4001), np.linspace(10, 30, 4001), X[:, 0], [-1e308, 1e308]])
-    Q = grid.quantise(np.sort(far)[:, None])[:, 0]
+    Q = grid.quantize(np.sort(far)[:, None])[:, 0]
     assert np.all(np.diff(Q) >= 0) and Q[0] == 0 and Q[-1] == 255
     # fires from the point of the sentinel on: the nearest other input is the last float below it
     network = Network([(np.array([[1]]), np.array([-255]))], head="threshold", classes=[0, 1], grid=grid)
     found = certify(network, [[65535.0], [20.0]])
     first = float(found.attack[1, 0])
     below = np.array([[np.nextafter(first, 0.0)]])
-    assert grid.quantise(np.array([[first]]))[0, 0] == 255 and grid.quantise(below)[0, 0] == 254
+    assert grid.quantize(np.array([[first]]))[0, 0] == 255 and grid.quantize(below)[0, 0] == 254
     assert found.attack[0, 0] == below[0, 0]
     assert found.radius[1] == first - 20.0 == found.distance[1]
     assert found.radius[0] <= 65535.0 - below[0, 0] <= found.distance[0]

@@ -120,6 +120,8 @@ ON_DISK = {
     "floats": ("1", "2", float),
     "text": ("no", "yes", str),
 }
+# one of each kind of class in a file; pictures take most of the time
+DRAWN = ("booleans of a spreadsheet", "01 and 02 as text", "nullable integers")
 
 
 @pytest.mark.parametrize("name", ON_DISK)
@@ -145,13 +147,15 @@ def test_models_from_python_meet_their_table_on_the_command_line(run, tmp_path, 
     assert (code, err) == (0, "") and json.loads(out)["clean_accuracy"] == 1.0
     code, out, err = run("verify", proof, table, "--target", "y", "--test-fraction", 0)
     assert (code, err) == (0, "") and out.startswith("verified")
+    code, out, err = run("bound", table, "--target", "y", "--test-fraction", 0, "--model", model, "--json", "--quiet")
+    assert (code, err) == (0, "") and json.loads(out)["best_loss_known"] == 0
+    if name not in DRAWN:
+        return
     page = tmp_path / "r.html"
     words = ("--target", "y", "--out", page, "--certificate", proof, "--rows", 2, "--quiet")
     assert run("report", model, table, *words) == (0, "", "")
     assert "All rows: 100.00% of 24" in page.read_text()
     assert run("plot", "regions", model, table, "--target", "y", "--out", tmp_path / "r.svg") == (0, "", "")
-    code, out, err = run("bound", table, "--target", "y", "--test-fraction", 0, "--model", model, "--json", "--quiet")
-    assert (code, err) == (0, "") and json.loads(out)["best_loss_known"] == 0
 
 
 def test_labels_of_no_class_are_named_with_their_rows():

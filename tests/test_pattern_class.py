@@ -49,7 +49,7 @@ def is_open(network, x, radius, norm):
     x, radius = np.asarray(x).tolist(), np.asarray(radius).tolist()
     if network.grid is None:
         return any(on_whole_ball(w, b, x, radius, norm) is None for w, b in zip(weights, bias.tolist(), strict=True))
-    low, high = (plain.quantised(network.grid, [v + s * r for v, r in zip(x, radius, strict=True)]) for s in (-1, 1))
+    low, high = (plain.quantized(network.grid, [v + s * r for v, r in zip(x, radius, strict=True)]) for s in (-1, 1))
     return any(on_whole_box(w, b, low, high) is None for w, b in zip(weights, bias.tolist(), strict=True))
 
 
@@ -91,7 +91,7 @@ def test_the_loss_is_infinite_exactly_outside_the_class(weights, norm):
         )
         if grid is not None:  # thresholds among the integers of the grid
             (W, b), *rest = network.layers
-            middle = grid.quantise(X[:1])[0]
+            middle = grid.quantize(X[:1])[0]
             layers = [(W, b - (W @ middle).astype(int) + rng.integers(-40, 41, len(b))), *rest]
             network = Network(layers, network.head, network.classes, grid)
         loss = audit(network, problem).loss

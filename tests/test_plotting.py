@@ -396,7 +396,7 @@ def test_given_axes_are_used_and_returned(flowers, iris):
 
 
 def test_colours_are_told_apart_in_grey():
-    """No two neighbours of the palette that a two-class picture uses have the same luminance."""
+    """No two neighbors of the palette that a two-class picture uses have the same luminance."""
     light = [float(np.dot(to_rgb(colour), (0.2126, 0.7152, 0.0722))) for colour in COLORS[:2]]
     assert abs(light[0] - light[1]) > 0.2
 

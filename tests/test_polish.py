@@ -28,7 +28,7 @@ def decisions(network, X):
     return [*(u.tolist() for u in network.activations(X)), network.predict_index(X).tolist()]
 
 
-def standardised_size(weights, X, first, norm):
+def standardized_size(weights, X, first, norm):
     """Dual norm of weights on inputs centered by the median and scaled by the largest deviation."""
     scale = np.ones(X.shape[1])
     if first:
@@ -40,17 +40,17 @@ def standardised_size(weights, X, first, norm):
 
 def margins(network, X, norm="2"):
     """Per layer the margins of its neurons, of an argmax head the single lead; from exact pre-activations."""
-    found, signal = [], np.asarray(X if network.grid is None else network.grid.quantise(X), dtype=float)
+    found, signal = [], np.asarray(X if network.grid is None else network.grid.quantize(X), dtype=float)
     for k, (W, b) in enumerate(network.layers):
         exact = [plain.affine(x, W, b) for x in signal.tolist()]
         last = k == len(network.layers) - 1
         if last and network.head == "argmax":
             winners = [plain.lowest_argmax(a) for a in exact]
             least = min(a[y] - a[c] for a, y in zip(exact, winners, strict=True) for c in range(len(b)) if c != y)
-            size = standardised_size(W, signal, k == 0, norm)
+            size = standardized_size(W, signal, k == 0, norm)
             found.append([float(least) / size if size else np.inf])
             return found
-        sizes = [standardised_size(w, signal, k == 0, norm) for w in W]
+        sizes = [standardized_size(w, signal, k == 0, norm) for w in W]
         least = [float(min(abs(a[j]) for a in exact)) for j in range(len(b))]
         found.append([a / size if size else np.inf for a, size in zip(least, sizes, strict=True)])
         signal = np.array([[float(v >= 0) for v in a] for a in exact])
@@ -123,7 +123,7 @@ def test_other_norms_agree_with_one_big_linear_program(norm):
         side = np.where(network.activations(X)[0][:, 0], 1.0, -1.0)[:, None]
         center = np.quantile(X, 0.5, axis=0, method="lower")
         U = (X - center) / np.abs(X - center).max(axis=0)
-        # minimise the size of (p - q) subject to margins of 1
+        # minimize the size of (p - q) subject to margins of 1
         A = np.hstack([-side * U, side * U, -side])
         if norm == "inf":
             solved = linprog([1.0] * (2 * n) + [0.0], A, -np.ones(m), bounds=[(0, None)] * (2 * n) + [(None, None)])

@@ -241,7 +241,7 @@ def test_inputs_that_are_not_integers_are_quantised(bits):
     assert reduced.grid.bits == bits
     # the grid spans the rows that count
     assert reduced.grid.offset.tolist() == X[1:].min(axis=0).tolist()
-    Q = reduced.grid.quantise(X)
+    Q = reduced.grid.quantize(X)
     assert Q[1:].max(axis=0).tolist() == [2**bits - 1] * 2
     assert reduced.n_distinct == len(groups(problem, Q))
     assert np.array_equal(reduced.X, np.rint(reduced.X))

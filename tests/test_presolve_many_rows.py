@@ -12,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 def repetitive(seed, m=400, n=3, dtype=np.float64):
-    """Rows of few values, among them both zeros and neighbours in the last place."""
+    """Rows of few values, among them both zeros and neighbors in the last place."""
     rng = np.random.default_rng(seed)
     values = np.array([0.0, -0.0, 1.0, np.nextafter(dtype(1), dtype(2)), -1.0, 1e-30, 0.1], dtype=dtype)
     return rng.choice(values, size=(m, n))
@@ -226,7 +226,7 @@ def test_centers_of_much_data_are_medians_of_every_so_many_rows(monkeypatch, blo
     X = np.random.default_rng(0).normal(size=(31, 3)).astype(np.float32)
     settings = {"weights": "integer"} if grid else {}
     reduced = presolve.presolve(Problem(X=X, y=np.arange(31) % 2, hidden_layer_sizes=(), **settings))
-    seen = reduced.grid.quantise(X) if grid else X.astype(np.float64)
+    seen = reduced.grid.quantize(X) if grid else X.astype(np.float64)
     center = np.quantile(seen[::4], 0.5, axis=0, method="lower")
     assert reduced.center.tolist() == center.tolist()
     if not grid:

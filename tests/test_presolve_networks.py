@@ -56,10 +56,10 @@ def smallest_distance(layers, points, head):
     return least
 
 
-def same_behaviour(network, layers, reduced):
+def same_behavior(network, layers, reduced):
     """The network on raw rows fires and predicts as the layers do on the reduced rows."""
     problem = reduced.problem
-    X = problem.X if reduced.grid is None else reduced.grid.quantise(problem.X)
+    X = problem.X if reduced.grid is None else reduced.grid.quantize(problem.X)
     points = ((X - reduced.center) / reduced.scale)[:, reduced.kept]
     count = points[problem.sample_weight > 0]
     _, fired, predicted = plain.evaluate(network, problem.X[problem.sample_weight > 0])
@@ -88,7 +88,7 @@ def test_integer_round_trip_gives_the_same_numbers(head, n_classes, hidden, bias
         layers = layers_for(reduced, rng, bound=3)
         network = reduced.to_network(layers)
         assert network.is_integer
-        same_behaviour(network, layers, reduced)
+        same_behavior(network, layers, reduced)
         back = reduced.to_layers(network)
         for (W, b), (V, c) in zip(layers, back, strict=True):
             assert np.array_equal(W, V) and np.array_equal(b, c)
@@ -111,7 +111,7 @@ def test_any_integer_network_behaves_the_same_on_reduced_inputs(head, n_classes,
         network = plain.random_network(rng, 4, hidden, range(n_classes), head, integer=True)
         layers = [(W, b * rng.integers(0, 9) * biases) for W, b in network.layers]
         network = Network(layers, head=head, classes=range(n_classes))
-        same_behaviour(network, reduced.to_layers(network), reduced)
+        same_behavior(network, reduced.to_layers(network), reduced)
 
 
 def test_argmax_of_integer_inputs_with_a_common_divisor_keeps_its_optimum():
@@ -124,7 +124,7 @@ def test_argmax_of_integer_inputs_with_a_common_divisor_keeps_its_optimum():
         biases = itertools.product((0,), range(-reach, reach + 1), range(-reach, reach + 1))
         return min(int(((scores + b).argmax(axis=2) != y).sum(axis=1).min()) for b in biases)
 
-    # the scores of neighbours differ by 2 on the raw inputs, and ties there can be broken in any order
+    # the scores of neighbors differ by 2 on the raw inputs, and ties there can be broken in any order
     assert (fewest_errors(2 * points, 9), fewest_errors(points, 5)) == (3, 4)
     problem = Problem(X=2 * points, y=y, weights="integer", head="argmax", hidden_layer_sizes=())
     reduced = presolve(problem)
@@ -148,7 +148,7 @@ def test_continuous_round_trip(head, n_classes, hidden, biases):
             continue
         tried += 1
         network = reduced.to_network(layers)
-        same_behaviour(network, layers, reduced)
+        same_behavior(network, layers, reduced)
         back = reduced.to_layers(network)
         for (W, b), (V, c) in zip(layers, back, strict=True):
             assert V == pytest.approx(W, rel=1e-14)
@@ -192,9 +192,9 @@ def test_no_negative_zeros_and_names_and_grid_travel():
     network = reduced.to_network([Layer(np.array([[-0.0, 1.0]]), np.array([-0.0]))])
     assert not any(np.any(np.signbit(a[a == 0])) for layer in network.layers for a in layer)
     assert (network.feature_names, network.classes.tolist()) == (("u", "v"), ["n", "y"])
-    quantised = presolve(Problem(**data, weights="integer", input_bits=4))
-    network = quantised.to_network([Layer(np.array([[1.0, -1.0]]), np.array([0.0]))])
-    assert network.grid is quantised.grid
+    quantized = presolve(Problem(**data, weights="integer", input_bits=4))
+    network = quantized.to_network([Layer(np.array([[1.0, -1.0]]), np.array([0.0]))])
+    assert network.grid is quantized.grid
     assert network.grid.bits == 4
 
 
@@ -207,7 +207,7 @@ def test_quantised_round_trip(bits):
     for _ in range(20):
         layers = layers_for(reduced, rng, bound=2)
         network = reduced.to_network(layers)
-        same_behaviour(network, layers, reduced)
+        same_behavior(network, layers, reduced)
         assert reduced.to_network(reduced.to_layers(network)) == network
 
 

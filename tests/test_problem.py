@@ -1,4 +1,4 @@
-"""Problems: everything is checked at construction, normalised, and immutable after it."""
+"""Problems: everything is checked at construction, normalized, and immutable after it."""
 
 import dataclasses
 import math

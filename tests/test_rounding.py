@@ -67,7 +67,7 @@ def test_decisions_are_kept_or_the_reason_is_given(seed):
 
 def smallest_by_brute_force(network, X, most):
     """Smallest P per layer by trying all weights, one neuron or one argmax head at a time; None above `most`."""
-    signals = [np.asarray(X if network.grid is None else network.grid.quantise(X), dtype=float)]
+    signals = [np.asarray(X if network.grid is None else network.grid.quantize(X), dtype=float)]
     signals += [u.astype(float) for u in network.activations(X)]
     fired = signals[1:]
     found = []

@@ -7,10 +7,12 @@ import sys
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
-from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network, certify, report
+from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network, certify, libraries, report
 from bdnn.checks import thread_count
 from bdnn.errors import InputError
+from bdnn.libraries import limited_threads
 
 
 def test_threads_are_counted_as_joblib_counts(monkeypatch):
@@ -57,3 +59,21 @@ def test_n_jobs_is_read_alike_everywhere():
         ):
             with pytest.raises(InputError, match="n_jobs must be a positive integer"):
                 call()
+
+
+def test_threads_of_libraries_are_limited_and_come_back(monkeypatch):
+    def blas():
+        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+
+    before = blas()
+    with limited_threads(2, "blas"):
+        assert set(blas()) == {2}
+        with limited_threads(1):
+            assert set(blas()) == {1}
+        # a library that was loaded with a module since then
+        known = libraries._controller(len(sys.modules))
+        monkeypatch.setitem(sys.modules, "another", sys)
+        with limited_threads(1):
+            assert libraries._controller(len(sys.modules)) is not known
+        assert set(blas()) == {2}
+    assert blas() == before

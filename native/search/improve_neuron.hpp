@@ -52,7 +52,8 @@ class ImproveNeuron {
   public:
     ImproveNeuron(State<Real>& st, Index number, Effort effort)
         : st_(st), neuron_(st.layers.place(number)), number_(number), effort_(effort), random_(&st.random_state),
-          n_(st.layers.inputs(neuron_.layer)), w_(st.W.data() + st.layers.weights_of(neuron_)), b_(st.b[number]),
+          n_(st.layers.inputs(neuron_.layer)), w_(st.W.data() + st.layers.weights_of(neuron_)),
+          sign_(st.sign.data() + st.layers.weights_of(neuron_)), b_(st.b[number]),
           integer_(st.bound > 0), order_(n_ + 1), pool_(n_), chosen_(std::max<Index>(n_, 1)), v_(chosen_.size()),
           newton_(n_ + 1) {
         std::iota(order_.begin(), order_.end(), Index{0});
@@ -135,13 +136,34 @@ class ImproveNeuron {
         }
         Line line{q_, base, s_, g_};
         if (integer_ && count_ > 0 && !jump_) {
-            double least = static_cast<double>(-st_.bound) - w_[chosen_[0]];
-            t = lattice_search(line, least, 2 * st_.bound + 1, random_, st_.work.jumped).t;
+            Index j = chosen_[0];
+            t = lattice_search(line, least(j) - w_[j], choices(j), random_, st_.work.jumped).t;
         } else if (!jump_ || st_.intercept) {
             Interval best = st_.work.line.minimise(line, integer_, random_);
-            t = integer_ ? integer_step(best) : real_step(best);
+            t = integer_ ? integer_step(best) : allowed(real_step(best));
         }
         if (jump_ || t != 0.0) accept(base, t);
+    }
+
+    // The values that an integer weight may have: the least one, and how many.
+    double least(Index j) const { return sign_[j] > 0 ? 0.0 : static_cast<double>(-st_.bound); }
+    Index choices(Index j) const { return sign_[j] != 0 ? st_.bound + 1 : 2 * st_.bound + 1; }
+
+    // The part of a step along which weights keep their signs.
+    double allowed(double t) const {
+        for (Index c = 0; c < count_; ++c) {
+            Index j = chosen_[c];
+            if (j >= 0 && sign_[j] * (w_[j] + t * v_[c]) < 0.0) t = v_[c] != 0.0 ? -w_[j] / v_[c] : 0.0;
+        }
+        return t;
+    }
+
+    // Take from a direction of several weights what those at 0 may not do, or every step along it would be 0.
+    void keep_signs() {
+        for (Index c = 0; c < count_ && count_ > 1; ++c) {
+            Index j = chosen_[c];
+            if (j >= 0 && w_[j] == 0.0 && sign_[j] * v_[c] < 0.0) v_[c] = 0.0;
+        }
     }
 
     void slopes() {
@@ -165,9 +187,11 @@ class ImproveNeuron {
         bool bends = INPUTS && !integer_ && st_.intercept && n_ > 1;
         if (bends && count_ > 1 && random_.uniform() < SMOOTHED) {
             choose_newton();
+            keep_signs();
             return true;
         }
         for (Index c = 0; c < count_; ++c) choose_value(c);
+        if (!integer_) keep_signs();
         shift_ = count_ == 0 ? 1.0 : 0.0;
         if (count_ > 0 && !integer_ && st_.intercept) turn_about_a_point();
         return true;
@@ -225,8 +249,7 @@ class ImproveNeuron {
             if (chosen_[other] == j) chosen_[c] = -1;
         if (chosen_[c] < 0) return;
         if (jump_)
-            v_[c] = std::floor(random_.uniform() * (2.0 * static_cast<double>(st_.bound) + 1.0)) -
-                    static_cast<double>(st_.bound) - w_[j];
+            v_[c] = std::floor(random_.uniform() * static_cast<double>(choices(j))) + least(j) - w_[j];
         else if (integer_)
             v_[c] = 1.0;
         else
@@ -258,7 +281,10 @@ class ImproveNeuron {
         now_ = then;
         std::swap(a_, trial_);
         for (Index c = 0; c < count_; ++c)
-            if (chosen_[c] >= 0) w_[chosen_[c]] += (jump_ ? 1.0 : t) * v_[c];
+            if (Index j = chosen_[c]; j >= 0) {
+                w_[j] += (jump_ ? 1.0 : t) * v_[c];
+                if (sign_[j] * w_[j] < 0.0) w_[j] = 0.0;  // by rounding; the whole loss is computed again at the end
+            }
         b_ += jump_ ? t : t * shift_;
         changed_ = true;
     }
@@ -281,6 +307,7 @@ class ImproveNeuron {
     Random random_;
     Index n_;  // inputs of the neuron
     double* w_;
+    const std::int8_t* sign_;
     double& b_;
     bool integer_;
 

@@ -58,7 +58,7 @@ struct Layers {
 struct SearchedNetwork {
     SearchedNetwork(Layers shape, Index n_points, bool competes, Index largest, bool biases, std::uint64_t seed)
         : layers(std::move(shape)), points(n_points), W(layers.weights()), b(layers.neurons()), loss(n_points),
-          argmax(competes), bound(largest), intercept(biases), random_state(seed) {}
+          sign(layers.weights()), argmax(competes), bound(largest), intercept(biases), random_state(seed) {}
 
     // Whether a neuron is an output that competes with others, and has no threshold of its own.
     bool competes(Index layer) const { return argmax && layer == layers.last(); }
@@ -66,6 +66,7 @@ struct SearchedNetwork {
     Layers layers;
     Index points;
     Zeros<double> W, b, loss;
+    Zeros<std::int8_t> sign;  // of each weight: 1 if it must not be negative, -1 if not positive, 0 if it is free
     bool argmax;
     Index bound;     // largest absolute weight of integer networks; 0 for continuous ones
     bool intercept;  // whether neurons have biases

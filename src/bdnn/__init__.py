@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.estimators.ensemble import BDNNEnsembleClassifier
     from bdnn.estimators.loading import load
+    from bdnn.reports.card import score_card
     from bdnn.reports.page import report
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "plotting",
     "report",
     "save_certificate",
+    "score_card",
     "verify_certificate",
 ]
 
@@ -53,6 +55,7 @@ _LATER = {
     "load": "bdnn.estimators.loading",
     "report": "bdnn.reports.page",
     "save_certificate": "bdnn.checker.check",
+    "score_card": "bdnn.reports.card",
     "verify_certificate": "bdnn.checker.check",
 }
 

@@ -156,6 +156,44 @@ def places(what: str, given: Sequence[Any], names: Sequence[str]) -> list[int]:
     return [where[name] for name in names]
 
 
+def permutation(what: str, own: Sequence[str], names: Sequence[str]) -> list[int]:
+    """Return where each of some names is among those of what was trained, which must be the same in any order.
+
+    Parameters
+    ----------
+    what : str
+        What was trained, in messages.
+    own : sequence of str
+        Its names.
+    names : sequence of str
+        Names of the data.
+
+    Returns
+    -------
+    list of int
+        One index per name of the data.
+
+    Raises
+    ------
+    InputError
+        If there are other names.
+
+    Examples
+    --------
+    >>> permutation("the network", ["a", "b"], ["b", "a"])
+    [1, 0]
+    """
+    if set(names) != set(own):
+        more = [name for name in names if name not in set(own)]
+        fewer = [name for name in own if name not in set(names)]
+        differences = [f"lack {quoted(fewer)}"] * bool(fewer) + [f"also have {quoted(more)}"] * bool(more)
+        raise InputError(
+            f"{what} takes the columns {quoted(own)}, but the data {' and '.join(differences)}; "
+            f"give the columns of the network, in any order"
+        )
+    return places(f"the columns of {what}", own, names)
+
+
 def quoted(names: Sequence[Any]) -> str:
     """Return names in quotes; of many only the first."""
     shown = ", ".join(repr(name if not isinstance(name, str) else name[:60]) for name in names[:_MAX_NAMED])

@@ -30,7 +30,7 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISSOCK, "a socket"),
 )
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
-# of a name, so that those of temporary files are not too long: a character can take four bytes, a name 255
+# characters of a name that its temporary file repeats: a character can take four bytes, and a name has at most 255
 _NAME_CHARACTERS = 32
 
 

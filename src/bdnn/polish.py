@@ -18,10 +18,12 @@ from bdnn.budget import Budget
 from bdnn.clock import reading
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
+from bdnn.exact import signs
 from bdnn.margins.space import Space, balanced
 from bdnn.network.intervals import robust_losses, unstable_points
 from bdnn.network.network import Layer, Network
-from bdnn.types import Bools, Floats, Indices, Norm, RobustModel
+from bdnn.problem.feature_limits import FeatureLimits
+from bdnn.types import Bools, Floats, Indices, Integers, Norm, RobustModel
 
 
 def polished(
@@ -35,6 +37,7 @@ def polished(
     robust_radius: float | ArrayLike = 0.0,
     robust_norm: Norm = "inf",
     robust_model: RobustModel = "interval",
+    limits: FeatureLimits | None = None,
 ) -> Network:
     """Return a network with the same activations and predictions on X whose neurons have the largest margins.
 
@@ -63,6 +66,10 @@ def polished(
         If not 0, no point's robust loss may grow: a neuron whose polished form would make one grow is left unchanged.
     robust_norm, robust_model
         As in `Problem`.
+    limits : FeatureLimits or None
+        Of the problem that the network was trained on, if it has some: columns without weights stay without, and
+        weights keep their signs. Weights that would change their sign are left out, one after another, so margins
+        under signs need not be the largest.
 
     Returns
     -------
@@ -106,24 +113,25 @@ def polished(
     clock = (budget or Budget()).start()
     fired = [u.astype(bool) for u in network.activations(values)]
     predicted = network.predict_index(values)
-    inputs = [values if network.grid is None else network.grid.quantise(values), *(u.astype(float) for u in fired)]
+    inputs = [values if network.grid is None else network.grid.quantize(values), *(u.astype(float) for u in fired)]
     last = len(network.layers) - 1
     left = sum(network.widths[:-1]) + (1 if network.head == "argmax" else network.widths[-1])
     for k, layer in enumerate(network.layers):
         if clock.exhausted:
             break
         space = Space.of(inputs[k], standardize=k == 0, norm=norm, tolerance=tolerance)
+        freedom = _Freedom.of(limits, layer, k)
         if k == last and network.head == "argmax":
             winners = predicted[space.rows]
-            better = Layer(*space.outputs(layer, winners, _deadline(clock, left)))
-            network = guard.accepted(network, k, better)
+            outputs = freedom.columns_of(space).outputs(freedom.part(layer), winners, _deadline(clock, left))
+            network = guard.accepted(network, k, Layer(freedom.whole(outputs[0]), outputs[1]))
             continue
         together = k == last and len(layer.bias) > 1  # outputs that are compared where not exactly one fires
         found: list[tuple[Floats, float]] = []
         for j in range(len(layer.bias)):
             if clock.exhausted:
                 break
-            w, b = space.neuron(layer.weights[j], float(layer.bias[j]), fired[k][space.rows, j], _deadline(clock, left))
+            w, b = freedom.neuron(space, layer, j, fired[k][space.rows, j], _deadline(clock, left))
             left -= 1
             found.append((w, b))
             if not together:
@@ -134,7 +142,7 @@ def polished(
 
 
 def _deadline(clock: Budget, left: int) -> float:
-    """When the next of the neurons left must be done so that the others get as much time."""
+    """Return when the next of the neurons left must be done so that the others get as much time."""
     return reading() + clock.remaining / max(left, 1)
 
 
@@ -178,6 +186,68 @@ def _with_neurons(layer: Layer, changed: dict[int, tuple[Floats, float]]) -> Lay
     for j, (weights, bias) in changed.items():
         W[j], b[j] = weights, bias
     return Layer(W, b)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Freedom:
+    """What the neurons of a layer may use: some of its inputs, with some signs.
+
+    Attributes
+    ----------
+    used : ndarray of shape (n,), bool
+        The inputs.
+    signs : ndarray of shape (n,)
+        Of their weights, 0 for free ones.
+    """
+
+    used: Bools
+    signs: Integers
+
+    @classmethod
+    def of(cls, limits: FeatureLimits | None, layer: Layer, k: int) -> _Freedom:
+        n = layer.weights.shape[1]
+        used, signs = np.ones(n, dtype=bool), np.zeros(n, dtype=np.int64)
+        if limits is not None and k:
+            signs[:] = limits.signed
+        elif limits is not None:
+            signs = limits.signs
+            if limits.caps:
+                used = np.isin(limits.groups, limits.used(layer.weights))
+        return cls(used, signs)
+
+    def columns_of(self, space: Space, used: Bools | None = None) -> Space:
+        """Return the space of some of the inputs, by default of those that may be used."""
+        chosen = self.used if used is None else used
+        return space if chosen.all() else space.of_columns(np.flatnonzero(chosen))
+
+    def part(self, layer: Layer) -> Layer:
+        """Return a layer on the inputs that may be used."""
+        return Layer(layer.weights[:, self.used], layer.bias)
+
+    def whole(self, weights: Floats) -> Floats:
+        """Return weights on all inputs."""
+        full = np.zeros((len(weights), len(self.used)))
+        full[:, self.used] = weights
+        return full
+
+    def neuron(self, space: Space, layer: Layer, j: int, on: Bools, deadline: float) -> tuple[Floats, float]:
+        """Return the weights and bias of the largest margin found for a neuron."""
+        old, bias = layer.weights[j], float(layer.bias[j])
+        if self.used.all() and not self.signs.any():
+            return space.neuron(old, bias, on, deadline)
+        used = self.used.copy()
+        while True:
+            found, found_bias = self.columns_of(space, used).neuron(old[used], bias, on, deadline)
+            weights = np.zeros(len(used))
+            weights[used] = found
+            wrong = weights * self.signs < 0
+            if not wrong.any():
+                break
+            used &= ~wrong
+        new = Layer(weights[None, :], np.array([found_bias]))
+        same = np.array_equal(signs.affine(space.points, *new).values[:, 0] >= 0, on)
+        kept = same and space.none_shrank(new, Layer(old[None, :], np.array([bias])), on[:, None])
+        return (weights, found_bias) if kept else (old, bias)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -226,7 +296,7 @@ class _Guard:
 
 
 def _judged(network: Network, X: Floats, codes: Indices, radius: Floats, norm: Norm, model: RobustModel) -> Indices:
-    """Robust loss of each point; a second column says which points are open where that counts."""
+    """Return the robust loss of each point; a second column says which points are open where that counts."""
     losses, _ = robust_losses(network, X, codes, radius, norm, model)
     if model == "interval" or len(network.layers) == 1:
         return losses[:, None]

@@ -12,7 +12,7 @@ from bdnn.certification.integer_support import support_steps
 from bdnn.certification.quantization import lower_thresholds
 from bdnn.errors import InputError
 from bdnn.network.grid import InputGrid
-from plain import quantised, random_network
+from plain import quantized, random_network
 
 NORMS = ("inf", "1", "2")
 
@@ -25,9 +25,9 @@ def first_by_steps(grid, j, integer):
     """The smallest float that is rounded to an integer or more, by walking from float to float."""
     z = (integer - 0.5) * grid.step[j] + grid.offset[j]
     one = InputGrid(grid.offset[j : j + 1], grid.step[j : j + 1], grid.bits)
-    while one.quantise(np.array([z]))[0] >= integer:
+    while one.quantize(np.array([z]))[0] >= integer:
         z = np.nextafter(z, -np.inf)
-    while one.quantise(np.array([z]))[0] < integer:
+    while one.quantize(np.array([z]))[0] < integer:
         z = np.nextafter(z, np.inf)
     return float(z)
 
@@ -44,7 +44,7 @@ def options(network, x, scale, lower, upper, frozen=(), integer=(), reach=5):
         elif j in integer:
             inputs = [float(k) for k in range(-reach, reach + 1)]
         else:
-            at = quantised(network.grid, x.tolist())[j]
+            at = quantized(network.grid, x.tolist())[j]
             up = [first_by_steps(network.grid, j, k) for k in range(at + 1, 2**network.grid.bits)]
             down = [float(np.nextafter(first_by_steps(network.grid, j, k + 1), -np.inf)) for k in range(at)]
             inputs = [*down, float(x[j]), *up]
@@ -137,8 +137,8 @@ def test_lower_thresholds_are_the_first():
         grid = InputGrid(rng.normal(size=3) * 10.0 ** rng.integers(-3, 6), rng.uniform(1e-3, 10, 3), 4)
         integers = rng.integers(1, 16, 3).astype(float)
         first = lower_thresholds(grid, integers)
-        assert np.all(grid.quantise(first) >= integers)
-        assert np.all(grid.quantise(np.nextafter(first, -np.inf)) < integers)
+        assert np.all(grid.quantize(first) >= integers)
+        assert np.all(grid.quantize(np.nextafter(first, -np.inf)) < integers)
 
 
 @pytest.mark.parametrize("norm", NORMS)

@@ -25,23 +25,23 @@ class Scripted:
 
     name = "scripted"
     capabilities = Highs.capabilities
-    behaviour = "crash"
+    behavior = "crash"
 
     @classmethod
     def is_available(cls):
         return True
 
     def solve(self, milp, budget, start=None, on_event=None):
-        if self.behaviour == "crash":
+        if self.behavior == "crash":
             raise RuntimeError("segment missing")
-        if self.behaviour == "interrupt":
+        if self.behavior == "interrupt":
             raise KeyboardInterrupt
         nothing = MilpSolution(Status.NO_SOLUTION, None, math.inf, -math.inf, 3, 0.1, "time limit reached")
-        if self.behaviour == "nothing":
+        if self.behavior == "nothing":
             return nothing
-        if self.behaviour == "failed":
+        if self.behavior == "failed":
             return replace(nothing, status=Status.FAILED, message="numerical trouble")
-        assert self.behaviour == "lie"
+        assert self.behavior == "lie"
         honest = Highs().solve(milp, budget, start, None)
         return replace(honest, objective=honest.objective - 1, bound=honest.bound - 1)
 
@@ -59,18 +59,18 @@ def problem():
 
 
 @pytest.mark.parametrize("method", WITH_SOLVER)
-@pytest.mark.parametrize("behaviour", ["crash", "nothing", "failed", "interrupt"])
-def test_the_best_network_remains(scripted, problem, method, behaviour, monkeypatch):
-    monkeypatch.setattr(scripted, "behaviour", behaviour)
+@pytest.mark.parametrize("behavior", ["crash", "nothing", "failed", "interrupt"])
+def test_the_best_network_remains(scripted, problem, method, behavior, monkeypatch):
+    monkeypatch.setattr(scripted, "behavior", behavior)
     start = random_network(presolve(problem), np.random.default_rng(5))
     result = METHODS[method](solver="scripted", incumbents="none")(problem, Budget(seconds=5), start)
     assert result.status == Status.FEASIBLE
     assert result.objective == audit(result.network, problem).loss <= audit(start, problem).loss
     assert result.bound == result.irreducible
-    assert result.interrupted == (behaviour == "interrupt")
+    assert result.interrupted == (behavior == "interrupt")
     expected = {"crash": "segment missing", "failed": "numerical trouble", "interrupt": "Ctrl-C"}
-    if behaviour in expected:
-        assert expected[behaviour] in result.message
+    if behavior in expected:
+        assert expected[behavior] in result.message
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -106,7 +106,7 @@ def test_a_solver_that_crashes_leaves_the_network_of_the_search(scripted, method
 
 
 def test_a_lie_about_the_loss_is_reported(scripted, problem, monkeypatch):
-    monkeypatch.setattr(scripted, "behaviour", "lie")
+    monkeypatch.setattr(scripted, "behavior", "lie")
     problem = Problem(X=problem.X, y=problem.y, hidden_layer_sizes=())
     truth = METHODS["exact"]()(problem, Budget(seconds=60))
     result = METHODS["exact"](solver="scripted", incumbents="none")(problem, Budget(seconds=60))
@@ -123,7 +123,7 @@ def test_a_solver_that_refuses_later_costs_nothing(scripted, problem, monkeypatc
     def solve(self, milp, budget, start=None, on_event=None):
         calls.append(milp)
         if len(calls) >= limits[0]:
-            raise InputError("too large for this licence")
+            raise InputError("too large for this license")
         return Highs().solve(milp, budget, start, on_event)
 
     monkeypatch.setattr(scripted, "solve", solve)
@@ -133,5 +133,5 @@ def test_a_solver_that_refuses_later_costs_nothing(scripted, problem, monkeypatc
     calls.clear()
     limits[0] = 2
     result = METHODS["data_splitting"](solver="scripted", incumbents="none")(problem, Budget(seconds=20))
-    assert result.message == "too large for this licence" and result.status == Status.FEASIBLE
+    assert result.message == "too large for this license" and result.status == Status.FEASIBLE
     assert result.objective == audit(result.network, problem).loss

@@ -1,4 +1,4 @@
-"""Regularisers against brute force on ternary networks."""
+"""Regularizers against brute force on ternary networks."""
 
 import functools
 import itertools
@@ -56,7 +56,7 @@ SOLVERS = [(r, s) for s in available() for r in ("l1", "l0", "l2") if (r, s) != 
 def test_against_brute_force(seed, hidden, regularizer, solver):
     X, y, pairs = five_points(seed, hidden)
     settings = dict(X=X, y=y, hidden_layer_sizes=(hidden,) * (hidden > 0), weights="integer", regularizer=regularizer)
-    # for ternary weights the three regularisers are equal
+    # for ternary weights the three regularizers are equal
     for factor in (0.05, 0.3):
         result = plain(solver=solver)(Problem(**settings, regularization=factor), Budget(seconds=60))
         assert result.status == Status.OPTIMAL and result.audit.n_mismatched == 0

@@ -99,22 +99,25 @@ def test_views_outlive_the_state():
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda st: search.turn(st, 4, 5, 0.5, 100), "neuron"),
-        (lambda st: search.turn(st, -1, 5, 0.5, 100), "neuron"),
-        (lambda st: search.turn(st, -2, 0, 0.5, 100), "neuron"),
-        (lambda st: search.turn(st, 0, -1, 0.5, 100), "moves"),
-        (lambda st: search.turn(st, 0, 1, np.nan, 100), "spread"),
-        (lambda st: search.turn(st, 0, 1, 0.5, 0), "most"),
+        (lambda st: search.improve_neuron(st, 4, 5, 0.5, 100), "neuron"),
+        (lambda st: search.improve_neuron(st, -1, 5, 0.5, 100), "neuron"),
+        (lambda st: search.improve_neuron(st, -2, 0, 0.5, 100), "neuron"),
+        (lambda st: search.improve_neuron(st, 0, -1, 0.5, 100), "moves"),
+        (lambda st: search.improve_neuron(st, 0, 1, np.nan, 100), "spread"),
+        (lambda st: search.improve_neuron(st, 0, 1, 0.5, 0), "most"),
         (lambda st: search.gains(st, 9, 0, 1, *work(6)), "neuron"),
         (lambda st: search.gains(st, 0, -1, 1, *work(6)), "first"),
         (lambda st: search.gains(st, 0, 0, 0, *work(6)), "step"),
         (lambda st: search.gains(st, 0, 0, 1, *work(6, 5)), "active"),
         (lambda st: search.gains(st, 0, 0, 1, np.empty(6, np.int64), *work(6)[1:]), "active"),
-        (lambda st: search.turns(st, np.array([0, 4]), np.array([1, 1]), 0.5, 9, 1.0, 1.0, st.W, st.b), "neurons"),
-        (lambda st: search.turns(st, np.array([0]), np.array([1, 1]), 0.5, 9, 1.0, 1.0, st.W, st.b), "moves"),
-        (lambda st: search.turns(st, np.array([0]), np.array([-1]), 0.5, 9, 1.0, 1.0, st.W, st.b), "moves"),
-        (lambda st: search.turns(st, np.array([0]), np.array([1]), 0.5, 9, 1.0, 1.0, st.W[1:], st.b), "W"),
-        (lambda st: search.turns(st, np.array([0]), np.array([1]), 0.5, 9, 1.0, 1.0, st.W, np.zeros(3)), "b"),
+        (
+            lambda st: search.improve_neurons(st, np.array([0, 4]), np.array([1, 1]), 0.5, 9, 1.0, 1.0, st.W, st.b),
+            "neurons",
+        ),
+        (lambda st: search.improve_neurons(st, np.array([0]), np.array([1, 1]), 0.5, 9, 1.0, 1.0, st.W, st.b), "moves"),
+        (lambda st: search.improve_neurons(st, np.array([0]), np.array([-1]), 0.5, 9, 1.0, 1.0, st.W, st.b), "moves"),
+        (lambda st: search.improve_neurons(st, np.array([0]), np.array([1]), 0.5, 9, 1.0, 1.0, st.W[1:], st.b), "W"),
+        (lambda st: search.improve_neurons(st, np.array([0]), np.array([1]), 0.5, 9, 1.0, 1.0, st.W, np.zeros(3)), "b"),
         (lambda st: search.RobustState(st, st.X, st.X[:1], np.zeros(2), np.ones(2), 0, 0.0, False), "high"),
         (lambda st: search.RobustState(st, st.X, st.X, np.zeros(3), np.ones(2), 0, 0.0, False), "radius"),
         (lambda st: search.RobustState(st, st.X, st.X, np.zeros(2), np.ones(2), 3, 0.0, False), "norm"),
@@ -128,14 +131,14 @@ def test_calls_on_states(call, name):
 
 def test_empty_things():
     empty = search.State(**(given(p=0) | dict(center=np.zeros(2))))
-    assert search.turn(empty, -1, 0, 0.5, 1) == search.turn(empty, 0, 5, 0.5, 1) == 0.0
+    assert search.improve_neuron(empty, -1, 0, 0.5, 1) == search.improve_neuron(empty, 0, 5, 0.5, 1) == 0.0
     assert search.gains(empty, 0, 0, 1, *work(0)) == 0
     nothing = np.zeros(0)
     assert search.line_search(nothing, nothing, nothing, False, SEED.copy()) == (0.0, -np.inf, np.inf)
     assert search.lattice_search(nothing, nothing, nothing, -1.0, 1.0, SEED.copy())[0] == 0.0
     no_features = search.State(**(given(n=0) | dict(X=np.zeros((0, 6)))))
-    assert search.turn(no_features, -1, 0, 0.5, 1) >= 0.0
-    assert all(search.turn(no_features, neuron, 20, 0.5, 100) <= 0.0 for neuron in range(4))
+    assert search.improve_neuron(no_features, -1, 0, 0.5, 1) >= 0.0
+    assert all(search.improve_neuron(no_features, neuron, 20, 0.5, 100) <= 0.0 for neuron in range(4))
 
 
 def test_numbers_that_are_spoiled_later_do_no_harm():
@@ -150,7 +153,7 @@ def test_numbers_that_are_spoiled_later_do_no_harm():
             st.U[:] = rng.integers(0, 256, st.U.shape)
         with np.errstate(all="ignore"):
             for neuron in range(len(st.b)):
-                search.turn(st, neuron, 12, 0.7, int(rng.choice([1, 7, 1000])))
+                search.improve_neuron(st, neuron, 12, 0.7, int(rng.choice([1, 7, 1000])))
                 search.gains(st, neuron, 0, 1, *work(len(st.loss)))
             refresh(st)
 
@@ -166,7 +169,7 @@ def test_a_state_is_for_one_thread_at_a_time():
     def run():
         try:
             for neuron in range(6):
-                search.turn(st, neuron, 200, 0.5, 10**6)
+                search.improve_neuron(st, neuron, 200, 0.5, 10**6)
             outcomes.append("done")
         except InputError as error:
             outcomes.append(str(error))
@@ -305,8 +308,8 @@ def test_random_arguments_raise_what_python_can_catch():
     """Half of the arguments are right, so that the others are reached too."""
     rng = np.random.default_rng(4)
     right = {
-        search.turn: lambda: [state(), 0, 3, 0.5, 100],
-        search.turns: lambda: [state(), np.array([0]), np.array([2]), 0.5, 9, 1.0, 1.0, np.zeros(9), np.zeros(4)],
+        search.improve_neuron: lambda: [state(), 0, 3, 0.5, 100],
+        search.improve_neurons: lambda: [state(), *np.array([[0], [2]]), 0.5, 9, 1.0, 1.0, np.zeros(9), np.zeros(4)],
         search.gains: lambda: [state(), 0, 0, 1, *work(6)],
         search.line_search: lambda: [np.ones(4), np.ones(4), np.ones(4), False, SEED.copy()],
         search.lattice_search: lambda: [np.ones(4), np.ones(4), np.ones(4), -1.0, 1.0, SEED.copy()],
@@ -315,7 +318,7 @@ def test_random_arguments_raise_what_python_can_catch():
             np.ones(4), 2.0, 1, 0.1,
         ],
         search.RobustState: lambda: [state(), np.ones((2, 6)), np.ones((2, 6)), np.ones(2), np.ones(2), 0, 0.0, False],
-        search.robust_turn: lambda: [
+        search.improve_robust_neuron: lambda: [
             search.RobustState(state(), np.ones((2, 6)), np.ones((2, 6)), np.ones(2), np.ones(2), 0, 0.0, False),
             0, 3, 0.5,
         ],
@@ -338,7 +341,7 @@ def test_random_arguments_raise_what_python_can_catch():
     assert refused > 2000
 
 
-def test_ctrl_c_ends_a_long_turn():
+def test_ctrl_c_ends_a_long_improvement():
     """In the main thread of a fresh process; the state is whole afterwards."""
     script = """
 import _thread, threading, time
@@ -348,13 +351,13 @@ rng = np.random.default_rng(0)
 X = rng.normal(size=(5, 100_000))
 weight, ones = np.eye(2)[rng.integers(0, 2, 100_000)], np.ones(5)
 st = search.State(X, weight, 0 * ones, ones, 9 * ones, [1], False, 0, True, 1)
-search.turn(st, -1, 0, 0.5, 1)
+search.improve_neuron(st, -1, 0, 0.5, 1)
 threading.Timer(0.3, _thread.interrupt_main).start()
 try:
-    search.turn(st, 0, 10**9, 0.5, 10**6)
+    search.improve_neuron(st, 0, 10**9, 0.5, 10**6)
 except KeyboardInterrupt:
     losses = np.array(st.loss)
-    assert search.turn(st, 0, 0, 0.5, 1) == 0.0 and np.array_equal(losses, st.loss)
+    assert search.improve_neuron(st, 0, 0, 0.5, 1) == 0.0 and np.array_equal(losses, st.loss)
     print("stopped")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)

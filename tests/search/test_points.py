@@ -44,7 +44,7 @@ def test_values_are_those_of_the_problem(monkeypatch, dtype, repeated, weights, 
     reduced = reduce(data(dtype=dtype, repeated=repeated, weights=weights))
     found = points(reduced)
     raw = reduced.problem.X[reduced.rows].astype(np.float64)
-    expected = (reduced.grid.quantise(raw) if reduced.grid is not None else raw)[:, reduced.kept]
+    expected = (reduced.grid.quantize(raw) if reduced.grid is not None else raw)[:, reduced.kept]
     assert found.X.tolist() == expected.T.tolist()
     assert found.X.shape == (3, 60 - repeated)
     single = dtype is np.float32 or weights == "integer"

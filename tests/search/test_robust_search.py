@@ -1,4 +1,4 @@
-"""The search under perturbations: audited at every turn, never below proven bounds, right on whole balls."""
+"""The search under perturbations: audited at every step, never below proven bounds, right on whole balls."""
 
 import itertools
 
@@ -65,13 +65,13 @@ def compare(search, network, total):
     return total == loss - reduced.constant
 
 
-# every turn
+# every improvement of a neuron
 
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_turn_is_audited_and_none_makes_it_worse(kind, model, norm):
+def test_every_improvement_is_audited_and_none_makes_it_worse(kind, model, norm):
     equal = []
     for case, (hidden, (head, classes)) in enumerate(itertools.product([(), (2,), (3, 2)], HEADS)):
         rng = np.random.default_rng([case, 77])

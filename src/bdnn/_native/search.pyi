@@ -53,6 +53,8 @@ class State:
     @property
     def loss(self) -> _Floats: ...
     @property
+    def sign(self) -> NDArray[np.int8]: ...
+    @property
     def rng(self) -> NDArray[np.uint64]: ...
     @property
     def argmax(self) -> bool: ...
@@ -102,17 +104,17 @@ class StraightThrough:
     def loss(self) -> float: ...
     def rounded(self) -> tuple[NDArray[Any], NDArray[Any]]: ...
 
-def turn(state: State, neuron: int, moves: int, spread: float, most: int) -> float:
+def improve_neuron(state: State, neuron: int, moves: int, spread: float, most: int) -> float:
     """Improve one neuron, all others fixed, by exact line searches over the points at which it matters.
 
     ``moves`` line searches, a share ``spread`` of them along random directions and Newton steps (integer weights: with
     random jumps of a few weights), the others along coordinates and the bias. If there are more than ``most`` points, a
-    random part of them is used; then the turn counts only if the loss of all points does not grow. With no moves,
+    random part of them is used; then the change is kept only if the loss of all points does not grow. With no moves,
     everything is brought up to date after a change of the neuron (-1: of all). Return the change of the total loss,
     never positive but for rounding.
     """
 
-def turns(
+def improve_neurons(
     state: State,
     neurons: NDArray[np.int64],
     moves: NDArray[np.int64],
@@ -123,7 +125,7 @@ def turns(
     W: _Floats,
     b: _Floats,
 ) -> tuple[float, float]:
-    """Give several neurons a turn, one after the other, and keep the best network.
+    """Improve several neurons, one after the other, and keep the best network.
 
     ``total`` and ``best`` are the loss of the network and the least so far; ``W`` and ``b`` receive weights and biases
     whenever the loss is less than that. Return both as they are now.
@@ -158,8 +160,8 @@ def lattice_search(
 ) -> tuple[float, float]:
     """As `line_search` for few integer t: return the change and the best t in [t_min, t_max]."""
 
-def robust_turn(state: RobustState, neuron: int, moves: int, spread: float) -> float:
-    """Improve one neuron of a network under robust search, all others fixed; as `turn`."""
+def improve_robust_neuron(state: RobustState, neuron: int, moves: int, spread: float) -> float:
+    """Improve one neuron of a network under robust search, all others fixed; as `improve_neuron`."""
 
 def toward(
     X: _Reals,
@@ -174,3 +176,23 @@ def toward(
     ridge: float,
 ) -> _Floats:
     """Return the direction of a Newton step of the smoothed loss: changes of the weights and, last, of the bias."""
+
+def integer_neurons(
+    X: NDArray[np.int32],
+    gain: NDArray[np.int32],
+    low: NDArray[np.int32],
+    high: NDArray[np.int32],
+    weights: NDArray[np.int32],
+    found: NDArray[np.int64],
+    least: int,
+    count: int,
+    nonzero: bool,
+) -> tuple[bool, int]:
+    """Go through integer weights of one neuron, each with its best bias.
+
+    ``X`` holds the points by input, of shape (n, p), ``gain`` what firing costs more than not firing at each; the
+    objective is the sum of the gains of the points that fire. ``weights``, from ``low`` to ``high``, is where to begin,
+    and becomes where to go on after ``count`` of them. Where the objective is below ``least``, weights and, last, bias
+    are written into ``found``. With ``nonzero``, weights of 0 are left out. Return whether weights are left, and the
+    least objective.
+    """

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 _SCALE_BITS, _SUM_BITS = 30, 46
 # costs up to which a linear program is not scaled: its tolerances are absolute
 _SMALL_COST = 1000
-# pivots after which an inverse is made anew, for its accuracy, and of one linear program
+# pivots after which the inverse is computed anew, for its accuracy, and after which a linear program is given up
 _FRESH_PIVOTS, _MAX_PIVOTS = 2000, 20000
-# beyond the cutoff, so that rounding does not end a linear program before its bound is proven
+# how far beyond the cutoff a linear program goes on, so that rounding does not end it before its bound is proven
 _CUTOFF = 1e-5
-# by which a row is violated, or not binding; and rows that are entered at a time
+# how much a row must be violated to be entered, how much slack it has when it does not bind, and rows entered at once
 _VIOLATION, _SLACK, _MAX_ROWS = 1e-4, 1e-6, 60
 
 

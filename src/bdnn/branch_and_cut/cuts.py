@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 # price of residuals, beside costs of 0 to 1: they leave the basis first
 _RESIDUAL = 100.0
-# pivots of one linear program, fewer where rows are long, so that a call does not take much longer than a second: at
-# most so many operations, but at least some pivots; and so many times as many where an answer is needed
+# pivots of one linear program, fewer where rows are long, so that a call takes about a second at most: operations are
+# limited, but some pivots are always allowed; and the factor by which there may be more where an answer is needed
 _MAX_PIVOTS, _MAX_OPERATIONS, _MIN_PIVOTS, _PATIENCE = 5000, 2e9, 50, 20
-# of the logarithms of costs, so that sets vary; and what a requirement costs that is given up for nothing
+# standard deviation of the logarithms of costs, so that sets vary, and the most that a requirement costs beside
 _SPREAD, _NOISE = 0.8, 1e-5
-# more than all costs of a set: requirements that are given up for good are no part of one
+# cost of requirements that are given up for good: more than a whole set costs, so that none contains them
 _AVOIDED = 3.0
-# by which a set must be violated: well above the tolerances of the linear program
+# how much a set must be violated: well above the tolerances of the linear program
 _VIOLATION = 1e-3
 # sets that one call may find
 _MAX_FOUND = 64

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 _SLICE = 2.0
 # seconds between reports
 _REPORT = 0.2
-# of a certificate: sets whose writing is timed, what is done with their multipliers as a share of finding them, and
-# estimated seconds for each proof of a bound
+# what estimates the time for writing a certificate: sets whose multipliers are timed, the share that writing adds to
+# finding them, and the seconds for each proof of a bound
 _SAMPLE, _FILE_SHARE, _SECONDS_PER_PROOF = 5, 0.3, 5e-5
-# of the objective: what a better network must save where costs are rounded; below the error of bounds of a run
+# share of the objective that a better network must save where costs are rounded: less than the error of a run's bounds
 _MIN_GAIN = 2e-7
-# of the bound in the objective, up to which probing trees help; how long the trees work by themselves first
+# probing trees help while the bound is below this share of the objective; the trees work alone for some seconds first
 _FAR, _ALONE = 0.6, 10.0
 # seconds that the probing trees work at a time: twice as long as the trees themselves
 _PROBING_SLICE = 4.0

@@ -30,19 +30,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bdnn.errors import BDNNError
+from bdnn.linear_programs import LinearProgram
+from bdnn.status import Status
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.output_functions import Cube, Cubes
-    from bdnn.types import Indices, Integers
+    from bdnn.types import Floats, Indices, Integers, Reals
 
 # output functions of a problem: each has a program of its own, which must be bounded
 MAX_MAPS = 100
 # functions that are tried out, each by linear programs
 _MAX_CANDIDATES = 7000
-# integers of a last layer, up to which they are sought
+# largest integer that is tried in a last layer
 _MAX_FACTOR = 1000
-# linear programs with other costs, in search of a layer of integers
+# linear programs, each with other costs, that look for a vertex whose multipliers are unique
 _TRIES = 8
+# multipliers above this count as positive: HiGHS is off by 1e-7 or less, and what is concluded is checked in integers
+_POSITIVE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +220,7 @@ def _scores(labels: tuple[int, ...]) -> Integers | None:
         return None
     raise BDNNError(
         f"it could be proven neither that scores of {d} bits give the patterns the labels {labels}, nor that none do: "
-        "the linear programs of this installation of SciPy fail; install another version, or choose another method "
+        "the linear programs of this installation of HiGHS fail; install another version, or choose another method "
         "than 'exact'"
     )
 
@@ -236,13 +240,12 @@ def _ahead(labels: tuple[int, ...]) -> Integers:
 
 def _solution(rows: Integers) -> Integers | None:
     """Return integers that have a positive product with every row, or None if none were found."""
-    from scipy.optimize import linprog
-
     # positive and negative parts, of which the least are taken
-    found = linprog(np.ones(2 * rows.shape[1]), A_ub=np.hstack([-rows, rows]), b_ub=-np.ones(len(rows)))
-    if found.x is None or not np.all(np.isfinite(found.x)) or np.abs(found.x).max() > _MAX_FACTOR:
+    sides = np.ones(len(rows)), np.full(len(rows), np.inf)
+    x = _vertex(np.ones(2 * rows.shape[1]), np.hstack([rows, -rows]), *sides)
+    if x is None or not np.all(np.isfinite(x)) or np.abs(x).max() > _MAX_FACTOR:
         return None
-    solution = np.subtract(*np.split(found.x, 2))
+    solution = np.subtract(*np.split(x, 2))
     for factor in range(1, _MAX_FACTOR):
         weights: Integers = np.rint(factor * solution).astype(np.int64)
         if np.all(rows @ weights > 0):  # far below the range of the integers
@@ -255,21 +258,26 @@ def _multipliers(rows: Integers) -> dict[int, int] | None:
 
     They prove that no weights have positive products with all rows: the products would add up to zero, too.
     """
-    from scipy.optimize import linprog
-
     equations = np.vstack([rows.T, np.ones((1, len(rows)))])
     right = np.append(np.zeros(rows.shape[1]), 1.0)
     rng = np.random.default_rng(0)
     for _ in range(_TRIES):
-        # a vertex, whose rows have no other multipliers
-        found = linprog(rng.integers(1, 10, len(rows)), A_eq=equations, b_eq=right, method="highs-ds")
-        if found.x is None:
+        x = _vertex(rng.integers(1, 10, len(rows)).astype(np.float64), equations, right, right)
+        if x is None:
             continue
-        support = np.flatnonzero(found.x > 1e-9).tolist()
+        # the rows of a vertex have no other multipliers
+        support = np.flatnonzero(x > _POSITIVE).tolist()
         factors = _vanishing([rows[i].tolist() for i in support])
         if factors is not None:
             return dict(zip(support, factors, strict=True))
     return None
+
+
+def _vertex(cost: Floats, rows: Reals | Integers, lower: Floats, upper: Floats) -> Floats | None:
+    """Return the cheapest non-negative x with ``lower <= rows · x <= upper``, a vertex; None if HiGHS found none."""
+    n, sides = len(cost), (rows.astype(np.float64), lower, upper)
+    program = LinearProgram(cost, np.zeros(n), np.full(n, np.inf), sides, options={"solver": "simplex"})
+    return program.x if program.solve() in (Status.OPTIMAL, Status.FEASIBLE) else None
 
 
 def _vanishing(rows: list[list[int]]) -> list[int] | None:

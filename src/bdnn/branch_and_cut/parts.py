@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # points of the first parts, for each weight of a neuron and at least: a part with few could be learned without a
 # loss, and its bound would be 0
 _POINTS_PER_WEIGHT, _MIN_POINTS = 6, 60
-# typical costs of a point, by which a tree is to raise the bound of a part
+# by how much a tree is to raise the bound of a part, in typical costs of a point
 _AIM = 2.0
 # seconds for a part: what is left then goes to larger parts
 _MAX_SECONDS = 10.0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bdnn.branch_and_cut.program import Program
     from bdnn.network.network import Network
 
-# of the gap, by which a probing tree is to raise the bound: small aims are reached soon
+# share of the gap by which a probing tree is to raise the bound: small aims are reached soon
 _SHARE = 0.1
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bdnn.problem.problem import Problem
     from bdnn.types import Floats, Indices, Integers
 
-# of a soft constraint, in units: sums of many are still exact in 64 bits, and in doubles
+# largest weight of a soft constraint, in units: sums of many are still exact in 64 bits and in doubles
 _MAX_WEIGHT = 1 << 30
 # relative distance within which a loss is a whole number of units
 _WHOLE = 1e-6
@@ -300,7 +300,7 @@ def covers(reduced: Presolved) -> str:
     They cover continuous weights with biases, without regularizer and robust radius, and no hidden layer or one: with
     two classes one of up to five neurons, with more classes one that has up to 100 output maps, see
     `bdnn.branch_and_cut.output_maps.output_maps`. With an argmax head over more than two classes, equal rows must have
-    equal labels.
+    equal labels. Limits on columns and signs are not looked at: without them, a bound holds all the same.
     """
     problem = reduced.problem
     if problem.weights != "continuous":
@@ -315,7 +315,7 @@ def covers(reduced: Presolved) -> str:
         return "more than one hidden layer"
     classes = len(problem.classes)
     if classes > 2 and not _one_hot(problem):
-        ordered = np.sort(reduced.class_weight, axis=1)
+        ordered = np.sort(problem.loss.label_costs(reduced.class_weight), axis=1)
         if np.any(ordered[:, 0] != ordered[:, -2]):
             return "equal rows with different labels of more than two classes"
     if problem.hidden_layer_sizes:

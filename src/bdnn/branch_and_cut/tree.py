@@ -35,7 +35,7 @@ _ROOT_TRIES, _TRIES = 20, 6
 _ROOT_STALL, _STALL, _ROOT_GAIN, _GAIN = 6, 2, 1e-3, 0.02
 # violated rows of known cuts: with more, none are sought, and of even more the worst are taken
 _ENOUGH, _MAX_ROWS = 10, 60
-# by which a row must be violated: well above the tolerances of the linear program
+# how much a row must be violated: well above the tolerances of the linear program
 _VIOLATION = 1e-4
 # strong branching: columns tried at a node, trials after which pseudo-costs are relied on, pivots of a trial
 _STRONG, _RELIABLE, _TRIAL_PIVOTS = 6, 4, 60
@@ -145,7 +145,7 @@ class Tree:
 
     @property
     def cutoff(self) -> float:
-        """What a node must be shown to cost more than."""
+        """The cost that a node must be shown to exceed before it is closed."""
         return self.best - self.step
 
     @property

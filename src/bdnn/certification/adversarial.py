@@ -47,7 +47,7 @@ class AdversarialClass(NamedTuple):
 
     @property
     def signs(self) -> Integers:
-        """By weight, which state of a neuron, or which way of a feature, favors the class: 1, -1, or 0 for neither."""
+        """The state of each neuron, or direction of each feature, that favors the class: 1, -1, or 0 for neither."""
         return np.array([1 if v > 0 else -1 if v < 0 else 0 for v in self.v])
 
     @property

@@ -100,7 +100,7 @@ class CellSearch(PatternSearch):
             self.point.search_cell(pattern)
 
     def improve(self, real: Point, active: Bools) -> None:
-        """Leave the attack: neurons that it does not need are not known above the first layer."""
+        """Leave the attack as it is: neurons that it does not need are not known above the first layer."""
 
 
 def _upper_layers(network: Network, code: int) -> UpperLayers:

@@ -18,8 +18,8 @@ from bdnn.certification.support import INF, ONE, magnitudes, smallest_radii
 if TYPE_CHECKING:
     from bdnn.types import Bools, Floats, Indices
 
-_LENGTHS = 24  # at which directions are tried, growing by a factor: up to 1.8 where they span six digits
-_HALVINGS = 12  # of the bracket of the first change: 1 / 4096 of it is left, and the nearest point is found anyway
+_LENGTHS = 24  # lengths at which directions are tried, growing by a factor: up to 1.8 where they span six digits
+_HALVINGS = 12  # times that the bracket of the first change is halved, to 1 / 4096: the nearest point is found anyway
 _REFINED = 3  # shortest moves that are worth nearest points, which take longer than all of the above
 
 

@@ -58,7 +58,7 @@ class IntegerSteps:
 
     def seen(self, z: Floats) -> Floats:
         """Return what the first layer sees of inputs."""
-        return z if self._grid is None else self._grid.quantise(z)
+        return z if self._grid is None else self._grid.quantize(z)
 
     def within(self, c: Indices, radius: float) -> tuple[Floats, Floats]:
         """Return the least and the largest steps of features c within a radius, exactly."""
@@ -102,7 +102,7 @@ class IntegerSteps:
     def _last(self, c: Indices, z: Floats, side: int) -> Floats:
         """Return the last integers that are seen of features which go to a side up to given values."""
         z = np.where(self._integer[c], np.ceil(z) if side < 0 else np.floor(z), z)
-        return z if self._grid is None else restricted(self._grid, c).quantise(z)
+        return z if self._grid is None else restricted(self._grid, c).quantize(z)
 
     def ends_of(self, c: Indices, steps: Floats) -> Floats:
         """Return the values of features c nearest to the point after some steps, none of them 0."""

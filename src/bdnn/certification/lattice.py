@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 # each of these limits keeps the rational arithmetic of a point below about a second
 _MAX_UNITS = 64  # scales that differ
-_MAX_STEPS = 20_000  # of all features together
-_MAX_SUMS = 200_000  # of the steps of features
-_MAX_BITS = 4096  # of the denominator that sums have in common
+_MAX_STEPS = 20_000  # steps of all features together
+_MAX_SUMS = 200_000  # sums of the steps of features
+_MAX_BITS = 4096  # bits of the common denominator of sums
 
 
 @dataclass(frozen=True, eq=False, slots=True)

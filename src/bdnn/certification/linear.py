@@ -43,7 +43,7 @@ def search_half_space(point: Point, adversary: AdversarialClass) -> float:
 
 
 def _search_corners(point: Point, adversary: AdversarialClass) -> float:
-    """Do the same for integers in norm inf: at a radius, the corner that favors the class decides, so bisect."""
+    """Search among integers in norm inf: at a radius, the corner that favors the class decides, so bisect."""
     signs = adversary.signs[point.columns]
 
     def attacked(radius: float) -> bool:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _MAX_RETURNS = 100  # rounds, each of which takes one step of an attack back: bounds their time
 _ROUNDINGS = 16  # solutions that are rounded with care at first; later one in as many, as it takes longer than a node
-_MAX_STEPS = 4096  # of a walk along a single row: bounds its time, as each looks at all columns
+_MAX_STEPS = 4096  # steps of a walk along a single row: they bound its time, as each looks at all columns
 
 
 def point_at(
@@ -138,7 +138,7 @@ class MixedIntegerPoint(SteppedPoint):
         return real, self.W @ self.steps_of(attack) + self.alpha >= 0
 
     def _take_back_steps(self) -> None:
-        """Take steps of the attack back, the dearest first, as long as the decision stays changed (norms 1 and 2)."""
+        """Take steps of the attack back, costly ones first, as long as the decision stays changed (norms 1 and 2)."""
         for _ in range(_MAX_RETURNS if self.allowed.norm != INF else 0):
             z, known = self.evidence.attack, self.evidence.distance
             if z is None:

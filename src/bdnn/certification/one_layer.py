@@ -117,7 +117,7 @@ class SubsetSearch(PatternSearch):
         self._drop(self.point, pattern.active | pattern.inactive)
 
     def improve(self, real: Point, active: Bools) -> None:
-        """Do the same for the real features of a point, where neurons fire as given."""
+        """Improve an attack by the real features alone, where neurons fire as given."""
         helpful, unstable = np.zeros(len(active), dtype=bool), self._unstable
         helpful[unstable] = np.where(active, self._signs > 0, self._signs < 0)[unstable]
         self._drop(real, helpful)

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from bdnn.types import Bools, Floats, Indices
 
 NODES_PER_CALL = 64  # between reports, so that limits and listeners are heeded although a node may take long
-_GROWTH = 1.5  # of radii: a radius that is too small costs little, one that is too large a tree without end
-_ACCELERATION = 1.2  # of the growth, as points that are far from any attack would need many radii
-_MIN_RADIUS, _MAX_RADIUS = 1e-9, 1e300  # of the first radius, so that growing by factors gets somewhere
-_MAX_GROWTH = 1e7  # of radii without any attack, after which there is probably none
+_GROWTH = 1.5  # factor between radii: a radius that is too small costs little, one that is too large a tree without end
+_ACCELERATION = 1.2  # factor by which that factor grows, as points that are far from any attack would need many radii
+_MIN_RADIUS, _MAX_RADIUS = 1e-9, 1e300  # limits of the first radius, so that growing by factors gets somewhere
+_MAX_GROWTH = 1e7  # growth of radii without any attack after which there is probably none
 _HARD = 256  # nodes after which an attack is looked for along random directions, too
-_DIRECTIONS = 64  # of these
+_DIRECTIONS = 64  # random directions that are tried then
 
 
 class Ranges(NamedTuple):

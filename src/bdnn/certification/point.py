@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bdnn.types import Bools, Floats, Indices
 
 _TOLERANCE = 1e-8  # part by which a proof may end below an attack: as much as the programs of a tree can tell
-_MARGINS = (0.0, 2e-9, 1e-7, 1e-5)  # by which rows are to hold, least first: until rounding leaves an input inside
+_MARGINS = (0.0, 2e-9, 1e-7, 1e-5)  # margins of rows, least first, until rounding leaves an input inside
 _NEAR = 1e-7  # part below an attack up to which exact arithmetic would not add a digit that counts (see `verdict`)
 _TINY = 1e-300  # divisors and radii are kept above it, so that nothing is divided by 0
 _FEW = 64  # with more features the rational arithmetic of a point on a boundary takes too long to begin with
@@ -134,7 +134,7 @@ class Point:
         return z
 
     def room(self) -> tuple[Floats, Floats]:
-        """Return how far each feature can go down (<= 0) and up, in units of the columns, rounded outwards."""
+        """Return how far each feature can go down (<= 0) and up, in units of the columns, rounded outward."""
         return self.allowed.room(self.x)
 
     def column_units(self) -> Floats:
@@ -162,7 +162,7 @@ class Point:
         return float(cap.sum()) * (1.0 + 1e-12)
 
     def box(self, radius: float, unit: float) -> tuple[float, Floats, Floats]:
-        """Return the radius, and lower and upper bounds of the columns, in some units, rounded outwards."""
+        """Return the radius, and lower and upper bounds of the columns, in some units, rounded outward."""
         ball = math.nextafter(math.nextafter(radius / unit, math.inf), math.inf)
         if self.allowed.norm == ONE:
             cap = np.nextafter(np.minimum(np.concatenate([self.high, -self.low]), radius) / unit, np.inf)[self.ways]

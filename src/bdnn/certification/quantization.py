@@ -47,10 +47,10 @@ def lower_thresholds(grid: InputGrid, integers: Floats) -> Floats:
     guess = (integers - 0.5) * grid.step + grid.offset
     width = np.spacing(np.abs(guess)) + np.spacing(np.abs(grid.offset)) + np.spacing(grid.step)
     low, high = guess - width, guess + width
-    while np.any(wrong := grid.quantise(low) >= integers):
+    while np.any(wrong := grid.quantize(low) >= integers):
         width = np.where(wrong, 2.0 * width, width)
         low = np.where(wrong, guess - width, low)
-    while np.any(wrong := grid.quantise(high) < integers):
+    while np.any(wrong := grid.quantize(high) < integers):
         width = np.where(wrong, 2.0 * width, width)
         high = np.where(wrong, guess + width, high)
     while True:
@@ -58,5 +58,5 @@ def lower_thresholds(grid: InputGrid, integers: Floats) -> Floats:
         between = (middle > low) & (middle < high)
         if not np.any(between):
             return np.asarray(high)
-        reached = grid.quantise(middle) >= integers
+        reached = grid.quantize(middle) >= integers
         high, low = np.where(between & reached, middle, high), np.where(between & ~reached, middle, low)

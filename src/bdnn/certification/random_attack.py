@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bdnn.network.network import Network
     from bdnn.types import Floats
 
-_NODES = 512  # of a search for one class without hidden layers: an attack is to be quick rather than nearest
+_NODES = 512  # nodes of a search for one class without hidden layers: an attack is to be quick rather than nearest
 
 
 class Attacks(NamedTuple):

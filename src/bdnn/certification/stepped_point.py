@@ -84,7 +84,7 @@ class SteppedPoint(Point):
         return np.where(self.steps.stepping, 1.0, self.allowed.scale)[self.columns]
 
     def room(self) -> tuple[Floats, Floats]:
-        """Return how far each feature can go down and up, in steps or in units of the scale, rounded outwards."""
+        """Return how far each feature can go down and up, in steps or in units of the scale, rounded outward."""
         low, high = self.allowed.room(self.x)
         c = np.flatnonzero(self.steps.stepping)
         low[c], high[c] = self.steps.within(c, math.inf)

@@ -17,6 +17,7 @@ from typing import TextIO
 import click
 
 import bdnn
+from bdnn.cli.cards import card
 from bdnn.cli.certification import certify
 from bdnn.cli.models import evaluate, inspect, predict
 from bdnn.cli.output import escape_what_cannot_be_encoded, say
@@ -41,7 +42,7 @@ def cli() -> None:
     """Train binarized neural networks by mathematical optimization, with audited losses and bounds."""
 
 
-for _command in (bound, certify, evaluate, inspect, plot, predict, report, train, verify):
+for _command in (bound, card, certify, evaluate, inspect, plot, predict, report, train, verify):
     cli.add_command(_command)
 
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with heeded(), warnings.catch_warnings():
         warnings.showwarning = _warn
         code = _flushed(_run(arguments))
-    # solvers that overran their limit and compilations that nobody waits for any more
+    # threads that are left: solvers that overran their limit, which nobody waits for any more
     left = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if any(name.startswith("bdnn-") for name in left) or (left and requested()):
         os._exit(code)
@@ -94,7 +95,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _flushed(code: int) -> int:
-    """Let everything that was printed go out; return the exit code, 1 instead of 0 if that fails."""
+    """Flush what was printed; return the exit code, 1 instead of 0 if that fails."""
     for stream, name in ((sys.stdout, "standard output"), (sys.stderr, "standard error")):
         try:
             stream.flush()
@@ -107,7 +108,7 @@ def _flushed(code: int) -> int:
 
 
 def _abandon(stream: TextIO) -> None:
-    """Let what cannot be printed go nowhere, so that the interpreter does not try again at its end."""
+    """Discard what cannot be printed, so that the interpreter does not try again when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
@@ -125,6 +126,6 @@ def _warn(
 
 
 def _fail(message: str, code: int) -> int:
-    with suppress(OSError):  # the exit code still says it
+    with suppress(OSError):  # the exit code still tells
         say(f"bdnn: error: {' '.join(message.split())}", err=True)
     return code

@@ -4,28 +4,52 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
 from bdnn.calibration import pre_activations
-from bdnn.cli.options import FILE, TEXT_OUT, label_options
+from bdnn.cli.options import FILE, TEXT_OUT
 from bdnn.cli.output import check_files, save_csv, say
-from bdnn.cli.reading import filled_inputs, model_inputs, model_table, target_of
+from bdnn.cli.reading import filled_inputs, model_table, target_of
+from bdnn.cli.table_options import TABLE, Names, format_options, label_options
 from bdnn.errors import InputError
 from bdnn.model_file.reading import load_model
 from bdnn.reports import summary as reporting
 from bdnn.reports.metrics import measures_text
 
+if TYPE_CHECKING:
+    from bdnn.tables import Reading
+
 
 @click.command()
 @click.argument("model_file", metavar="MODEL", type=FILE)
-@click.argument("data", type=FILE)
+@click.argument("data", type=TABLE)
 @click.option("--out", type=TEXT_OUT, default=None, help="CSV file to write; - is standard output.  [default: -]")
 @click.option("--scores", is_flag=True, help="Add the pre-activations of the outputs.")
 @click.option("--proba", is_flag=True, help="Add the probabilities of the classes; needs a model of --probability.")
-def predict(model_file: Path, data: Path, out: Path | None, scores: bool, proba: bool) -> None:
-    """Predict the rows of a CSV table; other columns than the model's features are ignored."""
+@click.option(
+    "--keep",
+    multiple=True,
+    type=Names(),
+    metavar="COLUMN[,COLUMN]",
+    help="Columns of DATA to write beside the predictions, as they are; may be repeated.",
+)
+@format_options
+def predict(
+    model_file: Path,
+    data: Path,
+    out: Path | None,
+    scores: bool,
+    proba: bool,
+    keep: tuple[str, ...],
+    reading: Reading,
+) -> None:
+    """Predict the rows of a table; other columns than the model's features are ignored.
+
+    Columns that name rows (--id of the training) and those to keep come first.
+    """
     check_files({"--out": out}, {"MODEL": model_file, "DATA": data})
     model = load_model(model_file)
     if proba and model.calibration is None:
@@ -33,8 +57,9 @@ def predict(model_file: Path, data: Path, out: Path | None, scores: bool, proba:
             f"{model_file} has no probabilities: train it with --probability, which calibrates them; --scores gives "
             f"the outputs of the network as they are"
         )
-    X, _ = model_inputs(model, data, None)
-    columns = {"prediction": model.network.predict(X)}
+    table = model_table(model, data, None, reading=reading, carry=keep)
+    X = filled_inputs(model, table)
+    columns: dict[str, Any] = {"prediction": model.network.predict(X)}
     if scores:
         values = model.network.decision_function(X)
         names = ["score"] if values.ndim == 1 else [f"score_{label}" for label in model.network.classes]
@@ -42,19 +67,21 @@ def predict(model_file: Path, data: Path, out: Path | None, scores: bool, proba:
     if proba and model.calibration is not None:
         shares = model.calibration.probabilities(pre_activations(model.network, X))
         columns |= {f"probability_{label}": share for label, share in zip(model.network.classes, shares.T, strict=True)}
-    listed = [column.tolist() for column in columns.values()]
-    save_csv("table", out, columns, lambda: zip(*listed, strict=True))
+    listed = [*table.carried.values(), *(column.tolist() for column in columns.values())]
+    save_csv("table", out, [*table.carried, *columns], lambda: zip(*listed, strict=True))
 
 
 @click.command()
 @click.argument("model_file", metavar="MODEL", type=FILE)
-@click.argument("data", type=FILE)
+@click.argument("data", type=TABLE)
 @label_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def evaluate(model_file: Path, data: Path, target: str | None, missing_labels: str | None, as_json: bool) -> None:
-    """Print accuracy, precision and recall of classes, area under the ROC curve and confusion matrix on a CSV table."""
+def evaluate(
+    model_file: Path, data: Path, target: str | None, missing_labels: str | None, reading: Reading, as_json: bool
+) -> None:
+    """Print accuracy, precision and recall of classes, area under the ROC curve and confusion matrix on a table."""
     model = load_model(model_file)
-    table = model_table(model, data, target_of(model, target), missing_labels)
+    table = model_table(model, data, target_of(model, target), missing_labels, reading)
     assert table.labels is not None
     report = reporting.evaluation(model, filled_inputs(model, table), table.labels)
     if table.n_unlabeled:

@@ -11,7 +11,6 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn import labels, tables
 from bdnn.cli.output import STDOUT
 from bdnn.errors import InputError
 
@@ -87,6 +86,41 @@ class Factor(click.ParamType):  # type: ignore[type-arg]  # generic since click 
             self.fail(f"{value!r} is neither a number nor 'lexicographic'", param, ctx)
 
 
+class Frequency(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """``5`` for rows, ``0.01`` for a part of them."""
+
+    name = "frequency"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
+        """Return the number."""
+        try:
+            return int(value)
+        except ValueError:
+            pass
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of rows nor a part of them", param, ctx)
+
+
+class Signs(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """``age=+1,chol=-1``."""
+
+    name = "signs"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int] | None:
+        """Return the sign of each column."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        signs: dict[str, int] = {}
+        for part in value.split(","):
+            name, _, sign = part.rpartition("=")
+            if not name or sign not in ("1", "+1", "-1", "0") or name in signs:
+                self.fail(f"{part!r} is not a column and its sign; write, for instance, age=+1,chol=-1", param, ctx)
+            signs[name] = int(sign)
+        return signs
+
+
 class Radius(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     """``0.1`` for all features, ``1,0,2.5`` for one radius each."""
 
@@ -141,7 +175,7 @@ class DecisionThreshold(click.ParamType):  # type: ignore[type-arg]  # generic s
             self.fail(f"{value!r} is not such as recall=0.9 or precision=0.8,positive=yes", param, ctx)
 
 
-def _with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
     """Give a command some options, in this order."""
     for option in reversed(options):
         command = option(command)
@@ -199,46 +233,32 @@ def estimator_options(command: Command) -> Command:
                      "and weights scaled to 1.  [default: the smallest that is safe]"),
         click.option("--input-bits", type=int, default=8, show_default=True,
                      help="Bits per input for integer weights, unless all inputs are integers."),
+        click.option("--max-categories", type=int, default=20, show_default=True,
+                     help="Most bits of a categorical column; the less frequent levels share one of them."),
+        click.option("--min-frequency", type=Frequency(), default=None,
+                     help="Least rows, or part of the rows, of a level with a bit of its own.  [default: 1]"),
+        click.option("--missing-indicator", default="auto", show_default=True,
+                     help="Bits that say where a value is missing: auto (where it pays), always or never."),
+        click.option("--thresholds", type=int, default=None,
+                     help="Most bits x >= t in place of a numeric column.  [default: its value as it is]"),
         CLASS_WEIGHT,
         click.option("--probability", is_flag=True,
                      help="Calibrate probabilities of the classes, by more networks in half of the time."),
         click.option("--decision-threshold", type=DecisionThreshold(), default=None,
                      help="Move the output by rows that are held out: recall, precision or specificity of the second "
                      "class, such as recall=0.9, or of another: precision=0.8,positive=yes."),
+        click.option("--max-features", type=int, default=None,
+                     help="Columns that the network may use, at most.  [default: all]"),
+        click.option("--monotonic", type=Signs(), default=None,
+                     help="Columns with a sign, such as age=+1,chol=-1: the second class in order may only become more "
+                     "(+1) or less (-1) likely as the column grows; two classes."),
         click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for the whole fit."),
         click.option("--jobs", "n_jobs", type=int, default=1, show_default=True,
                      help=f"Threads of the solver or of the search; {JOBS_HELP}."),
         click.option("--seed", "random_state", type=SEED, default=0, show_default=True,
                      help="Seed of the split and of the training."),
     )  # fmt: skip
-    return _with_options(command, options)
-
-
-def table_options(command: Command) -> Command:
-    """Give a command the options that say which rows and columns of a table are trained on."""
-    options = (
-        click.option("--target", required=True, help="Column of the labels."),
-        click.option("--drop", multiple=True, help="Column to leave out; may be repeated."),
-        click.option("--missing", type=click.Choice(tables.MISSING_RULES), default="median", show_default=True,
-                     help="Missing values (empty or ?): replace by the median of the training rows, or refuse."),
-        click.option("--missing-labels", type=click.Choice(labels.MISSING_RULES), default="error", show_default=True,
-                     help="Rows without a label (empty, ?, NA, NaN, null): refuse, or leave out."),
-        click.option("--test-fraction", type=float, default=0.25, show_default=True,
-                     help="Fraction of the rows held out for the accuracy, stratified; 0 for none."),
-    )  # fmt: skip
-    return _with_options(command, options)
-
-
-def label_options(command: Command) -> Command:
-    """Give a command the options that say where the labels of a model's data are."""
-    options = (
-        click.option("--target", default=None,
-                     help="Column of the labels.  [default: the one the model was trained on]"),
-        click.option("--missing-labels", type=click.Choice(labels.MISSING_RULES), default=None,
-                     help="Rows without a label (empty, ?, NA, NaN, null): refuse, or leave out.  "
-                     "[default: as in the training]"),
-    )  # fmt: skip
-    return _with_options(command, options)
+    return with_options(command, options)
 
 
 def attacker_options(command: Command) -> Command:
@@ -246,7 +266,7 @@ def attacker_options(command: Command) -> Command:
     options = (
         click.option("--norm", default="inf", show_default=True, help="Norm of the perturbations: inf, 1 or 2."),
         click.option("--lower", type=Radius(), default=None,
-                     help="Least value of perturbed features: a number, or one per feature in the model's order."),
+                     help="Least value of perturbed columns: a number, or one per column in the model's order."),
         click.option("--upper", type=Radius(), default=None, help="Largest value, likewise."),
         click.option("--frozen", multiple=True, help="Column that an attacker cannot change; may be repeated."),
         click.option("--integer", is_flag=True, help="All features are integers and stay so."),
@@ -255,7 +275,7 @@ def attacker_options(command: Command) -> Command:
         click.option("--scale", type=click.Choice(["one", "range"]), default="one", show_default=True,
                      help="Unit of each feature's perturbation: 1, or its range in the table."),
     )  # fmt: skip
-    return _with_options(command, options)
+    return with_options(command, options)
 
 
 def attacker(
@@ -272,6 +292,7 @@ def attacker(
         raise InputError("--integer says that all columns hold integers; leave it or --integer-column out")
     settings: dict[str, Any] = {"frozen": list(frozen) or None, "integer": list(integers) or integer, **others}
     if scale == "range":
-        width = np.ptp(X.astype(np.float64), axis=0)
+        values = X.astype(np.float64)
+        width = np.fmax.reduce(values) - np.fmin.reduce(values)  # of the known values
         settings["scale"] = np.where(width > 0, width, 1.0)
     return settings

@@ -37,7 +37,7 @@ def say(text: str, *, err: bool = False) -> None:
     OutputError
         If they cannot be written for another reason.
     """
-    # not by click, which writes UTF-8 where it is told ASCII
+    # not by click, which writes UTF-8 even to a stream whose encoding is ASCII
     stream = sys.stderr if err else sys.stdout
     with _printing("standard error" if err else "standard output"):
         stream.write(f"{text}\n")
@@ -46,7 +46,7 @@ def say(text: str, *, err: bool = False) -> None:
 
 @contextmanager
 def _printing(where: str) -> Iterator[None]:
-    """Name the stream in errors; that nobody reads it is another matter."""
+    """Name the stream in errors, except where its reader has closed it, which is no error of the stream."""
     try:
         yield
     except BrokenPipeError:

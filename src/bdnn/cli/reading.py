@@ -3,63 +3,119 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import numpy as np
 
 from bdnn import tables
-from bdnn.columns import quoted
+from bdnn.cli.output import say
+from bdnn.cli.table_options import FORMAT_OPTIONS, reading_of
+from bdnn.columns import listed, quoted
+from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import InputError
 from bdnn.labels import check_discrete, regression_hint
 from bdnn.splitting import SPLIT_VERSION, split
+from bdnn.tables import Known, Reading, Table
 
 if TYPE_CHECKING:
+    from bdnn.encoding.encoder import Encoder
     from bdnn.model_file.contents import Model
     from bdnn.types import Array, Floats
 
+_PLAIN = Reading()
+
+
+class TableChoice(NamedTuple):
+    """Which rows and columns of a table are trained on, and how it is read."""
+
+    target: str | None
+    drop: tuple[str, ...] = ()
+    missing: str = "median"
+    test_fraction: float = 0.25
+    seed: int = 0
+    missing_labels: str = "error"
+    weight: str | None = None
+    ids: tuple[str, ...] = ()
+    reading: Reading = _PLAIN
+
+
+def table_choice(values: dict[str, Any]) -> tuple[TableChoice, dict[str, Any]]:
+    """Return what the values of `bdnn.cli.options.table_options` choose, and the other values."""
+    others, format_names = dict(values), (*FORMAT_OPTIONS, "numeric", "categorical", "types")
+    reading = reading_of(**{name: others.pop(name) for name in format_names})
+    own = {name: others.pop(name) for name in TableChoice._fields if name in others}
+    return TableChoice(**own, seed=others["random_state"], reading=reading), others
+
 
 class TrainingTable(NamedTuple):
-    """A table without missing values, and its rows for training and for testing."""
+    """A table, and its rows for training and for testing."""
 
-    table: tables.Table
-    X: Floats
+    table: Table
     labels: Array
     rows: Array
     held_out: Array
-    fill: Floats | None
+
+    @property
+    def target(self) -> str:
+        """Name of the target column."""
+        assert self.table.target is not None
+        return self.table.target
+
+    def columns(self, rows: Array) -> RawTable:
+        """Return the columns of some rows."""
+        return self.table.features.take(rows)
+
+    def weight(self, rows: Array) -> Array | None:
+        """Return the weights of some rows."""
+        return None if self.table.weight is None else self.table.weight[rows]
 
 
 def read_training_table(
     data: Path,
-    target: str,
-    drop: tuple[str, ...],
-    missing: str,
-    test_fraction: float,
-    seed: int,
-    missing_labels: str = "error",
+    choice: TableChoice,
     *,
     classes: Array | None = None,
     split_version: int = SPLIT_VERSION,
     model: Model | None = None,
-    as_predicted: bool = False,
+    tidy: bool = True,
 ) -> TrainingTable:
     """Read what is trained on, for training and for the check of its certificate.
 
-    Labels are read as `classes`, if they are known, and rows are held out by the rule `split_version`. Missing values
-    are replaced as by `model`, if it is given and keeps replacements. If it keeps none, they are refused if everything
-    must be `as_predicted` by the model, and replaced by medians otherwise.
+    Labels are read as `classes`, if they are known, and rows are held out by the rule `split_version`. Columns of a
+    `model` are read as it has them. Columns that cannot help are left out if it is to be `tidy`.
     """
+    target, test_fraction = choice.target, choice.test_fraction
     if not 0 <= test_fraction < 1:
         raise InputError(f"--test-fraction must be at least 0 and below 1, got {test_fraction:g}")
-    table = tables.read_table(data, target, drop=drop, classes=classes, missing_labels=missing_labels)
+    if target == "":
+        raise InputError("--target must be the name of a column")
+    table = tables.read_table(
+        data,
+        tables.GUESS if target is None else target,
+        drop=choice.drop,
+        ids=choice.ids,
+        classes=classes,
+        missing_labels=choice.missing_labels,
+        reading=choice.reading,
+        known=None if model is None else known_columns(model),
+        weight=choice.weight,
+        tidy=tidy,
+    )
+    show_notes(data, table)
     assert table.labels is not None
     hint = ""
     if classes is None:
-        what = f"The target column {target!r} of {data}"
-        check_discrete(what, table.labels)
+        what = f"The target column {table.target!r} of {data}"
+        try:
+            check_discrete(what, table.labels)
+        except InputError as error:
+            if target is not None:
+                raise
+            raise InputError(f"{error}; another column is taken with --target") from None
         hint = regression_hint(what, table.labels)
         if table.merged:
             warnings.warn(
@@ -68,32 +124,32 @@ def read_training_table(
                 stacklevel=2,
             )
     try:
-        rows, held_out = split_rows(table.X, table.labels, test_fraction, seed, split_version)
+        rows, held_out = split_rows(table.features, table.labels, test_fraction, choice.seed, split_version)
     except InputError as error:
         raise InputError(f"{hint}; {error}" if hint else str(error)) from None
     if hint:
         warnings.warn(hint, stacklevel=2)
-    fill, reason = None, "--missing error keeps no replacements"
-    if missing == "median":
-        # other columns than the model's are refused by the training
-        known = model is not None and _takes(model, table.names)
-        if known and model is not None:
-            fill, reason = _kept(model, table.names), _nothing_kept(model)
-        if fill is None and not (known and as_predicted):
-            fill = tables.medians(table, rows)
-    X = tables.filled(table, fill, reason)
-    return TrainingTable(table, X, table.labels, rows, held_out, fill)
+    if choice.missing == "error":
+        refuse_gaps(table.features, "--missing error keeps no replacements")
+    return TrainingTable(table, table.labels, rows, held_out)
+
+
+def show_notes(data: Path, table: Table) -> None:
+    """Say on standard error what was assumed of a table."""
+    name = "standard input" if data == tables.STANDARD_INPUT else data.name
+    for note in table.notes:
+        say(f"{name}: {note}", err=True)
 
 
 def split_rows(
-    X: Array, labels: Array, test_fraction: float, seed: int, version: int = SPLIT_VERSION
+    features: RawTable, labels: Array, test_fraction: float, seed: int, version: int = SPLIT_VERSION
 ) -> tuple[Array, Array]:
-    """Return the rows for training and for testing; X has NaN where values are missing."""
+    """Return the rows for training and for testing."""
     rows = np.arange(len(labels))
     if test_fraction == 0:
         return rows, rows[:0]
     try:
-        return split(X, labels, test_fraction, seed, version)
+        return split(features.numbers(), labels, test_fraction, seed, version)
     except InputError as error:
         raise InputError(
             f"cannot hold out {test_fraction:g} of the rows ({error}); if these are classes, train on all rows with "
@@ -101,61 +157,145 @@ def split_rows(
         ) from None
 
 
-def model_table(model: Model, data: Path, target: str | None, missing_labels: str | None = None) -> tables.Table:
-    """Return the columns that the model takes, with NaN for missing values, and the labels if there is a target.
+def known_columns(model: Model) -> dict[str, Known]:
+    """Return what a model says of its columns; nothing if it does not know their names."""
+    return columns_of(model.encoder_in_use, {} if model.table is None else model.table.dates)
+
+
+def columns_of(encoder: Encoder, forms: Mapping[str, str]) -> dict[str, Known]:
+    """Return what an encoder and formats of dates say of columns; nothing if these have no names."""
+    if not encoder.named:
+        return {}
+    return {
+        code.name: Known(code.kind, frozenset((*code.levels, *code.rare)), forms.get(code.name))
+        for code in encoder.columns
+        if code.used
+    }
+
+
+def model_table(
+    model: Model,
+    data: Path,
+    target: str | None,
+    missing_labels: str | None = None,
+    reading: Reading = _PLAIN,
+    carry: Sequence[str] | None = None,
+) -> Table:
+    """Return the columns that the model takes, and the labels if there is a target.
 
     Labels are read as classes of the model. Rows without one are refused or left out, as in the training for None.
+    Columns are carried along for a prediction, and those that name rows; none if `carry` is None.
     """
-    network, info = model.network, model.table
-    names = network.feature_names
-    drop = [] if names is not None or info is None or info.target == target else [info.target]
+    network, info, encoder = model.network, model.table, model.encoder_in_use
+    known = known_columns(model)
+    drop = [] if encoder.named or info is None or info.target == target else [info.target]
     rule = missing_labels or ("error" if info is None else info.missing_labels)
-    table = tables.read_table(data, target, names, drop, classes=network.classes, missing_labels=rule)
-    if len(table.names) != network.n_features:
+    if info is not None and info.na is not None and reading.na is None:
+        reading = replace(reading, na=info.na)
+    table = tables.read_table(
+        data,
+        target,
+        tuple(known) or None,
+        drop,
+        classes=network.classes,
+        missing_labels=rule,
+        reading=reading,
+        known=known,
+        carry=() if carry is None else carry,
+        carry_if_any=() if carry is None or info is None else info.id,
+    )
+    show_notes(data, table)
+    if len(table.names) != len(known or encoder.columns):
         raise InputError(
             f"the model takes {network.n_features} features whose names it does not know, but {data} has "
             f"{len(table.names)} columns for them: {quoted(table.names)}; leave the others out of the file"
         )
+    if info is not None and info.n_columns is not None and not table.header:
+        _check_headerless(data, table, info.n_columns, info.target)
     if table.n_unlabeled:
         click.echo(f"rows without a label left out: {table.n_unlabeled}", err=True)
-    return table
+    return replace(table, features=as_in_training(encoder, table.features))
 
 
-def filled_inputs(model: Model, table: tables.Table) -> Array:
-    """Return inputs with missing values replaced as in the training."""
+def _check_headerless(data: Path, table: Table, n_columns: int, target: str) -> None:
+    """Raise an error if columns without names are not surely those of the training."""
+    without_target = n_columns - 1 if target == f"column{n_columns}" else n_columns
+    if table.n_columns not in (n_columns, without_target):
+        raise InputError(
+            f"{data} has {table.n_columns} columns without names, and the table of the training had {n_columns}, of "
+            f"which {target!r} was the target: give the same columns, or write a line of names above them"
+        )
+
+
+def as_in_training(encoder: Encoder, features: RawTable) -> RawTable:
+    """Return the columns of an encoder: those that it does not use are taken to be missing."""
+    if not encoder.named:
+        named = zip(features.columns, encoder.names, strict=True)
+        return RawTable(tuple(replace(column, name=name) for column, name in named))
+    columns = {column.name: column for column in features.columns}
+    nothing = np.full(len(features), np.nan)
+    return RawTable(tuple(columns.get(name) or RawColumn(name, "numeric", nothing) for name in encoder.names))
+
+
+def filled_inputs(model: Model, table: Table) -> Array:
+    """Return the inputs of the network that the columns of a table become; see `inputs_of`."""
+    encoder, features = model.encoder_in_use, table.features
+    refuse_gaps(
+        RawTable(tuple(features.columns[j] for j, code in enumerate(encoder.columns) if code.used)),
+        nothing_kept(model),
+    )
+    return model.network.check_inputs(inputs_of(encoder, features))
+
+
+def inputs_of(encoder: Encoder, features: RawTable) -> Floats:
+    """Return the inputs that columns become; levels that the encoder does not know are counted on standard error."""
+    if unseen := encoder.unseen(features):
+        counts = ", ".join(
+            f"{count} row{'s' if count > 1 else ''} of column {name!r}" for name, count in unseen.items()
+        )
+        say(f"levels that were not seen in the training, in {counts}; they set none of the inputs", err=True)
+    return encoder.transform(features)
+
+
+def start_encoder(model: Model) -> Encoder:
+    """Return the encoder of a model to start from, without replacements if it is to keep none."""
+    encoder = model.encoder_in_use
+    if not nothing_kept(model):
+        return encoder
+    return replace(encoder, columns=tuple(replace(code, fill=None) for code in encoder.columns))
+
+
+def refuse_gaps(features: RawTable, reason: str) -> None:
+    """Raise an error if values are missing and there is a reason why nothing can replace them."""
+    if reason and (counts := features.n_missing).any():
+        names = [name for name, count in zip(features.names, counts, strict=True) if count]
+        raise InputError(
+            f"{int(counts.sum())} values are missing in {listed(names)}, and {reason}: fill them in or leave these "
+            f"rows out, or train with 'bdnn train --missing median', which keeps replacements"
+        )
+
+
+def nothing_kept(model: Model) -> str:
+    """Return why a model keeps no replacements of missing values, empty if it does."""
     info = model.table
-    return model.network.check_inputs(tables.filled(table, None if info is None else info.fill, _nothing_kept(model)))
-
-
-def _takes(model: Model, names: Sequence[str]) -> bool:
-    """Return whether a model takes these columns, in any order."""
-    own = model.network.feature_names
-    return len(names) == model.network.n_features if own is None else sorted(own) == sorted(names)
-
-
-def _kept(model: Model, names: Sequence[str]) -> Floats | None:
-    """Return the replacements that a model keeps, in the order of the names of its columns, or None."""
-    if model.table is None or model.table.fill is None:
-        return None
-    values = dict(zip(model.network.feature_names or names, model.table.fill, strict=True))
-    return np.array([values[name] for name in names])
-
-
-def _nothing_kept(model: Model) -> str:
-    """Say why a model keeps no replacements, if it does not."""
-    info = model.table
+    if info is not None and info.missing == "error":
+        return "the model was trained with --missing error, which keeps no replacements"
+    if all(code.fill is not None for code in model.encoder_in_use.columns if code.used):
+        return ""
     if info is None:
         return "the model was not trained by 'bdnn train' and has nothing to replace them with"
-    if info.missing == "error":
-        return "the model was trained with --missing error, which keeps no replacements"
     return "the model file is from a version that kept medians only if the training rows had missing values"
 
 
 def model_inputs(
-    model: Model, data: Path, target: str | None, missing_labels: str | None = None
+    model: Model,
+    data: Path,
+    target: str | None,
+    missing_labels: str | None = None,
+    reading: Reading = _PLAIN,
 ) -> tuple[Array, Array | None]:
-    """Return the features, and the labels if there is a target, as the model wants them."""
-    table = model_table(model, data, target, missing_labels)
+    """Return the inputs of the network, and the labels if there is a target."""
+    table = model_table(model, data, target, missing_labels, reading)
     return filled_inputs(model, table), table.labels
 
 

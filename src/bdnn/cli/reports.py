@@ -11,10 +11,11 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.cli.options import FILE, JOBS_HELP, SEED, TEXT_OUT, attacker, attacker_options, label_options
+from bdnn.cli.options import FILE, JOBS_HELP, SEED, TEXT_OUT, attacker, attacker_options
 from bdnn.cli.output import check_files, save_output
 from bdnn.cli.reading import filled_inputs, model_table, split_rows, target_of
 from bdnn.cli.stopping import finishing, heard
+from bdnn.cli.table_options import TABLE, label_options
 from bdnn.cli.training import train
 from bdnn.cli.verification import certificate_errors
 from bdnn.errors import InputError
@@ -27,13 +28,13 @@ from bdnn.splitting import SPLIT_VERSIONS, drawn_seed, split
 
 if TYPE_CHECKING:
     from bdnn.model_file.contents import Model
-    from bdnn.tables import Table
+    from bdnn.tables import Reading, Table
     from bdnn.types import Array
 
 
 @click.command()
 @click.argument("model_file", metavar="MODEL", type=FILE)
-@click.argument("data", type=FILE)
+@click.argument("data", type=TABLE)
 @label_options
 @click.option("--out", type=TEXT_OUT, required=True, help="HTML file to write; - is standard output.")
 @click.option("--certificate", type=FILE, default=None, help="Certificate of the bound, to be verified.")
@@ -61,6 +62,7 @@ def report(
     data: Path,
     target: str | None,
     missing_labels: str | None,
+    reading: Reading,
     out: Path,
     certificate: Path | None,
     radii: tuple[float, ...],
@@ -78,10 +80,10 @@ def report(
     check_files({"--out": out}, {"MODEL": model_file, "DATA": data, "--certificate": certificate})
     model = load_model(model_file)
     target = target_of(model, target)
-    table = model_table(model, data, target, missing_labels)
+    table = model_table(model, data, target, missing_labels, reading)
     assert table.labels is not None
     X = filled_inputs(model, table)
-    training_rows = _training_rows(model, table, X)
+    training_rows = training_rows_of(model, table, X)
     source = Source(data.name, target, () if model.table is None else model.table.drop, _missing(model, table))
     with (
         shown_progress(time_limit, quiet, attacks_text) as listener,
@@ -95,7 +97,8 @@ def report(
             training_rows=training_rows,
             certificate=certificate,
             radii=radii,
-            attacker=attacker(X, **changes),
+            attacker=attacker(table.features.numbers(), **changes),
+            columns=table.features,
             points=rows,
             time_limit=time_limit,
             n_jobs=n_jobs,
@@ -109,15 +112,13 @@ def report(
         save_output("report", out, lambda place: write(place, contents))
 
 
-def _missing(model: Model, table: Table) -> dict[str, tuple[int, float]]:
+def _missing(model: Model, table: Table) -> dict[str, tuple[int, float | str]]:
     """Return for columns with missing values how many there are, and what replaced them."""
-    if model.table is None or model.table.fill is None:
-        return {}
-    columns = zip(table.names, table.n_missing.tolist(), model.table.fill, strict=True)
-    return {name: (count, value) for name, count, value in columns if count}
+    codes = zip(model.encoder_in_use.columns, table.n_missing.tolist(), strict=True)
+    return {code.name: (count, code.fill) for code, count in codes if count and code.used and code.fill is not None}
 
 
-def _training_rows(model: Model, table: Table, X: Array) -> Array | None:
+def training_rows_of(model: Model, table: Table, X: Array) -> Array | None:
     """Return the rows that the model was trained on, or None if the table is not, or not surely, that of the training.
 
     It is if the split of the training leaves as many rows, of which the network decides as many wrong. X are the inputs
@@ -130,7 +131,7 @@ def _training_rows(model: Model, table: Table, X: Array) -> Array | None:
         return None
     validated = held_out_fraction(settings)
     try:
-        rows, _ = split_rows(table.X, labels, info.test_fraction, info.seed, info.split)
+        rows, _ = split_rows(table.features, labels, info.test_fraction, info.seed, info.split)
         trained_on = len(rows) - math.ceil(validated * len(rows))
         if validated and info.split > 1:
             seed = drawn_seed(np.random.RandomState(settings.get("random_state")))
@@ -153,6 +154,9 @@ def _commands(model: Model, model_file: Path, data: Path, target: str, certifica
         rows = ["--target", target, "--missing", info.missing, "--test-fraction", repr(info.test_fraction)]
         rows += [word for name in info.drop for word in ("--drop", name)] + ["--seed", str(info.seed)]
         rows += ["--missing-labels", info.missing_labels] * (info.missing_labels != "error")
+        rows += [word for name in info.id for word in ("--id", name)]
+        rows += ["--weight", info.weight] if info.weight is not None else []
+        rows += ["--na", ",".join(info.na)] if info.na is not None else []
         options = [*_training_options(model.settings), *(["--certificate", *proof] if proof else [])]
         again.insert(0, ["train", table, *rows, *options, "--out", model_name])
         again += [["verify", *proof, table, *rows]] if proof else []

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 # `timeout` signals the process and then its group, so the same request can come twice
 _SAME_REQUEST_SECONDS = 1.0
-# work that goes on for so long after a request has not heard of it; what ends takes less
+# seconds after which work that still goes on has missed the request; work that is ending takes less
 _PATIENCE = 2.0
 
 
@@ -68,7 +68,7 @@ def heeded() -> Iterator[None]:
 
 @contextmanager
 def finishing() -> Iterator[None]:
-    """Let no first request break off what is done inside: to save and to report what was found."""
+    """Keep a first request from breaking off the block, which saves and reports what was found."""
     _requests.finishing = True
     try:
         yield

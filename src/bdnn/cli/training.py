@@ -13,19 +13,21 @@ import numpy as np
 
 import bdnn
 from bdnn.checker.rows import table_part
-from bdnn.cli.options import (
-    CLASS_WEIGHT,
-    FILE,
-    OUT,
-    SEED,
-    TEXT_OUT,
-    HiddenSizes,
-    estimator_options,
-    table_options,
-)
+from bdnn.cli.options import CLASS_WEIGHT, FILE, OUT, SEED, TEXT_OUT, HiddenSizes, estimator_options
 from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
-from bdnn.cli.reading import TrainingTable, read_training_table
+from bdnn.cli.reading import (
+    TableChoice,
+    TrainingTable,
+    inputs_of,
+    nothing_kept,
+    read_training_table,
+    refuse_gaps,
+    start_encoder,
+    table_choice,
+)
 from bdnn.cli.stopping import finishing, heard, repeated, requested
+from bdnn.cli.table_options import TABLE, table_options
+from bdnn.encoding.codes import PARTS
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.reading import load_model
@@ -35,13 +37,13 @@ from bdnn.progress import shown_progress
 from bdnn.reports import summary as reporting
 
 if TYPE_CHECKING:
+    from bdnn.encoding.raw import RawColumn
     from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.network.network import Network
-    from bdnn.result import Result
 
 
 @click.command()
-@click.argument("data", type=FILE)
+@click.argument("data", type=TABLE)
 @table_options
 @estimator_options
 @click.option(
@@ -66,11 +68,6 @@ if TYPE_CHECKING:
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")  # fmt: skip
 def train(
     data: Path,
-    target: str,
-    drop: tuple[str, ...],
-    missing: str,
-    missing_labels: str,
-    test_fraction: float,
     start: Path | None,
     out: Path | None,
     certificate: Path | None,
@@ -78,7 +75,12 @@ def train(
     quiet: bool,
     **settings: Any,
 ) -> None:
-    """Train a network on a CSV table and save it."""
+    """Train a network on a table and save it.
+
+    DATA is a CSV file of any delimiter, packed or not, or a Parquet file; - is standard input. What has to be assumed
+    of it is said on standard error.
+    """  # fmt: skip
+    choice, settings = table_choice(settings)
     outputs = {"--out": out, "--certificate": certificate, "--checkpoint": settings["checkpoint"]}
     check_files(outputs, {"DATA": data, "--start": start})
     if certificate is not None:
@@ -93,20 +95,18 @@ def train(
     if start is not None:
         model = load_model(start)
         clf.set_params(warm_start=True)
-        clf.network_ = model.network
+        clf.network_, clf.encoder_ = model.network, start_encoder(model)
         classes = clf.network_.classes
-    seed = settings["random_state"]
-    chosen = (data, target, drop, missing, test_fraction, seed, missing_labels)
-    read = read_training_table(*chosen, classes=classes, model=model)
+    read = read_training_table(data, choice, classes=classes, model=model)
     if out is not None:
         _check_size(read, settings)
     _fit(clf, read, settings["time_limit"], quiet)
-    fill = None if read.fill is None else tuple(read.fill.tolist())
-    info = TableInfo(target, missing, fill, drop, test_fraction, seed, missing_labels=missing_labels)
+    info = _table_info(clf, read, choice)
     with finishing():
-        report = reporting.training_report(clf.result_, read.table, read.rows, read.fill)
+        report = reporting.training_report(clf.result_, read.table, read.rows, clf.encoder_)
         if len(read.held_out):
-            measured = reporting.evaluation(Model(clf.network_), read.X[read.held_out], read.labels[read.held_out])
+            inputs = inputs_of(clf.encoder_, clf.encoder_.matched(read.columns(read.held_out)))
+            measured = reporting.evaluation(Model(clf.network_), inputs, read.labels[read.held_out])
             report |= {f"held_out_{name}": measured[name] for name in ("rows", "accuracy", "balanced_accuracy")}
         if clf.calibration_ is not None:
             report["calibration"] = reporting.calibration_report(clf.calibration_)
@@ -120,7 +120,7 @@ def train(
             if not as_json:
                 ending.attempt(tell, f"{'saved to':<18}{out}")
         if certificate is not None:
-            report["certificate"], line = _written(clf.result_, certificate, read, info, ending)
+            report["certificate"], line = _written(clf, certificate, read, info, ending)
             if line and not as_json:
                 ending.attempt(tell, f"{'certificate':<18}{line}")
         if as_json:
@@ -129,7 +129,7 @@ def train(
 
 
 @click.command()
-@click.argument("data", type=FILE)
+@click.argument("data", type=TABLE)
 @table_options
 @click.option(
     "--hidden",
@@ -162,11 +162,6 @@ def train(
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")  # fmt: skip
 def bound(
     data: Path,
-    target: str,
-    drop: tuple[str, ...],
-    missing: str,
-    missing_labels: str,
-    test_fraction: float,
     hidden_layer_sizes: tuple[int, ...],
     model_file: Path | None,
     as_json: bool,
@@ -177,20 +172,21 @@ def bound(
 
     Rows are chosen as by 'bdnn train': the bound is for the training rows.
     """
+    choice, settings = table_choice(settings)
     check_files({"--checkpoint": settings["checkpoint"]}, {"DATA": data, "--model": model_file})
     clf = bdnn.BDNNClassifier(method="exact", formulation="activation", **settings)
     classes = model = None
     if model_file is not None:
         model = load_model(model_file)
         _check_bounded(model.network, model_file)
-        clf.network_ = model.network
+        clf.network_, clf.encoder_ = model.network, start_encoder(model)
         classes = clf.network_.classes
         clf.set_params(warm_start=True, head=clf.network_.head)
         hidden_layer_sizes = clf.network_.widths[:-1]
     clf.set_params(hidden_layer_sizes=hidden_layer_sizes)
-    seed = settings["random_state"]
-    chosen = (data, target, drop, missing, test_fraction, seed, missing_labels)
-    read = read_training_table(*chosen, classes=classes, model=model, as_predicted=True)
+    read = read_training_table(data, choice, classes=classes, model=model)
+    if model is not None:
+        refuse_gaps(read.table.features, nothing_kept(model))
     try:
         _fit(clf, read, settings["time_limit"], quiet)
     except NotCoveredError as error:
@@ -212,7 +208,10 @@ def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: boo
     try:
         with shown_progress(time_limit, quiet) as listener:
             clf.fit(
-                read.X[read.rows], read.labels[read.rows], feature_names=read.table.names, on_progress=heard(listener)
+                read.columns(read.rows),
+                read.labels[read.rows],
+                sample_weight=read.weight(read.rows),
+                on_progress=heard(listener),
             )
     except KeyboardInterrupt:
         if not hasattr(clf, "result_"):  # else the training was over
@@ -221,14 +220,49 @@ def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: boo
         clf.result_ = replace(clf.result_, message=clf.result_.message.replace("Ctrl-C", asked))
 
 
+def _table_info(clf: BDNNClassifier, read: TrainingTable, choice: TableChoice) -> TableInfo:
+    """Return what a model file says of the table."""
+    table, encoder, fill = read.table, clf.encoder_, None
+    if choice.missing == "median" and encoder.is_identity and all(code.fill is not None for code in encoder.columns):
+        fill = tuple(float(code.fill or 0) for code in encoder.columns)
+    return TableInfo(
+        read.target,
+        choice.missing,
+        fill,
+        table.drop,
+        choice.test_fraction,
+        choice.seed,
+        missing_labels=choice.missing_labels,
+        id=table.ids,
+        weight=choice.weight,
+        na=choice.reading.na,
+        dates={name: form for name, form in table.forms.items() if name in encoder.names},
+        n_columns=None if table.header else table.n_columns,
+    )
+
+
 def _check_size(read: TrainingTable, settings: dict[str, Any]) -> None:
     """Refuse a network that could not be saved before it is trained."""
     hidden, n_classes = settings["hidden_layer_sizes"], len(np.unique(read.labels[read.rows]))
     loss = Loss("argmax" if settings["head"] == "argmax" else "threshold", n_classes)
     if all(size > 0 for size in hidden):  # else the training says what is wrong
         integer = settings["weights"] == "integer"
-        names = read.table.names
+        names = [name for column in read.table.features.columns for name in _possible_inputs(column, settings)]
         check_size((len(names), *hidden, loss.n_outputs), names, settings["weight_bound"] if integer else None)
+
+
+def _possible_inputs(column: RawColumn, settings: dict[str, Any]) -> list[str]:
+    """Return names as long and as many as those of the inputs that a column can have."""
+    count, longest = 1, ""
+    if column.kind == "categorical":
+        count = min(len(column.levels), settings.get("max_categories") or len(column.levels))
+        longest = max(column.levels, key=len, default="")
+    elif column.kind == "date":
+        count, longest = len(PARTS), max(PARTS, key=len)
+    elif settings.get("thresholds"):
+        count, longest = settings["thresholds"], repr(0.1)
+    name = f"{column.name} {longest}" if longest else column.name
+    return [name] * (count + bool(column.missing.any()))
 
 
 def _check_bounded(network: Network, path: Path) -> None:
@@ -259,9 +293,10 @@ def _check_certifiable(settings: dict[str, Any]) -> None:
 
 
 def _written(
-    result: Result, path: Path, read: TrainingTable, info: TableInfo, ending: Ending
+    clf: BDNNClassifier, path: Path, read: TrainingTable, info: TableInfo, ending: Ending
 ) -> tuple[dict[str, Any], str]:
     """Write the certificate of a result; return what to report of it, as values and as a line, empty if that failed."""
+    result, encoder, inputs = clf.result_, clf.encoder_, None
     content = result.certificate
     if content is None:
         reason = (
@@ -269,18 +304,24 @@ def _written(
             f"has begun, the limit leaves time to write it and the sample weights are multiples of a common unit"
         )
         return {"file": None, "reason": reason}, f"none written: {reason}"
+    if not encoder.is_identity:
+        na = None if info.na is None else list(info.na)
+        inputs = {"encoder": encoder.to_json(), "na": na, "dates": dict(info.dates)}
     table = table_part(
         target=info.target,
         features=read.table.names,
         drop=info.drop,
         missing=info.missing,
-        fill=info.fill,
+        fill=None if inputs is not None else info.fill,
         rows=read.table.rows[read.rows],
         n_rows=len(read.table.rows) + read.table.n_unlabeled,
         test_fraction=info.test_fraction,
         seed=info.seed,
+        inputs=inputs,
     )
-    content = content | {"version": max(content["version"], 2), "table": table}
+    content = content | {"version": max(content["version"], 2 if inputs is None else 3), "table": table}
+    if inputs is not None:
+        content.setdefault("class_weight", None)
     if not ending.attempt(save_output, "certificate", path, lambda place: bdnn.save_certificate(content, place)):
         return {"file": None, "reason": str(ending.errors[-1])}, ""
     cuts, leaves = len(content["cuts"]), sum(type(node) is int for tree in content["trees"] for node in tree["nodes"])

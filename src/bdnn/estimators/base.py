@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,18 +14,19 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
 
 from bdnn.budget import Budget
 from bdnn.checks import thread_count
 from bdnn.errors import InputError
+from bdnn.estimators.inputs import REAL, EncoderSettings, encoded, given_columns, training_columns
 from bdnn.labels import check_discrete, check_present, plain
 from bdnn.splitting import drawn_seed
 
 if TYPE_CHECKING:
+    from bdnn.encoding.encoder import Encoder
+    from bdnn.encoding.raw import RawTable
     from bdnn.types import Array, Floats, Reals
-
-_REAL = (np.float64, np.float32)
 
 
 class BaseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -34,6 +35,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
     time_limit: float | None
     n_jobs: int | None
     random_state: int | np.random.RandomState | None
+    encoder_: Encoder
 
     def _budget(self, seed: int = 0) -> Budget:
         """Return the limits of a fit, started."""
@@ -43,36 +45,47 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         seconds = math.inf if limit is None else limit
         return Budget(seconds=seconds, threads=thread_count(self.n_jobs), seed=seed).start()
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = True
+        return tags
+
     def _training_data(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
-    ) -> tuple[Reals, Array, Floats | None]:
-        """Return inputs, labels and weights, checked, and set what scikit-learn keeps of the inputs."""
-        names = _text_columns(X)
-        if names:
-            raise InputError(f"columns {', '.join(map(repr, names))} hold text; encode them as numbers first")
-        inputs, labels = validate_data(self, X, given_targets(y), dtype=list(_REAL), multi_output=True)
+        self,
+        X: ArrayLike | RawTable,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        settings: EncoderSettings,
+        feature_names: Sequence[str] | None = None,
+    ) -> tuple[Reals | RawTable, Array, Floats | None]:
+        """Return columns, labels and weights, checked, and set what scikit-learn keeps of the inputs."""
+        columns, labels = training_columns(self, X, given_targets(y), settings, feature_names)
         labels = _checked_targets(labels)
         if sample_weight is None:
-            return inputs, labels, None
+            return columns, labels, None
         given = np.full(len(labels), sample_weight) if np.isscalar(sample_weight) else sample_weight
         weight = check_array(given, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
         if weight.shape != labels.shape:
             raise InputError(f"sample_weight must have shape ({len(labels)},), got {weight.shape}")
-        return inputs, labels, weight
+        return columns, labels, weight
 
-    def _inputs(self, X: ArrayLike, dtypes: Iterable[DTypeLike] = _REAL) -> Reals:
-        """Return inputs to be predicted, checked."""
+    def _columns(self, X: ArrayLike | RawTable, dtypes: Iterable[DTypeLike] = REAL) -> Reals | RawTable:
+        """Return columns to be predicted, checked; an array if they are inputs of the network as they are."""
         check_is_fitted(self)
-        values: Reals = validate_data(self, X, dtype=list(dtypes), reset=False)
-        return values
+        return given_columns(self, self.encoder_, X, dtypes)
+
+    def _inputs(self, X: ArrayLike | RawTable, dtypes: Iterable[DTypeLike] = REAL) -> Reals:
+        """Return the inputs of the network that columns to be predicted become, checked."""
+        columns = self._columns(X, dtypes)
+        return encoded(self.encoder_, columns)
 
     def _warn(self, shortfalls: Iterable[str]) -> None:
         """Warn the caller of `fit` of what could not be done in time, if anything."""
         if listed := list(shortfalls):
             warnings.warn(_shortfall_warning(self.time_limit, listed), ConvergenceWarning, stacklevel=3)
 
-    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the part of the rows of X whose predicted label is right.
+    def score(self, X: ArrayLike | RawTable, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the share of the rows of X whose predicted label is right.
 
         Parameters
         ----------
@@ -106,7 +119,7 @@ def seed_of(random_state: int | np.random.RandomState | None) -> int:
 
 
 def given_targets(y: ArrayLike) -> Any:
-    """Return targets without gaps as what scikit-learn takes, or raise InputError if labels are missing."""
+    """Return targets in a form that scikit-learn takes, or raise InputError if labels are missing."""
     check_present("y", y)
     return plain(y)
 
@@ -156,15 +169,3 @@ def _shortfall_warning(time_limit: float | None, shortfalls: Iterable[str]) -> s
     if time_limit is None:
         return f"training is incomplete: {'; '.join(shortfalls)}"
     return f"training is incomplete within the time limit of {time_limit:g} s: {'; '.join(shortfalls)}; raise the limit"
-
-
-def _text_columns(X: Any) -> list[str]:
-    """Names of the columns of a data frame that hold strings."""
-    if not hasattr(X, "columns") or not hasattr(X, "dtypes"):
-        return []
-    text = []
-    for name in X.columns:
-        values = np.asarray(X[name])
-        if values.ndim == 1 and values.dtype.kind in "OUST" and any(isinstance(v, str) for v in values):
-            text.append(str(name))
-    return text

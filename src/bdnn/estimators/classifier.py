@@ -10,17 +10,27 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
 from bdnn.calibration import pre_activations
+from bdnn.certification.columns import certify_columns
 from bdnn.certification.engine import certify
-from bdnn.columns import quoted
+from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
 from bdnn.estimators.base import seed_of, storable
 from bdnn.estimators.class_weights import training_weights, validation_weights, with_class_weight
+from bdnn.estimators.frames import Categorical
 from bdnn.estimators.held_out import held_out_rows
+from bdnn.estimators.inputs import (
+    encoded,
+    made_encoder,
+    options_of,
+    radius_of_inputs,
+    signs_of_inputs,
+    warn_unseen,
+)
 from bdnn.estimators.operating_point import moved, wanted_point
 from bdnn.estimators.probabilities import UNCALIBRATED, ProbabilisticClassifier, own_time
+from bdnn.libraries import limited_threads
 from bdnn.methods import METHODS, automatic
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
@@ -115,9 +125,28 @@ class BDNNClassifier(ProbabilisticClassifier):
         smallest that is safe. Continuous weights only.
     input_bits : int, default=8
         Bits per input of the grid that quantizes inputs for integer weights, unless all inputs are integers.
+    categorical_features : "from_dtype", None, or sequence, default="from_dtype"
+        Columns that are categorical besides those of text: those whose type in a data frame is categorical; none, so
+        that categories that are numbers are numbers; or those of a sequence of indices or names, or a mask.
+    max_categories : int or None, default=20
+        Most bits of a categorical column; the less frequent levels share one of them. None for no limit.
+    min_frequency : int, float or None, default=None
+        Least number of rows, or least part of the known ones, of a level with a bit of its own; None for 1.
+    missing_indicator : {"auto", "always", "never"}, default="auto"
+        Whether columns with missing values get a bit that says where. "auto": where frequencies of the classes among
+        the training rows, cross-validated, say that it pays. Missing values are replaced in any case.
+    thresholds : int or None, default=None
+        Most bits x >= t that take the place of a numeric column, at quantiles; None for its value as it is.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, by label; labels that are left out weigh 1. "balanced" gives all classes the
         same total weight on the training rows, in an exact ratio where integers below 2^30 allow it.
+    max_features : int or None, default=None
+        Columns that the network may use, at most: those with a weight in any neuron of the first layer. None for any
+        number.
+    monotonic : dict of str to int, array-like of shape (n_features,) or None, default=None
+        As ``monotonic_cst`` of scikit-learn: for columns by name, or for all of them, 1 where the second of `classes_`
+        may only become more likely as the column grows, -1 where only less, 0 where it is free. For two classes. The
+        weights of the first layer have these signs, and those of later layers are not negative.
     probability : bool, "cross_fit" or "held_out", default=False
         Whether there are calibrated probabilities (`predict_proba`), and by which rows. "cross_fit", or True, trains
         four more networks, each without a fold of the rows, in half of the time; the network itself is trained on all
@@ -144,6 +173,8 @@ class BDNNClassifier(ProbabilisticClassifier):
     ----------
     network_ : Network
         The trained network; it alone predicts.
+    encoder_ : bdnn.encoding.encoder.Encoder
+        How columns become inputs of the network.
     result_ : Result
         Status, audited loss, bound, gap and history of the training.
     classes_ : ndarray of shape (n_classes,)
@@ -153,9 +184,9 @@ class BDNNClassifier(ProbabilisticClassifier):
     calibration_ : Calibration or None
         How probabilities come from pre-activations, if they were asked for.
     n_features_in_ : int
-        Number of features.
+        Number of columns.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if X had string column names.
+        Names of the columns, if X had string column names.
 
     References
     ----------
@@ -201,7 +232,14 @@ class BDNNClassifier(ProbabilisticClassifier):
         validation_fraction: float = 0.0,
         margin: float | None = None,
         input_bits: int = 8,
+        categorical_features: Categorical = "from_dtype",
+        max_categories: int | None = 20,
+        min_frequency: int | float | None = None,
+        missing_indicator: str = "auto",
+        thresholds: int | None = None,
         class_weight: Mapping[Any, float] | str | None = None,
+        max_features: int | None = None,
+        monotonic: Mapping[str, int] | ArrayLike | None = None,
         probability: bool | str = False,
         decision_threshold: Mapping[str, Any] | None = None,
         time_limit: float | None = 60.0,
@@ -236,7 +274,14 @@ class BDNNClassifier(ProbabilisticClassifier):
         self.validation_fraction = validation_fraction
         self.margin = margin
         self.input_bits = input_bits
+        self.categorical_features = categorical_features
+        self.max_categories = max_categories
+        self.min_frequency = min_frequency
+        self.missing_indicator = missing_indicator
+        self.thresholds = thresholds
         self.class_weight = class_weight
+        self.max_features = max_features
+        self.monotonic = monotonic
         self.probability = probability
         self.decision_threshold = decision_threshold
         self.time_limit = time_limit
@@ -247,7 +292,7 @@ class BDNNClassifier(ProbabilisticClassifier):
 
     def fit(
         self,
-        X: ArrayLike,
+        X: ArrayLike | RawTable,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
@@ -258,8 +303,8 @@ class BDNNClassifier(ProbabilisticClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, finite numbers.
+        X : array-like of shape (n_samples, n_features), or data frame
+            Columns of numbers, truth values, text, categories or dates, in which values may be missing.
         y : array-like of shape (n_samples,)
             Labels of at least two classes.
         sample_weight : array-like of shape (n_samples,) or None
@@ -281,24 +326,21 @@ class BDNNClassifier(ProbabilisticClassifier):
 
         Warns
         -----
+        UserWarning
+            If a column gives no inputs.
         sklearn.exceptions.ConvergenceWarning
             If the time was too short for more than closing the gap; ``result_.shortfalls`` says what was cut off.
         """
         budget = self._budget(seed_of(self.random_state))
-        inputs, labels, weight = self._training_data(X, y, sample_weight)
-        if feature_names is not None:
-            own = getattr(self, "feature_names_in_", None)
-            if own is not None and list(own) != list(feature_names):
-                raise InputError(
-                    f"feature_names are {quoted(list(feature_names))}, but the columns of X are {quoted(list(own))}; "
-                    f"leave feature_names out"
-                )
-            self.feature_names_in_ = np.array(feature_names, dtype=object)
+        options_of(self)
+        columns, labels, weight = self._training_data(X, y, sample_weight, self, feature_names)
         choice("method", self.method, ("auto", *METHODS))
         wanted = None
         if self.decision_threshold is not None:
             wanted = wanted_point(self.decision_threshold, np.unique(labels))
-        training, held_out = held_out_rows(inputs, labels, self.get_params(deep=False), budget.seed)
+        training, held_out = held_out_rows(columns, labels, self.get_params(deep=False), budget.seed)
+        self.encoder_ = made_encoder(self, columns, labels, training, budget.seed)
+        inputs = encoded(self.encoder_, columns)
         row_weight, class_weight = training_weights(self.class_weight, labels, weight, training)
         validation: tuple[Any, ...] | None = None
         if held_out is not None and self.validation_fraction:
@@ -316,19 +358,22 @@ class BDNNClassifier(ProbabilisticClassifier):
             weights=self.weights,  # type: ignore[arg-type]  # checked by Problem
             weight_bound=self.weight_bound,
             fit_intercept=self.fit_intercept,
-            robust_radius=self.robust_radius,
+            robust_radius=radius_of_inputs(self.encoder_, self.robust_radius),
             robust_norm=self.robust_norm,  # type: ignore[arg-type]  # checked by Problem
             robust_model=self.robust_model,  # type: ignore[arg-type]  # checked by Problem
             margin=self.margin,
             input_bits=self.input_bits,
-            feature_names=getattr(self, "feature_names_in_", None),
+            max_features=self.max_features,
+            monotonic=signs_of_inputs(self.encoder_, self.monotonic),
+            feature_groups=None if self.encoder_.is_identity else self.encoder_.column_of_input,
+            feature_names=self.encoder_.network_names,
             copy=False,  # the problem is not kept
         )
         method = self._method(problem)
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)
         # more threads of BLAS than were asked for would wait for each other on a busy machine
-        with threadpool_limits(budget.threads, user_api="blas"):
+        with limited_threads(budget.threads, "blas"):
             result = method(problem, own_time(budget, self.probability), start, listener)
         result = with_class_weight(result, class_weight, self.class_weight)
         if wanted is not None and held_out is not None:
@@ -336,7 +381,7 @@ class BDNNClassifier(ProbabilisticClassifier):
             result = moved(result, problem, wanted, rows, warns=self._warns)
         self.result_, self.network_, self.classes_ = result, result.network, problem.classes
         self._interrupted = result.interrupted
-        if not self._calibrate(inputs, labels, weight, held_out, budget):
+        if not self._calibrate(columns, labels, weight, held_out, budget):
             self.result_ = replace(result, shortfalls=(*result.shortfalls, UNCALIBRATED))
         self.class_weight_ = np.ones(len(problem.classes)) if class_weight is None else class_weight
         if self._warns:
@@ -345,7 +390,7 @@ class BDNNClassifier(ProbabilisticClassifier):
 
     def _method(self, problem: Problem) -> Any:
         """Return the method that trains for a problem, with those of its settings that are parameters here."""
-        for each in METHODS.values():  # also of methods that are not chosen: a misspelt word is one all the same
+        for each in METHODS.values():  # a misspelled setting of a method that is not chosen is an error, too
             each.check_choices(self)
         chosen = automatic(problem) if self.method == "auto" else self.method
         kind: type[Any] = METHODS[chosen]
@@ -368,13 +413,13 @@ class BDNNClassifier(ProbabilisticClassifier):
         """Return the pre-activations of all neurons, for checked inputs."""
         return pre_activations(self.network_, inputs)
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: ArrayLike | RawTable) -> Array:
         """Return the predicted label of each row of X, shape (n_samples,)."""
         inputs = self._inputs(X)
         labels: Array = self.network_.predict(inputs)
         return labels
 
-    def decision_function(self, X: ArrayLike) -> Floats:
+    def decision_function(self, X: ArrayLike | RawTable) -> Floats:
         """Return the pre-activations of the outputs.
 
         Parameters
@@ -399,28 +444,20 @@ class BDNNClassifier(ProbabilisticClassifier):
         return np.where(second, np.maximum(values, np.finfo(np.float64).tiny), np.minimum(values, 0.0))
 
     def certify(
-        self,
-        X: ArrayLike,
-        y: ArrayLike | None = None,
-        *,
-        radius: float | None = None,
-        norm: str = "inf",
-        **settings: Any,
+        self, X: ArrayLike | RawTable, y: ArrayLike | None = None, *, level_changes: int = 0, **settings: Any
     ) -> Certification:
-        """Decide exactly whether perturbations of inputs change the predictions; see `bdnn.certify`.
+        """Decide exactly whether perturbations of columns change the predictions; see `bdnn.certify`.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
+        X : array-like of shape (n_samples, n_features), or data frame
+            Columns.
         y : array-like of shape (n_samples,) or None
             Labels: points that are predicted wrong are not robust. None: the predictions must not change.
-        radius : float or None
-            Radius in question; None for the smallest perturbation of each input.
-        norm : {"inf", "1", "2"}
-            Norm of the perturbations.
+        level_changes : int
+            Most categorical and boolean columns of a row whose level changes as well. Dates and missing cells stay.
         **settings : Any
-            The other keywords of `bdnn.certify`: scale, lower, upper, frozen, integer, limits, threads and a listener.
+            The other keywords of `bdnn.certify`, which are about columns: radius, norm, scale, bounds, limits and more.
 
         Returns
         -------
@@ -434,8 +471,11 @@ class BDNNClassifier(ProbabilisticClassifier):
         InputError
             If the data or a setting cannot be used.
         """
-        inputs = self._inputs(X)
-        return certify(self.network_, inputs, y, radius=radius, norm=norm, **settings)
+        columns = self._columns(X)
+        if isinstance(columns, RawTable):
+            warn_unseen(self.encoder_.unseen(columns))
+            return certify_columns(self.network_, self.encoder_, columns, y, level_changes=level_changes, **settings)
+        return certify(self.network_, columns, y, **settings)
 
     def save(self, path: FilePath | IO[bytes], table: TableInfo | None = None) -> None:
         """Write the fitted estimator to a JSON model file; `bdnn.load` reads it.
@@ -460,4 +500,6 @@ class BDNNClassifier(ProbabilisticClassifier):
         settings = storable(self.get_params())
         settings["hidden_layer_sizes"] = list(self.result_.network.widths[:-1])
         settings["robust_radius"] = np.asarray(self.robust_radius, dtype=float).tolist()
-        save_model(path, Model(self.network_, settings, self.result_, table, calibration=self.calibration_))
+        save_model(
+            path, Model(self.network_, settings, self.result_, table, self.encoder_, calibration=self.calibration_)
+        )

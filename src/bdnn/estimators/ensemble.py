@@ -15,16 +15,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
+from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
 from bdnn.estimators.base import generator_of, storable
 from bdnn.estimators.class_weights import class_weights, row_weights
 from bdnn.estimators.classifier import BDNNClassifier
 from bdnn.estimators.held_out import held_out_rows
+from bdnn.estimators.inputs import encoded, fitted_encoder, options_of
 from bdnn.estimators.members import Task, in_order, rows_of
 from bdnn.estimators.probabilities import ProbabilisticClassifier, own_time
 from bdnn.estimators.random_layers import random_hidden, with_outputs
+from bdnn.libraries import limited_threads
 from bdnn.model_file.contents import EnsembleMember, EnsembleModel
 from bdnn.model_file.writing import save_model
 from bdnn.problem.problem import Problem, choice, positive_integer
@@ -38,6 +40,9 @@ SCHEMES = ("one_vs_one", "one_vs_rest", "multiclass")
 VOTINGS = ("majority", "sum")
 HIDDEN = ("trained", "random", "comparisons")
 
+_ENCODER_SEED = 0  # of the parts of the rows on which missing bits are tried; any will do
+# members see inputs, which are numbers
+_AS_INPUTS = {"categorical_features": None, "missing_indicator": "never", "thresholds": None}
 _DEFAULT_HIDDEN = (32,)  # neurons: members are many, and small ones train fast
 
 
@@ -50,14 +55,14 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
     Parameters
     ----------
     estimator : BDNNClassifier or None, default=None
-        Settings of the members; None for 32 hidden neurons and ternary weights, trained by local search. Its time
-        limit, threads and seed are set by the ensemble.
+        Settings of the members, and of the encoder that they share; None for 32 hidden neurons and ternary weights,
+        trained by local search. Its time limit, threads and seed are set by the ensemble.
     scheme : {"one_vs_one", "one_vs_rest", "multiclass"}, default="multiclass"
         What a member decides: between two classes, between one class and all others, or among all.
     n_estimators : int, default=10
         Members for each pair of classes, for each class, or in all.
     max_features : int or float, default=1.0
-        Features of a member, drawn at random without replacement: a number, or a fraction of all.
+        Inputs of a member, drawn at random without replacement: a number, or a fraction of all.
     voting : {"majority", "sum"}, default="sum"
         "majority": each member has one vote, for the class that it predicts; a one-vs-rest member votes only if that is
         its class. Ties are broken by the sums of the "sum" rule, and what is still equal goes to the lower class.
@@ -93,8 +98,10 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
     Attributes
     ----------
     members_ : tuple of bdnn.model_file.EnsembleMember
-        Networks and their features. Classes of a network are codes: indices into `classes_`; those of a one-vs-rest
+        Networks and their inputs. Classes of a network are codes: indices into `classes_`; those of a one-vs-rest
         member -1 (the others) and the code of its class.
+    encoder_ : bdnn.encoding.encoder.Encoder
+        How columns become inputs.
     classes_ : ndarray of shape (n_classes,)
         Labels.
     class_weight_ : ndarray of shape (n_classes,)
@@ -102,9 +109,9 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
     calibration_ : Calibration or None
         How probabilities come from sums and votes, if they were asked for.
     n_features_in_ : int
-        Number of features.
+        Number of columns.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if X had string column names.
+        Names of the columns, if X had string column names.
 
     References
     ----------
@@ -151,7 +158,7 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: ArrayLike | RawTable, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train all members.
 
         Ctrl-C ends the training: members that decide among all classes and are not trained yet are left out, and all
@@ -159,8 +166,8 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, finite numbers.
+        X : array-like of shape (n_samples, n_features), or data frame
+            Columns of numbers, truth values, text, categories or dates, in which values may be missing.
         y : array-like of shape (n_samples,)
             Labels of at least two classes.
         sample_weight : array-like of shape (n_samples,) or None
@@ -190,13 +197,17 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
             raise InputError(f"estimator must be a BDNNClassifier or None, got {self.estimator!r}")
         if self.hidden != "trained":
             self._check_random()
-        inputs, labels, weight = self._training_data(X, y, sample_weight)
+        options_of(self._settings())
+        columns, labels, weight = self._training_data(X, y, sample_weight, self._settings())
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
         self._check_members()
-        everything, seed = (inputs, labels, weight), self._seed_of_rows()
-        training, held_out = held_out_rows(inputs, labels, {"probability": self.probability}, seed)
+        generator, seed = generator_of(self.random_state), self._seed_of_rows()
+        everything = (columns, labels, weight)
+        training, held_out = held_out_rows(columns, labels, {"probability": self.probability}, seed)
+        self.encoder_ = fitted_encoder(self, columns, labels, training, self._settings(), _ENCODER_SEED)
+        inputs = encoded(self.encoder_, columns)
         inputs, codes, weight = inputs[training], codes[training], None if weight is None else weight[training]
         weights = class_weights(self.class_weight, self.classes_, codes, weight)
         weight = row_weights(weights, codes, weight)
@@ -204,7 +215,7 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
             raise InputError("sample_weight and class_weight must not be zero in every row")
         self.class_weight_ = np.ones(len(self.classes_)) if weights is None else weights
         limits, budget = budget, own_time(budget, self.probability)
-        tasks = self._tasks(generator_of(self.random_state))
+        tasks = self._tasks(generator)
         together = 1 if self.hidden == "trained" else self.n_estimators
         groups = [tasks[start : start + together] for start in range(0, len(tasks), together)]
         stop, short = threading.Event(), Counter[str]()
@@ -219,7 +230,7 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
             # of classes that count nothing, members decide as if they did
             member_weight = None if weight is None or not weight[rows].any() else weight[rows]
             parts = [inputs[np.ix_(rows, task.features)] for task in group]
-            clf = clone(self._settings()).set_params(random_state=group[0].seed, n_jobs=1)
+            clf = clone(self._settings()).set_params(random_state=group[0].seed, n_jobs=1, **_AS_INPUTS)
             drawn: list[Network] = []
             if self.hidden != "trained":
                 drawn = [
@@ -240,7 +251,7 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
             networks = with_outputs(drawn, clf.network_) if drawn else [clf.network_]
             return [EnsembleMember(network, task.features) for network, task in zip(networks, group, strict=True)]
 
-        with threadpool_limits(1, user_api="blas"):  # each member has one thread
+        with limited_threads(1, "blas"):  # each member has one thread
             self.members_ = tuple(in_order(train, groups, budget.threads, stop))
         self._interrupted = stop.is_set()
         if not stop.is_set() and self._warns:
@@ -277,10 +288,10 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
         return BDNNClassifier(_DEFAULT_HIDDEN, method="local_search", weights="integer")
 
     def _tasks(self, rng: np.random.RandomState) -> list[Task]:
-        C, n, most = len(self.classes_), self.n_features_in_, self.max_features
+        C, n, most = len(self.classes_), self.encoder_.n_inputs, self.max_features
         if isinstance(most, bool) or not isinstance(most, Real) or not 0 < most <= (n if _is_integer(most) else 1):
             raise InputError(
-                f"max_features must be an integer from 1 to the number of features ({n}) or a part of them above 0.0 "
+                f"max_features must be an integer from 1 to the number of inputs ({n}) or a part of them above 0.0 "
                 f"and up to 1.0, got {most!r}"
             )
         used = int(most) if _is_integer(most) else max(1, round(float(most) * n))
@@ -303,12 +314,12 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all members, see `bdnn.Network`, and of the features of each that does not take all.
+        """Bytes of all members, see `bdnn.Network`, and of the inputs of each that does not take all.
 
         These are encoded by a bit for each of the inputs, or by their numbers if that is shorter.
         """
         check_is_fitted(self)
-        n = self.n_features_in_
+        n = self.encoder_.n_inputs
         total = 0
         for member in self.members_:
             used = len(member.features)
@@ -316,7 +327,7 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
             total += math.ceil(min(n, used * (n - 1).bit_length()) / 8) if used < n else 0
         return total
 
-    def votes(self, X: ArrayLike) -> tuple[Integers, Floats]:
+    def votes(self, X: ArrayLike | RawTable) -> tuple[Integers, Floats]:
         """Count the votes and add the outputs, as described at `voting`.
 
         Parameters
@@ -333,7 +344,7 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
         """
         return self._counted(X)
 
-    def _counted(self, X: ArrayLike, with_votes: bool = True) -> tuple[Integers, Floats]:
+    def _counted(self, X: ArrayLike | RawTable, with_votes: bool = True) -> tuple[Integers, Floats]:
         """Return votes, 0 if not wanted, and sums; see `votes`."""
         return self._counted_inputs(self._inputs(X), with_votes)
 
@@ -360,7 +371,7 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
         votes, sums = self._counted_inputs(inputs)
         return np.hstack([sums, votes])
 
-    def decision_function(self, X: ArrayLike) -> Floats:
+    def decision_function(self, X: ArrayLike | RawTable) -> Floats:
         """Return a score of each class whose largest value, the first of equal ones, is the prediction.
 
         Parameters
@@ -382,7 +393,7 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
             scores = votes + (sums[:, :, None] > sums[:, None, :]).sum(axis=2) / len(self.classes_)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: ArrayLike | RawTable) -> Array:
         """Return the predicted label of each row of X, shape (n_samples,)."""
         scores = self.decision_function(X)
         index = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
@@ -407,15 +418,15 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
             (an OSError) If the file cannot be written.
         """
         check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", None)
         model = EnsembleModel(
             self.classes_,
-            self.n_features_in_,
-            None if names is None else tuple(map(str, names)),
+            self.encoder_.n_inputs,
+            self.encoder_.network_names,
             self.members_,
             storable({name: value for name, value in self.get_params(deep=False).items() if name != "estimator"}),
             storable(self._settings().get_params()),
-            self.calibration_,
+            self.encoder_,
+            calibration=self.calibration_,
         )
         save_model(path, model)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bdnn.calibration import RULES
+from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
 from bdnn.splitting import equal_rows, split
 
@@ -43,7 +44,7 @@ def held_out_fraction(settings: Mapping[str, Any]) -> float:
 
 
 def held_out_rows(
-    inputs: Reals, labels: Array, settings: Mapping[str, Any], seed: int
+    columns: Reals | RawTable, labels: Array, settings: Mapping[str, Any], seed: int
 ) -> tuple[slice | Indices, Indices | None]:
     """Return the rows for training (a slice if all) and those that are held out (None if none).
 
@@ -58,7 +59,7 @@ def held_out_rows(
     if fraction == 0:
         return slice(None), None
     try:
-        training, held_out = split(inputs, labels, fraction, seed)
+        training, held_out = split(_numbers(columns), labels, fraction, seed)
     except InputError as error:
         given = "validation_fraction" if settings.get("validation_fraction") else "a fraction"
         raise InputError(f"cannot hold out {given}={fraction!r}, stratified: {error}") from None
@@ -70,7 +71,11 @@ def held_out_rows(
     return training, held_out
 
 
-def folds(inputs: Reals, codes: Indices, seed: int) -> list[tuple[Indices, Indices]]:
+def _numbers(columns: Reals | RawTable) -> Reals:
+    return columns.numbers() if isinstance(columns, RawTable) else columns
+
+
+def folds(columns: Reals | RawTable, codes: Indices, seed: int) -> list[tuple[Indices, Indices]]:
     """Return the rows of `FOLDS` folds, stratified: those for training, with every class, and the others.
 
     Equal rows are on one side, unless that would leave a class out of the training. Every class has two rows or more.
@@ -79,7 +84,7 @@ def folds(inputs: Reals, codes: Indices, seed: int) -> list[tuple[Indices, Indic
 
     counts = np.bincount(codes)
     number, rows = int(min(FOLDS, counts.min())), np.arange(len(codes))
-    groups = equal_rows(inputs)
+    groups = equal_rows(_numbers(columns))
     if groups is not None:
         grouped = StratifiedGroupKFold(number, shuffle=True, random_state=seed)
         found = list(grouped.split(rows, codes, groups)) if groups.max() + 1 >= number else []

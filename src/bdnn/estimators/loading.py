@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bdnn.encoding.encoder import Encoder
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.class_weights import by_label
 from bdnn.estimators.classifier import BDNNClassifier
@@ -17,6 +18,10 @@ from bdnn.problem.problem import choice
 
 if TYPE_CHECKING:
     from bdnn.model_file.contents import Model
+
+
+_MAPPINGS = ("class_weight", "decision_threshold", "monotonic")
+"""Settings that may be objects."""
 
 
 def load(path: str | os.PathLike[str]) -> BDNNClassifier | BDNNEnsembleClassifier:
@@ -69,20 +74,22 @@ def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
             raise InputError(f"the classes of member {number} must be integers from -1 to {C - 1}")
     if not model.members:
         raise InputError("an ensemble needs at least one member")
+    encoder = model.encoder
+    if encoder is None:
+        encoder = Encoder.identity(model.feature_names, model.n_features, None)
     ensemble.calibration_ = model.calibration
-    ensemble.classes_, ensemble.n_features_in_, ensemble.members_ = model.classes, model.n_features, model.members
-    if model.feature_names is not None:
-        ensemble.feature_names_in_ = np.array(model.feature_names, dtype=object)
+    ensemble.classes_, ensemble.encoder_, ensemble.members_ = model.classes, encoder, model.members
+    ensemble.n_features_in_ = len(encoder.columns)
+    if encoder.named:
+        ensemble.feature_names_in_ = np.array(encoder.names, dtype=object)
     return ensemble
 
 
 def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
     """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
     settings = dict(model.settings or {})
-    simple, listed = (
-        (str, int, float, type(None)),
-        ("hidden_layer_sizes", "robust_radius", "class_weight", "decision_threshold"),
-    )
+    simple = (str, int, float, type(None))
+    listed = ("hidden_layer_sizes", "robust_radius", "categorical_features", *_MAPPINGS)
     unknown = set(settings) - set(BDNNClassifier().get_params())
     odd = [k for k, v in settings.items() if not isinstance(v, simple) and k not in listed]
     if unknown or odd:
@@ -92,12 +99,13 @@ def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClas
     if isinstance(settings.get("class_weight"), dict):
         settings["class_weight"] = by_label(settings["class_weight"], model.network.classes)
     clf = BDNNClassifier(**settings)
-    network = model.network
-    clf.network_, clf.classes_, clf.n_features_in_ = network, network.classes, network.n_features
+    network, encoder = model.network, model.encoder_in_use
+    clf.network_, clf.classes_, clf.encoder_ = network, network.classes, encoder
+    clf.n_features_in_ = len(encoder.columns)
     clf.calibration_ = model.calibration
     if model.result is not None:
         clf.result_ = model.result
         clf.class_weight_ = np.array(model.result.class_weight or np.ones(len(network.classes)))
-    if network.feature_names is not None:
-        clf.feature_names_in_ = np.array(network.feature_names, dtype=object)
+    if encoder.named:
+        clf.feature_names_in_ = np.array(encoder.names, dtype=object)
     return clf

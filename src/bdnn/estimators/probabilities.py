@@ -28,11 +28,13 @@ from sklearn.utils.validation import check_is_fitted
 from bdnn.calibration import Calibration, probabilities
 from bdnn.estimators.base import BaseClassifier, seed_of
 from bdnn.estimators.held_out import folds, probability_rule
+from bdnn.estimators.inputs import encoded, rows_of_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bdnn.budget import Budget
+    from bdnn.encoding.raw import RawTable
     from bdnn.types import Array, Floats, Indices, Reals
 
 # inverse strengths of the regularization, by log-loss on the tables of `benchmarks/probabilities.py`: in cross-fitting
@@ -81,7 +83,7 @@ def own_time(budget: Budget, probability: object) -> Budget:
 def calibrated(
     estimator: Any,
     rule: str,
-    data: tuple[Reals, Indices, Floats | None],
+    data: tuple[Reals | RawTable, Indices, Floats | None],
     held_out: Indices | None,
     fold: Callable[[Indices, float], Any],
     budget: Budget,
@@ -91,12 +93,12 @@ def calibrated(
     Parameters
     ----------
     estimator : BDNNClassifier or BDNNEnsembleClassifier
-        Itself; its `calibration_values` of inputs, of which the last `calibration_outputs` are outputs, are what logits
-        are an affine map of.
+        Itself; its `calibration_values` of its inputs, of which the last `calibration_outputs` are outputs, are what
+        logits are an affine map of.
     rule : {"cross_fit", "held_out"}
         From `probability_rule`.
     data : tuple
-        Inputs, codes of the labels, and weights of the rows or None.
+        Columns, codes of the labels, and weights of the rows or None.
     held_out : ndarray of int or None
         Rows that it was not trained on.
     fold : callable
@@ -109,45 +111,51 @@ def calibrated(
     Calibration or None
         None if it was interrupted.
     """
-    inputs, codes, weight = data
+    columns, codes, weight = data
     generator = np.random.default_rng(budget.seed)
 
     def drawn(rows: Indices) -> Indices:
         return rows if len(rows) <= _MOST_ROWS else np.sort(generator.choice(rows, _MOST_ROWS, replace=False))
 
+    def values_of(classifier: Any, rows: Indices) -> Floats:
+        inputs = encoded(classifier.encoder_, rows_of_columns(columns, rows), warns=False)
+        found: Floats = classifier.calibration_values(inputs)
+        return found
+
     def some(rows: Indices) -> Floats | None:
         return None if weight is None else weight[rows]
+
+    def signals_of(classifier: Any, rows: Indices) -> _Affine:
+        outputs = classifier.calibration_outputs
+        return _signals(values_of(classifier, rows), outputs, codes[rows], some(rows), _READING[rule])
 
     if rule == "held_out":
         assert held_out is not None
         rows = drawn(held_out)
-        values = estimator.calibration_values(inputs[rows])
+        values = values_of(estimator, rows)
         reading = _reading(values, codes[rows], some(rows), _READING[rule])
         return _calibration(rule, reading, reading(values), codes[rows], some(rows))
-    parts = folds(inputs, codes, budget.seed)
+    parts = folds(columns, codes, budget.seed)
     left, order, found = (1 - NETWORK_SHARE) * budget.seconds / len(parts), [], []
     for number, (training, others) in enumerate(parts):
         other = fold(training, max(min(left, budget.remaining / (len(parts) - number)), _LEAST_SECONDS))
         if other is None:
             return None
-        rows = drawn(training)
-        signals = _signals(other, inputs[rows], codes[rows], some(rows), _READING[rule])
+        signals = signals_of(other, drawn(training))
         order.append(drawn(others))
-        found.append(signals(other.calibration_values(inputs[order[-1]])))
+        found.append(signals(values_of(other, order[-1])))
     rows, seen = np.concatenate(order), np.concatenate(found)
     slope, shift = _logistic(seen, codes[rows], some(rows), _TRUST)
-    everything = drawn(np.arange(len(codes)))
-    own = _signals(estimator, inputs[everything], codes[everything], some(everything), _READING[rule])
+    own = signals_of(estimator, drawn(np.arange(len(codes))))
     both = own._replace(weights=slope @ own.weights, bias=slope @ own.bias + shift)
     return _calibration(rule, both, seen @ slope.T + shift, codes[rows], some(rows))
 
 
-def _signals(estimator: Any, inputs: Reals, codes: Indices, weight: Floats | None, inverse: float) -> _Affine:
+def _signals(values: Floats, n_outputs: int, codes: Indices, weight: Floats | None, inverse: float) -> _Affine:
     """Fit what the second regression sees: logits that hidden neurons give, and standardized outputs.
 
     Outputs fit the rows of the training too well to be weighed there.
     """
-    values, n_outputs = estimator.calibration_values(inputs), estimator.calibration_outputs
     hidden, outputs = np.split(values, [values.shape[1] - n_outputs], axis=1)
     if not n_outputs or not hidden.shape[1]:
         return _reading(values, codes, weight, inverse)
@@ -228,7 +236,7 @@ class ProbabilisticClassifier(BaseClassifier):
         return 0 if probability_rule(self.probability) is None else seed_of(self.random_state)
 
     def _calibrate(
-        self, inputs: Reals, labels: Array, weight: Floats | None, held_out: Indices | None, budget: Budget
+        self, columns: Reals | RawTable, labels: Array, weight: Floats | None, held_out: Indices | None, budget: Budget
     ) -> bool:
         """Calibrate after the training, and return whether nothing fell short."""
         self.calibration_ = None
@@ -243,10 +251,12 @@ class ProbabilisticClassifier(BaseClassifier):
                 made.set_params(random_state=budget.seed, time_limit=None if math.isinf(seconds) else seconds)
                 made._warns = False
                 named = {"feature_names": names} if names is not None and "checkpoint" in own else {}
-                made.fit(inputs[rows], labels[rows], None if weight is None else weight[rows], **named)
+                made.fit(
+                    rows_of_columns(columns, rows), labels[rows], None if weight is None else weight[rows], **named
+                )
                 return None if made._interrupted else made
 
-            data = inputs, np.searchsorted(self.classes_, labels), weight
+            data = columns, np.searchsorted(self.classes_, labels), weight
             # a request to stop ends what is asked for beyond the network, which stays
             with suppress(KeyboardInterrupt):
                 self.calibration_ = calibrated(self, rule, data, held_out, fold, budget)

@@ -35,7 +35,7 @@ def random_hidden(problem: Problem, seed: int, hidden: str) -> Network:
     if problem.sample_weight is not None:
         X = X[np.asarray(problem.sample_weight) > 0]
     X = np.unique(X, axis=0)
-    signal = X.astype(np.float64) if grid is None else grid.quantise(X)
+    signal = X.astype(np.float64) if grid is None else grid.quantize(X)
     layers = []
     for width in problem.widths[:-1]:
         shape = (width, signal.shape[1])

@@ -23,7 +23,7 @@ import scipy.sparse as sp
 
 from bdnn.errors import InputError, MarginError
 from bdnn.formulations import blocks
-from bdnn.formulations.model import bounded, scaled
+from bdnn.formulations.model import bounded, mark_used, scaled, within
 from bdnn.formulations.scales import Scales
 from bdnn.milp.program import Index, Milp, MilpBuilder
 from bdnn.milp.tolerances import DEFAULT_TOLERANCES, Tolerances
@@ -63,6 +63,8 @@ class BlockModel:
         Columns of the activations from layer k on, of shape (q, b) and (q, d_h).
     right : tuple of ndarray
         z of the argmax head, with points and labels.
+    used : ndarray of shape (n',)
+        For each input of a first layer whether its column may have weights; empty without a limit on the columns.
     """
 
     milp: Milp
@@ -78,11 +80,13 @@ class BlockModel:
     signal: Floats
     fired: list[Index]
     right: tuple[Index, Index]
+    used: Index
 
     def decode(self, x: Floats) -> Network:
         """Return the network, on raw inputs, of a solution vector."""
         W, b = (a.copy() for a in self.layers[self.layer])
-        W[self.neurons] = np.clip(x[self.weights], -self.scales.weight, self.scales.weight)
+        found = np.clip(x[self.weights], -self.scales.weight, self.scales.weight)
+        W[self.neurons] = within(found, self.layer, self.presolved, x[self.used])
         if self.presolved.problem.regularizer == "l0" and self.absolute.size:
             W[self.neurons] = np.where(x[self.absolute] > 0.5, W[self.neurons], 0.0)
         if self.biases.size:
@@ -127,6 +131,9 @@ class BlockModel:
         W, b = layers[k][0][self.neurons], layers[k][1][self.neurons]
         x = np.zeros(self.milp.n_columns)
         x[self.weights] = W
+        if self.used.size:
+            fixed = np.delete(layers[k][0], self.neurons, axis=0)
+            mark_used(x, self.used, np.vstack([W, fixed]))
         if self.biases.size:
             x[self.biases] = b
         if self.absolute.size:
@@ -216,6 +223,7 @@ def build(
         signal=builder.signal,
         fired=builder.fired,
         right=builder.right,
+        used=builder.used,
     )
 
 
@@ -266,7 +274,17 @@ class _Builder:
         self.losses = blocks.LossTerms(self.milp, presolved, counted)
         d, bound = len(free), scales.bias_bounds[layer]
         shape = (d, self.signal.shape[1])
-        self.weights = self.milp.variables(shape, -scales.weight, scales.weight, integer=self.integer)
+        limits = problem.limits
+        sign = limits.signs[presolved.kept] if layer == 0 else np.full(shape[1], int(limits.signed))
+        low, high = np.where(sign > 0, 0.0, -scales.weight), np.where(sign < 0, 0.0, scales.weight)
+        self.weights = self.milp.variables(shape, low, high, integer=self.integer)
+        self.used = np.zeros(0, dtype=np.int32)
+        if layer == 0 and limits.caps:
+            self.used = blocks.choose_columns(self.milp, self.weights, presolved, scales.weight)
+            fixed = np.any(np.delete(layers[0][0], free, axis=0) != 0, axis=0)
+            if fixed.any():  # columns of other neurons
+                taken = self.used[fixed]
+                self.milp.rows(taken[:, None], [1.0], 1, 1)
         self.biases: Index | None = None
         if problem.fit_intercept:
             self.biases = self.milp.variables((d,), -bound, bound, integer=self.integer)

@@ -144,6 +144,38 @@ def products(
     return s
 
 
+def choose_columns(builder: MilpBuilder, weights: Index, presolved: Presolved, largest: float) -> Index:
+    """Add a binary for each column of the table that has inputs, and let at most so many columns have weights.
+
+    Parameters
+    ----------
+    builder : MilpBuilder
+        Receives variables and rows.
+    weights : ndarray of shape (d, n')
+        Columns of the weights of the first layer.
+    presolved : Presolved
+        The reduced problem, with a limit on the columns.
+    largest : float
+        Bound on the absolute value of a weight.
+
+    Returns
+    -------
+    ndarray of shape (n',)
+        For each input the binary of its column.
+    """
+    limits = presolved.problem.limits
+    column = np.unique(limits.groups[presolved.kept], return_inverse=True)[1].ravel()
+    used = builder.variables((int(column.max(initial=-1)) + 1,), 0, 1, integer=True)
+    if not len(used):
+        return used
+    w = weights.ravel()
+    z = np.broadcast_to(used[column], weights.shape).ravel()
+    builder.rows(np.column_stack([w, z]), [1.0, -largest], -np.inf, 0)
+    builder.rows(np.column_stack([w, z]), [1.0, largest], 0, np.inf)
+    builder.rows(used[None, :], np.ones(len(used)), -np.inf, float(limits.most or 0))
+    return used[column]
+
+
 class LossTerms:
     """The loss of a program, in units of `Presolved.loss_unit`, as its objective or capped by a row.
 

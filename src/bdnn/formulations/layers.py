@@ -77,15 +77,22 @@ class LayerBuilder:
         return k == len(self.problem.widths) - 1
 
     def least_weight(self, k: int) -> float:
-        """Return the lower bound of the weights of layer k."""
-        return 0.0 if self.is_last(k) and "output_sign" in self.active else -self.scales.weight
+        """Return the lower bound of the weights of layer k, but for signs in the first layer."""
+        signed = k > 0 and self.problem.limits.signed
+        return 0.0 if signed or (self.is_last(k) and "output_sign" in self.active) else -self.scales.weight
 
     def add_weights(self, k: int) -> tuple[Index, Index | None]:
         """Add the weights and, with intercepts, the biases of layer k."""
         inputs = self.problem.widths[k - 1] if k else self.presolved.X.shape[1]
         d, bound = self.problem.widths[k], self.scales.bias_bounds[k]
-        W = self.milp.variables((d, inputs), self.least_weight(k), self.scales.weight, integer=self.integer)
+        low, high = self.least_weight(k), self.scales.weight
+        sign = np.zeros(inputs) if k else self.problem.limits.signs[self.presolved.kept]
+        W = self.milp.variables(
+            (d, inputs), np.where(sign > 0, 0.0, low), np.where(sign < 0, 0.0, high), integer=self.integer
+        )
         self.layout.weights.append(W)
+        if k == 0 and self.problem.limits.caps:
+            self.layout.used = blocks.choose_columns(self.milp, W, self.presolved, high)
         if not self.problem.fit_intercept:
             return W, None
         b = self.milp.variables((d,), -bound, bound, integer=self.integer)

@@ -33,6 +33,8 @@ class Layout:
         z of the argmax head, for the groups and labels in `right_of`, of shape (2, r).
     absolute : list of ndarray of shape (d_k, d_{k-1})
         |W| or [W ≠ 0] of the regularizers ℓ1 and ℓ0; empty without.
+    used : ndarray of shape (n',)
+        For each input whether its column may have weights; empty without a limit on the columns.
     shared : ndarray of shape (a,)
         v of the answers of several points.
     sharing : tuple of ndarray
@@ -46,6 +48,7 @@ class Layout:
     right: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     right_of: Index = field(default_factory=lambda: np.zeros((2, 0), dtype=np.int32))
     absolute: list[Index] = field(default_factory=list)
+    used: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     shared: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     sharing: tuple[Index, Index, Bools] | None = None
 
@@ -101,7 +104,7 @@ class TrainingModel:
         bound = float(problem.weight_bound) if problem.weights == "integer" else 1.0
         layers = []
         for k, columns in enumerate(layout.weights):
-            W = np.clip(x[columns], -bound, bound)
+            W = within(np.clip(x[columns], -bound, bound), k, self.presolved, x[layout.used])
             if problem.regularizer == "l0" and layout.absolute:
                 W = np.where(x[layout.absolute[k]] > 0.5, W, 0.0)
             b = x[layout.biases[k]] if layout.biases else np.zeros(len(columns))
@@ -174,6 +177,8 @@ class TrainingModel:
         """Write the weights and biases of layer k into a solution vector."""
         layout = self.layout
         x[layout.weights[k]] = W
+        if k == 0 and layout.used.size:
+            mark_used(x, layout.used, W)
         if layout.biases:
             x[layout.biases[k]] = b
         if layout.absolute:
@@ -205,6 +210,21 @@ class TrainingModel:
             order = np.argsort(-(np.clip(b, -bound, bound) if self.layout.biases else W[:, 0]), kind="stable")
             layers[k], layers[k + 1] = Layer(W[order], b[order]), Layer(V[:, order], c)
         return layers
+
+
+def within(W: Floats, k: int, presolved: Presolved, used: Floats) -> Floats:
+    """Return the weights of layer k of a solution without what its tolerance leaves of signs and unused columns."""
+    limits = presolved.problem.limits
+    if k == 0:
+        W = np.where(W * limits.signs[presolved.kept] < 0, 0.0, W)
+    elif limits.signed:
+        W = np.maximum(W, 0.0)
+    return np.where(used > 0.5, W, 0.0) if k == 0 and used.size else W
+
+
+def mark_used(x: Floats, used: Index, W: Floats) -> None:
+    """Write which columns have weights into a solution vector."""
+    np.maximum.at(x, used, np.any(W != 0, axis=0).astype(np.float64))
 
 
 def scaled(presolved: Presolved, layers: list[Layer], margin: float) -> list[Layer]:

@@ -31,7 +31,7 @@ _LARGEST_MARGIN = 1e-2
 _REGULARIZED_MARGIN = 1e-2
 # integers a and -1 - a are told apart as long as tolerances let less than 1/2 slip, from either side; a quarter of it
 _LARGEST_INTEGER_SLACK = 0.125
-# of perturbed sums of integers, which are not integers: well above the tolerances of all solvers
+# smallest gap between sums of perturbed integers, which are no integers: well above the tolerances of all solvers
 _SMALLEST_GAP = 1e-6
 
 

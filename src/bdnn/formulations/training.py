@@ -36,6 +36,9 @@ right-hand side 0 if c < c'.
 A regularizer adds ρ ‖W‖₁, by t >= ±W, or ρ ‖W‖₀, by binaries with |W| <= w̄ z, or ρ ‖W‖₂², as it is, over the weights
 of all layers on reduced inputs, biases left out.
 
+A limit on the columns adds a binary z for each, with -w̄ z <= W <= w̄ z for the weights of its inputs, and Σ z at most
+the limit. Signs of weights are bounds of variables; with signs, weights above the first layer are not negative.
+
 Points can be put into groups that share their activations (section 4 of the paper): u and s then exist once per group,
 and only the rows of the first layer once per point.
 
@@ -263,7 +266,8 @@ class _Builder(LayerBuilder):
             output, wrong = column[self.groups[points], label], np.zeros(len(points), dtype=bool)
         else:
             output, wrong = layout.fired[-1][self.groups[points], 0], label == 0
-        layout.shared = self.losses.shared(weight.max(axis=1)[first], answer, output, wrong)
+        missed = self.problem.loss.label_costs(weight).max(axis=1)
+        layout.shared = self.losses.shared(missed[first], answer, output, wrong)
         layout.sharing = answer.astype(np.int32), output.astype(np.int32), wrong
 
 
@@ -274,6 +278,7 @@ def _valid_reductions(presolved: Presolved, grouped: bool) -> set[str]:
     # of each of its points would not allow
     if problem.head == "threshold" and (grouped or problem.weights == "continuous"):
         valid.add("output_side")
-    if problem.hidden_layer_sizes and problem.n_outputs == 1 and problem.fit_intercept:
+    # signs of weights say it already
+    if problem.hidden_layer_sizes and problem.n_outputs == 1 and problem.fit_intercept and not problem.limits.signed:
         valid.add("output_sign")
     return valid

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,13 +19,13 @@ from bdnn.status import Status
 if TYPE_CHECKING:
     from bdnn.types import Bools, Floats, Indices, Norm
 
-# points whose distances are compared in rational arithmetic; of more, which would take seconds, bounds do
+# points whose distances are compared in rational arithmetic; more would take seconds, and bounds are used for them
 _MAX_RATIONAL = 2000
 # the same where one error bound is for all points: with more of them, a bound for each is cheaper
 _MAX_QUICK = 50
 # relative gain of a margin that is worth a change: above the rounding of the margins themselves
 _GAIN = 1e-9
-# of factors of neurons, so that no product with them overflows
+# logarithm of the largest factor of a neuron, so that no product with it overflows
 _LARGEST_LOGARITHM = 300.0
 _SOLVED = Status.OPTIMAL, Status.FEASIBLE
 
@@ -86,12 +86,25 @@ class Space:
             scaled = (points[:, kept] - center[kept]) / scale
         return cls(points, rows, np.maximum(np.abs(low), np.abs(high)), scaled, kept, center, scale, norm, tolerance)
 
+    def of_columns(self, columns: Indices) -> Space:
+        """Return the space of some of the columns, in ascending order."""
+        among = np.isin(self.kept, columns)
+        return replace(
+            self,
+            points=np.ascontiguousarray(self.points[:, columns]),
+            largest=self.largest[columns],
+            scaled=np.ascontiguousarray(self.scaled[:, among]),
+            kept=np.searchsorted(columns, self.kept[among]),
+            center=self.center[columns],
+            scale=self.scale[among],
+        )
+
     def inwards(self, weights: Floats, bias: Floats) -> Scores:
         """Scores of standardized inputs that equal those of the inputs, rounded."""
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             return weights[:, self.kept] * self.scale, _shifted(weights, bias, self.center, 1)
 
-    def outwards(self, weights: Floats, bias: Floats) -> Scores:
+    def outward(self, weights: Floats, bias: Floats) -> Scores:
         """Scores of inputs from those of standardized inputs, each bias rounded once."""
         W = np.zeros((len(bias), self.points.shape[1]))
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
@@ -170,7 +183,7 @@ class Space:
             found.append((new, new_bias))
             if not finished or float(comparisons.differences(new, new_bias).min()) <= 0:
                 found.append(self._blend(comparisons, old, (new, new_bias)))
-        outside = [self.outwards(*scores) for scores in found]
+        outside = [self.outward(*scores) for scores in found]
         return [(w, c) for w, c in outside if np.all(np.isfinite(w)) and np.all(np.isfinite(c))]
 
     def _blend(self, comparisons: OrderingConstraints, old: Scores, new: Scores) -> Scores:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 # seconds between checkpoints: of the first ones, of later ones, and at most if writing takes a larger share, so that
 # less than a minute is lost
 _FIRST_PAUSE, _PAUSE, _MAX_PAUSE = 1.0, 20.0, 50.0
-# of the time, for writing
+# share of the time that may go into writing
 _SHARE = 0.05
-# and of the time while bound or network get better, which is to be written before it is told
+# the same while bound or network get better: what is new is to be written before it is reported
 _SHARE_OF_NEWS = 0.2
 
 

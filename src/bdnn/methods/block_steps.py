@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from bdnn.backends.protocol import Backend
     from bdnn.methods.run import Candidate, Run
 
-# of the time that is left, for one block, and seconds that it has at least: a hard one must not take the time of all
-# others
+# share of the time left that one block may take, and the seconds that it always has: a hard one must not take the time
+# of all others
 _BLOCK_SHARE, _MIN_SECONDS = 0.25, 1.0
 
 

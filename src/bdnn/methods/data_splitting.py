@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from bdnn.backends import backend
 from bdnn.backends.threads import NODE_LIMIT, TIME_LIMIT
 from bdnn.formulations import clusters as clustered
 from bdnn.formulations import robust
+from bdnn.libraries import limited_threads
 from bdnn.methods.block_steps import shrink_penalty
 from bdnn.methods.incumbents import submit_given, submit_incumbents
 from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
@@ -39,7 +39,7 @@ INITIAL_CLUSTERS = ("one", "class")
 
 # starts of k-means: a split is cheap beside the program that follows
 _RESTARTS = 25
-# for the hulls of clusters, which only tighten a program: a share of its time, and at most so many seconds
+# share of a program's time for the hulls of clusters, which only tighten it, and the most seconds that they may take
 _HULL_SHARE, _HULL_SECONDS = 0.05, 10.0
 # the smallest spread of a feature that is scaled to 1
 _TINY = 1e-300
@@ -173,11 +173,11 @@ class Splitting:
 
     @property
     def network(self) -> Network | None:
-        """That of the last iteration."""
+        """The network of the last iteration."""
         return None if self._current is None else self._current.network
 
     def start_from(self, candidate: Candidate | None) -> None:
-        """Take a network as that of the iteration before the first."""
+        """Start from a network, as if an iteration had found it."""
         self._current = candidate
 
     def grow(self, origin: Indices) -> None:
@@ -239,7 +239,7 @@ class Splitting:
         X, seed = self._run.reduced.X[members], self._run.budget.seed
         X = X / np.maximum(np.abs(X).max(axis=0, initial=0.0), _TINY)
         # one thread: OpenMP of a process that used several hangs in the children of its forks
-        with self._run.phase("split"), threadpool_limits(1):
+        with self._run.phase("split"), limited_threads(1):
             if self._method.splitter == "svm":
                 second = _svm_split(X, loss[members] > 0, seed)
             if second is None:

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from bdnn.backends import backend
+from bdnn.backends.threads import INTERRUPTED
 from bdnn.branch_and_cut.program import covers
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.formulations import training
+from bdnn.methods import exact_enumeration
 from bdnn.methods.exact_activation import ActivationTraining
 from bdnn.methods.exact_milp import train_with_program
+from bdnn.methods.exact_supports import relaxed, train_over_supports
+from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_incumbents, submit_starts
 from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
 from bdnn.problem.problem import Problem
 
@@ -23,7 +27,12 @@ if TYPE_CHECKING:
     from bdnn.methods.run import Run
     from bdnn.network.network import Network
 
-FORMULATIONS = ("activation", "big_m")
+FORMULATIONS = ("activation", "big_m", "enumeration")
+
+# share of the time that is left within which all weights must be gone through by estimate
+_ENUMERATION_SHARE = 0.7
+# share of the time for bounds that leave signs and integers out, where only a program decides what they leave open
+_RELAXED_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +43,13 @@ class ExactTraining(TrainingMethod):
     ----------
     solver : str, default="auto"
         Name of a back-end; "auto" takes the fastest installed one that can do what is needed.
-    formulation : {"auto", "activation", "big_m"}
+    formulation : {"auto", "activation", "big_m", "enumeration"}
         "activation" is a branch and cut of our own over the activations of the points: no big constants, no margin, no
         solver; for continuous weights with biases, and no hidden layer or one: of up to five neurons with two classes,
         of one to three with more, see `bdnn.branch_and_cut.output_maps.output_maps`. "big_m" is the model of the
-        paper, section 2. "auto" takes the first where it can and no solver was named.
+        paper, section 2. "enumeration" goes through all integer weights of one neuron without hidden layer, for
+        all choices of columns if these are limited. "auto" takes the first where it can, or the last where it is done
+        well within the time, unless a solver was named.
     reductions : tuple of str
         Symmetry reductions, see `bdnn.formulations.training`.
     incumbents : {"search", "none"}, default="search"
@@ -69,24 +80,76 @@ class ExactTraining(TrainingMethod):
         backend(self.solver, problem)
 
     def _train(self, run: Run, start: Network | None) -> Ending:
-        uncovered, searches = covers(run.reduced), self.incumbents == "search"
-        self._check_covered(run.problem, uncovered)
-        if self.formulation == "activation" or (self.formulation == "auto" and self.solver == "auto" and not uncovered):
+        uncovered, searches = self._uncovered(run), self.incumbents == "search"
+        self._check_covered(run, uncovered)
+        limits = run.problem.limits
+        activation = self.formulation == "activation" or (self._free and not uncovered)
+        if activation and not limits:
             path = None if self.checkpoint is None else Path(self.checkpoint)
             training_run = ActivationTraining(run, path, searches=searches, certificate=self.certificate)
             return Ending(*training_run.train(start))
         if self.checkpoint is not None:
-            raise InputError('a checkpoint can be written only by formulation "activation"')
+            raise InputError(
+                'a checkpoint can be written only by formulation "activation", and only without limits on columns'
+            )
         if self.certificate:
             raise InputError(
-                f"no certificate can be written for {uncovered or 'the paper-style model'}: certificates are for "
+                f"no certificate can be written for {uncovered or self._not_proven(run)}: certificates are for "
                 'formulation "activation", which covers two classes, continuous weights with biases, and at most '
-                "one hidden layer of up to five neurons"
+                "one hidden layer of up to five neurons, and for problems without limits on columns"
             )
+        with run.phase("start"):
+            if not searches or not submit_incumbents(run, start):
+                submit_starts(run, start)
+        if activation or self.formulation == "enumeration":
+            return self._over_supports(run, run.budget)
+        if self._free and self._has_bounds_of_supports(run):
+            decides = not exact_enumeration.covers(run.reduced)
+            share = 1.0 if decides else _RELAXED_SHARE
+            ending = self._over_supports(run, run.budget.within(share * run.budget.remaining))
+            if decides or run.closed or run.budget.exhausted or run.out_of_nodes:
+                return ending
         solver = backend(self.solver, run.problem)
-        return Ending(*train_with_program(run, solver, self.reductions, start, searches=searches))
+        return Ending(*train_with_program(run, solver, self.reductions))
 
-    def _check_covered(self, problem: Problem, uncovered: str) -> None:
+    @property
+    def _free(self) -> bool:
+        """Whether the formulation may be chosen."""
+        return self.formulation == "auto" and self.solver == "auto"
+
+    def _uncovered(self, run: Run) -> str:
+        """Return why branch and cut alone does not decide a problem, or an empty string."""
+        if run.problem.limits.signed:
+            return "signs of weights"
+        return covers(run.reduced)
+
+    def _has_bounds_of_supports(self, run: Run) -> bool:
+        """Whether branching over columns is worth its time on a problem of integers or with signs."""
+        if run.problem.limits:
+            enumerable = not exact_enumeration.covers(run.reduced)
+            return enumerable or (not run.problem.robust and not covers(relaxed(run.problem, run.reduced)))
+        if exact_enumeration.covers(run.reduced):
+            return False
+        return exact_enumeration.seconds_of_weights(run.reduced) <= _ENUMERATION_SHARE * run.budget.remaining
+
+    def _not_proven(self, run: Run) -> str:
+        return "a limit on the columns" if run.problem.limits and self._free else "the paper-style model"
+
+    def _over_supports(self, run: Run, budget: Budget) -> Ending:
+        """Branch over the columns, after the starts."""
+        bounds = self.formulation != "enumeration" and bool(run.problem.limits)
+        message, interrupted = "nothing left to improve", False
+        try:
+            message = train_over_supports(run, budget, bounds=bounds)
+            if not run.closed and run.bound <= run.reduced.irreducible and run.budget.exhausted:
+                run.fell_short("the time limit passed before a bound was computed")
+            if not polish(run, run.budget) and not run.budget.exhausted:
+                run.fell_short(NO_TIME_TO_POLISH)
+        except KeyboardInterrupt:
+            message, interrupted = INTERRUPTED, True
+        return Ending(message, interrupted)
+
+    def _check_covered(self, run: Run, uncovered: str) -> None:
         """Raise an error if what is asked for is not covered by branch and cut."""
         if self.formulation == "activation" and uncovered:
             raise NotCoveredError(
@@ -95,7 +158,14 @@ class ExactTraining(TrainingMethod):
                 'depending on their number; use "big_m" or "auto"',
                 uncovered,
             )
-        if self.certificate and len(problem.classes) > 2:
+        if self.formulation == "enumeration" and (what := exact_enumeration.covers(run.reduced)):
+            raise NotCoveredError(
+                f'formulation "enumeration" does not cover {what}: it needs integer weights with biases, no hidden '
+                'layer, and two classes with a threshold head; use "big_m" or "auto"',
+                what,
+            )
+        n_classes = len(run.problem.classes)
+        if self.certificate and n_classes > 2:
             raise InputError(
-                f"no certificate can be written for {len(problem.classes)} classes, only for two: leave certificate out"
+                f"no certificate can be written for {n_classes} classes, only for two: leave certificate out"
             )

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 _MAX_COLUMNS = 2500
 # rounds of the first search (on more points than these): rounds of one neuron are long, and few are needed
 _FIRST_ROUNDS, _FIRST_ROUNDS_OF_ONE, _FIRST_ROUNDS_OF_MANY, _MANY_POINTS = 40, 3, 1, 500
-# nodes after which a problem counts as not easy, and a longer search comes
+# nodes after which a problem counts as hard and a longer search begins
 _FIRST_NODES = 200
-# the longer search may take as long as so many times the proof so far
+# the longer search may take this many times as long as the proof so far
 _SEARCH_PER_PROOF = 2.0
-# beyond the limit, for the polish and for writing a certificate: a share of it, and so many seconds
+# time beyond the limit for the polish and for writing a certificate: a share of the limit, and some seconds
 _OVERTIME_SHARE, _OVERTIME = 0.05, 1.0
 # the shortest time that a budget may have
 _MIN_SECONDS = 1e-3

@@ -5,38 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bdnn.formulations import robust
-from bdnn.methods.incumbents import submit_incumbents, submit_starts
 from bdnn.methods.milp_run import solve_into, too_large
 from bdnn.status import Status
 
 if TYPE_CHECKING:
     from bdnn.backends.protocol import Backend
     from bdnn.methods.run import Run
-    from bdnn.network.network import Network
 
-# of the time, for the loss: a regularizer that comes second has the rest
+# share of the time for the loss: a regularizer that comes second has the rest
 _LOSS_SHARE = 0.7
 # relative gap up to which a regularizer counts as least: what solvers leave open
 _PENALTY_GAP = 1e-6
 
 
-def train_with_program(
-    run: Run, solver: Backend, reductions: tuple[str, ...], start: Network | None, *, searches: bool
-) -> tuple[str, bool]:
-    """Submit starting networks and solve the program of the problem.
+def train_with_program(run: Run, solver: Backend, reductions: tuple[str, ...]) -> tuple[str, bool]:
+    """Solve the program of the problem.
 
     Parameters
     ----------
     run : Run
-        Receives networks and bounds.
+        With starting networks; receives others, and bounds.
     solver : Backend
         Solves.
     reductions : tuple of str
         Of symmetries, see `bdnn.formulations.training`.
-    start : Network or None
-        A network of the problem's class.
-    searches : bool
-        Whether a short local search comes first.
 
     Returns
     -------
@@ -45,9 +37,6 @@ def train_with_program(
     interrupted : bool
         Whether Ctrl-C came.
     """
-    with run.phase("start"):
-        if not searches or not submit_incumbents(run, start):
-            submit_starts(run, start)
     interrupted = False
     if run.closed:
         message = "nothing left to improve"
@@ -62,7 +51,7 @@ def train_with_program(
 
 
 def _minimize_loss(run: Run, solver: Backend, reductions: tuple[str, ...]) -> tuple[str, bool]:
-    """Return why it ended, and whether by Ctrl-C."""
+    """Minimize the loss; return why the solver ended, and whether by Ctrl-C."""
     with run.phase("build"):
         model = robust.build_model(run.reduced, solver.capabilities.tolerances, reductions)
     with run.phase("solve"):
@@ -79,7 +68,7 @@ def _minimize_loss(run: Run, solver: Backend, reductions: tuple[str, ...]) -> tu
 
 
 def _minimize_penalty(run: Run, solver: Backend, reductions: tuple[str, ...], message: str) -> tuple[str, bool]:
-    """Second step of a lexicographic minimization: the least regularizer at the loss reached."""
+    """Minimize the regularizer at the loss that was reached: the second step of a lexicographic minimization."""
     run.prove_penalty(run.incumbent.penalty == 0)
     if run.penalty_proven or run.out_of_nodes:
         return message, False

@@ -10,16 +10,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from bdnn.backends.threads import INTERRUPTED
 from bdnn.clock import reading
 from bdnn.errors import InputError
+from bdnn.libraries import limited_threads
 from bdnn.methods import starts
 from bdnn.polish import polished
 from bdnn.search.engine import Search
 from bdnn.search.interval_engine import RobustSearch
 from bdnn.search.points import points
+from bdnn.search.supports import SupportSearch, chooses
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
@@ -29,19 +30,19 @@ if TYPE_CHECKING:
 
 NO_TIME_TO_POLISH = "the time limit left no time to make the margins larger"
 
-# estimate of a polish before its first neuron: as long as so many audits, and seconds for each number
+# how long a polish is estimated to take before its first neuron: the time of some audits, and seconds for each number
 _POLISH_AUDITS, _POLISH_SECONDS = 3.0, 6e-8
-# numbers of a table beyond which none is polished, as the documentation of `LocalSearch` says
+# numbers of a table beyond which no network is polished, as the documentation of `LocalSearch` says
 _MAX_POLISHED = 100_000_000
-# of the time: submitting networks of a search, so that audits do not take it from the search
+# share of the time for submitting networks of a search, so that audits do not slow it down
 _SUBMIT_SHARE = 0.05
 # seconds between looks at searches on threads, and between reports
 _POLL_SECONDS, _REPORT_SECONDS = 0.02, 0.1
-# a search ends after so many rounds (with held-out data, where each is audited: so many), or three times as many as
-# led to its best network
+# least rounds of a search, fewer with held-out data, where each round is audited; then it ends when it has done three
+# times as many as led to its best network
 _MIN_ROUNDS, _MIN_JUDGED, _PATIENCE = 400, 100, 3
-# a search for a start of a solver: its share of the time, and at most so many seconds and rounds, which leaves most of
-# the time to the solver
+# share of the time that a search for a solver's start may take, and its most seconds and rounds: most of the time is
+# left to the solver
 _SHARE, _SECONDS, _ROUNDS = 0.1, 5.0, 200
 
 
@@ -167,6 +168,7 @@ def with_largest_margins(run: Run, network: Network, budget: Budget) -> Network:
         robust_radius=problem.robust_radius,
         robust_norm=problem.robust_norm,
         robust_model=problem.robust_model,
+        limits=problem.limits or None,
     )
 
 
@@ -210,14 +212,19 @@ def search_into(
     """
     if budget.exhausted:
         return _unsearched(run, promised), False
-    kind = RobustSearch if run.problem.robust else Search
+    kind: type[Search] = RobustSearch if run.problem.robust else Search
     with run.phase("build", reports=False):  # some milliseconds
         data, collect = points(run.reduced), run.problem.validation is not None
-        searches = [kind(data, budget.seed + number, collect) for number in range(budget.threads)]
+        seeds = range(budget.seed, budget.seed + budget.threads)
+        searches: list[Search | SupportSearch]
+        if chooses(data):
+            searches = [SupportSearch(data, seed, collect, kind) for seed in seeds]
+        else:
+            searches = [kind(data, seed, collect) for seed in seeds]
     if budget.exhausted:
         return _unsearched(run, promised), False
     watch = _Watch(run, budget, searches, polishes)
-    with run.phase("search"), ThreadpoolController().limit(limits=1):
+    with run.phase("search"), limited_threads(1):
         try:
             if len(searches) == 1:
                 for _ in searches[0].run(budget, start):
@@ -249,7 +256,7 @@ def _unsearched(run: Run, promised: bool) -> str:
 class _Watch:
     """Submits the best network of all searches now and then, and says when to stop."""
 
-    def __init__(self, run: Run, budget: Budget, searches: list[Search], polishes: bool) -> None:
+    def __init__(self, run: Run, budget: Budget, searches: list[Search | SupportSearch], polishes: bool) -> None:
         self._run, self._budget, self._searches, self._polishes = run, budget, searches, polishes
         self._submitted, self._next, self._reported = np.inf, 0.0, 0.0
         self._best, self._rounds_of_best = np.inf, 0
@@ -317,12 +324,12 @@ class _Watch:
 
 @contextmanager
 def _threads(
-    searches: list[Search], budget: Budget, start: Network | None
+    searches: list[Search | SupportSearch], budget: Budget, start: Network | None
 ) -> Iterator[tuple[list[threading.Thread], list[BaseException]]]:
     """Run searches on threads until the block ends; an error of one of them is raised then."""
     stop, errors = threading.Event(), list[BaseException]()
 
-    def work(search: Search, given: Network | None) -> None:
+    def work(search: Search | SupportSearch, given: Network | None) -> None:
         try:
             for _ in search.run(budget, given):
                 if stop.is_set() or (budget.rounds is not None and search.rounds >= budget.rounds):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 POLISHES = ("margin", "none")
 
-# of the time, for the polish, and for one that takes longer by estimate: beyond that it is left out
+# share of the time for the polish; one that is estimated to take longer has a larger share, or else is left out
 _POLISH_SHARE, _MAX_POLISH_SHARE = 0.1, 0.3
 # the last audit, and one more in reserve
 _AUDITS_AT_END = 2

@@ -30,7 +30,7 @@ _BOUND_ERROR = 1e-6
 _SUM_ERROR = 1e-9
 # bounds within a thousandth of the time so far are one point of a plot
 _SAME_MOMENT = 1e-3
-# share of the time in which to look for points whose balls meet: it only makes the trivial bound better
+# share of the time for finding points whose balls meet: they only improve the trivial bound
 _OVERLAP_SHARE = 0.1
 
 
@@ -342,7 +342,7 @@ class Run:
             self.restore_bound((math.ceil(safe) if self._step else safe) * self._reduced.loss_unit)
 
     def restore_bound(self, bound: float) -> None:
-        """Take a bound in units of the objective, of an earlier run on the same problem say, if it is better."""
+        """Take a bound in units of the objective, such as that of an earlier run on the problem, if it is better."""
         if bound > self._bound:
             self._bound = bound
             self._record_bound(bound)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
+from bdnn.libraries import limited_threads
 from bdnn.network.network import Layer, Network
 from bdnn.search.regressions import LeastSquares, logistic
 
@@ -30,11 +30,11 @@ _STARTS_SHARE = 0.2
 _MAX_PRODUCTS = 1.3e9
 # neurons of a layer of a linear start, and their weights, likewise; the others stay constant
 _MAX_NEURONS, _MAX_WEIGHTS = 32, 20_000
-# largest coefficient, times the largest input, that is nothing but rounding errors
+# size of coefficients, times the largest input, that are nothing but rounding errors
 _NOISE = 1e-12
-# by which the largest weight exceeds its bound before integers are rounded and clipped: small weights gain precision
+# factors by which the largest weight exceeds its bound before rounding and clipping: small weights gain precision
 _FACTORS = (1.0, 1.5, 2.5, 4.0)
-# what a point that is wrong weighs more in the next neuron, as in boosting
+# factor of the weight of a wrong point for the next neuron, as in boosting
 _BOOST = 4.0
 
 
@@ -58,6 +58,8 @@ def constant(presolved: Presolved) -> Network:
 def linear(presolved: Presolved, seed: int = 0) -> Network:
     """Return a network of least-squares separators, in milliseconds, however large the data.
 
+    With a limit on the columns, those of the largest weights are chosen, and separators are fitted to them again.
+
     One factorized Gram matrix of a sample serves all neurons of a layer. Those of a hidden layer separate classes or
     groups of them, each with more weight on what the ones before had wrong; the layer after it is fitted to their
     signals, and is no worse there than the best of them alone.
@@ -74,6 +76,16 @@ def linear(presolved: Presolved, seed: int = 0) -> Network:
     Network
         Of the problem's class, not audited.
     """
+    network = _linear(presolved, seed)
+    if not presolved.problem.limits.caps:
+        return network
+    limits = presolved.problem.limits
+    used = np.isin(limits.groups, limits.used(network.layers[0].weights))
+    return _linear(presolved.on_columns(np.flatnonzero(used)), seed)
+
+
+def _linear(presolved: Presolved, seed: int) -> Network:
+    """Return a network of separators, of whose weights those that the problem does not allow are 0."""
     problem, rng = presolved.problem, np.random.default_rng(seed)
     n = max(len(presolved.kept), 1)
     most = int(min(_MAX_POINTS, max(_MAX_PRODUCTS / n / n, math.sqrt(_MAX_PRODUCTS / n), 2)))
@@ -84,13 +96,13 @@ def linear(presolved: Presolved, seed: int = 0) -> Network:
     occurs = np.argwhere(part.class_weight > 0)
     if len(occurs) > 2 * most:
         occurs = occurs[np.sort(rng.choice(len(occurs), 2 * most, replace=False))]
-    y, weight = occurs[:, 1], part.class_weight[tuple(occurs.T)]
+    y, weight = occurs[:, 1], problem.loss.label_costs(part.class_weight)[tuple(occurs.T)]
     weight = weight / weight.max()  # a sum of weights may be too large
     signal, layers = part.X[occurs[:, 0]], list[Layer]()
-    if len(np.unique(y)) < 2:
+    if len(np.unique(y)) < 2:  # also if there are no points
         return constant(presolved)
     noise = _noise(presolved)
-    with ThreadpoolController().limit(limits=1):
+    with limited_threads(1):
         for width in problem.hidden_layer_sizes:
             layers.append(_hidden_layer(presolved, signal, y, weight, width, rng, noise))
             signal = (signal @ layers[-1].weights.T + layers[-1].bias >= 0).astype(np.float64)
@@ -105,7 +117,7 @@ def linear(presolved: Presolved, seed: int = 0) -> Network:
             layers.append(Layer(np.array([w for w, _ in outputs]), np.array([b for _, b in outputs])))
     if not all(np.all(np.isfinite(W)) and np.all(np.isfinite(b)) for W, b in layers):
         return constant(presolved)
-    return presolved.to_network(layers)
+    return presolved.within_limits(layers)
 
 
 def _noise(presolved: Presolved) -> Floats | None:
@@ -211,10 +223,9 @@ def layered(presolved: Presolved, budget: Budget) -> Iterator[Network]:
     Network
         Of the problem's class, not audited.
     """
-    controller = ThreadpoolController()
     rng = np.random.default_rng(budget.seed)
     occurs = np.argwhere(presolved.class_weight > 0)
-    weight = presolved.class_weight[tuple(occurs.T)]
+    weight = presolved.problem.loss.label_costs(presolved.class_weight)[tuple(occurs.T)]
     for attempt in range(_TRIES):
         if budget.elapsed > _STARTS_SHARE * budget.seconds:
             return
@@ -227,9 +238,9 @@ def layered(presolved: Presolved, budget: Budget) -> Iterator[Network]:
             continue
         # every network but the first on weights drawn anew, or two classes would give the same one each time
         drawn = weight[chosen] * (rng.exponential(size=len(chosen)) if attempt else 1.0)
-        with controller.limit(limits=1):  # on problems of this size the threads of BLAS only wait for each other
+        with limited_threads(1):  # on problems of this size the threads of BLAS only wait for each other
             layers = _layers(presolved, X, y, drawn, rng)
-        yield presolved.to_network(layers)
+        yield presolved.within_limits(layers)
 
 
 def _layers(presolved: Presolved, X: Floats, y: Indices, weight: Floats, rng: np.random.Generator) -> list[Layer]:
@@ -257,7 +268,7 @@ def _layers(presolved: Presolved, X: Floats, y: Indices, weight: Floats, rng: np
 
 
 def _split(y: Indices, rng: np.random.Generator) -> Bools:
-    """Random division of the classes that occur into two non-empty groups."""
+    """Return a random division of the classes that occur into two non-empty groups."""
     labels = rng.permutation(np.unique(y))
     group: Bools = np.isin(y, labels[: rng.integers(1, len(labels))])
     return group
@@ -292,7 +303,7 @@ def _threshold(presolved: Presolved, score: Floats, target: Bools, weight: Float
 
 
 def _scores(presolved: Presolved, X: Floats, y: Indices, weight: Floats) -> Layer:
-    """Output layer of an argmax head."""
+    """Return the output layer of an argmax head."""
     n_classes = len(presolved.problem.classes)
     W, b = np.zeros((n_classes, X.shape[1])), np.full(n_classes, -10.0)
     coefficients, intercept = logistic(X, y, weight)
@@ -342,11 +353,11 @@ def random_network(reduced: Presolved, rng: np.random.Generator) -> Network:
             b = _splitting_biases(signal @ W.T, rng, integer)
         layers.append(Layer(W, b))
         signal = (signal @ W.T + b >= 0).astype(np.float64)
-    return reduced.to_network(layers)
+    return reduced.within_limits(layers)
 
 
 def _splitting_biases(sums: Floats, rng: np.random.Generator, integer: bool) -> Floats:
-    """Biases that put each threshold halfway between two random points."""
+    """Return biases that put each threshold halfway between two random points."""
     pairs = rng.integers(len(sums), size=(2, sums.shape[1]))
     middle = sums[pairs, np.arange(sums.shape[1])].mean(axis=0)
     return np.asarray(-np.floor(middle) if integer else -middle)

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 # attributes of a problem that its constructor does not take
 _DERIVED = ("classes", "codes")
-# of the time: for a local search, and for training with the three-valued loss, which gives a network to begin with
+# shares of the time for a local search and for training with the three-valued loss, which give a network to begin with
 _SEARCH_SHARE, _INTERVAL_SHARE = 0.1, 0.5
-# of the time that is left, for one program, and seconds that it has at least: there are few programs, of growing size
+# share of the time left that one program may take, and the seconds it always has: there are few, and they grow
 _SHARE, _MIN_SECONDS = 0.5, 1.0
 
 
@@ -53,7 +53,8 @@ class AttackAndRepair(TrainingMethod):
 
     Notes
     -----
-    A limit on nodes holds for all programs together, but not for certification.
+    A limit on nodes holds for all programs together, but not for certification. Without a hidden layer the three-valued
+    loss is the worst case, and `inner` trains for it.
 
     References
     ----------
@@ -63,39 +64,6 @@ class AttackAndRepair(TrainingMethod):
     name = "worst_case"
 
     inner: ExactTraining | DataSplitting
-
-    def __call__(
-        self,
-        problem: Problem,
-        budget: Budget | None = None,
-        start: Network | None = None,
-        on_progress: ProgressCallback | None = None,
-    ) -> Result:
-        """Train; see `TrainingMethod`. Without a hidden layer the three-valued loss is the worst case.
-
-        Parameters
-        ----------
-        problem : Problem
-            With a radius and ``robust_model="worst_case"``.
-        budget, start, on_progress
-            As for every method.
-
-        Returns
-        -------
-        Result
-            Its objective is the certified worst-case loss, points that could not be decided included.
-
-        Raises
-        ------
-        InputError
-            If a setting, the data or the start cannot be used.
-        MarginError
-            If no margin is safe.
-        """
-        if problem.hidden_layer_sizes:
-            return TrainingMethod.__call__(self, problem, budget, start, on_progress)
-        self._check(problem, budget or Budget())
-        return self.inner(_with_intervals(problem), budget, start, on_progress)
 
     def _check(self, problem: Problem, budget: Budget) -> None:
         if self.inner.name not in ("exact", "data_splitting"):
@@ -108,12 +76,17 @@ class AttackAndRepair(TrainingMethod):
             raise InputError("robust_model='worst_case' writes neither certificates nor checkpoints; leave both out")
         if problem.hidden_layer_sizes:
             backend(self.inner.solver, problem)
+        else:
+            self.inner._check(_with_intervals(problem), budget)
 
     def _begin(self, problem: Problem, budget: Budget, on_progress: ProgressCallback | None) -> Run:
+        if not problem.hidden_layer_sizes:
+            return self.inner._begin(_with_intervals(problem), budget, on_progress)
         return WorstCaseRun(problem, budget, on_progress)
 
     def _train(self, run: Run, start: Network | None) -> Ending:
-        assert isinstance(run, WorstCaseRun)
+        if not isinstance(run, WorstCaseRun):
+            return self.inner._train(run, start)
         message, interrupted = "nothing left to improve", False
         submit_given(run, start, holds_linear=False)  # three-valued training has one
         self._train_with_intervals(run, start)
@@ -148,7 +121,8 @@ class AttackAndRepair(TrainingMethod):
                 break
 
     def _result(self, run: Run, ending: Ending) -> Result:
-        assert isinstance(run, WorstCaseRun)
+        if not isinstance(run, WorstCaseRun):
+            return self.inner._result(run, ending)
         if run.n_undecided:
             run.fell_short(f"{run.n_undecided} points are undecided and counted as wrong")
         return run.result(self.inner.name, f"{ending.message}; {run.n_attacks} attacks", ending.interrupted)
@@ -185,7 +159,7 @@ def _repair_exactly(run: WorstCaseRun, solver: Backend, reductions: tuple[str, .
 
 
 def _repair_splitting(run: WorstCaseRun, solver: Backend, method: DataSplitting) -> tuple[str, bool]:
-    """Do the same with clusters."""
+    """Repair with clusters, which are split until each is a single point; return the same as `_repair_exactly`."""
     run.extend()
     state, splits = Splitting(run, solver, method), method.limits()[0]
     state.start_from(run.best)

@@ -7,15 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import linprog
 
 from bdnn.certification.attacker import Perturbations, perturbations
 from bdnn.certification.engine import certify
 from bdnn.certification.support import INF, ONE
+from bdnn.linear_programs import LinearProgram
 from bdnn.methods.run import Candidate, Run
 from bdnn.network.intervals import robust_losses
 from bdnn.problem.audit import Audit
 from bdnn.problem.problem import Problem
+from bdnn.status import Status
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
@@ -29,13 +30,13 @@ _BATCH = 32
 _ENOUGH = 16
 # attacks on one point that become rows at a time: more hardly change the next network, and programs grow
 _PER_POINT = 3
-# of the radius, so that rounding does not put an input outside
+# share of the radius that is used, so that rounding does not put an input outside
 _INSIDE = 1.0 - 1e-12
 # shares of the way from an attack to the center of its cell; the first that is still an attack is taken
 _SHARES = (1.0, 0.75, 0.5, 0.25)
-# what solvers may be off in a loss
+# error of the losses that solvers report
 _LOSS_ERROR = 1e-6
-# in place of a norm of 0
+# divisor in place of a norm of 0
 _TINY = 1e-300
 
 
@@ -73,6 +74,7 @@ class WorstCaseRun(Run):
         self._X = np.asarray(self.base.raw_points[point], dtype=np.float64)
         self._codes = label.astype(np.intp)
         self._weight = self.base.class_weight[point, label]
+        self._cost = problem.loss.label_costs(self.base.class_weight)[point, label]
         self._attacks: list[Floats] = []
         self._attacked: list[int] = []
         self._rows = np.zeros(0, dtype=np.intp)  # of the pool
@@ -146,10 +148,10 @@ class WorstCaseRun(Run):
             attacked = np.array(self._attacked, dtype=np.intp)
             missed = network.predict_index(np.vstack(self._attacks)) != self._codes[attacked]
             wrong[attacked[self._rows[missed[self._rows]]]] = True
-            if solver_objective is not None and math.fsum(self._weight[wrong]) > solver_objective + _LOSS_ERROR:
+            if solver_objective is not None and math.fsum(self._cost[wrong]) > solver_objective + _LOSS_ERROR:
                 promised = solver_objective  # of the rows that the solver knew
             wrong[attacked[missed]] = True
-        known = math.fsum(self._weight[wrong])
+        known = math.fsum(self._cost[wrong])
         if self._best is not None and known > self._best.objective:
             return Candidate(network, Audit(math.inf, n_wrong, 0, promised), 0.0, math.inf, None)
         loss, undecided = self._certified(network, wrong)
@@ -169,7 +171,7 @@ class WorstCaseRun(Run):
         for begin in range(0, len(left), _BATCH):
             if self._budget.exhausted:
                 break
-            known = math.fsum(self._weight[wrong])
+            known = math.fsum(self._cost[wrong])
             if self._best is not None and n_attacked >= _ENOUGH and known > self._best.objective:
                 return math.inf, 0
             batch = left[begin : begin + _BATCH]
@@ -195,7 +197,7 @@ class WorstCaseRun(Run):
                 for one in [*extremes(network, allowed, x, attack, code), attack]:
                     self._attacks.append(one)
                     self._attacked.append(i)
-        return math.fsum(self._weight[wrong | open_]), int(open_.sum())
+        return math.fsum(self._cost[wrong | open_]), int(open_.sum())
 
 
 def deepened(network: Network, allowed: Perturbations, x: Floats, attack: Floats, code: int) -> Floats:
@@ -226,15 +228,15 @@ def deepened(network: Network, allowed: Perturbations, x: Floats, attack: Floats
     sign = np.where(weights @ attack + bias >= 0, 1.0, -1.0)[used]
     # sign (a + units z) >= t size, |z| <= 1: the largest t
     base = (weights @ x + bias)[used]
-    rows = np.hstack([-sign[:, None] * units[used], size[used][:, None]])
-    cost = np.append(np.zeros(len(columns)), -1.0)
-    sides = [(-1.0, 1.0)] * len(columns) + [(0.0, None)]
+    rows = np.hstack([sign[:, None] * units[used], -size[used][:, None]])
+    cost, box = np.append(np.zeros(len(columns)), -1.0), np.ones(len(columns))
     center = attack
     if used.any():
-        solved = linprog(cost, A_ub=rows, b_ub=sign * base, bounds=sides, method="highs")
-        if solved.status == 0:
+        sides = (-sign * base, np.full(len(base), np.inf))
+        program = LinearProgram(cost, np.append(-box, 0.0), np.append(box, np.inf), (rows, *sides))
+        if program.solve() == Status.OPTIMAL:
             center = x.copy()
-            center[columns] += allowed.scale[columns] * solved.x[:-1]
+            center[columns] += allowed.scale[columns] * program.x[:-1]
     for share in _SHARES:
         candidate = np.where(allowed.free, attack + share * (center - attack), x)
         right = network.predict_index(candidate[None, :])[0] == code

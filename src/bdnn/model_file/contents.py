@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bdnn.encoding.encoder import Encoder
 from bdnn.splitting import SPLIT_VERSION
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 FORMAT, ENSEMBLE_FORMAT = "bdnn-model", "bdnn-ensemble"
 
 VERSION = 2
-"""The version counts changes that earlier readers do not understand: 2 if there is a calibration, else 1."""
+"""Versions count what earlier readers do not understand: 2 if inputs are not columns, or there is a calibration."""
 
 MAX_BYTES = 64 * 2**20  # of a file; bounds the memory that parsing takes
 MAX_BRACKETS = 500_000  # that open lists and objects, which take far more memory than their two characters in the file
@@ -45,6 +47,16 @@ class TableInfo:
         Rule of that split; see `bdnn.splitting`.
     missing_labels : str
         Rule for rows without a label: "error" or "drop".
+    id : tuple of str
+        Columns that name rows, which are carried into predictions.
+    weight : str or None
+        Column of the weights of rows.
+    na : tuple of str or None
+        What stood for missing values, if it was given.
+    dates : dict of str to str
+        Formats of columns of dates; empty for dates such as 2026-01-31 12:00:00.
+    n_columns : int or None
+        How many columns the table had, if it did not name them.
     """
 
     target: str
@@ -55,6 +67,11 @@ class TableInfo:
     seed: int | None = None
     split: int = SPLIT_VERSION
     missing_labels: str = "error"
+    id: tuple[str, ...] = ()
+    weight: str | None = None
+    na: tuple[str, ...] | None = None
+    dates: Mapping[str, str] = field(default_factory=dict)
+    n_columns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +88,8 @@ class Model:
         How the training ended.
     table : TableInfo or None
         How the training table was read.
+    encoder : Encoder or None
+        How columns become inputs; None in older files, whose inputs are columns.
     calibration : Calibration or None
         Probabilities from the pre-activations of all neurons.
     """
@@ -79,7 +98,16 @@ class Model:
     settings: dict[str, Any] | None = None
     result: Result | None = None
     table: TableInfo | None = None
+    encoder: Encoder | None = None
     calibration: Calibration | None = None
+
+    @property
+    def encoder_in_use(self) -> Encoder:
+        """The encoder; for older files that of columns that are inputs, with the replacements that the table keeps."""
+        if self.encoder is not None:
+            return self.encoder
+        fill = None if self.table is None else self.table.fill
+        return Encoder.identity(self.network.feature_names, self.network.n_features, fill)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -107,7 +135,7 @@ class EnsembleModel:
     classes : ndarray of shape (n_classes,)
         Sorted labels.
     n_features : int
-        Features of the whole problem.
+        Inputs of the whole problem.
     feature_names : tuple of str or None
         Their names.
     members : tuple of EnsembleMember
@@ -116,6 +144,8 @@ class EnsembleModel:
         Parameters of the ensemble but for the estimator.
     estimator : dict
         Parameters of the estimator that was trained.
+    encoder : Encoder or None
+        How columns become inputs; None in older files, whose inputs are columns.
     calibration : Calibration or None
         Probabilities from sums and votes.
     """
@@ -126,4 +156,5 @@ class EnsembleModel:
     members: tuple[EnsembleMember, ...]
     settings: dict[str, Any]
     estimator: dict[str, Any]
+    encoder: Encoder | None = None
     calibration: Calibration | None = None

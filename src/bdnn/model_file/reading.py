@@ -14,6 +14,7 @@ import numpy as np
 
 from bdnn.calibration import Calibration
 from bdnn.checks import label_array, name_tuple
+from bdnn.encoding.encoder import Encoder
 from bdnn.errors import InputError, ModelFileError
 from bdnn.labels import MISSING_RULES
 from bdnn.model_file import contents
@@ -119,6 +120,7 @@ def _parse(raw: bytes) -> Model | EnsembleModel:
             settings=_settings(_part(data, "settings", dict, optional=True)),
             result=_result(_part(data, "result", dict, optional=True), network),
             table=_table(_part(data, "table", dict, optional=True), network.n_features),
+            encoder=_encoder(_part(data, "encoder", dict, optional=True), network.n_features, network.feature_names),
             calibration=_calibration(calibration, sum(network.widths), len(network.classes)),
         )
     except InputError as error:
@@ -204,17 +206,30 @@ def _ensemble(data: dict[str, Any]) -> EnsembleModel:
         if len(features) != network.n_features or not np.all((features >= 0) & (features < n_features)):
             raise ModelFileError(f"the features of member {number} do not fit its network or the ensemble")
         members.append(EnsembleMember(network, features.astype(np.intp)))
-    names = _part(data, "feature_names", list, optional=True)
+    names = name_tuple("feature_names", _part(data, "feature_names", list, optional=True), n_features)
     calibration = _part(data, "calibration", dict, optional=True)
     return EnsembleModel(
         label_array("classes", classes),
         n_features,
-        name_tuple("feature_names", names, n_features),
+        names,
         tuple(members),
         _settings(_part(data, "settings", dict)) or {},
         _settings(_part(data, "estimator", dict)) or {},
+        _encoder(_part(data, "encoder", dict, optional=True), n_features, names),
         _calibration(calibration, 2 * len(classes), len(classes)),
     )
+
+
+def _encoder(data: dict[str, Any] | None, n_inputs: int, names: tuple[str, ...] | None) -> Encoder | None:
+    """Return the encoder, whose inputs must be those of the network."""
+    if data is None:
+        return None
+    encoder = Encoder.from_json(data)
+    if encoder.n_inputs != n_inputs:
+        raise ModelFileError(f"the encoder gives {encoder.n_inputs} inputs, but the network takes {n_inputs}")
+    if encoder.network_names != names:
+        raise ModelFileError("the encoder gives inputs of other names than the network takes")
+    return encoder
 
 
 def _classes(data: dict[str, Any]) -> Any:
@@ -345,18 +360,28 @@ def _table(data: dict[str, Any] | None, n_features: int) -> TableInfo | None:
         fill = tuple(_numbers(fill, "the table's fill", False).tolist())
         if len(fill) != n_features:
             raise ModelFileError(f"the table's fill must have {n_features} numbers, got {len(fill)}")
-    drop = _part(data, "drop", list, optional=True) or []  # older files do not have it, nor what follows
-    if not all(isinstance(name, str) for name in drop):
-        raise ModelFileError("'drop' must hold strings")
+    drop = _texts(data, "drop") or ()  # older files do not have it, nor what follows
     fraction, seed = _amount(data, "test_fraction", optional=True), _amount(data, "seed", int, optional=True)
     if fraction is not None and fraction >= 1:
         raise ModelFileError(f"'test_fraction' must be below 1, got {_shown(fraction)}")
     split = _amount(data, "split", int, optional=True)
+    dates = _part(data, "dates", dict, optional=True) or {}
+    if not all(isinstance(form, str) for form in dates.values()):
+        raise ModelFileError("'dates' must hold strings")
     missing_labels = _part(data, "missing_labels", str, optional=True) or "error"
     if missing_labels not in MISSING_RULES:
         known = ", ".join(MISSING_RULES)
         raise ModelFileError(f"'missing_labels' must be one of {known}, got {_shown(missing_labels)}")
     return TableInfo(
-        _part(data, "target", str), _part(data, "missing", str), fill, tuple(drop), fraction, seed,
-        1 if split is None else split, missing_labels,
+        _part(data, "target", str), _part(data, "missing", str), fill, drop, fraction, seed,
+        1 if split is None else split, missing_labels, _texts(data, "id") or (),
+        _part(data, "weight", str, optional=True), _texts(data, "na"), dates,
+        _amount(data, "n_columns", int, optional=True),
     )  # fmt: skip
+
+
+def _texts(data: dict[str, Any], name: str) -> tuple[str, ...] | None:
+    texts = _part(data, name, list, optional=True)
+    if not all(isinstance(text, str) for text in texts or ()):
+        raise ModelFileError(f"{name!r} must hold strings")
+    return None if texts is None else tuple(texts)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # a double has 24 characters at most; settings, and the courses of incumbents and bounds, have room to spare in the rest
 _DOUBLE_BYTES, _OTHER_BYTES, _OTHER_BRACKETS = 25, 2**20, 20_000
+_COLUMN_BYTES = 40  # {"name":,"kind":"numeric","fill":},
 _LABEL_KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float", "U": "str"}
 
 
@@ -84,8 +85,9 @@ def check_size(widths: Sequence[int], feature_names: Sequence[str], weight_bound
     # digits and a comma of a double, of a bias (or of a replacement of missing values), of an integer weight
     digits = _DOUBLE_BYTES if weight_bound is None else len(f"-{weight_bound},")
     size = digits * n_weights + _DOUBLE_BYTES * (n_neurons + widths[0]) + 2 * n_neurons
-    size += sum(len(json.dumps(name)) + 1 for name in feature_names) + _OTHER_BYTES
-    if size > contents.MAX_BYTES or n_neurons > contents.MAX_BRACKETS - _OTHER_BRACKETS:
+    # names stand there twice, as those of inputs and of columns
+    size += sum(2 * len(json.dumps(name)) + _COLUMN_BYTES for name in feature_names) + _OTHER_BYTES
+    if size > contents.MAX_BYTES or n_neurons + widths[0] > contents.MAX_BRACKETS - _OTHER_BRACKETS:
         raise InputError(
             f"the network could not be saved: with {n_weights + n_neurons} weights and biases, its file can be larger "
             f"than the {contents.MAX_BYTES // 2**20} MiB that model files may have; use fewer neurons or features, or "
@@ -97,23 +99,31 @@ def _to_json(model: Model) -> dict[str, Any]:
     network, table = model.network, model.table
     return {
         "format": FORMAT,
-        "version": VERSION if model.calibration is not None else 1,
+        "version": _version(model),
         "bdnn": __version__,
         "network": _network_to_json(network),
+        "encoder": None if model.encoder is None else model.encoder.to_json(),
         "settings": model.settings,
         "result": None if model.result is None else model.result.to_dict(),
         "table": None if table is None else {f.name: getattr(table, f.name) for f in fields(table)},
     } | _calibration_to_json(model.calibration)
 
 
+def _version(model: Model | EnsembleModel) -> int:
+    """Return the oldest version that does: earlier readers need no replacements of missing values."""
+    plain = model.calibration is None and (model.encoder is None or model.encoder.is_identity)
+    return 1 if plain else VERSION
+
+
 def _ensemble_to_json(model: EnsembleModel) -> dict[str, Any]:
     return {
         "format": ENSEMBLE_FORMAT,
-        "version": VERSION if model.calibration is not None else 1,
+        "version": _version(model),
         "bdnn": __version__,
         "classes": _classes_to_json(model.classes),
         "n_features": model.n_features,
         "feature_names": None if model.feature_names is None else list(model.feature_names),
+        "encoder": None if model.encoder is None else model.encoder.to_json(),
         "settings": model.settings,
         "estimator": model.estimator,
         "members": [

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MAX_ROWS = 4_000  # that are looked at: they tell the shares of pairs to about a hundredth
 _MAX_NUMBERS = 40_000_000  # 320 MB
-# how many times fewer pairs must be lost for ends to move: only extremes cost so many
+# factor by which moved ends must reduce the pairs that are lost: only extremes cost so many
 _GAIN = 8.0
 
 
@@ -78,20 +78,22 @@ class InputGrid:
             raise InputError(f"column {np.argmax(flat)} varies too little for a grid; rescale it or leave it out")
         return cls(first, np.where(step > 0, step, 1.0), bits)
 
-    def quantise(self, X: Reals) -> Floats:
+    def quantize(self, X: Reals) -> Floats:
         """Return the integers of X, of shape (m, n), as floats with integer values."""
         with np.errstate(over="ignore"):
             return np.clip(np.rint((X - self.offset) / self.step), 0.0, 2.0**self.bits - 1.0)
+
+    quantise = quantize  # an older name
 
 
 def grid_box(grid: InputGrid, X: Floats, radius: Floats) -> tuple[Floats, Floats]:
     """Return the smallest and largest integers that perturbed inputs are rounded to, each of shape (m, n).
 
-    Balls of the norms 1 and 2 are replaced by their bounding boxes. Sums are rounded outwards.
+    Balls of the norms 1 and 2 are replaced by their bounding boxes. Sums are rounded outward.
     """
     low = np.where(radius > 0, np.nextafter(X - radius, -np.inf), X)
     high = np.where(radius > 0, np.nextafter(X + radius, np.inf), X)
-    return grid.quantise(low), grid.quantise(high)
+    return grid.quantize(low), grid.quantize(high)
 
 
 def ends(X: Floats, bits: int) -> tuple[Floats, Floats]:

@@ -86,7 +86,7 @@ def _exact_reach(weights: Floats, radius: Floats, norm: Norm) -> Fraction:
 
 
 def _bounds(low: Floats, high: Floats, weights: Floats, bias: Floats) -> tuple[Bools, Bools, int]:
-    """Which neurons fire for all, and for some, inputs between `low` and `high`."""
+    """Return which neurons fire for all, and for some, inputs between `low` and `high`."""
     split = np.hstack([np.maximum(weights, 0.0), np.minimum(weights, 0.0)])
     least = signs.affine(np.hstack([low, high]), split, bias)
     most = signs.affine(np.hstack([high, low]), split, bias)
@@ -164,7 +164,7 @@ def unstable_points(network: Network, X: Reals, radius: Floats, norm: Norm) -> B
 def _robust_losses(
     network: Network, X: Floats, codes: Indices, radius: Floats, norm: Norm, model: RobustModel
 ) -> tuple[Indices, int]:
-    """Do the same for points that are few enough to be worked on at once."""
+    """Return the robust losses of points that are few enough to be worked on at once."""
     on, maybe, n_rational = _first_layer(network, X, radius, norm)
     unstable = (on != maybe).any(axis=1)
     if len(network.layers) == 1 and network.head == "argmax":
@@ -177,7 +177,7 @@ def _robust_losses(
         n_rational += more
     if network.head == "argmax":
         right, more = _argmax_right(network, on.astype(np.float64), maybe.astype(np.float64), codes)
-        losses, n_rational = network.loss.of_sure_winners(right), n_rational + more
+        losses, n_rational = network.loss.of_sure_winners(right, codes), n_rational + more
     else:
         losses = network.loss.of_intervals(on, maybe, codes)
     if model == "pattern" and len(network.layers) > 1:
@@ -186,7 +186,7 @@ def _robust_losses(
 
 
 def _argmax_right(network: Network, low: Floats, high: Floats, codes: Indices) -> tuple[Bools, int]:
-    """Whether the label's output wins for all inputs of the last layer between `low` and `high`."""
+    """Return whether the label's output wins for all inputs of the last layer between `low` and `high`."""
     weights, bias = (a.astype(np.float64) for a in network.layers[-1])
     right, n_rational = np.ones(len(codes), dtype=bool), 0
     for c in np.unique(codes):
@@ -205,12 +205,12 @@ def _argmax_right(network: Network, low: Floats, high: Floats, codes: Indices) -
 
 
 def _argmax_of_inputs(network: Network, X: Floats, codes: Indices, radius: Floats, norm: Norm) -> tuple[Indices, int]:
-    """Losses of an argmax head without hidden layer, whose outputs compare directly on the ball."""
+    """Return the losses of an argmax head without a hidden layer, whose outputs are compared directly on the ball."""
     weights, bias = (a.astype(np.float64) for a in network.layers[0])
     if network.grid is not None:
         low, high = grid_box(network.grid, X, radius)
         right, n_rational = _argmax_right(network, low, high, codes)
-        return network.loss.of_sure_winners(right), n_rational
+        return network.loss.of_sure_winners(right, codes), n_rational
     right, n_rational = np.ones(len(codes), dtype=bool), 0
     for i, c in enumerate(codes.tolist()):
         for other in range(len(bias)):
@@ -227,4 +227,4 @@ def _argmax_of_inputs(network: Network, X: Floats, codes: Indices, radius: Float
                 size = value
             right[i] = value >= 0 and (size >= reach if c < other else size > reach)
             n_rational += 1
-    return network.loss.of_sure_winners(right), n_rational
+    return network.loss.of_sure_winners(right, codes), n_rational

@@ -3,10 +3,14 @@
 An output answers yes or no: with a threshold head it fires or not, with an argmax head it wins or not. Each answer has
 a cost, the loss of a point is the sum over the outputs, and training minimizes the weighted sum over the points. A
 threshold output costs 1 where it differs from its target, 1 for its class and 0 for others; with an argmax head
-the output of the label costs 1 unless it wins. Both are integers, which `step` and the exact sums of an audit rely on.
+the output of the label costs 1 unless it wins. `Loss.of_answers` says so, and everything else follows from it.
 
-Everything in Python that weighs answers calls this module; the compiled search (`native/search`) and the independent
-checker (`bdnn.checker`) state the same loss on their own.
+Two things are relied on. Costs are integers, without which `step` and the exact sums of an audit are wrong. And with an
+argmax head only the label's own output has a cost, which is why a program needs no binary for the other outputs.
+
+Everything in Python that weighs answers calls this module. The compiled search (`native/search`) knows the loss as far
+as this: an output costs the `Loss.label_costs` of its own label where it answers no and those of all other labels where
+it answers yes. The independent checker (`bdnn.checker`) states the loss on its own.
 """
 
 from __future__ import annotations
@@ -59,13 +63,24 @@ class Loss:
 
     @property
     def one_per_point(self) -> bool:
-        """Whether the loss of a point is 0 or 1: whether its class is wrong."""
+        """Whether the loss of a point depends on its predicted class alone, and is 0 if that is right."""
         return self.head == "argmax" or self.n_outputs == 1
 
     @property
     def largest(self) -> int:
         """Largest loss of a point."""
-        return 1 if self.one_per_point else self.n_outputs
+        return int(np.maximum(*self.of_answers()).sum(axis=1).max())
+
+    def of_answers(self) -> tuple[Indices, Indices]:
+        """Return what the answers of each output cost at a point of each label: the definition of the loss.
+
+        Returns
+        -------
+        yes, no : ndarray of shape (n_classes, n_outputs)
+            Non-negative integers; with an argmax head `yes` is 0, and so is `no` for the outputs of other labels.
+        """
+        no = self.targets(np.arange(self.n_classes)).astype(np.intp)
+        return (np.zeros_like(no) if self.head == "argmax" else 1 - no), no
 
     def targets(self, codes: Indices) -> Bools:
         """Return which outputs should answer yes, of shape (m, n_outputs), at points with labels of shape (m,)."""
@@ -73,11 +88,12 @@ class Loss:
 
     def of_fired(self, fired: Bools, codes: Indices) -> Indices:
         """Return the loss of each point, of shape (m,), from what threshold outputs fire, of shape (m, n_outputs)."""
-        return np.asarray((fired != self.targets(codes)).sum(axis=1, dtype=np.intp))
+        yes, no = self.of_answers()
+        return np.asarray(np.where(fired, yes[codes], no[codes]).sum(axis=1))
 
     def of_winners(self, winners: Indices, codes: Indices) -> Indices:
         """Return the loss of each point, of shape (m,), from the winners of an argmax head."""
-        return np.asarray(winners != codes, dtype=np.intp)
+        return self.of_sure_winners(winners == codes, codes)
 
     def of_intervals(self, surely: Bools, maybe: Bools, codes: Indices) -> Indices:
         """Return the largest loss of each point from what threshold outputs surely and maybe fire.
@@ -94,11 +110,38 @@ class Loss:
         ndarray of shape (m,)
             Each output counts with its most expensive answer.
         """
-        return np.asarray(np.where(self.targets(codes), ~surely, maybe).sum(axis=1, dtype=np.intp))
+        yes, no = (cost[codes] for cost in self.of_answers())
+        return np.asarray(np.maximum(np.where(maybe, yes, 0), np.where(surely, 0, no)).sum(axis=1))
 
-    def of_sure_winners(self, right: Bools) -> Indices:
-        """Return the largest loss of each point from whether its label wins whatever the perturbation."""
-        return (~right).astype(np.intp)
+    def of_sure_winners(self, right: Bools, codes: Indices) -> Indices:
+        """Return the largest loss of each point, given whether its label wins whatever the perturbation."""
+        return np.where(right, 0, self._of_missed()[codes])
+
+    def _of_missed(self) -> Indices:
+        """Return what it costs at a point of each label, of shape (n_classes,), that its own answer is not given."""
+        yes, no = self.of_answers()
+        return np.array([yes[0, 0], no[1, 0]]) if self.n_outputs == 1 else np.diagonal(no)
+
+    def label_costs(self, class_weight: R) -> R:
+        """Return what it costs at each point that a label misses its own answer: that its output fires, or it wins.
+
+        Parameters
+        ----------
+        class_weight : ndarray of shape (g, n_classes)
+            Total weight of each label at each point, or group of points.
+
+        Returns
+        -------
+        ndarray of shape (g, n_classes)
+            In units of sample weight; of two classes with one output, the first has its own answer where it does not
+            fire. It may be `class_weight` itself.
+        """
+        price = self._of_missed()
+        return class_weight if np.all(price == 1) else class_weight * price.astype(class_weight.dtype)
+
+    def wanted(self, of_labels: R) -> R:
+        """Return the columns, of shape (g, n_outputs), of the labels at which each output should answer yes."""
+        return of_labels[:, 1:] if self.n_outputs == 1 else of_labels
 
     def costs(self, class_weight: R) -> tuple[R, R]:
         """Return what the answers of each output cost.
@@ -114,10 +157,10 @@ class Loss:
             In units of sample weight.
         """
         if self.head == "argmax":
-            return np.zeros_like(class_weight), class_weight
-        if self.n_outputs == 1:
-            return class_weight[:, :1], class_weight[:, 1:]
-        return class_weight.sum(axis=1, keepdims=True) - class_weight, class_weight
+            return np.zeros_like(class_weight), self.label_costs(class_weight)
+        # not by BLAS, whose order of summation depends on the place of a row
+        yes, no = (np.einsum("gc,co->go", class_weight, c.astype(class_weight.dtype)) for c in self.of_answers())
+        return yes, no
 
     def constant_answer(self, label_totals: Floats) -> Bools:
         """Return the answers, of shape (n_outputs,), that cost least where all points, of such weight, have the same.
@@ -125,7 +168,7 @@ class Loss:
         Of outputs that compete, the first of the best wins.
         """
         if self.head == "argmax":
-            return np.asarray(np.arange(len(label_totals)) == np.argmax(label_totals))
+            return np.asarray(np.arange(len(label_totals)) == np.argmax(self.label_costs(label_totals[None, :])))
         yes, no = self.costs(label_totals[None, :])
         return np.asarray(no[0] >= yes[0])
 
@@ -134,12 +177,11 @@ class Loss:
 
         def least() -> Iterator[list[float]]:
             for rows in row_blocks(*class_weight.shape):
-                weight = class_weight[rows]
                 if self.one_per_point:
                     # the losing labels, not a difference, which would round
-                    cost = np.sort(weight, axis=1)[:, :-1]
+                    cost = np.sort(self.label_costs(class_weight[rows]), axis=1)[:, :-1]
                 else:
-                    cost = np.minimum(*self.costs(weight))
+                    cost = np.minimum(*self.costs(class_weight[rows]))
                 yield cost[cost != 0].tolist()
 
         return math.fsum(chain.from_iterable(least()))
@@ -148,8 +190,9 @@ class Loss:
         """Return at which points, of shape (p,), every answer costs the same."""
         same = np.full(len(class_weight), self.one_per_point)
         if self.one_per_point:
-            for column in class_weight.T[1:]:
-                same &= column == class_weight[:, 0]
+            cost = self.label_costs(class_weight)
+            for column in cost.T[1:]:
+                same &= column == cost[:, 0]
         return same
 
     def preferences(self, class_weight: Floats) -> tuple[Indices, Indices, Floats]:
@@ -158,8 +201,8 @@ class Loss:
         Parameters
         ----------
         class_weight : ndarray of shape (p, n_classes)
-            Total weight of each label at each point, of which two at most differ from the others where one answer
-            counts per point.
+            Total weight of each label at each point. Where one answer counts per point, the costs of all labels but one
+            must be the same.
 
         Returns
         -------
@@ -171,10 +214,11 @@ class Loss:
             In units of sample weight, positive.
         """
         if self.one_per_point:
-            ordered = np.sort(class_weight, axis=1)
+            missed = self.label_costs(class_weight)
+            ordered = np.sort(missed, axis=1)
             difference = ordered[:, -1] - ordered[:, -2]
             point = np.flatnonzero(difference)
-            return point, np.argmax(class_weight, axis=1)[point], difference[point]
+            return point, np.argmax(missed, axis=1)[point], difference[point]
         yes, no = self.costs(class_weight)
         gain = no - yes
         point, output = np.nonzero(gain)
@@ -187,7 +231,8 @@ class Loss:
 
     def excess_of_winners(self, winners: Indices, class_weight: Floats) -> Floats:
         """Return what the winners of an argmax head cost at each point, of shape (p,), beyond the best answers."""
-        return np.asarray(class_weight.max(axis=1) - class_weight[np.arange(len(class_weight)), winners])
+        missed = self.label_costs(class_weight)
+        return np.asarray(missed.max(axis=1) - missed[np.arange(len(missed)), winners])
 
 
 def weighted_terms(weight: Floats, losses: Indices) -> Iterator[float]:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdnn.arrays import frozen, real_numbers, row_blocks
 from bdnn.checks import label_array, name_tuple
-from bdnn.columns import in_order, places, quoted
+from bdnn.columns import in_order, permutation
 from bdnn.errors import InputError
 from bdnn.exact import signs
 from bdnn.network.grid import InputGrid
@@ -30,12 +30,12 @@ class Layer(NamedTuple):
     bias: Array
 
 
-_rounding: list[Callable[[Network, ArrayLike, int, int | None, float], Network]] = []
+_rounding: list[Callable[[Network, ArrayLike, int, int | None, float, bool], Network]] = []
 
 
 def gives_to_integer(
-    function: Callable[[Network, ArrayLike, int, int | None, float], Network],
-) -> Callable[[Network, ArrayLike, int, int | None, float], Network]:
+    function: Callable[[Network, ArrayLike, int, int | None, float, bool], Network],
+) -> Callable[[Network, ArrayLike, int, int | None, float, bool], Network]:
     """Take the function behind `Network.to_integer`, which lies on a higher floor, in a module that `bdnn` imports."""
     _rounding[:] = [function]
     return function
@@ -237,16 +237,7 @@ class Network:
         own = self.feature_names
         if names is None or own is None or tuple(names) == own:
             return self
-        if set(names) != set(own):
-            more, fewer = (
-                [name for name in some if name not in set(other)] for some, other in ((names, own), (own, names))
-            )
-            differences = [f"lack {quoted(fewer)}"] * bool(fewer) + [f"also have {quoted(more)}"] * bool(more)
-            raise InputError(
-                f"the network takes the columns {quoted(own)}, but the data {' and '.join(differences)}; "
-                f"give the columns of the network, in any order"
-            )
-        order = places("the network's inputs", own, names)
+        order = permutation("the network", own, names)
         grid = self.grid
         if grid is not None:
             grid = replace(grid, offset=grid.offset[order], step=grid.step[order])
@@ -260,7 +251,7 @@ class Network:
 
     def _hidden(self, X: Floats) -> tuple[list[Floats], int]:
         """Return the inputs of every layer, and how many signs needed rational arithmetic."""
-        signals, n_rational = [X if self.grid is None else self.grid.quantise(X)], 0
+        signals, n_rational = [X if self.grid is None else self.grid.quantize(X)], 0
         for weights, bias in self.layers[:-1]:
             out = signs.affine(signals[-1], _floats(weights), _floats(bias))
             signals.append((out.values >= 0).astype(np.float64))
@@ -347,7 +338,13 @@ class Network:
         return labels
 
     def to_integer(
-        self, X: ArrayLike, *, input_bits: int = 8, weight_bound: int | None = None, time_limit: float = 10.0
+        self,
+        X: ArrayLike,
+        *,
+        input_bits: int = 8,
+        weight_bound: int | None = None,
+        time_limit: float = 10.0,
+        keep_signs: bool = False,
     ) -> Network:
         """Return a network of small integers with the same activations and predictions on X.
 
@@ -365,6 +362,9 @@ class Network:
             Largest absolute weight that is accepted; None for any.
         time_limit : float
             Seconds for the search. Checks of all points are not interrupted.
+        keep_signs : bool
+            Whether weights keep their signs or become 0, and those that are 0 stay 0, so that ``max_features`` and
+            ``monotonic`` of the training still hold; the smallest weights may be larger then.
 
         Returns
         -------
@@ -388,7 +388,7 @@ class Network:
         >>> net.to_integer([[0, 0], [0, 1], [1, 0], [1, 1]]).layers[0].weights.tolist()
         [[1, 0]]
         """
-        return _rounding[0](self, X, input_bits, weight_bound, time_limit)
+        return _rounding[0](self, X, input_bits, weight_bound, time_limit, keep_signs)
 
     def losses(self, X: ArrayLike, codes: Sequence[int] | Indices) -> tuple[Indices, int]:
         """Return the unweighted training loss of each point, and the number of rational evaluations it took.

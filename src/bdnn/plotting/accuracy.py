@@ -44,11 +44,6 @@ def plot_certified(
         Radii, increasing, in units of the scale; None for all at which an accuracy changes.
     {ax}
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes.
-
     Raises
     ------
     InputError
@@ -120,11 +115,6 @@ def plot_pareto(
     accuracy : str
         What accuracy it is, for the axis.
     {ax}
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes.
 
     Raises
     ------

@@ -23,16 +23,13 @@ _WIDE = 10
 def plot_history(result: Result, ax: Axes | Figure | None = None) -> Axes:
     """Draw the best objective, the bound and the gap of a training over time.
 
+    The gap has axes of its own, on the right, which share the time axis of those that are returned.
+
     Parameters
     ----------
     result : Result
         With its history; where the course of the bound is not known, the final bound is drawn.
     {ax}
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes; those of the gap, on the right, share their time axis.
 
     Raises
     ------

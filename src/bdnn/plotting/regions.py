@@ -63,11 +63,6 @@ def plot_decision_regions(
         Inputs per axis at which the network is asked.
     {ax}
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes.
-
     Raises
     ------
     InputError

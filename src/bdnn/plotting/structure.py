@@ -50,11 +50,6 @@ def plot_network(
         Inputs or neurons of a layer that are drawn: those with the largest weights.
     {ax}
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes.
-
     Raises
     ------
     InputError
@@ -142,11 +137,6 @@ def plot_weights(
     max_features : int
         Features that are drawn: those with the largest weights.
     {ax}
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes.
 
     Raises
     ------

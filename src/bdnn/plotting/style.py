@@ -32,7 +32,7 @@ _MAX_LETTERS = 28  # of a label: as many as fit beside a picture
 _SHARED_TEXTS = {
     "{ax}": "ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None\n"
     "        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of "
-    "pyplot.",
+    "pyplot.\n\n    Returns\n    -------\n    matplotlib.axes.Axes\n        The axes.",
     "{missing_dependency}": "MissingDependencyError\n        If matplotlib is not installed.",
 }
 
@@ -45,7 +45,8 @@ def drawing(function: Function) -> Function:
     Parameters
     ----------
     function : callable
-        Its docstring has ``{ax}`` for the description of that parameter, and ``{missing_dependency}`` for that error.
+        Its docstring has ``{ax}`` for its last parameter and the axes it returns, and ``{missing_dependency}`` for that
+        error.
 
     Returns
     -------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.errors import InputError
+from bdnn.errors import BDNNError, InputError
 from bdnn.network.intervals import robust_losses, unstable_points
 from bdnn.network.losses import weighted_terms
 
@@ -51,7 +51,7 @@ class Audit:
         The converse, a network that is better than the solver knows, is no error: a program may count a point as wrong
         that is right by less than the margin.
         """
-        # a promise of a hair less than 0 is one of 0
+        # solvers may promise a little less than 0 and mean 0
         return self.solver_loss is not None and self.loss > max(0.0, self.solver_loss) + 1e-6 * self.loss
 
 
@@ -71,6 +71,13 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
     -------
     Audit
         The loss is the correctly rounded sum of the exact products of weights and losses.
+
+    Raises
+    ------
+    InputError
+        If the network does not fit the problem.
+    BDNNError
+        If the network breaks a limit of the problem on its features or on the signs of its weights.
     """
     network = network.for_columns(problem.feature_names)
     weight = np.asarray(problem.sample_weight)
@@ -78,6 +85,8 @@ def audit(network: Network, problem: Problem, solver_loss: float | None = None) 
     X, codes = np.asarray(problem.X), problem.codes
     if X.shape[1] != network.n_features:
         raise InputError(f"inputs must have shape (m, {network.n_features}), got {X.shape}")
+    if broken := problem.limits.violation(network):
+        raise BDNNError(f"a network that is not of the problem's class cannot be audited: {broken}")
     n_wrong = n_rational = 0
 
     def terms() -> Iterator[float]:

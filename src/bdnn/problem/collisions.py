@@ -22,14 +22,14 @@ _MAX_PRODUCTS = 5_000_000_000
 _PRODUCTS_PER_SECOND = 100_000_000  # on one core
 # pairs of points in a flow: its arrays take some hundred megabytes
 _MAX_PAIRS = 5_000_000
-# of the largest weight, which leaves sums room in the 32 bits of SciPy's flows
+# bits of the largest weight: they leave room for sums in the 32 bits of SciPy's flows
 _BITS = 28
 _LARGEST = 2.0**_BITS  # larger weights are rounded down to multiples
 _POWERS = {"inf": np.inf, "1": 1.0, "2": 2.0}  # by the names of the norms
 
 
 def irreducible_robust_loss(
-    X: Reals, class_weight: Floats, radius: Floats, norm: Norm, seconds: float = math.inf
+    X: Reals, label_costs: Floats, radius: Floats, norm: Norm, seconds: float = math.inf
 ) -> float:
     """Return a bound on the robust loss of every classifier with one loss per point.
 
@@ -37,8 +37,8 @@ def irreducible_robust_loss(
     ----------
     X : ndarray of shape (p, n)
         Distinct points, in the units of the radii.
-    class_weight : ndarray of shape (p, n_classes)
-        Weight of each label at each point.
+    label_costs : ndarray of shape (p, n_classes)
+        What it costs at each point that a label is not predicted; see `bdnn.network.losses.Loss.label_costs`.
     radius : ndarray of shape (n,)
         Radius of each feature.
     norm : {"inf", "1", "2"}
@@ -51,18 +51,18 @@ def irreducible_robust_loss(
     float
         In units of sample weight; 0 if there is no pair, or the data are too large to be looked through in the time.
     """
-    labels = _labels(class_weight)
+    labels = _labels(label_costs)
     most = min(_MAX_PRODUCTS, _PRODUCTS_PER_SECOND * seconds / len(labels))
-    return max(_irreducible_for(X, class_weight, label, radius, norm, most) for label in labels)
+    return max(_irreducible_for(X, label_costs, label, radius, norm, most) for label in labels)
 
 
-def is_in_time(class_weight: Floats, n_features: int, seconds: float) -> bool:
+def is_in_time(label_costs: Floats, n_features: int, seconds: float) -> bool:
     """Tell whether `irreducible_robust_loss` looks for pairs of all labels that it would look for with more time.
 
     Parameters
     ----------
-    class_weight : ndarray of shape (p, n_classes)
-        Weight of each label at each point.
+    label_costs : ndarray of shape (p, n_classes)
+        What it costs at each point that a label is not predicted; see `bdnn.network.losses.Loss.label_costs`.
     n_features : int
         Numbers of a point.
     seconds : float
@@ -73,26 +73,26 @@ def is_in_time(class_weight: Floats, n_features: int, seconds: float) -> bool:
     bool
         False if it leaves a label out for lack of time.
     """
-    labels = _labels(class_weight)
+    labels = _labels(label_costs)
     most = _PRODUCTS_PER_SECOND * seconds / len(labels)
-    products = [float(len(left)) * len(right) * n_features for left, right in (_sides(class_weight, c) for c in labels)]
+    products = [float(len(left)) * len(right) * n_features for left, right in (_sides(label_costs, c) for c in labels)]
     return not any(most < count <= _MAX_PRODUCTS for count in products)
 
 
-def _labels(class_weight: Floats) -> list[int]:
-    return list(range(class_weight.shape[1])) if class_weight.shape[1] > 2 else [0]
+def _labels(label_costs: Floats) -> list[int]:
+    return list(range(label_costs.shape[1])) if label_costs.shape[1] > 2 else [0]
 
 
-def _sides(class_weight: Floats, label: int) -> tuple[Indices, Indices]:
+def _sides(label_costs: Floats, label: int) -> tuple[Indices, Indices]:
     """Return the points of a label, and those of others."""
-    others = np.delete(class_weight, label, axis=1).sum(axis=1)
-    return np.flatnonzero(class_weight[:, label] > 0), np.flatnonzero(others > 0)
+    others = np.delete(label_costs, label, axis=1).sum(axis=1)
+    return np.flatnonzero(label_costs[:, label] > 0), np.flatnonzero(others > 0)
 
 
-def _irreducible_for(X: Reals, class_weight: Floats, label: int, radius: Floats, norm: Norm, most: float) -> float:
+def _irreducible_for(X: Reals, label_costs: Floats, label: int, radius: Floats, norm: Norm, most: float) -> float:
     """Return the bound of one label against all others, 0 if it takes more than `most` comparisons of numbers."""
-    here, others = class_weight[:, label], np.delete(class_weight, label, axis=1).sum(axis=1)
-    left, right = _sides(class_weight, label)
+    here, others = label_costs[:, label], np.delete(label_costs, label, axis=1).sum(axis=1)
+    left, right = _sides(label_costs, label)
     if float(len(left)) * len(right) * X.shape[1] > most:
         return 0.0
     pairs = _meeting(X[left].astype(np.float64), X[right].astype(np.float64), radius, norm)

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from bdnn.network.grid import InputGrid
     from bdnn.types import Floats, Indices, Reals
 
-# up to here rows are sorted, which needs several copies of them (80 MB each); of more, hashes are compared
+# rows that are sorted, which needs several copies of them (80 MB each); if there are more, their hashes are compared
 _SORTED_ROWS = 100_000
 _SORTED_NUMBERS = 10_000_000  # the same in numbers
-# odd, with about as many ones as zeros: the multipliers of common 64-bit hashes
+# multipliers of common 64-bit hashes: odd, with about as many ones as zeros
 _HASH_FACTORS = 0x9FB21C651E98DF25, 0xD6E8FEB86659FD93
 
 
@@ -44,7 +44,7 @@ class Inputs:
     def take(self, rows: slice | Indices) -> Floats:
         """Return some of the chosen rows."""
         X = self.X[rows if self.chosen is None else self.chosen[rows]]
-        return (X.astype(np.float64, copy=False) if self.grid is None else self.grid.quantise(X)) + 0.0
+        return (X.astype(np.float64, copy=False) if self.grid is None else self.grid.quantize(X)) + 0.0
 
     def blocks(self) -> Iterator[tuple[slice, Floats]]:
         """Yield all chosen rows."""

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from bdnn.problem.problem import Problem
     from bdnn.types import Array, Floats, Indices, Reals
 
+# points up to which those that are equal on fewer columns are merged: it takes a sort
+_MAX_MERGED = 100_000
 # weighted sums of integers stay exact in doubles, with room for biases
 _LARGEST_SUM = 2.0**50
 
@@ -133,6 +135,39 @@ class Presolved:
         weight = self.stored_weight[points]
         return replace(self, stored_weight=weight, stored_rows=rows, constant=0.0, answers=answers)
 
+    def on_columns(self, columns: Indices) -> Presolved:
+        """Return this problem for networks that use no other columns than the given ones.
+
+        Points that are equal there become one, unless balls around them differ.
+        """
+        fewer = replace(self, kept=np.intersect1d(self.kept, columns))
+        if self.problem.robust or self.answers is not None or self.n_points > _MAX_MERGED:
+            return fewer
+        X, loss = fewer.X, self.problem.loss
+        first, point = np.zeros(min(len(X), 1), dtype=np.intp), np.zeros(len(X), dtype=np.intp)
+        if X.shape[1] and len(X):
+            first, point = np.unique(X, axis=0, return_index=True, return_inverse=True)[1:]
+        weight = np.zeros((len(first), self.stored_weight.shape[1]))
+        np.add.at(weight, point.ravel(), self.class_weight)
+        irreducible, indifferent = self.constant + loss.irreducible(weight), loss.indifferent(weight)
+        return replace(
+            fewer,
+            stored_weight=weight[~indifferent],
+            stored_rows=self.rows[first[~indifferent]],
+            constant=self.constant + loss.irreducible(weight[indifferent]),
+            irreducible=max(irreducible, self.irreducible),
+        )
+
+    @property
+    def strength(self) -> Floats:
+        """Spread of each used column, which is what a weight of 1 on reduced inputs can do, of shape (n',)."""
+        return np.asarray(self.X.std(axis=0)) if self.n_points else np.ones(len(self.kept))
+
+    def within_limits(self, layers: list[Layer]) -> Network:
+        """Return the network of layers on reduced inputs, without the weights that the problem does not allow."""
+        limits = self.problem.limits
+        return self.to_network(limits.projected(layers, self.kept, self.strength) if limits else layers)
+
     @property
     def radius(self) -> Floats:
         """Robust radius of each used column, in units of reduced inputs, of shape (n',)."""
@@ -188,7 +223,8 @@ class Presolved:
             radius = np.unique(np.asarray(problem.robust_radius))
             shown = f"{radius[0]:g}" if len(radius) == 1 else f"{radius[0]:g} to {radius[-1]:g}"
             robust = f", robust ({problem.robust_model}) within radius {shown}, norm {problem.robust_norm}"
-        return f"networks with {hidden} hidden neurons, {problem.head} head, {kind}{biases}{robust}"
+        limits = problem.limits.description()
+        return f"networks with {hidden} hidden neurons, {problem.head} head, {kind}{biases}{limits}{robust}"
 
     def to_network(self, layers: list[Layer]) -> Network:
         """Return the network on raw inputs of layers that act on reduced inputs.
@@ -257,6 +293,8 @@ class Presolved:
                 found.append(f"larger weights: up to {largest}, above the weight bound {problem.weight_bound}")
         if not problem.fit_intercept and any(np.any(b != 0) for _, b in network.layers):
             found.append("biases, which the problem does not have")
+        if network.n_features == len(self.center) and (broken := problem.limits.violation(network)):
+            found.append(f"weights that the problem's limits do not allow: {broken}")
         if network.grid is None or grid is None:
             if grid is not None:
                 found.append("no input grid, although the problem has one")
@@ -355,8 +393,9 @@ def presolve(problem: Problem, seconds: float = math.inf) -> Presolved:
             class_weight, rows = class_weight[~indifferent], rows[~indifferent]
     if problem.robust and problem.loss.one_per_point:
         radius, at = np.asarray(problem.robust_radius), X if counts_up(rows, len(X)) else X[rows]
-        in_time = is_in_time(class_weight, X.shape[1], seconds)
-        irreducible = max(irreducible, irreducible_robust_loss(at, class_weight, radius, problem.robust_norm, seconds))
+        missed = problem.loss.label_costs(class_weight)
+        in_time = is_in_time(missed, X.shape[1], seconds)
+        irreducible = max(irreducible, irreducible_robust_loss(at, missed, radius, problem.robust_norm, seconds))
     # the order does not matter here, and all rows are read faster than chosen ones
     points = Inputs(X, grid, None if len(rows) == len(X) else rows)
     center, scale, kept = standardization(points, problem)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from typing import Any, Literal, get_args
 
@@ -14,6 +14,7 @@ from bdnn.checks import label_array, name_tuple
 from bdnn.columns import in_order, names_of, numbers_in_order, quoted
 from bdnn.errors import InputError
 from bdnn.network.losses import Head, Loss
+from bdnn.problem.feature_limits import FeatureLimits, feature_limits
 from bdnn.types import Floats, Indices, Norm, Reals, RobustModel
 
 WeightSet = Literal["continuous", "integer"]
@@ -87,6 +88,15 @@ class Problem:
         return the network of highest accuracy, so weighted, on them.
     feature_names : sequence of str or None
         Names of the columns of X; None for those of a data frame.
+    max_features : int or None
+        Columns with a weight other than 0 in any neuron of the first layer, at most; None for any number.
+    monotonic : dict of str to int, array-like of shape (n,) or None
+        For each column 1, -1 or 0, as in scikit-learn's ``monotonic_cst``: with 1 the network can only go over to the
+        second class as the column grows, with -1 only to the first one. The weights of the first layer have this sign,
+        those of later layers are not negative. For two classes and a threshold head, without a radius.
+    feature_groups : array-like of shape (n,) of int, or None
+        Columns of X with the same number come from one column of a table, and count as one for `max_features`; None:
+        every column by itself.
     copy : bool
         Whether arrays that somebody could write to are copied, which keeps the problem immutable. False takes them as
         they are where their layout allows, for callers who do not change them while the problem is in use. An array
@@ -98,6 +108,8 @@ class Problem:
         Sorted labels.
     codes : ndarray of shape (m,)
         Index into `classes` of each label.
+    limits : FeatureLimits
+        `max_features`, `monotonic` and `feature_groups`.
 
     Raises
     ------
@@ -126,9 +138,13 @@ class Problem:
     robust_model: RobustModel = "interval"
     validation: tuple[ArrayLike, ...] | None = None
     feature_names: Sequence[str] | None = None
+    max_features: int | None = None
+    monotonic: Mapping[str, int] | ArrayLike | None = None
+    feature_groups: ArrayLike | None = None
     copy: InitVar[bool] = True
     classes: NDArray[Any] = None  # type: ignore[assignment]  # derived
     codes: Indices = None  # type: ignore[assignment]  # derived
+    limits: FeatureLimits = None  # type: ignore[assignment]  # derived
 
     def __post_init__(self, copy: bool) -> None:
         def put(name: str, value: object) -> None:
@@ -176,6 +192,10 @@ class Problem:
             raise InputError("robust training needs biases: set fit_intercept=True, or robust_radius=0")
         if self.robust and self.robust_model == "worst_case":
             self._check_worst_case()
+        limits = feature_limits(self.feature_labels, self.max_features, self.monotonic, self.feature_groups)
+        put("limits", limits)
+        if limits.signed:
+            self._check_monotonic()
         if self.validation is not None:
             put("validation", _validation(self.validation, self.feature_names, n, classes, copy))
 
@@ -191,6 +211,19 @@ class Problem:
                 f"regularizer {self.regularizer!r} cannot be combined with regularization {factor!r}: give a name "
                 f"(l1, l0, l2) and a positive factor or 'lexicographic', or neither (None and 0)"
             )
+
+    def _check_monotonic(self) -> None:
+        refused = {
+            f"{len(self.classes)} classes": len(self.classes) > 2,
+            "an argmax head": self.head == "argmax",
+            "a robust radius": self.robust,
+        }
+        for what, given in refused.items():
+            if given:
+                raise InputError(
+                    f"monotonic does not support {what}; it needs two classes, a threshold head (head='auto' takes "
+                    f"one), and robust_radius=0"
+                )
 
     def _check_worst_case(self) -> None:
         refused = {

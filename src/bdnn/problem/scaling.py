@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from bdnn.problem.problem import Problem
     from bdnn.types import Floats, Indices
 
-# its inverse, by which weights are divided, stays far from overflow
+# smallest deviation that is scaled to 1: its inverse, a factor of weights, stays far from overflow
 _SMALLEST_DEVIATION = 1e-150
-# of much data, medians are those of about so many rows: any value near the middle will do
+# rows that the medians of large data are taken from: any value near the middle will do
 _MEDIAN_ROWS = 10_000
 # rows, beside the extremes, that decide how a grid is laid
 _GRID_ROWS = 4_000
@@ -34,7 +34,7 @@ def spanning_grid(inputs: Inputs, bits: int) -> InputGrid:
 
 
 def standardization(points: Inputs, problem: Problem) -> tuple[Floats, Floats, Indices]:
-    """Center and scale of every column, and the columns that vary."""
+    """Return center and scale of every column, and the columns that vary."""
     p, n = len(points), points.X.shape[1]
     if not p:
         return np.zeros(n), np.ones(n), np.arange(0)
@@ -67,7 +67,7 @@ def standardization(points: Inputs, problem: Problem) -> tuple[Floats, Floats, I
 
 
 def _divisor(points: Inputs, center: Floats, kept: Indices) -> int:
-    """Greatest common divisor of all integers after centering, 1 if all are 0."""
+    """Return the greatest common divisor of all integers after centering, 1 if all are 0."""
     divisor = 0
     for _, block in points.blocks():
         values = np.abs(block[:, kept] - center[kept]).astype(np.int64)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from bdnn.calibration import pre_activations
 from bdnn.checks import label_codes
@@ -15,6 +15,7 @@ from bdnn.result import MEASURES
 
 if TYPE_CHECKING:
     from bdnn.calibration import Calibration
+    from bdnn.encoding.encoder import Encoder
     from bdnn.model_file.contents import Model
     from bdnn.network.network import Network
     from bdnn.result import Result
@@ -22,14 +23,18 @@ if TYPE_CHECKING:
     from bdnn.types import Array, Floats
 
 
-def training_report(result: Result, table: Table, rows: Array, fill: Array | None) -> dict[str, Any]:
-    """Return the figures of a training run on the given rows of a table; `fill` replaced its missing values."""
-    network, point = result.network, result.operating_point
-    replaced = table.n_missing if fill is not None else np.zeros(len(table.names), dtype=int)
+_COLUMN_HEAD = ("column", "kind", "inputs")
+_MOST_ALIKE = 3  # columns in a row of one kind that have a line each; tables of pixels have hundreds
+
+
+def training_report(result: Result, table: Table, rows: Array, encoder: Encoder) -> dict[str, Any]:
+    """Return the figures of a training run on the given rows of a table, whose columns became inputs by `encoder`."""
+    network, point, replaced = result.network, result.operating_point, table.n_missing
     return {
-        "rows": len(table.X),
+        "rows": len(table.rows),
         "rows_without_label": table.n_unlabeled,
         "features": len(table.names),
+        "columns": [{"name": name, "kind": kind, "inputs": words} for name, kind, words in encoder.description()],
         "missing_replaced": {n: int(c) for n, c in zip(table.names, replaced, strict=True) if c},
         "training_rows": len(rows),
         "distinct_training_rows": result.n_distinct,
@@ -60,6 +65,26 @@ def training_report(result: Result, table: Table, rows: Array, fill: Array | Non
     }
 
 
+def _replacement(report: dict[str, Any]) -> str:
+    kinds = {column["kind"] for column in report.get("columns", ()) if column["name"] in report["missing_replaced"]}
+    fills = ["the median"] * bool(kinds != {"categorical"}) + ["the most frequent level"] * ("categorical" in kinds)
+    return " or ".join(fills)
+
+
+def columns_text(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Return a table of columns, their kinds and the inputs that they become; long runs of equal ones are one line."""
+    shown: list[tuple[str, str, str]] = []
+    for (kind, words), group in itertools.groupby(rows, key=lambda row: row[1:]):
+        names = [name for name, _, _ in group]
+        if len(names) > _MOST_ALIKE:
+            names = [f"{names[0]} … {names[-1]} ({len(names)} columns)"]
+        shown += [(name, kind, words) for name in names]
+    widths = [max(len(row[k]) for row in (_COLUMN_HEAD, *shown)) for k in range(2)]
+    return "\n".join(
+        f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {words}" for name, kind, words in (_COLUMN_HEAD, *shown)
+    )
+
+
 def class_weights(result: Result) -> dict[str, float] | None:
     """Return the weights of the classes by the text of their labels, None if they have none."""
     if result.class_weight is None:
@@ -80,7 +105,7 @@ def training_text(report: dict[str, Any]) -> str:
     lines = [
         ("rows read", f"{r['rows']}, {r['features']} features"),
         ("without a label", f"{r['rows_without_label']} rows, left out" if r["rows_without_label"] else None),
-        ("missing values", f"{replaced}, replaced by the median" if replaced else None),
+        ("missing values", f"{replaced}, replaced by {_replacement(r)}" if replaced else None),
         ("training rows", f"{r['training_rows']}, {r['distinct_training_rows']} after merging duplicates"),
         ("irreducible loss", f"{r['irreducible_loss']:g} for {r['irreducible_of']}"),
         ("warning", _grid_warning(r["grid_loss"]) if r["grid_loss"] else None),
@@ -107,7 +132,9 @@ def training_text(report: dict[str, Any]) -> str:
         ("network size", f"{r['n_parameters']} weights and biases, {r['size_bytes']} bytes"),
         ("saved to", r["model_file"]),
     ]
-    return "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
+    text = "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
+    columns = [(column["name"], column["kind"], column["inputs"]) for column in r.get("columns", ())]
+    return f"{columns_text(columns)}\n{text}" if columns else text
 
 
 def _point_text(point: dict[str, Any] | None) -> str | None:
@@ -214,6 +241,7 @@ def model_text(model: Model) -> str:
         ]
     if model.calibration is not None:
         lines.append(f"probabilities  {_calibration_text(calibration_report(model.calibration))}")
+    lines += ["", columns_text(model.encoder_in_use.description())]
     names = list(network.feature_names or (f"x{j}" for j in range(network.n_features)))
     if network.grid is not None:
         lines += ["", f"inputs are rounded to {network.grid.bits}-bit integers: (x - offset) / step"]
@@ -237,6 +265,9 @@ def model_description(model: Model) -> dict[str, Any]:
     network = model.network
     return {
         "n_features": network.n_features,
+        "columns": [
+            {"name": name, "kind": kind, "inputs": words} for name, kind, words in model.encoder_in_use.description()
+        ],
         "feature_names": network.feature_names,
         "head": network.head,
         "classes": network.classes.tolist(),

@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 # points on which a direction is judged, to bound the time of one neuron
 _MAX_POINTS = 1 << 21
-# seconds between looks at the clock, and their share of the time
+# seconds between looks at the clock, within limits a share of the time
 _MIN_SLICE, _MAX_SLICE, _SLICE_SHARE = 0.02, 0.1, 0.01
-# directions for a neuron: twice its inputs within these limits, but so many numbers in all, and at least a few
+# directions for a neuron: twice its inputs within limits, fewer if they would read too many numbers, but always some
 _MIN_MOVES, _MAX_MOVES, _MAX_NUMBERS, _FEW_MOVES = 20, 100, 2 * 10**8, 8
 # share of directions that combine features
 _SPREAD = 0.5
 # neurons that are improved after a perturbation: the perturbed one and some of the others
 _NARROW = 16
-# of perturbations: how many in vain end a phase, how much worse a network may be that is accepted, how often a neuron
-# of the last layer is chosen, and a neuron is replaced; small shares, so that most attempts are small changes
+# perturbations without success that end a phase, how much worse a network may be and still be accepted, and how often a
+# neuron of the last layer is chosen or a neuron is replaced: rarely, so that most attempts are small changes
 _PATIENCE, _HEAT, _OUTPUT_SHARE, _REPLACED = 40, 2e-4, 0.1, 0.1
-# inputs of a neuron of integers that are perturbed at a time, on average
+# weights of a neuron of integers that one perturbation changes on average
 _CHANGED = 4
 # points and features up to which walks over separators are fast, how often one takes the place of a perturbation, and
 # rounds of walks for a network of one neuron
@@ -70,6 +70,10 @@ class Search(SearchedNetwork):
         self._budget = Budget()
         self.rounds = 0
 
+    def begin(self, budget: Budget) -> None:
+        """Take the limits of the search."""
+        self._budget = budget
+
     # starts
 
     def randomize(self) -> None:
@@ -82,6 +86,9 @@ class Search(SearchedNetwork):
                 weights = rng.integers(-st.bound, st.bound + 1, size=shape).astype(np.float64)
             else:
                 weights = rng.normal(size=shape) * (st.unit if k == 0 else 1.0)
+            if self._signed:
+                sign = st.sign[st.w_from[k] : st.w_from[k + 1]].reshape(shape)
+                weights = np.where(sign != 0, np.abs(weights) * sign, weights)
             bias = np.zeros(d)
             if st.intercept and p:
                 for row in range(d):
@@ -170,6 +177,7 @@ class Search(SearchedNetwork):
         if self._integer:
             chosen &= rng.random(n_in) < min(1.0, _CHANGED / max(n_in, 1))
             st.W[at] = np.where(chosen, rng.integers(-st.bound, st.bound + 1, n_in), st.W[at])
+            self._with_signs(at)
         else:
             unit = st.unit if k == 0 else np.ones(n_in)
             size = float((np.abs(st.W[at]) / unit).max(initial=0.0)) or 1.0
@@ -178,10 +186,15 @@ class Search(SearchedNetwork):
                 # anew, between two points: small changes may have led far away from all
                 i, j = rng.integers(len(st.loss), size=2)
                 st.W[at] = rng.normal(size=n_in) * unit * size
+                self._with_signs(at)
                 st.b[neuron] = -st.W[at] @ (signal[:, i].astype(np.float64) + signal[:, j]) / 2
             else:
                 change = np.where(chosen, rng.normal(size=n_in) * unit * size * rng.random(), 0.0)
+                before = st.W[at].copy() if self._signed else None
                 st.W[at] += change
+                if before is not None:
+                    self._with_signs(at)
+                    change = st.W[at] - before
                 if st.intercept and len(st.loss):
                     st.b[neuron] -= change @ signal[:, int(rng.integers(len(st.loss)))]
         self.total += self._update(neuron)
@@ -192,7 +205,7 @@ class Search(SearchedNetwork):
         n, p = self.points.X.shape
         continuous = not self._integer and self.state.intercept
         first_competes = self.state.argmax and len(self.state.width) == 1
-        return continuous and not first_competes and 0 < n <= _MAX_FEATURES and p <= _MAX_SEPARATED
+        return continuous and not self._signed and not first_competes and 0 < n <= _MAX_FEATURES and p <= _MAX_SEPARATED
 
     def _separators(self, neuron: int, rounds: int, budget: Budget) -> Iterator[None]:
         """Put a neuron of the first layer on separators of the points at which it matters, one after the other."""
@@ -254,7 +267,7 @@ class Search(SearchedNetwork):
         None
             Every few hundredths of a second, so that the caller can look at the clock, `best` and `rounds`.
         """
-        self._budget = budget
+        self.begin(budget)
         for attempt in itertools.count():
             patience = _PATIENCE * (1 + attempt // 4)
             if attempt == 0 and given is not None:

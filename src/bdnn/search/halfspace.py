@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 # points and features of a task, and numbers in its table, to bound the time of a hinge program
 _MAX_POINTS, _MIN_POINTS, _MAX_FEATURES, _MAX_ENTRIES = 2000, 200, 500, 200_000
-# added to slacks before they are inverted: reweighting begins soft and ends hard
+# what is added to slacks before they are inverted: reweighting begins soft and ends hard
 _SOFTENING = np.geomspace(1.0, 0.02, 12)
-# lines searched by the walk of the first round, twice as many in each further one, up to so many
+# lines that the walk of the first round searches, twice as many in each further one, and the most
 _FIRST_EFFORT, _MAX_EFFORT = 2_000, 20_000
-# numbers that are looked at before the clock is, some hundredths of a second
+# numbers read between looks at the clock: some hundredths of a second
 _OPERATIONS = 2e7
-# value at a point up to which it counts as on the hyperplane: the size of rounding errors of a walk
+# size of values at points that count as on the hyperplane: the rounding errors of a walk
 _TINY = 1e-9
 
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn._native.search import RobustState
-from bdnn._native.search import robust_turn as improve_robust_neuron
+from bdnn._native.search import RobustState, improve_robust_neuron
 from bdnn.network.grid import grid_box
 from bdnn.search.engine import Search
 from bdnn.search.interval_starts import RobustSurrogate
@@ -28,11 +27,11 @@ _NORMS = ("inf", "1", "2")
 _MAX_MOVES = 60
 # share of directions that combine features
 _SPREAD = 0.3
-# of the radius, on the way to all of it, and sweeps over all neurons at each
+# shares of the radius on the way to the whole of it, and sweeps over all neurons at each
 _SHARES, _SWEEPS = (0.2, 0.4, 0.6, 0.8), 3
-# of the time, for a smooth start, and its learning rate
+# share of the time for a smooth start, its learning rate, and the seconds that it always has
 _SMOOTH_SHARE, _RATE, _MIN_SECONDS = 0.4, 0.01, 1e-3
-# bits after the point, and of sums, in which doubles are exact; of squares half as many
+# bits after the binary point, and sums, for which doubles are exact; squares have half as many bits
 _BITS, _MAX_SUM, _BITS_OF_SQUARES, _MAX_SUM_OF_SQUARES = 20, 2.0**32, 10, 2.0**16
 
 

@@ -20,7 +20,7 @@ from bdnn.types import Floats, Singles
 
 # pre-activations up to which thresholds pass gradients: wider than the 1 of the plain surrogate
 _WINDOW = 3.0
-# of the training, in which the radius grows
+# share of the training during which the radius grows
 _GROWING = 0.5
 # seconds between looks at the clock
 _SLICE = 0.05
@@ -145,7 +145,7 @@ class RobustSurrogate:
 
     def _targets(self, weight: Singles) -> tuple[Singles, Singles]:
         """Return the weights for firing and for not firing of each output."""
-        fire = Loss("threshold", weight.shape[1]).costs(weight)[1]
+        fire = Loss("threshold", weight.shape[1]).wanted(weight)
         return fire, weight.sum(axis=1, keepdims=True) - fire
 
     def _reach(self, W: Singles) -> tuple[Singles, Singles]:

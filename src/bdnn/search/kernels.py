@@ -28,6 +28,9 @@ A : ndarray of shape (p, sum of widths)
     Pre-activations of the layers above the first, or of the only one.
 loss : ndarray of shape (p,)
     Of each point.
+sign : ndarray, int8
+    Of each weight in `W`: 1 if it must not be negative, -1 if not positive, 0 if it is free, as at first. Searches keep
+    signs of weights that have them; the robust search does not look at them.
 argmax : bool
     Head.
 bound : int
@@ -43,9 +46,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bdnn._native.search import BLOCK, State, gains, lattice_search, line_search
-from bdnn._native.search import turn as improve_neuron
-from bdnn._native.search import turns as improve_neurons
+from bdnn._native.search import BLOCK, State, gains, improve_neuron, improve_neurons, lattice_search, line_search
 
 if TYPE_CHECKING:
     from bdnn.types import Array, Floats

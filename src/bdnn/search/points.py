@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # values of a column that are sorted for its quartiles, which need not be exact
 _MAX_SORTED = 4_000
-# ratio of the standard deviation and that of the middle part, from which on extremes make the former useless
+# ratio of the standard deviation to that of the middle part from which extremes make the former useless
 _EXTREME = 16.0
 # numbers beyond which single precision is taken for its memory: 40 MB instead of 80
 _LARGE = 10_000_000
@@ -95,7 +95,7 @@ def _by_feature(reduced: Presolved, dtype: type[np.float32] | type[np.float64]) 
     for block in row_blocks(reduced.n_points, max(raw.shape[1], 1)):
         values = raw[block if rows is None else rows[block]]
         if reduced.grid is not None:
-            values = reduced.grid.quantise(values.astype(np.float64))
+            values = reduced.grid.quantize(values.astype(np.float64))
         if not every:
             values = values[:, kept]
         if dtype is np.float32 and values.dtype != np.float32:

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from bdnn.problem.presolve import Presolved
     from bdnn.types import Floats
 
-# of standardized features: far above the roundoff of a Gram matrix, far below their variance of 1
+# penalty for standardized features: far above the roundoff of a Gram matrix, far below their variance of 1
 _RIDGE = 1e-3
-# of a squared coefficient: as good as forbidden, and its sum with others is still exact enough to be inverted
+# penalty of a squared coefficient that all but forbids it, and whose sums are still exact enough to be inverted
 _MAX_PENALTY = 1e9
-# a start need not converge: by then the threshold that is chosen afterward matters more
+# iterations of a start, which need not converge: the threshold that is chosen afterward matters more
 _MAX_ITERATIONS = 200
 
 

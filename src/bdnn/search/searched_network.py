@@ -46,7 +46,7 @@ class SearchedNetwork:
         self.points, self._integer = points, problem.weights == "integer"
         self.state = kernels.new_state(
             points.X,
-            points.class_weight,
+            problem.loss.label_costs(points.class_weight),
             points.center,
             points.unit,
             points.reach,
@@ -56,6 +56,12 @@ class SearchedNetwork:
             problem.fit_intercept,
             int(rng.integers(1, 2**62)),
         )
+        limits = problem.limits
+        self._signed = limits.signed
+        if self._signed:
+            self.state.sign[:] = 1  # above the first layer
+            first = slice(0, int(self.state.w_from[1]))
+            self.state.sign[first] = np.tile(limits.signs[points.reduced.kept], int(self.state.width[0]))
         self._inputs = np.concatenate([[points.X.shape[0]], self.state.width[:-1]]).astype(np.int64)
         self.total = self.best = math.inf
         self._saved: Weights = self.snapshot()
@@ -78,11 +84,18 @@ class SearchedNetwork:
         self.set_layers([Layer(layers[0].weights[:, reduced.kept], layers[0].bias), *layers[1:]])
 
     def set_layers(self, layers: list[Layer]) -> None:
-        """Take over layers on the used columns, and keep them if they are the best so far."""
+        """Take over layers on the used columns, weights with the wrong sign as 0; keep them if they are the best."""
         self.state.W[:] = np.concatenate([W.ravel() for W, _ in layers])
         self.state.b[:] = np.concatenate([b for _, b in layers])
+        self._with_signs(slice(None))
         self.total = self._update(-1)
         self._keep_best()
+
+    def _with_signs(self, at: slice) -> None:
+        """Put weights with the wrong sign to 0."""
+        if self._signed:
+            W, sign = self.state.W[at], self.state.sign[at]
+            W[W * sign < 0] = 0.0
 
     def _update(self, neuron: int) -> float:
         """Evaluate a neuron with new weights and return the change of the loss; for -1 all of them, and the loss."""

@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 _MAX_ROWS = 200_000
 # gradient steps and epochs: they bound the time of a start, which line search goes on from
 _STEPS, _MIN_EPOCHS, _MAX_EPOCHS = 4000, 8, 300
-# points of a step, and of how few points a table of steps of half the size or less is taken
+# points of a step, and of a small step, which tables of few points get
 _BATCH, _SMALL_BATCH, _FEW_POINTS = 256, 64, 1000
 # learning rate at the start and at the end
 _RATE, _LAST_RATE = 0.01, 1e-4
-# with integers: so many times the epochs if they take less than a share of the time, up to so many
+# networks of integers may train for more epochs, by a factor and up to a number, within a share of the time
 _LONGER, _MAX_LONGER, _LONGER_SHARE = 5, 100, 0.4
 # features from which on networks of integers are rounded in training, see `_rounds_in_training`
 _MANY_FEATURES = 8
-# ratio of quartiles of the scales of features that still are alike
+# ratio of the quartiles of the features' scales up to which these count as alike
 _ALIKE = 100.0
-# points beyond which thresholds are sharper, by that power of their number, at most so much
+# points beyond which thresholds are sharper, by a power of their number, and the largest factor
 _SHARP_POINTS, _SHARPER, _SHARPEST = 4000, 0.35, 3.0
-# rows of which a copy in double precision is made at a time, and of a matrix of products
+# rows that are copied to double precision at a time, and rows of a matrix of products
 _BLOCK, _MAX_COMPARED = 4096, 1000
 # seconds for each product of the first layer when a network is taken over: an estimate, to end in time
 _SECONDS_PER_PRODUCT = 1.5e-9

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 # seconds of a slice, and steps of the first one, which measures them
 _SLICE, _FIRST_STEPS = 0.05, 8
-# neighbors that stay together, a cache line or more; and tables of so many times a step are shuffled so
+# neighbors that stay together in a shuffle, a cache line or more, in tables of at least this many steps
 _GROUP, _MANY_STEPS = 8, 16
-# points that a neuron of integers starts as a combination of
+# points whose combination a neuron of integers starts from
 _MAX_COMBINED = 1000
-# root mean square of the weights of a start of integers: small, so that steps soon turn neurons
+# root mean square of the weights of a start of integers: small, so that steps soon change what neurons decide
 _INTEGER_SPREAD = 0.1
 
 
@@ -68,7 +68,7 @@ class Surrogate:
     ) -> None:  # fmt: skip
         self._Z, self._rng = np.ascontiguousarray(Z), rng
         loss = Loss("argmax" if argmax else "threshold", class_weight.shape[1])
-        target = np.ascontiguousarray(loss.costs(class_weight)[1])
+        target = np.ascontiguousarray(loss.wanted(class_weight))
         self._training = StraightThrough(
             self._Z, target, class_weight.sum(axis=1), list(widths), bool(argmax), int(bound)
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Turns of neurons: what they report is what the network does, always, and it never gets worse."""
+"""What improving a neuron reports is what the network does, always, and it never gets worse."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from search.states import (
 )
 
 
-def turn(state, neuron, moves=20, spread=0.5, most=MOST):
+def improve(state, neuron, moves=20, spread=0.5, most=MOST):
     return kernels.improve_neuron(state, int(neuron), moves, spread, most)
 
 
@@ -49,7 +49,7 @@ def assert_is_of_its_class(state):
 @pytest.mark.parametrize("integer", [False, True], ids=["continuous", "integer"])
 @pytest.mark.parametrize("single", [False, True], ids=["double", "single"])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_loss_is_the_audited_one_after_every_turn(seed, integer, single):
+def test_the_loss_is_the_audited_one_after_every_improvement(seed, integer, single):
     rng, better = np.random.default_rng([seed, integer, single]), 0
     for _ in range(14):
         state = hostile_state(rng, integer=integer, single=single)
@@ -57,7 +57,7 @@ def test_the_loss_is_the_audited_one_after_every_turn(seed, integer, single):
         assert np.array_equal(state.loss, audited(state))
         for neuron in rng.permutation(np.tile(np.arange(len(state.b)), 2)):
             most = MOST if rng.random() < 0.8 else int(rng.integers(1, 30))
-            change = turn(state, neuron, int(rng.integers(1, 30)), float(rng.random()), most)
+            change = improve(state, neuron, int(rng.integers(1, 30)), float(rng.random()), most)
             assert change <= 0
             total += change
             better += change < 0
@@ -74,7 +74,7 @@ def test_neurons_without_a_bias_whose_weights_are_all_0():
         X, y = rng.normal(size=(6, 1)), rng.integers(0, 2, 6)
         state = state_of(X, np.eye(2)[y], (), "threshold", intercept=False, seed=seed + 1)
         total = refresh(state)
-        total += turn(state, 0)
+        total += improve(state, 0)
         assert_is_of_its_class(state)
         assert total == audited(state).sum()
 
@@ -85,7 +85,7 @@ def test_the_loss_is_the_one_of_rational_arithmetic():
     for number in range(20):
         state = hostile_state(rng, integer=bool(number % 2))
         for neuron in range(len(state.b)):
-            turn(state, neuron)
+            improve(state, neuron)
         network, weight = network_of(state), np.asarray(state.class_weight, dtype=float)
         outputs, fired, _ = plain.evaluate(network, np.asarray(state.X).T)
         for i, loss in enumerate(state.loss):
@@ -102,7 +102,7 @@ def test_weights_of_points_that_are_no_integers():
         refresh(state)
         total, tiny = float(state.loss.sum()), 1e-12 * state.class_weight.sum()
         for neuron in rng.permutation(len(state.b)):
-            change = turn(state, neuron)
+            change = improve(state, neuron)
             assert change <= tiny
             total += change
             np.testing.assert_allclose(state.loss, audited(state), rtol=0, atol=tiny)
@@ -145,25 +145,25 @@ def test_points_in_single_precision_give_the_same(integer):
         single = hostile_state(rng, integer=integer, single=True)
         double = copy_of(single, X=single.X.astype(np.float64), class_weight=single.class_weight.astype(np.float64))
         for neuron in rng.permutation(len(single.b)):
-            assert turn(single, neuron) == turn(double, neuron)
+            assert improve(single, neuron) == improve(double, neuron)
         for mine, theirs in zip(contents(single), contents(double), strict=True):
             assert np.array_equal(mine, theirs)
 
 
 @pytest.mark.parametrize("integer", [False, True], ids=["continuous", "integer"])
-def test_equal_seeds_give_equal_turns(integer):
+def test_equal_seeds_give_equal_networks(integer):
     rng = np.random.default_rng(5)
     one = hostile_state(rng, integer=integer)
     other = copy_of(one)
     for neuron in range(len(one.b)):
-        turn(one, neuron)
-        turn(other, neuron)
+        improve(one, neuron)
+        improve(other, neuron)
     assert all(np.array_equal(mine, theirs) for mine, theirs in zip(contents(one), contents(other), strict=True))
 
 
 @pytest.mark.parametrize("head", ["threshold", "argmax"])
 def test_more_points_than_a_block(head):
-    """Blocks of points, and turns on a part of them."""
+    """Blocks of points, and improvements on a part of them."""
     rng = np.random.default_rng(6)
     p = 2 * kernels.BLOCK + 17
     X = np.round(rng.normal(size=(p, 2)), 1)
@@ -174,7 +174,7 @@ def test_more_points_than_a_block(head):
     total = refresh(state)
     for most in (MOST, 5000, 100, 1):
         for neuron in range(len(state.b)):
-            change = turn(state, neuron, 5, 0.5, most)
+            change = improve(state, neuron, 5, 0.5, most)
             total += change
             assert change <= 0
     assert total == state.loss.sum() and np.array_equal(state.loss, audited(state))
@@ -196,7 +196,7 @@ def test_scales_far_from_one(scale, integer):
             b[:] = rng.integers(-2, 3, b.shape)
         total = refresh(state)
         for neuron in (0, 1, 2, 3, 0, 1, 2, 3):
-            total += turn(state, neuron)
+            total += improve(state, neuron)
             assert total == audited(state).sum()
         assert_is_of_its_class(state)
         assert total <= 12
@@ -208,18 +208,18 @@ def test_a_neuron_that_does_not_matter_stays():
     W[:], b[:], V[:], c[:] = 1.0, -0.5, [[0.0, 1.0]], -0.5
     assert refresh(state) == 0.0
     before = copy_of(state)
-    assert turn(state, 0) == turn(state, 1) == 0.0
+    assert improve(state, 0) == improve(state, 1) == 0.0
     assert np.array_equal(state.W[:1], before.W[:1]) and state.b[0] == before.b[0]
 
 
 def test_one_neuron_finds_a_separator_that_exists():
-    """A few turns with coordinates and the bias solve what single line searches can."""
+    """A few improvements with coordinates and the bias solve what single line searches can."""
     X = np.arange(20.0)[:, None]
     state = state_of(X, np.eye(2)[(X[:, 0] > 12).astype(int)], (), "threshold")
     refresh(state)
     assert state.loss.sum() == 13
     for _ in range(5):
-        turn(state, 0)
+        improve(state, 0)
     assert state.loss.sum() == 0
     assert 12 < -state.b[0] / state.W[0] < 13
 
@@ -235,7 +235,7 @@ def test_integers_stay_within_the_bound(bound):
         refresh(state)
         reached = set()
         for neuron in np.tile(np.arange(len(state.b)), 3):
-            turn(state, neuron, spread=0.7)
+            improve(state, neuron, spread=0.7)
             assert_is_of_its_class(state)
             reached.update(np.abs(state.W).tolist())
         assert len(reached) > bound / 2

@@ -1,0 +1,138 @@
+"""Files as tables of DuckDB's queries. It writes no files, loads no extensions and uses one thread."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bdnn.labels import is_number
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import duckdb
+
+
+_LONGEST_LINE = 2**24  # bytes; the reader's own limit is 2 MB, and longer lines are for the csv module
+_ROWS_AT_ONCE = 2**14  # of lines that are handed on
+_WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+_NUMBERS = (*_WHOLE_NUMBERS, "UHUGEINT", "FLOAT", "DOUBLE")
+_DATES = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a file.
+
+    Attributes
+    ----------
+    sql : str
+        The column in a query.
+    kind : str
+        What a Parquet file says that it holds: numeric, boolean, categorical, date or the type itself if it is none of
+        these. Empty for a CSV file.
+    """
+
+    sql: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Markers:
+    """What stands for a missing value, in lower case.
+
+    Attributes
+    ----------
+    everywhere : tuple of str
+        In each column.
+    numbers : tuple of str
+        In columns of numbers as well.
+    values : tuple of float
+        Numbers that stand for a missing value.
+    """
+
+    everywhere: tuple[str, ...]
+    numbers: tuple[str, ...] = ()
+    values: tuple[float, ...] = ()
+
+    def means_missing(self, cell: str) -> bool:
+        """Return whether a cell of a column that is not of numbers stands for a missing value."""
+        text = cell.strip().lower()
+        return text in self.everywhere or (bool(self.values) and is_number(text) and float(text) in self.values)
+
+
+def literal(text: str) -> str:
+    """Return text as a literal of a query."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def connection(threads: int = 1) -> duckdb.DuckDBPyConnection:
+    """Return a database in memory that writes nothing and loads nothing."""
+    import duckdb
+
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "threads": threads,
+        "temp_directory": "",
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "enable_external_file_cache": False,
+    }
+    return duckdb.connect(":memory:", config=settings)
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """Return what is raised for a file that is not as it was said to be."""
+    import duckdb
+
+    return (duckdb.Error,)
+
+
+def _place(path: Path) -> str:
+    """Return the literal of a path, in which no character stands for others."""
+    return literal(re.sub(r"([*?\[])", r"[\1]", str(path.absolute())))
+
+
+def csv_table(path: Path, packed: str, delimiter: str, skip: int, width: int, longest: int = 0) -> str:
+    """Return a CSV file as the table of a query, with columns c0, c1, … of text, if no row has more characters."""
+    most = max(_LONGEST_LINE, 4 * longest)  # bytes of a character
+    names = ", ".join(f"'c{j}': 'VARCHAR'" for j in range(width))
+    return (
+        f"read_csv({_place(path)}, auto_detect=false, header=false, skip={skip}, delim={literal(delimiter)}, "
+        f"quote='\"', escape='\"', compression={literal(packed)}, max_line_size={most}, "
+        f"columns={{{names}}})"
+    )
+
+
+def parquet_table(path: Path) -> str:
+    """Return a Parquet file as the table of a query."""
+    return f"read_parquet({_place(path)})"
+
+
+def parquet_columns(path: Path) -> dict[str, Column]:
+    """Return the columns of a Parquet file by name."""
+    found = {}
+    for name, kind, *_ in connection().execute(f"DESCRIBE SELECT * FROM {parquet_table(path)}").fetchall():
+        means = kind
+        if kind in _NUMBERS or kind.startswith("DECIMAL"):
+            means = "numeric"
+        elif kind in _DATES:
+            means = "date"
+        elif kind == "BOOLEAN":
+            means = "boolean"
+        elif kind in ("VARCHAR", "UUID", "TIME") or kind.startswith("ENUM"):
+            means = "categorical"
+        found[name] = Column('"' + name.replace('"', '""') + '"', means)
+    return found
+
+
+def lines(path: Path, packed: str) -> Iterator[str]:
+    """Give the lines of a packed text file in UTF-8 without their ends."""
+    table = (
+        f"read_csv({_place(path)}, auto_detect=false, header=false, delim='\x01', quote='', escape='', "
+        f"compression={literal(packed)}, max_line_size={_LONGEST_LINE}, columns={{'line': 'VARCHAR'}})"
+    )
+    answer = connection().execute(f"SELECT line FROM {table}")
+    while some := answer.fetchmany(_ROWS_AT_ONCE):
+        yield from (line or "" for (line,) in some)

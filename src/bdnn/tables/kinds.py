@@ -1,0 +1,337 @@
+"""What columns hold, by all of their cells: numbers, truth values, levels or dates; and advice if that is unclear."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+
+from bdnn.encoding.raw import Kind, RawColumn
+from bdnn.errors import InputError
+from bdnn.tables.cells import Known, is_date, level_names, means_a_number, text_profile
+from bdnn.tables.database import Column
+from bdnn.tables.scan import Profile, Scan, TextProfile
+
+if TYPE_CHECKING:
+    from bdnn.types import Array
+
+KINDS = (*get_args(Kind), "drop")
+"""What columns can be said to be; dates also with a format, as in ``date:%d/%m/%Y``."""
+
+ACCEPTED = (
+    "accepted are finite decimal numbers such as 12, -0.5 or 1.5e3, and empty cells, '?' or NA for missing values"
+)
+
+_DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%m/%d/%y", "%d/%m/%y",
+         "%d.%m.%y")  # fmt: skip
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+_FORMATS = ("", *(day + time for day in _DAYS for time in _TIMES))
+_WRITTEN_NUMBER = re.compile(r"[$€£¥]?\s?[+-]?\d{1,3}(?:[,.'’\s\u00a0]?\d{3})*(?:[.,]\d+)?\s?[$€£¥%]?")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_ODD = "isinf(v) OR isnan(v) OR contains(t, '_')"  # numbers that are none for us
+_TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
+# text among more different numbers than codes of classes have, or among numbers that mostly differ, is a slip
+_FEW_CODES = 20
+# of more different texts than this, most of them in one row only, no level says anything about another row
+_MANY_LEVELS = 1000
+
+
+@dataclass(slots=True)
+class Columns:
+    """The columns of a table, and what was assumed of them.
+
+    Attributes
+    ----------
+    columns : list of RawColumn
+        Those that are read.
+    notes : list of str
+        What was assumed.
+    forms : dict of str to str
+        Formats of dates.
+    decimal : str
+        Decimal sign.
+    left_out : dict of str to str
+        Columns that are not read, and why.
+    """
+
+    columns: list[RawColumn] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    forms: dict[str, str] = field(default_factory=dict)
+    decimal: str = "."
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads columns of a table.
+
+    Attributes
+    ----------
+    what : str
+        Name of the file.
+    scan : Scan
+        Its table.
+    names : mapping of str to int
+        Columns by name.
+    n_rows : int
+        How many rows it has.
+    asked : mapping of str to str
+        Kinds of columns that are given.
+    known : mapping of str to Known
+        Columns of a model.
+    where : callable
+        Returns the lines of rows.
+    day_first : bool
+        Whether 1/2/2026 is in February, if nothing else says so.
+    free_decimal : bool
+        Whether the decimal sign may turn out to be a comma.
+    tidy : bool
+        Whether text that differs in all or most rows is left out.
+    """
+
+    what: str
+    scan: Scan
+    names: Mapping[str, int]
+    n_rows: int
+    asked: Mapping[str, str]
+    known: Mapping[str, Known]
+    where: Callable[[Sequence[int]], list[str]]
+    day_first: bool = False
+    free_decimal: bool = True
+    tidy: bool = False
+
+    def read(self, names: Sequence[str]) -> Columns:
+        """Return columns in this order.
+
+        Raises
+        ------
+        InputError
+            If a column holds what it should not.
+        """
+        found = Columns(decimal=self.scan.decimal)
+        kinds: dict[str, Kind] = {}
+        useless: dict[str, str] = {}
+        checked = [name for name in names if self._column(name).kind in ("", "numeric")]
+        profiles = dict(zip(checked, self.scan.profiles([self.names[n] for n in checked]), strict=True))
+        if self._turns_to_commas(profiles):
+            found.notes.append("commas are decimal signs (--decimal)")
+            found.decimal = self.scan.decimal = ","
+            profiles = dict(zip(checked, self.scan.profiles([self.names[n] for n in checked]), strict=True))
+        for name in names:
+            if (kind := self._kind_of_numbers(name, profiles.get(name), found)) is not None:
+                kinds[name] = kind
+        texts = [name for name in names if name not in kinds]
+        cells = dict(zip(texts, self.scan.different([self.names[n] for n in texts]), strict=True))
+        many = [name for name in texts if cells[name] is None]
+        profiles_of_many = dict(zip(many, self.scan.text_profiles([self.names[n] for n in many]), strict=True))
+        for name in texts:
+            few = cells[name]
+            profile = profiles_of_many[name] if few is None else text_profile(few, self.scan.markers, self.scan.decimal)
+            kinds[name] = self._kind_of_text(name, profile, found)
+            if self.tidy and kinds[name] == "categorical" and not self._wanted(name) and (why := _too_many(profile)):
+                useless[name] = why
+        found.left_out = useless
+        names = [name for name in names if name not in useless]
+        numeric = [name for name in names if kinds[name] == "numeric"]
+        numbers = dict(zip(numeric, self.scan.numbers([self.names[n] for n in numeric], self.n_rows), strict=True))
+        coded: dict[int, list[str]] = {}
+        for name in names:
+            if kinds[name] == "categorical" or (kinds[name] == "boolean" and self._column(name).kind != "boolean"):
+                few, j = cells[name], self.names[name]
+                coded[j] = sorted(self.scan.texts_of(j) if few is None else few)
+        codes = self.scan.codes(coded, self.n_rows)
+        for name in names:
+            j, kind = self.names[name], kinds[name]
+            if j in codes:
+                found.columns.append(self._coded(name, kind, coded[j], codes.pop(j)))
+            elif kind == "date":
+                form = found.forms.get(name, "")
+                found.columns.append(RawColumn(name, kind, self.scan.dates(j, form, self.n_rows)))
+            else:
+                values = numbers.pop(name) if kind == "numeric" else self.scan.numbers([j], self.n_rows)[0]
+                found.columns.append(RawColumn(name, kind, values))
+        return found
+
+    def _column(self, name: str) -> Column:
+        return self.scan.columns[self.names[name]]
+
+    def _turns_to_commas(self, profiles: Mapping[str, Profile]) -> bool:
+        """Return whether numbers are written with decimal commas, which the first lines did not show."""
+        if not self.free_decimal or self.scan.decimal == ",":
+            return False
+        for name, p in profiles.items():
+            if p.commas and p.numbers + p.gaps + p.commas == p.rows and self.asked.get(name) != "categorical":
+                if name in self.known and self.known[name].kind != "numeric":
+                    continue
+                cells = self.scan.places(self.names[name], "v IS NULL")
+                if not all(_THOUSANDS.fullmatch(cell) for _, cell in cells):
+                    return True
+        return False
+
+    def _wanted(self, name: str) -> str:
+        """Return the kind that is asked for or that the model needs, or nothing."""
+        return self.known[name].kind if name in self.known else self.asked.get(name, "").partition(":")[0]
+
+    def _kind_of_numbers(self, name: str, profile: Profile | None, found: Columns) -> Kind | None:
+        """Return the kind of a column of numbers, and of one whose kind the file says; else None."""
+        stated, wanted = self._column(name).kind, self._wanted(name)
+        if stated in ("boolean", "date"):
+            if wanted in ("", stated):
+                return "boolean" if stated == "boolean" else "date"
+            return "numeric" if (stated, wanted) == ("boolean", "numeric") else None
+        if stated == "categorical" or wanted in ("categorical", "date") or profile is None:
+            return None
+        if profile.numbers + profile.gaps < profile.rows:
+            return None
+        if profile.odd and (odd := self.scan.places(self.names[name], _ODD)):
+            plain = self.scan.places(self.names[name], f"v IS NOT NULL AND NOT ({_ODD})", 1)
+            if stated or wanted == "numeric" or plain or not all("_" in cell for _, cell in odd):
+                raise self._no_number(name, odd)
+            return None  # codes such as 1_1 and 1_2
+        if wanted == "boolean":
+            return None
+        if profile.padded and wanted != "numeric":
+            found.notes.append(
+                f"column {name!r} holds codes with leading zeros and is read as text (--numeric {shlex.quote(name)} "
+                f"reads numbers)"
+            )
+            return None
+        return "numeric"
+
+    def _kind_of_text(self, name: str, profile: TextProfile, found: Columns) -> Kind:
+        wanted, j = self._wanted(name), self.names[name]
+        if wanted in ("numeric", "boolean"):
+            if profile.truths + profile.numbers < profile.known or (wanted == "numeric" and profile.numbers):
+                raise self._not_of_kind(name, wanted)
+            return "boolean"
+        if wanted == "categorical":
+            return "categorical"
+        if wanted == "date":
+            self._date_form(name, profile, found, must=True)
+            return "date"
+        if profile.known and profile.truths == profile.known:
+            return "boolean"
+        if not profile.known:
+            return "numeric"
+        if self._date_form(name, profile, found):
+            return "date"
+        others = self.scan.places(j, "v IS NULL")
+        if profile.numbers:
+            self._check_slips(name, profile, others)
+            shown = self._shown(others[:1])
+            found.notes.append(f"column {name!r} holds numbers and text ({shown}) and is read as text")
+        elif profile.different > _FEW_CODES and all(_WRITTEN_NUMBER.fullmatch(cell) for _, cell in others):
+            raise self._written(name, others)
+        return "categorical"
+
+    def _check_slips(self, name: str, profile: TextProfile, others: list[tuple[int, str]]) -> None:
+        """Raise an error if a column of numbers holds some cells that are none."""
+        if others and all(means_a_number(cell) for _, cell in others):
+            raise self._no_number(name, others)
+        many = profile.different_numbers > _FEW_CODES or 2 * profile.different_numbers > profile.numbers
+        if 2 * profile.numbers < profile.known or not many or profile.numbers < 2:
+            return
+        if others and all(_WRITTEN_NUMBER.fullmatch(cell) for _, cell in others):
+            raise self._written(name, others)
+        cells = list(dict.fromkeys(cell for _, cell in others))
+        rest = profile.known - profile.numbers
+        more = f" and {rest - 1} other cells that are no numbers" if rest > 1 else ""
+        word = shlex.quote(cells[0][:40])
+        raise InputError(
+            f"column {name!r} of {self.what} holds numbers, and {self._shown(others[:1])}{more}: correct the cells, "
+            f"say with --na {word} that this means a missing value, read the column as text with "
+            f"--categorical {shlex.quote(name)}, or leave it out with --drop {shlex.quote(name)}"
+        )
+
+    def _date_form(self, name: str, profile: TextProfile, found: Columns, *, must: bool = False) -> str:
+        """Find the format of a column of dates; return whether there is one."""
+        given = self.known[name].form if name in self.known else self.asked.get(name, "").partition(":")[2] or None
+        ends = (profile.low, profile.high)
+        formats = (
+            [given] if given is not None else [form for form in _FORMATS if all(is_date(end, form) for end in ends)]
+        )
+        counts = self.scan.count_dates(self.names[name], formats)
+        fitting = [form for form, count in zip(formats, counts, strict=True) if count == profile.known]
+        if not fitting:
+            if must and profile.known:
+                form = f" of the format {given}" if given else ""
+                raise InputError(
+                    f"column {name!r} of {self.what} must hold dates{form}, but {self._shown([(-1, profile.low)])} is "
+                    f"none; dates are written like 2026-01-31 12:00:00, or say how with --types FILE"
+                )
+            return ""
+        month_first = [form for form in fitting if form.startswith("%m/%d")]
+        day_first = [form for form in fitting if form.startswith("%d/%m")]
+        form = fitting[0]
+        unclear = bool(month_first and day_first)
+        if unclear:
+            form = day_first[0] if self.day_first else month_first[0]
+        found.forms[name] = form
+        if given is None and name not in self.known:
+            how = f" of the format {form}" if form else ""
+            doubt = "; day and month could be the other way round, which --types FILE can say" if unclear else ""
+            found.notes.append(
+                f"column {name!r} holds dates{how}, which become year, month, day, weekday and, where it differs, hour"
+                f"{doubt}"
+            )
+        return "date"
+
+    def _coded(self, name: str, kind: Kind, cells: Sequence[str], codes: Array) -> RawColumn:
+        """Return a column from the different cells in it and where these are."""
+        markers = self.scan.markers
+        texts = [None if markers.means_missing(cell) else cell.strip() for cell in cells]
+        if kind == "boolean":
+            truth = np.array([np.nan if text is None else _TRUTHS.get(text.lower(), np.inf) for text in texts])
+            values = truth[codes]
+            if np.isinf(values).any():
+                row = int(np.argmax(np.isinf(values)))
+                raise self._not_of_kind(name, "boolean", [(row, cells[codes[row]])])
+            return RawColumn(name, "numeric" if self._wanted(name) == "numeric" else "boolean", values)
+        names = level_names([text for text in texts if text is not None], self.known.get(name))
+        levels = sorted(set(names.values()))
+        place = {level: code for code, level in enumerate(levels)}
+        code_of = np.array([-1 if text is None else place[names[text]] for text in texts], dtype=np.int32)
+        return RawColumn(name, kind, code_of[codes], tuple(levels))
+
+    def _shown(self, places: Sequence[tuple[int, str]]) -> str:
+        lines = self.where([row for row, _ in places]) if places and places[0][0] >= 0 else [""] * len(places)
+        texts = [
+            f"{cell[:40]!r} in {line}" if line else f"{cell[:40]!r}"
+            for (_, cell), line in zip(places, lines, strict=True)
+        ]
+        return ", ".join(texts)
+
+    def _no_number(self, name: str, places: list[tuple[int, str]]) -> InputError:
+        return InputError(f"column {name!r} of {self.what} holds {self._shown(places[:1])}; {ACCEPTED}")
+
+    def _written(self, name: str, places: list[tuple[int, str]]) -> InputError:
+        word = shlex.quote(name)
+        return InputError(
+            f"column {name!r} of {self.what} holds {self._shown(places[:1])}: numbers with separators of thousands, "
+            f"currencies or percent signs are not read; write plain numbers, or give --categorical {word} or "
+            f"--drop {word}"
+        )
+
+    def _not_of_kind(self, name: str, kind: str, places: list[tuple[int, str]] | None = None) -> InputError:
+        others = self.scan.places(self.names[name], "v IS NULL") if places is None else places
+        why = "as in the training" if name in self.known else f"by --{'numeric' if kind == 'numeric' else 'types'}"
+        what = "numbers" if kind == "numeric" else "true and false"
+        if kind == "numeric" and others and any(means_a_number(cell) for _, cell in others):
+            return self._no_number(name, [place for place in others if means_a_number(place[1])])
+        missing = f"; --na {shlex.quote(others[0][1][:40])} says that this means a missing value" if others else ""
+        return InputError(
+            f"column {name!r} of {self.what} must hold {what}, {why}, but holds {self._shown(others[:1])}{missing}"
+        )
+
+
+def _too_many(profile: TextProfile) -> str:
+    """Return why the levels of a column say nothing about other rows, or an empty string."""
+    if profile.different == profile.known > 2:
+        return "text that differs in all rows"
+    if profile.different > _MANY_LEVELS and 2 * profile.different > profile.known:
+        return "text that differs in most rows"
+    return ""

@@ -1,0 +1,338 @@
+"""How a text file is laid out as a table: delimiter, lines before the header, header, units below it, decimal sign.
+
+All this is found from its first lines, or given. What is found and is not the rule, which is commas, a header in the
+first line and decimal points, is said in notes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bdnn.columns import quoted
+from bdnn.errors import InputError
+from bdnn.labels import is_missing, is_number
+from bdnn.tables.rows import Row, rows
+
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", "": "blanks"}
+"""Delimiters by name; the empty one stands for any number of blanks and tabs."""
+
+_RARE = ("^", "~", "\x1f", "\x01", ":")  # only where no other one makes columns
+_COMMENTS = ("#", "%", "//")
+_TRIED_LINES = 2000  # of the sample; what follows looks the same
+_MOST_UNITS = 3  # rows below the header: units, kinds of averages, and one more
+_MOST_NARROW = 0.4  # share of rows of another length, above which a delimiter makes no table
+_SEP = re.compile(r'^"?sep=(.)"?$', re.IGNORECASE)
+_MADE_UP = re.compile(r"column\d+")  # what columns are called that have no name
+_CONSECUTIVE = 3  # numbers 0, 1, 2 or 1, 2, 3 in a first line are names, as pandas writes them
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Of a text file.
+
+    Attributes
+    ----------
+    delimiter : str
+        A key of `DELIMITERS`, or any other text.
+    names : tuple of str
+        Of the columns, as written but without blanks around them; column1, column2, … without a header.
+    header : bool
+        Whether the file names its columns.
+    start : int
+        Lines before the first row of data.
+    plain : bool
+        Whether these lines are one per row of names and units, none of them blank.
+    decimal : str
+        Decimal sign.
+    comment : str
+        What lines begin with that are no rows; empty for none.
+    notes : tuple of str
+        What was found and is not the rule.
+    """
+
+    delimiter: str
+    names: tuple[str, ...]
+    header: bool
+    start: int
+    plain: bool
+    decimal: str
+    comment: str
+    notes: tuple[str, ...]
+
+
+def is_unnamed(name: str) -> bool:
+    """Return whether a name in a header is none: what programs write where they have no name."""
+    return name == "" or name.lower().startswith("unnamed: ") or bool(re.fullmatch(r"\.\.\.\d+", name))
+
+
+def find_layout(
+    name: str,
+    sample: str,
+    whole: bool,
+    *,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    header: bool | None = None,
+    expected: Sequence[str] = (),
+) -> Layout:
+    """Return how a text is laid out.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, for messages.
+    sample : str
+        Its first lines.
+    whole : bool
+        Whether these are all.
+    delimiter, decimal : str or None
+        Those that are given; None to find out.
+    header : bool or None
+        Whether there is one; None to find out.
+    expected : sequence of str
+        Names of columns that a model asks for: a line that holds half of them is a header.
+
+    Raises
+    ------
+    InputError
+        If there is no row.
+    """
+    lines = list(itertools.islice(io.StringIO(sample, newline=""), _TRIED_LINES))
+    complete = whole and len(lines) < _TRIED_LINES
+    skipped, comment, asked = _before(lines)
+    given = delimiter is not None
+    delimiter = _found_delimiter(lines[skipped:], asked, complete) if delimiter is None else delimiter
+    table = _some_rows(lines[skipped:], delimiter, complete, comment)
+    if not table:
+        raise InputError(f"{name} is empty; a table with a header line and at least one row is needed")
+    top = _first_of_table(table)
+    decimal_found = _decimal(table[top:], delimiter) if decimal is None else decimal
+    width = Counter(len(row.cells) for row in table[top:]).most_common(1)[0][0]
+    names, body = [cell.strip() for cell in table[top].cells], [row.cells for row in table[top + 1 :]]
+    from_comment = _names_in_comment(lines[:skipped], delimiter, width, comment) if top == 0 else None
+    notes: list[str] = []
+    known = [text for text in expected if text in names]
+    if header is None and expected and all(map(_MADE_UP.fullmatch, expected)) and not known:
+        header = False
+    if header is None:
+        header = (2 * len(known) >= len(expected)) if known else _is_header(names, body, decimal_found)
+        if not header and from_comment is None:
+            notes.append(
+                "the first line looks like data, so the columns are named column1, column2, … (write a line of names "
+                "above it if it is a header)"
+            )
+    in_comment = not header and from_comment is not None
+    if header:
+        start, below = table[top].last, table[top + 1 :]
+        n_units = _units(below, decimal_found)
+        if n_units:
+            shown = quoted([cell.strip() for cell in below[0].cells])
+            notes.append(f"the row below the header is left out: it holds units ({shown})")
+            start = below[n_units - 1].last
+        names = _with_row_names(names, [row.cells for row in below[n_units:]])
+    elif in_comment and from_comment is not None:
+        names, header, start, n_units = from_comment, True, table[top].first - 1, 0
+        notes.append("the names of the columns are read from the comment line above the data")
+    else:
+        start, n_units = table[top].first - 1, 0
+        names = [f"column{j + 1}" for j in range(width)]
+    start += skipped
+    plain = start == (1 + n_units if header and not in_comment else 0) and not comment
+    before = skipped + table[top].first - 1
+    if any(line.strip() for line in lines[:before]) and not in_comment:
+        what = "header" if header else "data"
+        notes.insert(0, f"{before} line{'s are' if before > 1 else ' is'} left out before the {what}")
+    if not given and delimiter != ",":
+        notes.insert(0, f"{DELIMITERS.get(delimiter, repr(delimiter))} separate the columns (--delimiter)")
+    if decimal is None and decimal_found == ",":
+        notes.append("commas are decimal signs (--decimal)")
+    return Layout(delimiter, tuple(names), header, start, plain, decimal_found, comment, tuple(notes))
+
+
+def _before(lines: Sequence[str]) -> tuple[int, str, str | None]:
+    """Return how many lines at the top are blank, comments or name the delimiter; the comment sign; that delimiter."""
+    comment, asked = "", None
+    for number, line in enumerate(lines):
+        text = line.strip()
+        if found := _SEP.match(text):
+            asked = found[1]
+        elif text and (sign := next((sign for sign in _COMMENTS if text.startswith(sign)), None)):
+            if number + 1 < len(lines) and _is_name_line(text, lines[number + 1 :]):
+                return number, "", asked
+            comment = sign
+        elif text:
+            return number, comment, asked
+    return len(lines), comment, asked
+
+
+def _is_name_line(text: str, below: Sequence[str]) -> bool:
+    """Return whether a first line is a header whose first name begins like a comment: ``#id,a,b`` above no numbers.
+
+    It is told from a header in a comment only by what follows it: other comments are none.
+    """
+    return bool(re.match(r"^#\s*(id|nr|no)?[,;\t|]", text)) and not below[0].lstrip().startswith("#")
+
+
+def _names_in_comment(above: Sequence[str], delimiter: str, width: int, comment: str) -> list[str] | None:
+    """Return names from the last comment line above data without a header, as ``numpy.savetxt`` writes them."""
+    if not comment or not above:
+        return None
+    text = above[-1].strip().lstrip(comment).strip()
+    for row in rows([text], delimiter):
+        names = [cell.strip() for cell in row.cells]
+        if len(names) == width and not any(map(is_number, names)) and all(names):
+            return names
+    return None
+
+
+def _some_rows(lines: Sequence[str], delimiter: str, complete: bool, comment: str = "") -> list[Row]:
+    """Return rows, up to the first that is no CSV; the last one may be cut off."""
+    found: list[Row] = []
+    try:
+        for row in rows(lines, delimiter, comment):
+            found.append(row)
+    except csv.Error:
+        complete = True
+    return found if complete or len(found) < 2 else found[:-1]
+
+
+def _found_delimiter(lines: Sequence[str], asked: str | None, complete: bool) -> str:
+    """Return the delimiter that makes columns of the most rows; commas if none does."""
+    if asked is not None and any(asked in line for line in lines):
+        return asked
+    best, best_score = ",", (0.0, 0.0, 0)
+    for rank, delimiter in enumerate((",", ";", "\t", "|")):
+        if score := _score(lines, delimiter, complete):
+            if (*score, -rank) > best_score:
+                best, best_score = delimiter, (*score, -rank)
+    if best_score[0] > 0:
+        return best
+    for delimiter in ("", *_RARE):
+        if score := _score(lines, delimiter, complete):
+            if score[0] >= 1.0:
+                return delimiter
+    return ","
+
+
+def _score(lines: Sequence[str], delimiter: str, complete: bool) -> tuple[float, float] | None:
+    """Return the share of rows of one length, in tenths, and of cells that hold no other delimiter."""
+    table = _some_rows(lines, delimiter, complete)
+    widths = Counter(len(row.cells) for row in table)
+    widths.pop(1, None)
+    if not widths:
+        return None
+    width, _ = widths.most_common(1)[0]
+    if width < 2:
+        return None
+    share = sum(abs(len(row.cells) - width) <= (len(row.cells) > width and not row.cells[-1].strip()) for row in table)
+    others = [other for other in (";", "\t", "|") if other != delimiter]
+    cells = [cell for row in table for cell in row.cells]
+    clean = sum(not any(other in cell for other in others) for cell in cells) / len(cells)
+    fraction = share / len(table)
+    return None if fraction < 1 - _MOST_NARROW and len(table) > 2 else (round(fraction, 1), round(clean, 1))
+
+
+def _first_of_table(table: Sequence[Row]) -> int:
+    """Return the index of the header or, without one, of the first row of data: rows before it are of another length.
+
+    A header may lack the name of the first column, which R does not write.
+    """
+    width = Counter(len(row.cells) for row in table[len(table) // 4 :]).most_common(1)[0][0]
+    if width < 2:
+        return 0
+    for index, row in enumerate(table[: len(table) - 1]):
+        wide = len(row.cells) == width or (
+            len(row.cells) == width - 1 and len(table[index + 1].cells) == width and all(c.strip() for c in row.cells)
+        )
+        if wide and len(table[index + 1].cells) in (width, width - 1):
+            # rows that are too long are ragged data, unless a line of names follows them
+            data_like = any(is_number(cell.strip().replace(",", ".")) for cell in row.cells)
+            return 0 if index and data_like and len(table[0].cells) > width else index
+    return 0
+
+
+def _number(cell: str, decimal: str) -> bool:
+    return is_number(cell.replace(",", ".") if decimal == "," else cell)
+
+
+def _gap(cell: str) -> bool:
+    return is_missing(cell) or cell in ("-", "--", ".", "\\N")
+
+
+def _decimal(table: Sequence[Row], delimiter: str) -> str:
+    """Return a comma if there are columns whose cells are numbers only with decimal commas, and none with points."""
+    if delimiter == ",":
+        return "."
+    commas = points = 0
+    columns = itertools.zip_longest(*(row.cells for row in table[1:]), fillvalue="")
+    for column in columns:
+        cells = [cell.strip() for cell in column if not _gap(cell.strip())]
+        if not cells:
+            continue
+        with_comma = [cell for cell in cells if "," in cell]
+        if with_comma and all(_number(cell, ",") for cell in cells):
+            commas += 1
+        elif not with_comma and any("." in cell for cell in cells) and all(map(is_number, cells)):
+            points += 1
+    return "," if commas > points else "."
+
+
+def _is_header(names: Sequence[str], body: Sequence[Sequence[str]], decimal: str) -> bool:
+    """Return whether a first row names the columns below it, by what these columns hold."""
+    names_over_numbers = numbers = names_over_text = text = 0
+    for j, name in enumerate(names):
+        column = [row[j].strip() for row in body if j < len(row)]
+        known = [cell for cell in column if not _gap(cell)]
+        if _gap(name) or (not known and not _number(name, decimal)):
+            continue
+        if not known or all(_number(cell, decimal) for cell in known):
+            numbers += _number(name, decimal)
+            names_over_numbers += not _number(name, decimal)
+        else:
+            levels = set(known)
+            text += name in levels
+            names_over_text += name not in levels and 2 * len(levels) <= len(known)
+    whole = [int(name) for name in names if name.isdecimal()]
+    if names_over_numbers:
+        return numbers == 0 or (len(whole) == numbers and len(set(whole)) == numbers)
+    if numbers:
+        follow = len(whole) >= _CONSECUTIVE and whole[0] in (0, 1) and whole == list(range(whole[0], whole[-1] + 1))
+        return follow and len(whole) == numbers and not text and len(body) > 1
+    return text == 0 or names_over_text > text
+
+
+def _units(below: Sequence[Row], decimal: str) -> int:
+    """Return how many rows below the header hold units: text, or nothing, above nothing but numbers."""
+    count = 0
+    while count < min(_MOST_UNITS, len(below) - 1):
+        rest = below[count + 1 :]
+        told = False
+        for j, cell in enumerate(text.strip() for text in below[count].cells):
+            known = [row.cells[j].strip() for row in rest if j < len(row.cells) and not _gap(row.cells[j].strip())]
+            # kinds of averages stand below units
+            known = known[_MOST_UNITS - 1 - count :] or known
+            if known and all(_number(other, decimal) for other in known):
+                if _number(cell, decimal):
+                    return count
+                told = told or not _gap(cell)
+            elif cell in known and not _gap(cell):
+                return count
+        if not told:
+            return count
+        count += 1
+    return count
+
+
+def _with_row_names(names: list[str], body: Sequence[Sequence[str]]) -> list[str]:
+    """Return names with one more for each column that the header does not name: row names, or nothing at the end."""
+    width = Counter(len(row) for row in body).most_common(1)[0][0] if body else len(names)
+    if width == len(names) + 1:
+        ended = all(len(row) < width or not row[-1].strip() for row in body)
+        return [*names, ""] if ended else ["", *names]
+    return names

@@ -1,0 +1,328 @@
+"""Reading a table: its columns as they come, labels, weights, and what was assumed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bdnn import labels as label_rules
+from bdnn.columns import listed, places, quoted
+from bdnn.encoding.raw import RawTable
+from bdnn.errors import InputError, UnknownLabelError
+from bdnn.tables import database
+from bdnn.tables.cells import Known
+from bdnn.tables.file import TableFile, table_file
+from bdnn.tables.kinds import Reader
+from bdnn.tables.layout import is_unnamed
+from bdnn.tables.options import Reading
+from bdnn.tables.scan import Scan
+from bdnn.tables.table import Table
+from bdnn.tables.useless import without_useless
+
+if TYPE_CHECKING:
+    from bdnn.types import Array, Floats
+
+GUESS = ""
+"""The target that stands for a column named target, label, class or y, or else the last one."""
+
+_TARGETS = ("target", "label", "class", "y")
+_PLAIN = Reading()
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Names of columns: what the file calls them, or column1, column2 and so on."""
+
+    all: tuple[str, ...]
+    unnamed: frozenset[str]
+
+
+def read_table(
+    path: str | os.PathLike[str],
+    target: str | None = None,
+    features: Sequence[str] | None = None,
+    drop: Iterable[str] = (),
+    *,
+    classes: Array | None = None,
+    missing_labels: str = "error",
+    reading: Reading = _PLAIN,
+    known: Mapping[str, Known] | None = None,
+    weight: str | None = None,
+    ids: Iterable[str] = (),
+    carry: Sequence[str] = (),
+    carry_if_any: Sequence[str] = (),
+    tidy: bool = False,
+) -> Table:
+    """Read a table from a CSV file of any delimiter, or a Parquet file; packed files are unpacked.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; ``-`` is standard input.
+    target : str or None
+        Column of the labels; `GUESS` to find it.
+    features : sequence of str or None
+        Columns to read, in this order; None for all but those that other parameters name. Other columns do not matter.
+    drop : iterable of str
+        Columns to leave out. Here, in `ids`, in `carry` and among the kinds of `reading`, several names may be one text
+        with commas between them, unless there is a column of that name.
+    classes : ndarray or None
+        Classes of a model, as which labels are read; None to find out what they are.
+    missing_labels : {"error", "drop"}
+        What is done with rows that have no label.
+    reading : Reading
+        How the file is read, as far as that is given.
+    known : mapping of str to Known or None
+        What a model says of its columns, which decides how they are read.
+    weight : str or None
+        Column of the weights of rows.
+    ids : iterable of str
+        Columns that name rows and are no inputs.
+    carry : sequence of str
+        Columns to carry along as text, beside the inputs.
+    carry_if_any : sequence of str
+        Columns to carry along if they are there, before the others.
+    tidy : bool
+        Whether to leave out columns that cannot help any network: row numbers, constant and repeated columns, and text
+        that differs in most rows.
+
+    Returns
+    -------
+    Table
+        With what was assumed in its notes.
+
+    Raises
+    ------
+    UnknownLabelError
+        If a label is not one of the classes.
+    InputError
+        If the file is empty or malformed, a column is missing, there twice or not what it should be, or a label is
+        missing.
+    OSError
+        If the file cannot be read.
+    """
+    task = _Task(
+        target, None if features is None else tuple(features), tuple(drop), classes, missing_labels, reading,
+        dict(known or {}), weight, tuple(ids), tuple(carry), tuple(carry_if_any), tidy,
+    )  # fmt: skip
+    expected = tuple(known or ()) or tuple(features or ())
+    for copied in (False, True):
+        with table_file(path, reading, expected, copied=copied) as file:
+            try:
+                return task.read(file)
+            except database.failures() as error:
+                if copied or file.word == "row":
+                    reason = str(error).splitlines()[0][:200]
+                    raise InputError(f"{file.name} cannot be read as a table ({reason})") from None
+    raise AssertionError("the second try returns or raises")
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is wanted of a file; see `read_table`."""
+
+    target: str | None
+    features: tuple[str, ...] | None
+    drop: tuple[str, ...]
+    classes: Array | None
+    missing_labels: str
+    reading: Reading
+    known: dict[str, Known]
+    weight: str | None
+    ids: tuple[str, ...]
+    carry: tuple[str, ...]
+    carry_if_any: tuple[str, ...]
+    tidy: bool
+
+    def read(self, file: TableFile) -> Table:
+        """Return the table."""
+        names = _named(file)
+        kinds = {name: kind for key, kind in self.reading.kinds.items() for name in _split([key], names.all)}
+        there = [name for name in self.carry_if_any if name in names.all and name not in self.carry]
+        named = replace(
+            self,
+            drop=tuple(_split(self.drop, names.all)),
+            ids=tuple(_split(self.ids, names.all)),
+            carry=(*there, *_split(self.carry, names.all)),
+            reading=replace(self.reading, kinds=kinds),
+        )
+        return named._read(file, names)
+
+    def _read(self, file: TableFile, names: _Names) -> Table:
+        notes = list(file.notes)
+        target = self.target
+        if target == GUESS:
+            target, how = self._guessed(names)
+            notes.append(how)
+        wanted = self._wanted(file, names, target)
+        used = [
+            *wanted,
+            *([target] if target is not None else []),
+            *([self.weight] if self.weight else []),
+            *self.carry,
+        ]
+        index = dict(zip(used, places(f"the columns of {file.name}", names.all, used), strict=True))
+        scan = Scan(file.table, file.columns, self.reading.markers, file.decimal)
+        n_rows, n_before = scan.leave_out_blank_tail(sorted(set(index.values())))
+        if not n_rows:
+            raise InputError(f"{file.name} has a header but no rows")
+        if n_rows < n_before:
+            notes.append(f"{n_before - n_rows} rows without any cell at the end are left out")
+
+        def where(numbers: Sequence[int]) -> list[str]:
+            return [f"{file.word} {line}" for line in file.lines(numbers)]
+
+        free = self.reading.decimal is None and file.word == "line"
+        reader = Reader(
+            file.name, scan, index, n_rows, self.reading.kinds, self.known, where,
+            day_first=file.decimal == "," or file.delimiter == ";", free_decimal=free, tidy=self.tidy,
+        )  # fmt: skip
+        found = reader.read(wanted)
+        columns = found.columns
+        if self.tidy:
+            columns, left_out = without_useless(
+                columns, found.left_out, names.unnamed, {*self.reading.kinds, *self.known}
+            )
+            notes += [*found.notes, *left_out]
+        else:
+            notes += found.notes
+        if not columns:
+            raise InputError(f"{file.name} has no feature columns left; {'; '.join(notes) or quoted(names.all)}")
+        labels = None
+        kept, merged = np.arange(n_rows), ""
+        if target is not None:
+            labels, kept, merged = self._labels(file, scan, index[target], target, n_rows)
+        weight = None if self.weight is None else self._weights(file, scan, index[self.weight], n_rows)[kept]
+        carried = {name: scan.texts(index[name]) for name in self.carry}
+        table, n_unlabeled = RawTable(tuple(columns)), n_rows - len(kept)
+        if n_unlabeled:
+            table = table.take(kept)
+            carried = {name: [cells[i] for i in kept.tolist()] for name, cells in carried.items()}
+        return Table(
+            table, labels, kept, target, weight, carried, n_unlabeled, merged, tuple(notes), found.decimal,
+            file.header, found.forms, len(file.columns), self.drop, self.ids,
+        )  # fmt: skip
+
+    def _guessed(self, names: _Names) -> tuple[str, str]:
+        """Return the target column of a table, and what to say of it."""
+        others = {*self.drop, *self.ids, self.weight, *self.carry}
+        free = [name for name in names.all if name not in others]
+        for word in _TARGETS:
+            if fitting := [name for name in free if name.lower() == word]:
+                return fitting[0], f"the target is column {fitting[0]!r} (--target)"
+        named = [name for name in free if name not in names.unnamed]
+        if not named:
+            raise InputError(f"there is no target column among {quoted(names.all)}; give --target")
+        return named[-1], f"the target is the last column, {named[-1]!r} (--target)"
+
+    def _wanted(self, file: TableFile, names: _Names, target: str | None) -> list[str]:
+        """Return the columns of the inputs."""
+        kinds = self.reading.kinds
+        asked = [*([target] if target is not None else []), *([self.weight] if self.weight else [])]
+        asked += [*self.carry, *(self.features or ()), *self.drop, *self.ids, *(kinds if self.features is None else ())]
+        if absent := [name for name in dict.fromkeys(asked) if name not in names.all]:
+            hint = ""
+            if not file.header and not names.all[0].startswith(tuple(absent)):
+                hint = "; the file has no line of names: write one above the data"
+            elif len(names.all) == 1:
+                hint = "; if it has more columns, give their --delimiter"
+            raise InputError(f"{file.name} has no {listed(absent)}; its columns are {quoted(names.all)}{hint}")
+        if self.features is not None:
+            wanted = list(self.features)
+        else:
+            out = {
+                *self.drop,
+                *self.ids,
+                target,
+                self.weight,
+                *self.carry,
+                *(n for n, kind in kinds.items() if kind == "drop"),
+            }
+            wanted = [name for name in names.all if name not in out]
+        if not wanted:
+            raise InputError(f"{file.name} has no feature columns; its columns are {quoted(names.all)}")
+        return wanted
+
+    def _labels(self, file: TableFile, scan: Scan, j: int, target: str, n_rows: int) -> tuple[Array, Array, str]:
+        """Return the labels of the rows that have one, these rows, and which labels differ only by blanks."""
+        what = f"the target column {target!r} of {file.name}"
+        texts = sorted(scan.texts_of(j))
+        codes = scan.codes({j: texts}, n_rows)[j]
+        bare = [text.strip() for text in texts]
+        classes = None if self.classes is None else label_rules.text_codes(texts, self.classes)
+        words = None if self.reading.na is None else self.reading.markers.everywhere
+        gaps = np.array([label_rules.is_missing(b) if words is None else b.lower() in words for b in bare], dtype=bool)
+        if classes is not None:
+            gaps &= classes < 0
+        absent = np.flatnonzero(gaps[codes])
+        if len(absent) and self.missing_labels == "error":
+            shown = self._places(file, absent, [bare[c] for c in codes[absent].tolist()])
+            raise InputError(
+                f"{what} has no label in {len(absent)} of {n_rows} rows: {shown}; label or remove them, or leave them "
+                f"out with --missing-labels drop"
+            )
+        kept = np.flatnonzero(~gaps[codes])
+        if not len(kept):
+            raise InputError(f"{what} has no label in any row")
+        codes = codes[kept]
+        if classes is None or self.classes is None:
+            used = np.flatnonzero(~gaps)
+            place = np.cumsum(~gaps) - 1
+            labels = label_rules.from_text([bare[c] for c in used.tolist()])[place[codes]]
+            return labels, kept, self._merged(file, texts, bare, codes, kept) if labels.dtype.kind == "U" else ""
+        unknown = np.flatnonzero(classes[codes] < 0)
+        if len(unknown):
+            shown = self._places(file, kept[unknown], [bare[c] for c in codes[unknown].tolist()])
+            raise UnknownLabelError(
+                f"{len(unknown)} of {len(kept)} labels in {what} are not classes of the model "
+                f"({label_rules.listed(self.classes.tolist())}): {shown}"
+            )
+        return self.classes[classes[codes]], kept, ""
+
+    @staticmethod
+    def _places(file: TableFile, rows: Array, cells: Sequence[str]) -> str:
+        return label_rules.places_text(zip(cells, file.lines(rows.tolist()), strict=True), file.word)
+
+    def _merged(self, file: TableFile, texts: Sequence[str], bare: Sequence[str], codes: Array, kept: Array) -> str:
+        """Return the labels, with their lines, that are equal to others only without the blanks around them."""
+        several = np.array([bare.count(text) > 1 for text in bare]) if len(set(bare)) < len(bare) else np.zeros(0)
+        if not several.any():
+            return ""
+        rows = np.flatnonzero(several[codes])
+        return self._places(file, kept[rows], [texts[c] for c in codes[rows].tolist()])
+
+    def _weights(self, file: TableFile, scan: Scan, j: int, n_rows: int) -> Floats:
+        """Return the weights of rows."""
+        (weights,) = scan.numbers([j], n_rows)
+        bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+        if len(bad):
+            cells = scan.texts(j)
+            shown = self._places(file, bad[:1], [cells[int(bad[0])]])
+            raise InputError(
+                f"weights must be numbers and not negative, but column {self.weight!r} of {file.name} holds {shown}"
+            )
+        return weights
+
+
+def _split(words: Iterable[str], names: Sequence[str]) -> list[str]:
+    """Return names of columns; a text that is none of them may hold several, with commas between them."""
+    found: list[str] = []
+    for word in words:
+        found += [word] if word in names or "," not in word else [part.strip() for part in word.split(",")]
+    return list(dict.fromkeys(found))
+
+
+def _named(file: TableFile) -> _Names:
+    """Return the names of columns; those without one are called by their position, from 1."""
+    names, unnamed = [], set()
+    for j, name in enumerate(file.names, start=1):
+        own = f"column{j}"
+        if file.header and is_unnamed(name) and own not in file.names:
+            unnamed.add(own)
+            name = own
+        names.append(name)
+    return _Names(tuple(names), frozenset(unnamed))
