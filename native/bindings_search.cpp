@@ -224,8 +224,9 @@ std::pair<double, double> turns(PyState& st, nb::handle neurons_array, nb::handl
     Use use(st.busy, "state");
     return st.visit([&](auto& state) {
         return released([&](search::Interrupt& stop) {
-            for (std::size_t each = 0; each < neurons.size() && !stop.stopped(); ++each) {
+            for (std::size_t each = 0; each < neurons.size(); ++each) {
                 total += improve_neuron(state, neurons[each], {moves[each], spread, most}, stop);
+                if (stop.stopped()) break;  // the total is that of some points only
                 if (!(total < best)) continue;
                 best = total;
                 std::copy(net.W.data(), net.W.data() + net.W.size(), W.data());
