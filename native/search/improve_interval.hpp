@@ -106,7 +106,12 @@ class ImproveInterval {
         find_limits(a_);
         now_ = loops::objective(2 * q_, a_, g_);
         for (Index move = 0; move < effort_.moves && !interrupt.wanted(2 * q_); ++move) try_move();
-        return changed_ ? update_or_restore(update, number_, before, w_, b_, interrupt) : 0.0;
+        if (!changed_) return 0.0;
+        if (interrupt.stopped()) {
+            before.restore(w_, b_);
+            return 0.0;
+        }
+        return update_or_restore(update, number_, before, w_, b_, interrupt);
     }
 
   private:

@@ -94,6 +94,10 @@ class ImproveNeuron {
         const Kept before(w_, n_, b_);
         for (Index move = 0; move < effort_.moves && !interrupt.wanted(q_); ++move) try_move();
         if (!changed_) return 0.0;
+        if (interrupt.stopped()) {  // an evaluation would take too long
+            before.restore(w_, b_);
+            return 0.0;
+        }
         if (!integer_ && !st_.competes(neuron_.layer)) normalize();
         Update<Real> update(st_);
         double change = update_or_restore(update, number_, before, w_, b_, interrupt);
