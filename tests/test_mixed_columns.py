@@ -307,3 +307,40 @@ def test_bits_for_thresholds():
         0,
     ]
     assert clf.predict(X).tolist() == [0, 0, 1, 1]
+
+
+TABLE = """age,job,smoker,score,class
+20,cook,yes,1.5,well
+31,nurse,no,,well
+44,clerk,no,0.5,well
+39,cook,yes,2.5,ill
+52,nurse,no,0.5,ill
+61,clerk,yes,,ill
+47,cook,no,-1.5,well
+55,nurse,yes,1.0,ill
+"""
+
+
+@pytest.mark.parametrize("more", [(), ("--thresholds", 3)], ids=["numbers", "thresholds"])
+def test_the_command_certifies_levels_and_writes_cells(run, tmp_path, more):
+    data, model, out = tmp_path / "t.csv", tmp_path / "m.json", tmp_path / "attacks.csv"
+    data.write_text(TABLE)
+    words = ("--target", "class", "--hidden", "none", "--test-fraction", 0, "--quiet", *more)
+    assert run("train", data, *words, "--out", model)[0] == 0
+    counts = []
+    for level_changes in (0, 1):
+        asked = ("certify", model, data, "--radius", 2, "--level-changes", level_changes, "--quiet")
+        code, text, _ = run(*asked, "--json", "--out", out)
+        found = json.loads(text)
+        counts.append(sum(found["robust"]))
+        attacks = pd.read_csv(out, keep_default_na=False)
+        assert code == 0 and list(attacks)[3:] == ["age", "job", "smoker", "score"]
+        raw = pd.read_csv(data, keep_default_na=False).iloc[attacks["row"]]
+        moved = (attacks[["job", "smoker"]].to_numpy() != raw[["job", "smoker"]].to_numpy()).sum(axis=1)
+        assert moved.max(initial=0) <= level_changes
+        assert ((attacks["score"] == "") == (raw["score"].to_numpy() == "")).all()  # what is missing stays so
+        attacks.assign(**{"class": "ill"}).to_csv(tmp_path / "again.csv", index=False)
+        again = run("predict", model, tmp_path / "again.csv")[1].splitlines()[1:]
+        assert [line.split(",")[-1] for line in again] == attacks["prediction"].tolist()
+    assert counts[0] > counts[1]
+    assert run("certify", model, data, "--level-changes", -1)[0] == 2

@@ -132,6 +132,7 @@ def test_what_cannot_be_reached_is_said():
 
 BAD = [
     (0.5, "must be None or a dict such as"),
+    ({}, "with one of recall"),
     ({"f1": 0.5}, "with one of recall, precision, specificity"),
     ({"recall": 0.5, "precision": 0.5}, "with one of recall"),
     ({"positive": "yes"}, "with one of recall"),

@@ -243,7 +243,7 @@ def attacker_options(command: Command) -> Command:
     options = (
         click.option("--norm", default="inf", show_default=True, help="Norm of the perturbations: inf, 1 or 2."),
         click.option("--lower", type=Radius(), default=None,
-                     help="Least value of perturbed features: a number, or one per feature in the model's order."),
+                     help="Least value of perturbed columns: a number, or one per column in the model's order."),
         click.option("--upper", type=Radius(), default=None, help="Largest value, likewise."),
         click.option("--frozen", multiple=True, help="Column that an attacker cannot change; may be repeated."),
         click.option("--integer", is_flag=True, help="All features are integers and stay so."),
@@ -269,6 +269,7 @@ def attacker(
         raise InputError("--integer says that all columns hold integers; leave it or --integer-column out")
     settings: dict[str, Any] = {"frozen": list(frozen) or None, "integer": list(integers) or integer, **others}
     if scale == "range":
-        width = np.ptp(X.astype(np.float64), axis=0)
+        values = X.astype(np.float64)
+        width = np.fmax.reduce(values) - np.fmin.reduce(values)  # of the known values
         settings["scale"] = np.where(width > 0, width, 1.0)
     return settings

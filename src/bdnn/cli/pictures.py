@@ -10,9 +10,10 @@ import click
 import numpy as np
 
 import bdnn
+from bdnn.certification.columns import certify_table
 from bdnn.cli.options import FILE, JOBS_HELP, OUT, attacker, attacker_options
 from bdnn.cli.output import check_files, save_output
-from bdnn.cli.reading import model_inputs, target_of
+from bdnn.cli.reading import filled_inputs, model_inputs, model_table, target_of
 from bdnn.cli.stopping import finishing, heard
 from bdnn.cli.table_options import TABLE, label_options
 from bdnn.errors import InputError
@@ -23,6 +24,7 @@ from bdnn.plotting.structure import heaviest_features
 from bdnn.progress import attacks_text, shown_progress
 
 if TYPE_CHECKING:
+    from bdnn.encoding.raw import RawTable
     from bdnn.model_file.contents import Model
     from bdnn.tables import Reading
     from bdnn.types import Array
@@ -78,9 +80,13 @@ def plot(
         drawing = _structure(kind, model, data, reading)
     else:
         assert data is not None
-        X, labels = model_inputs(model, data, target_of(model, target), missing_labels, reading)
+        table = model_table(model, data, target_of(model, target), missing_labels, reading)
+        X, labels = filled_inputs(model, table), table.labels
         assert labels is not None
-        drawing = _regions(model, X, labels, features) if kind == "regions" else _certified(model, X, labels, **options)
+        if kind == "regions":
+            drawing = _regions(model, X, labels, features)
+        else:
+            drawing = _certified(model, table.features, labels, **options)
     with finishing():
         contents = picture(drawing, suffix)
         save_output("picture", out, lambda place: write(place, contents))
@@ -115,7 +121,7 @@ def _regions(model: Model, X: Array, labels: Array, features: tuple[str, ...]) -
 
 def _certified(
     model: Model,
-    X: Array,
+    columns: RawTable,
     labels: Array,
     *,
     rows: int,
@@ -126,15 +132,16 @@ def _certified(
     n_jobs: int,
     **changes: Any,
 ) -> Drawing:
-    settings = attacker(X, **changes)
-    if len(X) > rows:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(X), rows, replace=False))
-        X, labels = X[chosen], labels[chosen]
+    settings = attacker(columns.numbers(), **changes)
+    if len(columns) > rows:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(columns), rows, replace=False))
+        columns, labels = columns.take(chosen), labels[chosen]
     with shown_progress(time_limit, quiet, attacks_text) as listener:
         budget = bdnn.Budget(seconds=time_limit)
-        found = bdnn.certify(
+        found = certify_table(
             model.network,
-            X,
+            model.encoder_in_use,
+            columns,
             labels,
             radius=radius,
             budget=budget,

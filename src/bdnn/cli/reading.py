@@ -24,7 +24,7 @@ from bdnn.tables import Known, Reading, Table
 if TYPE_CHECKING:
     from bdnn.encoding.encoder import Encoder
     from bdnn.model_file.contents import Model
-    from bdnn.types import Array
+    from bdnn.types import Array, Floats
 
 _PLAIN = Reading()
 
@@ -238,18 +238,23 @@ def as_in_training(encoder: Encoder, features: RawTable) -> RawTable:
 
 
 def filled_inputs(model: Model, table: Table) -> Array:
-    """Return the inputs of the network that the columns of a table become; levels that it does not know are counted."""
+    """Return the inputs of the network that the columns of a table become; see `inputs_of`."""
     encoder, features = model.encoder_in_use, table.features
     refuse_gaps(
         RawTable(tuple(features.columns[j] for j, code in enumerate(encoder.columns) if code.used)),
         nothing_kept(model),
     )
+    return model.network.check_inputs(inputs_of(encoder, features))
+
+
+def inputs_of(encoder: Encoder, features: RawTable) -> Floats:
+    """Return the inputs that columns become; levels that the encoder does not know are counted on standard error."""
     if unseen := encoder.unseen(features):
         counts = ", ".join(
             f"{count} row{'s' if count > 1 else ''} of column {name!r}" for name, count in unseen.items()
         )
         say(f"levels that were not seen in the training, in {counts}; they set none of the inputs", err=True)
-    return model.network.check_inputs(encoder.transform(features))
+    return encoder.transform(features)
 
 
 def start_encoder(model: Model) -> Encoder:

@@ -18,6 +18,7 @@ from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import (
     TableChoice,
     TrainingTable,
+    inputs_of,
     nothing_kept,
     read_training_table,
     refuse_gaps,
@@ -28,7 +29,7 @@ from bdnn.cli.stopping import finishing, heard, repeated, requested
 from bdnn.cli.table_options import TABLE, table_options
 from bdnn.encoding.codes import PARTS
 from bdnn.errors import InputError, NotCoveredError
-from bdnn.model_file.contents import TableInfo
+from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.reading import load_model
 from bdnn.model_file.writing import check_size
 from bdnn.network.losses import Loss
@@ -104,8 +105,9 @@ def train(
     with finishing():
         report = reporting.training_report(clf.result_, read.table, read.rows, clf.encoder_)
         if len(read.held_out):
-            right = clf.predict(read.columns(read.held_out)) == read.labels[read.held_out]
-            report |= {"held_out_rows": len(read.held_out), "held_out_accuracy": float(right.mean())}
+            inputs = inputs_of(clf.encoder_, clf.encoder_.matched(read.columns(read.held_out)))
+            measured = reporting.evaluation(Model(clf.network_), inputs, read.labels[read.held_out])
+            report |= {f"held_out_{name}": measured[name] for name in ("rows", "accuracy", "balanced_accuracy")}
         if clf.calibration_ is not None:
             report["calibration"] = reporting.calibration_report(clf.calibration_)
         report["model_file"] = None

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from bdnn.calibration import pre_activations
+from bdnn.certification.columns import certify_columns
 from bdnn.certification.engine import certify
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
@@ -19,7 +20,7 @@ from bdnn.estimators.base import seed_of, storable
 from bdnn.estimators.class_weights import training_weights, validation_weights, with_class_weight
 from bdnn.estimators.frames import Categorical
 from bdnn.estimators.held_out import held_out_rows
-from bdnn.estimators.inputs import encoded, made_encoder, options_of, radius_of_inputs
+from bdnn.estimators.inputs import encoded, made_encoder, options_of, radius_of_inputs, warn_unseen
 from bdnn.estimators.operating_point import moved, wanted_point
 from bdnn.estimators.probabilities import UNCALIBRATED, ProbabilisticClassifier, own_time
 from bdnn.libraries import limited_threads
@@ -165,7 +166,7 @@ class BDNNClassifier(ProbabilisticClassifier):
     ----------
     network_ : Network
         The trained network; it alone predicts.
-    encoder_ : bdnn.encoding.Encoder
+    encoder_ : bdnn.encoding.encoder.Encoder
         How columns become inputs of the network.
     result_ : Result
         Status, audited loss, bound, gap and history of the training.
@@ -327,7 +328,9 @@ class BDNNClassifier(ProbabilisticClassifier):
         options_of(self)
         columns, labels, weight = self._training_data(X, y, sample_weight, self, feature_names)
         choice("method", self.method, ("auto", *METHODS))
-        wanted = wanted_point(self.decision_threshold, np.unique(labels)) if self.decision_threshold else None
+        wanted = None
+        if self.decision_threshold is not None:
+            wanted = wanted_point(self.decision_threshold, np.unique(labels))
         training, held_out = held_out_rows(columns, labels, self.get_params(deep=False), budget.seed)
         self.encoder_ = made_encoder(self, columns, labels, training, budget.seed)
         inputs = encoded(self.encoder_, columns)
@@ -429,28 +432,20 @@ class BDNNClassifier(ProbabilisticClassifier):
         return np.where(second, np.maximum(values, np.finfo(np.float64).tiny), np.minimum(values, 0.0))
 
     def certify(
-        self,
-        X: ArrayLike,
-        y: ArrayLike | None = None,
-        *,
-        radius: float | None = None,
-        norm: str = "inf",
-        **settings: Any,
+        self, X: ArrayLike | RawTable, y: ArrayLike | None = None, *, level_changes: int = 0, **settings: Any
     ) -> Certification:
-        """Decide exactly whether perturbations of inputs change the predictions; see `bdnn.certify`.
+        """Decide exactly whether perturbations of columns change the predictions; see `bdnn.certify`.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
+        X : array-like of shape (n_samples, n_features), or data frame
+            Columns.
         y : array-like of shape (n_samples,) or None
             Labels: points that are predicted wrong are not robust. None: the predictions must not change.
-        radius : float or None
-            Radius in question; None for the smallest perturbation of each input.
-        norm : {"inf", "1", "2"}
-            Norm of the perturbations.
+        level_changes : int
+            Most categorical and boolean columns of a row whose level changes as well. Dates and missing cells stay.
         **settings : Any
-            The other keywords of `bdnn.certify`: scale, lower, upper, frozen, integer, limits, threads and a listener.
+            The other keywords of `bdnn.certify`, which are about columns: radius, norm, scale, bounds, limits and more.
 
         Returns
         -------
@@ -464,8 +459,11 @@ class BDNNClassifier(ProbabilisticClassifier):
         InputError
             If the data or a setting cannot be used.
         """
-        inputs = self._inputs(X)
-        return certify(self.network_, inputs, y, radius=radius, norm=norm, **settings)
+        columns = self._columns(X)
+        if isinstance(columns, RawTable):
+            warn_unseen(self.encoder_.unseen(columns))
+            return certify_columns(self.network_, self.encoder_, columns, y, level_changes=level_changes, **settings)
+        return certify(self.network_, columns, y, **settings)
 
     def save(self, path: FilePath | IO[bytes], table: TableInfo | None = None) -> None:
         """Write the fitted estimator to a JSON model file; `bdnn.load` reads it.

@@ -100,7 +100,7 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
     members_ : tuple of bdnn.model_file.EnsembleMember
         Networks and their inputs. Classes of a network are codes: indices into `classes_`; those of a one-vs-rest
         member -1 (the others) and the code of its class.
-    encoder_ : bdnn.encoding.Encoder
+    encoder_ : bdnn.encoding.encoder.Encoder
         How columns become inputs.
     classes_ : ndarray of shape (n_classes,)
         Labels.
@@ -211,6 +211,8 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
         inputs, codes, weight = inputs[training], codes[training], None if weight is None else weight[training]
         weights = class_weights(self.class_weight, self.classes_, codes, weight)
         weight = row_weights(weights, codes, weight)
+        if weight is not None and not weight.any():
+            raise InputError("sample_weight and class_weight must not be zero in every row")
         self.class_weight_ = np.ones(len(self.classes_)) if weights is None else weights
         limits, budget = budget, own_time(budget, self.probability)
         tasks = self._tasks(generator)
@@ -225,6 +227,7 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
             rounds = math.ceil((len(groups) - number) / budget.threads)
             own = budget.within(0.0 if stopped else budget.remaining / rounds)
             rows, targets = rows_of(group[0], codes, self.scheme)
+            # of classes that count nothing, members decide as if they did
             member_weight = None if weight is None or not weight[rows].any() else weight[rows]
             parts = [inputs[np.ix_(rows, task.features)] for task in group]
             clf = clone(self._settings()).set_params(random_state=group[0].seed, n_jobs=1, **_AS_INPUTS)

@@ -15,6 +15,7 @@ it is applied to the logits of the network (as in stacking: D. H. Wolpert, Stack
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,6 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from bdnn.calibration import Calibration, probabilities
-from bdnn.errors import InputError
 from bdnn.estimators.base import BaseClassifier, seed_of
 from bdnn.estimators.held_out import folds, probability_rule
 from bdnn.estimators.inputs import encoded, rows_of_columns
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from bdnn.encoding.raw import RawTable
     from bdnn.types import Array, Floats, Indices, Reals
 
-# inverse strength of the regularization of either regression, by log-loss: see `benchmarks/probabilities.py`
-_READING, _TRUST = 0.1, 1.0
+# inverse strengths of the regularization, by log-loss on the tables of `benchmarks/probabilities.py`: in cross-fitting
+# the second regression corrects the first, which may shrink more
+_READING, _TRUST = {"cross_fit": 0.1, "held_out": 1.0}, 1.0
 _ITERATIONS = 1000  # of L-BFGS, which needs tens on standardized values
 # rows drawn for the regressions: more change nothing about few numbers, and cost memory
 _MOST_ROWS = 100_000
@@ -107,14 +108,8 @@ def calibrated(
     -------
     Calibration or None
         None if it was interrupted.
-
-    Raises
-    ------
-    InputError
-        If the rows are too few.
     """
     columns, codes, weight = data
-    n_classes = int(codes.max()) + 1
     generator = np.random.default_rng(budget.seed)
 
     def drawn(rows: Indices) -> Indices:
@@ -130,14 +125,9 @@ def calibrated(
 
     if rule == "held_out":
         assert held_out is not None
-        if len(np.unique(codes[held_out])) < n_classes:
-            raise InputError(
-                "probability='held_out' needs held-out rows of every class: give more rows or a larger "
-                "validation_fraction, or set probability='cross_fit'"
-            )
         rows = drawn(held_out)
         values = values_of(estimator, rows)
-        reading = _reading(values, codes[rows], some(rows), _READING)
+        reading = _reading(values, codes[rows], some(rows), _READING[rule])
         return _calibration(rule, reading, reading(values), codes[rows], some(rows))
     parts = folds(columns, codes, budget.seed)
     left, order, logits = (1 - NETWORK_SHARE) * budget.seconds / len(parts), [], []
@@ -146,14 +136,14 @@ def calibrated(
         if other is None:
             return None
         rows = drawn(training)
-        reading = _reading(values_of(other, rows), codes[rows], some(rows), _READING)
+        reading = _reading(values_of(other, rows), codes[rows], some(rows), _READING[rule])
         order.append(drawn(others))
         logits.append(reading(values_of(other, order[-1])))
     rows = np.concatenate(order)
     trusted = _logistic(np.concatenate(logits), codes[rows], some(rows), _TRUST)
     everything = drawn(np.arange(len(codes)))
     own = values_of(estimator, everything)
-    first = _reading(own, codes[everything], some(everything), _READING)
+    first = _reading(own, codes[everything], some(everything), _READING[rule])
     slope, shift = trusted
     both = first._replace(weights=slope @ first.weights, bias=slope @ first.bias + shift)
     return _calibration(rule, both, np.concatenate(logits) @ slope.T + shift, codes[rows], some(rows))
@@ -239,7 +229,9 @@ class ProbabilisticClassifier(BaseClassifier):
                 return None if made._interrupted else made
 
             data = columns, np.searchsorted(self.classes_, labels), weight
-            self.calibration_ = calibrated(self, rule, data, held_out, fold, budget)
+            # a request to stop ends what is asked for beyond the network, which stays
+            with suppress(KeyboardInterrupt):
+                self.calibration_ = calibrated(self, rule, data, held_out, fold, budget)
         return rule is None or self.calibration_ is not None
 
     def calibration_values(self, inputs: Reals) -> Floats:

@@ -29,6 +29,7 @@ from bdnn.reports.contents import Robustness, Source, parts_of, proof_of, robust
 from bdnn.version import __version__
 
 if TYPE_CHECKING:
+    from bdnn.encoding.raw import RawTable
     from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.status import ProgressCallback
     from bdnn.types import Array, Floats
@@ -50,6 +51,7 @@ def report(
     n_jobs: int | None = 1,
     random_state: int = 0,
     source: Source | None = None,
+    columns: RawTable | None = None,
     commands: Sequence[str] = (),
     on_progress: ProgressCallback | None = None,
 ) -> str:
@@ -88,6 +90,8 @@ def report(
         Seed of the draw.
     source : Source or None
         Where the data come from, if from a table.
+    columns : RawTable or None
+        The same rows as columns of a table, from which the inputs are made: perturbations are then those of columns.
     commands : sequence of str
         Commands that reproduce training and report; Python calls if empty.
     on_progress : callable or None
@@ -134,7 +138,7 @@ def report(
     robustness = None
     if points:
         robustness = robustness_of(
-            network, inputs, labels, parts[-1], radii=radii, attacker=attacker or {}, points=points,
+            card, inputs, labels, parts[-1], columns=columns, radii=radii, attacker=attacker or {}, points=points,
             time_limit=time_limit, n_jobs=n_jobs, seed=random_state, on_progress=on_progress,
         )  # fmt: skip
     page: str = _template().render(
@@ -152,7 +156,7 @@ def report(
         parts=parts,
         regions_text=wording.regions_text(network, inputs),
         robustness=robustness,
-        robustness_text=None if robustness is None else wording.robustness_text(robustness, network),
+        robustness_text=None if robustness is None else wording.robustness_text(robustness),
         no_robustness="no rows were asked for",
         pictures=_pictures(card, inputs, labels, robustness),
         commands=list(commands) or _calls(model),
@@ -186,7 +190,8 @@ def _as_model(model: BDNNClassifier | Model | Network | str | os.PathLike[str]) 
         return load_model(model)
     if hasattr(model, "network_"):
         calibration = getattr(model, "calibration_", None)
-        return Model(model.network_, model.get_params(), getattr(model, "result_", None), calibration=calibration)
+        result, encoder = getattr(model, "result_", None), getattr(model, "encoder_", None)
+        return Model(model.network_, model.get_params(), result, encoder=encoder, calibration=calibration)
     raise InputError(
         f"model must be a fitted BDNNClassifier, a Network or the path of a model file, got {type(model).__name__}"
     )

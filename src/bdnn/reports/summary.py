@@ -96,7 +96,10 @@ def training_text(report: dict[str, Any]) -> str:
     """Return a training report as lines."""
     r = report
     replaced = ", ".join(f"{count} in {name}" for name, count in r["missing_replaced"].items())
-    held_out = f"{r['held_out_accuracy']:.2%} of {r['held_out_rows']} rows" if "held_out_rows" in r else None
+    held_out = None
+    if "held_out_rows" in r:
+        balanced = f", balanced {r['held_out_balanced_accuracy']:.2%}" if r["class_weight"] else ""
+        held_out = f"{r['held_out_accuracy']:.2%} of {r['held_out_rows']} rows{balanced}"
     validation, regularized = r["validation_accuracy"], r["objective"] != r["training_loss"]
     weighted = "class-weighted " if r["class_weight"] else ""
     lines = [
