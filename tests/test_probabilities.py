@@ -101,18 +101,21 @@ def test_cross_fitting_by_hand(classes):
     clf = local(probability=True).fit(X, y, weight)
     codes, seed = np.unique(y, return_inverse=True)[1], seed_of(0)
 
+    outputs = 1 if classes == 2 else 3
+
     def read(network, rows):
         values = pre_activations(network, X[rows])
-        center, scale = values.mean(axis=0), values.std(axis=0)
-        model = LogisticRegression(C=0.1, max_iter=1000).fit((values - center) / scale, codes[rows], weight[rows])
-        low, high = values.min(axis=0), values.max(axis=0)
+        hidden, out = values[:, :-outputs], values[:, -outputs:]
+        center, scale = hidden.mean(axis=0), hidden.std(axis=0)
+        model = LogisticRegression(C=0.3, max_iter=1000).fit((hidden - center) / scale, codes[rows], weight[rows])
 
-        def logits(others):
-            clipped = np.clip(pre_activations(network, X[others]), low, high)
-            found = model.decision_function((clipped - center) / scale)
-            return found[:, None] if found.ndim == 1 else found
+        def signals(others):
+            clipped = np.clip(pre_activations(network, X[others]), values.min(axis=0), values.max(axis=0))
+            found = model.decision_function((clipped[:, :-outputs] - center) / scale)
+            spread = np.where(out.std(axis=0) > 0, out.std(axis=0), 1)
+            return np.column_stack([found, (clipped[:, -outputs:] - out.mean(axis=0)) / spread])
 
-        return logits
+        return signals
 
     made, order = [], []
     for training, others in folds(X, codes, seed):

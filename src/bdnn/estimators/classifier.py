@@ -404,6 +404,11 @@ class BDNNClassifier(ProbabilisticClassifier):
                 )
         return AttackAndRepair(method) if problem.robust and self.robust_model == "worst_case" else method
 
+    @property
+    def calibration_outputs(self) -> int:
+        """How many of the calibration values are outputs."""
+        return self.network_.widths[-1]
+
     def calibration_values(self, inputs: Reals) -> Floats:
         """Return the pre-activations of all neurons, for checked inputs."""
         return pre_activations(self.network_, inputs)
