@@ -45,6 +45,7 @@ FLOORS = [
     [
         "__init__",
         "__main__",
+        "calibration",
         "cli",
         "estimators",
         "model_file",

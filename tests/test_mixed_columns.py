@@ -15,7 +15,7 @@ from sklearn.utils import get_tags
 
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network, load
 from bdnn.encoding.raw import RawColumn, RawTable
-from bdnn.errors import InputError
+from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.frames import raw_table
 
 LISTS = {
@@ -344,3 +344,28 @@ def test_the_command_certifies_levels_and_writes_cells(run, tmp_path, more):
         assert [line.split(",")[-1] for line in again] == attacks["prediction"].tolist()
     assert counts[0] > counts[1]
     assert run("certify", model, data, "--level-changes", -1)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data["encoder"]["columns"].pop(), "the encoder gives .* inputs, but the network takes"),
+        (lambda data: data["encoder"]["columns"][0].update(name="SIZE"), "inputs of other names than the network"),
+        (lambda data: data["encoder"]["columns"][1].update(levels=["red"] * 3), "must have different levels"),
+        (lambda data: data["encoder"].update(named=None), "an encoder must be an object"),
+        (lambda data: data.update(encoder=[]), "'encoder' must be of type dict"),
+        (lambda data: data.update(version=3), "this bdnn reads versions 1 to 2"),
+    ],
+)
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_damaged_encoders_in_files_are_refused(change, message, ensemble, tmp_path):
+    clf = fitted()
+    if ensemble:
+        clf = BDNNEnsembleClassifier(BDNNClassifier(**BITS), n_estimators=1, time_limit=0.2, random_state=0)
+        clf.fit(pandas_frame(), Y)
+    clf.save(tmp_path / "model.json")
+    data = json.loads((tmp_path / "model.json").read_text())
+    change(data)
+    (tmp_path / "model.json").write_text(json.dumps(data))
+    with pytest.raises(ModelFileError, match=message):
+        load(tmp_path / "model.json")

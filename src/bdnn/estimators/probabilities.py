@@ -125,10 +125,6 @@ def calibrated(
     def some(rows: Indices) -> Floats | None:
         return None if weight is None else weight[rows]
 
-    def signals_of(classifier: Any, rows: Indices) -> _Affine:
-        outputs = classifier.calibration_outputs
-        return _signals(values_of(classifier, rows), outputs, codes[rows], some(rows), _READING[rule])
-
     if rule == "held_out":
         assert held_out is not None
         rows = drawn(held_out)
@@ -141,21 +137,25 @@ def calibrated(
         other = fold(training, max(min(left, budget.remaining / (len(parts) - number)), _LEAST_SECONDS))
         if other is None:
             return None
-        signals = signals_of(other, drawn(training))
+        rows = drawn(training)
+        signals = _signals(other, values_of(other, rows), codes[rows], some(rows), _READING[rule])
         order.append(drawn(others))
         found.append(signals(values_of(other, order[-1])))
     rows, seen = np.concatenate(order), np.concatenate(found)
     slope, shift = _logistic(seen, codes[rows], some(rows), _TRUST)
-    own = signals_of(estimator, drawn(np.arange(len(codes))))
+    everything = drawn(np.arange(len(codes)))
+    values = values_of(estimator, everything)
+    own = _signals(estimator, values, codes[everything], some(everything), _READING[rule])
     both = own._replace(weights=slope @ own.weights, bias=slope @ own.bias + shift)
     return _calibration(rule, both, seen @ slope.T + shift, codes[rows], some(rows))
 
 
-def _signals(values: Floats, n_outputs: int, codes: Indices, weight: Floats | None, inverse: float) -> _Affine:
+def _signals(estimator: Any, values: Floats, codes: Indices, weight: Floats | None, inverse: float) -> _Affine:
     """Fit what the second regression sees: logits that hidden neurons give, and standardized outputs.
 
     Outputs fit the rows of the training too well to be weighed there.
     """
+    n_outputs = estimator.calibration_outputs
     hidden, outputs = np.split(values, [values.shape[1] - n_outputs], axis=1)
     if not n_outputs or not hidden.shape[1]:
         return _reading(values, codes, weight, inverse)

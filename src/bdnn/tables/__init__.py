@@ -10,8 +10,7 @@ columns stay integer; the replacements come from the training rows and are store
 """
 
 from bdnn.tables.cells import Known
-from bdnn.tables.kinds import KINDS
-from bdnn.tables.options import MISSING, MISSING_NUMBERS, Reading, kinds_from_file
+from bdnn.tables.options import KINDS, MISSING, MISSING_NUMBERS, Reading, kinds_from_file
 from bdnn.tables.reading import GUESS, read_table
 from bdnn.tables.source import STANDARD_INPUT
 from bdnn.tables.table import MISSING_RULES, Table, filled, medians

@@ -10,8 +10,7 @@ from datetime import datetime
 
 from bdnn.encoding.raw import Kind
 from bdnn.labels import is_missing, is_number
-from bdnn.tables.database import Markers
-from bdnn.tables.scan import TextProfile
+from bdnn.tables.database import Markers, TextProfile
 
 _WHOLE = re.compile(r"([+-]?(?:0|[1-9][0-9]*))\.0*")
 

@@ -63,6 +63,59 @@ class Markers:
         return text in self.everywhere or (bool(self.values) and is_number(text) and float(text) in self.values)
 
 
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What the cells of a column look like, as counts.
+
+    Attributes
+    ----------
+    rows : int
+        All cells.
+    numbers : int
+        Cells that are numbers.
+    commas : int
+        Cells that are numbers only with a decimal comma.
+    gaps : int
+        Cells that stand for a missing value in a column of numbers, and are none.
+    padded : int
+        Whole numbers with a leading zero.
+    odd : bool
+        Whether a number may be infinite or in a notation that is not accepted.
+    """
+
+    rows: int
+    numbers: int
+    commas: int
+    gaps: int
+    padded: int
+    odd: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TextProfile:
+    """What the cells of a column of text look like that are not missing.
+
+    Attributes
+    ----------
+    known, different : int
+        How many there are, and how many different ones.
+    truths : int
+        How many are ``true`` and ``false`` in any case.
+    numbers, different_numbers : int
+        How many are plain numbers, and how many different ones.
+    low, high : str
+        The first and the last one in alphabetical order.
+    """
+
+    known: int
+    different: int
+    truths: int
+    numbers: int
+    different_numbers: int
+    low: str
+    high: str
+
+
 def literal(text: str) -> str:
     """Return text as a literal of a query."""
     return "'" + text.replace("'", "''") + "'"

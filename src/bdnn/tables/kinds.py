@@ -6,21 +6,18 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.encoding.raw import Kind, RawColumn
 from bdnn.errors import InputError
 from bdnn.tables.cells import Known, is_date, level_names, means_a_number, text_profile
-from bdnn.tables.database import Column
-from bdnn.tables.scan import Profile, Scan, TextProfile
+from bdnn.tables.database import Column, Profile, TextProfile
+from bdnn.tables.scan import Scan
 
 if TYPE_CHECKING:
     from bdnn.types import Array
-
-KINDS = (*get_args(Kind), "drop")
-"""What columns can be said to be; dates also with a format, as in ``date:%d/%m/%Y``."""
 
 ACCEPTED = (
     "accepted are finite decimal numbers such as 12, -0.5 or 1.5e3, and empty cells, '?' or NA for missing values"

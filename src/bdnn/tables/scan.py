@@ -7,12 +7,11 @@ memory does not depend on the length of cells or on columns that nobody asked fo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bdnn.tables.database import Column, Markers, connection, literal
+from bdnn.tables.database import Column, Markers, Profile, TextProfile, connection, literal
 
 if TYPE_CHECKING:
     from bdnn.types import Array, Floats
@@ -23,59 +22,6 @@ _MANY_TEXTS = 2**15  # different cells of a column that are fetched to be looked
 _COLUMNS_AT_ONCE = 250  # of one question, whose text and state grow with them
 _VALUES_AT_ONCE = 2**21  # cells of one answer: 16 MB, which is there twice for a moment; a quarter of larger tables
 _ROWS_NAMED = 64  # places that are looked up for a message
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What the cells of a column look like, as counts.
-
-    Attributes
-    ----------
-    rows : int
-        All cells.
-    numbers : int
-        Cells that are numbers.
-    commas : int
-        Cells that are numbers only with a decimal comma.
-    gaps : int
-        Cells that stand for a missing value in a column of numbers, and are none.
-    padded : int
-        Whole numbers with a leading zero.
-    odd : bool
-        Whether a number may be infinite or in a notation that is not accepted.
-    """
-
-    rows: int
-    numbers: int
-    commas: int
-    gaps: int
-    padded: int
-    odd: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TextProfile:
-    """What the cells of a column of text look like that are not missing.
-
-    Attributes
-    ----------
-    known, different : int
-        How many there are, and how many different ones.
-    truths : int
-        How many are ``true`` and ``false`` in any case.
-    numbers, different_numbers : int
-        How many are plain numbers, and how many different ones.
-    low, high : str
-        The first and the last one in alphabetical order.
-    """
-
-    known: int
-    different: int
-    truths: int
-    numbers: int
-    different_numbers: int
-    low: str
-    high: str
 
 
 class Scan:
