@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bdnn.certification.attacker import Perturbations, check_points, integer_features, integer_mask
-from bdnn.certification.engine import Question
 from bdnn.certification.levels import Choice, Cost, Task
 from bdnn.certification.support import TWO
 from bdnn.certification.verdict import Verdict
@@ -25,6 +24,9 @@ from bdnn.network.network import Network
 if TYPE_CHECKING:
     from bdnn.encoding.codes import ColumnCode
     from bdnn.types import Array, Bools, Floats
+
+Decide = Callable[[float, "Floats", int, Callable[[int], None]], Verdict]
+"""Decides an input of a network, of some class, within so many seconds, and reports how many nodes that took."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,8 @@ class Space:
                     found.append(Choice(bits, slice(j, j + 1), states, values[:, None], costs))
         return found
 
-    def search(self, i: int, code: int, allowed: Perturbations, integers: Bools, limit: float) -> Task:
-        """Return what is asked of one row."""
+    def search(self, i: int, code: int, allowed: Perturbations, integers: Bools, limit: float, decide: Decide) -> Task:
+        """Return what is asked of one row; `decide` decides single inputs of the network."""
         point = self.points[i]
         still = ~allowed.free
 
@@ -141,7 +143,7 @@ class Space:
             low = np.maximum(np.nextafter(point - far, -np.inf), allowed.lower)
             high = np.minimum(np.nextafter(point + far, np.inf), allowed.upper)
             seen = self.seen(np.where(still | (reach == 0.0), point, [low, high]))
-            low, high = seen if self.network.grid is None else self.network.grid.quantise(seen)
+            low, high = seen if self.network.grid is None else self.network.grid.quantize(seen)
             return low, high
 
         def leaf(z: Floats, x: Floats, seconds: float, report: Callable[[int], None]) -> Verdict:
@@ -149,7 +151,7 @@ class Space:
                 return Verdict(0.0, z, allowed.distance(point, np.where(still, point, z)), True)
             if self.bits or still.all():
                 return Verdict(math.inf, None, math.inf, True)
-            return Question(self.network, allowed, integers, limit, seconds).answer(z, code, report)
+            return decide(seconds, z, code, report)
 
         return Task(self.network, code, self.inputs[i], point, allowed.norm, limit, box, leaf)
 

@@ -15,7 +15,7 @@ from bdnn.certification.attacker import (
     perturbations,
 )
 from bdnn.certification.cells import Space
-from bdnn.certification.engine import certify, decided, point_seconds, right_points
+from bdnn.certification.engine import Question, certify, decided, point_seconds, right_points
 from bdnn.certification.levels import LevelSearch
 from bdnn.certification.limits import Clock
 from bdnn.certification.result import Certification
@@ -29,7 +29,7 @@ from bdnn.network.network import Network
 from bdnn.status import ProgressCallback
 
 if TYPE_CHECKING:
-    pass
+    from bdnn.types import Floats
 
 
 def certify_columns(
@@ -116,7 +116,11 @@ def certify_columns(
     def answer(i: int, report: Callable[[int], None]) -> Verdict:
         own = replace(allowed, free=allowed.free & ~space.gaps[i])
         choices = space.ranges(i, own, integers) + (space.levels(i, still) if level_changes else [])
-        task = space.search(i, int(codes[i]), own, integers, limit)
+
+        def decide(left: float, z: Floats, code: int, tell: Callable[[int], None]) -> Verdict:
+            return Question(network, own, integers, limit, left).answer(z, code, tell)
+
+        task = space.search(i, int(codes[i]), own, integers, limit, decide)
         found = LevelSearch(task, choices, int(level_changes)).run(Clock(reading() + seconds, report))
         changed[i] = found.changed
         return found.verdict

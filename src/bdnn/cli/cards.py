@@ -10,9 +10,9 @@ import click
 from bdnn.cli.options import FILE, TEXT_OUT
 from bdnn.cli.output import STDOUT, check_files, save_output, say
 from bdnn.cli.reading import filled_inputs, model_table, target_of
-from bdnn.cli.reports import training_rows_of
 from bdnn.cli.stopping import finishing
 from bdnn.cli.table_options import TABLE, label_options
+from bdnn.cli.training_rows import training_rows_of
 from bdnn.files import write
 from bdnn.model_file.reading import load_model
 from bdnn.reports.card import score_card

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -15,7 +15,6 @@ from bdnn.calibration import pre_activations
 from bdnn.certification.columns import certify_columns
 from bdnn.certification.engine import certify
 from bdnn.encoding.raw import RawTable
-from bdnn.errors import InputError
 from bdnn.estimators.base import seed_of, storable
 from bdnn.estimators.class_weights import training_weights, validation_weights, with_class_weight
 from bdnn.estimators.frames import Categorical
@@ -31,7 +30,7 @@ from bdnn.estimators.inputs import (
 from bdnn.estimators.operating_point import moved, wanted_point
 from bdnn.estimators.probabilities import UNCALIBRATED, ProbabilisticClassifier, own_time
 from bdnn.libraries import limited_threads
-from bdnn.methods import METHODS, automatic
+from bdnn.methods import METHODS, method_for
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.writing import save_model
@@ -369,7 +368,9 @@ class BDNNClassifier(ProbabilisticClassifier):
             feature_names=self.encoder_.network_names,
             copy=False,  # the problem is not kept
         )
-        method = self._method(problem)
+        method = method_for(self, problem)
+        if problem.robust and self.robust_model == "worst_case":
+            method = AttackAndRepair(method)
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)
         # more threads of BLAS than were asked for would wait for each other on a busy machine
@@ -387,22 +388,6 @@ class BDNNClassifier(ProbabilisticClassifier):
         if self._warns:
             self._warn(self.result_.shortfalls)
         return self
-
-    def _method(self, problem: Problem) -> Any:
-        """Return the method that trains for a problem, with those of its settings that are parameters here."""
-        for each in METHODS.values():  # a misspelled setting of a method that is not chosen is an error, too
-            each.check_choices(self)
-        chosen = automatic(problem) if self.method == "auto" else self.method
-        kind: type[Any] = METHODS[chosen]
-        method = kind(**{f.name: getattr(self, f.name) for f in fields(kind) if hasattr(self, f.name)})
-        for name, value in {"certificate": self.certificate or None, "checkpoint": self.checkpoint}.items():
-            if value is not None and not hasattr(method, name):
-                by = "" if self.method == chosen else ", which method='auto' chose for this problem"
-                raise InputError(
-                    f"{name}={value!r} needs method='exact', got {chosen!r}{by}: other methods have no proof that "
-                    f"could be kept; set method='exact' or leave {name} out"
-                )
-        return AttackAndRepair(method) if problem.robust and self.robust_model == "worst_case" else method
 
     @property
     def calibration_outputs(self) -> int:
