@@ -26,6 +26,7 @@ FLOORS = [
         "labels",
         "libraries",
         "linear_programs",
+        "regression_targets",
         "status",
         "types",
         "version",

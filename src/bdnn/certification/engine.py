@@ -23,9 +23,10 @@ from bdnn.certification.mixed_integer_point import point_at
 from bdnn.certification.one_layer import SubsetSearch
 from bdnn.certification.result import Certification
 from bdnn.certification.verdict import Evidence, Verdict
-from bdnn.checks import label_codes, radius_limit, thread_count
+from bdnn.checks import radius_limit, thread_count
 from bdnn.clock import reading
 from bdnn.errors import InputError
+from bdnn.labels import label_codes
 from bdnn.network.network import Network
 from bdnn.status import Progress, ProgressCallback
 

@@ -17,7 +17,7 @@ from bdnn.cli.table_options import FORMAT_OPTIONS, reading_of
 from bdnn.columns import listed, quoted
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import InputError
-from bdnn.labels import check_discrete, regression_hint
+from bdnn.regression_targets import check_discrete, regression_hint
 from bdnn.splitting import SPLIT_VERSION, split
 from bdnn.tables import Known, Reading, Table
 

@@ -20,7 +20,8 @@ from bdnn.budget import Budget
 from bdnn.checks import thread_count
 from bdnn.errors import InputError
 from bdnn.estimators.inputs import REAL, EncoderSettings, encoded, given_columns, training_columns
-from bdnn.labels import check_discrete, check_present, plain
+from bdnn.labels import check_present, plain
+from bdnn.regression_targets import check_discrete
 from bdnn.splitting import drawn_seed
 
 if TYPE_CHECKING:

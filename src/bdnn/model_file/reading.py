@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from bdnn.calibration import Calibration
-from bdnn.checks import label_array, name_tuple
+from bdnn.checks import name_tuple
 from bdnn.encoding.encoder import Encoder
 from bdnn.errors import InputError, ModelFileError
-from bdnn.labels import MISSING_RULES
+from bdnn.labels import MISSING_RULES, label_array
 from bdnn.model_file import contents
 from bdnn.model_file.contents import (
     ENSEMBLE_FORMAT,

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bdnn.arrays import frozen, real_numbers, row_blocks
-from bdnn.checks import label_array, name_tuple
+from bdnn.checks import name_tuple
 from bdnn.columns import in_order, permutation
 from bdnn.errors import InputError
 from bdnn.exact import signs
+from bdnn.labels import label_array
 from bdnn.network.grid import InputGrid
 from bdnn.network.losses import Head, Loss
 

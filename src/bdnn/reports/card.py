@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bdnn.checks import label_array, label_codes
 from bdnn.errors import InputError, RoundingError
+from bdnn.labels import label_array, label_codes
 from bdnn.model_file.contents import Model
 from bdnn.network.network import Network
 from bdnn.reports.risks import Calibrated, Risk, risks_of_scores

@@ -18,8 +18,8 @@ from bdnn.certification.columns import certify_table
 from bdnn.certification.engine import certify
 from bdnn.checker.check import Verified, verify_certificate
 from bdnn.checker.file import read_certificate
-from bdnn.checks import label_codes
 from bdnn.errors import InputError
+from bdnn.labels import label_codes
 from bdnn.reports.metrics import overall
 from bdnn.reports.summary import evaluation
 

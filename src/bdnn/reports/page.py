@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bdnn.checks import label_array
 from bdnn.errors import InputError, MissingDependencyError
 from bdnn.files import check_outputs, write, write_or_rescue
+from bdnn.labels import label_array
 from bdnn.model_file.contents import Model
 from bdnn.model_file.reading import load_model
 from bdnn.network.network import Network

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from bdnn.calibration import pre_activations
-from bdnn.checks import label_codes
+from bdnn.labels import label_codes
 from bdnn.reports.metrics import grid, measures
 from bdnn.result import MEASURES
 
