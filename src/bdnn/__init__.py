@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from bdnn.certification.result import Certification
     from bdnn.checker.check import save_certificate, verify_certificate
     from bdnn.estimators.classifier import BDNNClassifier
-    from bdnn.estimators.ensemble import BDNNEnsembleClassifier
-    from bdnn.estimators.loading import load
+    from bdnn.estimators.ensemble import BDNNEnsembleClassifier, load
     from bdnn.reports.card import score_card
     from bdnn.reports.page import report
 
@@ -52,7 +51,7 @@ _LATER = {
     "Certification": "bdnn.certification.result",
     "attack": "bdnn.certification.random_attack",
     "certify": "bdnn.certification.engine",
-    "load": "bdnn.estimators.loading",
+    "load": "bdnn.estimators.ensemble",
     "report": "bdnn.reports.page",
     "save_certificate": "bdnn.checker.check",
     "score_card": "bdnn.reports.card",

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from bdnn.calibration import pre_activations
-from bdnn.certification.columns import certify_columns
-from bdnn.certification.engine import certify
 from bdnn.encoding.raw import RawTable
+from bdnn.errors import ModelFileError
 from bdnn.estimators.base import seed_of, storable
-from bdnn.estimators.class_weights import training_weights, validation_weights, with_class_weight
+from bdnn.estimators.class_weights import by_label, training_weights, validation_weights, with_class_weight
+from bdnn.estimators.fitted import FittedNetwork
 from bdnn.estimators.frames import Categorical
 from bdnn.estimators.held_out import held_out_rows
 from bdnn.estimators.inputs import (
@@ -25,10 +24,9 @@ from bdnn.estimators.inputs import (
     options_of,
     radius_of_inputs,
     signs_of_inputs,
-    warn_unseen,
 )
 from bdnn.estimators.operating_point import moved, wanted_point
-from bdnn.estimators.probabilities import UNCALIBRATED, ProbabilisticClassifier, own_time
+from bdnn.estimators.probabilities import UNCALIBRATED, own_time
 from bdnn.libraries import limited_threads
 from bdnn.methods import METHODS, method_for
 from bdnn.methods.worst_case import AttackAndRepair
@@ -38,14 +36,16 @@ from bdnn.problem.problem import Problem, choice
 from bdnn.progress import ProgressLines
 
 if TYPE_CHECKING:
-    from bdnn.certification.result import Certification
     from bdnn.files import FilePath
     from bdnn.network.network import Network
     from bdnn.status import ProgressCallback
-    from bdnn.types import Array, Floats, Reals
 
 
-class BDNNClassifier(ProbabilisticClassifier):
+_MAPPINGS = ("class_weight", "decision_threshold", "monotonic")
+"""Settings that may be objects."""
+
+
+class BDNNClassifier(FittedNetwork):
     """Binarized deep neural network, trained by mathematical optimization.
 
     Neurons fire 1 if their pre-activation is >= 0, otherwise 0. The reported loss is always recomputed with exact
@@ -389,79 +389,6 @@ class BDNNClassifier(ProbabilisticClassifier):
             self._warn(self.result_.shortfalls)
         return self
 
-    @property
-    def calibration_outputs(self) -> int:
-        """How many of the calibration values are outputs."""
-        return self.network_.widths[-1]
-
-    def calibration_values(self, inputs: Reals) -> Floats:
-        """Return the pre-activations of all neurons, for checked inputs."""
-        return pre_activations(self.network_, inputs)
-
-    def predict(self, X: ArrayLike | RawTable) -> Array:
-        """Return the predicted label of each row of X, shape (n_samples,)."""
-        inputs = self._inputs(X)
-        labels: Array = self.network_.predict(inputs)
-        return labels
-
-    def decision_function(self, X: ArrayLike | RawTable) -> Floats:
-        """Return the pre-activations of the outputs.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Two classes: one value, > 0 for the second class (with an argmax head the difference of the two outputs). A
-            pre-activation of exactly 0 fires; it is returned as the smallest positive normal double. More classes: one
-            per class.
-        """
-        inputs = self._inputs(X)
-        values: Floats = self.network_.decision_function(inputs)
-        if values.ndim == 2 and values.shape[1] > 2:
-            return values
-        if values.ndim == 2:
-            values = values[:, 1] - values[:, 0]
-        second = self.network_.predict_index(inputs) == 1
-        return np.where(second, np.maximum(values, np.finfo(np.float64).tiny), np.minimum(values, 0.0))
-
-    def certify(
-        self, X: ArrayLike | RawTable, y: ArrayLike | None = None, *, level_changes: int = 0, **settings: Any
-    ) -> Certification:
-        """Decide exactly whether perturbations of columns change the predictions; see `bdnn.certify`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or data frame
-            Columns.
-        y : array-like of shape (n_samples,) or None
-            Labels: points that are predicted wrong are not robust. None: the predictions must not change.
-        level_changes : int
-            Most categorical and boolean columns of a row whose level changes as well. Dates and missing cells stay.
-        **settings : Any
-            The other keywords of `bdnn.certify`, which are about columns: radius, norm, scale, bounds, limits and more.
-
-        Returns
-        -------
-        Certification
-            Verdicts by input.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-        InputError
-            If the data or a setting cannot be used.
-        """
-        columns = self._columns(X)
-        if isinstance(columns, RawTable):
-            warn_unseen(self.encoder_.unseen(columns))
-            return certify_columns(self.network_, self.encoder_, columns, y, level_changes=level_changes, **settings)
-        return certify(self.network_, columns, y, **settings)
-
     def save(self, path: FilePath | IO[bytes], table: TableInfo | None = None) -> None:
         """Write the fitted estimator to a JSON model file; `bdnn.load` reads it.
 
@@ -488,3 +415,29 @@ class BDNNClassifier(ProbabilisticClassifier):
         save_model(
             path, Model(self.network_, settings, self.result_, table, self.encoder_, calibration=self.calibration_)
         )
+
+
+def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
+    """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
+    settings = dict(model.settings or {})
+    simple = (str, int, float, type(None))
+    listed = ("hidden_layer_sizes", "robust_radius", "categorical_features", *_MAPPINGS)
+    unknown = set(settings) - set(BDNNClassifier().get_params())
+    odd = [k for k, v in settings.items() if not isinstance(v, simple) and k not in listed]
+    if unknown or odd:
+        name = sorted(unknown or odd)[0]
+        raise ModelFileError(f"{os.fspath(path)}: not a usable model file: unknown or malformed setting {name[:40]!r}")
+    settings["hidden_layer_sizes"] = model.network.widths[:-1]
+    if isinstance(settings.get("class_weight"), dict):
+        settings["class_weight"] = by_label(settings["class_weight"], model.network.classes)
+    clf = BDNNClassifier(**settings)
+    network, encoder = model.network, model.encoder_in_use
+    clf.network_, clf.classes_, clf.encoder_ = network, network.classes, encoder
+    clf.n_features_in_ = len(encoder.columns)
+    clf.calibration_ = model.calibration
+    if model.result is not None:
+        clf.result_ = model.result
+        clf.class_weight_ = np.array(model.result.class_weight or np.ones(len(network.classes)))
+    if encoder.named:
+        clf.feature_names_in_ = np.array(encoder.names, dtype=object)
+    return clf
