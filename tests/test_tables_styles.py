@@ -62,7 +62,7 @@ STYLES = {
              ["1 line is left out", "units ('V', 'm', '')"]),
     "units": (table().replace("lab\n", "lab\n[m/s],°C,-\n", 1), ["units"]),
     "comment between": (("# a\n" + table()).replace("\n", "\n# b\n", 9), ["left out"]),
-    "air quality": (table(";", ",", last=";;") + ";;;;\n;;;;\n", ["semicolons", "decimal", "2 rows", "without a name"]),
+    "air quality": (table(";", ",", last=";;") + ";;;;\n;;;;\n", ["semicolons", "decimal", "2 rows are", "without a name"]),
     "trailing commas": (table(last=",").replace("lab,", "lab", 1), ["no value is known"]),
     "blank lines": (table().replace("\n", "\n\n", 5) + "\n   \n", []),
     "nul": (table().replace("4.44", "4.\x0044"), ["NUL"]),
@@ -129,7 +129,7 @@ def kinds(read):
 def test_kinds_of_columns(write):
     gaps = ("\\N", "?")
     lines = [
-        f"{i % 9:05d},{'TRUE' if i % 3 else 'false'},{'red' if i % 4 else ' blue '},{i % 28 + 1:02d}/03/2020,"
+        f"{i % 30:05d},{'TRUE' if i % 3 else 'false'},{'red' if i % 4 else ' blue '},{i % 28 + 1:02d}/03/2020,"
         f"2020-01-{i % 28 + 1:02d}T1{i % 10}:00:00,{i % 5},1,{i % 5},n{i},{gaps[i % 6 > 0]},{i % 2}"
         for i in range(40)
     ]

@@ -74,7 +74,7 @@ def plot(
     check_files({"--out": out}, {"MODEL": model_file, "DATA": data})
     model = load_model(model_file)
     if kind in ("regions", "certified") and data is None:
-        raise InputError(f"a picture of kind {kind!r} needs a table after the model file")
+        raise InputError(f"a picture of kind {kind!r} needs a CSV table, or another one, after the model file")
     if kind == "history":
         drawing = _history(model, model_file)
     elif kind == "card":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-_LONGEST_LINE = 2**24  # bytes; the reader's own limit is 2 MB, and longer lines are for the csv module
+_LONGEST_LINE = 2_000_000  # bytes, as the reader has it, whose buffers grow with it; longer lines are copied first
 _ROWS_AT_ONCE = 2**14  # of lines that are handed on
 _WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _NUMBERS = (*_WHOLE_NUMBERS, "UHUGEINT", "FLOAT", "DOUBLE")

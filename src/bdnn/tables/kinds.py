@@ -217,11 +217,11 @@ class Reader:
         if self._date_form(name, profile, found):
             return "date"
         others = self.scan.places(j, "v IS NULL")
-        if profile.numbers:
+        if profile.numbers and others:  # without others these are codes with leading zeros, of which that is said
             self._check_slips(name, profile, others)
             shown = self._shown(others[:1])
             found.notes.append(f"column {name!r} holds numbers and text ({shown}) and is read as text")
-        elif profile.different > _FEW_CODES and all(_WRITTEN_NUMBER.fullmatch(cell) for _, cell in others):
+        elif others and profile.different > _FEW_CODES and all(_WRITTEN_NUMBER.fullmatch(cell) for _, cell in others):
             raise self._written(name, others)
         return "categorical"
 

@@ -149,7 +149,7 @@ def find_layout(
         what = "header" if header else "data"
         notes.insert(0, f"{before} line{'s are' if before > 1 else ' is'} left out before the {what}")
     if not given and delimiter != ",":
-        notes.insert(0, f"{DELIMITERS.get(delimiter, repr(delimiter))} separate the columns (--delimiter)")
+        notes.insert(0, f"{DELIMITERS.get(delimiter, f'characters {delimiter!r}')} separate the columns (--delimiter)")
     if decimal is None and decimal_found == ",":
         notes.append("commas are decimal signs (--decimal)")
     return Layout(delimiter, tuple(names), header, start, plain, decimal_found, comment, tuple(notes))

@@ -171,7 +171,9 @@ class _Task:
         if not n_rows:
             raise InputError(f"{file.name} has a header but no rows")
         if n_rows < n_before:
-            notes.append(f"{n_before - n_rows} rows without any cell at the end are left out")
+            n_blank = n_before - n_rows
+            rows = "rows are" if n_blank > 1 else "row is"
+            notes.append(f"{n_blank} {rows} left out at the end: without any cell")
 
         def where(numbers: Sequence[int]) -> list[str]:
             return [f"{file.word} {line}" for line in file.lines(numbers)]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 _BLANKS = " \t\r\n\v\f\u00a0\ufeff"
 _MANY_TEXTS = 2**15  # different cells of a column that are fetched to be looked at here; more are counted by the reader
+_MANY_BYTES = 2**25  # of these texts, which are there several times for a moment
 _COLUMNS_AT_ONCE = 250  # of one question, whose text and state grow with them
 _VALUES_AT_ONCE = 2**21  # cells of one answer: 16 MB, which is there twice for a moment; a quarter of larger tables
 _ROWS_NAMED = 64  # places that are looked up for a message
@@ -98,11 +99,10 @@ class Scan:
         """
         found: list[dict[str, int] | None] = []
         for part in _parts(columns, _COLUMNS_AT_ONCE):
-            about = self._row(
-                f"SELECT {', '.join(f'approx_count_distinct({self._raw(j)})' for j in part)} "
-                f"FROM {self.table}{self._where}"
-            )
-            few = [j for j, count in zip(part, about, strict=True) if count <= _MANY_TEXTS]
+            about = ", ".join(f"approx_count_distinct({self._raw(j)}), max(strlen({self._raw(j)}))" for j in part)
+            figures = self._row(f"SELECT {about} FROM {self.table}{self._where}")
+            sizes = zip(part, figures[::2], figures[1::2], strict=True)
+            few = [j for j, n, most in sizes if n <= _MANY_TEXTS and n * (most or 0) <= _MANY_BYTES]
             counts = {}
             if few:
                 asked = ", ".join(f"histogram(coalesce({self._raw(j)}, ''))" for j in few)
