@@ -126,15 +126,13 @@ class BDNNClassifier(ProbabilisticClassifier):
     input_bits : int, default=8
         Bits per input of the grid that quantizes inputs for integer weights, unless all inputs are integers.
     categorical_features : "from_dtype", None, or sequence, default="from_dtype"
-        Columns that are categorical besides those of text: those whose type in a data frame is categorical; none, so
-        that categories that are numbers are numbers; or those of a sequence of indices or names, or a mask.
+        Categorical columns besides text: those of categorical type; none; or indices, names or a mask.
     max_categories : int or None, default=20
-        Most bits of a categorical column; the less frequent levels share one of them. None for no limit.
+        Most bits of a categorical column; less frequent levels share one. None for no limit.
     min_frequency : int, float or None, default=None
         Least number of rows, or least part of the known ones, of a level with a bit of its own; None for 1.
     missing_indicator : {"auto", "always", "never"}, default="auto"
-        Whether columns with missing values get a bit that says where. "auto": where frequencies of the classes among
-        the training rows, cross-validated, say that it pays. Missing values are replaced in any case.
+        Whether a bit says where values are missing; "auto": where cross-validation says that it pays.
     thresholds : int or None, default=None
         Most bits x >= t that take the place of a numeric column, at quantiles; None for its value as it is.
     class_weight : dict, "balanced" or None, default=None
@@ -326,8 +324,6 @@ class BDNNClassifier(ProbabilisticClassifier):
 
         Warns
         -----
-        UserWarning
-            If a column gives no inputs.
         sklearn.exceptions.ConvergenceWarning
             If the time was too short for more than closing the gap; ``result_.shortfalls`` says what was cut off.
         """
@@ -471,8 +467,7 @@ class BDNNClassifier(ProbabilisticClassifier):
         InputError
             If the data or a setting cannot be used.
         """
-        columns = self._columns(X)
-        if isinstance(columns, RawTable):
+        if isinstance(columns := self._columns(X), RawTable):
             warn_unseen(self.encoder_.unseen(columns))
             return certify_columns(self.network_, self.encoder_, columns, y, level_changes=level_changes, **settings)
         return certify(self.network_, columns, y, **settings)
