@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,6 @@ import numpy as np
 
 from bdnn.arrays import real_numbers
 from bdnn.budget import Budget
-from bdnn.certification.attacker import Features
-from bdnn.certification.cells import Columns
-from bdnn.certification.columns import certify_table
-from bdnn.certification.engine import certify
 from bdnn.checker.check import Verified, verify_certificate
 from bdnn.checker.file import read_certificate
 from bdnn.errors import InputError
@@ -24,8 +20,8 @@ from bdnn.reports.metrics import overall
 from bdnn.reports.summary import evaluation
 
 if TYPE_CHECKING:
+    from bdnn.certification.attacker import Features
     from bdnn.certification.result import Certification
-    from bdnn.encoding.raw import RawTable
     from bdnn.model_file.contents import Model
     from bdnn.status import ProgressCallback
     from bdnn.types import Array, Floats
@@ -186,12 +182,11 @@ def proof_of(certificate: str | os.PathLike[str], model: Model, X: Floats, y: Ar
 
 
 def robustness_of(
-    model: Model,
-    X: Floats,
+    certifier: Callable[[Array, Array, dict[str, Any]], Certification],
+    features: Features,
     y: Array,
     part: Part,
     *,
-    columns: RawTable | None,
     radii: Sequence[float],
     attacker: Mapping[str, Any],
     points: int,
@@ -202,7 +197,7 @@ def robustness_of(
 ) -> Robustness:
     """Certify rows of a part, drawn at random, within a time limit; `radii` are those of the table, if any.
 
-    Perturbations are those of columns, if these are given, else those of inputs.
+    The certifier takes indices of rows, their labels and settings; `features` are what it perturbs.
     """
     given = np.unique(real_numbers("radii", list(radii)))
     if len(given) and not (np.all(np.isfinite(given)) and given[0] >= 0):
@@ -213,13 +208,7 @@ def robustness_of(
     if unknown := sorted(set(attacker) - set(ATTACKER)):
         raise InputError(f"attacker takes {', '.join(ATTACKER)}; got {', '.join(map(repr, unknown))}")
     settings = {"budget": Budget(seconds=time_limit), "n_jobs": n_jobs, "on_progress": on_progress, **attacker}
-    features: Features = model.network
-    if columns is None:
-        found = certify(model.network, X[rows], y[rows], **settings)
-    else:
-        encoder = model.encoder_in_use
-        found = certify_table(model.network, encoder, columns.take(rows), y[rows], **settings)
-        features = Columns.of(encoder)
+    found = certifier(rows, y[rows], settings)
     curve = found.curve(given if len(given) else _round_radii(found))
     # counts again, which the parts were computed from
     open_rows = np.rint((curve.attacked - curve.certified) * len(rows)).astype(int)

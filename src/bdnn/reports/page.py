@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bdnn.certification.cells import Columns
+from bdnn.certification.columns import certify_table
+from bdnn.certification.engine import certify
 from bdnn.errors import InputError, MissingDependencyError
 from bdnn.files import check_outputs, write, write_or_rescue
 from bdnn.labels import label_array
@@ -32,6 +35,7 @@ from bdnn.reports.contents import Robustness, Source, parts_of, proof_of, robust
 from bdnn.version import __version__
 
 if TYPE_CHECKING:
+    from bdnn.certification.result import Certification
     from bdnn.encoding.raw import RawTable
     from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.status import ProgressCallback
@@ -141,10 +145,17 @@ def report(
     parts = parts_of(card, inputs, labels, rows)
     trained_on = parts[0].rows
     proof = None if certificate is None else proof_of(certificate, card, inputs[trained_on], labels[trained_on])
+    encoder, features = card.encoder_in_use, network if columns is None else Columns.of(card.encoder_in_use)
+
+    def certifier(rows: Array, y: Array, settings: dict[str, Any]) -> Certification:
+        if columns is None:
+            return certify(network, inputs[rows], y, **settings)
+        return certify_table(network, encoder, columns.take(rows), y, **settings)
+
     robustness = None
     if points:
         robustness = robustness_of(
-            card, inputs, labels, parts[-1], columns=columns, radii=radii, attacker=attacker or {}, points=points,
+            certifier, features, labels, parts[-1], radii=radii, attacker=attacker or {}, points=points,
             time_limit=time_limit, n_jobs=n_jobs, seed=random_state, on_progress=on_progress,
         )  # fmt: skip
     page: str = _template().render(
