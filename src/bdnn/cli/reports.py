@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 import bdnn
+from bdnn.calibration import held_out_fraction
 from bdnn.cli.options import FILE, JOBS_HELP, SEED, TEXT_OUT, attacker, attacker_options
 from bdnn.cli.output import check_files, save_output
 from bdnn.cli.reading import filled_inputs, model_table, split_rows, target_of
@@ -19,7 +20,6 @@ from bdnn.cli.table_options import TABLE, label_options
 from bdnn.cli.training import train
 from bdnn.cli.verification import certificate_errors
 from bdnn.errors import InputError
-from bdnn.estimators.held_out import held_out_fraction
 from bdnn.files import write
 from bdnn.model_file.reading import load_model
 from bdnn.progress import attacks_text, shown_progress
