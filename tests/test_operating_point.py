@@ -8,9 +8,9 @@ import pytest
 
 import bdnn
 from bdnn import BDNNClassifier, Problem
+from bdnn.calibration import FRACTION
 from bdnn.errors import ModelFileError
 from bdnn.estimators.base import seed_of
-from bdnn.estimators.held_out import FRACTION
 from bdnn.network.network import Layer
 from bdnn.problem.audit import audit
 from bdnn.splitting import split

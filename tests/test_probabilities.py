@@ -10,10 +10,10 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 import bdnn
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network
-from bdnn.calibration import Calibration, pre_activations, probabilities
+from bdnn.calibration import FRACTION, Calibration, held_out_fraction, pre_activations, probabilities
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import seed_of
-from bdnn.estimators.held_out import FOLDS, FRACTION, folds, held_out_fraction
+from bdnn.estimators.held_out import FOLDS, folds
 from bdnn.reports.metrics import measures
 from bdnn.splitting import split
 

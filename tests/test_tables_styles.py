@@ -62,7 +62,10 @@ STYLES = {
              ["1 line is left out", "units ('V', 'm', '')"]),
     "units": (table().replace("lab\n", "lab\n[m/s],°C,-\n", 1), ["units"]),
     "comment between": (("# a\n" + table()).replace("\n", "\n# b\n", 9), ["left out"]),
-    "air quality": (table(";", ",", last=";;") + ";;;;\n;;;;\n", ["semicolons", "decimal", "2 rows are", "without a name"]),
+    "air quality": (
+        table(";", ",", last=";;") + ";;;;\n;;;;\n",
+        ["semicolons", "decimal", "2 rows are", "without a name"],
+    ),
     "trailing commas": (table(last=",").replace("lab,", "lab", 1), ["no value is known"]),
     "blank lines": (table().replace("\n", "\n\n", 5) + "\n   \n", []),
     "nul": (table().replace("4.44", "4.\x0044"), ["NUL"]),

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bdnn.calibration import held_out_fraction
 from bdnn.cli.reading import split_rows
 from bdnn.errors import InputError
-from bdnn.estimators.held_out import held_out_fraction
 from bdnn.splitting import SPLIT_VERSIONS, drawn_seed, split
 
 if TYPE_CHECKING:

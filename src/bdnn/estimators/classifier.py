@@ -40,6 +40,12 @@ if TYPE_CHECKING:
     from bdnn.network.network import Network
     from bdnn.status import ProgressCallback
 
+# parameters that a problem takes, and checks, as they are
+_AS_GIVEN = (
+    "hidden_layer_sizes", "head", "weights", "weight_bound", "fit_intercept", "margin", "input_bits", "regularizer",
+    "regularization", "robust_norm", "robust_model", "max_features",
+)  # fmt: skip
+
 
 _MAPPINGS = ("class_weight", "decision_threshold", "monotonic")
 """Settings that may be objects."""
@@ -350,23 +356,12 @@ class BDNNClassifier(FittedNetwork):
             y=labels[training],
             sample_weight=row_weight,
             validation=validation,
-            regularizer=self.regularizer,  # type: ignore[arg-type]  # checked by Problem
-            regularization=self.regularization,  # type: ignore[arg-type]  # checked by Problem
-            hidden_layer_sizes=self.hidden_layer_sizes,
-            head=self.head,  # type: ignore[arg-type]  # checked by Problem
-            weights=self.weights,  # type: ignore[arg-type]  # checked by Problem
-            weight_bound=self.weight_bound,
-            fit_intercept=self.fit_intercept,
             robust_radius=radius_of_inputs(self.encoder_, self.robust_radius),
-            robust_norm=self.robust_norm,  # type: ignore[arg-type]  # checked by Problem
-            robust_model=self.robust_model,  # type: ignore[arg-type]  # checked by Problem
-            margin=self.margin,
-            input_bits=self.input_bits,
-            max_features=self.max_features,
             monotonic=signs_of_inputs(self.encoder_, self.monotonic),
             feature_groups=None if self.encoder_.is_identity else self.encoder_.column_of_input,
             feature_names=self.encoder_.network_names,
             copy=False,  # the problem is not kept
+            **{name: getattr(self, name) for name in _AS_GIVEN},
         )
         method = method_for(self, problem)
         if problem.robust and self.robust_model == "worst_case":

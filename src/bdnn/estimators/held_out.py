@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bdnn.calibration import RULES
+from bdnn.calibration import held_out_fraction, probability_rule
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
 from bdnn.splitting import equal_rows, split
@@ -16,31 +15,8 @@ from bdnn.splitting import equal_rows, split
 if TYPE_CHECKING:
     from bdnn.types import Array, Indices, Reals
 
-FRACTION = 0.25
-"""Of the rows, where no `validation_fraction` says how many: the least that the paper takes."""
-
 FOLDS = 4
 """Parts of the rows in cross-fitting, so that the networks of the folds are trained on as many as `FRACTION` leaves."""
-
-
-def probability_rule(probability: object) -> str | None:
-    """Return the rule of the calibration that `probability` stands for, None for none, or raise InputError."""
-    if isinstance(probability, bool | np.bool_):
-        return RULES[0] if probability else None
-    if not isinstance(probability, str) or probability not in RULES:
-        raise InputError(f"probability must be False, True, {' or '.join(map(repr, RULES))}, got {probability!r}")
-    return probability
-
-
-def held_out_fraction(settings: Mapping[str, Any]) -> float:
-    """Return the part of the rows that a fit with some settings holds out."""
-    fraction = settings.get("validation_fraction", 0.0)
-    if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 <= float(fraction) < 1:
-        raise InputError(f"validation_fraction must be a number from 0 to below 1, got {fraction!r}")
-    held_out = probability_rule(settings.get("probability", False)) == "held_out"
-    if fraction == 0 and (held_out or settings.get("decision_threshold") is not None):
-        return FRACTION
-    return float(fraction)
 
 
 def held_out_rows(

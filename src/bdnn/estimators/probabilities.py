@@ -25,9 +25,9 @@ from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from bdnn.calibration import Calibration, probabilities
+from bdnn.calibration import Calibration, probabilities, probability_rule
 from bdnn.estimators.base import BaseClassifier, seed_of
-from bdnn.estimators.held_out import folds, probability_rule
+from bdnn.estimators.held_out import folds
 from bdnn.estimators.inputs import encoded, rows_of_columns
 
 if TYPE_CHECKING:

@@ -252,9 +252,11 @@ def _classes(data: dict[str, Any]) -> Any:
 
 
 def _settings(data: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Check that settings are scalars, or lists or objects of scalars."""
+    """Check that settings are scalars, lists of scalars, or objects of one or more."""
     for name, value in (data or {}).items():
-        entries = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        entries = value if isinstance(value, list) else [value]
+        if isinstance(value, dict) and value:
+            entries = list(value.values())
         for entry in entries:
             _part({name: entry}, name, (str, int, float, bool), optional=True)
     return data
