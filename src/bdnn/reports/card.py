@@ -270,8 +270,6 @@ def _with_data(
 
 
 def _as_model(model: BDNNClassifier | Model | Network) -> Model:
-    from bdnn.model_file.contents import Model
-
     if isinstance(model, Model):
         return model
     if isinstance(model, Network):
