@@ -51,11 +51,15 @@ class IntegerScores:
         Weights that make them.
     real_bias : ndarray of shape (d,)
         Their biases.
+    keep_signs : bool, default=False
+        Whether integers have the signs of these weights, or are 0.
 
     Attributes
     ----------
     given : tuple of ndarray
         The real scores.
+    low, high : ndarray of shape (d, n)
+        Least and largest value of each weight, in units of the largest absolute value of all.
     weights : ndarray of shape (d, n), int64, or None
         The smallest integers found.
     bias : list of int or None

@@ -45,6 +45,8 @@ _NODES, _WORTH = 1, 6
 _QUICK = 0.15
 # seconds for a choice of columns beside its weights
 _SECONDS_PER_CHOICE = 2e-3
+# share of the time for a bound on all columns before all weights are gone through
+_ROOT_SHARE = 0.05
 # share of the time that is left in which all weights must be gone through by estimate, or bounds come first
 _WEIGHTS_SHARE = 0.9
 # points times neurons beyond which trees are too slow to be of use
@@ -101,26 +103,44 @@ class SupportTree:
 
     def __init__(self, run: Run, budget: Budget, *, bounds: bool = True) -> None:
         self._budget = budget
+        self._serial, self._reported, self._nodes = itertools.count(), 0.0, 0
+        self._current: _Node | None = None
+        # until something is known of parts of it
+        self._heap = [_Node(run.bound, 0, next(self._serial), (), (), False)]
+        self.undecided = math.inf
         self._run, self._reduced, limits = run, run.reduced, run.problem.limits
         groups = limits.groups[run.reduced.kept]
         self._inputs = [run.reduced.kept[groups == group] for group in np.unique(groups)]
         self._most = min(limits.most or len(self._inputs), len(self._inputs))
         self._enumerable = not exact_enumeration.covers(run.reduced)
+        asked = bounds
         if self._enumerable and self.seconds_of_weights <= _WEIGHTS_SHARE * budget.remaining:
             bounds = False  # they take longer
         self._relaxed = relaxed(run.problem, run.reduced) if bounds else None
         self._rng = np.random.default_rng(run.budget.seed)
         self._same_class = run.problem.weights == "continuous" and not limits.signed
-        self._serial = itertools.count()
+        if self._enumerable and not bounds and asked:
+            self._bound_everything()
         if bounds or not self.single:
             everything = tuple(self._by_strength())
             self._heap = [_Node(run.bound, 0, next(self._serial), everything, (), False)]
         else:
             self._heap = self._all_choices()
             heapq.heapify(self._heap)
-        self._current: _Node | None = None
-        self._reported, self._nodes = 0.0, 0
-        self.undecided = math.inf
+
+    def _bound_everything(self) -> None:
+        """Raise the bound by what a short branch and cut on all columns shows, for runs that end early."""
+        run, part = self._run, relaxed(self._run.problem, self._reduced)
+        if not part.n_points or n_columns(part) > _MAX_COLUMNS or covers(part):
+            return
+        node = _Node(run.bound, 0, 0, (), (), False)
+
+        def loss_of(network: Network) -> float:
+            return audit(network, part.problem).loss
+
+        relaxation = _Relaxation(part, run.incumbent.objective, loss_of, self._rng)
+        relaxation.work(node, self._limited(_ROOT_SHARE * self._budget.remaining), None)
+        run.restore_bound(min(node.bound, run.incumbent.objective))
 
     @property
     def single(self) -> bool:

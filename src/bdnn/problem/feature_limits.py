@@ -1,7 +1,7 @@
 """Limits of what the first layer may use: at most so many columns, and signs of the weights of some of them.
 
 An encoded column has several inputs, which form a group: it counts as one. Signs make networks monotone: weights of the
-first layer have the sign asked for or are 0, weights of later layers are not negative; docs/mathematics/cards.md says
+first layer have the sign asked for or are 0, weights of later layers are not negative; docs/cards.md says
 what this leaves out.
 """
 
