@@ -155,7 +155,7 @@ def main() -> None:
                             file.flush()
     print(report(lines))
     if options.tables:
-        rewrite("docs/guide/tables.md", "accuracy", report(lines))
+        rewrite("docs/tables.md", "accuracy", report(lines))
 
 
 if __name__ == "__main__":
