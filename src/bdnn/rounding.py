@@ -18,7 +18,7 @@ from bdnn.margins.integer_scores import LARGEST_WEIGHT
 from bdnn.margins.integer_search import IntegerSearch
 from bdnn.margins.ordering import REFERENCE, OrderingConstraints
 from bdnn.network.grid import InputGrid
-from bdnn.network.network import Layer, Network, gives_to_integer
+from bdnn.network.network import Layer, Network
 
 if TYPE_CHECKING:
     from bdnn.types import Array, Bools, Floats, Indices
@@ -281,7 +281,6 @@ def _smallest_type(a: Floats) -> Any:
     )
 
 
-@gives_to_integer
 def to_integer(
     network: Network,
     X: ArrayLike,

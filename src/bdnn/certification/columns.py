@@ -96,6 +96,7 @@ def certify_columns(
     Examples
     --------
     >>> from bdnn.encoding.codes import ColumnCode
+    >>> from bdnn.encoding.raw import RawColumn
     >>> encoder = Encoder((ColumnCode("a", "numeric", 0.0), ColumnCode("b", "categorical", "x", ("x", "y"))))
     >>> net = Network([([[1.0, 1.0]], [-1.5])], head="threshold", classes=["no", "yes"])
     >>> b = RawColumn("b", "categorical", np.array([0]), ("x",))

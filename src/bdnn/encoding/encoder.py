@@ -65,6 +65,7 @@ class Encoder:
 
     Examples
     --------
+    >>> from bdnn.encoding.raw import RawColumn
     >>> color = RawColumn("color", "categorical", np.array([0, 1, 2, -1]), ("red", "green", "blue"))
     >>> encoder = Encoder((ColumnCode("color", "categorical", "red", ("blue", "green", "red"), missing_bit=True),))
     >>> encoder.input_names

@@ -27,11 +27,6 @@ def plot_card(card: ScoreCard, *, kind: str = "points", ax: Axes | Figure | None
         risk by score, with the threshold, which needs a card with data.
     {ax}
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes.
-
     Raises
     ------
     InputError
