@@ -46,6 +46,7 @@ FLOORS = [
         "__init__",
         "__main__",
         "cli",
+        "export",
         "estimators",
         "model_file",
         "plotting",

@@ -17,6 +17,7 @@ from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
 from bdnn.estimators.base import seed_of, storable
 from bdnn.estimators.class_weights import training_weights, validation_weights, with_class_weight
+from bdnn.estimators.devices import Exportable
 from bdnn.estimators.frames import Categorical
 from bdnn.estimators.held_out import held_out_rows
 from bdnn.estimators.inputs import encoded, made_encoder, options_of, radius_of_inputs
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from bdnn.types import Array, Floats, Reals
 
 
-class BDNNClassifier(ProbabilisticClassifier):
+class BDNNClassifier(Exportable, ProbabilisticClassifier):
     """Binarized deep neural network, trained by mathematical optimization.
 
     Neurons fire 1 if their pre-activation is >= 0, otherwise 0. The reported loss is always recomputed with exact
@@ -487,9 +488,12 @@ class BDNNClassifier(ProbabilisticClassifier):
             (an OSError) If the file cannot be written.
         """
         check_is_fitted(self)
+        save_model(path, self._contents(table))
+
+    def _contents(self, table: TableInfo | None = None) -> Model:
+        """Return what a model file holds."""
         settings = storable(self.get_params())
-        settings["hidden_layer_sizes"] = list(self.result_.network.widths[:-1])
+        settings["hidden_layer_sizes"] = list(self.network_.widths[:-1])
         settings["robust_radius"] = np.asarray(self.robust_radius, dtype=float).tolist()
-        save_model(
-            path, Model(self.network_, settings, self.result_, table, self.encoder_, calibration=self.calibration_)
-        )
+        result = getattr(self, "result_", None)
+        return Model(self.network_, settings, result, table, self.encoder_, calibration=self.calibration_)

@@ -21,6 +21,7 @@ from bdnn.errors import InputError
 from bdnn.estimators.base import generator_of, storable
 from bdnn.estimators.class_weights import class_weights, row_weights
 from bdnn.estimators.classifier import BDNNClassifier
+from bdnn.estimators.devices import Exportable
 from bdnn.estimators.held_out import held_out_rows
 from bdnn.estimators.inputs import encoded, fitted_encoder, options_of
 from bdnn.estimators.members import Task, in_order, rows_of
@@ -46,7 +47,7 @@ _AS_INPUTS = {"categorical_features": None, "missing_indicator": "never", "thres
 _DEFAULT_HIDDEN = (32,)  # neurons: members are many, and small ones train fast
 
 
-class BDNNEnsembleClassifier(ProbabilisticClassifier):
+class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
     """Ensemble of binarized networks that vote.
 
     With few data, many small networks on different random features generalize better than one network of the same total
@@ -415,7 +416,11 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
             (an OSError) If the file cannot be written.
         """
         check_is_fitted(self)
-        model = EnsembleModel(
+        save_model(path, self._contents())
+
+    def _contents(self) -> EnsembleModel:
+        """Return what a model file holds."""
+        return EnsembleModel(
             self.classes_,
             self.encoder_.n_inputs,
             self.encoder_.network_names,
@@ -425,7 +430,6 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
             self.encoder_,
             calibration=self.calibration_,
         )
-        save_model(path, model)
 
 
 def _integer_problem(clf: BDNNClassifier, X: Reals, targets: Integers, weight: Floats | None) -> Problem:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.encoding.encoder import Encoder
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.class_weights import by_label
 from bdnn.estimators.classifier import BDNNClassifier
@@ -74,9 +73,7 @@ def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
             raise InputError(f"the classes of member {number} must be integers from -1 to {C - 1}")
     if not model.members:
         raise InputError("an ensemble needs at least one member")
-    encoder = model.encoder
-    if encoder is None:
-        encoder = Encoder.identity(model.feature_names, model.n_features, None)
+    encoder = model.encoder_in_use
     ensemble.calibration_ = model.calibration
     ensemble.classes_, ensemble.encoder_, ensemble.members_ = model.classes, encoder, model.members
     ensemble.n_features_in_ = len(encoder.columns)
