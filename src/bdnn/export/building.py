@@ -263,7 +263,7 @@ def _on_grid(grid: InputGrid | None, position: int, values: Floats) -> tuple[int
 def _simplified(member: Member, inputs: Sequence[DeviceInput]) -> Member:
     """Return a member without signals and neurons that are constant, or that nothing depends on."""
     signals, layers = list(member.signals), list(member.layers)
-    ends = [s.values * 2 if s.is_constant else s.ends(inputs[s.input]) for s in signals]
+    ends = [s.ends(None if s.is_constant else inputs[s.input]) for s in signals]
     for k, layer in enumerate(layers):
         fixed = [low if low == high else None for low, high in ends]
         layers[k] = without_constants(layer, fixed)

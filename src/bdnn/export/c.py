@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING
 
 from bdnn.export import host
 from bdnn.export.c_header import CNames, banner, conversions_text, header_text, value_type
-from bdnn.export.c_layers import Layout, MemberCode
+from bdnn.export.c_layers import MemberCode
 from bdnn.export.c_selftest import selftest_header, selftest_text
-from bdnn.export.c_text import Expressions, Tables, counter_type, flash_macros, ones_function, step_function
+from bdnn.export.c_text import (
+    Expressions,
+    Tables,
+    counter_type,
+    flash_macros,
+    ones_function,
+    ruler_function,
+    step_function,
+)
 from bdnn.export.program import smallest_type
 
 if TYPE_CHECKING:
+    from bdnn.export.c_costs import Layout
     from bdnn.export.request import Request
     from bdnn.types import Indices, Integers
 
@@ -54,7 +63,7 @@ def source_text(request: Request, names: CNames, layout: Layout | None = None) -
     """Return the source, and the bytes of its tables."""
     program, name, upper = request.program, request.name, request.name.upper()
     tables = Tables(name)
-    expressions = Expressions(program.inputs, names.places, tables)
+    expressions = Expressions(program.inputs, names.places, tables, program.signals())
     functions: list[str] = []
     answer = f"uint{8 if len(program.classes) <= 256 else 16}_t"
     if program.voting is None:
@@ -66,6 +75,9 @@ def source_text(request: Request, names: CNames, layout: Layout | None = None) -
         parts += [flash_macros(upper), *tables.texts]
     if "step" in expressions.helpers:
         parts.append(step_function(name, expressions.value_type))
+    if "ruler" in expressions.helpers:
+        kinds = expressions.value_type, expressions.ruler_type
+        parts.append(ruler_function(name, *kinds, expressions.ruler_bits))
     parts += [ones_function(name, bits) for bits in (8, 32) if f"ones{bits}" in expressions.helpers]
     return "\n".join([*parts, *functions]), tables.n_bytes
 

@@ -4,67 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bdnn.export.c_costs import cost, is_rule, layouts_of, n_planes, weight_width
 from bdnn.export.c_text import Expressions, counter_type, literal, unsigned_literal
 from bdnn.export.program import IntegerLayer, Signal, smallest_type
+from bdnn.export.pruning import without_constants
 
 if TYPE_CHECKING:
+    from bdnn.export.c_costs import Layout
     from bdnn.export.program import Member
+    from bdnn.export.request import Optimize
 
-Layout = Literal["unrolled", "packed", "masks"]
-Optimize = Literal["size", "speed"]
-
-LAYOUTS: tuple[Layout, ...] = ("unrolled", "packed", "masks")
-
-# Bytes and cycles on a machine of 8 bits with 16-bit sums, counted in avr-gcc's output for loads of an input, additions
-# of two bytes, comparisons with a constant and loops; they only rank the layouts.
-_TERM, _BIT, _NEURON = 8, 10, 14
-_LOOP, _MASK_LOOP, _FILL = 90, 130, 12
-_TERM_CYCLES, _PACKED_CYCLES, _WORD_CYCLES = 8, 24, 60
-
-
-def layouts_of(layer: IntegerLayer, signals: Sequence[Signal] | None, wide: bool) -> list[Layout]:
-    """Return the layouts that a layer can have; no signals if its inputs are neurons."""
-    if wide or not layer.weights.size:
-        return ["unrolled"]
-    bits = signals is None or all(signal.is_bit for signal in signals)
-    return ["unrolled", *(["packed"] if signals is not None else []), *(["masks"] if bits else [])]  # type: ignore[list-item]
-
-
-def cost(layout: Layout, layer: IntegerLayer, signals: Sequence[Signal] | None, optimize: Optimize) -> float:
-    """Return about how many bytes or cycles a layout takes."""
-    d, n = layer.weights.shape
-    d, n = int(d), int(n)
-    used = int(np.count_nonzero(layer.weights))
-    planes = _n_planes(layer)
-    words = -(-n // 8)
-    fill = 0 if signals is None else sum(0 if s.kind == "value" else _FILL for s in signals)
-    if optimize == "speed":
-        return {
-            "unrolled": fill + used * _TERM_CYCLES,
-            "packed": fill + d * n * _PACKED_CYCLES,
-            "masks": fill + d * words * planes * 2 * _WORD_CYCLES,
-        }[layout]
-    term = _TERM if signals is not None and not all(s.is_bit for s in signals) else _BIT
-    if layout == "unrolled":
-        return used * term + d * _NEURON + (fill if d > 1 else 0)
-    if layout == "packed":
-        same = signals is not None and all(s.kind == "value" and s.missing is None for s in signals)
-        return _LOOP + d * (-(-n * _width(layer) // 8) + 2) + (0 if same else fill + 8 * n)
-    return _MASK_LOOP + d * (words * planes * 2 + 2) + fill
-
-
-def _width(layer: IntegerLayer) -> int:
-    """Return the bits of a packed weight: 2 for ternary ones, 4 up to 7, else those of a type."""
-    most = int(np.abs(layer.weights).max(initial=0))
-    return 2 if most <= 1 else 4 if most <= 7 else int(smallest_type(-most, most)[3:])
-
-
-def _n_planes(layer: IntegerLayer) -> int:
-    return max(int(np.abs(layer.weights).max(initial=0)).bit_length(), 1)
+Sink = Callable[[str, "int | str"], list[str]]
+"""What is done with the pre-activation of a neuron, given its variable and its number or counter."""
 
 
 @dataclass
@@ -108,7 +63,7 @@ class MemberCode:
         """Add statements."""
         self.lines.extend(lines)
 
-    def write(self, answer: Callable[[str, int | str], list[str]]) -> None:
+    def write(self, answer: Sink) -> None:
         """Write all layers; `answer` returns what is done with output a of a number or a counter."""
         layers = self.member.layers
         for k, layer in enumerate(layers):
@@ -121,12 +76,27 @@ class MemberCode:
             assert chosen is not None
             self.chosen.append(chosen)
             self.declare(f"{self.types[k]}_t a{k};")
-            {"unrolled": self._unrolled, "packed": self._packed, "masks": self._masks}[chosen](k, layer, signals, sink)
+            write = {
+                "unrolled": self._unrolled,
+                "packed": self._packed,
+                "masks": self._masks,
+                "rules": self._rules,
+            }
+            write[chosen](k, layer, signals, sink)
 
-    def _hidden(self, k: int, d: int) -> Callable[[str, int | str], list[str]]:
+    def _hidden(self, k: int, d: int) -> Sink:
         """Return what is done with hidden neurons: their bits are put into words."""
         bits, word = self.word, f"uint{self.word}_t"
-        self.declare(f"{word} h{k}[{max(-(-d // bits), 1)}], w{k} = 0u;")
+        if d <= bits:  # one word, which is filled in place
+            self.declare(f"{word} h{k}[1];")
+            self.say(f"h{k}[0] = 0u;")
+
+            def single(a: str, j: int | str) -> list[str]:
+                mask = unsigned_literal(1 << j) if isinstance(j, int) else f"({word})(({word})1u << {j})"
+                return [f"if ({a} >= 0) {{", f"    h{k}[0] = ({word})(h{k}[0] | {mask});", "}"]
+
+            return single
+        self.declare(f"{word} h{k}[{-(-d // bits)}], w{k} = 0u;")
 
         def sink(a: str, j: int | str) -> list[str]:
             if isinstance(j, int):
@@ -148,9 +118,7 @@ class MemberCode:
 
         return sink
 
-    def _unrolled(
-        self, k: int, layer: IntegerLayer, signals: Sequence[Signal] | None, sink: Callable[[str, int | str], list[str]]
-    ) -> None:
+    def _unrolled(self, k: int, layer: IntegerLayer, signals: Sequence[Signal] | None, sink: Sink) -> None:
         """Write one statement for each weight."""
         kind, a = f"{self.types[k]}_t", f"a{k}"
         often = np.count_nonzero(layer.weights, axis=0)
@@ -182,16 +150,11 @@ class MemberCode:
                 sign, size = ("-" if w < 0 else "+"), abs(w)
                 if condition is not None:
                     self.say(f"if ({condition}) {{", f"    {a} = ({kind})({a} {sign} {literal(size)});", "}")
-                elif size <= 2:  # no multiplication
-                    self.say(f"{a} = ({kind})({a} {sign} ({kind}){term});", *(
-                        [f"{a} = ({kind})({a} {sign} ({kind}){term});"] * (size == 2)))  # fmt: skip
                 else:
-                    self.say(f"{a} = ({kind})({a} + ({kind})({literal(w)} * ({kind}){term}));")
+                    self.say(*_added(a, kind, w, term))
             self.say(*sink(a, j))
 
-    def _packed(
-        self, k: int, layer: IntegerLayer, signals: Sequence[Signal] | None, sink: Callable[[str, int | str], list[str]]
-    ) -> None:
+    def _packed(self, k: int, layer: IntegerLayer, signals: Sequence[Signal] | None, sink: Sink) -> None:
         """Write two loops over a table of weights."""
         assert signals is not None
         text, tables, (d, n) = self.expressions, self.expressions.tables, layer.weights.shape
@@ -203,21 +166,21 @@ class MemberCode:
             own = f"{smallest_type(min(ends), max(ends), ('uint8', 'int8', 'int16', 'int32', 'int64'))}_t"
             self.declare(f"{own} s[{n}];")
             self.say(*(f"s[{place}] = ({own}){text.of(signal)};" for place, signal in enumerate(signals)))
-        width = _width(layer)
+        width = weight_width(layer)
         bias = tables.add("bias", layer.bias, self.types[k])
         self.declare(f"{counter_type(d)} {j};")
         self.declare(f"{counter_type(n)} {i};")
         self.say(f"for ({j} = 0u; {j} < {d}u; {j}++) {{", f"    {a} = {tables.read(bias, j, self.types[k])};")
         if width >= 8:
             weights = tables.add("weights", layer.weights.ravel().tolist(), f"int{width}")
-            self._pointer(f"const int{width}_t *p{k} = {weights};")
+            self.declare(f"const int{width}_t *p{k} = {weights};")
             entry = f"(int{width}_t){tables.name.upper()}_READ{width}(p{k})"
             self.say(f"    for ({i} = 0u; {i} < {n}u; {i}++) {{",
                      f"        {a} = ({kind})({a} + ({kind})(({kind}){entry} * ({kind}){s}[{i}]));",
                      f"        p{k}++;", "    }")  # fmt: skip
         else:
             weights = tables.add("weights", _packed_bytes(layer.weights, width), "uint8")
-            self._pointer(f"const uint8_t *p{k} = {weights};")
+            self.declare(f"const uint8_t *p{k} = {weights};")
             self.declare("uint8_t c = 0u;")
             each = 8 // width
             self.say(f"    for ({i} = 0u; {i} < {n}u; {i}++) {{",
@@ -228,16 +191,74 @@ class MemberCode:
                      f"        c = (uint8_t)(c >> {width});", "    }")  # fmt: skip
         self.say(*(f"    {line}" for line in sink(a, j)), "}")
 
-    def _pointer(self, text: str) -> None:
-        self.declare(text)
+    def _rules(self, k: int, layer: IntegerLayer, signals: Sequence[Signal] | None, sink: Sink) -> None:
+        """Write a loop over a table of signals that change once, and statements for all others."""
+        assert signals is not None
+        text, tables, d = self.expressions, self.expressions.tables, len(layer.bias)
+        kind, values = f"{self.types[k]}_t", text.value_type
+        # a signal is its value below the threshold, which goes into the biases, and a jump
+        below = [signal.values[0] if is_rule(signal) else None for signal in signals]
+        jumps = [signal.values[1] - signal.values[0] if is_rule(signal) else 0 for signal in signals]
+        bias = without_constants(layer, below).bias
+        a = f"a{k}" if d == 1 else f"r{k}[j]"
+        if d > 1:
+            self.declare(f"{kind} r{k}[{d}];")
+            self.declare(f"{counter_type(d)} j;")
+            table = tables.add("bias", bias, self.types[k])
+            self.say(f"for (j = 0u; j < {d}u; j++) {{", f"    {a} = {tables.read(table, 'j', self.types[k])};", "}")
+        else:
+            self.say(f"{a} = {literal(bias[0])};")
+        for signal_kind, test in (("steps", ">="), ("equal", "==")):
+            chosen = [i for i, s in enumerate(signals) if is_rule(s) and s.kind == signal_kind]
+            if not chosen:
+                continue
+            weights = (layer.weights[:, chosen] * np.array([jumps[i] for i in chosen])).T
+            most = int(np.abs(weights).max())
+            stored = smallest_type(-most, most)
+            n, places = len(chosen), counter_type(len(text.inputs) - 1)[:-2]
+            cuts = tables.add("at", [signals[i].cuts[0] for i in chosen], values)
+            where = tables.add("input", [signals[i].input for i in chosen], places)
+            p = f"p{k}{signal_kind[0]}"
+            self.declare(f"const {stored}_t *{p} = {tables.add('weights', weights.ravel().tolist(), stored)};")
+            self.declare(f"{counter_type(n)} i{k};")
+            entry = f"({kind})({stored}_t){tables.name.upper()}_READ{stored[3:]}"
+            index, cut = tables.read(where, f"i{k}", places), tables.read(cuts, f"i{k}", values)
+            self.say(f"for (i{k} = 0u; i{k} < {n}u; i{k}++) {{", f"    if (x[{index}] {test} {cut}) {{")
+            if d == 1:
+                self.say(f"        {a} = ({kind})({a} + {entry}({p}));", "    }", f"    {p}++;", "}")
+            else:
+                add = f"{a} = ({kind})({a} + {entry}({p} + j));"
+                self.say(f"        for (j = 0u; j < {d}u; j++) {{", f"            {add}", "        }", "    }",
+                         f"    {p} += {d};", "}")  # fmt: skip
+        others = [i for i, signal in enumerate(signals) if not is_rule(signal)]
+        self._add_terms(k, layer, signals, others, [a] if d == 1 else [f"r{k}[{j}]" for j in range(d)])
+        if d == 1:
+            self.say(*sink(a, 0))
+        else:
+            lines = [f"    {line}" for line in sink(f"a{k}", "j")]
+            self.say(f"for (j = 0u; j < {d}u; j++) {{", f"    a{k} = {a};", *lines, "}")
 
-    def _masks(
-        self, k: int, layer: IntegerLayer, signals: Sequence[Signal] | None, sink: Callable[[str, int | str], list[str]]
+    def _add_terms(
+        self, k: int, layer: IntegerLayer, signals: Sequence[Signal], which: Sequence[int], sums: Sequence[str]
     ) -> None:
+        """Write statements that add some signals times their weights to sums."""
+        kind, text = f"{self.types[k]}_t", self.expressions
+        for i in which:
+            term = text.of(signals[i])
+            if np.count_nonzero(layer.weights[:, i]) > 1 and not text.is_short(signals[i]):
+                low, high = signals[i].ends(text.inputs[signals[i].input])
+                self.declare(f"{smallest_type(low, high)}_t s{i};")
+                self.say(f"s{i} = ({smallest_type(low, high)}_t){term};")
+                term = f"s{i}"
+            for w, a in zip(layer.weights[:, i].tolist(), sums, strict=True):
+                if w:
+                    self.say(*_added(a, kind, w, term))
+
+    def _masks(self, k: int, layer: IntegerLayer, signals: Sequence[Signal] | None, sink: Sink) -> None:
         """Write loops over words of bits: those that count up, and those that count down, for each bit of weights."""
         text, tables, (d, n) = self.expressions, self.expressions.tables, layer.weights.shape
         bits, kind, a = self.word, f"{self.types[k]}_t", f"a{k}"
-        h, words, planes = f"h{k - 1}", -(-n // bits), _n_planes(layer)
+        h, words, planes = f"h{k - 1}", -(-n // bits), n_planes(layer)
         if signals is not None:
             h = "g"
             self.declare(f"uint{bits}_t g[{words}], b = 0u;")
@@ -249,7 +270,7 @@ class MemberCode:
         text.helpers.add(f"ones{bits}")
         bias = tables.add("bias", layer.bias, self.types[k])
         masks = tables.add("masks", _mask_words(layer.weights, planes, bits), f"uint{bits}")
-        self._pointer(f"const uint{bits}_t *m{k} = {masks};")
+        self.declare(f"const uint{bits}_t *m{k} = {masks};")
         read, ones = f"(uint{bits}_t){tables.name.upper()}_READ{bits}(m{k}", f"{tables.name}_ones"
         self.declare(f"{counter_type(d)} j;")
         self.declare(f"{counter_type(words)} i{k};")
@@ -270,6 +291,13 @@ class MemberCode:
                      *(f"        {line}" for line in count), "    }")  # fmt: skip
         self.say(f"    {a} = ({kind})(v{k} + {tables.read(bias, 'j', self.types[k])});",
                  *(f"    {line}" for line in sink(a, "j")), "}")  # fmt: skip
+
+
+def _added(a: str, kind: str, w: int, term: str) -> list[str]:
+    """Return the statements that add a term times a weight, by additions where it is at most 2."""
+    if abs(w) > 2:
+        return [f"{a} = ({kind})({a} + ({kind})({literal(w)} * ({kind}){term}));"]
+    return [f"{a} = ({kind})({a} {'-' if w < 0 else '+'} ({kind}){term});"] * abs(w)
 
 
 def _packed_bytes(weights: np.ndarray[tuple[int, ...], np.dtype[np.int64]], width: int) -> list[int]:

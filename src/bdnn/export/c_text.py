@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bdnn.export.program import INTEGER_TYPES, smallest_type
+from bdnn.export.rulers import Ruler, rulers
 
 if TYPE_CHECKING:
     from bdnn.export.program import DeviceInput, Signal
@@ -93,20 +94,39 @@ class Expressions:
         Names of their places in the array that is given.
     tables : Tables
         Where tables of steps are put.
+    signals : iterable of Signal
+        All that are written.
     helpers : set of str
         Names of the functions that are called.
+    ruler_bits, rulers : int, dict
+        From `bdnn.export.rulers`.
     """
 
     inputs: Sequence[DeviceInput]
     places: Sequence[str]
     tables: Tables
+    signals: Iterable[Signal] = ()
     helpers: set[str] = field(default_factory=set)
+    ruler_bits: int = field(init=False)
+    rulers: dict[tuple[int, ...], Ruler] = field(init=False)
+
+    def __post_init__(self) -> None:
+        steps = [signal.cuts for signal in self.signals if signal.kind == "steps"]
+        self.ruler_bits, self.rulers = rulers(steps)
 
     @property
     def value_type(self) -> str:
         """The narrowest type that holds the integers of all inputs."""
         ends = [end for each in self.inputs for end in (each.low, each.high, each.missing) if end is not None]
         return smallest_type(min(ends, default=0), max(ends, default=0), tuple(t for t in INTEGER_TYPES))
+
+    @property
+    def ruler_type(self) -> str:
+        """The narrowest type that holds all rulers."""
+        numbers = [number for ruler in self.rulers.values() for number in ruler]
+        # numbers of the same sign are compared, also where int has 16 bits
+        among = ("int32",) if self.value_type == "uint16" else ("int16", "int32")
+        return smallest_type(min(numbers, default=0), max(numbers, default=0), among)
 
     def raw(self, signal: Signal) -> str:
         """Return the integer of its input."""
@@ -154,11 +174,15 @@ class Expressions:
         return f"({x} == {literal(source.missing)} ? {literal(signal.missing)} : {text})"
 
     def _stairs(self, signal: Signal, x: str) -> str:
-        """Return a call that finds the step of an integer by bisection in a table of the cuts."""
-        value_type = self.value_type
-        self.helpers.add("step")
-        cuts = self.tables.add("cuts", signal.cuts, value_type)
-        step = f"{self.tables.name}_step({cuts}, {len(signal.cuts)}u, {x})"
+        """Return a call that finds the step of an integer by a ruler, or by bisection in a table of the cuts."""
+        if signal.cuts in self.rulers:
+            self.helpers.add("ruler")
+            table = self.tables.add("ruler", self.rulers[signal.cuts], self.ruler_type)
+            step = f"{self.tables.name}_ruler({table}, {len(signal.cuts)}u, {x})"
+        else:
+            self.helpers.add("step")
+            cuts = self.tables.add("cuts", signal.cuts, self.value_type)
+            step = f"{self.tables.name}_step({cuts}, {len(signal.cuts)}u, {x})"
         first = signal.values[0]
         if all(value == first + n for n, value in enumerate(signal.values)):
             return step if first == 0 else f"({literal(first)} + {step})"
@@ -196,6 +220,39 @@ static uint16_t {name}_step(const {value_type}_t *cuts, uint16_t count, {value_t
         }}
     }}
     return low;
+}}
+"""
+
+
+def ruler_function(name: str, value_type: str, ruler_type: str, bits: int) -> str:
+    """Return the function that counts cuts at equal distances, by a division in shifts and subtractions."""
+    read = f"({ruler_type}_t){name.upper()}_READ{ruler_type[3:]}"
+    return f"""/* Number of cuts, at equal distances, that are not above x. */
+static uint16_t {name}_ruler(const {ruler_type}_t *ruler, uint16_t count, {value_type}_t x)
+{{
+    const {ruler_type}_t first = {read}(&ruler[0]), last = {read}(&ruler[1]);
+    uint32_t rest, part = (uint32_t){read}(&ruler[3]);
+    uint16_t bit = 1u, steps = 1u;
+    if (x < first) {{
+        return 0u;
+    }}
+    if (x >= last) {{
+        return count;
+    }}
+    rest = (((uint32_t)x - (uint32_t)first) << {bits}) + (uint32_t){read}(&ruler[2]);
+    while (part <= (rest >> 1)) {{
+        part <<= 1;
+        bit = (uint16_t)(bit << 1);
+    }}
+    while (bit != 0u) {{
+        if (rest >= part) {{
+            rest -= part;
+            steps = (uint16_t)(steps + bit);
+        }}
+        part >>= 1;
+        bit = (uint16_t)(bit >> 1);
+    }}
+    return steps;
 }}
 """
 

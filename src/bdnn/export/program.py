@@ -159,9 +159,9 @@ class Signal:
             out = np.where(integers == source.missing, self.missing, out)
         return out
 
-    def ends(self, source: DeviceInput) -> tuple[int, int]:
-        """Return the smallest and the largest value that it can have."""
-        values = [source.low, source.high] if self.kind == "value" else list(self.values)
+    def ends(self, source: DeviceInput | None) -> tuple[int, int]:
+        """Return the smallest and the largest value that it can have; only values as they are depend on the input."""
+        values = list(self.values) if self.kind != "value" or source is None else [source.low, source.high]
         if self.missing is not None:
             values.append(self.missing)
         return min(values), max(values)
