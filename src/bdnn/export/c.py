@@ -76,8 +76,7 @@ def source_text(request: Request, names: CNames, layout: Layout | None = None) -
     if "step" in expressions.helpers:
         parts.append(step_function(name, expressions.value_type))
     if "ruler" in expressions.helpers:
-        kinds = expressions.value_type, expressions.ruler_type
-        parts.append(ruler_function(name, *kinds, expressions.ruler_bits))
+        parts.append(ruler_function(name, expressions.value_type, expressions.ruler_type))
     parts += [ones_function(name, bits) for bits in (8, 32) if f"ones{bits}" in expressions.helpers]
     return "\n".join([*parts, *functions]), tables.n_bytes
 

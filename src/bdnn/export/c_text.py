@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bdnn.export.program import INTEGER_TYPES, smallest_type
-from bdnn.export.rulers import Ruler, rulers
+from bdnn.export.rulers import Ruler, ruler_of
 
 if TYPE_CHECKING:
     from bdnn.export.program import DeviceInput, Signal
@@ -98,8 +98,8 @@ class Expressions:
         All that are written.
     helpers : set of str
         Names of the functions that are called.
-    ruler_bits, rulers : int, dict
-        From `bdnn.export.rulers`.
+    rulers : dict
+        Rulers of steps, by their cuts.
     """
 
     inputs: Sequence[DeviceInput]
@@ -107,12 +107,11 @@ class Expressions:
     tables: Tables
     signals: Iterable[Signal] = ()
     helpers: set[str] = field(default_factory=set)
-    ruler_bits: int = field(init=False)
     rulers: dict[tuple[int, ...], Ruler] = field(init=False)
 
     def __post_init__(self) -> None:
-        steps = [signal.cuts for signal in self.signals if signal.kind == "steps"]
-        self.ruler_bits, self.rulers = rulers(steps)
+        cuts = {signal.cuts for signal in self.signals if signal.kind == "steps"}
+        self.rulers = {each: ruler for each in cuts if (ruler := ruler_of(each)) is not None}
 
     @property
     def value_type(self) -> str:
@@ -224,7 +223,7 @@ static uint16_t {name}_step(const {value_type}_t *cuts, uint16_t count, {value_t
 """
 
 
-def ruler_function(name: str, value_type: str, ruler_type: str, bits: int) -> str:
+def ruler_function(name: str, value_type: str, ruler_type: str) -> str:
     """Return the function that counts cuts at equal distances, by a division in shifts and subtractions."""
     read = f"({ruler_type}_t){name.upper()}_READ{ruler_type[3:]}"
     return f"""/* Number of cuts, at equal distances, that are not above x. */
@@ -239,7 +238,7 @@ static uint16_t {name}_ruler(const {ruler_type}_t *ruler, uint16_t count, {value
     if (x >= last) {{
         return count;
     }}
-    rest = (((uint32_t)x - (uint32_t)first) << {bits}) + (uint32_t){read}(&ruler[2]);
+    rest = (((uint32_t)x - (uint32_t)first) << {read}(&ruler[4])) + (uint32_t){read}(&ruler[2]);
     while (part <= (rest >> 1)) {{
         part <<= 1;
         bit = (uint16_t)(bit << 1);

@@ -1,4 +1,4 @@
-"""Steps at equal distances, as the ends of a grid are, in four integers instead of a table of all cuts.
+"""Steps at equal distances, as the ends of a grid are, in five integers instead of a table of all cuts.
 
 The number of cuts that are not above x is 1 + ⌊(2^f (x - first) + a) / s⌋ from the first cut on and below the last
 one. Such integers a and s are those of lines between points of a strip; they are looked for in exact arithmetic, and
@@ -7,7 +7,6 @@ every cut is checked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,53 +15,36 @@ if TYPE_CHECKING:
     from bdnn.types import Integers
 
 LEAST_CUTS = 6  # fewer cost no more as a table
-_FINEST = 12  # bits behind the point: enough for any grid of 8 bits on 16-bit integers
+_FINEST = 20  # bits behind the point: grids of 8 bits need up to 16 or so
 _PAIRS = 1_024  # cuts of which all pairs are compared; of more, only the slope of the whole
 _TRIED = 5  # slopes, in the middle of those that are possible
 _WORD = 2**31
 
 
 class Ruler(NamedTuple):
-    """Where the steps begin and end, and the line between."""
+    """Where the steps begin and end, and the line between: a, s and f."""
 
     first: int
     last: int
     offset: int
     step: int
+    bits: int
 
 
-def rulers(all_cuts: Iterable[Sequence[int]]) -> tuple[int, dict[tuple[int, ...], Ruler]]:
-    """Return the least number f of bits at which most cuts have a ruler, and the rulers.
-
-    Parameters
-    ----------
-    all_cuts : iterable of sequence of int
-        Ascending cuts.
-
-    Returns
-    -------
-    bits : int
-        The f of all rulers.
-    found : dict
-        Rulers by cuts; those without one are left out.
+def ruler_of(cuts: tuple[int, ...]) -> Ruler | None:
+    """Return the ruler of ascending cuts with the least number of bits, or None.
 
     Examples
     --------
-    >>> rulers([(10, 14, 18, 22, 26, 30, 34)])
-    (0, {(10, 14, 18, 22, 26, 30, 34): Ruler(first=10, last=34, offset=0, step=4)})
+    >>> ruler_of((10, 14, 18, 22, 26, 30, 34))
+    Ruler(first=10, last=34, offset=0, step=4, bits=0)
     """
-    wanted = {tuple(cuts) for cuts in all_cuts if len(cuts) >= LEAST_CUTS}
-    best: tuple[int, dict[tuple[int, ...], Ruler]] = (0, {})
-    for bits in range(_FINEST + 1):
-        found = {cuts: ruler for cuts in sorted(wanted) if (ruler := _ruler(cuts, bits)) is not None}
-        if len(found) > len(best[1]):
-            best = bits, found
-        if len(found) == len(wanted):
-            break
-    return best
+    if len(cuts) < LEAST_CUTS:
+        return None
+    return next((ruler for bits in range(_FINEST + 1) if (ruler := _with_bits(cuts, bits)) is not None), None)
 
 
-def _ruler(cuts: tuple[int, ...], bits: int) -> Ruler | None:
+def _with_bits(cuts: tuple[int, ...], bits: int) -> Ruler | None:
     p = (np.array(cuts, dtype=np.int64) - cuts[0]) << bits
     m = len(p)
     if int(p[-1]) >= _WORD:
@@ -72,8 +54,8 @@ def _ruler(cuts: tuple[int, ...], bits: int) -> Ruler | None:
         line = np.arange(m, dtype=np.int64) * step
         least, most = int((line - high)[:-1].max()), int((line - low)[1:].min())
         if 0 <= least <= most and least + int(p[-1]) < _WORD:
-            ruler = Ruler(cuts[0], cuts[-1], least, step)
-            return ruler if _is_exact(ruler, cuts, bits) else None
+            ruler = Ruler(cuts[0], cuts[-1], least, step, bits)
+            return ruler if _is_exact(ruler, cuts) else None
     return None
 
 
@@ -94,12 +76,12 @@ def _slopes(low: Integers, high: Integers) -> list[int]:
     return tried[:_TRIED]
 
 
-def _is_exact(ruler: Ruler, cuts: tuple[int, ...], bits: int) -> bool:
+def _is_exact(ruler: Ruler, cuts: tuple[int, ...]) -> bool:
     """Whether a ruler counts right at every cut and just below it, and so, since it never falls, everywhere."""
     at = np.array(cuts, dtype=np.int64)
 
     def count(x: Integers) -> Integers:
-        inside = 1 + ((((x - ruler.first) << bits) + ruler.offset) // ruler.step)
+        inside = 1 + ((((x - ruler.first) << ruler.bits) + ruler.offset) // ruler.step)
         return np.where(x < ruler.first, 0, np.where(x >= ruler.last, len(cuts), inside))
 
     n = np.arange(1, len(cuts) + 1)
