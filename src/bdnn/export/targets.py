@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from bdnn.errors import InputError
 from bdnn.export.c import C
+from bdnn.export.firmware import Arduino, EspIdf, PlatformIO, Zephyr
 
 if TYPE_CHECKING:
     from bdnn.export.request import Target
 
-TARGETS: dict[str, Target] = {target.name: target for target in (C(),)}
+TARGETS: dict[str, Target] = {target.name: target for target in (C(), Arduino(), PlatformIO(), EspIdf(), Zephyr())}
 """By the name that --to takes."""
 
 
