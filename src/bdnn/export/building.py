@@ -241,7 +241,6 @@ def _codes_of_bit(code: ColumnCode, source: DeviceInput, nth: int) -> tuple[int,
 
 def _rising(grid: InputGrid | None, position: int, threshold: float | None) -> Rising:
     """Return the input of a network at a position as a function of the value of a numeric column."""
-
     one = None if grid is None else _grid_of(grid, position)
 
     def function(values: Floats) -> Floats:
