@@ -48,6 +48,7 @@ FLOORS = [
         "__main__",
         "calibration",
         "cli",
+        "export",
         "estimators",
         "model_file",
         "plotting",

@@ -45,6 +45,10 @@ class OutputError(BDNNError, OSError):
     """A file that cannot be written, or that is not overwritten; the message says which one and why."""
 
 
+class ExportError(BDNNError, RuntimeError):
+    """Files of an export that cannot be built, or that decide otherwise than the model."""
+
+
 class SolverError(BDNNError, RuntimeError):
     """A solver that failed, before any network was known."""
 

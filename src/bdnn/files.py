@@ -14,8 +14,8 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -265,3 +265,98 @@ def _take_over(target: str, temporary: str) -> None:
         with suppress(PermissionError):
             os.chown(temporary, old.st_uid, old.st_gid)
     os.chmod(temporary, stat.S_IMODE(old.st_mode))
+
+
+def check_folder(path: FilePath, ours: Iterable[str]) -> list[str]:
+    """Check, before any work is done, that a folder can be made or filled, and return the files that it holds.
+
+    Parameters
+    ----------
+    path : path-like
+        Of the folder.
+    ours : iterable of str
+        Paths in it of files that may be replaced.
+
+    Returns
+    -------
+    list of str
+        Paths in it of the files that are there, all of which may be replaced.
+
+    Raises
+    ------
+    InputError
+        If it is no folder, cannot be written to, or holds other files.
+    """
+    name = os.fspath(path)
+    if not name:
+        raise InputError("the name of the folder is empty")
+    if os.path.lexists(name) and not os.path.isdir(name):
+        raise InputError(f"{name} is no folder; give another one")
+    above = os.path.abspath(name)
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not (os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK)):
+        raise InputError(f"{name} cannot be written: {above} is not a writable folder")
+    known, found = {os.path.normpath(each) for each in ours}, []
+    for folder, _, files in os.walk(name):
+        for file in sorted(files):
+            relative = os.path.relpath(os.path.join(folder, file), name)
+            if relative not in known:
+                raise InputError(f"{name} exists and holds other files, such as {relative}; give a folder that is "
+                                 f"empty or does not exist")  # fmt: skip
+            if reason := refusal(os.path.join(folder, file)):
+                raise InputError(f"{os.path.join(folder, file)} cannot be replaced: {reason}")
+            found.append(relative)
+    return found
+
+
+def write_folder(path: FilePath, contents: Mapping[str, bytes], old: Iterable[str] = ()) -> None:
+    """Write files into a folder, all or none; folders that are not there are made.
+
+    Parameters
+    ----------
+    path : path-like
+        Of the folder.
+    contents : mapping of str to bytes
+        By paths in the folder.
+    old : iterable of str
+        Paths in it of files that are to be gone, if they are not among the new ones; from `check_folder`.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be written; the message names it.
+    """
+    made: list[str] = []
+    try:
+        with ExitStack() as stack:
+            for relative, octets in contents.items():
+                place = os.path.join(os.fspath(path), os.path.normpath(relative))
+                _make_folders(os.path.dirname(place) or os.curdir, made)
+                file = stack.enter_context(writing(place))
+                file.write(octets)
+                # a full disk shows here, where none of the files has taken its place yet
+                file.flush()
+                _reach_the_disk(file)
+    except BaseException as error:
+        for folder in reversed(made):
+            with suppress(OSError):
+                os.rmdir(folder)
+        if isinstance(error, OSError) and not isinstance(error, OutputError):
+            raise OutputError(f"cannot write {os.fspath(path)}: {error.strerror or error}") from error
+        raise
+    for relative in set(old) - {os.path.normpath(each) for each in contents}:
+        with suppress(OSError):
+            os.unlink(os.path.join(os.fspath(path), relative))
+            os.removedirs(os.path.dirname(os.path.join(os.fspath(path), relative)))
+
+
+def _make_folders(folder: str, made: list[str]) -> None:
+    """Make a folder and those above it, and note the ones that were not there."""
+    if os.path.isdir(folder):
+        return
+    above = os.path.dirname(folder)
+    if above:
+        _make_folders(above, made)
+    os.mkdir(folder)
+    made.append(folder)

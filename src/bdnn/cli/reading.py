@@ -23,7 +23,7 @@ from bdnn.tables import Known, Reading, Table
 
 if TYPE_CHECKING:
     from bdnn.encoding.encoder import Encoder
-    from bdnn.model_file.contents import Model
+    from bdnn.model_file.contents import EnsembleModel, Model
     from bdnn.types import Array, Floats
 
 _PLAIN = Reading()
@@ -157,7 +157,7 @@ def split_rows(
         ) from None
 
 
-def known_columns(model: Model) -> dict[str, Known]:
+def known_columns(model: Model | EnsembleModel) -> dict[str, Known]:
     """Return what a model says of its columns; nothing if it does not know their names."""
     return columns_of(model.encoder_in_use, {} if model.table is None else model.table.dates)
 
@@ -174,7 +174,7 @@ def columns_of(encoder: Encoder, forms: Mapping[str, str]) -> dict[str, Known]:
 
 
 def model_table(
-    model: Model,
+    model: Model | EnsembleModel,
     data: Path,
     target: str | None,
     missing_labels: str | None = None,
@@ -186,7 +186,7 @@ def model_table(
     Labels are read as classes of the model. Rows without one are refused or left out, as in the training for None.
     Columns are carried along for a prediction, and those that name rows; none if `carry` is None.
     """
-    network, info, encoder = model.network, model.table, model.encoder_in_use
+    info, encoder = model.table, model.encoder_in_use
     known = known_columns(model)
     drop = [] if encoder.named or info is None or info.target == target else [info.target]
     rule = missing_labels or ("error" if info is None else info.missing_labels)
@@ -197,7 +197,7 @@ def model_table(
         target,
         tuple(known) or None,
         drop,
-        classes=network.classes,
+        classes=model.classes,
         missing_labels=rule,
         reading=reading,
         known=known,
@@ -207,7 +207,7 @@ def model_table(
     show_notes(data, table)
     if len(table.names) != len(known or encoder.columns):
         raise InputError(
-            f"the model takes {network.n_features} features whose names it does not know, but {data} has "
+            f"the model takes {len(encoder.columns)} features whose names it does not know, but {data} has "
             f"{len(table.names)} columns for them: {quoted(table.names)}; leave the others out of the file"
         )
     if info is not None and info.n_columns is not None and not table.header:
@@ -237,13 +237,22 @@ def as_in_training(encoder: Encoder, features: RawTable) -> RawTable:
     return RawTable(tuple(columns.get(name) or RawColumn(name, "numeric", nothing) for name in encoder.names))
 
 
+def model_features(model: Model | EnsembleModel, data: Path, reading: Reading = _PLAIN) -> RawTable:
+    """Return the columns that a model takes of a table, where nothing is missing that it has no replacement for."""
+    features = model_table(model, data, None, reading=reading).features
+    _refuse_lasting_gaps(model, features)
+    return features
+
+
+def _refuse_lasting_gaps(model: Model | EnsembleModel, features: RawTable) -> None:
+    used = [features.columns[j] for j, code in enumerate(model.encoder_in_use.columns) if code.used]
+    refuse_gaps(RawTable(tuple(used)), nothing_kept(model))
+
+
 def filled_inputs(model: Model, table: Table) -> Array:
     """Return the inputs of the network that the columns of a table become; see `inputs_of`."""
     encoder, features = model.encoder_in_use, table.features
-    refuse_gaps(
-        RawTable(tuple(features.columns[j] for j, code in enumerate(encoder.columns) if code.used)),
-        nothing_kept(model),
-    )
+    _refuse_lasting_gaps(model, features)
     return model.network.check_inputs(inputs_of(encoder, features))
 
 
@@ -275,7 +284,7 @@ def refuse_gaps(features: RawTable, reason: str) -> None:
         )
 
 
-def nothing_kept(model: Model) -> str:
+def nothing_kept(model: Model | EnsembleModel) -> str:
     """Return why a model keeps no replacements of missing values, empty if it does."""
     info = model.table
     if info is not None and info.missing == "error":

@@ -15,6 +15,7 @@ from bdnn.encoding.raw import RawTable
 from bdnn.errors import ModelFileError
 from bdnn.estimators.base import seed_of, storable
 from bdnn.estimators.class_weights import by_label, training_weights, validation_weights, with_class_weight
+from bdnn.estimators.devices import Exportable
 from bdnn.estimators.fitted import FittedNetwork
 from bdnn.estimators.frames import Categorical
 from bdnn.estimators.held_out import held_out_rows
@@ -51,7 +52,7 @@ _MAPPINGS = ("class_weight", "decision_threshold", "monotonic")
 """Settings that may be objects."""
 
 
-class BDNNClassifier(FittedNetwork):
+class BDNNClassifier(Exportable, FittedNetwork):
     """Binarized deep neural network, trained by mathematical optimization.
 
     Neurons fire 1 if their pre-activation is >= 0, otherwise 0. The reported loss is always recomputed with exact
@@ -404,12 +405,15 @@ class BDNNClassifier(FittedNetwork):
             (an OSError) If the file cannot be written.
         """
         check_is_fitted(self)
+        save_model(path, self._contents(table))
+
+    def _contents(self, table: TableInfo | None = None) -> Model:
+        """Return what a model file holds."""
         settings = storable(self.get_params())
-        settings["hidden_layer_sizes"] = list(self.result_.network.widths[:-1])
+        settings["hidden_layer_sizes"] = list(self.network_.widths[:-1])
         settings["robust_radius"] = np.asarray(self.robust_radius, dtype=float).tolist()
-        save_model(
-            path, Model(self.network_, settings, self.result_, table, self.encoder_, calibration=self.calibration_)
-        )
+        result = getattr(self, "result_", None)
+        return Model(self.network_, settings, result, table, self.encoder_, calibration=self.calibration_)
 
 
 def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:

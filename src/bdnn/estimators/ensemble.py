@@ -17,12 +17,12 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from bdnn.encoding.encoder import Encoder
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import generator_of, storable
 from bdnn.estimators.class_weights import by_label, class_weights, row_weights
 from bdnn.estimators.classifier import BDNNClassifier, from_model
+from bdnn.estimators.devices import Exportable
 from bdnn.estimators.held_out import held_out_rows
 from bdnn.estimators.inputs import encoded, fitted_encoder, options_of
 from bdnn.estimators.members import Task, in_order, integer_problem, is_integer, outputs_of, rows_of
@@ -49,7 +49,7 @@ _AS_INPUTS = {"categorical_features": None, "missing_indicator": "never", "thres
 _DEFAULT_HIDDEN = (32,)  # neurons: members are many, and small ones train fast
 
 
-class BDNNEnsembleClassifier(ProbabilisticClassifier):
+class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
     """Ensemble of binarized networks that vote.
 
     With few data, many small networks on different random features generalize better than one network of the same total
@@ -421,7 +421,11 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
             (an OSError) If the file cannot be written.
         """
         check_is_fitted(self)
-        model = EnsembleModel(
+        save_model(path, self._contents())
+
+    def _contents(self) -> EnsembleModel:
+        """Return what a model file holds."""
+        return EnsembleModel(
             self.classes_,
             self.encoder_.n_inputs,
             self.encoder_.network_names,
@@ -431,7 +435,6 @@ class BDNNEnsembleClassifier(ProbabilisticClassifier):
             self.encoder_,
             calibration=self.calibration_,
         )
-        save_model(path, model)
 
 
 def load(path: str | os.PathLike[str]) -> BDNNClassifier | BDNNEnsembleClassifier:
@@ -484,9 +487,7 @@ def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
             raise InputError(f"the classes of member {number} must be integers from -1 to {C - 1}")
     if not model.members:
         raise InputError("an ensemble needs at least one member")
-    encoder = model.encoder
-    if encoder is None:
-        encoder = Encoder.identity(model.feature_names, model.n_features, None)
+    encoder = model.encoder_in_use
     ensemble.calibration_ = model.calibration
     ensemble.classes_, ensemble.encoder_, ensemble.members_ = model.classes, encoder, model.members
     ensemble.n_features_in_ = len(encoder.columns)

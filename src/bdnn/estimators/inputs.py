@@ -93,7 +93,7 @@ def training_columns(
         categorical_mask(categorical, ())
         _keep_names(estimator, feature_names)
         plain = settings.thresholds is None and not has_nan(array)
-        columns = array if plain else _of_numbers(array, column_names(estimator))
+        columns = array if plain else numbers_as_table(array, column_names(estimator))
     else:
         labels = validate_data(estimator, y=y, multi_output=True)
         if isinstance(X, RawTable):
@@ -125,7 +125,8 @@ def column_names(estimator: BaseEstimator) -> tuple[str, ...]:
     return tuple(f"x{j}" for j in range(estimator.n_features_in_)) if names is None else tuple(map(str, names))
 
 
-def _of_numbers(array: Reals, names: Sequence[str]) -> RawTable:
+def numbers_as_table(array: Reals, names: Sequence[str]) -> RawTable:
+    """Return the columns of an array as a table of numbers; raise InputError if there are more or fewer names."""
     if len(names) != array.shape[1]:
         raise InputError(f"feature_names must have one name per column ({array.shape[1]}), got {len(names)}")
     return RawTable(tuple(kinds.numeric(name, array[:, j]) for j, name in enumerate(names)))
@@ -322,7 +323,7 @@ def encoded(encoder: Encoder, columns: Reals | RawTable, warns: bool = True) -> 
         If there are levels that the training had not.
     """
     if not isinstance(columns, RawTable):
-        return columns if encoder.is_identity else encoder.transform(_of_numbers(columns, encoder.names))
+        return columns if encoder.is_identity else encoder.transform(numbers_as_table(columns, encoder.names))
     table = encoder.matched(columns)
     if warns:
         warn_unseen(encoder.unseen(table))
@@ -371,7 +372,7 @@ def given_columns(
         return X if encoder.named else _named(X, encoder.names)
     if is_plain(X, None):
         array = validate_data(estimator, X, dtype=list(dtypes), reset=False, ensure_all_finite="allow-nan")
-        return array if encoder.is_identity and not has_nan(array) else _of_numbers(array, encoder.names)
+        return array if encoder.is_identity and not has_nan(array) else numbers_as_table(array, encoder.names)
     validate_data(estimator, X, skip_check_array=True, reset=False)
     # names have been compared, so that columns are in the order of the training
     return _named(raw_table(X), encoder.names)

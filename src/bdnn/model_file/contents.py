@@ -109,6 +109,11 @@ class Model:
         fill = None if self.table is None else self.table.fill
         return Encoder.identity(self.network.feature_names, self.network.n_features, fill)
 
+    @property
+    def classes(self) -> Array:
+        """Labels."""
+        return self.network.classes
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class EnsembleMember:
@@ -158,3 +163,13 @@ class EnsembleModel:
     estimator: dict[str, Any]
     encoder: Encoder | None = None
     calibration: Calibration | None = None
+
+    @property
+    def table(self) -> TableInfo | None:
+        """How the training table was read, which files of ensembles do not say."""
+        return None
+
+    @property
+    def encoder_in_use(self) -> Encoder:
+        """The encoder; for older files that of columns that are inputs."""
+        return self.encoder or Encoder.identity(self.feature_names, self.n_features, None)

@@ -1,0 +1,142 @@
+"""Fitted classifiers as files for devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from bdnn.encoding.raw import RawTable
+from bdnn.errors import InputError
+from bdnn.estimators.inputs import given_columns, numbers_as_table
+from bdnn.export.exporting import Exported, Wanted, export
+from bdnn.export.inputs import Interface
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from bdnn.encoding.encoder import Encoder
+    from bdnn.export.request import Optimize
+    from bdnn.files import FilePath
+    from bdnn.model_file.contents import EnsembleModel, Model
+    from bdnn.types import Array, Indices
+
+
+class Exportable:
+    """A classifier that can be put onto a device."""
+
+    encoder_: Encoder
+    classes_: Array
+
+    def _contents(self) -> Model | EnsembleModel:
+        raise NotImplementedError
+
+    if TYPE_CHECKING:  # of the other base
+
+        def predict(self, X: ArrayLike | RawTable) -> Array:
+            """Return labels."""
+
+    def export(
+        self,
+        target: str,
+        out: FilePath,
+        *,
+        name: str = "model",
+        data: ArrayLike | RawTable | None = None,
+        check: ArrayLike | RawTable | None = None,
+        scale: Mapping[str, int] | int | None = None,
+        every_scale: int | None = None,
+        ranges: Mapping[str, tuple[float | str, float | str]] | None = None,
+        missing: Sequence[str] = (),
+        optimize: Optimize = "size",
+        input_bits: int = 8,
+        certificate: FilePath | None = None,
+    ) -> Exported:
+        """Write files that decide on a device as `predict` does, in integers only.
+
+        Parameters
+        ----------
+        target : str
+            What to write: a key of `bdnn.export.targets.TARGETS`, "c" for example.
+        out : path-like
+            Folder to write to. It is made, or is empty, or holds an earlier export of the same name.
+        name : str
+            Of files and functions, an identifier.
+        data : array-like of shape (n_samples, n_features), data frame or None
+            Rows that say which integers occur. Continuous weights need them: they become integers that decide these
+            rows alike. Rows for the self-test are taken from them.
+        check : array-like of shape (n_samples, n_features), data frame or None
+            Rows that the files decide on this machine, and that must get the answers of `predict`.
+        scale : dict of str to int, int or None
+            Integers per unit, for columns by name or for all numeric ones: with 100, the integer 2350 stands for 23.5.
+            Columns of integers need none.
+        every_scale : int or None
+            Integers per unit of the numeric columns that `scale` does not name.
+        ranges : dict of str to (float, float) or None
+            Least and largest value of columns by name; narrow ranges make small files.
+        missing : sequence of str
+            Columns that may be missing on the device, besides those of which the model or the data say so.
+        optimize : {"size", "speed"}
+            What is to be little.
+        input_bits : int
+            Bits of each input if continuous weights are made integers and the inputs are none.
+        certificate : path-like or None
+            File whose hash is noted in the files.
+
+        Returns
+        -------
+        bdnn.export.exporting.Exported
+            Files that were written, and the number of rows that were checked.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        InputError
+            If the model or a column cannot be expressed by integers as declared, or the folder holds other files.
+        ExportError
+            If the files cannot be built, or decide a row of `check` otherwise. Then nothing is written.
+        MissingDependencyError
+            If the check needs a compiler that is not installed.
+        OutputError
+            If the files cannot be written.
+        """
+        check_is_fitted(self)
+        scales = {} if scale is None or isinstance(scale, int) else dict(scale)
+        interface = Interface(
+            scale=scales,
+            every_scale=scale if isinstance(scale, int) else every_scale,
+            ranges={
+                column: (_exact(column, low), _exact(column, high)) for column, (low, high) in (ranges or {}).items()
+            },
+            missing=tuple(missing),
+        )
+        wanted = Wanted(
+            target=target, out=out, name=name, interface=interface, optimize=optimize, input_bits=input_bits,
+            certificate=certificate,
+        )  # fmt: skip
+        given = self._raw(data)
+        same = check is not None and check is data
+        return export(self._contents(), wanted, self._indices, given, given if same else self._raw(check))
+
+    def _raw(self, X: Any) -> RawTable | None:
+        if X is None:
+            return None
+        columns = given_columns(self, self.encoder_, X)
+        return columns if isinstance(columns, RawTable) else numbers_as_table(columns, self.encoder_.names)
+
+    def _indices(self, table: RawTable) -> Indices:
+        """Return the indices of the classes that are predicted."""
+        where = {label: index for index, label in enumerate(self.classes_.tolist())}
+        return np.array([where[label] for label in self.predict(table).tolist()], dtype=np.intp)
+
+
+def _exact(column: str, value: float | str | Fraction) -> Fraction:
+    """Return a decimal number as it is written: 0.1 is a tenth."""
+    try:
+        return Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"the range of column {column!r} must be two numbers, got {value!r}") from None

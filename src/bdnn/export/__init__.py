@@ -1,0 +1,1 @@
+"""From a model to a device: integer operations that decide as the model does, and files for it."""

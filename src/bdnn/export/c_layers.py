@@ -1,0 +1,344 @@
+"""Layers in C, in the layout that costs least: unrolled, packed weights in a loop, or bit masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bdnn.export.c_costs import cost, is_rule, layouts_of, n_planes, weight_width
+from bdnn.export.c_text import Expressions, counter_type, literal, unsigned_literal
+from bdnn.export.program import IntegerLayer, Signal, smallest_type
+from bdnn.export.pruning import without_constants
+
+if TYPE_CHECKING:
+    from bdnn.export.c_costs import Layout
+    from bdnn.export.program import Member
+    from bdnn.export.request import Optimize
+
+Sink = Callable[[str, "int | str"], list[str]]
+"""What is done with the pre-activation of a neuron, given its variable and its number or counter."""
+
+
+@dataclass
+class MemberCode:
+    """The statements of one network.
+
+    Attributes
+    ----------
+    member : Member
+        What is written.
+    types : sequence of str
+        Of the pre-activations of each layer.
+    expressions : Expressions
+        Of signals.
+    optimize : {"size", "speed"}
+        What is to be little.
+    layout : str or None
+        The layout of all layers that can have it; None for the one that costs least.
+    declared, lines : list of str
+        Variables and statements so far.
+    chosen : list of str
+        Layouts of the layers so far.
+    """
+
+    member: Member
+    types: Sequence[str]
+    expressions: Expressions
+    optimize: Optimize
+    layout: Layout | None = None
+    declared: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    chosen: list[Layout] = field(default_factory=list)
+
+    @property
+    def word(self) -> int:
+        """Bits of the words that neurons are packed into."""
+        return 32 if self.optimize == "speed" else 8
+
+    def declare(self, text: str) -> None:
+        """Declare a variable, once."""
+        if text not in self.declared:
+            self.declared.append(text)
+
+    def say(self, *lines: str) -> None:
+        """Add statements."""
+        self.lines.extend(lines)
+
+    def write(self, answer: Sink) -> None:
+        """Write all layers; `answer` returns what is done with output a of a number or a counter."""
+        layers = self.member.layers
+        for k, layer in enumerate(layers):
+            signals = self.member.signals if k == 0 else None
+            self.say(f"/* layer {k + 1}: {len(layer.bias)} neuron{'s' * (len(layer.bias) != 1)} */")
+            sink = answer if k == len(layers) - 1 else self._hidden(k, len(layer.bias))
+            can = layouts_of(layer, signals, self.types[k] == "int64")
+            best = min(can, key=lambda each: cost(each, layer, signals, self.optimize))
+            chosen = self.layout if self.layout in can else best
+            assert chosen is not None
+            self.chosen.append(chosen)
+            self.declare(f"{self.types[k]}_t a{k};")
+            write = {
+                "unrolled": self._unrolled,
+                "packed": self._packed,
+                "masks": self._masks,
+                "rules": self._rules,
+            }
+            write[chosen](k, layer, signals, sink)
+
+    def _hidden(self, k: int, d: int) -> Sink:
+        """Return what is done with hidden neurons: their bits are put into words."""
+        bits, word = self.word, f"uint{self.word}_t"
+        if d <= bits:  # one word, which is filled in place
+            self.declare(f"{word} h{k}[1];")
+            self.say(f"h{k}[0] = 0u;")
+
+            def single(a: str, j: int | str) -> list[str]:
+                mask = unsigned_literal(1 << j) if isinstance(j, int) else f"({word})(({word})1u << {j})"
+                return [f"if ({a} >= 0) {{", f"    h{k}[0] = ({word})(h{k}[0] | {mask});", "}"]
+
+            return single
+        self.declare(f"{word} h{k}[{-(-d // bits)}], w{k} = 0u;")
+
+        def sink(a: str, j: int | str) -> list[str]:
+            if isinstance(j, int):
+                mask = unsigned_literal(1 << (j % bits))
+                lines = [f"if ({a} >= 0) {{", f"    w{k} = ({word})(w{k} | {mask});", "}"]
+                if j % bits == bits - 1 or j == d - 1:
+                    lines += [f"h{k}[{j // bits}] = w{k};", *([f"w{k} = 0u;"] * (j < d - 1))]
+                return lines
+            last = f"({j} & {bits - 1}u) == {bits - 1}u || {j} == {d - 1}u"
+            return [
+                f"if ({a} >= 0) {{",
+                f"    w{k} = ({word})(w{k} | ({word})(({word})1u << ({j} & {bits - 1}u)));",
+                "}",
+                f"if ({last}) {{",
+                f"    h{k}[{j} / {bits}u] = w{k};",
+                f"    w{k} = 0u;",
+                "}",
+            ]
+
+        return sink
+
+    def _unrolled(self, k: int, layer: IntegerLayer, signals: Sequence[Signal] | None, sink: Sink) -> None:
+        """Write one statement for each weight."""
+        kind, a = f"{self.types[k]}_t", f"a{k}"
+        often = np.count_nonzero(layer.weights, axis=0)
+        terms: list[str] = []
+        conditions: list[str | None] = []
+        for i in range(layer.weights.shape[1]):
+            if signals is None:
+                mask = unsigned_literal(1 << (i % self.word))
+                terms.append("")
+                conditions.append(f"(h{k - 1}[{i // self.word}] & {mask}) != 0u")
+                continue
+            signal, text = signals[i], self.expressions
+            bit = signal.is_bit and text.is_condition(signal)
+            if often[i] > 1 and not text.is_short(signal):
+                low, high = signal.ends(text.inputs[signal.input])
+                own = "uint8_t" if bit else f"{smallest_type(low, high)}_t"
+                self.declare(f"{own} s{i};")
+                self.say(f"s{i} = ({own}){text.of(signal)};")
+                terms.append(f"s{i}")
+                conditions.append(f"s{i} != 0u" if bit else None)
+            else:
+                terms.append(text.of(signal))
+                conditions.append(text.condition(signal) if bit else None)
+        for j, (row, bias) in enumerate(zip(layer.weights.tolist(), layer.bias, strict=True)):
+            self.say(f"{a} = {literal(bias)};")
+            for w, term, condition in zip(row, terms, conditions, strict=True):
+                if not w:
+                    continue
+                sign, size = ("-" if w < 0 else "+"), abs(w)
+                if condition is not None:
+                    self.say(f"if ({condition}) {{", f"    {a} = ({kind})({a} {sign} {literal(size)});", "}")
+                else:
+                    self.say(*_added(a, kind, w, term))
+            self.say(*sink(a, j))
+
+    def _packed(self, k: int, layer: IntegerLayer, signals: Sequence[Signal] | None, sink: Sink) -> None:
+        """Write two loops over a table of weights."""
+        assert signals is not None
+        text, tables, (d, n) = self.expressions, self.expressions.tables, layer.weights.shape
+        kind, a, i, j = f"{self.types[k]}_t", f"a{k}", "i", "j"
+        in_place = [s.input for s in signals] == list(range(n)) and all(text.is_short(s) for s in signals)
+        s = "x" if in_place else "s"
+        if not in_place:
+            ends = [end for signal in signals for end in signal.ends(text.inputs[signal.input])]
+            own = f"{smallest_type(min(ends), max(ends), ('uint8', 'int8', 'int16', 'int32', 'int64'))}_t"
+            self.declare(f"{own} s[{n}];")
+            self.say(*(f"s[{place}] = ({own}){text.of(signal)};" for place, signal in enumerate(signals)))
+        width = weight_width(layer)
+        bias = tables.add("bias", layer.bias, self.types[k])
+        self.declare(f"{counter_type(d)} {j};")
+        self.declare(f"{counter_type(n)} {i};")
+        self.say(f"for ({j} = 0u; {j} < {d}u; {j}++) {{", f"    {a} = {tables.read(bias, j, self.types[k])};")
+        if width >= 8:
+            weights = tables.add("weights", layer.weights.ravel().tolist(), f"int{width}")
+            self.declare(f"const int{width}_t *p{k} = {weights};")
+            entry = f"(int{width}_t){tables.name.upper()}_READ{width}(p{k})"
+            self.say(f"    for ({i} = 0u; {i} < {n}u; {i}++) {{",
+                     f"        {a} = ({kind})({a} + ({kind})(({kind}){entry} * ({kind}){s}[{i}]));",
+                     f"        p{k}++;", "    }")  # fmt: skip
+        else:
+            weights = tables.add("weights", _packed_bytes(layer.weights, width), "uint8")
+            self.declare(f"const uint8_t *p{k} = {weights};")
+            self.declare("uint8_t c = 0u;")
+            each = 8 // width
+            self.say(f"    for ({i} = 0u; {i} < {n}u; {i}++) {{",
+                     f"        if (({i} & {each - 1}u) == 0u) {{",
+                     f"            c = (uint8_t){tables.name.upper()}_READ8(p{k});", f"            p{k}++;",
+                     "        }", "        if (c != 0u) {",
+                     *(f"            {line}" for line in _decoded(width, a, kind, f"({kind}){s}[{i}]")), "        }",
+                     f"        c = (uint8_t)(c >> {width});", "    }")  # fmt: skip
+        self.say(*(f"    {line}" for line in sink(a, j)), "}")
+
+    def _rules(self, k: int, layer: IntegerLayer, signals: Sequence[Signal] | None, sink: Sink) -> None:
+        """Write a loop over a table of signals that change once, and statements for all others."""
+        assert signals is not None
+        text, tables, d = self.expressions, self.expressions.tables, len(layer.bias)
+        kind, values = f"{self.types[k]}_t", text.value_type
+        # a signal is its value below the threshold, which goes into the biases, and a jump
+        below = [signal.values[0] if is_rule(signal) else None for signal in signals]
+        jumps = [signal.values[1] - signal.values[0] if is_rule(signal) else 0 for signal in signals]
+        bias = without_constants(layer, below).bias
+        a = f"a{k}" if d == 1 else f"r{k}[j]"
+        if d > 1:
+            self.declare(f"{kind} r{k}[{d}];")
+            self.declare(f"{counter_type(d)} j;")
+            table = tables.add("bias", bias, self.types[k])
+            self.say(f"for (j = 0u; j < {d}u; j++) {{", f"    {a} = {tables.read(table, 'j', self.types[k])};", "}")
+        else:
+            self.say(f"{a} = {literal(bias[0])};")
+        for signal_kind, test in (("steps", ">="), ("equal", "==")):
+            chosen = [i for i, s in enumerate(signals) if is_rule(s) and s.kind == signal_kind]
+            if not chosen:
+                continue
+            weights = (layer.weights[:, chosen] * np.array([jumps[i] for i in chosen])).T
+            most = int(np.abs(weights).max())
+            stored = smallest_type(-most, most)
+            n, places = len(chosen), counter_type(len(text.inputs) - 1)[:-2]
+            cuts = tables.add("at", [signals[i].cuts[0] for i in chosen], values)
+            where = tables.add("input", [signals[i].input for i in chosen], places)
+            p = f"p{k}{signal_kind[0]}"
+            self.declare(f"const {stored}_t *{p} = {tables.add('weights', weights.ravel().tolist(), stored)};")
+            self.declare(f"{counter_type(n)} i{k};")
+            entry = f"({kind})({stored}_t){tables.name.upper()}_READ{stored[3:]}"
+            index, cut = tables.read(where, f"i{k}", places), tables.read(cuts, f"i{k}", values)
+            self.say(f"for (i{k} = 0u; i{k} < {n}u; i{k}++) {{", f"    if (x[{index}] {test} {cut}) {{")
+            if d == 1:
+                self.say(f"        {a} = ({kind})({a} + {entry}({p}));", "    }", f"    {p}++;", "}")
+            else:
+                add = f"{a} = ({kind})({a} + {entry}({p} + j));"
+                self.say(f"        for (j = 0u; j < {d}u; j++) {{", f"            {add}", "        }", "    }",
+                         f"    {p} += {d};", "}")  # fmt: skip
+        others = [i for i, signal in enumerate(signals) if not is_rule(signal)]
+        self._add_terms(k, layer, signals, others, [a] if d == 1 else [f"r{k}[{j}]" for j in range(d)])
+        if d == 1:
+            self.say(*sink(a, 0))
+        else:
+            lines = [f"    {line}" for line in sink(f"a{k}", "j")]
+            self.say(f"for (j = 0u; j < {d}u; j++) {{", f"    a{k} = {a};", *lines, "}")
+
+    def _add_terms(
+        self, k: int, layer: IntegerLayer, signals: Sequence[Signal], which: Sequence[int], sums: Sequence[str]
+    ) -> None:
+        """Write statements that add some signals times their weights to sums."""
+        kind, text = f"{self.types[k]}_t", self.expressions
+        for i in which:
+            term = text.of(signals[i])
+            if np.count_nonzero(layer.weights[:, i]) > 1 and not text.is_short(signals[i]):
+                low, high = signals[i].ends(text.inputs[signals[i].input])
+                self.declare(f"{smallest_type(low, high)}_t s{i};")
+                self.say(f"s{i} = ({smallest_type(low, high)}_t){term};")
+                term = f"s{i}"
+            for w, a in zip(layer.weights[:, i].tolist(), sums, strict=True):
+                if w:
+                    self.say(*_added(a, kind, w, term))
+
+    def _masks(self, k: int, layer: IntegerLayer, signals: Sequence[Signal] | None, sink: Sink) -> None:
+        """Write loops over words of bits: those that count up, and those that count down, for each bit of weights."""
+        text, tables, (d, n) = self.expressions, self.expressions.tables, layer.weights.shape
+        bits, kind, a = self.word, f"{self.types[k]}_t", f"a{k}"
+        h, words, planes = f"h{k - 1}", -(-n // bits), n_planes(layer)
+        if signals is not None:
+            h = "g"
+            self.declare(f"uint{bits}_t g[{words}], b = 0u;")
+            for place, signal in enumerate(signals):
+                mask = unsigned_literal(1 << (place % bits))
+                self.say(f"if ({text.condition(signal)}) {{", f"    b = (uint{bits}_t)(b | {mask});", "}")
+                if place % bits == bits - 1 or place == n - 1:
+                    self.say(f"g[{place // bits}] = b;", *(["b = 0u;"] * (place < n - 1)))
+        text.helpers.add(f"ones{bits}")
+        bias = tables.add("bias", layer.bias, self.types[k])
+        masks = tables.add("masks", _mask_words(layer.weights, planes, bits), f"uint{bits}")
+        self.declare(f"const uint{bits}_t *m{k} = {masks};")
+        read, ones = f"(uint{bits}_t){tables.name.upper()}_READ{bits}(m{k}", f"{tables.name}_ones"
+        self.declare(f"{counter_type(d)} j;")
+        self.declare(f"{counter_type(words)} i{k};")
+        count = [
+            f"for (i{k} = 0u; i{k} < {words}u; i{k}++) {{",
+            f"    v{k} = ({kind})(v{k} + ({kind}){ones}((uint{bits}_t)({h}[i{k}] & {read}))));",
+            f"    v{k} = ({kind})(v{k} - ({kind}){ones}((uint{bits}_t)({h}[i{k}] & {read} + 1))));",
+            f"    m{k} += 2;",
+            "}",
+        ]
+        self.declare(f"{kind} v{k};")
+        self.say(f"for (j = 0u; j < {d}u; j++) {{", f"    v{k} = 0;")
+        if planes == 1:
+            self.say(*(f"    {line}" for line in count))
+        else:
+            self.declare(f"uint8_t q{k};")
+            self.say(f"    for (q{k} = 0u; q{k} < {planes}u; q{k}++) {{", f"        v{k} = ({kind})(v{k} + v{k});",
+                     *(f"        {line}" for line in count), "    }")  # fmt: skip
+        self.say(f"    {a} = ({kind})(v{k} + {tables.read(bias, 'j', self.types[k])});",
+                 *(f"    {line}" for line in sink(a, "j")), "}")  # fmt: skip
+
+
+def _added(a: str, kind: str, w: int, term: str) -> list[str]:
+    """Return the statements that add a term times a weight, by additions where it is at most 2."""
+    if abs(w) > 2:
+        return [f"{a} = ({kind})({a} + ({kind})({literal(w)} * ({kind}){term}));"]
+    return [f"{a} = ({kind})({a} {'-' if w < 0 else '+'} ({kind}){term});"] * abs(w)
+
+
+def _packed_bytes(weights: np.ndarray[tuple[int, ...], np.dtype[np.int64]], width: int) -> list[int]:
+    """Return weights packed, sign in the highest bit of each, low bits first, every row from a new byte on."""
+    codes = np.abs(weights) | np.where(weights < 0, 1 << (width - 1), 0)
+    each = 8 // width
+    padded = np.pad(codes, ((0, 0), (0, -weights.shape[1] % each)))
+    shifts = np.arange(each) * width
+    return [int(v) for v in (padded.reshape(len(weights), -1, each) << shifts).sum(axis=2).ravel()]
+
+
+def _decoded(width: int, a: str, kind: str, term: str) -> list[str]:
+    """Return the statements that add a term times the weight in the lowest bits of c, without a multiplication."""
+    sign = 1 << (width - 1)
+    if width == 2:
+        return [
+            "if ((c & 1u) != 0u) {",
+            f"    {a} = ({kind})((c & {sign}u) != 0u ? {a} - {term} : {a} + {term});",
+            "}",
+        ]
+    lines = [
+        f"const {kind} t = ({kind})((c & {sign}u) != 0u ? -{term} : {term});",
+        f"{kind} v = 0;",
+    ]
+    for plane in range(width - 2, -1, -1):  # from the highest bit on, so that no number exceeds that of the weight
+        lines += [f"v = ({kind})(v + v);"] * (plane < width - 2)
+        lines += [f"if ((c & {1 << plane}u) != 0u) {{", f"    v = ({kind})(v + t);", "}"]
+    return [*lines, f"{a} = ({kind})({a} + v);"]
+
+
+def _mask_words(weights: np.ndarray[tuple[int, ...], np.dtype[np.int64]], planes: int, bits: int) -> list[int]:
+    """Return masks of each neuron: by bit of the weights from the highest on, by word, those that add and subtract."""
+    words: list[int] = []
+    for row in weights.tolist():
+        for plane in range(planes - 1, -1, -1):
+            for start in range(0, len(row), bits):
+                part = row[start : start + bits]
+                for sign in (1, -1):
+                    words.append(sum(1 << i for i, w in enumerate(part) if w * sign > 0 and abs(w) >> plane & 1))
+    return words

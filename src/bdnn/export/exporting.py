@@ -1,0 +1,205 @@
+"""An export from beginning to end: program, files, check, and the folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bdnn.errors import ExportError, InputError
+from bdnn.export.building import integer_program
+from bdnn.export.golden import golden_rows
+from bdnn.export.inputs import Interface, device_rows
+from bdnn.export.names import checked_name
+from bdnn.export.request import Optimize, Request
+from bdnn.export.targets import target_of
+from bdnn.files import check_folder, write_folder
+from bdnn.model_file.contents import Model
+from bdnn.problem.problem import choice
+
+if TYPE_CHECKING:
+    from bdnn.encoding.raw import RawTable
+    from bdnn.export.program import IntegerProgram
+    from bdnn.files import FilePath
+    from bdnn.model_file.contents import EnsembleModel
+    from bdnn.types import Indices
+
+MANIFEST = "bdnn-export.json"
+"""File that lists the others of an export; it says which may be replaced."""
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Wanted:
+    """Settings of an export; see `bdnn.BDNNClassifier.export`."""
+
+    target: str
+    out: FilePath
+    name: str = "model"
+    interface: Interface = field(default_factory=Interface)
+    optimize: Optimize = "size"
+    input_bits: int = 8
+    certificate: FilePath | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Exported:
+    """Outcome of an export.
+
+    Attributes
+    ----------
+    files : tuple of str
+        Paths of the files that were written.
+    program : IntegerProgram
+        What they compute.
+    n_checked : int
+        Rows that the files themselves decided, all as `predict` does.
+    """
+
+    files: tuple[str, ...]
+    program: IntegerProgram
+    n_checked: int = 0
+
+
+def export(
+    model: Model | EnsembleModel,
+    wanted: Wanted,
+    predict: Callable[[RawTable], Indices],
+    data: RawTable | None = None,
+    check: RawTable | None = None,
+) -> Exported:
+    """Write the files of a target for a model.
+
+    Parameters
+    ----------
+    model : Model or EnsembleModel
+        What predicts.
+    wanted : Wanted
+        Settings.
+    predict : callable
+        Returns the indices of the classes that the model itself gives the rows of a table.
+    data : RawTable or None
+        Rows that say how large integers are and become golden rows; those of `check` if there are no others.
+    check : RawTable or None
+        Rows that the files are to decide on this machine.
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    InputError
+        If something cannot be expressed by integers, or the folder holds other files.
+    ExportError
+        If the files cannot be built, or decide otherwise than the model.
+    MissingDependencyError
+        If a check needs a tool that is not installed.
+    OutputError
+        If the files cannot be written; then none is.
+    """
+    target, name = target_of(wanted.target), checked_name(wanted.name)
+    choice("optimize", wanted.optimize, ("size", "speed"))
+    old = _checked_place(wanted.out, name)
+    if check is not None:
+        target.check_tools()
+    known = check if data is None else data
+    program = integer_program(model, wanted.interface, known, wanted.input_bits)
+    rows = None
+    if known is not None:
+        rows = device_rows(program.inputs, known)
+        if np.any(wrong := program.run(rows) != predict(known)):
+            raise ExportError(
+                f"integers decide row {np.argmax(wrong) + 1} and {int(wrong.sum()) - 1} others otherwise than the "
+                f"model; train on integer weights, or use more input bits (--input-bits)"
+            )
+    golden = golden_rows(program, rows)
+    request = Request(
+        program=program, name=name, optimize=wanted.optimize, rows=golden, answers=program.run(golden),
+        facts=facts_of(model, wanted.certificate),
+    )  # fmt: skip
+    files = target.files(request)
+    n_checked = 0
+    if check is not None:
+        given = rows if rows is not None and check is known else device_rows(program.inputs, check)
+        differs, n_checked = target.decide(request, files, given) != predict(check), len(given)
+        if np.any(differs):
+            raise ExportError(
+                f"{n_checked - int(differs.sum())} of {n_checked} rows equal: the files decide row "
+                f"{np.argmax(differs) + 1} first otherwise than the model; nothing was written"
+            )
+    files[MANIFEST] = json.dumps(_manifest(request, wanted.target, files), indent=1) + "\n"
+    write_folder(wanted.out, {path: text.encode("utf-8") for path, text in files.items()}, old)
+    return Exported(
+        files=tuple(str(Path(wanted.out, path)) for path in files),
+        program=program,
+        n_checked=n_checked,
+    )
+
+
+def _checked_place(out: FilePath, name: str) -> list[str]:
+    """Return the files of an earlier export of the same name, and refuse a folder that holds anything else."""
+    ours: set[str] = {MANIFEST}
+    manifest = Path(out, MANIFEST)
+    if manifest.is_file():
+        try:
+            said: Any = json.loads(manifest.read_text(encoding="utf-8"))
+            if said["name"] != name:
+                raise InputError(f"{out} holds an export of the name {said['name']!r}, not {name!r}; give another "
+                                 f"folder (--out), or the same name (--name)")  # fmt: skip
+            ours |= {str(Path(path)) for path in said["files"]}
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{manifest} is no list of the files of an export; give another folder (--out)") from None
+    return check_folder(out, ours)
+
+
+def facts_of(model: Model | EnsembleModel, certificate: FilePath | None) -> dict[str, str]:
+    """Return lines about a model for readers of its files."""
+    facts: dict[str, str] = {}
+    if isinstance(model, Model):
+        network, result = model.network, model.result
+        widths = " - ".join(map(str, (network.n_features, *network.widths)))
+        facts["network"] = f"{widths} ({network.head} head)"
+        if result is not None:
+            facts["training rows right"] = (
+                f"{result.n_rows - result.audit.n_wrong} of {result.n_rows} "
+                f"({1 - result.audit.n_wrong / max(result.n_rows, 1):.4f})"
+            )
+            facts["training loss"] = f"{result.audit.loss:g}; objective {result.objective:g}, bound {result.bound:g} " \
+                                     f"({result.status})"  # fmt: skip
+            if result.validation_accuracy is not None:
+                facts["validation accuracy"] = f"{result.validation_accuracy:.4f}"
+        facts["numbers of the network"] = f"{network.size_bytes} bytes"
+    else:
+        facts["ensemble"] = f"{len(model.members)} networks, voting {model.settings.get('voting')}"
+        facts["numbers of the networks"] = f"{sum(m.network.size_bytes for m in model.members)} bytes"
+    if certificate is not None:
+        facts["certificate (SHA-256)"] = hashlib.sha256(Path(certificate).read_bytes()).hexdigest()
+    return facts
+
+
+def _manifest(request: Request, target: str, files: dict[str, str]) -> dict[str, Any]:
+    program = request.program
+    return {
+        "format": "bdnn-export",
+        "version": 1,
+        "bdnn": request.version,
+        "name": request.name,
+        "target": target,
+        "optimize": request.optimize,
+        "inputs": [
+            {
+                "column": each.column, "kind": each.kind, "type": each.type, "low": each.low, "high": each.high,
+                "scale": each.scale, "missing": each.missing, "levels": list(each.levels), "rare": list(each.rare),
+            }
+            for each in program.inputs
+        ],
+        "classes": [label if isinstance(label, bool | int | float | str) else str(label) for label in program.classes],
+        "files": [*files],
+    }  # fmt: skip

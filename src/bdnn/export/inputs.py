@@ -1,0 +1,285 @@
+"""Device inputs: which integers stand for the values of a column, and tables made into them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bdnn.columns import listed, quoted
+from bdnn.encoding.kinds import as_kind, level_text
+from bdnn.errors import InputError
+from bdnn.export.program import INPUT_TYPES, INTEGER_TYPES, DeviceInput, smallest_type
+
+if TYPE_CHECKING:
+    from bdnn.encoding.codes import ColumnCode
+    from bdnn.encoding.raw import RawColumn, RawTable
+    from bdnn.types import Array, Floats, Integers
+
+LOWEST, HIGHEST = -(2**31) + 1, 2**31 - 1
+"""Device integers: 32 bits, of which the least is left for missing values."""
+
+_FEW = 4  # columns that a suggestion names even if one scale would do for all
+_DIGITS = 9  # of decimal scales: more do not fit into 32 bits
+_DECIMAL: tuple[int, ...] = tuple(10**digits for digits in range(_DIGITS + 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """What is declared of the columns that a device gives.
+
+    Attributes
+    ----------
+    scale : dict of str to int
+        Integers per unit, by column.
+    every_scale : int or None
+        The same for all other numeric columns.
+    ranges : dict of str to (Fraction, Fraction)
+        Least and largest value, in units of the table, by column.
+    missing : tuple of str
+        Columns whose values may be missing, besides those of which the model or the data say so.
+    """
+
+    scale: Mapping[str, int] = field(default_factory=dict)
+    every_scale: int | None = None
+    ranges: Mapping[str, tuple[Fraction, Fraction]] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, scale in (*self.scale.items(), *([("", self.every_scale)] if self.every_scale is not None else [])):
+            if isinstance(scale, bool) or not isinstance(scale, int) or not 1 <= scale <= 10**_DIGITS:
+                of = f" of column {name!r}" if name else ""
+                raise InputError(f"the scale{of} must be an integer from 1 to 10^{_DIGITS}, got {scale!r}")
+        for name, (low, high) in self.ranges.items():
+            if low > high:
+                raise InputError(
+                    f"the range of column {name!r} must go from a number to a larger one, got {float(low):g} to "
+                    f"{float(high):g}"
+                )
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Raise InputError if a column is declared that a model does not take."""
+        known = set(names)
+        for what, given in (("scales", self.scale), ("ranges", self.ranges), ("missing values", self.missing)):
+            if unknown := [name for name in given if name not in known]:
+                raise InputError(f"{what} are declared for {listed(unknown)}, but the columns of the model are "
+                                 f"{quoted(names)}")  # fmt: skip
+
+
+def scales_of(
+    codes: Sequence[ColumnCode], raw: Sequence[bool], interface: Interface, data: Mapping[str, RawColumn] | None
+) -> dict[str, int]:
+    """Return the scale of each numeric column.
+
+    Parameters
+    ----------
+    codes : sequence of ColumnCode
+        Columns that are used.
+    raw : sequence of bool
+        Whether the network takes a column as integers, without a grid or thresholds.
+    interface : Interface
+        What is declared.
+    data : dict of str to RawColumn or None
+        Columns of a table.
+
+    Returns
+    -------
+    dict of str to int
+
+    Raises
+    ------
+    InputError
+        If some are neither declared nor known from the data; the message says what to declare.
+    """
+    found: dict[str, int] = {}
+    lacking: list[str] = []
+    suggested: list[str] = []
+    for code, as_integers in zip(codes, raw, strict=True):
+        if code.kind != "numeric":
+            continue
+        name, declared = code.name, interface.scale.get(code.name, interface.every_scale)
+        if as_integers:
+            if code.name in interface.scale and declared != 1:
+                raise InputError(f"column {name!r} enters the network as an integer, so its scale is 1; got {declared}")
+            found[name] = 1
+        elif declared is not None:
+            found[name] = declared
+        else:
+            values = None if data is None else data[name].values[~data[name].missing]
+            if values is not None and len(values) and np.all(values == np.rint(values)):
+                found[name] = 1
+                continue
+            lacking.append(name)
+            suggested.append(f"{name}={_decimal_scale(values)}")
+    if lacking:
+        hint = "whose values are no integers" if data is not None else "of which it is not known whether it is integers"
+        different = {text.rpartition("=")[2] for text in suggested}
+        shown = ",".join(suggested) if len(different) > 1 or len(suggested) < _FEW else different.pop()
+        raise InputError(
+            f"a device takes integers; declare how many of them are one unit of {listed(lacking)}, {hint}"
+            f"{' of each' if len(lacking) > 1 and data is None else ''}: for example --scale {shown}"
+            f"{'' if data is not None else ', or give a table with --data'}"
+        )
+    return found
+
+
+def _decimal_scale(values: Array | None) -> int:
+    """Return the smallest power of ten on whose scale all values lie, 1 if they are not known."""
+    if values is None or not len(values):
+        return 1
+    for scale in _DECIMAL:
+        if np.all(np.abs(values) * scale <= HIGHEST) and np.array_equal(np.rint(values * scale) / scale, values):
+            return scale
+    # values that are on no scale are rounded on the finest one that 16 bits hold
+    largest = float(np.abs(values).max())
+    return max((scale for scale in _DECIMAL if largest * scale < INTEGER_TYPES["int16"][1]), default=1)
+
+
+def numeric_input(
+    code: ColumnCode,
+    scale: int,
+    interface: Interface,
+    cuts: Sequence[int] | None,
+    column: RawColumn | None,
+) -> DeviceInput:
+    """Return the device input of a numeric column.
+
+    Parameters
+    ----------
+    code : ColumnCode
+        How it becomes inputs.
+    scale : int
+        Integers per unit.
+    interface : Interface
+        What is declared.
+    cuts : sequence of int or None
+        Integers at which the network can tell values apart, where no range is known; None if it takes the integers
+        themselves.
+    column : RawColumn or None
+        Its values in a table.
+
+    Returns
+    -------
+    DeviceInput
+        Of the declared range; else of the range of a type that holds the values of the table, or without one the cuts,
+        or 32 bits.
+
+    Raises
+    ------
+    InputError
+        If the integers do not fit into 32 bits.
+    """
+    gaps = _has_gaps(code, interface, column)
+    if code.name in interface.ranges:
+        first, last = interface.ranges[code.name]
+        low, high = math.ceil(first * scale), math.floor(last * scale)
+        if low > high:
+            raise InputError(f"no integer of the scale {scale} is in the declared range of column {code.name!r}")
+    else:
+        values = None if column is None else column.values[~column.missing]
+        if values is not None and len(values):
+            low, high = round(Fraction(float(values.min())) * scale), round(Fraction(float(values.max())) * scale)
+        elif cuts is not None:
+            # values beyond the 16 bits can be saturated without a change
+            wide = any(abs(cut) >= INTEGER_TYPES["int16"][1] for cut in cuts)
+            low, high = (LOWEST, HIGHEST) if wide else (-INTEGER_TYPES["int16"][1], INTEGER_TYPES["int16"][1])
+        else:
+            low, high = LOWEST, HIGHEST
+    if low < LOWEST or high > HIGHEST:
+        raise InputError(f"column {code.name!r} has integers from {low} to {high}, which do not fit into 32 bits; "
+                         f"declare a smaller scale or range")  # fmt: skip
+    declared = code.name in interface.ranges
+    for name in INPUT_TYPES[INPUT_TYPES.index(smallest_type(low, high, INPUT_TYPES)) :]:
+        first_of, last_of = max(INTEGER_TYPES[name][0], LOWEST - 1), INTEGER_TYPES[name][1]
+        if low < first_of or high > last_of:
+            continue
+        missing = None
+        if gaps:
+            free = [end for end, taken in ((first_of, low == first_of), (last_of, high == last_of)) if not taken]
+            if not free:
+                continue
+            missing = free[0]
+        if not declared:
+            low, high = first_of + (missing == first_of), last_of - (missing == last_of)
+            low = max(low, LOWEST)
+        return DeviceInput(code.name, "numeric", low, high, scale, missing, declared=declared)
+    raise InputError(f"column {code.name!r} leaves no integer of 32 bits for missing values")
+
+
+def _has_gaps(code: ColumnCode, interface: Interface, column: RawColumn | None) -> bool:
+    known = code.fill is not None
+    return known and (code.missing_bit or code.name in interface.missing or
+                      (column is not None and bool(column.missing.any())))  # fmt: skip
+
+
+def coded_input(code: ColumnCode, interface: Interface, column: RawColumn | None) -> DeviceInput:
+    """Return the device input of a boolean or categorical column."""
+    gaps = _has_gaps(code, interface, column)
+    if code.kind == "boolean":
+        return DeviceInput(code.name, "boolean", 0, 1, missing=2 if gaps else None, declared=True)
+    last = len(code.levels) + bool(code.rare)
+    return DeviceInput(code.name, "categorical", 0, last, 1, last + 1 if gaps else None, code.levels, code.rare, True)
+
+
+def device_rows(inputs: Sequence[DeviceInput], table: RawTable) -> Integers:
+    """Return the device integers of a table.
+
+    Parameters
+    ----------
+    inputs : sequence of DeviceInput
+        What the device gives.
+    table : RawTable
+        Its columns are found by name.
+
+    Returns
+    -------
+    ndarray of shape (m, n_inputs), int64
+
+    Raises
+    ------
+    InputError
+        If a value is missing, on no integer of its scale or out of range; the message names row (counted from 1) and
+        column.
+    """
+    chosen = table.select("the rows for the device", [each.column for each in inputs])
+    out = np.zeros((len(table), len(inputs)), dtype=np.int64)
+    for place, (each, column) in enumerate(zip(inputs, chosen.columns, strict=True)):
+        column = as_kind(column, each.kind)
+        gaps = column.missing
+        if gaps.any() and each.missing is None:
+            raise InputError(
+                f"row {np.argmax(gaps) + 1}, column {each.column!r}: the value is missing, and the device has no "
+                f"integer for that; declare --missing {each.column}"
+            )
+        if each.kind == "categorical":
+            integers = _level_codes(each, column.levels)[column.values]
+        else:
+            integers = _on_scale(each, np.where(gaps, 0.0, column.values), ~gaps)
+        out[:, place] = integers if each.missing is None else np.where(gaps, each.missing, integers)
+    return out
+
+
+def _level_codes(source: DeviceInput, levels: Sequence[str]) -> Integers:
+    where = {level: code for code, level in enumerate(source.levels)} | dict.fromkeys(source.rare, len(source.levels))
+    other = source.other
+    assert other is not None
+    return np.array([*(where.get(level, other) for level in levels), other], dtype=np.int64)
+
+
+def _on_scale(source: DeviceInput, values: Floats, known: Array) -> Integers:
+    k = np.rint(values * np.float64(source.scale))
+    for wrong, why in (
+        (k / source.scale != values, f"is no integer on the scale {source.scale}; declare a finer one with --scale "
+                                     f"{source.column}={_decimal_scale(values[known])}"),
+        ((k < source.low) | (k > source.high), f"is not in the range from {source.low / source.scale:g} to "
+                                               f"{source.high / source.scale:g} of the device; declare one with "
+                                               f"--range {source.column}=LOW:HIGH"),
+    ):  # fmt: skip
+        if np.any(bad := wrong & known):
+            row = int(np.argmax(bad))
+            raise InputError(f"row {row + 1}, column {source.column!r}: {level_text(float(values[row]))} {why}")
+    return k.astype(np.int64)

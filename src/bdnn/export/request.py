@@ -1,0 +1,84 @@
+"""What an export is asked for, and what a target is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from bdnn.version import __version__
+
+if TYPE_CHECKING:
+    from bdnn.export.program import IntegerProgram
+    from bdnn.types import Indices, Integers
+
+Optimize = Literal["size", "speed"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Request:
+    """An integer program and what files made of it say.
+
+    Attributes
+    ----------
+    program : IntegerProgram
+        The model.
+    name : str
+        Of files and functions, an identifier.
+    optimize : {"size", "speed"}
+        What is to be little where targets have a choice.
+    rows, answers : ndarray
+        Golden rows of device integers, of shape (m, n_inputs), and the indices of their classes.
+    facts : dict of str to str
+        Lines about the model for readers: accuracy, loss and bound, bytes, certificate.
+    version : str
+        Of the files: that of bdnn, which all manifests repeat from here.
+    """
+
+    program: IntegerProgram
+    name: str
+    optimize: Optimize = "size"
+    rows: Integers
+    answers: Indices
+    facts: Mapping[str, str] = field(default_factory=dict)
+    version: str = __version__
+
+
+class Target(Protocol):
+    """What an integer program can be made into."""
+
+    name: str
+    """As --to takes it."""
+
+    summary: str
+    """In a few words."""
+
+    def files(self, request: Request) -> dict[str, str]:
+        """Return texts of files by their paths in the folder of the export, with slashes."""
+
+    def check_tools(self) -> None:
+        """Raise MissingDependencyError if what `decide` needs is not installed."""
+
+    def decide(self, request: Request, files: Mapping[str, str], rows: Integers) -> Indices:
+        """Build the files on this machine and return the indices of the classes that they give rows.
+
+        Parameters
+        ----------
+        request : Request
+            What the files were made of.
+        files : dict of str to str
+            From `files`.
+        rows : ndarray of shape (m, n_inputs)
+            Device integers.
+
+        Returns
+        -------
+        ndarray of shape (m,)
+
+        Raises
+        ------
+        MissingDependencyError
+            If a compiler or another tool is not installed.
+        ExportError
+            If the files cannot be built or run.
+        """
