@@ -309,4 +309,4 @@ def test_start_without_columns_is_the_constant_network(labels):
     """Points that are left then may all count the same whatever is decided, and are none."""
     problem = Problem(X=np.arange(3.0)[:, None], y=labels, hidden_layer_sizes=(2,))
     network = linear(presolve(problem).on_columns(np.zeros(0, dtype=np.intp)))
-    assert audit(problem, network).n_wrong == (1 if len(set(labels)) == 2 else 2)
+    assert audit(network, problem).n_wrong == (1 if len(set(labels)) == 2 else 2)
