@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from bdnn.errors import InputError
 from bdnn.plotting.style import BLUE, VERMILLION, axes_or_new, drawing, shown
+from bdnn.reports.card_points import ScoreCard
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from bdnn.reports.card import ScoreCard
+
+# letters of a line of the title that fit over a picture of 6 inches, and of ten such lines
+_WIDTH, _LETTERS = 64, 640
 
 
 @drawing
@@ -30,9 +34,11 @@ def plot_card(card: ScoreCard, *, kind: str = "points", ax: Axes | Figure | None
     Raises
     ------
     InputError
-        If the kind is none, or the card has no risks.
+        If this is no card, the kind is none, or the card has no risks.
     {missing_dependency}
     """
+    if not isinstance(card, ScoreCard):
+        raise InputError(f"card must be a score card, got {type(card).__name__}; pass bdnn.score_card(clf, X, y)")
     if kind not in ("points", "risk"):
         raise InputError(f"kind must be 'points' or 'risk', got {kind!r}")
     return _points(card, ax) if kind == "points" else _risk(card, ax)
@@ -40,11 +46,13 @@ def plot_card(card: ScoreCard, *, kind: str = "points", ax: Axes | Figure | None
 
 def _points(card: ScoreCard, ax: Axes | Figure | None) -> Axes:
     several = len(card.scales) > 1
-    bars = [
-        (f"{scale.label}: {each.name}" if several else each.name, each.points)
-        for scale in card.scales
-        for each in scale.points
-    ]
+    bars = []
+    for scale in card.scales:
+        lines = [
+            *([("start", scale.start)] if scale.start else []),
+            *((each.name, each.points) for each in scale.points),
+        ]
+        bars += [(f"{scale.label}: {name}" if several else name, points) for name, points in lines]
     axes = axes_or_new(ax, 6.0, 1.2 + 0.32 * max(len(bars), 3))
     places = list(range(len(bars)))
     points = [value for _, value in bars]
@@ -57,7 +65,7 @@ def _points(card: ScoreCard, ax: Axes | Figure | None) -> Axes:
                       ha="left" if value > 0 else "right", va="center", fontsize="small")  # fmt: skip
     axes.margins(x=0.15)
     axes.set_xlabel("points" if several else f"points for {shown(card.classes[1])}")
-    axes.set_title(shown(card.rule, 90), fontsize="medium")
+    axes.set_title(textwrap.fill(shown(card.rule, _LETTERS), _WIDTH), fontsize="medium")
     return axes
 
 
