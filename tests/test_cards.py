@@ -404,7 +404,7 @@ def test_cells_that_are_no_number_or_level_of_the_card(thresholds, bit):
     ))  # fmt: skip
     y = np.nan_to_num(age, nan=60) + 20 * np.isin(color, [1, 3, 4]) + 10 * np.nan_to_num(smokes) > 60
     clf = BDNNClassifier((), weights="integer", weight_bound=4, thresholds=thresholds, missing_indicator=bit,
-                         min_frequency=0.1, random_state=1, method="local_search", input_bits=None, time_limit=0.5)  # fmt: skip
+                         min_frequency=0.1, random_state=1, method="local_search", time_limit=0.3)  # fmt: skip
     clf.fit(raw, y)
     card = score_card(clf, raw, y)
     assert clf.encoder_.columns[2].rare == ("x1", "x2")
@@ -452,7 +452,7 @@ def calibrated(classes, weights="integer"):
     X = rng.integers(0, 6, size=(90, 3)).astype(float)
     y = np.clip((X[:, 0] + rng.integers(0, 3, size=90)) // (9 // classes), 0, classes - 1).astype(int)
     clf = BDNNClassifier((), weights=weights, weight_bound=3, random_state=0, probability="held_out", time_limit=1,
-                         method="local_search", input_bits=None)  # fmt: skip
+                         method="local_search")  # fmt: skip
     return clf.fit(X, y), X, y
 
 

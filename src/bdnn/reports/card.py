@@ -187,28 +187,35 @@ def _with_data(card: ScoreCard, rows: _Rows, model: Model, calibration: Calibrat
     card = replace(card, facts=tuple(facts), example=_example(card, rows, shown))
     if threshold is None:
         return card if calibration is None else _with_shares(card, model, calibration, rows.X[shown])
-    counted, where = _counted(rows)
+    counted, which, warning = _counted(rows)
     scores = np.array([float(row[0]) for row in card.scores_of_inputs(rows.X[counted])])
     codes = label_codes(network.classes, rows.y[counted], len(counted))
     risks, rule = risks_of_scores(scores, codes, threshold, calibration)
-    if calibration is None:
-        rule = f"{where}{_HOW if model.calibration is None else _CONTINUOUS}; {rule}"
+    if calibration is not None:
+        rule = f"{rule}; rows are {which}"
+    elif not warning and model.calibration is None:
+        rule = f"counted on {which}; {rule}"
+    else:
+        rule = f"counted on {which}{warning}; {_why_not(model)}; {rule}"
     return replace(card, risks=risks, risk_rule=rule)
 
 
-_HOW = "; --probability (probability=...) calibrates"
-_CONTINUOUS = "; the calibration of the model is one of its continuous weights, and not used"
+def _why_not(model: Model) -> str:
+    """Return how probabilities are calibrated, or why the calibration of the model is not used."""
+    if model.calibration is None:
+        return "--probability (probability=...) calibrates"
+    return "the calibration of the model is one of its continuous weights, and not used"
 
 
-def _counted(rows: _Rows) -> tuple[Indices, str]:
-    """Return the rows that risks are counted on, and in words which they are."""
+def _counted(rows: _Rows) -> tuple[Indices, str, str]:
+    """Return the rows that risks are counted on, in words which they are, and how shares of them mislead."""
     if rows.training is None:
-        optimistic = "optimistic near the threshold if the card was trained on them"
-        return np.arange(len(rows.X)), f"counted on the {len(rows.X)} rows given: {optimistic}"
+        warning = ": optimistic near the threshold if the card was trained on them"
+        return np.arange(len(rows.X)), f"the {len(rows.X)} rows given", warning
     if len(rows.others) >= _FEW:
-        return rows.others, f"counted on the {len(rows.others)} held-out rows"
-    told = f"counted on the {len(rows.training)} rows the card was trained on: optimistic near the threshold"
-    return rows.training, told
+        return rows.others, f"the {len(rows.others)} held-out rows", ""
+    which = f"the {len(rows.training)} rows the card was trained on"
+    return rows.training, which, ": optimistic near the threshold"
 
 
 def _with_shares(
@@ -216,8 +223,7 @@ def _with_shares(
 ) -> ScoreCard:
     """Return a card of several classes with how probabilities follow from scores, and those of an example."""
     if calibration is None:
-        why = "there are none by score with more than two classes"
-        return replace(card, risk_rule=f"{why}{_HOW if model.calibration is None else _CONTINUOUS}")
+        return replace(card, risk_rule=f"there are none by score with more than two classes; {_why_not(model)}")
     found: Floats | None = None
     if row is not None:
         found = calibration.probabilities(pre_activations(card.network, row[None, :]))[0]
