@@ -46,13 +46,11 @@ def plot_card(card: ScoreCard, *, kind: str = "points", ax: Axes | Figure | None
 
 def _points(card: ScoreCard, ax: Axes | Figure | None) -> Axes:
     several = len(card.scales) > 1
-    bars = []
-    for scale in card.scales:
-        lines = [
-            *([("start", scale.start)] if scale.start else []),
-            *((each.name, each.points) for each in scale.points),
-        ]
-        bars += [(f"{scale.label}: {name}" if several else name, points) for name, points in lines]
+    bars = [
+        (f"{scale.label}: {each.name}" if several else each.name, each.points)
+        for scale in card.scales
+        for each in scale.points
+    ]
     axes = axes_or_new(ax, 6.0, 1.2 + 0.32 * max(len(bars), 3))
     places = list(range(len(bars)))
     points = [value for _, value in bars]
@@ -64,7 +62,10 @@ def _points(card: ScoreCard, ax: Axes | Figure | None) -> Axes:
         axes.annotate(f"{value:+d}", (value, place), (3 if value > 0 else -3, 0), textcoords="offset points",
                       ha="left" if value > 0 else "right", va="center", fontsize="small")  # fmt: skip
     axes.margins(x=0.15)
-    axes.set_xlabel("points" if several else f"points for {shown(card.classes[1])}")
+    # beside bars of starts, which can be hundreds of points, none of the others would be seen
+    starts = ", ".join(f"{shown(scale.label)} {scale.start:+d}" for scale in card.scales if scale.start)
+    label = f"points; every row starts with {starts}" if starts else "points"
+    axes.set_xlabel(textwrap.fill(label, _WIDTH) if several else f"points for {shown(card.classes[1])}")
     axes.set_title(textwrap.fill(shown(card.rule, _LETTERS), _WIDTH), fontsize="medium")
     return axes
 
