@@ -12,6 +12,7 @@ from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import BDNNError, InputError
 from bdnn.estimators.inputs import signs_of_inputs
 from bdnn.methods import METHODS
+from bdnn.methods.starts import linear
 from bdnn.network.network import Layer, Network
 from bdnn.problem.audit import audit
 from bdnn.problem.feature_limits import feature_limits
@@ -290,3 +291,22 @@ def test_estimator_takes_them():
     clf.fit(X, Y, feature_names=list("abcd"))
     assert np.count_nonzero(clf.network_.layers[0].weights) <= 2
     assert clf.network_.layers[0].weights[0, 0] >= 0
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(("weights", "hidden"), [("continuous", ()), ("integer", (2,))])
+@pytest.mark.parametrize("method", METHODS)
+def test_signs_that_leave_no_column_leave_the_constant_network(method, weights, hidden):
+    X = [[0, 3], [1, 2], [2, 0], [3, 1], [4, 4], [5, 2]]
+    clf = BDNNClassifier(hidden, method=method, weights=weights, weight_bound=3, max_features=1, monotonic=[-1, -1],
+                         time_limit=0.1, random_state=0)  # fmt: skip
+    clf.fit(X, [0, 0, 0, 1, 1, 1])
+    assert clf.result_.audit.loss == 3
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 1], [0, 1, 2]])
+def test_start_without_columns_is_the_constant_network(labels):
+    """Points that are left then may all count the same whatever is decided, and are none."""
+    problem = Problem(X=np.arange(3.0)[:, None], y=labels, hidden_layer_sizes=(2,))
+    network = linear(presolve(problem).on_columns(np.zeros(0, dtype=np.intp)))
+    assert audit(network, problem).n_wrong == (1 if len(set(labels)) == 2 else 2)

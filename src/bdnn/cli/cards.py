@@ -13,6 +13,7 @@ from bdnn.cli.reading import filled_inputs, model_table, target_of
 from bdnn.cli.stopping import finishing
 from bdnn.cli.table_options import TABLE, label_options
 from bdnn.cli.training_rows import training_rows_of
+from bdnn.errors import InputError
 from bdnn.files import write
 from bdnn.model_file.reading import load_model
 from bdnn.reports.card import score_card
@@ -21,7 +22,7 @@ from bdnn.reports.card_text import FORMATS, rendered
 if TYPE_CHECKING:
     from bdnn.tables import Reading
 
-_BY_SUFFIX = {".html": "html", ".htm": "html", ".md": "markdown"}
+_BY_SUFFIX = {".html": "html", ".htm": "html", ".md": "markdown", ".txt": "text", "": "text"}
 
 
 @click.command()
@@ -47,18 +48,23 @@ def card(
 ) -> None:
     """Print a network without hidden layer and with small integer weights as a score card.
 
-    With the table of the training, risks are counted on the training rows, if the file says which these were.
+    With the table of the training, risks are counted on its held-out rows, if the file says which these were.
     """
     check_files({"--out": out}, {"MODEL": model_file, "--data": data})
+    suffix = "" if out is None or out == STDOUT else out.suffix.lower()
+    if kind is None and suffix not in _BY_SUFFIX:
+        raise InputError(
+            f"--out must end in {', '.join(filter(None, _BY_SUFFIX))}, got {out}; give --format for another ending, or "
+            f"draw a picture with 'bdnn plot card'"
+        )
     model = load_model(model_file)
-    X = labels = rows = None
+    features = labels = rows = None
     if data is not None:
         table = model_table(model, data, target_of(model, target), missing_labels, reading)
-        X, labels = filled_inputs(model, table), table.labels
-        rows = training_rows_of(model, table, X)
-    found = score_card(model, X, labels, training_rows=rows)
-    chosen = kind or (_BY_SUFFIX.get(out.suffix.lower(), "text") if out is not None else "text")
-    text = rendered(found, chosen, f"Score card of {model_file.name}")
+        features, labels = table.features, table.labels
+        rows = training_rows_of(model, table, filled_inputs(model, table))
+    found = score_card(model, features, labels, training_rows=rows)
+    text = rendered(found, kind or _BY_SUFFIX[suffix], f"Score card of {model_file.name}")
     with finishing():
         if out is None or out == STDOUT:
             say(text.rstrip("\n"))

@@ -103,7 +103,12 @@ def _history(model: Model, path: Path) -> Drawing:
 
 
 def _card(model: Model, data: Path | None, reading: Reading) -> Drawing:
-    found = score_card(model, None if data is None else model_inputs(model, data, None, reading=reading)[0])
+    features = None
+    if data is not None:
+        table = model_table(model, data, None, None, reading)
+        filled_inputs(model, table)  # it says what is not known
+        features = table.features
+    found = score_card(model, features)
     return lambda figure: bdnn.plotting.plot_card(found, ax=figure)
 
 

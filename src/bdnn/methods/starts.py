@@ -97,10 +97,10 @@ def _linear(presolved: Presolved, seed: int) -> Network:
     if len(occurs) > 2 * most:
         occurs = occurs[np.sort(rng.choice(len(occurs), 2 * most, replace=False))]
     y, weight = occurs[:, 1], problem.loss.label_costs(part.class_weight)[tuple(occurs.T)]
-    weight = weight / weight.max()  # a sum of weights may be too large
     signal, layers = part.X[occurs[:, 0]], list[Layer]()
-    if len(np.unique(y)) < 2:  # also if there are no points
+    if len(np.unique(y)) < 2 or not signal.shape[1]:  # also if there are no points
         return constant(presolved)
+    weight = weight / weight.max()  # a sum of weights may be too large
     noise = _noise(presolved)
     with limited_threads(1):
         for width in problem.hidden_layer_sizes:

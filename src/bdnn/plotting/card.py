@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from bdnn.errors import InputError
 from bdnn.plotting.style import BLUE, VERMILLION, axes_or_new, drawing, shown
+from bdnn.reports.card_points import ScoreCard
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from bdnn.reports.card import ScoreCard
+
+# letters of a line of the title that fit over a picture of 6 inches, and of ten such lines
+_WIDTH, _LETTERS = 64, 640
 
 
 @drawing
@@ -30,9 +34,11 @@ def plot_card(card: ScoreCard, *, kind: str = "points", ax: Axes | Figure | None
     Raises
     ------
     InputError
-        If the kind is none, or the card has no risks.
+        If this is no card, the kind is none, or the card has no risks.
     {missing_dependency}
     """
+    if not isinstance(card, ScoreCard):
+        raise InputError(f"card must be a score card, got {type(card).__name__}; pass bdnn.score_card(clf, X, y)")
     if kind not in ("points", "risk"):
         raise InputError(f"kind must be 'points' or 'risk', got {kind!r}")
     return _points(card, ax) if kind == "points" else _risk(card, ax)
@@ -56,8 +62,11 @@ def _points(card: ScoreCard, ax: Axes | Figure | None) -> Axes:
         axes.annotate(f"{value:+d}", (value, place), (3 if value > 0 else -3, 0), textcoords="offset points",
                       ha="left" if value > 0 else "right", va="center", fontsize="small")  # fmt: skip
     axes.margins(x=0.15)
-    axes.set_xlabel("points" if several else f"points for {shown(card.classes[1])}")
-    axes.set_title(shown(card.rule, 90), fontsize="medium")
+    # beside bars of starts, which can be hundreds of points, none of the others would be seen
+    starts = ", ".join(f"{shown(scale.label)} {scale.start:+d}" for scale in card.scales if scale.start)
+    label = f"points; every row starts with {starts}" if starts else "points"
+    axes.set_xlabel(textwrap.fill(label, _WIDTH) if several else f"points for {shown(card.classes[1])}")
+    axes.set_title(textwrap.fill(shown(card.rule, _LETTERS), _WIDTH), fontsize="medium")
     return axes
 
 

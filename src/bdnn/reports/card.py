@@ -8,203 +8,53 @@ every class has a score, and the highest one is decided, the first of equal ones
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bdnn.calibration import pre_activations
+from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError, RoundingError
 from bdnn.labels import label_array, label_codes
 from bdnn.model_file.contents import Model
 from bdnn.network.network import Network
-from bdnn.reports.risks import Calibrated, Risk, risks_of_scores
+from bdnn.reports.card_cells import cell_text, cells_of
+from bdnn.reports.card_points import Columns, Example, Points, Scale, ScoreCard, plain, signed
+from bdnn.reports.risks import risks_of_scores
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from bdnn.calibration import Calibration
     from bdnn.encoding.encoder import Encoder
     from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.network.grid import InputGrid
-    from bdnn.types import Array, Floats, Indices
-
-Unit = Literal["yes", "unit", "step"]
+    from bdnn.types import Array, Floats, Indices, Reals
 
 # seconds for making continuous weights integers, and the largest that still make a card
 _SECONDS, _LARGEST = 10.0, 10_000
-# integers up to here are doubles, and so are their sums
-_EXACT = 2.0**53
-
-
-@dataclass(frozen=True, slots=True)
-class Points:
-    """Points of one input.
-
-    Attributes
-    ----------
-    name : str
-        Of the input.
-    points : int
-        For what `unit` says.
-    unit : {"yes", "unit", "step"}
-        Given if the input is 1, for each unit of it, or for each step of the grid.
-    offset, step : float
-        Of the grid, in units of the feature; 0 and 1 without.
-    last : int
-        Last point of the grid.
-    """
-
-    name: str
-    points: int
-    unit: Unit
-    offset: float = 0.0
-    step: float = 1.0
-    last: int = 0
-
-    @property
-    def given(self) -> str:
-        """For what the points are given, in words."""
-        if self.unit == "yes":
-            return "if so"
-        if self.unit == "unit":
-            return "for each unit"
-        return f"for each step of {self.step!r} above {self.offset!r}, rounded, from 0 to {self.last} steps"
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """The score of one class.
-
-    Attributes
-    ----------
-    label : str
-        The class that many points speak for.
-    start : int
-        Points that every row begins with.
-    points : tuple of Points
-        Of the inputs that have some.
-    """
-
-    label: str
-    start: int
-    points: tuple[Points, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """The score of one row.
-
-    Attributes
-    ----------
-    lines : tuple of (str, str, str)
-        Input, value, points.
-    score : str
-        Their sum.
-    label : str
-        What is decided.
-    """
-
-    lines: tuple[tuple[str, str, str], ...]
-    score: str
-    label: str
+# held-out rows from which on risks are counted on them: fewer say less than the training rows, biased as those are
+_FEW = 20
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ScoreCard:
-    """A card.
+class _Rows:
+    """Labeled rows: inputs, the columns that these come from if they differ, and which rows trained the model."""
 
-    Attributes
-    ----------
-    network : Network
-        The network of integers that it is made of.
-    scales : tuple of Scale
-        One for two classes, else one per class.
-    threshold : int or None
-        Least score of the second of two classes; None for more classes.
-    facts : tuple of (str, str)
-        What is known of it: accuracy, loss, bound.
-    risks : tuple of Risk
-        By score; empty without data.
-    risk_rule : str
-        Where the risks come from.
-    example : Example or None
-        One row.
-    """
-
-    network: Network
-    scales: tuple[Scale, ...]
-    threshold: int | None
-    facts: tuple[tuple[str, str], ...] = ()
-    risks: tuple[Risk, ...] = ()
-    risk_rule: str = ""
-    example: Example | None = None
+    X: Floats
+    y: Array
+    table: RawTable | None
+    training: Indices | None
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """The labels as text."""
-        return tuple(str(label) for label in self.network.classes.tolist())
-
-    @property
-    def rule(self) -> str:
-        """How the score decides, in words."""
-        if self.threshold is None:
-            return (
-                f"The class of the highest score is decided; of equal scores, the first of {', '.join(self.classes)}."
-            )
-        return f"A score of {self.threshold} or more means {self.classes[1]}, a lower one {self.classes[0]}."
-
-    @property
-    def intercept(self) -> int | None:
-        """The bias of the two-class rule "intercept + score >= 0"."""
-        return None if self.threshold is None else -self.threshold
-
-    def scores(self, X: Floats) -> list[tuple[int | Fraction, ...]]:
-        """Return the scores of rows of inputs, exactly, by adding up the points that the card gives."""
-        columns = {name: j for j, name in enumerate(_names(self.network))}
-        rows = np.asarray(X, dtype=np.float64)
-        sums = []
-        for scale in self.scales:
-            used = np.array([_amounts(each, rows[:, columns[each.name]]) for each in scale.points])
-            points = np.array([each.points for each in scale.points], dtype=np.float64)
-            reach = abs(scale.start) + float(np.abs(points) @ np.abs(used).max(axis=1, initial=0.0)) if len(used) else 0
-            if len(used) and (reach >= _EXACT or np.any(used != np.rint(used))):
-                sums.append([_sum(scale, row) for row in used.T.tolist()])
-            else:
-                total = scale.start + (points @ used if len(used) else np.zeros(len(rows)))
-                sums.append([int(value) for value in total.tolist()])
-        return list(zip(*sums, strict=True))
-
-    def decide(self, X: Floats) -> Array:
-        """Return the label that the card decides for each row of inputs."""
-        codes = []
-        for row in self.scores(X):
-            if self.threshold is None:
-                codes.append(row.index(max(row)))
-            else:
-                codes.append(int(row[0] >= self.threshold))
-        decided: Array = self.network.classes[np.array(codes, dtype=np.intp)]
-        return decided
-
-
-def _amounts(points: Points, values: Floats) -> Floats:
-    """Return how often the points of an input are given for each of its values."""
-    if points.unit != "step":
-        return values
-    # as the grid rounds: in double arithmetic
-    with np.errstate(over="ignore"):
-        return np.clip(np.rint((values - points.offset) / points.step), 0, points.last)
-
-
-def _sum(scale: Scale, amounts: list[float]) -> int | Fraction:
-    """Return the sum of the points of one row, exactly."""
-    total = Fraction(scale.start)
-    for each, amount in zip(scale.points, amounts, strict=True):
-        total += each.points * Fraction(amount)
-    return total if total.denominator > 1 else int(total)
+    def others(self) -> Indices:
+        """Rows known to be held out."""
+        return np.arange(0) if self.training is None else np.delete(np.arange(len(self.X)), self.training)
 
 
 def score_card(
     model: BDNNClassifier | Model | Network,
-    X: ArrayLike | None = None,
+    X: ArrayLike | RawTable | None = None,
     y: ArrayLike | None = None,
     *,
     training_rows: Indices | None = None,
@@ -215,12 +65,14 @@ def score_card(
     ----------
     model : BDNNClassifier, Model or Network
         Without hidden layer. Continuous weights are made integers that decide X in the same way.
-    X : array-like of shape (m, n_inputs) or None
-        Inputs of the network, for risks, accuracy and an example.
+    X : array-like of shape (m, n), data frame, RawTable or None
+        Rows as the model predicts them, for risks, accuracy and an example: columns of a classifier or model that
+        encodes columns, else inputs. An array with as many columns as the network has inputs, where the table has not,
+        holds inputs.
     y : array-like of shape (m,) or None
         Their labels.
     training_rows : ndarray of int or None
-        The rows that risks are counted on; None for all.
+        The rows that the model was trained on; risks are counted on the others. None if they are not known.
 
     Returns
     -------
@@ -230,7 +82,8 @@ def score_card(
     Raises
     ------
     InputError
-        If the network has hidden layers, or weights that are no small integers and cannot be made such.
+        If the network has hidden layers, or weights that are no small integers and cannot be made such, or if X is
+        nothing that the model predicts.
 
     Examples
     --------
@@ -241,32 +94,157 @@ def score_card(
     ([('fever', 2), ('cough', 1)], 'A score of 3 or more means yes, a lower one no.')
     """
     known = _as_model(model)
-    inputs = None if X is None else known.network.check_inputs(X).astype(np.float64, copy=False)
+    encoder = None if isinstance(model, Network) else known.encoder_in_use
+    reader = ScoreCard(known.network, (), None, encoder=encoder, columns=_columns(model, encoder))
+    inputs, table = (None, None) if X is None else reader.inputs(X)
     labels = None if y is None else label_array("y", y)
     if inputs is not None and labels is not None and len(inputs) != len(labels):
         raise InputError(f"y must have one label per row of X ({len(inputs)}), got {len(labels)}")
+    return _made(reader, known, inputs, table, labels, training_rows)
+
+
+def card_of_inputs(
+    model: Model, inputs: Floats, table: RawTable | None, labels: Array, training_rows: Indices | None
+) -> ScoreCard:
+    """Return the card of a model; see `score_card`.
+
+    Parameters
+    ----------
+    model : Model
+        Without hidden layer.
+    inputs : ndarray of shape (m, n_inputs)
+        Inputs of the network.
+    table : RawTable or None
+        The columns that they come from, for the example.
+    labels : ndarray of shape (m,)
+        Of the rows.
+    training_rows : ndarray of int or None
+        Those that the model was trained on.
+
+    Returns
+    -------
+    ScoreCard
+    """
+    encoder = model.encoder_in_use
+    reader = ScoreCard(model.network, (), None, encoder=encoder, columns=_columns(model, encoder))
+    return _made(reader, model, inputs, None if table is None else encoder.matched(table), labels, training_rows)
+
+
+def _made(
+    reader: ScoreCard,
+    known: Model,
+    inputs: Floats | None,
+    table: RawTable | None,
+    labels: Array | None,
+    training_rows: Indices | None,
+) -> ScoreCard:
+    """Return the card that a blank one, which reads rows, becomes."""
     network, note = _of_integers(known.network, inputs, training_rows)
     scales, threshold = _scales(network, bits_of(known.encoder_in_use))
-    card = ScoreCard(network, scales, threshold, (*note, *_known(known)))
+    card = replace(reader, network=network, scales=scales, threshold=threshold, facts=(*note, *_known(known)))
+    if reader.encoder is not None:
+        card = replace(card, cells=tuple(cells_of(scale, reader.encoder) for scale in scales))
+    calibration = known.calibration if network is known.network else None
+    if threshold is None:
+        card = _with_shares(card, known, calibration)
     if inputs is None or labels is None or not len(labels):
         return card
-    return _with_data(card, inputs, labels, training_rows, getattr(known, "calibration", None))
+    return _with_data(card, _Rows(inputs, labels, table, training_rows), known, calibration)
 
 
-def _with_data(
-    card: ScoreCard, X: Floats, y: Array, training_rows: Indices | None, calibration: Calibrated | None
-) -> ScoreCard:
+def _columns(model: BDNNClassifier | Model | Network, encoder: Encoder | None) -> Columns | None:
+    """Return what checks rows as the model predicts them."""
+    if encoder is None:
+        return None
+    if not isinstance(model, Model | Network):
+        columns: Columns = model._columns  # what `predict` begins with
+        return columns
+
+    def known_columns(X: Any) -> Reals | RawTable:
+        if isinstance(X, RawTable):
+            return X
+        if encoder.is_identity:
+            return model.network.check_inputs(X) if isinstance(model, Model) else model.check_inputs(X)
+        raise InputError("a Model takes its columns from a RawTable: read the file with bdnn.load for frames and lists")
+
+    return known_columns
+
+
+def _with_data(card: ScoreCard, rows: _Rows, model: Model, calibration: Calibration | None) -> ScoreCard:
     """Return the card with accuracies, an example and risks."""
     network, threshold = card.network, card.threshold
-    rows = np.arange(len(X)) if training_rows is None else training_rows
-    facts = [*card.facts, *_accuracies(network, X, y, training_rows)]
-    card = replace(card, facts=tuple(facts), example=_example(card, X[rows[0]]))
+    facts = [*card.facts, *_accuracies(network, rows)]
+    result, training = model.result, rows.training
+    if training is not None and result is not None and result.n_rows < len(training):
+        told = f"{result.n_rows} of these {len(training)} trained the network; the others chose or calibrated it"
+        facts.append(("training rows", told))
+    if network is not model.network and len(rows.others):
+        other = network.predict_index(rows.X[rows.others]) != model.network.predict_index(rows.X[rows.others])
+        facts.append(
+            ("held-out rows", f"{other.sum()} of {len(other)} are decided otherwise than by the continuous weights")
+        )
+    shown = 0 if training is None or not len(training) else int(training[0])
+    card = replace(card, facts=tuple(facts), example=_example(card, rows, shown))
     if threshold is None:
-        return card
-    scores = np.array([float(row[0]) for row in card.scores(X[rows])])
-    codes = label_codes(network.classes, y[rows], len(rows))
+        return card if calibration is None else _with_shares(card, model, calibration, rows.X[shown])
+    counted, which, warning = _counted(rows)
+    scores = np.array([float(row[0]) for row in card.scores_of_inputs(rows.X[counted])])
+    codes = label_codes(network.classes, rows.y[counted], len(counted))
     risks, rule = risks_of_scores(scores, codes, threshold, calibration)
+    if calibration is not None:
+        rule = f"{rule}; rows are {which}"
+    elif not warning and model.calibration is None:
+        rule = f"counted on {which}; {rule}"
+    else:
+        rule = f"counted on {which}{warning}; {_why_not(model)}; {rule}"
     return replace(card, risks=risks, risk_rule=rule)
+
+
+def _why_not(model: Model) -> str:
+    """Return how probabilities are calibrated, or why the calibration of the model is not used."""
+    if model.calibration is None:
+        return "--probability (probability=...) calibrates"
+    return "the calibration of the model is one of its continuous weights, and not used"
+
+
+def _counted(rows: _Rows) -> tuple[Indices, str, str]:
+    """Return the rows that risks are counted on, in words which they are, and how shares of them mislead."""
+    if rows.training is None:
+        warning = ": optimistic near the threshold if the card was trained on them"
+        return np.arange(len(rows.X)), f"the {len(rows.X)} rows given", warning
+    if len(rows.others) >= _FEW:
+        return rows.others, f"the {len(rows.others)} held-out rows", ""
+    which = f"the {len(rows.training)} rows the card was trained on"
+    return rows.training, which, ": optimistic near the threshold"
+
+
+def _with_shares(
+    card: ScoreCard, model: Model, calibration: Calibration | None, row: Floats | None = None
+) -> ScoreCard:
+    """Return a card of several classes with how probabilities follow from scores, and those of an example."""
+    if calibration is None:
+        return replace(card, risk_rule=f"there are none by score with more than two classes; {_why_not(model)}")
+    found: Floats | None = None
+    if row is not None:
+        found = calibration.probabilities(pre_activations(card.network, row[None, :]))[0]
+    shares = []
+    for k, label in enumerate(card.classes):
+        parts = [
+            f"{weight:+.4g} × score of {name}"
+            for weight, name in zip(calibration.weights[k], card.classes, strict=True)
+            if weight
+        ]
+        logit = " ".join([f"{calibration.bias[k]:.4g}", *parts])
+        shares.append((label, logit, "" if found is None else f"{found[k]:.1%}"))
+    ends = ", ".join(
+        f"{name} {low:.6g} to {high:.6g}"
+        for name, low, high in zip(card.classes, calibration.low, calibration.high, strict=True)
+    )
+    rule = (
+        "by the calibration of the model: the probability of a class is exp(its logit) divided by the sum of "
+        f"exp(logit) of all classes; scores beyond those of the calibration count as its ends ({ends})"
+    )
+    return replace(card, shares=tuple(shares), risk_rule=rule)
 
 
 def _as_model(model: BDNNClassifier | Model | Network) -> Model:
@@ -276,7 +254,8 @@ def _as_model(model: BDNNClassifier | Model | Network) -> Model:
         return Model(model)
     if not hasattr(model, "network_"):
         raise InputError(f"model must be a fitted BDNNClassifier, a Model or a Network, got {type(model).__name__}")
-    return Model(model.network_, None, getattr(model, "result_", None), None, getattr(model, "encoder_", None))
+    result, calibration = getattr(model, "result_", None), getattr(model, "calibration_", None)
+    return Model(model.network_, None, result, None, getattr(model, "encoder_", None), calibration)
 
 
 _HIDDEN = (
@@ -305,7 +284,9 @@ def _of_integers(network: Network, X: Floats | None, rows: Indices | None) -> tu
     largest = int(np.abs(found.layers[0].weights).max(initial=0))
     if largest > _LARGEST:
         raise InputError(f"integers with the same decisions are as large as {largest}, which is no card; {how}")
-    return found, [("weights", f"made integers that decide the {len(given)} training rows as the continuous ones do")]
+    which = f"{len(given)} rows given" if rows is None else f"{len(given)} training rows"
+    note = f"made integers that decide the {which} as the continuous ones do; other rows may be decided otherwise"
+    return found, [("weights", note)]
 
 
 def bits_of(encoder: Encoder) -> set[int]:
@@ -347,12 +328,12 @@ def _scales(network: Network, bits: set[int]) -> tuple[tuple[Scale, ...], int | 
 def _points(name: str, weight: int, grid: InputGrid | None, j: int, bit: bool) -> tuple[Points, int]:
     """Return the points of an input, and what every row gets."""
     if grid is None:
-        return Points(name, weight, "yes" if bit else "unit"), 0
+        return Points(name, weight, "yes" if bit else "unit", j), 0
     offset, step, last = float(grid.offset[j]), float(grid.step[j]), 2**grid.bits - 1
     if bit:
         off, on = (int(np.clip(np.rint((value - offset) / step), 0, last)) for value in (0.0, 1.0))
-        return Points(name, weight * (on - off), "yes"), weight * off
-    return Points(name, weight, "step", offset, step, last), 0
+        return Points(name, weight * (on - off), "yes", j), weight * off
+    return Points(name, weight, "step", j, offset, step, last), 0
 
 
 def _known(model: Model) -> list[tuple[str, str]]:
@@ -368,31 +349,31 @@ def _known(model: Model) -> list[tuple[str, str]]:
     return [*facts, ("bound", said)]
 
 
-def _accuracies(network: Network, X: Floats, y: Array, rows: Indices | None) -> list[tuple[str, str]]:
-    right = network.predict_index(X) == label_codes(network.classes, y, len(X))
-    if rows is None:
+def _accuracies(network: Network, rows: _Rows) -> list[tuple[str, str]]:
+    right = network.predict_index(rows.X) == label_codes(network.classes, rows.y, len(rows.X))
+    if rows.training is None:
         return [("accuracy", f"{right.mean():.2%} of {len(right)} rows")]
-    facts = [("training accuracy", f"{right[rows].mean():.2%} of {len(rows)} rows")]
-    others = np.delete(right, rows)
-    return [*facts, ("held-out accuracy", f"{others.mean():.2%} of {len(others)} rows")] if len(others) else facts
+    parts = [("training accuracy", right[rows.training]), ("held-out accuracy", right[rows.others])]
+    return [(name, f"{part.mean():.2%} of {len(part)} rows") for name, part in parts if len(part)]
 
 
-def _example(card: ScoreCard, row: Floats) -> Example:
+def _example(card: ScoreCard, rows: _Rows, number: int) -> Example:
     """Return the sum of the points of one row; with several classes, of the class that is decided."""
-    scores, label = card.scores(row[None, :])[0], card.decide(row[None, :]).tolist()[0]
-    number = 0 if card.threshold is not None else scores.index(max(scores))
-    scale, columns = card.scales[number], {name: j for j, name in enumerate(_names(card.network))}
-    lines = [("start", "", f"{scale.start:+d}")] if scale.start else []
+    row = rows.X[number]
+    (scores,) = card.scores_of_inputs(row[None, :])
+    code = card.code(scores)
+    scale = card.scales[0 if card.threshold is not None else code]
+    lines, left_out = [("start", "", f"{scale.start:+d}")] if scale.start else [], 0
     for each in scale.points:
-        value = row[columns[each.name]]
-        got = each.points * Fraction(float(_amounts(each, np.array([value]))[0]))
-        lines.append((each.name, f"{value:.10g}", _signed(int(got) if got.denominator == 1 else got)))
-    return Example(tuple(lines), _plain(scores[number]), str(label))
-
-
-def _signed(value: int | Fraction) -> str:
-    return f"{value:+d}" if isinstance(value, int) else f"{float(value):+.10g}"
-
-
-def _plain(value: int | Fraction) -> str:
-    return str(value) if isinstance(value, int) else f"{float(value):.10g}"
+        value, got = float(row[each.index]), each.of(float(row[each.index]))
+        if not got:
+            left_out += 1
+            continue
+        cell = (
+            None
+            if rows.table is None or card.encoder is None
+            else cell_text(card.encoder, rows.table, number, each.index)
+        )
+        lines.append((each.name, cell or f"{value:.10g}", signed(got)))
+    total = plain(scores[0 if card.threshold is not None else code])
+    return Example(tuple(lines), left_out, total, card.classes[code])

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bdnn.reports.card import ScoreCard
+    from bdnn.reports.card_points import ScoreCard
 
 FORMATS = ("text", "markdown", "html")
 
-_PUNCTUATION = "\\`*_{}[]<>#|~"
+_PUNCTUATION = "\\`*_{}[]#|~"
+
+_OTHERS = "What a column counts in all, instead of its lines above, where its cell is one of these."
 
 _STYLE = """body { margin: 0 auto; max-width: 44rem; padding: 1.5rem 1rem; font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 1.5rem 0 .5rem; }
@@ -44,22 +46,34 @@ class Block:
 def blocks(card: ScoreCard) -> list[Block]:
     """Return the parts of a card, in order."""
     parts = []
-    for scale in card.scales:
-        title = "Points" if card.threshold is not None else f"Points for {scale.label}"
+    for number, scale in enumerate(card.scales):
+        of = "" if card.threshold is not None else f" for {scale.label}"
         rows = [(each.name, f"{each.points:+d}", each.given) for each in scale.points]
         if scale.start:
             rows.insert(0, ("start", f"{scale.start:+d}", "always"))
-        parts.append(Block(title, "" if rows else "There are none.", ("input", "points", "given"), rows))
+        parts.append(Block(f"Points{of}", "" if rows else "There are none.", ("input", "points", "given"), rows))
+        if card.cells and card.cells[number]:
+            cells = [(each.column, each.cells, each.points) for each in card.cells[number]]
+            parts.append(Block(f"Other cells{of}", _OTHERS, ("column", "cell", "points"), cells))
     parts.append(Block("Decision", card.rule))
-    if card.risks:
+    if card.threshold is not None:
         second = card.classes[1]
         risks = [(r.scores, str(r.rows), str(r.events), f"{r.risk:.1%}") for r in card.risks]
-        parts.append(Block("Risk", f"Risk of {second}, {card.risk_rule}.", ("score", "rows", second, "risk"), risks))
+        if risks:
+            parts.append(
+                Block("Risk", f"Risk of {second}, {card.risk_rule}.", ("score", "rows", second, "risk"), risks)
+            )
+    else:
+        wide = any(share for _, _, share in card.shares)
+        shares = [row if wide else row[:2] for row in card.shares]
+        head = ("class", "logit", "of the example")[: 3 if wide else 2]
+        parts.append(Block("Risk", f"Risks: {card.risk_rule}.", head, shares))
     if card.example is not None:
-        lines = [*card.example.lines, ("score", "", card.example.score)]
-        parts.append(
-            Block("Example", f"This row is decided {card.example.label}.", ("input", "value", "points"), lines)
-        )
+        lines, left = [*card.example.lines, ("score", "", card.example.score)], card.example.left_out
+        text = f"This row is decided {card.example.label}."
+        if left:
+            text += f" {left} line{'s' if left > 1 else ''} of 0 points {'are' if left > 1 else 'is'} left out."
+        parts.append(Block("Example", text, ("input", "value", "points"), lines))
     if card.facts:
         parts.append(Block("What is known", "", ("", ""), card.facts))
     return parts
@@ -136,4 +150,5 @@ def _plain(text: str) -> str:
 
 def _escaped(text: str) -> str:
     """Return text on one line without what Markdown takes for markup."""
-    return "".join(f"\\{letter}" if letter in _PUNCTUATION else letter for letter in _plain(text))
+    safe = html.escape(_plain(text), quote=False)
+    return "".join(f"\\{letter}" if letter in _PUNCTUATION else letter for letter in safe)

@@ -29,7 +29,7 @@ from bdnn.plotting.files import picture
 from bdnn.plotting.structure import heaviest_features
 from bdnn.plotting.style import require_matplotlib
 from bdnn.reports import wording
-from bdnn.reports.card import score_card
+from bdnn.reports.card import card_of_inputs
 from bdnn.reports.card_text import Block, blocks
 from bdnn.reports.contents import Robustness, Source, parts_of, proof_of, robustness_of
 from bdnn.version import __version__
@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 
 # inputs with points beyond which a page has no score card: nobody would add them up
 _MOST_POINTS = 60
+
+_CONTINUOUS = (
+    "This network has no hidden layer, so its weights, made integers, are points to be added by hand: bdnn card MODEL "
+    "--data TABLE, or bdnn.score_card(clf, X, y), prints them."
+)
 
 
 def report(
@@ -167,7 +172,7 @@ def report(
         classes=network.classes.tolist(),
         missing=[] if source is None else [(n, c, _shown(v)) for n, (c, v) in source.missing.items()],
         network=wording.network_facts(network),
-        card=_card(card, inputs, labels, None if rows is None else trained_on),
+        card=_card(card, inputs, columns, labels, None if rows is None else trained_on),
         training=None if card.result is None else wording.training_facts(card, card.result),
         proof=proof,
         proof_facts=None if proof is None else wording.proof_facts(proof),
@@ -227,12 +232,14 @@ def _shown(value: float | str) -> str:
     return value if isinstance(value, str) else wording.number(value)
 
 
-def _card(model: Model, X: Floats, y: Array, rows: Array | None) -> list[Block]:
+def _card(model: Model, X: Floats, columns: RawTable | None, y: Array, rows: Array | None) -> list[Block]:
     """Return the parts of a score card, without what the page says elsewhere; none if the network is no card."""
     network = model.network
-    if len(network.layers) > 1 or not network.is_integer or np.count_nonzero(network.layers[0].weights) > _MOST_POINTS:
+    if len(network.layers) > 1 or np.count_nonzero(network.layers[0].weights) > _MOST_POINTS:
         return []
-    return blocks(replace(score_card(model, X, y, training_rows=rows), facts=()))
+    if not network.is_integer:
+        return [Block("", _CONTINUOUS)]
+    return blocks(replace(card_of_inputs(model, X, columns, y, rows), facts=()))
 
 
 def _template() -> Any:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # rows of the base rate that every score is mixed with, so that one row alone is no certainty
 _PRIOR = 2.0
+# rows of a range below which it is joined to its neighbor: a share of fewer is chance
+_FEWEST = 5
 # scores that are listed one by one, and ranges otherwise
 _MOST_SCORES, _RANGES = 15, 10
 
@@ -66,7 +68,8 @@ def risks_of_scores(
         Least score of the second class; no range goes across it.
     calibration : Calibration or None
         Of the model. Without, the share of the second class among the rows of a score is mixed with two rows of the
-        base rate, and neighbors are pooled until risks grow with the score.
+        base rate, and neighbors are pooled until risks grow with the score; ranges of fewer than five rows on one side
+        of the threshold are joined.
     """
     distinct = np.unique(scores)
     starts = distinct
@@ -74,6 +77,8 @@ def risks_of_scores(
         wanted = np.quantile(scores, np.linspace(0, 1, _RANGES + 1)[1:-1], method="higher")
         above = distinct[distinct >= threshold][:1]
         starts = np.unique(np.concatenate([distinct[:1], wanted, above]))
+    if calibration is None:
+        starts = _joined(starts, scores, threshold)
     group = np.searchsorted(starts, scores, side="right") - 1
     rows = np.bincount(group, minlength=len(starts))
     events = np.bincount(group, weights=codes, minlength=len(starts))
@@ -94,6 +99,23 @@ def risks_of_scores(
         for part, n, e, r in zip((scores[group == g] for g in range(len(starts))), rows, events, risk, strict=True)
     ]
     return tuple(found), rule
+
+
+def _joined(starts: Floats, scores: Floats, threshold: int) -> Floats:
+    """Return the starts of ranges that are left when those of few rows join a neighbor on their side of the threshold.
+
+    Ranges are gone through from the highest down; the rows left over at the low end of a side join the range above.
+    """
+    kept: list[float] = []
+    for below in (True, False):
+        side, inside = (values[(values < threshold) == below] for values in (starts, scores))
+        taken: list[float] = []
+        for start in side[::-1].tolist():
+            if np.sum((inside >= start) & (inside < (taken[-1] if taken else np.inf))) >= _FEWEST:
+                taken.append(start)
+        if len(side):
+            kept += [float(side[0]), *taken[:-1][::-1]]
+    return np.array(kept)
 
 
 def _increasing(values: Array, weights: Array) -> Floats:
