@@ -122,7 +122,7 @@ def literal(text: str) -> str:
 
 
 def connection(threads: int = 1) -> duckdb.DuckDBPyConnection:
-    """Return a database in memory that writes nothing and loads nothing."""
+    """Return a database in memory that writes nothing and loads nothing; its clock shows UTC, whatever the machine's."""
     import duckdb
 
     settings: dict[str, str | bool | int | float | list[str]] = {
@@ -132,7 +132,9 @@ def connection(threads: int = 1) -> duckdb.DuckDBPyConnection:
         "autoload_known_extensions": False,
         "enable_external_file_cache": False,
     }
-    return duckdb.connect(":memory:", config=settings)
+    database = duckdb.connect(":memory:", config=settings)
+    database.execute("SET TimeZone = 'UTC'")
+    return database
 
 
 def failures() -> tuple[type[Exception], ...]:

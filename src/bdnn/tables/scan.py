@@ -150,7 +150,7 @@ class Scan:
         ]
 
     def dates(self, column: int, form: str, n_rows: int) -> Array:
-        """Return dates and times as datetime64[us], NaT where there is none."""
+        """Return dates and times, in UTC where they have a time zone, as datetime64[us], NaT where there is none."""
         sql = f"CAST({self.columns[column].sql} AS TIMESTAMP)"
         if not self.columns[column].kind:
             sql = f"CAST({_date(self._text(column), form)} AS TIMESTAMP)"
@@ -251,7 +251,8 @@ class Scan:
 
 def _date(text: str, form: str) -> str:
     if not form:  # a year of four digits begins it, or 5-6-7 would be a date
-        return f"CASE WHEN {text} LIKE '____-%' OR {text} LIKE '____/%' THEN TRY_CAST({text} AS TIMESTAMP) END"
+        # with a time zone: a plain timestamp would forget the offset from UTC in 2026-01-31 12:00:00+09:00
+        return f"CASE WHEN {text} LIKE '____-%' OR {text} LIKE '____/%' THEN TRY_CAST({text} AS TIMESTAMPTZ) END"
     return f"try_strptime({text}, {literal(form)})"
 
 
