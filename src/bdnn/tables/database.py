@@ -122,7 +122,7 @@ def literal(text: str) -> str:
 
 
 def connection(threads: int = 1) -> duckdb.DuckDBPyConnection:
-    """Return a database in memory that writes nothing and loads nothing; its clock shows UTC, whatever the machine's."""
+    """Return a database in memory that writes nothing and loads nothing; its time zone is UTC everywhere."""
     import duckdb
 
     settings: dict[str, str | bool | int | float | list[str]] = {
