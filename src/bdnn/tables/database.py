@@ -20,6 +20,9 @@ _ROWS_AT_ONCE = 2**14  # of lines that are handed on
 _WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _NUMBERS = (*_WHOLE_NUMBERS, "UHUGEINT", "FLOAT", "DOUBLE")
 _DATES = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE")
+_TEXTS = ("VARCHAR", "UUID", "TIME", "TIME_NS", "TIME WITH TIME ZONE", "JSON", "BIT")
+READABLE = ("", "numeric", "boolean", "categorical", "date")
+"""What columns hold that can be read; see `Column`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,16 +172,17 @@ def parquet_columns(path: Path) -> dict[str, Column]:
     """Return the columns of a Parquet file by name."""
     found = {}
     for name, kind, *_ in connection().execute(f"DESCRIBE SELECT * FROM {parquet_table(path)}").fetchall():
-        means = kind
+        means, sql = kind, '"' + name.replace('"', '""') + '"'
         if kind in _NUMBERS or kind.startswith("DECIMAL"):
             means = "numeric"
         elif kind in _DATES:
             means = "date"
         elif kind == "BOOLEAN":
             means = "boolean"
-        elif kind in ("VARCHAR", "UUID", "TIME") or kind.startswith("ENUM"):
+        elif kind in _TEXTS or kind.startswith("ENUM"):
             means = "categorical"
-        found[name] = Column('"' + name.replace('"', '""') + '"', means)
+            sql = sql if kind == "VARCHAR" else f"CAST({sql} AS VARCHAR)"
+        found[name] = Column(sql, means)
     return found
 
 
