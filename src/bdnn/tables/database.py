@@ -54,11 +54,14 @@ class Markers:
         In columns of numbers as well.
     values : tuple of float
         Numbers that stand for a missing value.
+    given : tuple of str or None
+        Words that the user gave, as written; None for the usual ones.
     """
 
     everywhere: tuple[str, ...]
     numbers: tuple[str, ...] = ()
     values: tuple[float, ...] = ()
+    given: tuple[str, ...] | None = None
 
     def means_missing(self, cell: str) -> bool:
         """Return whether a cell of a column that is not of numbers stands for a missing value."""

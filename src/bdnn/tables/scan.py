@@ -195,6 +195,10 @@ class Scan:
         rows = self._db.execute(f"SELECT row, t FROM ({query}) WHERE {known} LIMIT {most}").fetchall()
         return [(int(row), text) for row, text in rows]
 
+    def not_dates(self, column: int, form: str) -> list[tuple[int, str]]:
+        """Return the first rows, from 0, and the cells of a column that are no dates of a format, for a message."""
+        return self.places(column, f"{_date('t', form)} IS NULL")
+
     def _row(self, query: str) -> tuple[Any, ...]:
         answer = self._db.execute(query).fetchone()
         assert answer is not None
@@ -224,16 +228,24 @@ class Scan:
 
     def _known_number(self, j: int) -> str:
         """Return the number of a cell, NULL or NaN where it is missing."""
-        value = self._number(j)
-        if not self.markers.values:
-            return value
-        return f"CASE WHEN {value} NOT IN ({', '.join(map(repr, self.markers.values))}) THEN {value} END"
+        value, gaps = self._number(j), []
+        if self.markers.values:
+            gaps.append(f"{value} IN ({self._values()})")
+        # which the database reads as numbers, such as 1_000
+        words = [word for word in self.markers.everywhere if "_" in word]
+        if words and not self.columns[j].kind:
+            gaps.append(f"lower({self._trimmed(self._raw(j))}) IN ({', '.join(map(literal, words))})")
+        return f"CASE WHEN NOT ({' OR '.join(gaps)}) THEN {value} END" if gaps else value
+
+    def _values(self) -> str:
+        """Return the numbers that stand for missing values, of which one may be infinite."""
+        return ", ".join(f"CAST('{value!r}' AS DOUBLE)" for value in self.markers.values)
 
     def _is_missing(self, text: str, value: str = "", *, numbers: bool = False) -> str:
         words = (*self.markers.everywhere, *(self.markers.numbers if numbers else ()))
         condition = f"lower({text}) IN ({', '.join(map(literal, words))})"
         if self.markers.values and value:
-            condition += f" OR {value} IN ({', '.join(map(repr, self.markers.values))})"
+            condition += f" OR {value} IN ({self._values()})"
         return f"coalesce({condition}, FALSE)"
 
     def _fetched(self, columns: Sequence[str], n_rows: int, missing: float | np.datetime64) -> list[Array]:
