@@ -104,7 +104,7 @@ def test_what_train_writes_is_verified_with_the_same_options(run, tmp_path, tabl
     )
     code, out, err = run(*verifying, *other)
     assert (code, out) == (1, "") and err.count("\n") == 1 and "not verified: data: " in err
-    assert "Give --test-fraction, --seed, --drop and --missing as in the training." in err
+    assert "Give --test-fraction, --seed, --drop, --weight and --missing as in the training." in err
 
 
 def test_the_report_of_a_weaker_claim(run, tmp_path, words, monkeypatch):
@@ -233,7 +233,7 @@ def test_certificates_of_before_are_verified_by_the_options(run, proven, tmp_pat
     code, out, err = run("verify", old, CANCER, *words)
     assert (code, err) == (0, "") and "419 of 699 rows of breast_cancer_wisconsin.csv, the training rows of" in out
     code, out, err = run("verify", old, CANCER, *words[:-2])
-    assert (code, out) == (1, "") and "Give --test-fraction, --seed, --drop and --missing as in the training." in err
+    assert (code, out) == (1, "") and "Give --test-fraction, --seed, --drop, --weight and --missing as in" in err
 
 
 @pytest.mark.parametrize("n_unlabeled", [0, 1, 2])

@@ -144,7 +144,8 @@ def verify_certificate(
     y : array-like of shape (m,) or None
         Labels; None if X is a table.
     sample_weight : array-like of shape (m,) or None
-        Weights as they were given to `fit`; None for 1 each. Weights of classes are in the certificate.
+        Weights as they were given to `fit`; None for 1 each, or for those in the column of the table that the
+        certificate names. Weights of classes are in the certificate.
 
     Returns
     -------
@@ -164,7 +165,8 @@ def verify_certificate(
     content = read_certificate(certificate)
     rows = ""
     if y is None:
-        X, y, rows = _training_rows(content, X)
+        X, y, rows, own = _training_rows(content, X)
+        sample_weight = own if sample_weight is None else sample_weight
     weights = weighted_rows(content.class_weight, y, content.classes, sample_weight)
     data = merged(cast("ArrayLike", X), y, weights, content.classes)
     _check_data(content, data)
@@ -197,8 +199,10 @@ def verify_certificate(
     )
 
 
-def _training_rows(content: Certificate, table: ArrayLike | Table) -> tuple[NDArray[np.float64], list[Any], str]:
-    """Return the inputs and labels of a table that a certificate is about, and which they are in words."""
+def _training_rows(
+    content: Certificate, table: ArrayLike | Table
+) -> tuple[NDArray[np.float64], list[Any], str, NDArray[np.float64] | None]:
+    """Return inputs and labels of a table that a certificate is about, which they are in words, and their weights."""
     part = content.table
     if part is None:
         raise InputError(
@@ -207,17 +211,19 @@ def _training_rows(content: Certificate, table: ArrayLike | Table) -> tuple[NDAr
     if not isinstance(table, Mapping) and not hasattr(table, "columns"):
         raise InputError(f"without labels y, X must be a table with named columns, got {type(table).__name__}")
     known = table if isinstance(table, Mapping) else list(table.columns)
-    if absent := [name for name in (part.target, *part.features) if name not in known]:
+    own = () if part.weight is None else (part.weight,)
+    if absent := [name for name in (part.target, *part.features, *own) if name not in known]:
         raise InputError(f"the table has no column {absent[0]!r}, which the certificate is about")
     given = cast("Table", table)
     labels: Any = given[part.target]
     labels = labels.tolist() if hasattr(labels, "tolist") else list(labels)
     taken = part.take(len(labels))
-    columns = [doubles(f"column {name!r}", given[name]) for name in part.features]
+    columns = [doubles(f"column {name!r}", given[name]) for name in (*part.features, *own)]
     if any(column.shape != (len(labels),) for column in columns):
         raise InputError("the columns of the table must have one dimension and be equally long")
+    weights = columns.pop()[taken] if own else None
     X, replaced = part.filled(np.column_stack(columns)[taken])
-    return X, [labels[row] for row in taken.tolist()], part.described("the table", replaced)
+    return X, [labels[row] for row in taken.tolist()], part.described("the table", replaced), weights
 
 
 def _statement(content: Certificate, loss: Fraction) -> str:

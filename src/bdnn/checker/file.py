@@ -7,8 +7,8 @@ Notes
 -----
 A certificate is a JSON object of exactly these names; all that is counted is counted from 0:
 
-- ``format`` "bdnn-certificate", ``version`` 1, 2 if there is a ``table``, or 3 if classes have weights or columns
-  are not inputs themselves;
+- ``format`` "bdnn-certificate", ``version`` 1, 2 if there is a ``table``, or 3 if classes or rows have weights or
+  columns are not inputs themselves;
 - ``data``: ``sha256`` (see `bdnn.checker.data.data_hash`), ``n_rows``, ``n_features``, ``n_points``, ``classes``;
 - ``architecture``: ``hidden_layer_sizes`` ([] or [d], d at most 6), ``head`` "threshold" (one output) or "argmax"
   (two), ``weights`` "continuous", ``fit_intercept`` true;

@@ -11,6 +11,7 @@ The part ``table`` of a certificate is an object of exactly these names:
 - ``inputs``, only where the columns are not inputs themselves: how they become inputs, as the object of the names
   ``encoder`` (as in model files), ``na`` (what stands for missing values, or null for what usually does) and ``dates``
   (formats by column). Then ``fill`` is null, and features are columns, of any number;
+- ``weight``, only where rows have weights: the column of these. Certificates of earlier versions do not have it;
 - ``drop``, ``missing``, ``test_fraction`` and ``seed``: the settings by which all this was chosen. They are recorded,
   but nothing depends on them. Fraction and seed are null if they are not known.
 """
@@ -59,6 +60,8 @@ class TablePart:
         Seed of that split.
     inputs : mapping of str to object, or None
         How columns become inputs, None if they are inputs themselves.
+    weight : str or None
+        Column of the weights of rows, None if it is not recorded.
     """
 
     target: str
@@ -70,6 +73,7 @@ class TablePart:
     test_fraction: float | None
     seed: int | None
     inputs: Mapping[str, Any] | None = None
+    weight: str | None = None
 
     @property
     def n_rows(self) -> int:
@@ -162,6 +166,8 @@ class TablePart:
             some += f", {n_unlabeled} row{'s' if n_unlabeled > 1 else ''} without a label left out"
         if self.drop:
             some += f", without {'columns' if len(self.drop) > 1 else 'column'} {_listed(map(repr, self.drop))}"
+        if self.weight is not None:
+            some += f", weighted by column {self.weight!r}"
         if replaced:
             values = {name: v if isinstance(v, str) else f"{v:g}" for name, (_, v) in replaced.items()}
             amounts = (f"{count} in {name!r} by {values[name]}" for name, (count, _) in replaced.items())
@@ -181,6 +187,7 @@ def table_part(
     test_fraction: float | None,
     seed: int | None,
     inputs: Mapping[str, Any] | None = None,
+    weight: str | None = None,
 ) -> dict[str, Any]:
     """Return the part ``table`` of a certificate.
 
@@ -206,17 +213,20 @@ def table_part(
         Seed of that split.
     inputs : mapping of str to object, or None
         How columns become inputs; None if they are inputs themselves.
+    weight : str or None
+        Column of the weights of rows.
 
     Returns
     -------
     dict
-        To be put into the certificate, whose version it makes 2, or 3 with `inputs`.
+        To be put into the certificate, whose version it makes 2, or 3 with `inputs` or `weight`.
     """
     taken = np.zeros(n_rows, dtype=bool)
     taken[rows] = True
     ends = [*(np.flatnonzero(taken[1:] != taken[:-1]) + 1).tolist(), n_rows]
     lengths = np.diff([0, *ends]).tolist()
-    return ({} if inputs is None else {"inputs": dict(inputs)}) | {
+    optional = {"inputs": None if inputs is None else dict(inputs), "weight": weight}
+    return {name: value for name, value in optional.items() if value is not None} | {
         "target": target,
         "features": list(features),
         "rows": lengths if taken[0] else [0, *lengths],
@@ -248,13 +258,18 @@ def read_table_part(value: object, n_features: int, n_rows: int) -> TablePart:
     CertificateError
         If it is not as described in the module, or does not fit the data.
     """
-    encoded = isinstance(value, dict) and "inputs" in value
-    parts = exactly("table", value, "target features rows fill drop missing test_fraction seed" + " inputs" * encoded)
+    names = "target features rows fill drop missing test_fraction seed"
+    optional = [name for name in ("inputs", "weight") if isinstance(value, dict) and name in value]
+    parts = exactly("table", value, " ".join((names, *optional)))
+    encoded = "inputs" in optional
     inputs = exactly("table: inputs", parts["inputs"], "encoder na dates") if encoded else None
     target = _name("table: target", parts["target"])
     features = _names("table: features", parts["features"], None if encoded else n_features)
     if len({target, *features}) <= len(features):
         raise fail("table: features", "must be different columns, and none of them the target")
+    weight = _name("table: weight", parts["weight"]) if "weight" in optional else None
+    if weight in (target, *features):
+        raise fail("table: weight", "must be a column that is neither the target nor a feature")
     rows = tuple(integer("table: rows", length, 0, _MAX_ROWS) for length in items("table: rows", parts["rows"]))
     if sum(rows) >= _MAX_ROWS or 0 in rows[1:]:
         raise fail("table: rows", f"must add up to less than {_MAX_ROWS} and be positive except for the first one")
@@ -280,6 +295,7 @@ def read_table_part(value: object, n_features: int, n_rows: int) -> TablePart:
         test_fraction=fraction,
         seed=None if seed is None else integer("table: seed", seed, 0, _MAX_ROWS),
         inputs=inputs,
+        weight=weight,
     )
 
 

@@ -180,11 +180,13 @@ def model_table(
     missing_labels: str | None = None,
     reading: Reading = _PLAIN,
     carry: Sequence[str] | None = None,
+    weight: str | None = None,
 ) -> Table:
     """Return the columns that the model takes, and the labels if there is a target.
 
     Labels are read as classes of the model. Rows without one are refused or left out, as in the training for None.
-    Columns are carried along for a prediction, and those that name rows; none if `carry` is None.
+    Columns are carried along for a prediction, and those that name rows; none if `carry` is None. Weights of rows are
+    read if their column is given.
     """
     info, encoder = model.table, model.encoder_in_use
     known = known_columns(model)
@@ -201,6 +203,7 @@ def model_table(
         missing_labels=rule,
         reading=reading,
         known=known,
+        weight=weight,
         carry=() if carry is None else carry,
         carry_if_any=() if carry is None or info is None else info.id,
     )

@@ -75,7 +75,8 @@ def report(
     check_files({"--out": out}, {"MODEL": model_file, "DATA": data, "--certificate": certificate})
     model = load_model(model_file)
     target = target_of(model, target)
-    table = model_table(model, data, target, missing_labels, reading)
+    weight = None if certificate is None or model.table is None else model.table.weight
+    table = model_table(model, data, target, missing_labels, reading, weight=weight)
     assert table.labels is not None
     X = filled_inputs(model, table)
     training_rows = training_rows_of(model, table, X)
@@ -91,6 +92,7 @@ def report(
             title=f"Model card: {model_file.name}",
             training_rows=training_rows,
             certificate=certificate,
+            sample_weight=table.weight,
             radii=radii,
             attacker=attacker(table.features.numbers(), **changes),
             columns=table.features,

@@ -318,9 +318,11 @@ def _written(
         test_fraction=info.test_fraction,
         seed=info.seed,
         inputs=inputs,
+        weight=info.weight,
     )
-    content = content | {"version": max(content["version"], 2 if inputs is None else 3), "table": table}
-    if inputs is not None:
+    plain = inputs is None and info.weight is None
+    content = content | {"version": max(content["version"], 2 if plain else 3), "table": table}
+    if not plain:
         content.setdefault("class_weight", None)
     if not ending.attempt(save_output, "certificate", path, lambda place: bdnn.save_certificate(content, place)):
         return {"file": None, "reason": str(ending.errors[-1])}, ""

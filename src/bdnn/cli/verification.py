@@ -68,7 +68,7 @@ def certificate_errors(certificate: Path | None, hint: str) -> Iterator[None]:
     metavar="COLUMN[,COLUMN]",
     help="Columns to leave out; may be repeated.  [default: as in the training]",
 )
-@click.option("--weight", default=None, help="Column of the weights of rows, if they had any in the training.")
+@click.option("--weight", default=None, help="Column of the weights of rows.  [default: as in the training]")
 @click.option(
     "--missing",
     type=click.Choice(tables.MISSING_RULES),
@@ -95,18 +95,19 @@ def verify(certificate: Path, data: Path, as_json: bool, reading: Reading, **opt
     tried first, if none are asked to be held out and their number fits.
     """  # fmt: skip
     given = {name: value for name, value in options.items() if value not in (None, ())}
-    weight = given.get("weight")
     with certificate_errors(certificate, ""):
         content = read_certificate(certificate)
     stated = content.table
     if stated is not None and any(getattr(stated, name) != given[name] for name in given if name not in _UNSTATED):
         stated = None
     whole = "Give the table of the training, with all of its rows."
-    hint = "Give --test-fraction, --seed, --drop and --missing as in the training."
+    if stated is not None and stated.weight is None and "weight" not in given:
+        whole += " If rows had weights, and the certificate is of an earlier version, give --weight."
+    hint = "Give --test-fraction, --seed, --drop, --weight and --missing as in the training."
     with certificate_errors(certificate, hint if stated is None else whole):
         try:
             how = (content, data, reading)
-            found = _chosen_rows(*how, given) if stated is None else _stated_rows(*how, stated, weight)
+            found = _chosen_rows(*how, given) if stated is None else _stated_rows(*how, stated, given)
         except UnknownLabelError as error:
             raise CertificateError(f"data: {error}") from None
         X, labels, weights, part, replaced, n_unlabeled = found
@@ -126,7 +127,7 @@ def verify(certificate: Path, data: Path, as_json: bool, reading: Reading, **opt
     say(f"checked   {', '.join(f'{n} {what}' for what, n in counts.items())}, in {verified.seconds:.1f} s")
 
 
-def _stated_rows(content: Certificate, data: Path, reading: Reading, part: TablePart, weight: str | None) -> _Rows:
+def _stated_rows(content: Certificate, data: Path, reading: Reading, part: TablePart, given: dict[str, Any]) -> _Rows:
     """Return the rows that a certificate says it is about, and how many rows of the table have no label."""
     encoder: Encoder | None = None
     forms: dict[str, str] = {}
@@ -135,6 +136,8 @@ def _stated_rows(content: Certificate, data: Path, reading: Reading, part: Table
         encoder, forms, na = _way_to_inputs(part)
         known = columns_of(encoder, forms)
         reading = replace(reading, na=reading.na or na)
+    # certificates of earlier versions do not say which column holds the weights
+    part = replace(part, weight=given.get("weight", part.weight))
     table = tables.read_table(
         data,
         part.target,
@@ -143,7 +146,7 @@ def _stated_rows(content: Certificate, data: Path, reading: Reading, part: Table
         missing_labels="drop",
         reading=reading,
         known=known,
-        weight=weight,
+        weight=part.weight,
     )
     assert table.labels is not None
     show_notes(data, table)
@@ -198,7 +201,7 @@ def _chosen_rows(content: Certificate, data: Path, reading: Reading, given: dict
     """Return the rows that options choose; those not given are as the certificate says, or have their defaults."""
     settings = _DEFAULTS | given
     if content.table is not None:
-        settings = {name: getattr(content.table, name) for name in ("target", *_DEFAULTS)} | given
+        settings = {name: getattr(content.table, name) for name in ("target", "weight", *_DEFAULTS)} | given
     if "target" not in settings:
         raise InputError(
             "the certificate does not say which rows and columns of a table it is about, as those from Python and of "
@@ -224,6 +227,7 @@ def _chosen_rows(content: Certificate, data: Path, reading: Reading, given: dict
         n_rows=len(table.rows) + table.n_unlabeled,
         test_fraction=choice.test_fraction,
         seed=choice.seed,
+        weight=choice.weight,
     )
     part = read_table_part(chosen, len(table.names), len(read.rows))
     replaced: dict[str, tuple[int, float | str]] = {}

@@ -2,14 +2,15 @@
 
 The text of a level is that of the value without blanks around it; whole numbers are written without a point, other
 numbers as Python writes them, truth values as ``true`` and ``false``, dates as ``2024-01-31``, with the time behind a
-``T`` unless it is midnight. Text without any character is missing. So a column is the same one from a file and from a
-data frame, however either keeps it.
+``T`` unless it is midnight, in UTC if they have a time zone. Text without any character is missing. So a column is the
+same one from a file and from a data frame, however either keeps it.
 """
 
 from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from numbers import Real
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from bdnn.types import Array, Floats, Indices
 
 _TRUTH = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}
+_ZONE = re.compile(r"\d:?\d\d(?:\.\d+)?\s*(?:[zZ]|[+-]\d\d(?::?\d\d)?)$")
 _WHOLE = 2.0**63  # larger numbers would be long rows of digits, most of which mean nothing
 
 
@@ -224,7 +226,9 @@ def _read(text: str, kind: Kind) -> Any:
     """Return the value that text stands for, or None."""
     if kind == "date":
         try:
-            return np.datetime64(text, "us")
+            # NumPy reads no offsets from UTC
+            with_zone = _ZONE.search(text)
+            return np.datetime64(_naive(datetime.datetime.fromisoformat(text)) if with_zone else text, "us")
         except ValueError:
             return None
     if kind == "boolean":
@@ -243,8 +247,10 @@ def _kind_of(values: Sequence[object]) -> Kind:
 
 
 def _naive(value: Any) -> Any:
-    """Return a date without its time zone: as clocks showed it."""
-    return value.replace(tzinfo=None) if isinstance(value, datetime.datetime) else value
+    """Return a date without a time zone, in UTC if it has one: files keep no other zone."""
+    if isinstance(value, datetime.datetime) and value.utcoffset() is not None:
+        return value.astimezone(datetime.UTC).replace(tzinfo=None)
+    return value
 
 
 def _hashable(value: Any) -> Any:

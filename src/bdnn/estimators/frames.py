@@ -207,7 +207,7 @@ def _of_pandas(name: str, values: Any, categorical: bool, by_type: bool) -> RawC
     kind = getattr(dtype, "kind", "O")
     if kind == "M":
         if getattr(dtype, "tz", None) is not None:
-            values = values.dt.tz_localize(None)  # as clocks showed it
+            values = values.dt.tz_convert(None)  # in UTC, as files and other frames keep it
         return _of_array(name, values.to_numpy(dtype="datetime64[us]"), categorical)
     if kind in "iufb":
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -13,6 +13,7 @@ import numpy as np
 from bdnn.arrays import real_numbers
 from bdnn.budget import Budget
 from bdnn.checker.check import Verified, verify_certificate
+from bdnn.checker.class_weight import weighted_rows
 from bdnn.checker.file import read_certificate
 from bdnn.errors import InputError
 from bdnn.labels import label_codes
@@ -157,7 +158,9 @@ def _part(name: str, model: Model, X: Floats, y: Array, rows: Array) -> Part:
     return Part(name, rows, measured["accuracy"], measured["confusion"], by_class, overall(measured))
 
 
-def proof_of(certificate: str | os.PathLike[str], model: Model, X: Floats, y: Array) -> Proof:
+def proof_of(
+    certificate: str | os.PathLike[str], model: Model, X: Floats, y: Array, sample_weight: Floats | None = None
+) -> Proof:
     """Verify a certificate about the rows that a model was trained on.
 
     Raises
@@ -173,11 +176,12 @@ def proof_of(certificate: str | os.PathLike[str], model: Model, X: Floats, y: Ar
             f"the certificate is about networks with hidden layers {list(content.hidden_layer_sizes)} and a "
             f"{content.head} head, the model has {list(network.widths[:-1])} and a {network.head} head"
         )
-    verified = verify_certificate(certificate, X, y)
+    verified = verify_certificate(certificate, X, y, sample_weight)
     truth = label_codes(network.classes, y, len(X))
-    wrong = np.bincount(truth[network.predict_index(X) != truth], minlength=2).tolist()
-    weights = (1, 1) if content.class_weight is None else content.class_weight.weights
-    loss = sum((count * Fraction(weight) for count, weight in zip(wrong, weights, strict=True)), Fraction(0))
+    wrong = network.predict_index(X) != truth
+    weights = weighted_rows(content.class_weight, y, content.classes, sample_weight)
+    each = np.ones(len(X)) if weights is None else np.asarray(weights, dtype=np.float64)
+    loss = sum(map(Fraction, each[wrong].tolist()), Fraction(0))
     return Proof(os.path.basename(os.fspath(certificate)), verified, loss)
 
 

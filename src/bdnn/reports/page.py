@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bdnn.arrays import real_numbers
 from bdnn.certification.cells import Columns
 from bdnn.certification.columns import certify_table
 from bdnn.certification.engine import certify
@@ -59,6 +60,7 @@ def report(
     title: str | None = None,
     training_rows: ArrayLike | None = None,
     certificate: str | os.PathLike[str] | None = None,
+    sample_weight: ArrayLike | None = None,
     radii: Sequence[float] = (),
     attacker: Mapping[str, Any] | None = None,
     points: int = 200,
@@ -89,6 +91,8 @@ def report(
         not known.
     certificate : path-like or None
         Certificate of the bound, to be verified on the training rows.
+    sample_weight : array-like of shape (m,) or None
+        Weights of the rows, which the certificate is verified with; accuracies count rows.
     radii : sequence of float
         Radii of the table of certified accuracies; round ones if empty.
     attacker : mapping or None
@@ -149,7 +153,10 @@ def report(
     rows = None if training_rows is None else _row_indices(training_rows, len(inputs))
     parts = parts_of(card, inputs, labels, rows)
     trained_on = parts[0].rows
-    proof = None if certificate is None else proof_of(certificate, card, inputs[trained_on], labels[trained_on])
+    weights = None if sample_weight is None else _weights(sample_weight, len(inputs))[trained_on]
+    proof = None
+    if certificate is not None:
+        proof = proof_of(certificate, card, inputs[trained_on], labels[trained_on], weights)
     encoder, features = card.encoder_in_use, network if columns is None else Columns.of(card.encoder_in_use)
 
     def certifier(rows: Array, y: Array, settings: dict[str, Any]) -> Certification:
@@ -202,6 +209,13 @@ def _checked_data(network: Network, X: ArrayLike, y: ArrayLike) -> tuple[Floats,
     if len(labels) != len(inputs):
         raise InputError(f"y must have one label per row of X ({len(inputs)}), got {len(labels)}")
     return inputs, labels
+
+
+def _weights(sample_weight: ArrayLike, n_rows: int) -> Floats:
+    weights = real_numbers("sample_weight", sample_weight).astype(np.float64)
+    if weights.shape != (n_rows,):
+        raise InputError(f"sample_weight must have one number per row of X ({n_rows}), got shape {weights.shape}")
+    return weights
 
 
 def _as_model(model: BDNNClassifier | Model | Network | str | os.PathLike[str]) -> Model:

@@ -20,6 +20,9 @@ _ROWS_AT_ONCE = 2**14  # of lines that are handed on
 _WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _NUMBERS = (*_WHOLE_NUMBERS, "UHUGEINT", "FLOAT", "DOUBLE")
 _DATES = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE")
+_TEXTS = ("VARCHAR", "UUID", "TIME", "TIME_NS", "TIME WITH TIME ZONE", "JSON", "BIT")
+READABLE = ("", "numeric", "boolean", "categorical", "date")
+"""What columns hold that can be read; see `Column`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,14 @@ class Markers:
         In columns of numbers as well.
     values : tuple of float
         Numbers that stand for a missing value.
+    given : tuple of str or None
+        Words that the user gave, as written; None for the usual ones.
     """
 
     everywhere: tuple[str, ...]
     numbers: tuple[str, ...] = ()
     values: tuple[float, ...] = ()
+    given: tuple[str, ...] | None = None
 
     def means_missing(self, cell: str) -> bool:
         """Return whether a cell of a column that is not of numbers stands for a missing value."""
@@ -122,7 +128,7 @@ def literal(text: str) -> str:
 
 
 def connection(threads: int = 1) -> duckdb.DuckDBPyConnection:
-    """Return a database in memory that writes nothing and loads nothing."""
+    """Return a database in memory that writes nothing and loads nothing; its time zone is UTC everywhere."""
     import duckdb
 
     settings: dict[str, str | bool | int | float | list[str]] = {
@@ -132,7 +138,9 @@ def connection(threads: int = 1) -> duckdb.DuckDBPyConnection:
         "autoload_known_extensions": False,
         "enable_external_file_cache": False,
     }
-    return duckdb.connect(":memory:", config=settings)
+    database = duckdb.connect(":memory:", config=settings)
+    database.execute("SET TimeZone = 'UTC'")
+    return database
 
 
 def failures() -> tuple[type[Exception], ...]:
@@ -167,16 +175,17 @@ def parquet_columns(path: Path) -> dict[str, Column]:
     """Return the columns of a Parquet file by name."""
     found = {}
     for name, kind, *_ in connection().execute(f"DESCRIBE SELECT * FROM {parquet_table(path)}").fetchall():
-        means = kind
+        means, sql = kind, '"' + name.replace('"', '""') + '"'
         if kind in _NUMBERS or kind.startswith("DECIMAL"):
             means = "numeric"
         elif kind in _DATES:
             means = "date"
         elif kind == "BOOLEAN":
             means = "boolean"
-        elif kind in ("VARCHAR", "UUID", "TIME") or kind.startswith("ENUM"):
+        elif kind in _TEXTS or kind.startswith("ENUM"):
             means = "categorical"
-        found[name] = Column('"' + name.replace('"', '""') + '"', means)
+            sql = sql if kind == "VARCHAR" else f"CAST({sql} AS VARCHAR)"
+        found[name] = Column(sql, means)
     return found
 
 

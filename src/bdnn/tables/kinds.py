@@ -12,6 +12,7 @@ import numpy as np
 
 from bdnn.encoding.raw import Kind, RawColumn
 from bdnn.errors import InputError
+from bdnn.tables import advice
 from bdnn.tables.cells import Known, is_date, level_names, means_a_number, text_profile
 from bdnn.tables.database import Column, Profile, TextProfile
 from bdnn.tables.scan import Scan
@@ -19,20 +20,17 @@ from bdnn.tables.scan import Scan
 if TYPE_CHECKING:
     from bdnn.types import Array
 
-ACCEPTED = (
-    "accepted are finite decimal numbers such as 12, -0.5 or 1.5e3, and empty cells, '?' or NA for missing values"
-)
-
 _DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%m/%d/%y", "%d/%m/%y",
          "%d.%m.%y")  # fmt: skip
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _FORMATS = ("", *(day + time for day in _DAYS for time in _TIMES))
-_WRITTEN_NUMBER = re.compile(r"[$€£¥]?\s?[+-]?\d{1,3}(?:[,.'’\s\u00a0]?\d{3})*(?:[.,]\d+)?\s?[$€£¥%]?")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _ODD = "isinf(v) OR isnan(v) OR contains(t, '_')"  # numbers that are none for us
 _TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
 # text among more different numbers than codes of classes have, or among numbers that mostly differ, is a slip
 _FEW_CODES = 20
+_TRIED_CELLS = 16  # which show whether a column holds dates at all
+_CLOCK = re.compile(r"\d{1,2}[:.]\d\d(?:[:.]\d\d(?:\.\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?")
 # of more different texts than this, most of them in one row only, no level says anything about another row
 _MANY_LEVELS = 1000
 
@@ -188,6 +186,7 @@ class Reader:
             plain = self.scan.places(self.names[name], f"v IS NOT NULL AND NOT ({_ODD})", 1)
             if stated or wanted == "numeric" or plain or not all("_" in cell for _, cell in odd):
                 raise self._no_number(name, odd)
+            found.notes.append(advice.written_text(name, self._shown(odd[:1])))
             return None  # codes such as 1_1 and 1_2
         if wanted == "boolean":
             return None
@@ -203,7 +202,7 @@ class Reader:
         wanted, j = self._wanted(name), self.names[name]
         if wanted in ("numeric", "boolean"):
             if profile.truths + profile.numbers < profile.known or (wanted == "numeric" and profile.numbers):
-                raise self._not_of_kind(name, wanted)
+                raise self._not_of_kind(name, wanted, some=profile.truths + profile.numbers > 0)
             return "boolean"
         if wanted == "categorical":
             return "categorical"
@@ -217,32 +216,50 @@ class Reader:
         if self._date_form(name, profile, found):
             return "date"
         others = self.scan.places(j, "v IS NULL")
-        if profile.numbers and others:  # without others these are codes with leading zeros, of which that is said
-            self._check_slips(name, profile, others)
-            shown = self._shown(others[:1])
-            found.notes.append(f"column {name!r} holds numbers and text ({shown}) and is read as text")
-        elif others and profile.different > _FEW_CODES and all(_WRITTEN_NUMBER.fullmatch(cell) for _, cell in others):
-            raise self._written(name, others)
+        if others:  # without others these are codes with leading zeros, of which that is said
+            self._check_slips(name, profile, others, found)
         return "categorical"
 
-    def _check_slips(self, name: str, profile: TextProfile, others: list[tuple[int, str]]) -> None:
-        """Raise an error if a column of numbers holds some cells that are none."""
-        if others and all(means_a_number(cell) for _, cell in others):
-            raise self._no_number(name, others)
-        many = profile.different_numbers > _FEW_CODES or 2 * profile.different_numbers > profile.numbers
-        if 2 * profile.numbers < profile.known or not many or profile.numbers < 2:
+    def _check_slips(self, name: str, profile: TextProfile, others: list[tuple[int, str]], found: Columns) -> None:
+        """Raise an error if a column of numbers or dates holds some cells that are none; say so if it may be text."""
+        what, shown, cell, markers = self._what(name), self._shown(others[:1]), others[0][1], self.scan.markers
+        written = all(advice.is_written_number(text) for _, text in others)
+        # levels come again and again, measures do not
+        many = profile.different > _FEW_CODES or 2 * profile.different > profile.known > 2
+        if not profile.numbers:
+            if written and many:
+                raise advice.written(what, shown, name)
+            if written:
+                found.notes.append(advice.written_text(name, shown))
+            elif slips := self._date_slips(name, profile):
+                if many:
+                    raise advice.slip(what, "dates", self._shown(slips[:1]), slips[0][1], name, markers)
+                found.notes.append(
+                    advice.mixed(name, "dates", self._shown(slips[:1]), advice.na_option(markers, slips[0][1]))
+                )
+            elif all(_CLOCK.fullmatch(text) for _, text in others):
+                found.notes.append(advice.clock_text(name, shown))
             return
-        if others and all(_WRITTEN_NUMBER.fullmatch(cell) for _, cell in others):
-            raise self._written(name, others)
-        cells = list(dict.fromkeys(cell for _, cell in others))
-        rest = profile.known - profile.numbers
-        more = f" and {rest - 1} other cells that are no numbers" if rest > 1 else ""
-        word = shlex.quote(cells[0][:40])
-        raise InputError(
-            f"column {name!r} of {self.what} holds numbers, and {self._shown(others[:1])}{more}: correct the cells, "
-            f"say with --na {word} that this means a missing value, read the column as text with "
-            f"--categorical {shlex.quote(name)}, or leave it out with --drop {shlex.quote(name)}"
-        )
+        if all(means_a_number(text) for _, text in others):
+            raise self._no_number(name, others)
+        mostly = 2 * profile.numbers >= profile.known
+        many = profile.different_numbers > _FEW_CODES or 2 * profile.different_numbers > profile.numbers
+        if mostly and many and profile.numbers > 1:
+            if written:
+                raise advice.written(what, shown, name)
+            raise advice.slip(what, "numbers", shown, cell, name, markers, profile.known - profile.numbers)
+        option = advice.na_option(markers, cell) if mostly else ""
+        note = advice.written_text(name, shown) if written else advice.mixed(name, "numbers", shown, option)
+        found.notes.append(note)
+
+    def _date_slips(self, name: str, profile: TextProfile) -> list[tuple[int, str]]:
+        """Return the first cells that are no dates in a column most of whose cells are dates of one format."""
+        j = self.names[name]
+        some = [text for _, text in self.scan.places(j, "TRUE", _TRIED_CELLS)]
+        formats = [form for form in _FORMATS if 2 * sum(is_date(text, form) for text in some) >= len(some)]
+        counts = self.scan.count_dates(j, formats)
+        best = max(counts, default=0)
+        return self.scan.not_dates(j, formats[counts.index(best)]) if 2 * best >= profile.known else []
 
     def _date_form(self, name: str, profile: TextProfile, found: Columns, *, must: bool = False) -> str:
         """Find the format of a column of dates; return whether there is one."""
@@ -296,32 +313,30 @@ class Reader:
 
     def _shown(self, places: Sequence[tuple[int, str]]) -> str:
         lines = self.where([row for row, _ in places]) if places and places[0][0] >= 0 else [""] * len(places)
-        texts = [
-            f"{cell[:40]!r} in {line}" if line else f"{cell[:40]!r}"
-            for (_, cell), line in zip(places, lines, strict=True)
-        ]
-        return ", ".join(texts)
+        cells = [advice.cut(cell) for _, cell in places]
+        return ", ".join(f"{c!r} in {line}" if line else repr(c) for c, line in zip(cells, lines, strict=True))
 
     def _no_number(self, name: str, places: list[tuple[int, str]]) -> InputError:
-        return InputError(f"column {name!r} of {self.what} holds {self._shown(places[:1])}; {ACCEPTED}")
+        return advice.no_number(self._what(name), self._shown(places[:1]), places[0][1], self.scan.markers)
 
-    def _written(self, name: str, places: list[tuple[int, str]]) -> InputError:
-        word = shlex.quote(name)
-        return InputError(
-            f"column {name!r} of {self.what} holds {self._shown(places[:1])}: numbers with separators of thousands, "
-            f"currencies or percent signs are not read; write plain numbers, or give --categorical {word} or "
-            f"--drop {word}"
-        )
+    def _what(self, name: str) -> str:
+        return f"column {name!r} of {self.what}"
 
-    def _not_of_kind(self, name: str, kind: str, places: list[tuple[int, str]] | None = None) -> InputError:
+    def _not_of_kind(
+        self, name: str, kind: str, places: list[tuple[int, str]] | None = None, *, some: bool = True
+    ) -> InputError:
+        """Return an error about a column of another kind, of which some cells may be of the kind that is wanted."""
         others = self.scan.places(self.names[name], "v IS NULL") if places is None else places
-        why = "as in the training" if name in self.known else f"by --{'numeric' if kind == 'numeric' else 'types'}"
-        what = "numbers" if kind == "numeric" else "true and false"
-        if kind == "numeric" and others and any(means_a_number(cell) for _, cell in others):
-            return self._no_number(name, [place for place in others if means_a_number(place[1])])
-        missing = f"; --na {shlex.quote(others[0][1][:40])} says that this means a missing value" if others else ""
-        return InputError(
-            f"column {name!r} of {self.what} must hold {what}, {why}, but holds {self._shown(others[:1])}{missing}"
+        if kind == "numeric" and (slips := [place for place in others if means_a_number(place[1])]):
+            return self._no_number(name, slips)
+        must = "must hold numbers" if kind == "numeric" else "must hold true and false"
+        if name in self.known:
+            must += ", as in the training,"
+        else:
+            must += ", by --numeric," if kind == "numeric" else ", by --types,"
+        said = f"{self._what(name)} {must} but holds {self._shown(others[:1])}"
+        return advice.not_of_kind(
+            said, name, [cell for _, cell in others[:1] if some], self.scan.markers, free=name not in self.known
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ MISSING_NUMBERS = (".", "-", "--", "none", "n.a.", "missing", "#div/0!", "#value
 """What does so in columns of numbers as well: in columns of text these can be levels."""
 
 _DECIMALS = (".", ",")
+_INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 # one blank or any number of them is the same, since cells hold no blanks then
 _SPOKEN = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": "", " ": "", "": ","}
 
@@ -74,7 +76,8 @@ class Reading:
             return Markers(MISSING, MISSING_NUMBERS)
         words = tuple(word.strip() for word in self.na)
         # an empty cell is never anything else
-        return Markers(("", *(w.lower() for w in words)), (), tuple(float(w) for w in words if is_number(w)))
+        numbers = tuple(float(w) for w in words if is_number(w) or _INFINITE.fullmatch(w))
+        return Markers(("", *(w.lower() for w in words)), (), numbers, tuple(w for w in words if w))
 
 
 def kinds_from_file(path: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from bdnn.columns import listed, places, quoted
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError, UnknownLabelError
 from bdnn.tables import database
+from bdnn.tables.advice import refuse_types
 from bdnn.tables.cells import Known
 from bdnn.tables.file import TableFile, table_file
 from bdnn.tables.kinds import Reader
@@ -166,6 +167,13 @@ class _Task:
             *self.carry,
         ]
         index = dict(zip(used, places(f"the columns of {file.name}", names.all, used), strict=True))
+        if file.word == "row":
+            there = [(name, file.columns[index[name]]) for name in used]
+            asked = len(wanted)
+            refuse_types(
+                file.name, there[:asked], "leave it out with --drop" if self.features is None else "give another"
+            )
+            refuse_types(file.name, [c for c in there[asked:] if c[0] not in self.carry], "take another column than")
         scan = Scan(file.table, file.columns, self.reading.markers, file.decimal)
         n_rows, n_before = scan.leave_out_blank_tail(sorted(set(index.values())))
         if not n_rows:

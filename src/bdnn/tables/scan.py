@@ -150,7 +150,7 @@ class Scan:
         ]
 
     def dates(self, column: int, form: str, n_rows: int) -> Array:
-        """Return dates and times as datetime64[us], NaT where there is none."""
+        """Return dates and times, in UTC where they have a time zone, as datetime64[us], NaT where there is none."""
         sql = f"CAST({self.columns[column].sql} AS TIMESTAMP)"
         if not self.columns[column].kind:
             sql = f"CAST({_date(self._text(column), form)} AS TIMESTAMP)"
@@ -195,6 +195,10 @@ class Scan:
         rows = self._db.execute(f"SELECT row, t FROM ({query}) WHERE {known} LIMIT {most}").fetchall()
         return [(int(row), text) for row, text in rows]
 
+    def not_dates(self, column: int, form: str) -> list[tuple[int, str]]:
+        """Return the first rows, from 0, and the cells of a column that are no dates of a format, for a message."""
+        return self.places(column, f"{_date('t', form)} IS NULL")
+
     def _row(self, query: str) -> tuple[Any, ...]:
         answer = self._db.execute(query).fetchone()
         assert answer is not None
@@ -224,16 +228,24 @@ class Scan:
 
     def _known_number(self, j: int) -> str:
         """Return the number of a cell, NULL or NaN where it is missing."""
-        value = self._number(j)
-        if not self.markers.values:
-            return value
-        return f"CASE WHEN {value} NOT IN ({', '.join(map(repr, self.markers.values))}) THEN {value} END"
+        value, gaps = self._number(j), []
+        if self.markers.values:
+            gaps.append(f"{value} IN ({self._values()})")
+        # which the database reads as numbers, such as 1_000
+        words = [word for word in self.markers.everywhere if "_" in word]
+        if words and not self.columns[j].kind:
+            gaps.append(f"lower({self._trimmed(self._raw(j))}) IN ({', '.join(map(literal, words))})")
+        return f"CASE WHEN NOT ({' OR '.join(gaps)}) THEN {value} END" if gaps else value
+
+    def _values(self) -> str:
+        """Return the numbers that stand for missing values, of which one may be infinite."""
+        return ", ".join(f"CAST('{value!r}' AS DOUBLE)" for value in self.markers.values)
 
     def _is_missing(self, text: str, value: str = "", *, numbers: bool = False) -> str:
         words = (*self.markers.everywhere, *(self.markers.numbers if numbers else ()))
         condition = f"lower({text}) IN ({', '.join(map(literal, words))})"
         if self.markers.values and value:
-            condition += f" OR {value} IN ({', '.join(map(repr, self.markers.values))})"
+            condition += f" OR {value} IN ({self._values()})"
         return f"coalesce({condition}, FALSE)"
 
     def _fetched(self, columns: Sequence[str], n_rows: int, missing: float | np.datetime64) -> list[Array]:
@@ -251,7 +263,8 @@ class Scan:
 
 def _date(text: str, form: str) -> str:
     if not form:  # a year of four digits begins it, or 5-6-7 would be a date
-        return f"CASE WHEN {text} LIKE '____-%' OR {text} LIKE '____/%' THEN TRY_CAST({text} AS TIMESTAMP) END"
+        # with a time zone: a plain timestamp would forget the offset from UTC in 2026-01-31 12:00:00+09:00
+        return f"CASE WHEN {text} LIKE '____-%' OR {text} LIKE '____/%' THEN TRY_CAST({text} AS TIMESTAMPTZ) END"
     return f"try_strptime({text}, {literal(form)})"
 
 

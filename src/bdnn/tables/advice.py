@@ -1,0 +1,122 @@
+"""What is said of columns that cannot be read as they are: what was found, and what to type."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from bdnn.errors import InputError
+from bdnn.tables.database import READABLE, Column, Markers
+
+_MOST_SHOWN = 40  # characters of a cell in a message
+_SIGN = r"(?:[$€£¥]|EUR|USD|GBP|CHF)"
+_WRITTEN_NUMBER = re.compile(
+    rf"[<>≤≥~≈]?\s?{_SIGN}?\s?[+\-−–]?\s?{_SIGN}?(?:\d{{1,3}}(?:[,.'’_\s\u00a0\u202f]?\d{{3}})*|\d+)(?:[.,]\d+)?\s?(?:{_SIGN}|[%‰])?"
+    r"|[+-]?0[xX][0-9a-fA-F]+"
+)
+_TYPES = {"STRUCT": "structures", "MAP": "maps", "UNION": "unions", "BLOB": "bytes", "INTERVAL": "durations"}
+
+
+def refuse_types(what: str, columns: Sequence[tuple[str, Column]], advice: str = "leave it out with --drop") -> None:
+    """Raise an error if a column of a Parquet file is of a type that is neither a number, text nor a date.
+
+    Parameters
+    ----------
+    what : str
+        Name of the file.
+    columns : sequence of (str, Column)
+        Columns that are to be read, by name.
+    advice : str
+        What to do, before the name of the column.
+    """
+    for name, column in columns:
+        if column.kind not in READABLE:
+            head = column.kind.partition("(")[0]
+            holds = "lists" if column.kind.endswith("]") else _TYPES.get(head, f"values of the type {column.kind[:40]}")
+            raise InputError(
+                f"column {name!r} of {what} holds {holds}, which are neither numbers, text nor dates; {advice} "
+                f"{shlex.quote(name)}"
+            )
+
+
+def is_written_number(text: str) -> bool:
+    """Whether text is a number with a separator of thousands, a currency, a percent sign or their like."""
+    return _WRITTEN_NUMBER.fullmatch(text) is not None
+
+
+def cut(cell: str) -> str:
+    """Return a cell as messages show it."""
+    return cell if len(cell) <= _MOST_SHOWN else f"{cell[:_MOST_SHOWN]}…"
+
+
+def na_option(markers: Markers, cell: str) -> str:
+    """Return the option that makes a cell a missing value beside what the user gave; empty if none can say so."""
+    if "," in cell or len(cell) > _MOST_SHOWN:
+        return ""
+    words = ",".join((*(markers.given or ()), cell))
+    return f"--na{'=' if words.startswith('-') else ' '}{shlex.quote(words)}"
+
+
+def no_number(what: str, shown: str, cell: str, markers: Markers) -> InputError:
+    """Return an error about a cell that is not accepted as a number."""
+    option = na_option(markers, cell)
+    words = "empty cells, '?' or NA"
+    if markers.given is not None:
+        words = " or ".join(["empty cells", *map(repr, markers.given)])
+    return InputError(
+        f"{what} holds {shown}; accepted are finite decimal numbers such as 12, -0.5 or 1.5e3, and {words} for missing "
+        f"values{f'; {option} reads it as missing' if option else ''}"
+    )
+
+
+def not_of_kind(said: str, name: str, cells: Sequence[str], markers: Markers, *, free: bool) -> InputError:
+    """Return an error about a column that must be of a kind; its kind is free without a model."""
+    options = [f"{o} says that this means a missing value" for c in cells if (o := na_option(markers, c))]
+    if free:
+        options.append(f"--categorical {shlex.quote(name)} reads the column as text")
+    return InputError("; ".join([said, *options]))
+
+
+def _way_out(name: str) -> str:
+    word = shlex.quote(name)
+    return f"read the column as text with --categorical {word}, or leave it out with --drop {word}"
+
+
+def slip(what: str, kind: str, shown: str, cell: str, name: str, markers: Markers, count: int = 1) -> InputError:
+    """Return an error about text among many numbers or dates."""
+    more = f" and {count - 1} other cells that are no {kind}" if count > 1 else ""
+    option = na_option(markers, cell)
+    missing = f"say with {option} that this means a missing value, " if option else ""
+    return InputError(f"{what} holds {kind}, and {shown}{more}: correct the cells, {missing}{_way_out(name)}")
+
+
+def mixed(name: str, kind: str, shown: str, option: str) -> str:
+    """Return a note on text among few numbers or dates; an option says that it is missing, if it may be."""
+    missing = f"{option} says that this means a missing value, " if option else ""
+    word = shlex.quote(name)
+    return (
+        f"column {name!r} holds {kind} and text ({shown}) and is read as text; {missing}--categorical {word} that it is"
+    )
+
+
+_NOT_READ = "numbers with separators of thousands, currencies, percent signs or their like are not read"
+
+
+def written(what: str, shown: str, name: str) -> InputError:
+    """Return an error about numbers in another notation."""
+    return InputError(f"{what} holds {shown}: {_NOT_READ}; write plain numbers, or {_way_out(name)}")
+
+
+def written_text(name: str, shown: str) -> str:
+    """Return a note on few different numbers in another notation."""
+    word = shlex.quote(name)
+    return (
+        f"column {name!r} holds {shown} and is read as text: {_NOT_READ}; write plain numbers, or say with "
+        f"--categorical {word} that it is text"
+    )
+
+
+def clock_text(name: str, shown: str) -> str:
+    """Return a note on times of day."""
+    return f"column {name!r} holds times of day ({shown}), which are read as text; hours such as 10.25 are numbers"

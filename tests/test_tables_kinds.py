@@ -1,0 +1,177 @@
+"""What cells of columns mean: dates with time zones, types of Parquet files, large numbers, and slips among numbers."""
+
+import re
+import time
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdnn.encoding.kinds import as_kind
+from bdnn.errors import InputError
+from bdnn.estimators.frames import raw_table
+from bdnn.tables import Reading, read_table
+
+
+def test_dates_with_a_time_zone_are_utc_in_every_container_on_every_machine(tmp_path, monkeypatch):
+    polars, pyarrow = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    when = pd.date_range("2024-05-01", periods=30, freq="5h", tz="Asia/Tokyo")
+    expected = when.tz_convert("UTC").tz_localize(None).to_numpy("datetime64[us]")
+    frame = pd.DataFrame({"when": when, "y": np.arange(30) % 2})
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.assign(at=[t.isoformat() for t in when], y=frame["y"]).to_csv(tmp_path / "t.csv", index=False)
+    texts = [t.isoformat() for t in when]
+    arrow = pyarrow.Table.from_pandas(frame[["when"]])
+    for zone in ("UTC", "America/New_York", "Asia/Tokyo"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        for name, columns in (("t.parquet", 1), ("t.csv", 2)):
+            read = read_table(tmp_path / name, "y", carry=["y"])
+            assert len(read.features.columns) == columns
+            for column in read.features.columns:
+                np.testing.assert_array_equal(column.values, expected)
+        (kept,) = read_table(tmp_path / "t.parquet", None, ["y"], carry=["when"]).carried.values()
+        assert kept[:2] == ["2024-04-30 15:00:00+00", "2024-04-30 20:00:00+00"]
+        objects = [[t.to_pydatetime()] for t in when]
+        for X in (frame[["when"]], polars.from_pandas(frame[["when"]]), arrow, objects):
+            (column,) = raw_table(X).columns
+            np.testing.assert_array_equal(column.values, expected)
+        (text,) = raw_table([[t] for t in texts]).columns
+        np.testing.assert_array_equal(as_kind(text, "date").values, expected)
+    monkeypatch.undo()
+    time.tzset()
+
+
+def parquet(path, **columns):
+    """Write a Parquet file of 30 rows, whose columns are queries of the number of the row, i."""
+    asked = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+    duckdb.connect().execute(f"COPY (SELECT {asked} FROM range(30) r(i)) TO '{path}' (FORMAT parquet)")
+    return path
+
+
+def test_types_of_parquet_columns(tmp_path):
+    path = parquet(
+        tmp_path / "t.parquet",
+        at="TIME '10:15:00' + INTERVAL (i % 3) HOUR",
+        uuid="CAST('00000000-0000-0000-0000-00000000000' || (i % 3) AS UUID)",
+        price="CAST(i * 1.25 AS DECIMAL(9, 2))",
+        word="CAST('q' || (i % 3) AS ENUM ('q0', 'q1', 'q2'))",
+        y="i % 2",
+    )
+    at, uuid, price, word = read_table(path, "y").features.columns
+    assert at.levels == ("10:15:00", "11:15:00", "12:15:00") and at.values[:3].tolist() == [0, 1, 2]
+    assert (uuid.kind, len(uuid.levels), uuid.levels[2][-2:]) == ("categorical", 3, "02")
+    assert (price.kind, price.values[:2].tolist(), word.levels) == ("numeric", [0, 1.25], ("q0", "q1", "q2"))
+
+
+@pytest.mark.parametrize(
+    ("sql", "holds"),
+    [("[i, i]", "lists"), ("{'a': i}", "structures"), ("MAP {'k': i}", "maps"), ("encode('x')", "bytes"),
+     ("INTERVAL (i) DAY", "durations")],
+)  # fmt: skip
+def test_types_that_no_input_can_hold_are_refused_by_name(tmp_path, sql, holds):
+    path = parquet(tmp_path / "t.parquet", odd=sql, x="i % 5", y="i % 2")
+    with pytest.raises(InputError, match=f"'odd' of .* holds {holds}, .* leave it out with --drop odd$"):
+        read_table(path, "y")
+    with pytest.raises(InputError, match=f"holds {holds}"):
+        read_table(path, "odd")
+    read = read_table(path, "y", drop=["odd"], carry=["odd"])
+    assert read.names == ("x",) and len(read.carried["odd"]) == 30
+
+
+@pytest.fixture
+def write(tmp_path):
+    def writer(name, cells, y=lambda i: i % 2):
+        path = tmp_path / "t.csv"
+        lines = [f'"{cell}",{i * i % 11},{y(i)}' for i, cell in enumerate(cells)]
+        path.write_text("\n".join([f"{name},x,y", *lines]) + "\n")
+        return path
+
+    return writer
+
+
+NUMBERS = [str(i * 0.25) for i in range(40)]
+NA = [None, ("Inf",), ("-inf", "1_000"), ("inf", "1_000")]
+
+
+@pytest.mark.parametrize("na", NA)
+def test_what_is_missing_may_look_like_a_number(write, na):
+    path = write("b", [*NUMBERS, "inf", "1_000"] if na and "1_000" in na else [*NUMBERS, "inf"])
+    reading = Reading(na=na)
+    if na is None or na[0] == "-inf":
+        accepted = "empty cells, '\\?' or NA .*--na inf reads" if na is None else "cells or '-inf' or '1_000' for"
+        with pytest.raises(InputError, match=f"holds 'inf' in line 42; .*{accepted}"):
+            read_table(path, "y", reading=reading)
+        return
+    column = read_table(path, "y", reading=reading).features.columns[0]
+    assert np.flatnonzero(column.missing).tolist() == list(range(40, len(column.values)))
+
+
+def test_infinity_in_parquet_files_may_be_missing(tmp_path):
+    path = parquet(tmp_path / "t.parquet", a="CASE WHEN i = 7 THEN 'inf'::DOUBLE ELSE i / 4 END", y="i % 2")
+    with pytest.raises(InputError, match="--na inf reads it as missing"):
+        read_table(path, "y")
+    assert np.flatnonzero(np.isnan(read_table(path, "y", reading=Reading(na=("Inf",))).X)).tolist() == [7]
+
+
+def test_advice_keeps_what_was_said_before(write):
+    path = write("b", [*NUMBERS, "none", "-"])
+    with pytest.raises(InputError, match="say with --na=-,none that"):
+        read_table(path, "y", reading=Reading(na=("-",)))
+
+
+SLIPS = {
+    "percent": ([f"{i}%" for i in range(40)], "'0%' in line 2: numbers with .*--categorical b,"),
+    "few rows": ([f"{i} €" for i in range(9)], "'0 €' in line 2: numbers with"),
+    "minus": (["\u2212" + c for c in NUMBERS], "in line 2: numbers with"),
+    "below": ([*NUMBERS, "<5"], "'<5' in line 42: numbers with"),
+    "hex": ([hex(i) for i in range(40)], "'0x0' in line 2: numbers with"),
+    "dates": ([*(f"2020-01-{i % 28 + 1:02d}" for i in range(40)), "soon", "-"], "holds dates, and 'soon' in line 42: "
+              "correct the cells, say with --na soon .* --drop b"),
+    "long": ([*NUMBERS, "x" * 99], f"'{'x' * 40}…' in line 42: correct the cells, read the column"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SLIPS)
+def test_what_would_be_many_levels_by_mistake_is_refused(write, case):
+    cells, message = SLIPS[case]
+    with pytest.raises(InputError, match=message):
+        read_table(write("b", cells), "y", tidy=True)
+    column = read_table(write("b", cells), "y", reading=Reading(kinds={"b": "categorical"}), tidy=True)
+    assert column.features.columns[0].kind == "categorical"
+
+
+NOTES = {
+    "unknown": (["3", "4", "unknown"], "'unknown' in line 4.* --na unknown says .*--categorical b that"),
+    "percent": (["5%", "10%"], "'5%' in line 2 and is read as text: .*--categorical b"),
+    "thousands": (["1,000", "2,000"], "'1,000' in line 2 and is read as text"),
+    "rooms": (
+        ["A4", "B5", "12"],
+        r"holds numbers and text .'A4' in line 2. and is read as text; --categorical b that it is$",
+    ),
+    "codes": (["1_1", "1_2"], "'1_1' in line 2 and is read as text"),
+    "dates": (["2020-01-01", "2020-01-02", "soon"], "holds dates and text .'soon' in line 4.* --na soon"),
+    "clock": (["10:15", "9:05 pm"], "times of day .'10:15' in line 2"),
+    "clock with points": (["01.00.00", "02.00.00"], "times of day .'01.00.00' in line 2"),
+}
+
+
+@pytest.mark.parametrize("case", NOTES)
+def test_few_levels_that_look_like_numbers_are_text_and_said_so(write, case):
+    cells, note = NOTES[case]
+    read = read_table(write("b", cells * 12), "y", tidy=True)
+    assert read.features.columns[0].kind == "categorical"
+    assert any(re.search(note, said) for said in read.notes), read.notes
+    kinds = {"b": "categorical"}
+    assert not read_table(write("b", cells * 12), "y", reading=Reading(kinds=kinds), tidy=True).notes
+    plain = read_table(write("b", ["red", "green", "v1.2"] * 12), "y", tidy=True)
+    assert not plain.notes
+
+
+def test_a_kind_that_does_not_fit_is_no_missing_value(write):
+    for kind, cell in (("numeric", "red"), ("boolean", "Y")):
+        with pytest.raises(
+            InputError, match=f"but holds '{cell}' in line 2; --categorical b reads the column as text$"
+        ):
+            read_table(write("b", [cell, "zz"] * 9), "y", reading=Reading(kinds={"b": kind}))
