@@ -284,6 +284,16 @@ def test_command(tmp_path, run):
     code, _, errors = run("train", data, "--target", "ill", "--monotonic", "f0=3")
     assert code == 2
     assert "write, for instance, age=+1,chol=-1" in errors
+    code, _, errors = run("train", data, "--target", "ill", "--monotonic", "f0=+1,f0=+1")
+    assert code == 2
+    assert "'f0=+1,f0=+1' names 'f0' twice" in errors
+    code, _, errors = run("train", data, "--target", "ill", "--class-weight", "yes=5,yes=3")
+    assert code == 2
+    assert "'yes=5,yes=3' names 'yes' twice" in errors
+    data.write_text("day,ill\n" + "".join(f"2024-01-{1 + k:02},{'yes' if k % 3 else 'no'}\n" for k in range(20)))
+    code, _, errors = run("train", data, "--target", "ill", "--monotonic", "day=+1", "-q")
+    assert code == 2
+    assert "such as --monotonic 'day " in errors and "=+1', or turn it" in errors
 
 
 def test_pictures_and_page_of_a_card():

@@ -222,12 +222,13 @@ def test_no_warning_where_nothing_is_lost():
         "rows_without_label": 0,
         "class_weight": None,
         "weighted": False,
+        "operating_point": None,
         "model_file": None,
     }
     figures = {
         "distinct_training_rows": 23, "irreducible_loss": 0.0, "irreducible_of": ON_GRID, "grid_loss": 0.0,
-        "training_loss": 0.0, "training_accuracy": 1.0, "penalty": 0.0, "objective": 0.0, "bound": 0.0,
-        "bound_of": ON_GRID, "gap": 0.0, "status": "optimal", "message": "", "seconds": 1.0,
+        "training_loss": 0.0, "training_errors": 0, "training_accuracy": 1.0, "penalty": 0.0, "objective": 0.0,
+        "bound": 0.0, "bound_of": ON_GRID, "gap": 0.0, "status": "optimal", "message": "", "seconds": 1.0,
         "validation_accuracy": None, "n_parameters": 7, "size_bytes": 20,
     }  # fmt: skip
     assert "warning" not in training_text(report | figures)

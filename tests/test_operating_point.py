@@ -9,7 +9,7 @@ import pytest
 import bdnn
 from bdnn import BDNNClassifier, Problem
 from bdnn.calibration import FRACTION
-from bdnn.errors import ModelFileError
+from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import seed_of
 from bdnn.network.network import Layer
 from bdnn.problem.audit import audit
@@ -112,6 +112,13 @@ def test_integer_networks_stay_integer(head):
     assert rates(clf.predict(X[held_out]), y[held_out], "yes")["recall"] == point.recall
 
 
+def test_a_proof_of_another_network_is_refused():
+    X, y = noisy(20)
+    clf = BDNNClassifier((), method="exact", certificate=True, decision_threshold={"recall": 0.9})
+    with pytest.raises(InputError, match="certificate=True needs decision_threshold=None"):
+        clf.fit(X, y)
+
+
 def test_what_cannot_be_reached_is_said():
     X, y = noisy()
     clf = BDNNClassifier((1,), "local_search", decision_threshold={"precision": 1.0}, random_state=0)
@@ -175,6 +182,9 @@ def test_files_and_the_command_line(run, tmp_path):
     assert clf.result_.to_dict() == document["result"]
     assert clf.decision_threshold == {"recall": 0.9, "positive": "no"}
     assert run("report", model, table, "--out", page, "--rows", 0)[0] == 0
+    code, out, _ = run("inspect", model)
+    point = clf.result_.operating_point
+    assert f"{point.described}; {point.shift:+.6g} was added to the bias of the output" in out
     html = page.read_text()
     assert (
         "training and validation rows" in html and "recall=0.9,positive=no" in html and "the output was moved" in html
@@ -184,7 +194,12 @@ def test_files_and_the_command_line(run, tmp_path):
         model.write_text(json.dumps(document | {"result": result}))
         with pytest.raises(ModelFileError):
             bdnn.load(model)
-    for wrong, message in (("recall", "such as recall=0.9"), ("magic=1", "with one of"), ("recall=2", "at most 1")):
+    bad = (
+        ("recall", "such as recall=0.9"),
+        ("magic=1", "write, for instance, recall=0.9 or precision=0.8,positive=yes"),
+        ("recall=2", "at most 1"),
+    )
+    for wrong, message in bad:
         code, _, err = run(*words, "--decision-threshold", wrong)
         assert code == 2 and message in err
     proof = ["--method", "exact", "--certificate", tmp_path / "c.json", "--decision-threshold", "recall=0.5"]

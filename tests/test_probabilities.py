@@ -4,7 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
@@ -13,7 +16,7 @@ from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network
 from bdnn.calibration import FRACTION, Calibration, held_out_fraction, pre_activations, probabilities
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import seed_of
-from bdnn.estimators.held_out import FOLDS, folds
+from bdnn.estimators.held_out import FOLDS, folds, folds_of_some
 from bdnn.reports.metrics import measures
 from bdnn.splitting import split
 
@@ -51,7 +54,7 @@ def test_off_by_default_with_advice():
             assert not hasattr(one, "predict_proba") and not hasattr(one, "predict_log_proba")
             with pytest.raises(AttributeError) as raised:
                 one.predict_proba  # noqa: B018
-            assert f"set {type(one).__name__}(probability=True) before fit" in str(raised.value.__cause__)
+            assert f"set {type(one).__name__}(probability=True) before fit" in str(raised.value)
         assert one.calibration_ is None
     plain = local().fit(X, y)
     assert plain.network_ == local(probability="cross_fit").fit(X, y).network_, "cross-fitting costs no rows"
@@ -71,8 +74,33 @@ def test_probabilities_are_probabilities_and_better_than_the_shares_of_the_class
         prior = np.tile(np.unique(y, return_counts=True)[1] / 400, (400, 1))
         assert log_loss(new_y, shares) < 0.85 * log_loss(new_y, prior)
         assert clf.calibration_.rule == ("cross_fit" if rule is True else rule)
-        if rule != "held_out":  # by few rows, which are fitted
+        if rule != "held_out":  # by few rows
             assert abs(clf.calibration_.log_loss - log_loss(new_y, shares)) < 0.1
+
+
+@pytest.mark.parametrize("rule", ["cross_fit", "held_out"])
+def test_with_many_classes_the_figures_are_not_better_than_those_of_new_rows(rule):
+    X, y = load_digits(return_X_y=True)
+    new = np.arange(len(y)) % 2 == 0
+    clf = BDNNClassifier((6,), "local_search", probability=rule, random_state=0).fit(X[~new], y[~new])
+    shares = clf.predict_proba(X[new])
+    found = measures(clf.classes_, y[new], shares.argmax(axis=1), shares, shares)
+    assert clf.calibration_.log_loss > 0.9 * found["log_loss"]
+    assert clf.calibration_.brier > 0.9 * found["brier"]
+    assert shares.max(axis=1).mean() < found["accuracy"] + 0.02, "not surer than right"
+
+
+def test_a_class_with_one_held_out_row_is_fitted_but_not_measured():
+    X, y = noisy(120, 2)
+    X, y = np.vstack([X, np.full((4, 3), 5.0) + np.eye(4)[:, :3]]), np.append(y, ["c"] * 4)
+    clf = local(probability="held_out").fit(X, y)
+    held_out = split(X, y, FRACTION, seed_of(0))[1]
+    assert np.sum(y[held_out] == "c") == 1 and clf.calibration_.rows == len(held_out)
+    parts = folds_of_some(X[held_out], np.unique(y[held_out], return_inverse=True)[1], seed_of(0))
+    measured = np.concatenate([others for _, others in parts])
+    assert sorted(measured) == np.flatnonzero(y[held_out] != "c").tolist()
+    assert all(set(y[held_out][training]) == {"a", "b", "c"} for training, _ in parts)
+    assert clf.calibration_.log_loss < 1 and clf.predict_proba(X).shape == (124, 3)
 
 
 def test_held_out_rows_train_nothing_and_are_what_is_fitted():
@@ -81,15 +109,25 @@ def test_held_out_rows_train_nothing_and_are_what_is_fitted():
     training, held_out = split(X, y, FRACTION, seed_of(0))
     assert clf.result_.n_rows == len(training) and clf.calibration_.rows == len(held_out)
     assert clf.network_ == local().fit(X[training], y[training]).network_
-    values = pre_activations(clf.network_, X[held_out])
-    center, scale = values.mean(axis=0), values.std(axis=0)
-    by_hand = LogisticRegression(C=1.0, max_iter=1000).fit((values - center) / scale, y[held_out])
+    values, truth = pre_activations(clf.network_, X[held_out]), y[held_out]
+
+    def by_hand(rows, others):
+        center, scale = values[rows].mean(axis=0), values[rows].std(axis=0)
+        scale = np.where(scale > 0, scale, 1)
+        model = LogisticRegression(C=1.0, max_iter=1000).fit((values[rows] - center) / scale, truth[rows])
+        clipped = np.clip(values[others], values[rows].min(axis=0), values[rows].max(axis=0))
+        return model.predict_proba((clipped - center) / scale)
+
+    # measured on parts that did not fit
+    shares, everything = np.zeros((len(held_out), 2)), np.arange(len(held_out))
+    for rows, others in folds(X[held_out], (truth == "b").astype(int), seed_of(0)):
+        shares[others] = by_hand(rows, others)
+    assert clf.calibration_.log_loss == pytest.approx(log_loss(truth, shares), rel=1e-9)
+    second = brier_score_loss(truth, shares[:, 1], pos_label="b")
+    assert clf.calibration_.brier == pytest.approx(second, rel=1e-9)
     shares = clf.predict_proba(X[held_out])
-    np.testing.assert_allclose(shares, by_hand.predict_proba((values - center) / scale), rtol=1e-9)
-    assert clf.calibration_.log_loss == pytest.approx(log_loss(y[held_out], shares), rel=1e-12)
-    assert clf.calibration_.brier == pytest.approx(
-        brier_score_loss(y[held_out], shares[:, 1], pos_label="b"), rel=1e-12
-    )
+    np.testing.assert_allclose(shares, by_hand(everything, everything), rtol=1e-9)
+    assert clf.calibration_.log_loss > log_loss(truth, shares)
     # and far away from them nothing is extrapolated
     assert clf.predict_proba(1e6 * X).max() <= clf.predict_proba(X).max() + 0.2
 
@@ -101,13 +139,13 @@ def test_cross_fitting_by_hand(classes):
     clf = local(probability=True).fit(X, y, weight)
     codes, seed = np.unique(y, return_inverse=True)[1], seed_of(0)
 
-    outputs = 1 if classes == 2 else 3
+    outputs, inverse = (1, 0.3) if classes == 2 else (3, 1.0)
 
     def read(network, rows):
         values = pre_activations(network, X[rows])
         hidden, out = values[:, :-outputs], values[:, -outputs:]
         center, scale = hidden.mean(axis=0), hidden.std(axis=0)
-        model = LogisticRegression(C=0.3, max_iter=1000).fit((hidden - center) / scale, codes[rows], weight[rows])
+        model = LogisticRegression(C=inverse, max_iter=1000).fit((hidden - center) / scale, codes[rows], weight[rows])
 
         def signals(others):
             clipped = np.clip(pre_activations(network, X[others]), values.min(axis=0), values.max(axis=0))
@@ -124,9 +162,38 @@ def test_cross_fitting_by_hand(classes):
         order.append(others)
     rows = np.concatenate(order)
     assert sorted(rows) == list(range(len(y))) and len(order) == FOLDS
-    trust = LogisticRegression(C=1.0, max_iter=1000).fit(np.concatenate(made), codes[rows], weight[rows])
-    expected = trust.predict_proba(read(clf.network_, np.arange(len(y)))(np.arange(len(y))))
-    np.testing.assert_allclose(clf.predict_proba(X), expected, rtol=1e-6)
+    seen, fold = np.concatenate(made), np.repeat(np.arange(FOLDS), [len(part) for part in order])
+
+    def separate(fitted, others):
+        model = LogisticRegression(C=1.0, max_iter=1000).fit(seen[fitted], codes[rows][fitted], weight[rows][fitted])
+        return model.predict_proba(others)
+
+    def alike(n_blocks):
+        def fit(fitted, others):
+            truth, counts = codes[rows][fitted], weight[rows][fitted]
+
+            def logits(unknown, values):
+                blocks = values.reshape(len(values), -1, classes)[:, :n_blocks]
+                return np.tensordot(unknown[:n_blocks], blocks, axes=(0, 1)) + unknown[n_blocks:]
+
+            def loss(unknown):
+                right = logits(unknown, seen[fitted])
+                return counts @ (logsumexp(right, axis=1) - right[np.arange(len(truth)), truth]) + unknown @ unknown / 2
+
+            return softmax(logits(minimize(loss, np.zeros(n_blocks + classes)).x, others), axis=1)
+
+        return fit
+
+    losses, ways = [], [separate, *([alike(1), alike(2)] if classes > 2 else [])]
+    for way in ways:
+        shares = np.zeros((len(rows), classes))
+        for one in range(FOLDS):
+            shares[fold == one] = way(fold != one, seen[fold == one])
+        losses.append(log_loss(codes[rows], shares, sample_weight=weight[rows]))
+    assert clf.calibration_.log_loss == pytest.approx(min(losses), rel=1e-4)
+    best = ways[int(np.argmin(losses))]
+    expected = best(np.full(len(rows), True), read(clf.network_, np.arange(len(y)))(np.arange(len(y))))
+    np.testing.assert_allclose(clf.predict_proba(X), expected, rtol=1e-6 if best is separate else 1e-3)
 
 
 def test_folds_keep_equal_rows_together_and_every_class_in_training():
@@ -171,7 +238,7 @@ def test_an_interrupted_fit_says_that_it_has_no_probabilities():
     assert clf.result_.interrupted and clf.calibration_ is None and not hasattr(clf, "predict_proba")
     with pytest.raises(AttributeError) as raised:
         clf.predict_proba  # noqa: B018
-    assert "has no calibration" in str(raised.value.__cause__)
+    assert "has no calibration" in str(raised.value)
 
 
 @pytest.mark.parametrize("given", ["yes", 1, None])
@@ -258,8 +325,13 @@ def test_the_command_line(run, tmp_path):
     assert run(*words)[0] == 0
     code, _, err = run("predict", model, table, "--proba")
     assert code == 2 and "train it with --probability" in err
-    code, out, _ = run(*words, "--probability")
-    assert code == 0 and "probabilities     log-loss" in out
+    code, out, _ = run(*words[:2], "--probability", "held-out", *words[2:])
+    assert code == 0 and "which did not train the network" in out
+    assert bdnn.load(model).probability == bdnn.load(model).calibration_.rule == "held_out"
+    code, _, err = run(*words, "--probability", "platt")
+    assert code == 2 and "'platt' is neither cross-fit nor held-out" in err
+    code, out, _ = run(*words[:2], "--probability", *words[2:])
+    assert code == 0 and "probabilities     log-loss" in out and bdnn.load(model).calibration_.rule == "cross_fit"
     clf = bdnn.load(model)
     rows = [line.split(",") for line in run("predict", model, table, "--proba")[1].splitlines()]
     assert rows[0] == ["prediction", "probability_a", "probability_b"]

@@ -21,6 +21,14 @@ class NotCoveredError(InputError):
         self.reason = reason
 
 
+class UnorderedColumnError(InputError):
+    """A sign for a column without an order: what is said `before` an `example`, an input and its sign, and `after`."""
+
+    def __init__(self, before: str, example: tuple[str, int], after: str) -> None:
+        super().__init__(f"{before}{{{example[0]!r}: {example[1]}}}{after}")
+        self.before, self.example, self.after = before, example, after
+
+
 class MarginError(InputError):
     """No margin is both safe against the solver's tolerances and small enough to be meaningful."""
 

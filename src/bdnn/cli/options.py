@@ -11,8 +11,10 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from bdnn.calibration import RULES
 from bdnn.cli.output import STDOUT
 from bdnn.errors import InputError
+from bdnn.result import MEASURES
 
 Command = Callable[..., None]
 
@@ -115,8 +117,10 @@ class Signs(click.ParamType):  # type: ignore[type-arg]  # generic since click 8
         signs: dict[str, int] = {}
         for part in value.split(","):
             name, _, sign = part.rpartition("=")
-            if not name or sign not in ("1", "+1", "-1", "0") or name in signs:
+            if not name or sign not in ("1", "+1", "-1", "0"):
                 self.fail(f"{part!r} is not a column and its sign; write, for instance, age=+1,chol=-1", param, ctx)
+            if name in signs:
+                self.fail(f"{value!r} names {name!r} twice; give each column one sign", param, ctx)
             signs[name] = int(sign)
         return signs
 
@@ -150,11 +154,14 @@ class ClassWeights(click.ParamType):  # type: ignore[type-arg]  # generic since 
         for part in value.split(","):
             label, _, number = part.rpartition("=")
             try:
-                weights[label] = float(number)
+                weight = float(number)
             except ValueError:
                 label = ""
             if not label:
                 self.fail(f"{value!r} is neither 'balanced' nor weights of labels such as no=1,yes=5", param, ctx)
+            if label in weights:
+                self.fail(f"{value!r} names {label!r} twice; give each label one weight", param, ctx)
+            weights[label] = weight
         return weights
 
 
@@ -169,10 +176,31 @@ class DecisionThreshold(click.ParamType):  # type: ignore[type-arg]  # generic s
             return value  # type: ignore[no-any-return]
         wanted, _, label = value.partition(",positive=")
         measure, _, number = wanted.partition("=")
+        expected = "recall=0.9 or precision=0.8,positive=yes"
         try:
-            return {measure: float(number)} | ({"positive": label} if label else {})
+            least = float(number)
         except ValueError:
-            self.fail(f"{value!r} is not such as recall=0.9 or precision=0.8,positive=yes", param, ctx)
+            self.fail(f"{value!r} is not such as {expected}", param, ctx)
+        if measure not in MEASURES:
+            self.fail(
+                f"{value!r} is not about one of {', '.join(MEASURES)}; write, for instance, {expected}", param, ctx
+            )
+        return {measure: least} | ({"positive": label} if label else {})
+
+
+class ProbabilityRule(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """``cross-fit`` or ``held-out``."""
+
+    name = "rule"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | bool:
+        """Return the rule as the estimators take it."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        rule = value.replace("-", "_")
+        if rule not in RULES:
+            self.fail(f"{value!r} is neither {' nor '.join(rule.replace('_', '-') for rule in RULES)}", param, ctx)
+        return rule
 
 
 def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
@@ -242,8 +270,9 @@ def estimator_options(command: Command) -> Command:
         click.option("--thresholds", type=int, default=None,
                      help="Most bits x >= t in place of a numeric column.  [default: its value as it is]"),
         CLASS_WEIGHT,
-        click.option("--probability", is_flag=True,
-                     help="Calibrate probabilities of the classes, by more networks in half of the time."),
+        click.option("--probability", type=ProbabilityRule(), is_flag=False, flag_value=RULES[0], default=False,
+                     help="Calibrate probabilities of the classes: cross-fit, which is also meant by the option alone, "
+                     "by more networks in half of the time, or held-out, by rows that train nothing."),
         click.option("--decision-threshold", type=DecisionThreshold(), default=None,
                      help="Move the output by rows that are held out: recall, precision or specificity of the second "
                      "class, such as recall=0.9, or of another: precision=0.8,positive=yes."),

@@ -146,7 +146,8 @@ def _training_options(settings: dict[str, Any]) -> list[str]:
         if name == "fit_intercept":
             words += [] if value else ["--no-intercept"]
         elif name == "probability":
-            words += ["--probability"] if value else []
+            if value:
+                words += ["--probability"] if value is True else ["--probability", str(value).replace("_", "-")]
         elif value != (list(default) if isinstance(default, tuple) else default):
             words += [option.opts[0], _word(value)]
     return words

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,7 +29,7 @@ from bdnn.cli.reading import (
 from bdnn.cli.stopping import finishing, heard, repeated, requested
 from bdnn.cli.table_options import TABLE, table_options
 from bdnn.encoding.codes import PARTS
-from bdnn.errors import InputError, NotCoveredError
+from bdnn.errors import InputError, NotCoveredError, UnorderedColumnError
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.reading import load_model
 from bdnn.model_file.writing import check_size
@@ -213,6 +214,9 @@ def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: boo
                 sample_weight=read.weight(read.rows),
                 on_progress=heard(listener),
             )
+    except UnorderedColumnError as error:
+        single, sign = error.example
+        raise InputError(f"{error.before}--monotonic {quote(f'{single}={sign:+d}')}{error.after}") from None
     except KeyboardInterrupt:
         if not hasattr(clf, "result_"):  # else the training was over
             raise

@@ -89,7 +89,9 @@ def class_weights(
                 f"{_shown(label)}"
             )
         weights[code_of(label, classes, "class_weight")] = float(weight)
-    kept = weights if not weights.any() or step(weights) > 0 else _rounded(weights, _DIGITS - _exponent(weights))
+    if not weights.any():
+        raise InputError("class_weight must not be 0 for every class: some class must count")
+    kept = weights if step(weights) > 0 else _rounded(weights, _DIGITS - _exponent(weights))
     if nothing := classes[(weights > 0) & (kept == 0)].tolist():
         warnings.warn(
             f"class_weight of {listed(nothing)} is less than a millionth of the largest and counts as 0", stacklevel=4

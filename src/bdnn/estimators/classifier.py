@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from bdnn.encoding.raw import RawTable
-from bdnn.errors import ModelFileError
+from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import seed_of, storable
 from bdnn.estimators.class_weights import by_label, training_weights, validation_weights, with_class_weight
 from bdnn.estimators.devices import Exportable
@@ -344,6 +344,11 @@ class BDNNClassifier(Exportable, FittedNetwork):
         wanted = None
         if self.decision_threshold is not None:
             wanted = wanted_point(self.decision_threshold, np.unique(labels))
+            if self.certificate:
+                raise InputError(
+                    "certificate=True needs decision_threshold=None: the proof would be of the network before its "
+                    "output was moved; leave either out"
+                )
         training, held_out = held_out_rows(columns, labels, self.get_params(deep=False), budget.seed)
         self.encoder_ = made_encoder(self, columns, labels, training, budget.seed)
         inputs = encoded(self.encoder_, columns)

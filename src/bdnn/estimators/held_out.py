@@ -39,11 +39,13 @@ def held_out_rows(
     except InputError as error:
         given = "validation_fraction" if settings.get("validation_fraction") else "a fraction"
         raise InputError(f"cannot hold out {given}={fraction!r}, stratified: {error}") from None
-    if rule == "held_out" and len(np.unique(labels[held_out])) < len(np.unique(labels)):
-        raise InputError(
-            "probability='held_out' needs held-out rows of every class: give more rows or a larger "
-            "validation_fraction, or set probability='cross_fit'"
-        )
+    if rule == "held_out":
+        found, counts = np.unique(labels[held_out], return_counts=True)
+        if len(found) < len(np.unique(labels)) or counts.max() < 2:
+            raise InputError(
+                "probability='held_out' needs held-out rows of every class, and two of some class: give more rows or a "
+                "larger validation_fraction, or set probability='cross_fit'"
+            )
     return training, held_out
 
 
@@ -67,3 +69,12 @@ def folds(columns: Reals | RawTable, codes: Indices, seed: int) -> list[tuple[In
         if found and all(len(other) and len(np.unique(codes[some])) == len(counts) for some, other in found):
             return found
     return list(StratifiedKFold(number, shuffle=True, random_state=seed).split(rows, codes))
+
+
+def folds_of_some(columns: Reals | RawTable, codes: Indices, seed: int) -> list[tuple[Indices, Indices]]:
+    """Return `folds` of the rows of classes that have two rows or more; the others are always in the training."""
+    several = np.flatnonzero(np.bincount(codes)[codes] > 1)
+    single = np.setdiff1d(np.arange(len(codes)), several)
+    taken = columns.take(several) if isinstance(columns, RawTable) else columns[several]
+    found = folds(taken, np.unique(codes[several], return_inverse=True)[1], seed)
+    return [(np.concatenate([several[training], single]), several[others]) for training, others in found]

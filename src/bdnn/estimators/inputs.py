@@ -16,7 +16,7 @@ from bdnn.encoding import kinds
 from bdnn.encoding.encoder import Encoder
 from bdnn.encoding.fitting import EncoderOptions, fill_values, fit_encoder
 from bdnn.encoding.raw import RawTable
-from bdnn.errors import InputError
+from bdnn.errors import InputError, UnorderedColumnError
 from bdnn.estimators.frames import Categorical, categorical_mask, is_plain, raw_table
 from bdnn.problem.feature_limits import input_signs
 
@@ -282,9 +282,11 @@ def signs_of_inputs(
         if sign and code.kind in ("categorical", "date"):
             single = next(iter(code.input_names), "")
             what = "its levels have" if code.kind == "categorical" else "its parts have"
-            raise InputError(
+            raise UnorderedColumnError(
                 f"monotonic: {code.name!r} is a column of kind {code.kind}, and {what} no order: leave it out, give a "
-                f"sign to one of its inputs, such as {{{single!r}: {sign}}}, or turn it into numbers"
+                f"sign to one of its inputs, such as ",
+                (single, sign),
+                ", or turn it into numbers",
             )
         if sign:
             signs[np.flatnonzero(encoder.column_of_input == column)[: code.n_values]] = sign

@@ -5,44 +5,48 @@ Notes
 The output of a small network takes few values, the pre-activations of its hidden neurons say more. So the logits are an
 affine map of the pre-activations of all neurons (of an ensemble: its sums and votes), by logistic regression.
 
-With the rule "held_out" it is fitted on rows that did not train the network. With "cross_fit" it is fitted on all rows
+With the rule "held_out" it is fitted on rows that did not train the network; its figures come from parts of
+these rows that did not fit it. With "cross_fit" it is fitted on all rows
 to the hidden neurons, for the network as for one network per fold, which is trained without the rows of the fold. A
 second logistic regression, from these logits and the outputs of the networks of the folds, each on its own fold, to the
 labels says how much either is to be trusted on new rows; it is applied to the logits and outputs of the network (as in
 stacking: D. H. Wolpert, Stacked generalization, Neural Networks 5 (1992); from outputs alone, for two classes, it is J.
-Platt's method, 1999).
+Platt's method, 1999). With more than two classes its slopes may be the same for all of them, as in the scaling by a
+temperature (C. Guo et al., On calibration of modern neural networks, 2017): which way is better, and the figures, come
+from each fold by a second regression that is fitted on the other folds.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import update_wrapper
+from types import MethodType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from bdnn.calibration import Calibration, probabilities, probability_rule
+from bdnn.calibration import Calibration, probability_rule
 from bdnn.estimators.base import BaseClassifier, seed_of
-from bdnn.estimators.held_out import folds
+from bdnn.estimators.held_out import folds, folds_of_some
 from bdnn.estimators.inputs import encoded, rows_of_columns
+from bdnn.estimators.regressions import Affine, Figures, Fit, best, reading, separate, shared
+from bdnn.libraries import limited_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bdnn.budget import Budget
     from bdnn.encoding.raw import RawTable
     from bdnn.types import Array, Floats, Indices, Reals
 
 # inverse strengths of the regularization, by log-loss on the tables of `benchmarks/probabilities.py`: in cross-fitting
-# the second regression corrects the first, which may shrink more
-_READING, _TRUST = {"cross_fit": 0.3, "held_out": 1.0}, 1.0
-_ITERATIONS = 1000  # of L-BFGS, which needs tens on standardized values
-# rows drawn for the regressions: more change nothing about few numbers, and cost memory
-_MOST_ROWS = 100_000
+# the second regression corrects the first, which may shrink more, most of all with one slope for two classes
+_READING, _READING_OF_MORE, _READING_OF_HELD_OUT, _TRUST = 0.3, 1.0, 1.0, 1.0
+# rows drawn for the regressions: more change nothing about few numbers, and cost memory and time
+_MOST_ROWS = 20_000
 _LEAST_SECONDS = 1e-3  # of a fold, which has no time left: the least that a budget takes
 NETWORK_SHARE = 0.5
 """Part of the time that the network itself gets if networks of folds follow."""
@@ -59,18 +63,6 @@ _PLAIN: dict[str, Any] = {
 }
 UNCALIBRATED = "it was interrupted before probabilities could be calibrated"
 """What fell short."""
-
-
-class _Affine(NamedTuple):
-    """Logits as an affine map of values that are clipped."""
-
-    weights: Floats
-    bias: Floats
-    low: Floats
-    high: Floats
-
-    def __call__(self, values: Floats) -> Floats:
-        return np.clip(values, self.low, self.high) @ self.weights.T + self.bias
 
 
 def own_time(budget: Budget, probability: object) -> Budget:
@@ -114,56 +106,79 @@ def calibrated(
     columns, codes, weight = data
     generator = np.random.default_rng(budget.seed)
 
-    def drawn(rows: Indices) -> Indices:
-        return rows if len(rows) <= _MOST_ROWS else np.sort(generator.choice(rows, _MOST_ROWS, replace=False))
+    def drawn(rows: Indices, most: int = _MOST_ROWS) -> Indices:
+        if len(rows) <= most:
+            return rows
+        first = rows[np.unique(codes[rows], return_index=True)[1]]  # no class is lost
+        return np.union1d(generator.choice(rows, most, replace=False), first)
 
     def values_of(classifier: Any, rows: Indices) -> Floats:
         inputs = encoded(classifier.encoder_, rows_of_columns(columns, rows), warns=False)
         found: Floats = classifier.calibration_values(inputs)
         return found
 
-    def some(rows: Indices) -> Floats | None:
-        return None if weight is None else weight[rows]
+    def fitted(rows: Indices) -> tuple[Indices, Floats | None]:
+        return codes[rows], None if weight is None else weight[rows]
 
+    n_outputs = estimator.calibration_outputs
     if rule == "held_out":
         assert held_out is not None
         rows = drawn(held_out)
-        values = values_of(estimator, rows)
-        reading = _reading(values, codes[rows], some(rows), _READING[rule])
-        return _calibration(rule, reading, reading(values), codes[rows], some(rows))
-    parts = folds(columns, codes, budget.seed)
-    left, order, found = (1 - NETWORK_SHARE) * budget.seconds / len(parts), [], []
-    for number, (training, others) in enumerate(parts):
-        other = fold(training, max(min(left, budget.remaining / (len(parts) - number)), _LEAST_SECONDS))
+        parts = folds_of_some(rows_of_columns(columns, rows), codes[rows], budget.seed)
+        found = best([reading(_READING_OF_HELD_OUT)], (values_of(estimator, rows), *fitted(rows)), parts)
+        return _calibration(rule, *found, len(rows))
+    # first, as the time that it takes is that of the other regressions, which the networks of the folds have to leave
+    began = budget.remaining
+    everything = drawn(np.arange(len(codes)))
+    own = _signals(values_of(estimator, everything), *fitted(everything), n_outputs)
+    each = began - budget.remaining if math.isfinite(began) else 0.0
+    made = folds(columns, codes, budget.seed)
+    order, seen = [], []
+    for number, (training, others) in enumerate(made):
+        following = len(made) - number
+        left = (budget.remaining - each * (following + len(made))) / following
+        share = (1 - NETWORK_SHARE) * budget.seconds / len(made)
+        other = fold(training, max(min(share, left), _LEAST_SECONDS))
         if other is None:
             return None
         rows = drawn(training)
-        signals = _signals(other, values_of(other, rows), codes[rows], some(rows), _READING[rule])
-        order.append(drawn(others))
-        found.append(signals(values_of(other, order[-1])))
-    rows, seen = np.concatenate(order), np.concatenate(found)
-    slope, shift = _logistic(seen, codes[rows], some(rows), _TRUST)
-    everything = drawn(np.arange(len(codes)))
-    values = values_of(estimator, everything)
-    own = _signals(estimator, values, codes[everything], some(everything), _READING[rule])
-    both = own._replace(weights=slope @ own.weights, bias=slope @ own.bias + shift)
-    return _calibration(rule, both, seen @ slope.T + shift, codes[rows], some(rows))
+        signals = _signals(values_of(other, rows), *fitted(rows), n_outputs)
+        order.append(drawn(others, _MOST_ROWS // len(made)))
+        seen.append(signals(values_of(other, order[-1])))
+    rows, fold_of = np.concatenate(order), np.repeat(np.arange(len(made)), [len(part) for part in order])
+    parts = [(np.flatnonzero(fold_of != one), np.flatnonzero(fold_of == one)) for one in range(len(made))]
+    trust, measured = best(
+        _trusts(len(own.bias), len(estimator.classes_)), (np.concatenate(seen), *fitted(rows)), parts
+    )
+    both = own._replace(weights=trust.weights @ own.weights, bias=trust.weights @ own.bias + trust.bias)
+    return _calibration(rule, both, measured, len(rows))
 
 
-def _signals(estimator: Any, values: Floats, codes: Indices, weight: Floats | None, inverse: float) -> _Affine:
+def _trusts(n_signals: int, n_classes: int) -> list[Fit]:
+    """Return ways to fit the second regression: a slope for each signal and class, or the same for all classes.
+
+    With many classes there are few rows for each slope. Of two classes there is one slope for each signal anyway.
+    """
+    fits = [separate(_TRUST)]
+    if n_classes > 2:
+        fits += [shared(blocks, n_classes) for blocks in (1, 2) if blocks * n_classes <= n_signals]
+    return fits
+
+
+def _signals(values: Floats, codes: Indices, weight: Floats | None, n_outputs: int) -> Affine:
     """Fit what the second regression sees: logits that hidden neurons give, and standardized outputs.
 
     Outputs fit the rows of the training too well to be weighed there.
     """
-    n_outputs = estimator.calibration_outputs
     hidden, outputs = np.split(values, [values.shape[1] - n_outputs], axis=1)
+    first = reading(_READING if codes.max() < 2 else _READING_OF_MORE)
     if not n_outputs or not hidden.shape[1]:
-        return _reading(values, codes, weight, inverse)
-    logits = _reading(hidden, codes, weight, inverse)
+        return first(values, codes, weight)
+    logits = first(hidden, codes, weight)
     scale = outputs.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     corner = np.zeros((len(logits.weights), n_outputs))
-    return _Affine(
+    return Affine(
         np.block([[logits.weights, corner], [np.zeros((n_outputs, hidden.shape[1])), np.diag(1 / scale)]]),
         np.concatenate([logits.bias, -outputs.mean(axis=0) / scale]),
         values.min(axis=0),
@@ -171,41 +186,34 @@ def _signals(estimator: Any, values: Floats, codes: Indices, weight: Floats | No
     )
 
 
-def _reading(values: Floats, codes: Indices, weight: Floats | None, inverse: float) -> _Affine:
-    """Fit logits to values by logistic regression on standardized values."""
-    center, scale = values.mean(axis=0), values.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    weights, bias = _logistic((values - center) / scale, codes, weight, inverse)
-    weights = weights / scale
-    return _Affine(weights, bias - weights @ center, values.min(axis=0), values.max(axis=0))
+def _calibration(rule: str, affine: Affine, measured: Figures, rows: int) -> Calibration:
+    return Calibration(rule, *affine, rows=rows, log_loss=measured.log_loss, brier=measured.brier)
 
 
-def _logistic(values: Floats, codes: Indices, weight: Floats | None, inverse: float) -> tuple[Floats, Floats]:
-    from sklearn.linear_model import LogisticRegression
+class _IfCalibrated:
+    """A method that is there only if there are probabilities; otherwise the AttributeError says how to get them.
 
-    fitted = LogisticRegression(C=inverse, max_iter=_ITERATIONS).fit(values, codes, weight)
-    return fitted.coef_, fitted.intercept_
+    The `available_if` of scikit-learn hides that in the cause of an error of its own.
+    """
 
+    def __init__(self, method: Callable[..., Floats]) -> None:
+        self._method = method
+        update_wrapper(self, method)  # type: ignore[arg-type]  # which asks for a callable, as functions are
 
-def _calibration(rule: str, affine: _Affine, logits: Floats, codes: Indices, weight: Floats | None) -> Calibration:
-    shares = probabilities(logits)
-    truth = np.arange(shares.shape[1]) == codes[:, None]
-    # a probability that is rounded to 0 counts as the least above it
-    right = np.maximum(shares[truth], np.finfo(np.float64).tiny)
-    squares = ((shares - truth) ** 2).sum(axis=1) / (2 if shares.shape[1] == 2 else 1)
-    return Calibration(
-        rule, *affine, rows=len(codes),
-        log_loss=float(np.average(-np.log(right), weights=weight)), brier=float(np.average(squares, weights=weight)),
-    )  # fmt: skip
+    def __get__(self, estimator: Any, owner: type | None = None) -> Callable[..., Floats]:
+        if estimator is None:
+            return self._method  # of the class, for its documentation
+        _check_probabilities(estimator)
+        return MethodType(self._method, estimator)
 
 
-def _has_probabilities(estimator: Any) -> bool:
-    """Return whether there are probabilities, or raise AttributeError that says how to get them."""
+def _check_probabilities(estimator: Any) -> None:
+    """Raise AttributeError if there are no probabilities."""
     name = type(estimator).__name__
     if getattr(estimator, "calibration_", None) is not None:
-        return True
+        return
     if not hasattr(estimator, "calibration_") and probability_rule(estimator.probability) is not None:
-        return True  # once it is fitted
+        return  # once it is fitted
     if probability_rule(estimator.probability) is None:
         raise AttributeError(
             f"predict_proba is not available when probability=False, because calibration takes rows and time: set "
@@ -258,7 +266,8 @@ class ProbabilisticClassifier(BaseClassifier):
 
             data = columns, np.searchsorted(self.classes_, labels), weight
             # a request to stop ends what is asked for beyond the network, which stays
-            with suppress(KeyboardInterrupt):
+            # and threads of BLAS beyond those that were asked for would wait for each other on a busy machine
+            with suppress(KeyboardInterrupt), limited_threads(budget.threads, "blas"):
                 self.calibration_ = calibrated(self, rule, data, held_out, fold, budget)
         return rule is None or self.calibration_ is not None
 
@@ -266,7 +275,7 @@ class ProbabilisticClassifier(BaseClassifier):
         """Return what logits are an affine map of, for checked inputs."""
         raise NotImplementedError
 
-    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]  # scikit-learn is untyped
+    @_IfCalibrated
     def predict_proba(self, X: ArrayLike) -> Floats:
         """Return calibrated probabilities of the classes; needs ``probability=True``.
 
@@ -287,7 +296,7 @@ class ProbabilisticClassifier(BaseClassifier):
         assert self.calibration_ is not None
         return self.calibration_.probabilities(self.calibration_values(self._inputs(X)))
 
-    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]  # scikit-learn is untyped
+    @_IfCalibrated
     def predict_log_proba(self, X: ArrayLike) -> Floats:
         """Return the logarithms of `predict_proba`, of shape (n_samples, n_classes)."""
         with np.errstate(divide="ignore"):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bdnn.encoding.encoder import Encoder
     from bdnn.model_file.contents import Model
     from bdnn.network.network import Network
-    from bdnn.result import Result
+    from bdnn.result import OperatingPoint, Result
     from bdnn.tables import Table
     from bdnn.types import Array, Floats
 
@@ -145,10 +145,17 @@ def _point_text(point: dict[str, Any] | None) -> str | None:
     return f"{rates} of {point['positive']} on {point['rows']} rows held out to move the output{missed}"
 
 
+def _moved_by(point: OperatingPoint) -> str:
+    return f"{point.shift:+.6g} was added to the bias of the output, which is below"
+
+
 def _calibration_text(calibration: dict[str, Any] | None) -> str | None:
     if calibration is None:
         return None
-    how = {"cross_fit": "by networks trained without them", "held_out": "which did not train the network"}
+    how = {
+        "cross_fit": "by networks and regressions without them",
+        "held_out": "which did not train the network, by regressions without them",
+    }
     return (
         f"log-loss {calibration['log_loss']:.4f}, Brier score {calibration['brier']:.4f} on the {calibration['rows']} "
         f"rows they are calibrated on, {how[calibration['rule']]}"
@@ -239,6 +246,8 @@ def model_text(model: Model) -> str:
             f"trained   {result.n_rows} rows, {result.n_distinct} distinct, irreducible loss {result.irreducible:g} "
             f"for {result.irreducible_of}, {result.audit.n_wrong} wrong",
         ]
+        if result.operating_point is not None:
+            lines.append(f"operating point  {result.operating_point.described}; {_moved_by(result.operating_point)}")
     if model.calibration is not None:
         lines.append(f"probabilities  {_calibration_text(calibration_report(model.calibration))}")
     lines += ["", columns_text(model.encoder_in_use.description())]
