@@ -14,9 +14,10 @@ import numpy as np
 from bdnn.errors import ExportError, InputError
 from bdnn.export.building import integer_program
 from bdnn.export.golden import golden_rows
+from bdnn.export.host import octets
 from bdnn.export.inputs import Interface, device_rows
 from bdnn.export.names import checked_name
-from bdnn.export.request import Optimize, Request
+from bdnn.export.request import Files, Optimize, Request
 from bdnn.export.targets import target_of
 from bdnn.files import check_folder, write_folder
 from bdnn.model_file.contents import Model
@@ -123,7 +124,7 @@ def export(
         program=program, name=name, optimize=wanted.optimize, rows=golden, answers=program.run(golden),
         facts=facts_of(model, wanted.certificate),
     )  # fmt: skip
-    files = target.files(request)
+    files = dict(target.files(request))
     n_checked = 0
     if check is not None:
         given = rows if rows is not None and check is known else device_rows(program.inputs, check)
@@ -134,7 +135,7 @@ def export(
                 f"{np.argmax(differs) + 1} first otherwise than the model; nothing was written"
             )
     files[MANIFEST] = json.dumps(_manifest(request, wanted.target, files), indent=1) + "\n"
-    write_folder(wanted.out, {path: text.encode("utf-8") for path, text in files.items()})
+    write_folder(wanted.out, {path: octets(contents) for path, contents in files.items()})
     return Exported(
         files=tuple(str(Path(wanted.out, path)) for path in files),
         program=program,
@@ -185,7 +186,7 @@ def facts_of(model: Model | EnsembleModel, certificate: FilePath | None) -> dict
     return facts
 
 
-def _manifest(request: Request, target: str, files: dict[str, str]) -> dict[str, Any]:
+def _manifest(request: Request, target: str, files: Files) -> dict[str, Any]:
     program = request.program
     return {
         "format": "bdnn-export",

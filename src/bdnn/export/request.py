@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 Optimize = Literal["size", "speed"]
 
+Files = Mapping[str, str | bytes]
+"""Contents of files by their paths in the folder of an export, with slashes: texts, but for formats that are none."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Request:
@@ -48,20 +51,20 @@ class Target(Protocol):
     summary: str
     """In a few words."""
 
-    def files(self, request: Request) -> dict[str, str]:
-        """Return texts of files by their paths in the folder of the export, with slashes."""
+    def files(self, request: Request) -> Files:
+        """Return the files."""
 
     def check_tools(self) -> None:
         """Raise MissingDependencyError if what `decide` needs is not installed."""
 
-    def decide(self, request: Request, files: Mapping[str, str], rows: Integers) -> Indices:
+    def decide(self, request: Request, files: Files, rows: Integers) -> Indices:
         """Build the files on this machine and return the indices of the classes that they give rows.
 
         Parameters
         ----------
         request : Request
             What the files were made of.
-        files : dict of str to str
+        files : dict of str to str or bytes
             From `files`.
         rows : ndarray of shape (m, n_inputs)
             Device integers.

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from bdnn.errors import InputError
 from bdnn.export.c import C
+from bdnn.export.micropython import MicroPython
 
 if TYPE_CHECKING:
     from bdnn.export.request import Target
 
-TARGETS: dict[str, Target] = {target.name: target for target in (C(),)}
+TARGETS: dict[str, Target] = {target.name: target for target in (C(), MicroPython())}
 """By the name that --to takes."""
 
 
