@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from bdnn.errors import InputError
 from bdnn.export.c import C
 from bdnn.export.micropython import MicroPython
+from bdnn.export.verilog import Verilog
 
 if TYPE_CHECKING:
     from bdnn.export.request import Target
 
-TARGETS: dict[str, Target] = {target.name: target for target in (C(), MicroPython())}
+TARGETS: dict[str, Target] = {target.name: target for target in (C(), MicroPython(), Verilog())}
 """By the name that --to takes."""
 
 
