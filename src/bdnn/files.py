@@ -267,8 +267,8 @@ def _take_over(target: str, temporary: str) -> None:
     os.chmod(temporary, stat.S_IMODE(old.st_mode))
 
 
-def check_folder(path: FilePath, ours: Iterable[str]) -> None:
-    """Check, before any work is done, that a folder can be made or filled.
+def check_folder(path: FilePath, ours: Iterable[str]) -> list[str]:
+    """Check, before any work is done, that a folder can be made or filled, and return the files that it holds.
 
     Parameters
     ----------
@@ -276,6 +276,11 @@ def check_folder(path: FilePath, ours: Iterable[str]) -> None:
         Of the folder.
     ours : iterable of str
         Paths in it of files that may be replaced.
+
+    Returns
+    -------
+    list of str
+        Paths in it of the files that are there, all of which may be replaced.
 
     Raises
     ------
@@ -292,7 +297,7 @@ def check_folder(path: FilePath, ours: Iterable[str]) -> None:
         above = os.path.dirname(above)
     if not (os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK)):
         raise InputError(f"{name} cannot be written: {above} is not a writable folder")
-    known = {os.path.normpath(each) for each in ours}
+    known, found = {os.path.normpath(each) for each in ours}, []
     for folder, _, files in os.walk(name):
         for file in sorted(files):
             relative = os.path.relpath(os.path.join(folder, file), name)
@@ -301,9 +306,11 @@ def check_folder(path: FilePath, ours: Iterable[str]) -> None:
                                  f"empty or does not exist")  # fmt: skip
             if reason := refusal(os.path.join(folder, file)):
                 raise InputError(f"{os.path.join(folder, file)} cannot be replaced: {reason}")
+            found.append(relative)
+    return found
 
 
-def write_folder(path: FilePath, contents: Mapping[str, bytes]) -> None:
+def write_folder(path: FilePath, contents: Mapping[str, bytes], old: Iterable[str] = ()) -> None:
     """Write files into a folder, all or none; folders that are not there are made.
 
     Parameters
@@ -312,6 +319,8 @@ def write_folder(path: FilePath, contents: Mapping[str, bytes]) -> None:
         Of the folder.
     contents : mapping of str to bytes
         By paths in the folder.
+    old : iterable of str
+        Paths in it of files that are to be gone, if they are not among the new ones; from `check_folder`.
 
     Raises
     ------
@@ -336,6 +345,10 @@ def write_folder(path: FilePath, contents: Mapping[str, bytes]) -> None:
         if isinstance(error, OSError) and not isinstance(error, OutputError):
             raise OutputError(f"cannot write {os.fspath(path)}: {error.strerror or error}") from error
         raise
+    for relative in set(old) - {os.path.normpath(each) for each in contents}:
+        with suppress(OSError):
+            os.unlink(os.path.join(os.fspath(path), relative))
+            os.removedirs(os.path.dirname(os.path.join(os.fspath(path), relative)))
 
 
 def _make_folders(folder: str, made: list[str]) -> None:

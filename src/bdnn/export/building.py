@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -148,13 +148,12 @@ class _Columns:
         if code.kind != "numeric":
             return coded_input(code, interface, column)
         scale = self.scales[code.name]
-        cuts: set[int] | None = None
-        if not as_integers:
-            cuts = set()
-            for part in self.parts:
-                for function in self._functions(part, j):
-                    cuts.update(rises(function, LOWEST, HIGHEST, scale)[0])
-        return numeric_input(code, scale, interface, None if cuts is None else sorted(cuts), column)
+        known = code.name in interface.ranges or (column is not None and not column.missing.all())
+        if as_integers or known:
+            return numeric_input(code, scale, interface, None, column)
+        functions = [function for part in self.parts for function in self._functions(part, j)]
+        cuts = sorted({cut for function in functions for cut in rises(function, LOWEST, HIGHEST, scale)[0]})
+        return numeric_input(code, scale, interface, cuts, column)
 
     def _functions(self, part: _Part, j: int) -> list[Rising]:
         """Return the inputs of a network that come from a numeric column, but for its missing bit."""
@@ -242,21 +241,23 @@ def _codes_of_bit(code: ColumnCode, source: DeviceInput, nth: int) -> tuple[int,
 
 def _rising(grid: InputGrid | None, position: int, threshold: float | None) -> Rising:
     """Return the input of a network at a position as a function of the value of a numeric column."""
+    one = None if grid is None else _grid_of(grid, position)
 
     def function(values: Floats) -> Floats:
         bits = values if threshold is None else (values >= threshold).astype(np.float64)
-        return bits if grid is None else _quantized(grid, position, bits)
+        return bits if one is None else one.quantize(bits[:, None])[:, 0]
 
     return function
 
 
-def _quantized(grid: InputGrid, position: int, values: Floats) -> Floats:
-    one = InputGrid(grid.offset[position : position + 1], grid.step[position : position + 1], grid.bits)
-    return one.quantize(values[:, None])[:, 0]
+def _grid_of(grid: InputGrid, position: int) -> InputGrid:
+    """Return the grid of one of the inputs."""
+    here = slice(position, position + 1)
+    return InputGrid(grid.offset[here], grid.step[here], grid.bits)
 
 
 def _on_grid(grid: InputGrid | None, position: int, values: Floats) -> tuple[int, ...]:
-    found: Any = values if grid is None else _quantized(grid, position, values)
+    found = values if grid is None else _grid_of(grid, position).quantize(values[:, None])[:, 0]
     return tuple(int(v) for v in found)
 
 

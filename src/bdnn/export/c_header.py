@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from bdnn.export.c_text import Expressions, Tables, literal, wrapped
 from bdnn.export.names import Identifiers
-from bdnn.version import __version__
 
 if TYPE_CHECKING:
     from bdnn.export.program import DeviceInput, IntegerProgram
@@ -74,7 +73,9 @@ def value_type(program: IntegerProgram) -> str:
 
 def banner(request: Request, what: str) -> str:
     """Return the first lines of a file."""
-    return f"/* {request.name}: {what}.\n   Made by bdnn {__version__}; changes are lost when it is made again. */\n"
+    return (
+        f"/* {request.name}: {what}.\n   Made by bdnn {request.version}; changes are lost when it is made again. */\n"
+    )
 
 
 def comment_safe(text: str) -> str:
@@ -89,7 +90,7 @@ def header_text(request: Request, names: CNames, n_bytes: int) -> str:
     upper, kind = name.upper(), value_type(request.program)
     lines = [
         f"/** \\file\n * {name}: a binarized neural network in integers.\n *\n"
-        f" * Made by bdnn {__version__}; changes are lost when it is made again.\n *",
+        f" * Made by bdnn {request.version}; changes are lost when it is made again.\n *",
         *(f" * {comment_safe(what)}: {comment_safe(text)}" for what, text in request.facts.items()),
         f" * constant tables: {n_bytes} bytes",
         " *\n * Inputs, one integer each:\n *",
@@ -106,6 +107,7 @@ def header_text(request: Request, names: CNames, n_bytes: int) -> str:
         else "",
         f"/** Number of inputs. */\n#define {upper}_INPUTS {max(len(program.inputs), 1)}\n",
         f"/** Classes. */\nenum {{\n{wrapped([f'{p} = {n}' for n, p in enumerate(names.classes)])}\n}};\n",
+        f'/** Version of bdnn that made this. */\n#define {upper}_VERSION "{request.version}"\n',
         f"/** Number of classes. */\n#define {upper}_CLASSES {len(program.classes)}\n",
         f"/** Labels of the classes. */\n#define {upper}_CLASS_NAMES {{{', '.join(map(_string, program.classes))}}}\n",
     ]

@@ -22,7 +22,6 @@ from bdnn.export.targets import target_of
 from bdnn.files import check_folder, write_folder
 from bdnn.model_file.contents import Model
 from bdnn.problem.problem import choice
-from bdnn.version import __version__
 
 if TYPE_CHECKING:
     from bdnn.encoding.raw import RawTable
@@ -106,7 +105,7 @@ def export(
     """
     target, name = target_of(wanted.target), checked_name(wanted.name)
     choice("optimize", wanted.optimize, ("size", "speed"))
-    _check_place(wanted.out, name)
+    old = _checked_place(wanted.out, name)
     if check is not None:
         target.check_tools()
     known = check if data is None else data
@@ -135,7 +134,7 @@ def export(
                 f"{np.argmax(differs) + 1} first otherwise than the model; nothing was written"
             )
     files[MANIFEST] = json.dumps(_manifest(request, wanted.target, files), indent=1) + "\n"
-    write_folder(wanted.out, {path: octets(contents) for path, contents in files.items()})
+    write_folder(wanted.out, {path: octets(contents) for path, contents in files.items()}, old)
     return Exported(
         files=tuple(str(Path(wanted.out, path)) for path in files),
         program=program,
@@ -143,8 +142,8 @@ def export(
     )
 
 
-def _check_place(out: FilePath, name: str) -> None:
-    """Refuse a folder that holds anything but an earlier export of the same name."""
+def _checked_place(out: FilePath, name: str) -> list[str]:
+    """Return the files of an earlier export of the same name, and refuse a folder that holds anything else."""
     ours: set[str] = {MANIFEST}
     manifest = Path(out, MANIFEST)
     if manifest.is_file():
@@ -158,7 +157,7 @@ def _check_place(out: FilePath, name: str) -> None:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{manifest} is no list of the files of an export; give another folder (--out)") from None
-    check_folder(out, ours)
+    return check_folder(out, ours)
 
 
 def facts_of(model: Model | EnsembleModel, certificate: FilePath | None) -> dict[str, str]:
@@ -191,7 +190,7 @@ def _manifest(request: Request, target: str, files: Files) -> dict[str, Any]:
     return {
         "format": "bdnn-export",
         "version": 1,
-        "bdnn": __version__,
+        "bdnn": request.version,
         "name": request.name,
         "target": target,
         "optimize": request.optimize,

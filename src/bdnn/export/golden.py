@@ -14,7 +14,7 @@ GOLDEN_ROWS = 32
 """Rows of a self-test: enough for every class and some thresholds, and few bytes on a device."""
 
 _SEED = 0  # the same program has the same files
-_RANDOM = 4_096  # rows of which some are chosen
+_RANDOM = 1_024  # rows of which some are chosen: enough for close decisions
 
 
 def golden_rows(program: IntegerProgram, rows: Integers | None, n_rows: int = GOLDEN_ROWS) -> Integers:

@@ -157,7 +157,8 @@ def numeric_input(
     interface : Interface
         What is declared.
     cuts : sequence of int or None
-        Integers at which the network can tell values apart; None if it takes the integers themselves.
+        Integers at which the network can tell values apart, where no range is known; None if it takes the integers
+        themselves.
     column : RawColumn or None
         Its values in a table.
 

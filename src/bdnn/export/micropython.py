@@ -9,7 +9,6 @@ import numpy as np
 
 from bdnn.export.c_header import CNames, input_words
 from bdnn.export.micropython_layers import Layers
-from bdnn.version import __version__
 
 if TYPE_CHECKING:
     from bdnn.export.request import Files, Request
@@ -84,7 +83,7 @@ def _docstring(request: Request, names: CNames) -> str:
     lines = [
         f'"""{request.name}: a binarized neural network in integers.',
         "",
-        f"Made by bdnn {__version__}; changes are lost when it is made again.",
+        f"Made by bdnn {request.version}; changes are lost when it is made again.",
         "",
         *(f"{plain(what)}: {plain(text)}" for what, text in request.facts.items()),
         *([""] if request.facts else []),

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from bdnn.version import __version__
+
 if TYPE_CHECKING:
     from bdnn.export.program import IntegerProgram
     from bdnn.types import Indices, Integers
@@ -32,6 +34,8 @@ class Request:
         Golden rows of device integers, of shape (m, n_inputs), and the indices of their classes.
     facts : dict of str to str
         Lines about the model for readers: accuracy, loss and bound, bytes, certificate.
+    version : str
+        Of the files: that of bdnn, which all manifests repeat from here.
     """
 
     program: IntegerProgram
@@ -40,6 +44,7 @@ class Request:
     rows: Integers
     answers: Indices
     facts: Mapping[str, str] = field(default_factory=dict)
+    version: str = __version__
 
 
 class Target(Protocol):

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 from bdnn.errors import InputError
 from bdnn.export.c import C
+from bdnn.export.firmware import Arduino, EspIdf, PlatformIO, Zephyr
 from bdnn.export.micropython import MicroPython
 from bdnn.export.verilog import Verilog
 
 if TYPE_CHECKING:
     from bdnn.export.request import Target
 
-TARGETS: dict[str, Target] = {target.name: target for target in (C(), MicroPython(), Verilog())}
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (C(), Arduino(), PlatformIO(), EspIdf(), Zephyr(), MicroPython(), Verilog())
+}
 """By the name that --to takes."""
 
 

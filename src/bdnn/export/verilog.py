@@ -15,7 +15,6 @@ from bdnn.export.c_header import CNames, comment_safe
 from bdnn.export.names import Identifiers
 from bdnn.export.verilog_layers import Network
 from bdnn.export.verilog_text import unsigned_width
-from bdnn.version import __version__
 
 if TYPE_CHECKING:
     from bdnn.export.program import DeviceInput, IntegerProgram
@@ -110,7 +109,7 @@ def _header(request: Request, network: Network, depth: int) -> str:
     names = CNames.of(program, request.name)
     lines = [
         f"{request.name}: a binarized neural network, combinational, in integers.",
-        f"Made by bdnn {__version__}; changes are lost when it is made again.",
+        f"Made by bdnn {request.version}; changes are lost when it is made again.",
         *(f"{comment_safe(what)}: {comment_safe(text)}" for what, text in request.facts.items()),
         f"additions: {circuit.n_additions}",
         f"comparisons: {circuit.n_comparisons}",
@@ -168,7 +167,7 @@ def bench_text(request: Request) -> str:
         for i, (row, answer) in enumerate(zip(request.rows.tolist(), request.answers.tolist(), strict=True))
     )
     return f"""// {name}: a test bench with golden rows, some of them on thresholds.
-// Made by bdnn {__version__}; changes are lost when it is made again.
+// Made by bdnn {request.version}; changes are lost when it is made again.
 // iverilog -g2001 -o {name}_tb.vvp {name}.v {name}_tb.v && vvp {name}_tb.vvp
 `timescale 1ns / 1ps
 module {name}_tb;
