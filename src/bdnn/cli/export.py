@@ -15,7 +15,7 @@ from bdnn.cli.output import say
 from bdnn.cli.reading import model_features
 from bdnn.errors import InputError
 from bdnn.export.names import name_of
-from bdnn.export.targets import TARGETS
+from bdnn.export.targets import NAMES
 from bdnn.model_file.reading import load_any
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model_file", metavar="MODEL", type=FILE)
-@click.option("--to", "target", required=True, help=f"What to write: {', '.join(TARGETS)}.")
+@click.option("--to", "target", required=True, help=f"What to write: {', '.join(NAMES)}.")
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder to write to; it must not hold other files."
 )

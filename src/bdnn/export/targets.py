@@ -8,16 +8,23 @@ from bdnn.errors import InputError
 from bdnn.export.c import C
 from bdnn.export.firmware import Arduino, EspIdf, PlatformIO, Zephyr
 from bdnn.export.micropython import MicroPython
+from bdnn.export.onnx_target import Onnx
 from bdnn.export.verilog import Verilog
 
 if TYPE_CHECKING:
-    from bdnn.export.request import Target
+    from bdnn.export.request import ModelTarget, Target
 
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (C(), Arduino(), PlatformIO(), EspIdf(), Zephyr(), MicroPython(), Verilog())
 }
-"""By the name that --to takes."""
+"""Those that integer programs are made into, by the name that --to takes."""
+
+MODEL_TARGETS: dict[str, ModelTarget] = {target.name: target for target in (Onnx(),)}
+"""Those that take the values of the table as they are."""
+
+NAMES = (*TARGETS, *MODEL_TARGETS)
+"""Of all targets."""
 
 
 def target_of(name: str) -> Target:
@@ -29,5 +36,5 @@ def target_of(name: str) -> Target:
         If there is none of the name.
     """
     if name not in TARGETS:
-        raise InputError(f"the target must be one of {', '.join(TARGETS)}, got {name!r}")
+        raise InputError(f"the target must be one of {', '.join(NAMES)}, got {name!r}")
     return TARGETS[name]
