@@ -102,8 +102,9 @@ def _shapes(operator: Any) -> None:
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
     """Write the operators of a classifier into a graph of skl2onnx."""
-    given: list[str] = [variable.onnx_name for variable in operator.inputs]
-    graph, names = Graph(), {name: name for name in given}
+    # names of ours, and what skl2onnx calls them
+    names: dict[str, str] = {f"given {k}": variable.onnx_name for k, variable in enumerate(operator.inputs)}
+    graph, given = Graph(), [*names]
 
     def unique(name: str) -> str:
         if name not in names:
