@@ -185,7 +185,7 @@ def test_pipelines_of_scikit_learn(weights):
             session = runtime.InferenceSession(converted.SerializeToString())
             assert [each.name for each in session.get_outputs()] == ["label"]
             assert session.run(None, {"X": X})[0].tolist() == model.predict(X).tolist()
-        ensemble = BDNNEnsembleClassifier(clf).fit(X, y)
+        ensemble = BDNNEnsembleClassifier(clf.set_params(time_limit=0.05)).fit(X, y)
         if weights == "integer":
             session = runtime.InferenceSession(skl2onnx.to_onnx(ensemble, X[:1]).SerializeToString())
             assert session.run(None, {"X": X})[0].tolist() == ensemble.predict(X).tolist()

@@ -72,6 +72,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Bits of each input, where continuous weights are made integers.",
 )
+@click.option(
+    "--radius", type=float, default=None, help="With vnnlib: how far each number of a row may be moved, in its units."
+)
 @click.option("--certificate", type=FILE, default=None, help="Certificate file whose hash is noted in the files.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @format_options
@@ -89,7 +92,7 @@ def export(
     reading: Reading,
     **settings: Any,
 ) -> None:  # fmt: skip
-    """Write files that decide as a model does on a device, in integers only.
+    """Write files that decide as a model does on a device, in integers only; or ONNX, or properties to verify.
 
     Every way from columns to inputs goes along: thresholds, grids, categories, missing values. With --check the files
     are built and run on this machine first, and are written only if all rows get the answers of the model.

@@ -50,31 +50,45 @@ class Onnx:
         return index.astype(np.intp)
 
 
-def need(*packages: str) -> None:
+def need(*packages: str, target: str = "onnx") -> None:
     """Raise MissingDependencyError if a package is not installed."""
     if gone := [package for package in packages if find_spec(package) is None]:
         raise MissingDependencyError(
-            f"the target onnx needs {' and '.join(gone)}, which {'are' if len(gone) > 1 else 'is'} not installed; run: "
-            f"pip install 'bdnn[onnx]'"
+            f"the target {target} needs {' and '.join(gone)}, which {'are' if len(gone) > 1 else 'is'} not installed; "
+            f"run: pip install 'bdnn[onnx]'"
         )
 
 
-def ran(octets: bytes, feeds: dict[str, Array], outputs: tuple[str, ...]) -> list[Array]:
-    """Return outputs of a model in onnxruntime, on the processor.
+def session_of(octets: bytes) -> Any:
+    """Return a session of onnxruntime, on one thread of the processor.
 
     Raises
     ------
     ExportError
-        If it does not run.
+        If it refuses the model.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
-        session = onnxruntime.InferenceSession(octets, options, providers=["CPUExecutionProvider"])
-        found: list[Array] = session.run(list(outputs), feeds)
+        return onnxruntime.InferenceSession(octets, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no common base of its errors but this one
+        raise ExportError(f"onnxruntime does not take the model: {error}") from error
+
+
+def ran(octets: bytes, feeds: dict[str, Array], outputs: tuple[str, ...]) -> list[Array]:
+    """Return outputs of a model in onnxruntime.
+
+    Raises
+    ------
+    ExportError
+        If it does not run.
+    """
+    session = session_of(octets)
+    try:
+        found: list[Array] = session.run(list(outputs), feeds)
+    except Exception as error:  # see above
         raise ExportError(f"onnxruntime does not run the model: {error}") from error
     return found
 
@@ -131,7 +145,13 @@ def _described(feeds: Feeds) -> list[dict[str, Any]]:
 
 
 def serialized(
-    graph: Graph, request: ModelRequest, inputs: list[Value], outputs: list[Value], facts: dict[str, str]
+    graph: Graph,
+    request: ModelRequest,
+    inputs: list[Value],
+    outputs: list[Value],
+    facts: dict[str, str],
+    opset: int = OPSET,
+    ir_version: int = _IR_VERSION,
 ) -> bytes:
     """Return a graph as a file, checked by onnx."""
     import onnx
@@ -148,9 +168,9 @@ def serialized(
     )
     body = helper.make_graph(nodes, request.name, given, results, tensors)
     used = {node.domain for node in graph.nodes}
-    opsets = [helper.make_opsetid("", OPSET), *([helper.make_opsetid(ML, ML_OPSET)] if ML in used else [])]
+    opsets = [helper.make_opsetid("", opset), *([helper.make_opsetid(ML, ML_OPSET)] if ML in used else [])]
     model = helper.make_model(
-        body, opset_imports=opsets, producer_name="bdnn", producer_version=request.version, ir_version=_IR_VERSION
+        body, opset_imports=opsets, producer_name="bdnn", producer_version=request.version, ir_version=ir_version
     )
     helper.set_model_props(model, facts)
     onnx.checker.check_model(model)

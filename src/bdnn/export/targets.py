@@ -10,17 +10,17 @@ from bdnn.export.firmware import Arduino, EspIdf, PlatformIO, Zephyr
 from bdnn.export.micropython import MicroPython
 from bdnn.export.onnx_target import Onnx
 from bdnn.export.verilog import Verilog
+from bdnn.export.vnnlib import VnnLib
 
 if TYPE_CHECKING:
     from bdnn.export.request import ModelTarget, Target
 
 TARGETS: dict[str, Target] = {
-    target.name: target
-    for target in (C(), Arduino(), PlatformIO(), EspIdf(), Zephyr(), MicroPython(), Verilog())
+    target.name: target for target in (C(), Arduino(), PlatformIO(), EspIdf(), Zephyr(), MicroPython(), Verilog())
 }
 """Those that integer programs are made into, by the name that --to takes."""
 
-MODEL_TARGETS: dict[str, ModelTarget] = {target.name: target for target in (Onnx(),)}
+MODEL_TARGETS: dict[str, ModelTarget] = {target.name: target for target in (Onnx(), VnnLib())}
 """Those that take the values of the table as they are."""
 
 NAMES = (*TARGETS, *MODEL_TARGETS)
