@@ -121,7 +121,10 @@ def report(lines: list[dict[str, Any]]) -> str:
         rows.append(f"| {short} | " + " | ".join(f"{value[name, method]:.1f}" for method in methods) + " |")
     rows.append("| mean | " + " | ".join(f"{mean(value[n, m] for n in tables):.1f}" for m in methods) + " |")
     level = {m: sum(round(value[n, OURS], 1) >= round(value[n, m], 1) for n in tables) for m in RIVALS}
-    rows += ["", f"No worse than the rival, of {len(tables)} tables: " + ", ".join(f"{m} {k}" for m, k in level.items())]
+    rows += [
+        "",
+        f"No worse than the rival, of {len(tables)} tables: " + ", ".join(f"{m} {k}" for m, k in level.items()),
+    ]
     return "\n".join(rows) + "."
 
 
@@ -152,7 +155,7 @@ def main() -> None:
                             file.flush()
     print(report(lines))
     if options.tables:
-        rewrite("docs/guide/tables.md", "accuracy", report(lines))
+        rewrite("docs/tables.md", "accuracy", report(lines))
 
 
 if __name__ == "__main__":

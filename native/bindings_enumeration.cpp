@@ -35,7 +35,7 @@ void check_sums(const Matrix<const std::int32_t>& X, const Vector<const std::int
 
 std::pair<bool, std::int64_t> integer_neurons(nb::handle X_array, nb::handle gain_array, nb::handle low_array,
                                               nb::handle high_array, nb::handle weights_array, nb::handle found_array,
-                                              std::int64_t least, Index count) {
+                                              std::int64_t least, Index count, bool nonzero) {
     Matrix<const std::int32_t> X(X_array, "X");
     Vector<const std::int32_t> gain(gain_array, "gain"), low(low_array, "low"), high(high_array, "high");
     Vector<std::int32_t> weights(weights_array, "weights");
@@ -53,13 +53,15 @@ std::pair<bool, std::int64_t> integer_neurons(nb::handle X_array, nb::handle gai
                               largest_weights = numbers(high), at(weights.begin(), weights.end());
     for (std::size_t j = 0; j < n; ++j)
         require(at[j] >= least_weights[j] && at[j] <= largest_weights[j], "weights", "must be from low to high");
+    for (std::size_t j = 0; j < n && nonzero; ++j)
+        require(at[j] != 0 && least_weights[j] != 0 && largest_weights[j] != 0, "weights", "and ends must not be 0");
     std::vector<std::int64_t> best(found.begin(), found.end());
     bool more = false;
     {
         Signals poll;
         Released unlocked;
         search::IntegerNeurons neurons({static_cast<Index>(n), static_cast<Index>(p), points.data(), gains.data(),
-                                        least_weights.data(), largest_weights.data()});
+                                        least_weights.data(), largest_weights.data(), nonzero});
         more = neurons.explore(at.data(), count, least, best.data(), poll);
     }
     std::copy(at.begin(), at.end(), weights.begin());
@@ -71,7 +73,7 @@ std::pair<bool, std::int64_t> integer_neurons(nb::handle X_array, nb::handle gai
 
 void bind_enumeration(nb::module_& m) {
     m.def("integer_neurons", &integer_neurons, "X"_a, "gain"_a, "low"_a, "high"_a, "weights"_a, "found"_a, "least"_a,
-          "count"_a);
+          "count"_a, "nonzero"_a);
 }
 
 }  // namespace bdnn

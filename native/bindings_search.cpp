@@ -225,8 +225,9 @@ std::pair<double, double> improve_neurons(PyState& st, nb::handle neurons_array,
     Use use(st.busy, "state");
     return st.visit([&](auto& state) {
         return released([&](search::Interrupt& stop) {
-            for (std::size_t each = 0; each < neurons.size() && !stop.stopped(); ++each) {
+            for (std::size_t each = 0; each < neurons.size(); ++each) {
                 total += search::improve_neuron(state, neurons[each], {moves[each], spread, most}, stop);
+                if (stop.stopped()) break;  // the total is that of some points only
                 if (!(total < best)) continue;
                 best = total;
                 std::copy(net.W.data(), net.W.data() + net.W.size(), W.data());

@@ -26,6 +26,7 @@ FLOORS = [
         "labels",
         "libraries",
         "linear_programs",
+        "regression_targets",
         "status",
         "types",
         "version",
@@ -45,6 +46,7 @@ FLOORS = [
     [
         "__init__",
         "__main__",
+        "calibration",
         "cli",
         "export",
         "estimators",

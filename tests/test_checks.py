@@ -8,8 +8,9 @@ import pytest
 import scipy.sparse as sp
 
 from bdnn.arrays import real_numbers
-from bdnn.checks import label_array, name_tuple
+from bdnn.checks import name_tuple
 from bdnn.errors import InputError
+from bdnn.labels import label_array
 
 pytestmark = pytest.mark.filterwarnings("error")
 

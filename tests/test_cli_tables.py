@@ -107,7 +107,7 @@ def test_labels_come_back_as_they_were_written(run, tmp_path):
         assert json.loads(run("evaluate", model, table, "--json")[1])["accuracy"] == 1
 
 
-@pytest.mark.parametrize("cell", ["1_1", "１", "0x10", "infinity", "-nan", "NA", "1e999"])
+@pytest.mark.parametrize("cell", ["1_1", "１", "0x10", "infinity", "-nan", "1e999"])
 def test_features_are_plain_numbers(run, tmp_path, cell):
     table = tmp_path / "t.csv"
     table.write_text(f"x,y\n1,0\n2,1\n{cell},1\n", encoding="utf-8")
@@ -213,7 +213,7 @@ def test_models_and_certificates_of_the_older_split_are_read_as_ever(run, tmp_pa
     clf.fit(X[rows], y[rows], feature_names=["a", "b"])
     clf.save(model, TableInfo("y", "median", None, (), 0.25, 0))
     stored = json.loads(model.read_text())
-    del stored["table"]["split"], stored["table"]["missing_labels"]
+    del stored["table"]["split"], stored["table"]["missing_labels"], stored["encoder"]
     model.write_text(json.dumps(stored))
     assert (load_model(model).table.split, load_model(model).table.missing_labels) == (1, "error")
     right = np.mean(clf.network_.predict(X[held_out]) == y[held_out])
@@ -249,6 +249,10 @@ def test_medians_are_kept_though_nothing_was_missing(run, tmp_path):
     assert "--missing error" in err and "--missing median" in err
     clf = BDNNClassifier((), method="exact", incumbents="none").fit([[0.0, 1.0], [1.0, 0.0]], [0, 1])
     clf.save(model)
+    assert run("predict", model, gap)[0] == 0
+    stored = json.loads(model.read_text())
+    del stored["encoder"]
+    model.write_text(json.dumps(stored))
     code, out, err = run("predict", model, gap)
     assert code == 2 and "was not trained by 'bdnn train'" in err
     code, out, err = run("predict", model, table)
@@ -260,7 +264,7 @@ def test_unused_columns_may_be_anything(tmp_path):
     path.write_text("x,b,x,a,,\nfoo,1,,2,?,\nNA,3,1_1,4,,\n")
     read = read_table(path, features=["a", "b"])
     assert read.X.tolist() == [[2, 1], [4, 3]] and read.rows.tolist() == [0, 1]
-    with pytest.raises(bdnn.errors.InputError, match=r"more than one columns '', 'x'|more than one columns 'x', ''"):
+    with pytest.raises(bdnn.errors.InputError, match="more than one column 'x'"):
         read_table(path, "b")
 
 
@@ -268,8 +272,8 @@ def test_unused_columns_may_be_anything(tmp_path):
 def whole_and_gappy(tmp_path):
     """A table that is complete, and one whose first gap is right only with the median of the other table."""
     whole, gappy = tmp_path / "whole.csv", tmp_path / "gappy.csv"
-    whole.write_text("a,b,y\n" + "".join(f"{i},1,0\n{i + 20},1,1\n" for i in range(1, 9)))
-    gappy.write_text("b,a,y\n1,,0\n1,30,1\n1,31,1\n1,32,1\n1,3,0\n")
+    whole.write_text("a,b,y\n" + "".join(f"{i},1,0\n{i + 20},2,1\n" for i in range(1, 9)))
+    gappy.write_text("b,a,y\n1,,0\n1,30,1\n1,31,1\n2,32,1\n1,3,0\n")
     return whole, gappy
 
 

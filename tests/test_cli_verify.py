@@ -13,7 +13,7 @@ import pytest
 
 import bdnn
 from bdnn import tables
-from bdnn.cli.reading import read_training_table
+from bdnn.cli.reading import TableChoice, read_training_table
 from bdnn.errors import CertificateError, InputError
 from bdnn.estimators.classifier import BDNNClassifier
 from certificates import made
@@ -47,7 +47,8 @@ def trained_with(certificate, monkeypatch):
             asked, self.certificate = self.certificate, False
             super().fit(X, y, **more)
             assert asked is True
-            self.result_ = dataclasses.replace(self.result_, certificate=certificate(X.tolist(), y.tolist()))
+            inputs = self.encoder_.transform(X).tolist()
+            self.result_ = dataclasses.replace(self.result_, certificate=certificate(inputs, y.tolist()))
             return self
 
     monkeypatch.setattr(bdnn, "BDNNClassifier", Estimator, raising=False)
@@ -136,7 +137,7 @@ def test_the_model_is_saved_before_the_certificate(run, tmp_path, words, monkeyp
     path.write_text("old")
     code, _, err = run(*words, "--certificate", path, "--out", model)
     assert code == 1 and "unknown name 'more'" in err and err.count("\n") == 1
-    assert bdnn.load(model).network_.n_features == 2 and path.read_text() == "old"
+    assert bdnn.load(model).n_features_in_ == 2 and path.read_text() == "old"
 
 
 @pytest.mark.parametrize(
@@ -268,8 +269,9 @@ def test_a_certificate_from_python_is_first_taken_to_be_about_all_rows(run, tabl
     code, out, err = run(*words, "--test-fraction", 0.25)
     assert (code, out) == (1, "") and "n_rows is 6 for these data, 8 in the file" in err
     # a certificate of part of the rows is about the default split
-    read = read_training_table(table, "label", ("more",), "median", 0.25, 0, "drop")
-    bdnn.save_certificate(made(read.X[read.rows].tolist(), read.labels[read.rows].tolist()), path)
+    read = read_training_table(table, TableChoice("label", ("more",), missing_labels="drop"), tidy=False)
+    inputs = tables.filled(read.table, tables.medians(read.table, read.rows))[read.rows]
+    bdnn.save_certificate(made(inputs.tolist(), read.labels[read.rows].tolist()), path)
     code, out, err = run(*words)
     assert (code, err) == (0, "") and "the training rows of --test-fraction 0.25 --seed 0" in out
     assert ("without a label" in out) == bool(n_unlabeled)

@@ -6,7 +6,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import NotFittedError
 
 from bdnn import BDNNClassifier, load
-from bdnn.estimators.loading import from_model
+from bdnn.estimators.classifier import from_model
 from bdnn.methods import METHODS
 from bdnn.model_file import Model
 from clocks import ticking

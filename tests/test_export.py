@@ -93,10 +93,10 @@ def test_cross_compilers(tmp_path, compiler):
         assert foreign == [], name
 
 
-@needs("avr-gcc", "simavr")
+@needs("avr-gcc", "qemu-system-avr")
 def test_on_an_emulated_avr(tmp_path):
     listed = requests(4000, 20)
-    words = ["avr-gcc", *STRICT[:-1], "-mmcu=atmega328p", "-Os", "-ffunction-sections", "-Wl,--gc-sections"]
+    words = ["avr-gcc", *STRICT[:-1], "-mmcu=atmega2560", "-O1"]
     assert avr_program(listed, tmp_path, words, link=True) == [0] * len(listed)
 
 

@@ -1,4 +1,4 @@
-"""Limits of columns and signs: what is accepted, and that every method keeps them, against all networks of tiny cases."""
+"""Limits of columns and signs: every method keeps them, and bounds hold against all networks of tiny cases."""
 
 import itertools
 from functools import cache
@@ -8,11 +8,13 @@ import pytest
 
 from bdnn import BDNNClassifier, Problem
 from bdnn.budget import Budget
+from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import BDNNError, InputError
+from bdnn.estimators.inputs import signs_of_inputs
 from bdnn.methods import METHODS
 from bdnn.network.network import Layer, Network
 from bdnn.problem.audit import audit
-from bdnn.problem.feature_limits import feature_limits, input_signs
+from bdnn.problem.feature_limits import feature_limits
 from bdnn.problem.presolve import presolve
 
 RNG = np.random.default_rng(5)
@@ -166,6 +168,17 @@ def test_never_worse_than_the_start(method):
     assert result.objective <= audit(start, asked).loss
 
 
+@pytest.mark.parametrize("hidden", [(), (2,)])
+def test_rounding_keeps_signs_and_zeros(hidden):
+    limits = {"max_features": 3, "monotonic": [1, 0, -1, 1]}
+    network = METHODS["local_search"]()(problem(limits, hidden_layer_sizes=hidden), Budget(rounds=30)).network
+    rounded = network.to_integer(X, keep_signs=True)
+    assert problem(limits, hidden_layer_sizes=hidden).limits.violation(rounded) == ""
+    assert rounded.predict(X).tolist() == network.predict(X).tolist()
+    for (W, _), (V, _) in zip(network.layers, rounded.layers, strict=True):
+        assert np.all((V == 0) | (np.sign(V) == np.sign(W)))
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_held_out_data_choose_among_networks_within(threads):
     limits = {"max_features": 2, "monotonic": [1, 0, 0, 0]}
@@ -228,12 +241,40 @@ def test_monotonic_needs_two_classes():
         Problem(X=X, y=np.arange(14) % 3, monotonic=[1, 0, 0, 0])
 
 
-def test_names_of_encoded_columns():
-    names = ["age>=40", "age>=60", "color=red", "color=blue", "weight"]
-    assert input_signs(names, {"age": 1, "weight": -1}).tolist() == [1, 1, 0, 0, -1]
-    assert input_signs(names, {"color=red": 1}).tolist() == [0, 0, 1, 0, 0]
-    with pytest.raises(InputError, match=r"'color' is categorical.*'color=red': 1"):
-        input_signs(names, {"color": 1})
+def table():
+    """A column with thresholds, one with levels, a number and gaps."""
+    rng = np.random.default_rng(1)
+    color = rng.integers(3, size=40)
+    age = rng.integers(20, 80, size=40).astype(float)
+    columns = (
+        RawColumn("age", "numeric", np.where(np.arange(40) == 3, np.nan, age)),
+        RawColumn("color", "categorical", color, ("red", "green", "blue")),
+    )
+    return RawTable(columns), np.where(age + 10 * (color == 1) > 50, "old", "young")
+
+
+def test_signs_of_encoded_columns():
+    raw, y = table()
+    clf = BDNNClassifier((), monotonic={"age": -1, "color=red": 1}, thresholds=3, method="local_search", time_limit=5)
+    clf.set_params(missing_indicator="always", random_state=0).fit(raw, y)
+    signs = dict(zip(clf.encoder_.input_names, signs_of_inputs(clf.encoder_, clf.monotonic).tolist(), strict=True))
+    assert {name: sign for name, sign in signs.items() if sign} == {
+        **{name: -1 for name in signs if name.startswith("age>=")},
+        "color=red": 1,
+    }
+    weights = dict(zip(clf.encoder_.input_names, clf.network_.layers[0].weights[0].tolist(), strict=True))
+    assert all(weights[name] * sign >= 0 for name, sign in signs.items())
+    with pytest.raises(InputError, match=r"'color' is a column of kind categorical.*leave it out"):
+        clf.set_params(monotonic={"color": 1}).fit(raw, y)
+
+
+def test_columns_with_several_inputs_count_once():
+    raw, y = table()
+    clf = BDNNClassifier((), max_features=1, thresholds=4, weights="integer", random_state=0, time_limit=5)
+    clf.fit(raw, y)
+    used = np.flatnonzero(clf.network_.layers[0].weights[0])
+    assert len(used) > 1  # more than one bit of the one column
+    assert len(set(clf.encoder_.column_of_input[used].tolist())) == 1
 
 
 def test_projection_keeps_the_strongest_columns():

@@ -220,6 +220,8 @@ def test_no_warning_where_nothing_is_lost():
         "features": 1,
         "training_rows": 24,
         "rows_without_label": 0,
+        "class_weight": None,
+        "weighted": False,
         "model_file": None,
     }
     figures = {

@@ -9,9 +9,9 @@ import pytest
 
 import bdnn
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network, Problem
-from bdnn.checks import label_array, label_codes
 from bdnn.errors import InputError, UnknownLabelError
-from bdnn.labels import check_discrete, from_text, is_missing, is_number, regression_hint, text_codes
+from bdnn.labels import from_text, is_missing, is_number, label_array, label_codes, text_codes
+from bdnn.regression_targets import check_discrete, regression_hint
 
 EXACT = {"method": "exact", "hidden_layer_sizes": (), "incumbents": "none", "random_state": 0}
 

@@ -15,7 +15,7 @@ from sklearn.utils import get_tags
 
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network, load
 from bdnn.encoding.raw import RawColumn, RawTable
-from bdnn.errors import InputError
+from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.frames import raw_table
 
 LISTS = {
@@ -307,3 +307,65 @@ def test_bits_for_thresholds():
         0,
     ]
     assert clf.predict(X).tolist() == [0, 0, 1, 1]
+
+
+TABLE = """age,job,smoker,score,class
+20,cook,yes,1.5,well
+31,nurse,no,,well
+44,clerk,no,0.5,well
+39,cook,yes,2.5,ill
+52,nurse,no,0.5,ill
+61,clerk,yes,,ill
+47,cook,no,-1.5,well
+55,nurse,yes,1.0,ill
+"""
+
+
+@pytest.mark.parametrize("more", [(), ("--thresholds", 3)], ids=["numbers", "thresholds"])
+def test_the_command_certifies_levels_and_writes_cells(run, tmp_path, more):
+    data, model, out = tmp_path / "t.csv", tmp_path / "m.json", tmp_path / "attacks.csv"
+    data.write_text(TABLE)
+    words = ("--target", "class", "--hidden", "none", "--test-fraction", 0, "--quiet", *more)
+    assert run("train", data, *words, "--out", model)[0] == 0
+    counts = []
+    for level_changes in (0, 1):
+        asked = ("certify", model, data, "--radius", 2, "--level-changes", level_changes, "--quiet")
+        code, text, _ = run(*asked, "--json", "--out", out)
+        found = json.loads(text)
+        counts.append(sum(found["robust"]))
+        attacks = pd.read_csv(out, keep_default_na=False)
+        assert code == 0 and list(attacks)[3:] == ["age", "job", "smoker", "score"]
+        raw = pd.read_csv(data, keep_default_na=False).iloc[attacks["row"]]
+        moved = (attacks[["job", "smoker"]].to_numpy() != raw[["job", "smoker"]].to_numpy()).sum(axis=1)
+        assert moved.max(initial=0) <= level_changes
+        assert ((attacks["score"] == "") == (raw["score"].to_numpy() == "")).all()  # what is missing stays so
+        attacks.assign(**{"class": "ill"}).to_csv(tmp_path / "again.csv", index=False)
+        again = run("predict", model, tmp_path / "again.csv")[1].splitlines()[1:]
+        assert [line.split(",")[-1] for line in again] == attacks["prediction"].tolist()
+    assert counts[0] > counts[1]
+    assert run("certify", model, data, "--level-changes", -1)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data["encoder"]["columns"].pop(), "the encoder gives .* inputs, but the network takes"),
+        (lambda data: data["encoder"]["columns"][0].update(name="SIZE"), "inputs of other names than the network"),
+        (lambda data: data["encoder"]["columns"][1].update(levels=["red"] * 3), "must have different levels"),
+        (lambda data: data["encoder"].update(named=None), "an encoder must be an object"),
+        (lambda data: data.update(encoder=[]), "'encoder' must be of type dict"),
+        (lambda data: data.update(version=3), "this bdnn reads versions 1 to 2"),
+    ],
+)
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_damaged_encoders_in_files_are_refused(change, message, ensemble, tmp_path):
+    clf = fitted()
+    if ensemble:
+        clf = BDNNEnsembleClassifier(BDNNClassifier(**BITS), n_estimators=1, time_limit=0.2, random_state=0)
+        clf.fit(pandas_frame(), Y)
+    clf.save(tmp_path / "model.json")
+    data = json.loads((tmp_path / "model.json").read_text())
+    change(data)
+    (tmp_path / "model.json").write_text(json.dumps(data))
+    with pytest.raises(ModelFileError, match=message):
+        load(tmp_path / "model.json")

@@ -8,9 +8,9 @@ import pytest
 
 import bdnn
 from bdnn import BDNNClassifier, Problem
+from bdnn.calibration import FRACTION
 from bdnn.errors import ModelFileError
 from bdnn.estimators.base import seed_of
-from bdnn.estimators.held_out import FRACTION
 from bdnn.network.network import Layer
 from bdnn.problem.audit import audit
 from bdnn.splitting import split
@@ -132,6 +132,7 @@ def test_what_cannot_be_reached_is_said():
 
 BAD = [
     (0.5, "must be None or a dict such as"),
+    ({}, "with one of recall"),
     ({"f1": 0.5}, "with one of recall, precision, specificity"),
     ({"recall": 0.5, "precision": 0.5}, "with one of recall"),
     ({"positive": "yes"}, "with one of recall"),

@@ -10,10 +10,10 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 import bdnn
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network
-from bdnn.calibration import Calibration, pre_activations, probabilities
+from bdnn.calibration import FRACTION, Calibration, held_out_fraction, pre_activations, probabilities
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import seed_of
-from bdnn.estimators.held_out import FOLDS, FRACTION, folds, held_out_fraction
+from bdnn.estimators.held_out import FOLDS, folds
 from bdnn.reports.metrics import measures
 from bdnn.splitting import split
 
@@ -83,7 +83,7 @@ def test_held_out_rows_train_nothing_and_are_what_is_fitted():
     assert clf.network_ == local().fit(X[training], y[training]).network_
     values = pre_activations(clf.network_, X[held_out])
     center, scale = values.mean(axis=0), values.std(axis=0)
-    by_hand = LogisticRegression(C=0.1, max_iter=1000).fit((values - center) / scale, y[held_out])
+    by_hand = LogisticRegression(C=1.0, max_iter=1000).fit((values - center) / scale, y[held_out])
     shares = clf.predict_proba(X[held_out])
     np.testing.assert_allclose(shares, by_hand.predict_proba((values - center) / scale), rtol=1e-9)
     assert clf.calibration_.log_loss == pytest.approx(log_loss(y[held_out], shares), rel=1e-12)
@@ -101,18 +101,21 @@ def test_cross_fitting_by_hand(classes):
     clf = local(probability=True).fit(X, y, weight)
     codes, seed = np.unique(y, return_inverse=True)[1], seed_of(0)
 
+    outputs = 1 if classes == 2 else 3
+
     def read(network, rows):
         values = pre_activations(network, X[rows])
-        center, scale = values.mean(axis=0), values.std(axis=0)
-        model = LogisticRegression(C=0.1, max_iter=1000).fit((values - center) / scale, codes[rows], weight[rows])
-        low, high = values.min(axis=0), values.max(axis=0)
+        hidden, out = values[:, :-outputs], values[:, -outputs:]
+        center, scale = hidden.mean(axis=0), hidden.std(axis=0)
+        model = LogisticRegression(C=0.3, max_iter=1000).fit((hidden - center) / scale, codes[rows], weight[rows])
 
-        def logits(others):
-            clipped = np.clip(pre_activations(network, X[others]), low, high)
-            found = model.decision_function((clipped - center) / scale)
-            return found[:, None] if found.ndim == 1 else found
+        def signals(others):
+            clipped = np.clip(pre_activations(network, X[others]), values.min(axis=0), values.max(axis=0))
+            found = model.decision_function((clipped[:, :-outputs] - center) / scale)
+            spread = np.where(out.std(axis=0) > 0, out.std(axis=0), 1)
+            return np.column_stack([found, (clipped[:, -outputs:] - out.mean(axis=0)) / spread])
 
-        return logits
+        return signals
 
     made, order = [], []
     for training, others in folds(X, codes, seed):
@@ -136,8 +139,15 @@ def test_folds_keep_equal_rows_together_and_every_class_in_training():
     # two different rows only: together they would leave a class out
     for training, _ in folds(np.repeat([[0.0], [1.0]], 4, axis=0), np.repeat([0, 1], 4), 0):
         assert set(np.repeat([0, 1], 4)[training]) == {0, 1}
-    with pytest.raises(InputError, match="at least two rows of each class"):
-        folds(X[:4], np.array([0, 0, 0, 1]), 0)
+    for rule, y, message in (
+        (True, [0] * 5 + [1], "at least two rows of each class"),
+        ("held_out", [0] * 9 + [1] * 2, "cannot hold out a fraction=0.25|needs held-out rows of every class"),
+    ):
+        few = rng.normal(size=(len(y), 2))
+        few[-1] = few[-2]
+        for estimator in (local(probability=rule), BDNNEnsembleClassifier(local(), probability=rule)):
+            with pytest.raises(InputError, match=message):
+                estimator.fit(few, y)
 
 
 def test_class_weights_move_the_network_but_not_the_probabilities():

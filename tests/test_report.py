@@ -128,7 +128,7 @@ def test_undecided_rows_are_counted_apart(trained, data, monkeypatch):
         attained=np.zeros(m, dtype=bool), attack=np.full((m, 3), np.nan), distance=np.full(m, np.inf),
         clean=np.ones(m, dtype=bool), seconds=np.zeros(m), nodes=np.zeros(m, dtype=np.int64), asked=None, norm="inf",
     )  # fmt: skip
-    monkeypatch.setattr("bdnn.reports.contents.certify", lambda *args, **settings: found)
+    monkeypatch.setattr("bdnn.reports.page.certify", lambda *args, **settings: found)
     shown = bdnn.report(trained, *data, training_rows=range(40), radii=[0.5, 2.0])
     assert Page(shown).table("radius") == [["0.5", "75.00%", "100.00%", "5"], ["2", "0.00%", "100.00%", "20"]]
     assert "5 of 20 rows are undecided" in shown

@@ -6,6 +6,8 @@ from sklearn.model_selection import train_test_split
 
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier
 from bdnn.errors import InputError
+from bdnn.estimators import classifier
+from bdnn.estimators.held_out import held_out_rows
 from bdnn.splitting import split
 
 
@@ -92,27 +94,22 @@ def leaking():
     return np.repeat(X, 10, axis=0)[order], np.repeat(y, 10)[order]
 
 
-PARTS = []
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_validation_rows_differ_from_training_rows(ensemble, monkeypatch):
+    parts = []
 
-
-class Seen(BDNNClassifier):
-    """Says which rows it held out."""
-
-    def _split(self, inputs, labels, seed):
-        training, held_out = super()._split(inputs, labels, seed)
-        PARTS.append((inputs[training], inputs[held_out]))
+    def seen(inputs, labels, settings, seed):
+        training, held_out = held_out_rows(inputs, labels, settings, seed)
+        parts.append((inputs[training], inputs[held_out]))
         return training, held_out
 
-
-@pytest.mark.parametrize("ensemble", [False, True])
-def test_validation_rows_differ_from_training_rows(ensemble):
-    PARTS.clear()
+    monkeypatch.setattr(classifier, "held_out_rows", seen)
     X, y = leaking()
-    clf = Seen((), method="exact", incumbents="none", validation_fraction=0.25, random_state=0)
+    clf = BDNNClassifier((), method="exact", incumbents="none", validation_fraction=0.25, random_state=0)
     if ensemble:
         clf = BDNNEnsembleClassifier(clf, "one_vs_rest", n_estimators=2, max_features=1, random_state=0)
     clf.fit(X, y)
-    assert len(PARTS) == (4 if ensemble else 1)
-    for training, held_out in PARTS:
+    assert len(parts) == (4 if ensemble else 1)
+    for training, held_out in parts:
         assert len(held_out) in (20, 30, 40)
         assert not rows_of(training, slice(None)) & rows_of(held_out, slice(None))

@@ -79,14 +79,12 @@ def test_missing_values_take_the_lower_median_of_the_given_rows(write):
         ("a,b\n1,2\n", "no column 't'"),
         ("t\n1\n", "no feature columns"),
         ("a,t\n1,0\n1\n", "line 3: 1 cells, but the header has 2"),
-        ("a,t\n1,0\n\nnan,1\n", "column 'a' of .* holds 'nan' in line 4"),
+        ("a,t\n1,0\n\n-nan,1\n", "column 'a' of .* holds '-nan' in line 4"),
         ("a,t\n1,0\ninf,1\n", "holds 'inf' in line 3"),
         ("a,t\n1e999,0\n", "holds '1e999' in line 2"),
-        ("a,b,c,t\nx,1,2,0\ny,1,z,1\n", "columns 'a', 'c' of .* hold text .*'x'.* encode"),
         ("a,a,t\n1,2,0\n", "more than one column 'a'"),
         ("a,t\n1,0\n1,\n", r"'t' .* no label in 1 of 2 rows: '' \(line 3\); .*--missing-labels drop"),
         ('a,t\n"1,0\n', "not a CSV file"),
-        (b"a,t\n\xff\xfe,0\n", "not a text file in UTF-8"),
     ],
 )
 def test_bad_files_give_one_clear_error(write, text, message):

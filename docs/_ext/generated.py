@@ -101,6 +101,7 @@ def tables():
         for name, title in (("study", 1), ("bytes", 1), ("few_shot", 0), ("mnist", 0)):
             text = (results.RESULTS / f"{name}.md").read_text(encoding="utf-8").split("\n", title)[title]
             write(f"tables/{name}.md", text.replace(" ± ", "\u00a0±\u00a0"))  # without its title, lines unbroken
+        write("tables/reading.md", (results.RESULTS / "reading.md").read_text(encoding="utf-8"))
         for name, table in (("exact", "text"), ("certify", "text"), ("local_search", "table")):
             content = json.loads((results.RESULTS / f"{name}.json").read_text())["results"]
             write(f"tables/{name}.md", getattr(importlib.import_module(name), table)(content) + "\n")

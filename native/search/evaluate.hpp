@@ -6,6 +6,7 @@
 
 #include "numerics.hpp"
 #include "search/columns.hpp"
+#include "search/interrupt.hpp"
 #include "search/state.hpp"
 
 namespace bdnn::search {
@@ -158,8 +159,9 @@ class Update {
   public:
     explicit Update(State<Real>& st) : st_(st), refresh_(st) {}
 
-    // Return the change of the total loss; for neuron -1 everything is computed anew from the weights.
-    double run(Index neuron) {
+    // Return the change of the total loss; for neuron -1 everything is computed anew from the weights. An interrupt
+    // leaves the state halfway.
+    double run(Index neuron, Interrupt& interrupt) {
         bool everything = neuron < 0;
         Index first = everything ? 0 : neuron, last = everything ? st_.layers.width[0] - 1 : neuron;
         if (everything) {
@@ -173,8 +175,10 @@ class Update {
         Index most = std::min(BLOCK, st_.points);
         a_.get(most), changed_.get(most), at_.get(most);
         double change = 0.0;
+        const Index work = (last - first + 1) * (st_.layers.inputs(layer) + 1);
         for (Index start = 0; start < st_.points; start += BLOCK) {
             Index m = std::min(BLOCK, st_.points - start);
+            if ((st_.halfway = interrupt.wanted(work * m))) return change;
             std::uint8_t* changed = changed_.get(m);
             std::fill(changed, changed + m, all ? 1 : 0);
             for (Index each = first; each <= last; ++each) evaluate(each, start, m);
@@ -219,8 +223,8 @@ class Update {
 
 // As Update::run.
 template <class Real>
-double update(State<Real>& st, Index neuron) {
-    return Update<Real>(st).run(neuron);
+double update(State<Real>& st, Index neuron, Interrupt& interrupt) {
+    return Update<Real>(st).run(neuron, interrupt);
 }
 
 }  // namespace bdnn::search

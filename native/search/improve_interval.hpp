@@ -23,11 +23,13 @@ class IntervalGains {
     IntervalGains(const IntervalState<Real>& st, Layers::Place neuron)
         : st_(st), neuron_(neuron), forward_(st), zeros_(BLOCK, 0), ones_(BLOCK, 1) {}
 
-    // Collect the points at which these are not both 0, and append the gains; return how many there are.
-    Index collect(std::int32_t* active, double* firing, double* unstable_gain) {
+    // Collect the points at which these are not both 0, and append the gains; return how many there are, 0 after an
+    // interrupt.
+    Index collect(std::int32_t* active, double* firing, double* unstable_gain, Interrupt& interrupt) {
         Index q = 0, p = st_.net.points;
         for (Index start = 0; start < p; start += BLOCK) {
             Index m = gather(start, std::min(BLOCK, p - start));
+            if (interrupt.wanted(3 * st_.net.layers.neurons() * m)) return 0;
             for (int state = 0; state < 3; ++state) evaluate(state, m);
             const std::int32_t* points = points_.get(BLOCK + 1);
             for (Index r = 0; r < m; ++r) {
@@ -96,23 +98,20 @@ class ImproveInterval {
     double run(Interrupt& interrupt) {
         IntervalUpdate<Real> update(st_);
         if (net_.competes(neuron_.layer)) return random_steps(update, interrupt);
-        if (!find_points()) return 0.0;
+        if (!find_points(interrupt)) return 0.0;
         Columns<Signal> low(least_signal(), n_, net_.points, active_, q_, st_.work.columns);
         Columns<Signal> high(greatest_signal(), n_, net_.points, active_, q_, st_.high_columns);
         low_ = &low, high_ = least_signal() == greatest_signal() ? &low : &high;
-        std::vector<double> w_before(w_, w_ + n_);
-        double b_before = b_;
+        const Kept before(w_, n_, b_);
         find_limits(a_);
         now_ = loops::objective(2 * q_, a_, g_);
         for (Index move = 0; move < effort_.moves && !interrupt.wanted(2 * q_); ++move) try_move();
         if (!changed_) return 0.0;
-        double change = update.run(number_);
-        if (change > 0.0) {
-            std::copy(w_before.begin(), w_before.end(), w_);
-            b_ = b_before;
-            change += update.run(number_);
+        if (interrupt.stopped()) {
+            before.restore(w_, b_);
+            return 0.0;
         }
-        return change;
+        return update_or_restore(update, number_, before, w_, b_, interrupt);
     }
 
   private:
@@ -136,20 +135,11 @@ class ImproveInterval {
 
     // Outputs that compete have no state of their own: small random steps, judged by the whole loss.
     double random_steps(IntervalUpdate<Real>& update, Interrupt& interrupt) {
-        std::vector<double> w_before(w_, w_ + n_);
         double total = 0.0;
         for (Index move = std::max<Index>(1, effort_.moves / 8); move > 0 && !interrupt.wanted(net_.points); --move) {
-            double b_before = b_;
+            const Kept before(w_, n_, b_);
             random_step();
-            double change = update.run(number_);
-            if (change > 0.0) {
-                std::copy(w_before.begin(), w_before.end(), w_);
-                b_ = b_before;
-                change += update.run(number_);
-            } else {
-                w_before.assign(w_, w_ + n_);
-            }
-            total += change;
+            total += update_or_restore(update, number_, before, w_, b_, interrupt);
         }
         return total;
     }
@@ -166,11 +156,11 @@ class ImproveInterval {
             w_[j] += random_.normal() * (std::fabs(w_[j]) + 0.3 * scale(j));
     }
 
-    bool find_points() {
+    bool find_points(Interrupt& interrupt) {
         Index p = net_.points;
         active_ = st_.work.active.get(p + 1);
         double* gain = st_.work.gain.get(2 * (p + 1));
-        q_ = IntervalGains<Real>(st_, neuron_).collect(active_, gain, gain + p + 1);
+        q_ = IntervalGains<Real>(st_, neuron_).collect(active_, gain, gain + p + 1, interrupt);
         std::copy(gain + p + 1, gain + p + 1 + q_, gain + q_);
         g_ = gain;
         a_ = st_.work.sum.get(2 * q_);
@@ -189,8 +179,7 @@ class ImproveInterval {
     // Go along a half-line to its best point, if the objective does not grow.
     void try_move() {
         if (!choose()) return;
-        std::vector<double> w_before(w_, w_ + n_);
-        double b_before = b_;
+        const Kept before(w_, n_, b_);
         move_weights(-start_);
         if (start_ != 0.0)
             find_limits(trial_);
@@ -208,8 +197,7 @@ class ImproveInterval {
             std::swap(a_, trial_);
             changed_ = true;
         } else {
-            std::copy(w_before.begin(), w_before.end(), w_);
-            b_ = b_before;
+            before.restore(w_, b_);
         }
     }
 
@@ -366,10 +354,12 @@ class ImproveInterval {
     double shift_ = 0.0, start_ = 0.0, farthest_ = INFINITE;
 };
 
-// As ImproveInterval::run; with no moves, everything is brought up to date after a change of the neuron (-1: of all).
+// As ImproveInterval::run; with no moves, everything is brought up to date after a change of the neuron (-1: of all),
+// and first what an interrupt left halfway.
 template <class Real>
 double improve_neuron(IntervalState<Real>& st, Index neuron, Effort effort, Interrupt& interrupt) {
-    if (effort.moves == 0) return IntervalUpdate<Real>(st).run(neuron);
+    if (st.halfway && neuron >= 0) IntervalUpdate<Real>(st).run(-1, interrupt);
+    if (effort.moves == 0) return IntervalUpdate<Real>(st).run(neuron, interrupt);
     if (st.net.points == 0) return 0.0;
     if (st.net.layers.place(neuron).layer == 0) return ImproveInterval<Real, Real>(st, neuron, effort).run(interrupt);
     return ImproveInterval<Real, std::uint8_t>(st, neuron, effort).run(interrupt);

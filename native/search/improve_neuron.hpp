@@ -34,7 +34,7 @@ inline double integer_step(const Interval& best) {
 // Keep outputs that compete, whose scale means nothing, within bounds: by a power of two, so no winner changes. Return
 // the change of the total loss, which is none unless numbers underflow.
 template <class Real>
-double rescale_outputs(State<Real>& st) {
+double rescale_outputs(State<Real>& st, Interrupt& interrupt) {
     Index last = st.layers.last();
     double size = 0.0;
     for (Index i = st.layers.first_weight[last]; i < st.layers.weights(); ++i) size = std::max(size, std::fabs(st.W[i]));
@@ -42,8 +42,32 @@ double rescale_outputs(State<Real>& st) {
     double factor = std::ldexp(1.0, -static_cast<int>(std::floor(std::log2(size)))), change = 0.0;
     for (Index i = st.layers.first_weight[last]; i < st.layers.weights(); ++i) st.W[i] *= factor;
     for (Index i = st.layers.first_neuron[last]; i < st.layers.neurons(); ++i) st.b[i] *= factor;
-    for (Index i = st.layers.first_neuron[last]; i < st.layers.neurons(); ++i) change += update(st, i);
+    for (Index i = st.layers.first_neuron[last]; i < st.layers.neurons(); ++i) change += update(st, i, interrupt);
     return change;
+}
+
+// The weights of a neuron as they were.
+class Kept {
+  public:
+    Kept(const double* w, Index n, double b) : w_(w, w + n), b_(b) {}
+    void restore(double* w, double& b) const {
+        std::copy(w_.begin(), w_.end(), w);
+        b = b_;
+    }
+
+  private:
+    std::vector<double> w_;
+    double b_;
+};
+
+// Evaluate a network after a change of a neuron, and take the change back if the loss has grown: of a part of the points,
+// or of sums that are rounded, the whole loss may have. Return the change of the loss.
+template <class Updater>
+double update_or_restore(Updater& update, Index number, const Kept& before, double* w, double& b, Interrupt& interrupt) {
+    double change = update.run(number, interrupt);
+    if (!(change > 0.0) || interrupt.stopped()) return change;
+    before.restore(w, b);
+    return change + update.run(number, interrupt);
 }
 
 // `Signal` is what the neuron reads: inputs, or what the layer below fires.
@@ -68,20 +92,17 @@ class ImproveNeuron {
         columns_ = &columns;
         prepare();
         now_ = loops::objective(q_, a_, g_);
-        std::vector<double> w_before(w_, w_ + n_);
-        double b_before = b_;
+        const Kept before(w_, n_, b_);
         for (Index move = 0; move < effort_.moves && !interrupt.wanted(q_); ++move) try_move();
         if (!changed_) return 0.0;
-        if (!integer_ && !st_.competes(neuron_.layer)) normalize();
-        // of a part of the points, or of sums that are rounded, the whole loss may have grown
-        Update<Real> update(st_);
-        double change = update.run(number_);
-        if (change > 0.0) {
-            std::copy(w_before.begin(), w_before.end(), w_);
-            b_ = b_before;
-            change += update.run(number_);
+        if (interrupt.stopped()) {  // an evaluation would take too long
+            before.restore(w_, b_);
+            return 0.0;
         }
-        return st_.competes(neuron_.layer) && !integer_ ? change + rescale_outputs(st_) : change;
+        if (!integer_ && !st_.competes(neuron_.layer)) normalize();
+        Update<Real> update(st_);
+        double change = update_or_restore(update, number_, before, w_, b_, interrupt);
+        return st_.competes(neuron_.layer) && !integer_ ? change + rescale_outputs(st_, interrupt) : change;
     }
 
   private:
@@ -329,9 +350,11 @@ class ImproveNeuron {
 };
 
 // As ImproveNeuron::run; with no moves, everything is brought up to date after a change of the neuron (-1: of all).
+// What an interrupt left halfway is evaluated first; what that changes was never returned.
 template <class Real>
 double improve_neuron(State<Real>& st, Index neuron, Effort effort, Interrupt& interrupt) {
-    if (effort.moves == 0) return update(st, neuron);
+    if (st.halfway && neuron >= 0) update(st, -1, interrupt);
+    if (effort.moves == 0) return update(st, neuron, interrupt);
     if (st.points == 0) return 0.0;
     if (st.layers.place(neuron).layer == 0) return ImproveNeuron<Real, Real>(st, neuron, effort).run(interrupt);
     return ImproveNeuron<Real, std::uint8_t>(st, neuron, effort).run(interrupt);

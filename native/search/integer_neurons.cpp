@@ -33,7 +33,7 @@ bool IntegerNeurons::advance(std::int32_t* weights) {
     Index j = data_.inputs - 1;
     while (j >= 0 && weights[j] >= data_.high[j]) --j;
     if (j < 0) return false;
-    ++weights[j];
+    weights[j] += data_.nonzero && weights[j] == -1 ? 2 : 1;
     for (Index k = j + 1; k < data_.inputs; ++k) weights[k] = data_.low[k];
     for (Index k = j; k < data_.inputs; ++k) {
         const std::int32_t *x = data_.X + k * data_.points, *below = sums(k), w = weights[k];

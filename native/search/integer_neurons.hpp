@@ -20,6 +20,7 @@ using loops::Index;
 struct IntegerPoints {
     Index inputs, points;
     const std::int32_t *X, *gain, *low, *high;
+    bool nonzero;  // whether weights of 0 are left out; the ends are not 0 then
 };
 
 class IntegerNeurons {

@@ -29,6 +29,7 @@ struct IntervalState {
     bool exact;      // whether the bounds of the first layer are free of rounding errors
     Zeros<std::uint8_t> maybe;  // not surely off
     WorkSpace work;
+    bool halfway = false;  // as that of a State
     Room<unsigned char> high_columns;
 };
 
@@ -193,8 +194,8 @@ class IntervalUpdate {
   public:
     explicit IntervalUpdate(IntervalState<Real>& st) : st_(st), forward_(st) {}
 
-    // Return the change of the total loss; for neuron -1 everything is computed anew.
-    double run(Index neuron) {
+    // As Update::run.
+    double run(Index neuron, Interrupt& interrupt) {
         const Layers& layers = st_.net.layers;
         bool everything = neuron < 0;
         Index p = st_.net.points, layer = everything ? 0 : layers.place(neuron).layer;
@@ -202,8 +203,10 @@ class IntervalUpdate {
         bool competes = st_.net.competes(layer);
         if (everything) std::fill(st_.net.loss.data(), st_.net.loss.data() + p, 0.0);
         double change = 0.0;
+        const Index work = 2 * (last - first + 1) * (layers.inputs(layer) + 1);
         for (Index start = 0; start < p; start += BLOCK) {
             Index m = std::min(BLOCK, p - start);
+            if ((st_.halfway = interrupt.wanted(work * m))) return change;
             std::uint8_t* changed = changed_.get(BLOCK);
             std::fill(changed, changed + m, everything || competes ? 1 : 0);
             if (!competes)

@@ -119,6 +119,7 @@ struct State : SearchedNetwork {
     Index stored_from, stored;   // neurons whose pre-activations are stored: all above the first layer, or all of one
     Zeros<double> sums;          // pre-activations, by point
     WorkSpace work;
+    bool halfway = false;  // an interrupted evaluation has left some points as they were: all are to be evaluated anew
 };
 
 }  // namespace bdnn::search

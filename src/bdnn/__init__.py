@@ -3,24 +3,24 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from bdnn import rounding as rounding  # gives Network.to_integer
 from bdnn.budget import Budget
 from bdnn.errors import BDNNError
-from bdnn.network.network import Network
+from bdnn.network.network import Network, gives_to_integer
 from bdnn.problem.problem import Problem
 from bdnn.result import Result
 from bdnn.status import Status
 from bdnn.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from bdnn import plotting
+    from bdnn import plotting as plotting
+    from bdnn import rounding as rounding
     from bdnn.certification.engine import certify
     from bdnn.certification.random_attack import attack
     from bdnn.certification.result import Certification
     from bdnn.checker.check import save_certificate, verify_certificate
     from bdnn.estimators.classifier import BDNNClassifier
-    from bdnn.estimators.ensemble import BDNNEnsembleClassifier
-    from bdnn.estimators.loading import load
+    from bdnn.estimators.ensemble import BDNNEnsembleClassifier, load
+    from bdnn.reports.card import score_card
     from bdnn.reports.page import report
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "plotting",
     "report",
     "save_certificate",
+    "score_card",
     "verify_certificate",
 ]
 
@@ -50,17 +51,25 @@ _LATER = {
     "Certification": "bdnn.certification.result",
     "attack": "bdnn.certification.random_attack",
     "certify": "bdnn.certification.engine",
-    "load": "bdnn.estimators.loading",
+    "load": "bdnn.estimators.ensemble",
     "report": "bdnn.reports.page",
     "save_certificate": "bdnn.checker.check",
+    "score_card": "bdnn.reports.card",
     "verify_certificate": "bdnn.checker.check",
 }
 
 
+@gives_to_integer
+def _to_integer(*arguments: Any) -> Network:
+    """Round weights by a module that is imported at first use."""
+    rounded: Network = importlib.import_module("bdnn.rounding").to_integer(*arguments)
+    return rounded
+
+
 def __getattr__(name: str) -> Any:
     """Return what is imported at first use."""
-    if name == "plotting":
-        return importlib.import_module("bdnn.plotting")
+    if name in ("plotting", "rounding"):
+        return importlib.import_module(f"bdnn.{name}")
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_LATER[name]), name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 RULES = ("cross_fit", "held_out")
 """Which rows probabilities are calibrated on: all, by networks trained without them, or rows that are held out."""
+
+FRACTION = 0.25
+"""Of the rows, where no `validation_fraction` says how many: the least that the paper takes."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -96,6 +100,26 @@ class Calibration:
             rule, arrays["weights"], arrays["bias"], arrays["low"], arrays["high"], rows,
             figures["log_loss"], figures["brier"],
         )  # fmt: skip
+
+
+def probability_rule(probability: object) -> str | None:
+    """Return the rule of the calibration that `probability` stands for, None for none, or raise InputError."""
+    if isinstance(probability, bool | np.bool_):
+        return RULES[0] if probability else None
+    if not isinstance(probability, str) or probability not in RULES:
+        raise InputError(f"probability must be False, True, {' or '.join(map(repr, RULES))}, got {probability!r}")
+    return probability
+
+
+def held_out_fraction(settings: Mapping[str, Any]) -> float:
+    """Return the part of the rows that a fit with some settings holds out."""
+    fraction = settings.get("validation_fraction", 0.0)
+    if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 <= float(fraction) < 1:
+        raise InputError(f"validation_fraction must be a number from 0 to below 1, got {fraction!r}")
+    held_out = probability_rule(settings.get("probability", False)) == "held_out"
+    if fraction == 0 and (held_out or settings.get("decision_threshold") is not None):
+        return FRACTION
+    return float(fraction)
 
 
 def probabilities(logits: Floats) -> Floats:

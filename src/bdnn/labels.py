@@ -10,12 +10,13 @@ from __future__ import annotations
 import decimal
 import re
 from collections.abc import Hashable, Iterable, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bdnn.errors import InputError
+from bdnn.errors import InputError, UnknownLabelError
 
 if TYPE_CHECKING:
     from bdnn.types import Indices
@@ -27,12 +28,6 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _TRUTH = {"true": True, "false": False}
 _LARGEST_INTEGER = 2**63 - 1  # of int64
 _MAX_SHOWN = 5  # in a message, which should fit on a few lines
-_LIKE_A_REGRESSION = "looks like the target of a regression"
-# numbers that are classes recur: targets of regressions have many values, most of them in few rows. Whole numbers may
-# be codes of classes, so more of them pass
-_FEW_CLASSES = 20
-_MANY_CLASSES = 50  # whole numbers
-_FEW_ROWS = 10  # per value on average; also the share, a tenth, of values in one row only
 
 
 def is_number(text: str) -> bool:
@@ -270,77 +265,82 @@ def plain(labels: ArrayLike) -> ArrayLike:
     return labels
 
 
-def check_discrete(what: str, labels: NDArray[Any]) -> None:
-    """Raise InputError if labels are numbers as the targets of a regression are.
+def label_array(what: str, labels: ArrayLike) -> NDArray[Any]:
+    """Return class labels as an array of shape (m,), or raise InputError.
 
     Parameters
     ----------
     what : str
         Name of the labels in the message.
-    labels : ndarray of shape (m,)
-        Labels, or text of a table.
+    labels : array-like of shape (m,)
+        All numbers or all strings, none missing.
+
+    Returns
+    -------
+    ndarray of shape (m,)
+        The labels.
 
     Raises
     ------
     InputError
-        If they are floats that are not all whole, more than 20 different numbers that are kept as text and are not all
-        whole, or more than 50 whole numbers, on average in fewer than 10 rows, of which a tenth is in one row only.
+        If they are not as described.
     """
-    different, counts = _different_numbers(labels)
-    fractional = [float(value) for value in different if value != np.rint(value)][:3]
-    number = f"{len(different)} different number{'s' if len(different) > 1 else ''}"
-    if fractional and (labels.dtype.kind == "f" or len(different) > _FEW_CLASSES):
-        shown = ", ".join(f"{value:g}" for value in fractional)
-        found = f"Unknown label type: continuous. {what} {_LIKE_A_REGRESSION}: {number}, not all whole, such as {shown}"
-    elif (
-        not fractional
-        and labels.dtype.kind != "U"  # numbers with leading zeros are names
-        and len(different) > _MANY_CLASSES
-        and len(different) * _FEW_ROWS > counts.sum()
-        and np.sum(counts == 1) * _FEW_ROWS > len(different)
-    ):
-        found = (
-            f"{what} {_LIKE_A_REGRESSION}: {number} in {counts.sum()} rows, {np.sum(counts == 1)} of them in only "
-            f"one row"
-        )
-    else:
-        return
-    or_whole = " or whole numbers" if fractional else ""
-    raise InputError(f"{found}. Classes are needed: cut the numbers into ranges, or name classes by text{or_whole}")
+    check_present(what, labels)
+    labels = plain(labels)
+    try:
+        array = np.asarray(labels)
+    except ValueError:
+        raise InputError(f"{what} must have shape (m,), got rows that differ in length") from None
+    if array.ndim != 1:
+        raise InputError(f"{what} must have shape (m,), got {array.shape}")
+    # object arrays hold anything, and a list of numbers and strings becomes an array of strings
+    if array.dtype.kind in "OU":
+        each = np.asarray(labels, dtype=object)
+        if not (all(isinstance(v, str) for v in each) or all(isinstance(v, Real | np.bool_) for v in each)):
+            kinds = sorted({type(v).__name__ for v in each})
+            raise InputError(
+                f"{what} must be of one kind (all numbers or all strings), got a mixture of {', '.join(kinds)}"
+            )
+    missing = array != array
+    if array.dtype.kind in "fc":
+        missing = ~np.isfinite(array)
+    if np.any(missing):
+        raise InputError(f"{what} must not hold missing or infinite labels, got {array[missing][0]!r}")
+    return array
 
 
-def regression_hint(what: str, labels: NDArray[Any]) -> str:
-    """Return why labels that pass `check_discrete` may still be the target of a regression, or an empty string.
+def label_codes(classes: NDArray[Any], labels: ArrayLike, count: int) -> Indices:
+    """Return the index into the classes of a network of each of `count` labels.
 
     Parameters
     ----------
-    what : str
-        Name of the labels.
-    labels : ndarray of shape (m,)
-        Labels, or text of a table.
+    classes : ndarray of shape (n_classes,)
+        Different labels.
+    labels : array-like of shape (count,)
+        Labels that are among them.
+    count : int
+        Number of points.
 
     Returns
     -------
-    str
-        Not empty if they are more than 20 different numbers, on average in fewer than 10 rows, and some in one only.
+    ndarray of shape (count,)
+        The indices.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer labels.
+    UnknownLabelError
+        If a label is not one of the classes.
     """
-    different, counts = _different_numbers(labels)
-    if len(different) <= _FEW_CLASSES or len(different) * _FEW_ROWS <= counts.sum() or counts.min() > 1:
-        return ""
-    return (
-        f"{what} {_LIKE_A_REGRESSION}: {len(different)} different numbers in {counts.sum()} rows. Each is taken as a "
-        f"class of its own; unless this is intended, cut the numbers into ranges"
-    )
-
-
-def _different_numbers(labels: NDArray[Any]) -> tuple[NDArray[Any], Indices]:
-    """Return the finite numbers among labels, and how often each occurs; none if the labels are not all numbers."""
-    if labels.dtype.kind == "f":
-        labels = labels[np.isfinite(labels)]
-    elif labels.dtype.kind == "U" and all(map(is_number, set(labels.tolist()))):
-        # however they are written: 0.50 is text as a label
-        labels = labels.astype(np.float64)
-    elif labels.dtype.kind not in "iu":
-        labels = np.zeros(0)
-    different, counts = np.unique(labels, return_counts=True)
-    return different, counts
+    array = label_array("y", labels)
+    if len(array) != count:
+        raise InputError(f"y must have one label per row of X ({count}), got {len(array)}")
+    where = {label: c for c, label in enumerate(classes.tolist())}
+    unknown = [(label, row) for row, label in enumerate(array.tolist()) if label not in where]
+    if unknown:
+        raise UnknownLabelError(
+            f"{len(unknown)} of {count} labels are not classes of the network ({listed(classes.tolist())}): "
+            f"{places_text(unknown, 'row')}"
+        )
+    return np.array([where[label] for label in array.tolist()], dtype=np.intp)

@@ -109,10 +109,15 @@ class OperatingPoint:
     def described(self) -> str:
         """The point in words."""
         return (
-            f"the output was moved for a {self.measure} of {self.wanted:g} for class {self.positive!r}, "
-            f"{'reached' if self.met else 'not reached'}: recall {self.recall:.2%}, precision {self.precision:.2%}, "
-            f"specificity {self.specificity:.2%} on {self.rows} held-out rows"
+            f"{self.purpose}: recall {self.recall:.2%}, precision {self.precision:.2%}, specificity "
+            f"{self.specificity:.2%} on {self.rows} held-out rows"
         )
+
+    @property
+    def purpose(self) -> str:
+        """What the output was moved for, and whether that is reached."""
+        reached = "" if self.met else ", which is not reached"
+        return f"the output was moved for a {self.measure} of {self.wanted:g} of class {self.positive!r}{reached}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

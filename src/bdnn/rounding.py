@@ -18,7 +18,7 @@ from bdnn.margins.integer_scores import LARGEST_WEIGHT
 from bdnn.margins.integer_search import IntegerSearch
 from bdnn.margins.ordering import REFERENCE, OrderingConstraints
 from bdnn.network.grid import InputGrid
-from bdnn.network.network import Layer, Network, gives_to_integer
+from bdnn.network.network import Layer, Network
 
 if TYPE_CHECKING:
     from bdnn.types import Array, Bools, Floats, Indices
@@ -58,6 +58,7 @@ def rounded(
     grid: InputGrid | None = None,
     weight_bound: int | None = None,
     time_limit: float = 10.0,
+    keep_signs: bool = False,
 ) -> Rounding:
     """Search for the integer network with the same decisions on X and the smallest largest weight per layer.
 
@@ -73,6 +74,9 @@ def rounded(
         Largest absolute weight that is accepted.
     time_limit : float
         Seconds for the search. Checks on all points are not interrupted.
+    keep_signs : bool, default=False
+        Whether weights keep their signs or become 0, and those that are 0 stay 0: limits on columns and signs of the
+        training still hold then. Bounds are those of all weights.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def rounded(
     for k, (W, b) in enumerate(network.layers):
         if k == 0 and grid is not None and network.grid is None:
             W, b = W * grid.step, b + W @ grid.offset  # nearly the same scores, of grid integers
-        layer = _Layer(k + 1, signals[k], np.asarray(W), np.asarray(b), network.is_integer)
+        layer = _Layer(k + 1, signals[k], np.asarray(W), np.asarray(b), network.is_integer, keep_signs)
         last = k == n_layers - 1
         winners = predicted if last and len(b) > 1 else None
         reason = layer.prepare(None if last and network.head == "argmax" else fired[k], winners, grid)
@@ -128,7 +132,10 @@ def rounded(
 class _Layer:
     """One layer: its distinct inputs and the independent searches for its neurons."""
 
-    def __init__(self, number: int, signal: Floats, weights: Array, bias: Array, is_integer: bool) -> None:
+    def __init__(
+        self, number: int, signal: Floats, weights: Array, bias: Array, is_integer: bool, keep_signs: bool
+    ) -> None:
+        self.keep_signs = keep_signs
         self.number, self.weights, self.bias, self.is_integer = number, weights, bias, is_integer
         small = signal.astype(_smallest_type(signal))
         _, self.rows, self.cell = np.unique(small, axis=0, return_index=True, return_inverse=True)
@@ -194,7 +201,9 @@ class _Layer:
     def _add(self, nodes: Indices, comparisons: OrderingConstraints, strict: Bools) -> None:
         W = self.weights[nodes].astype(np.float64)
         b = self.bias[nodes] + W @ self.center
-        self.searches.append((nodes, IntegerSearch(comparisons, strict.astype(np.float64), W[:, self.kept], b)))
+        self.searches.append(
+            (nodes, IntegerSearch(comparisons, strict.astype(np.float64), W[:, self.kept], b, self.keep_signs))
+        )
 
     @property
     def bound(self) -> int:
@@ -272,8 +281,14 @@ def _smallest_type(a: Floats) -> Any:
     )
 
 
-@gives_to_integer
-def to_integer(network: Network, X: ArrayLike, input_bits: int, weight_bound: int | None, time_limit: float) -> Network:
+def to_integer(
+    network: Network,
+    X: ArrayLike,
+    input_bits: int,
+    weight_bound: int | None,
+    time_limit: float,
+    keep_signs: bool,
+) -> Network:
     """Return a network of small integers with the same decisions on X, or raise an error: `Network.to_integer`."""
     values = network.check_inputs(X).astype(np.float64, copy=False)
     if not len(values):
@@ -287,7 +302,9 @@ def to_integer(network: Network, X: ArrayLike, input_bits: int, weight_bound: in
     grid = network.grid
     if grid is None and not np.all(values == np.rint(values)):
         grid = InputGrid.spanning(values, input_bits)
-    outcome = rounded(network, values, grid=grid, weight_bound=weight_bound, time_limit=time_limit)
+    outcome = rounded(
+        network, values, grid=grid, weight_bound=weight_bound, time_limit=time_limit, keep_signs=keep_signs
+    )
     if outcome.network is None:
         raise RoundingError(outcome.reason)
     return outcome.network

@@ -14,6 +14,7 @@ import bdnn.arrays
 from bdnn.encoding.codes import ColumnCode
 from bdnn.encoding.encoder import Encoder
 from bdnn.encoding.fitting import EncoderOptions, fit_encoder
+from bdnn.encoding.kinds import from_values
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import InputError
 from encoding_cases import expected, raw_tables
@@ -201,3 +202,13 @@ def test_what_becomes_of_columns_is_told():
         ("x", "numeric", "as it is"),
         ("d", "date", "year, month, day, weekday, 1 bit for missing"),
     ]
+
+
+def test_values_of_any_type_are_told_apart():
+    odd = [1, True, 1.0, "1", "a", None, {"x": 1}, [2], float("nan"), "a", {"x": 1}]
+    column = from_values("c", odd)
+    assert column.levels == ("1", "true", "a", "{'x': 1}", "[2]")
+    assert column.values.tolist() == [0, 1, 0, 0, 2, -1, 3, 4, -1, 2, 3]
+    assert from_values("c", [1, 2.5, None, np.float32(2)]).values.tolist()[::3] == [1.0, 2.0]
+    with pytest.raises(InputError, match="Complex data not supported"):
+        from_values("c", [1, 2j])

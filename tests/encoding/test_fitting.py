@@ -93,6 +93,7 @@ def test_thresholds_lie_at_quantiles():
     values = np.concatenate([np.zeros(60), np.arange(1.0, 41.0)])
     assert thresholds_of(values, 1) == (0.5,)  # the gap nearest to the half
     assert thresholds_of(np.arange(100.0), 4) == (19.5, 39.5, 59.5, 79.5)
+    assert thresholds_of(np.array([-0.95, -0.91]), 1) == (-0.93,)  # not -0.9299999999999999
     one = np.array([1.0, np.nextafter(1.0, 2.0)])
     assert thresholds_of(one, 3) == (one[1],)  # the middle is the lower one
 

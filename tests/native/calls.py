@@ -178,7 +178,7 @@ def _integer_neurons(w: World) -> Built:
     n, p = 2, w.POINTS
     integers = [w.rng.integers(-3, 4, size=shape).astype(np.int32) for shape in ((n, p), p)]
     low, high = np.full(n, -2, dtype=np.int32), np.full(n, 2, dtype=np.int32)
-    return search.integer_neurons, [*integers, low, high, low.copy(), np.zeros(n + 1, dtype=np.int64), 0, 1000]
+    return search.integer_neurons, [*integers, low, high, low.copy(), np.zeros(n + 1, dtype=np.int64), 0, 1000, True]
 
 
 @call("search.toward")

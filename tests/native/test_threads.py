@@ -84,6 +84,38 @@ def test_long_work_can_be_interrupted(name):
             function(*arguments)
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers")
+@pytest.mark.parametrize("perturbed", [False, True])
+def test_an_evaluation_can_be_interrupted_and_is_made_up_for(perturbed):
+    p, hidden = 400_000, 40
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(1, p)), np.eye(2)[rng.integers(0, 2, p)]
+    around = X - 0.1, X + 0.1, np.full(1, 0.1), np.full(1, 9.0), 0, 0.0, True
+
+    def evaluated(neuron):
+        if perturbed:
+            return search.improve_robust_neuron(network[1], neuron, 0, 0.0)
+        return search.improve_neuron(network[0], neuron, 0, 0.0, 1)
+
+    def made():
+        state = search.State(X, weight, np.zeros(1), np.ones(1), np.full(1, 9.0), [hidden, 1], False, 0, True, 1)
+        return state, search.RobustState(state, *around) if perturbed else None
+
+    network = made()
+    evaluated(-1)
+    before = network[0].loss.copy()
+    network[0].W[:], network[0].b[:] = rng.normal(size=2 * hidden), rng.normal(size=hidden + 1)
+    with pytest.raises(KeyboardInterrupt), processor_time(0.01):
+        while True:
+            evaluated(-1)
+    assert not np.array_equal(network[0].loss, before)
+    evaluated(0)  # of one neuron, but of no avail unless all are
+    halfway, network = network, made()
+    network[0].W[:], network[0].b[:] = halfway[0].W, halfway[0].b
+    evaluated(-1)
+    assert np.array_equal(halfway[0].loss, network[0].loss)
+
+
 # ------------------------------------------------------------------------------------------------ threads and processes
 
 

@@ -186,11 +186,13 @@ def integer_neurons(
     found: NDArray[np.int64],
     least: int,
     count: int,
+    nonzero: bool,
 ) -> tuple[bool, int]:
     """Go through integer weights of one neuron, each with its best bias.
 
     ``X`` holds the points by input, of shape (n, p), ``gain`` what firing costs more than not firing at each; the
     objective is the sum of the gains of the points that fire. ``weights``, from ``low`` to ``high``, is where to begin,
     and becomes where to go on after ``count`` of them. Where the objective is below ``least``, weights and, last, bias
-    are written into ``found``. Return whether weights are left, and the least objective.
+    are written into ``found``. With ``nonzero``, weights of 0 are left out. Return whether weights are left, and the
+    least objective.
     """

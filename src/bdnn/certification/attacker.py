@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,11 +17,22 @@ from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
 
 if TYPE_CHECKING:
-    from bdnn.network.network import Network
     from bdnn.types import Bools, Floats
 
 _LARGE = 1e300  # distances below it were rounded up without an overflow
 _MAX_INTEGER = 2.0**53  # doubles hold all integers up to it
+
+
+class Features(Protocol):
+    """What is perturbed: the inputs of a network, or the columns of a table."""
+
+    @property
+    def n_features(self) -> int:
+        """Their number."""
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """Their names."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -132,7 +143,7 @@ def root_above(value: Fraction) -> float:
 
 
 def perturbations(
-    network: Network,
+    network: Features,
     norm: str | int,
     scale: ArrayLike | None = None,
     lower: ArrayLike | None = None,
@@ -144,7 +155,7 @@ def perturbations(
     Parameters
     ----------
     network : Network
-        Whose inputs are perturbed.
+        Whose inputs are perturbed, or anything else with features.
     norm : {"inf", "1", "2"}
         Norm of δ / scale.
     scale : array-like of shape (n,), number or None
@@ -194,7 +205,7 @@ def check_points(allowed: Perturbations, X: Floats) -> None:
         )
 
 
-def _per_feature(what: str, values: ArrayLike, network: Network) -> Floats:
+def _per_feature(what: str, values: ArrayLike, network: Features) -> Floats:
     n = network.n_features
     array = real_numbers(what, numbers_in_order(f"the numbers of {what}", values, network.feature_names))
     if array.ndim == 0:
@@ -204,7 +215,7 @@ def _per_feature(what: str, values: ArrayLike, network: Network) -> Floats:
     return array
 
 
-def feature_mask(network: Network, what: str, chosen: ArrayLike | None) -> Bools:
+def feature_mask(network: Features, what: str, chosen: ArrayLike | None) -> Bools:
     """Return which features are chosen.
 
     Parameters
@@ -247,14 +258,14 @@ def feature_mask(network: Network, what: str, chosen: ArrayLike | None) -> Bools
     return mask
 
 
-def integer_mask(network: Network, integer: ArrayLike | None) -> Bools:
+def integer_mask(network: Features, integer: ArrayLike | None) -> Bools:
     """Return which features are integers, where True and False stand for all and none; else as `feature_mask`."""
     if isinstance(integer, bool | np.bool_):
         return np.full(network.n_features, bool(integer))
     return feature_mask(network, "integer", integer)
 
 
-def integer_features(network: Network, integer: ArrayLike, points: Floats) -> Bools:
+def integer_features(network: Features, integer: ArrayLike, points: Floats) -> Bools:
     """Return which features are integers; check that those of the points are.
 
     Parameters

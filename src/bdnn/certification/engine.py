@@ -23,15 +23,16 @@ from bdnn.certification.mixed_integer_point import point_at
 from bdnn.certification.one_layer import SubsetSearch
 from bdnn.certification.result import Certification
 from bdnn.certification.verdict import Evidence, Verdict
-from bdnn.checks import label_codes, radius_limit, thread_count
+from bdnn.checks import radius_limit, thread_count
 from bdnn.clock import reading
 from bdnn.errors import InputError
+from bdnn.labels import label_codes
 from bdnn.network.network import Network
 from bdnn.status import Progress, ProgressCallback
 
 if TYPE_CHECKING:
     from bdnn.certification.point import Point
-    from bdnn.types import Array, Bools, Floats
+    from bdnn.types import Array, Bools, Floats, Indices
 
 _EVERY = 0.2  # seconds between reports: smooth for a reader, nothing for the searches
 _WAIT = 0.1  # seconds after which Ctrl-C is noticed
@@ -153,17 +154,71 @@ def certify(
     allowed = perturbations(network, norm, scale, lower, upper, frozen)
     check_points(allowed, points)
     integers = integer_features(network, integer, points)
-    if isinstance(point_time_limit, bool) or not isinstance(point_time_limit, Real) or not point_time_limit > 0:
-        raise InputError(f"point_time_limit must be a positive number of seconds, got {point_time_limit!r}")
+    seconds = point_seconds(point_time_limit)
     threads = thread_count(n_jobs)
     codes = network.predict_index(points)
-    clean = np.ones(len(points), dtype=bool) if y is None else codes == label_codes(network.classes, y, len(points))
+    clean = right_points(network, codes, y)
+    question = Question(network, allowed, integers, limit, seconds)
+
+    def answer(i: int, report: Callable[[int], None]) -> Verdict:
+        return question.answer(points[i], int(codes[i]), report)
+
+    return decided(points, clean, answer, radius, norm, budget, threads, on_progress)
+
+
+def point_seconds(limit: float) -> float:
+    """Return the seconds for a point, or raise InputError."""
+    if isinstance(limit, bool) or not isinstance(limit, Real) or not limit > 0:
+        raise InputError(f"point_time_limit must be a positive number of seconds, got {limit!r}")
+    return float(limit)
+
+
+def right_points(network: Network, codes: Indices, y: ArrayLike | None) -> Bools:
+    """Return which points are predicted right, all without labels."""
+    return np.ones(len(codes), dtype=bool) if y is None else codes == label_codes(network.classes, y, len(codes))
+
+
+def decided(
+    points: Floats,
+    clean: Bools,
+    answer: Callable[[int, Callable[[int], None]], Verdict],
+    radius: float | None,
+    norm: str,
+    budget: Budget | None,
+    threads: int,
+    on_progress: ProgressCallback | None,
+) -> Certification:
+    """Answer a question for every point that is right itself.
+
+    Parameters
+    ----------
+    points : ndarray of shape (m, n)
+        Points, of which attacks are variants.
+    clean : ndarray of shape (m,), bool
+        Which of them are right.
+    answer : callable
+        Takes the index of a point, and a function to be called with the number of new nodes, which may stop the search.
+    radius : float or None
+        Radius in question.
+    norm : str
+        Norm.
+    budget : Budget or None
+        Limits of the whole run.
+    threads : int
+        Number of threads.
+    on_progress : callable or None
+        Listener.
+
+    Returns
+    -------
+    Certification
+        Ctrl-C ends the run early and leaves the rest undecided.
+    """
     run = _Run((budget or Budget()).start(), on_progress, [Verdict() for _ in points])
-    question = _Question(network, allowed, integers, limit, float(point_time_limit))
 
     def work(i: int) -> None:
         if not run.stopped:
-            run.verdicts[i] = question.answer(points[i], int(codes[i]), run.report) if clean[i] else _wrong(points[i])
+            run.verdicts[i] = answer(i, run.report) if clean[i] else _wrong(points[i])
             run.done.append(i)
 
     interrupted = False
@@ -200,7 +255,7 @@ def _for_all(work: Callable[[int], None], count: int, jobs: int, run: _Run) -> N
 
 
 @dataclass(frozen=True)
-class _Question:
+class Question:
     """What is asked of every point."""
 
     network: Network

@@ -18,8 +18,9 @@ from bdnn.certification.directions import attack_along_directions
 from bdnn.certification.limits import Stopped
 from bdnn.certification.linear import search_half_space
 from bdnn.certification.mixed_integer_point import point_at
-from bdnn.checks import label_codes, radius_limit
+from bdnn.checks import radius_limit
 from bdnn.errors import InputError
+from bdnn.labels import label_codes
 
 if TYPE_CHECKING:
     from bdnn.network.network import Network

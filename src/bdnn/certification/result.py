@@ -13,6 +13,7 @@ from bdnn.arrays import real_numbers
 from bdnn.errors import InputError
 
 if TYPE_CHECKING:
+    from bdnn.encoding.raw import RawTable
     from bdnn.types import Bools, Floats, Integers
 
 
@@ -68,6 +69,12 @@ class Certification:
         The norm.
     interrupted : bool
         Whether Ctrl-C ended the run.
+    level_changes : int or None
+        Most columns whose level could change; None if that was not asked.
+    changed : ndarray of shape (m,) or None
+        Columns whose level changes in the attack; with `level_changes` only.
+    columns : RawTable or None
+        The points as columns of their table, with those of the attacks changed; from columns only.
     """
 
     robust: Bools
@@ -82,6 +89,9 @@ class Certification:
     asked: float | None
     norm: str
     interrupted: bool = False
+    level_changes: int | None = None
+    changed: Integers | None = None
+    columns: RawTable | None = None
 
     @property
     def robust_accuracy(self) -> float:
@@ -141,16 +151,25 @@ class Certification:
             "seconds": float(self.seconds.sum()),
             "nodes": int(self.nodes.sum()),
             "interrupted": self.interrupted,
+            **self._levels(),
             "robust": self.robust.tolist(),
             "undecided_points": self.undecided.tolist(),
             "radius": [_plain(r) for r in self.radius.tolist()],
             "distance": [_plain(d) for d in self.distance.tolist()],
         }
 
+    def _levels(self) -> dict[str, Any]:
+        """Return what was asked of levels, and found, if anything was."""
+        if self.changed is None:
+            return {}
+        return {"level_changes": self.level_changes, "changed_levels": self.changed.tolist()}
+
     def summary(self) -> str:
         """Return the figures as lines of text."""
         d = self.to_dict()
         where = "smallest perturbations" if self.asked is None else f"radius {self.asked:g}"
+        if self.level_changes:
+            where += f", at most {self.level_changes} change{'s' if self.level_changes > 1 else ''} of level"
         lines = [
             ("points", f"{d['points']}, {where}, norm {self.norm}"),
             ("clean accuracy", f"{self.clean_accuracy:.2%}"),

@@ -7,7 +7,8 @@ Notes
 -----
 A certificate is a JSON object of exactly these names; all that is counted is counted from 0:
 
-- ``format`` "bdnn-certificate", ``version`` 1, 2 if there is a ``table``, or 3 if classes have weights;
+- ``format`` "bdnn-certificate", ``version`` 1, 2 if there is a ``table``, or 3 if classes have weights or columns
+  are not inputs themselves;
 - ``data``: ``sha256`` (see `bdnn.checker.data.data_hash`), ``n_rows``, ``n_features``, ``n_points``, ``classes``;
 - ``architecture``: ``hidden_layer_sizes`` ([] or [d], d at most 6), ``head`` "threshold" (one output) or "argmax"
   (two), ``weights`` "continuous", ``fit_intercept`` true;
@@ -297,7 +298,7 @@ def _certificate(document: dict[str, Any]) -> Certificate:
     scale = integer("scale", document["scale"], 1)
     if scale & (scale - 1):
         raise fail("scale", f"must be a power of two, got {shown(scale)}")
-    trees = items("trees", document["trees"])
+    trees, weights = items("trees", document["trees"]), document.get("class_weight")
     n_rows = integer("data: n_rows", data["n_rows"], 1)
     return Certificate(
         sha256=data["sha256"],
@@ -316,7 +317,7 @@ def _certificate(document: dict[str, Any]) -> Certificate:
         table=None
         if version == 1 or (version == 3 and stated is None)
         else read_table_part(stated, n_features, n_rows),
-        class_weight=read_class_weight(document["class_weight"]) if version == 3 else None,
+        class_weight=None if version < 3 or weights is None else read_class_weight(weights),
     )
 
 

@@ -8,6 +8,9 @@ The part ``table`` of a certificate is an object of exactly these names:
 - ``rows``: the numbers of rows that are in turn taken and left out, from the first row of the table on, so that
   [3, 1, 2] means rows 0 to 2, 4 and 5 of a table of six;
 - ``fill``: what a missing value of each feature was replaced by, or null if none was missing;
+- ``inputs``, only where the columns are not inputs themselves: how they become inputs, as the object of the names
+  ``encoder`` (as in model files), ``na`` (what stands for missing values, or null for what usually does) and ``dates``
+  (formats by column). Then ``fill`` is null, and features are columns, of any number;
 - ``drop``, ``missing``, ``test_fraction`` and ``seed``: the settings by which all this was chosen. They are recorded,
   but nothing depends on them. Fraction and seed are null if they are not known.
 """
@@ -54,6 +57,8 @@ class TablePart:
         Part of the rows that was held out.
     seed : int or None
         Seed of that split.
+    inputs : mapping of str to object, or None
+        How columns become inputs, None if they are inputs themselves.
     """
 
     target: str
@@ -64,6 +69,7 @@ class TablePart:
     missing: str
     test_fraction: float | None
     seed: int | None
+    inputs: Mapping[str, Any] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -124,7 +130,7 @@ class TablePart:
         return np.where(gaps, np.array(self.fill), values), replaced
 
     def described(
-        self, table: str, replaced: Mapping[str, tuple[int, float]], *, stated: bool = True, n_unlabeled: int = 0
+        self, table: str, replaced: Mapping[str, tuple[int, float | str]], *, stated: bool = True, n_unlabeled: int = 0
     ) -> str:
         """Return in words which rows of a table a certificate is about.
 
@@ -132,8 +138,8 @@ class TablePart:
         ----------
         table : str
             Name of the table.
-        replaced : mapping of str to (int, float)
-            From `filled`.
+        replaced : mapping of str to (int, float or str)
+            For columns with missing values their number and the replacement.
         stated : bool
             Whether only the certificate says how they were chosen.
         n_unlabeled : int
@@ -157,7 +163,8 @@ class TablePart:
         if self.drop:
             some += f", without {'columns' if len(self.drop) > 1 else 'column'} {_listed(map(repr, self.drop))}"
         if replaced:
-            amounts = (f"{count} in {name!r} by {value:g}" for name, (count, value) in replaced.items())
+            values = {name: v if isinstance(v, str) else f"{v:g}" for name, (_, v) in replaced.items()}
+            amounts = (f"{count} in {name!r} by {values[name]}" for name, (count, _) in replaced.items())
             some += f", missing values replaced: {_listed(amounts)}"
         return some
 
@@ -173,6 +180,7 @@ def table_part(
     missing: str,
     test_fraction: float | None,
     seed: int | None,
+    inputs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the part ``table`` of a certificate.
 
@@ -196,17 +204,19 @@ def table_part(
         Part of the rows that was held out.
     seed : int or None
         Seed of that split.
+    inputs : mapping of str to object, or None
+        How columns become inputs; None if they are inputs themselves.
 
     Returns
     -------
     dict
-        To be put into the certificate, whose version it makes 2.
+        To be put into the certificate, whose version it makes 2, or 3 with `inputs`.
     """
     taken = np.zeros(n_rows, dtype=bool)
     taken[rows] = True
     ends = [*(np.flatnonzero(taken[1:] != taken[:-1]) + 1).tolist(), n_rows]
     lengths = np.diff([0, *ends]).tolist()
-    return {
+    return ({} if inputs is None else {"inputs": dict(inputs)}) | {
         "target": target,
         "features": list(features),
         "rows": lengths if taken[0] else [0, *lengths],
@@ -238,9 +248,12 @@ def read_table_part(value: object, n_features: int, n_rows: int) -> TablePart:
     CertificateError
         If it is not as described in the module, or does not fit the data.
     """
-    parts = exactly("table", value, "target features rows fill drop missing test_fraction seed")
-    target, features = _name("table: target", parts["target"]), _names("table: features", parts["features"], n_features)
-    if len({target, *features}) <= n_features:
+    encoded = isinstance(value, dict) and "inputs" in value
+    parts = exactly("table", value, "target features rows fill drop missing test_fraction seed" + " inputs" * encoded)
+    inputs = exactly("table: inputs", parts["inputs"], "encoder na dates") if encoded else None
+    target = _name("table: target", parts["target"])
+    features = _names("table: features", parts["features"], None if encoded else n_features)
+    if len({target, *features}) <= len(features):
         raise fail("table: features", "must be different columns, and none of them the target")
     rows = tuple(integer("table: rows", length, 0, _MAX_ROWS) for length in items("table: rows", parts["rows"]))
     if sum(rows) >= _MAX_ROWS or 0 in rows[1:]:
@@ -248,6 +261,8 @@ def read_table_part(value: object, n_features: int, n_rows: int) -> TablePart:
     if sum(rows[::2]) != n_rows:
         raise fail("table: rows", f"{sum(rows[::2])} rows are taken, and data has n_rows {n_rows}")
     fill = parts["fill"]
+    if encoded and fill is not None:
+        raise fail("table: fill", "must be null if there are inputs, which say what replaces missing values")
     if fill is not None:
         fill = tuple(_double("table: fill", number) for number in items("table: fill", fill, n_features))
     missing, fraction, seed = parts["missing"], parts["test_fraction"], parts["seed"]
@@ -264,6 +279,7 @@ def read_table_part(value: object, n_features: int, n_rows: int) -> TablePart:
         missing=missing,
         test_fraction=fraction,
         seed=None if seed is None else integer("table: seed", seed, 0, _MAX_ROWS),
+        inputs=inputs,
     )
 
 

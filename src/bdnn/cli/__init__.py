@@ -17,6 +17,7 @@ from typing import TextIO
 import click
 
 import bdnn
+from bdnn.cli.cards import card
 from bdnn.cli.certification import certify
 from bdnn.cli.export import export
 from bdnn.cli.models import evaluate, inspect, predict
@@ -42,7 +43,7 @@ def cli() -> None:
     """Train binarized neural networks by mathematical optimization, with audited losses and bounds."""
 
 
-for _command in (bound, certify, evaluate, export, inspect, plot, predict, report, train, verify):
+for _command in (bound, card, certify, evaluate, export, inspect, plot, predict, report, train, verify):
     cli.add_command(_command)
 
 

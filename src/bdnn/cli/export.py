@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import bdnn
-from bdnn.cli.options import FILE, TABLE, Names, format_options
+from bdnn.cli.options import FILE
 from bdnn.cli.output import say
 from bdnn.cli.reading import model_features
+from bdnn.cli.table_options import TABLE, Names, format_options
 from bdnn.errors import InputError
 from bdnn.export.names import name_of
 from bdnn.export.targets import NAMES

@@ -10,9 +10,10 @@ import click
 import numpy as np
 
 from bdnn.calibration import pre_activations
-from bdnn.cli.options import FILE, TABLE, TEXT_OUT, Names, format_options, label_options
+from bdnn.cli.options import FILE, TEXT_OUT
 from bdnn.cli.output import check_files, save_csv, say
 from bdnn.cli.reading import filled_inputs, model_table, target_of
+from bdnn.cli.table_options import TABLE, Names, format_options, label_options
 from bdnn.errors import InputError
 from bdnn.model_file.reading import load_model
 from bdnn.reports import summary as reporting

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,12 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn import labels, tables
 from bdnn.cli.output import STDOUT
 from bdnn.errors import InputError
 
 Command = Callable[..., None]
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-TABLE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 JOBS_HELP = "-1 for all usable processors, -2 for all but one"
 SEED = click.IntRange(0, 2**31 - 1)  # as `bdnn.Budget` takes it
 
@@ -106,6 +103,24 @@ class Frequency(click.ParamType):  # type: ignore[type-arg]  # generic since cli
             self.fail(f"{value!r} is neither a number of rows nor a part of them", param, ctx)
 
 
+class Signs(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """``age=+1,chol=-1``."""
+
+    name = "signs"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int] | None:
+        """Return the sign of each column."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        signs: dict[str, int] = {}
+        for part in value.split(","):
+            name, _, sign = part.rpartition("=")
+            if not name or sign not in ("1", "+1", "-1", "0") or name in signs:
+                self.fail(f"{part!r} is not a column and its sign; write, for instance, age=+1,chol=-1", param, ctx)
+            signs[name] = int(sign)
+        return signs
+
+
 class Radius(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     """``0.1`` for all features, ``1,0,2.5`` for one radius each."""
 
@@ -160,7 +175,7 @@ class DecisionThreshold(click.ParamType):  # type: ignore[type-arg]  # generic s
             self.fail(f"{value!r} is not such as recall=0.9 or precision=0.8,positive=yes", param, ctx)
 
 
-def _with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
     """Give a command some options, in this order."""
     for option in reversed(options):
         command = option(command)
@@ -232,119 +247,18 @@ def estimator_options(command: Command) -> Command:
         click.option("--decision-threshold", type=DecisionThreshold(), default=None,
                      help="Move the output by rows that are held out: recall, precision or specificity of the second "
                      "class, such as recall=0.9, or of another: precision=0.8,positive=yes."),
+        click.option("--max-features", type=int, default=None,
+                     help="Columns that the network may use, at most.  [default: all]"),
+        click.option("--monotonic", type=Signs(), default=None,
+                     help="Columns with a sign, such as age=+1,chol=-1: the second class in order may only become more "
+                     "(+1) or less (-1) likely as the column grows; two classes."),
         click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for the whole fit."),
         click.option("--jobs", "n_jobs", type=int, default=1, show_default=True,
                      help=f"Threads of the solver or of the search; {JOBS_HELP}."),
         click.option("--seed", "random_state", type=SEED, default=0, show_default=True,
                      help="Seed of the split and of the training."),
     )  # fmt: skip
-    return _with_options(command, options)
-
-
-class Names(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
-    """``a,b`` for two names, or one name with commas in it; which of them is known only with the table."""
-
-    name = "columns"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the text."""
-        if not str(value).strip():
-            self.fail("the name of a column is empty", param, ctx)
-        return str(value)
-
-
-_FORMAT: tuple[Callable[[Command], Command], ...] = (
-    click.option("--delimiter", default=None,
-                     help="Between columns: a character, tab, or space for any number of blanks.  [default: found]"),
-    click.option("--decimal", type=click.Choice([".", ","]), default=None,
-                     help="Decimal sign.  [default: found]"),
-    click.option("--encoding", default=None, help="Of the text, such as cp1252 or utf-16.  [default: found]"),
-    click.option("--na", default=None, metavar="TEXT[,TEXT]",
-                     help="What stands for a missing value, besides empty cells.  [default: ?, NA, N/A, NaN, null, "
-                     "\\N and their like]"),
-    click.option("--no-header", is_flag=True,
-                     help="The first line holds data, and columns are called column1, column2, …"),)  # fmt: skip
-
-
-def table_options(command: Command) -> Command:
-    """Give a command the options that say which rows and columns of a table are trained on, and how it is read."""
-    options = (
-        click.option("--target", default=None,
-                     help="Column of the labels.  [default: one named target, label, class or y, else the last]"),
-        click.option("--weight", default=None, help="Column of the weights of rows.  [default: all rows weigh 1]"),
-        click.option("--id", "ids", multiple=True, type=Names(), metavar="COLUMN[,COLUMN]",
-                     help="Columns that name rows: no inputs, but carried into predictions; may be repeated."),
-        click.option("--drop", multiple=True, type=Names(), metavar="COLUMN[,COLUMN]",
-                     help="Columns to leave out; may be repeated."),
-        click.option("--numeric", multiple=True, type=Names(), metavar="COLUMN[,COLUMN]",
-                     help="Columns to read as numbers, and to keep; may be repeated."),
-        click.option("--categorical", multiple=True, type=Names(), metavar="COLUMN[,COLUMN]",
-                     help="Columns to read as text, and to keep; may be repeated."),
-        click.option("--types", type=FILE, default=None,
-                     help="Kinds of columns: a JSON object, or CSV lines of a column and its kind (numeric, boolean, "
-                     "categorical, date, a date with its format such as date:%d/%m/%Y, or drop)."),
-        click.option("--missing", type=click.Choice(tables.MISSING_RULES), default="median", show_default=True,
-                     help="Missing values: replace by the median or the most frequent level of the training rows, or "
-                     "refuse."),
-        click.option("--missing-labels", type=click.Choice(labels.MISSING_RULES), default="error", show_default=True,
-                     help="Rows without a label (empty, ?, NA, NaN, null): refuse, or leave out."),
-        click.option("--test-fraction", type=float, default=0.25, show_default=True,
-                     help="Fraction of the rows held out for the accuracy, stratified; 0 for none."),
-    )  # fmt: skip
-    return _with_options(_with_options(command, _FORMAT), options)
-
-
-def format_options(command: Command) -> Command:
-    """Give a command the options that say how the text of a table is read, which it gets as its `reading`."""
-
-    @wraps(command)
-    def with_reading(**values: Any) -> None:
-        command(reading=reading_of(**{name: values.pop(name) for name in FORMAT_OPTIONS}), **values)
-
-    return _with_options(with_reading, _FORMAT)
-
-
-FORMAT_OPTIONS = ("delimiter", "decimal", "encoding", "na", "no_header")
-"""Names of the values of the options on the text of a table."""
-
-
-def reading_of(
-    *,
-    delimiter: str | None = None,
-    decimal: str | None = None,
-    encoding: str | None = None,
-    na: str | None = None,
-    no_header: bool = False,
-    numeric: tuple[str, ...] = (),
-    categorical: tuple[str, ...] = (),
-    types: Path | None = None,
-) -> tables.Reading:
-    """Return how a table is read from the values of options.
-
-    Raises
-    ------
-    InputError
-        If they contradict each other, or a file of kinds cannot be used.
-    """
-    kinds = {} if types is None else tables.kinds_from_file(types)
-    for option, kind, names in (("numeric", "numeric", numeric), ("categorical", "categorical", categorical)):
-        for name in names:
-            if kinds.setdefault(name, kind) != kind:
-                raise InputError(f"--{option} {name} contradicts the kind {kinds[name]!r} that is given otherwise")
-    markers = None if na is None else tuple(na.split(","))
-    return tables.Reading(delimiter, decimal, encoding, markers, False if no_header else None, kinds)
-
-
-def label_options(command: Command) -> Command:
-    """Give a command the options that say how a model's data are read, and where their labels are."""
-    options = (
-        click.option("--target", default=None,
-                     help="Column of the labels.  [default: the one the model was trained on]"),
-        click.option("--missing-labels", type=click.Choice(labels.MISSING_RULES), default=None,
-                     help="Rows without a label (empty, ?, NA, NaN, null): refuse, or leave out.  "
-                     "[default: as in the training]"),
-    )  # fmt: skip
-    return _with_options(format_options(command), options)
+    return with_options(command, options)
 
 
 def attacker_options(command: Command) -> Command:
@@ -352,7 +266,7 @@ def attacker_options(command: Command) -> Command:
     options = (
         click.option("--norm", default="inf", show_default=True, help="Norm of the perturbations: inf, 1 or 2."),
         click.option("--lower", type=Radius(), default=None,
-                     help="Least value of perturbed features: a number, or one per feature in the model's order."),
+                     help="Least value of perturbed columns: a number, or one per column in the model's order."),
         click.option("--upper", type=Radius(), default=None, help="Largest value, likewise."),
         click.option("--frozen", multiple=True, help="Column that an attacker cannot change; may be repeated."),
         click.option("--integer", is_flag=True, help="All features are integers and stay so."),
@@ -361,7 +275,7 @@ def attacker_options(command: Command) -> Command:
         click.option("--scale", type=click.Choice(["one", "range"]), default="one", show_default=True,
                      help="Unit of each feature's perturbation: 1, or its range in the table."),
     )  # fmt: skip
-    return _with_options(command, options)
+    return with_options(command, options)
 
 
 def attacker(
@@ -378,6 +292,7 @@ def attacker(
         raise InputError("--integer says that all columns hold integers; leave it or --integer-column out")
     settings: dict[str, Any] = {"frozen": list(frozen) or None, "integer": list(integers) or integer, **others}
     if scale == "range":
-        width = np.ptp(X.astype(np.float64), axis=0)
+        values = X.astype(np.float64)
+        width = np.fmax.reduce(values) - np.fmin.reduce(values)  # of the known values
         settings["scale"] = np.where(width > 0, width, 1.0)
     return settings

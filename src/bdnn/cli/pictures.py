@@ -10,18 +10,22 @@ import click
 import numpy as np
 
 import bdnn
-from bdnn.cli.options import FILE, JOBS_HELP, OUT, TABLE, attacker, attacker_options, label_options
+from bdnn.certification.columns import certify_table
+from bdnn.cli.options import FILE, JOBS_HELP, OUT, attacker, attacker_options
 from bdnn.cli.output import check_files, save_output
-from bdnn.cli.reading import model_inputs, target_of
+from bdnn.cli.reading import filled_inputs, model_inputs, model_table, target_of
 from bdnn.cli.stopping import finishing, heard
+from bdnn.cli.table_options import TABLE, label_options
 from bdnn.errors import InputError
 from bdnn.files import write
 from bdnn.model_file.reading import load_model
 from bdnn.plotting.files import KINDS, picture
 from bdnn.plotting.structure import heaviest_features
 from bdnn.progress import attacks_text, shown_progress
+from bdnn.reports.card import score_card
 
 if TYPE_CHECKING:
+    from bdnn.encoding.raw import RawTable
     from bdnn.model_file.contents import Model
     from bdnn.tables import Reading
     from bdnn.types import Array
@@ -31,7 +35,7 @@ Drawing = Callable[[Any], Any]
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["history", "regions", "network", "weights", "certified"]))
+@click.argument("kind", type=click.Choice(["history", "regions", "network", "weights", "certified", "card"]))
 @click.argument("model_file", metavar="MODEL", type=FILE)
 @click.argument("data", type=TABLE, required=False)
 @label_options
@@ -59,7 +63,7 @@ def plot(
     features: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Draw the training's history, decision regions, the network, its weights or its certified accuracy.
+    """Draw history, decision regions, the network, its weights, its certified accuracy or its score card.
 
     Regions and certified accuracy need DATA, a table; what perturbations may do is for the latter. With DATA, the
     pictures of network and weights show weights in units of standard deviations of the features.
@@ -70,16 +74,22 @@ def plot(
     check_files({"--out": out}, {"MODEL": model_file, "DATA": data})
     model = load_model(model_file)
     if kind in ("regions", "certified") and data is None:
-        raise InputError(f"a picture of kind {kind!r} needs a table after the model file")
+        raise InputError(f"a picture of kind {kind!r} needs a CSV table, or another one, after the model file")
     if kind == "history":
         drawing = _history(model, model_file)
+    elif kind == "card":
+        drawing = _card(model, data, reading)
     elif kind in ("network", "weights"):
         drawing = _structure(kind, model, data, reading)
     else:
         assert data is not None
-        X, labels = model_inputs(model, data, target_of(model, target), missing_labels, reading)
+        table = model_table(model, data, target_of(model, target), missing_labels, reading)
+        X, labels = filled_inputs(model, table), table.labels
         assert labels is not None
-        drawing = _regions(model, X, labels, features) if kind == "regions" else _certified(model, X, labels, **options)
+        if kind == "regions":
+            drawing = _regions(model, X, labels, features)
+        else:
+            drawing = _certified(model, table.features, labels, **options)
     with finishing():
         contents = picture(drawing, suffix)
         save_output("picture", out, lambda place: write(place, contents))
@@ -90,6 +100,11 @@ def _history(model: Model, path: Path) -> Drawing:
     if result is None:
         raise InputError(f"{path} does not hold the result of a training run, so there is no history to draw")
     return lambda figure: bdnn.plotting.plot_history(result, figure)
+
+
+def _card(model: Model, data: Path | None, reading: Reading) -> Drawing:
+    found = score_card(model, None if data is None else model_inputs(model, data, None, reading=reading)[0])
+    return lambda figure: bdnn.plotting.plot_card(found, ax=figure)
 
 
 def _structure(kind: str, model: Model, data: Path | None, reading: Reading) -> Drawing:
@@ -114,7 +129,7 @@ def _regions(model: Model, X: Array, labels: Array, features: tuple[str, ...]) -
 
 def _certified(
     model: Model,
-    X: Array,
+    columns: RawTable,
     labels: Array,
     *,
     rows: int,
@@ -125,15 +140,16 @@ def _certified(
     n_jobs: int,
     **changes: Any,
 ) -> Drawing:
-    settings = attacker(X, **changes)
-    if len(X) > rows:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(X), rows, replace=False))
-        X, labels = X[chosen], labels[chosen]
+    settings = attacker(columns.numbers(), **changes)
+    if len(columns) > rows:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(columns), rows, replace=False))
+        columns, labels = columns.take(chosen), labels[chosen]
     with shown_progress(time_limit, quiet, attacks_text) as listener:
         budget = bdnn.Budget(seconds=time_limit)
-        found = bdnn.certify(
+        found = certify_table(
             model.network,
-            X,
+            model.encoder_in_use,
+            columns,
             labels,
             radius=radius,
             budget=budget,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,19 +12,19 @@ import click
 import numpy as np
 
 from bdnn import tables
-from bdnn.cli.options import FORMAT_OPTIONS, reading_of
 from bdnn.cli.output import say
+from bdnn.cli.table_options import FORMAT_OPTIONS, reading_of
 from bdnn.columns import listed, quoted
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import InputError
-from bdnn.labels import check_discrete, regression_hint
+from bdnn.regression_targets import check_discrete, regression_hint
 from bdnn.splitting import SPLIT_VERSION, split
 from bdnn.tables import Known, Reading, Table
 
 if TYPE_CHECKING:
     from bdnn.encoding.encoder import Encoder
     from bdnn.model_file.contents import EnsembleModel, Model
-    from bdnn.types import Array
+    from bdnn.types import Array, Floats
 
 _PLAIN = Reading()
 
@@ -159,8 +159,11 @@ def split_rows(
 
 def known_columns(model: Model | EnsembleModel) -> dict[str, Known]:
     """Return what a model says of its columns; nothing if it does not know their names."""
-    encoder = model.encoder_in_use
-    forms = {} if model.table is None else dict(model.table.dates)
+    return columns_of(model.encoder_in_use, {} if model.table is None else model.table.dates)
+
+
+def columns_of(encoder: Encoder, forms: Mapping[str, str]) -> dict[str, Known]:
+    """Return what an encoder and formats of dates say of columns; nothing if these have no names."""
     if not encoder.named:
         return {}
     return {
@@ -211,7 +214,7 @@ def model_table(
         _check_headerless(data, table, info.n_columns, info.target)
     if table.n_unlabeled:
         click.echo(f"rows without a label left out: {table.n_unlabeled}", err=True)
-    return replace(table, features=_as_in_training(encoder, table.features))
+    return replace(table, features=as_in_training(encoder, table.features))
 
 
 def _check_headerless(data: Path, table: Table, n_columns: int, target: str) -> None:
@@ -224,7 +227,7 @@ def _check_headerless(data: Path, table: Table, n_columns: int, target: str) -> 
         )
 
 
-def _as_in_training(encoder: Encoder, features: RawTable) -> RawTable:
+def as_in_training(encoder: Encoder, features: RawTable) -> RawTable:
     """Return the columns of an encoder: those that it does not use are taken to be missing."""
     if not encoder.named:
         named = zip(features.columns, encoder.names, strict=True)
@@ -247,15 +250,28 @@ def _refuse_lasting_gaps(model: Model | EnsembleModel, features: RawTable) -> No
 
 
 def filled_inputs(model: Model, table: Table) -> Array:
-    """Return the inputs of the network that the columns of a table become; levels that it does not know are counted."""
+    """Return the inputs of the network that the columns of a table become; see `inputs_of`."""
     encoder, features = model.encoder_in_use, table.features
     _refuse_lasting_gaps(model, features)
+    return model.network.check_inputs(inputs_of(encoder, features))
+
+
+def inputs_of(encoder: Encoder, features: RawTable) -> Floats:
+    """Return the inputs that columns become; levels that the encoder does not know are counted on standard error."""
     if unseen := encoder.unseen(features):
         counts = ", ".join(
             f"{count} row{'s' if count > 1 else ''} of column {name!r}" for name, count in unseen.items()
         )
         say(f"levels that were not seen in the training, in {counts}; they set none of the inputs", err=True)
-    return model.network.check_inputs(encoder.transform(features))
+    return encoder.transform(features)
+
+
+def start_encoder(model: Model) -> Encoder:
+    """Return the encoder of a model to start from, without replacements if it is to keep none."""
+    encoder = model.encoder_in_use
+    if not nothing_kept(model):
+        return encoder
+    return replace(encoder, columns=tuple(replace(code, fill=None) for code in encoder.columns))
 
 
 def refuse_gaps(features: RawTable, reason: str) -> None:

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 import bdnn
-from bdnn.cli.options import FILE, JOBS_HELP, SEED, TABLE, TEXT_OUT, attacker, attacker_options, label_options
+from bdnn.cli.options import FILE, JOBS_HELP, SEED, TEXT_OUT, attacker, attacker_options
 from bdnn.cli.output import check_files, save_output
-from bdnn.cli.reading import filled_inputs, model_table, split_rows, target_of
+from bdnn.cli.reading import filled_inputs, model_table, target_of
 from bdnn.cli.stopping import finishing, heard
+from bdnn.cli.table_options import TABLE, label_options
 from bdnn.cli.training import train
+from bdnn.cli.training_rows import training_rows_of
 from bdnn.cli.verification import certificate_errors
-from bdnn.errors import InputError
-from bdnn.estimators.held_out import held_out_fraction
 from bdnn.files import write
 from bdnn.model_file.reading import load_model
 from bdnn.progress import attacks_text, shown_progress
 from bdnn.reports.contents import Source
-from bdnn.splitting import SPLIT_VERSIONS, drawn_seed, split
 
 if TYPE_CHECKING:
     from bdnn.model_file.contents import Model
     from bdnn.tables import Reading, Table
-    from bdnn.types import Array
 
 
 @click.command()
@@ -82,7 +78,7 @@ def report(
     table = model_table(model, data, target, missing_labels, reading)
     assert table.labels is not None
     X = filled_inputs(model, table)
-    training_rows = _training_rows(model, table, X)
+    training_rows = training_rows_of(model, table, X)
     source = Source(data.name, target, () if model.table is None else model.table.drop, _missing(model, table))
     with (
         shown_progress(time_limit, quiet, attacks_text) as listener,
@@ -96,7 +92,8 @@ def report(
             training_rows=training_rows,
             certificate=certificate,
             radii=radii,
-            attacker=attacker(X, **changes),
+            attacker=attacker(table.features.numbers(), **changes),
+            columns=table.features,
             points=rows,
             time_limit=time_limit,
             n_jobs=n_jobs,
@@ -114,33 +111,6 @@ def _missing(model: Model, table: Table) -> dict[str, tuple[int, float | str]]:
     """Return for columns with missing values how many there are, and what replaced them."""
     codes = zip(model.encoder_in_use.columns, table.n_missing.tolist(), strict=True)
     return {code.name: (count, code.fill) for code, count in codes if count and code.used and code.fill is not None}
-
-
-def _training_rows(model: Model, table: Table, X: Array) -> Array | None:
-    """Return the rows that the model was trained on, or None if the table is not, or not surely, that of the training.
-
-    It is if the split of the training leaves as many rows, of which the network decides as many wrong. X are the inputs
-    of the table with missing values replaced.
-    """
-    info, result, settings, labels = model.table, model.result, model.settings or {}, table.labels
-    if info is None or result is None or labels is None or info.test_fraction is None or info.seed is None:
-        return None
-    if info.split not in SPLIT_VERSIONS:
-        return None
-    validated = held_out_fraction(settings)
-    try:
-        rows, _ = split_rows(table.features, labels, info.test_fraction, info.seed, info.split)
-        trained_on = len(rows) - math.ceil(validated * len(rows))
-        if validated and info.split > 1:
-            seed = drawn_seed(np.random.RandomState(settings.get("random_state")))
-            trained_on = len(split(X[rows], labels[rows], validated, seed, info.split)[0])
-    except InputError:
-        return None
-    if trained_on != result.n_rows:
-        return None
-    wrong = int(np.sum(model.network.predict(X[rows]) != labels[rows]))
-    comparable = not validated and not np.any(settings.get("robust_radius", 0.0))
-    return rows if wrong == result.audit.n_wrong or not comparable else None
 
 
 def _commands(model: Model, model_file: Path, data: Path, target: str, certificate: Path | None) -> list[str]:

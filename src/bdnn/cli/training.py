@@ -13,30 +13,23 @@ import numpy as np
 
 import bdnn
 from bdnn.checker.rows import table_part
-from bdnn.cli.options import (
-    CLASS_WEIGHT,
-    FILE,
-    OUT,
-    SEED,
-    TABLE,
-    TEXT_OUT,
-    HiddenSizes,
-    estimator_options,
-    table_options,
-)
+from bdnn.cli.options import CLASS_WEIGHT, FILE, OUT, SEED, TEXT_OUT, HiddenSizes, estimator_options
 from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import (
     TableChoice,
     TrainingTable,
+    inputs_of,
     nothing_kept,
     read_training_table,
     refuse_gaps,
+    start_encoder,
     table_choice,
 )
 from bdnn.cli.stopping import finishing, heard, repeated, requested
+from bdnn.cli.table_options import TABLE, table_options
 from bdnn.encoding.codes import PARTS
 from bdnn.errors import InputError, NotCoveredError
-from bdnn.model_file.contents import TableInfo
+from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.reading import load_model
 from bdnn.model_file.writing import check_size
 from bdnn.network.losses import Loss
@@ -47,7 +40,6 @@ if TYPE_CHECKING:
     from bdnn.encoding.raw import RawColumn
     from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.network.network import Network
-    from bdnn.result import Result
 
 
 @click.command()
@@ -103,7 +95,7 @@ def train(
     if start is not None:
         model = load_model(start)
         clf.set_params(warm_start=True)
-        clf.network_, clf.encoder_ = model.network, model.encoder_in_use
+        clf.network_, clf.encoder_ = model.network, start_encoder(model)
         classes = clf.network_.classes
     read = read_training_table(data, choice, classes=classes, model=model)
     if out is not None:
@@ -113,8 +105,9 @@ def train(
     with finishing():
         report = reporting.training_report(clf.result_, read.table, read.rows, clf.encoder_)
         if len(read.held_out):
-            right = clf.predict(read.columns(read.held_out)) == read.labels[read.held_out]
-            report |= {"held_out_rows": len(read.held_out), "held_out_accuracy": float(right.mean())}
+            inputs = inputs_of(clf.encoder_, clf.encoder_.matched(read.columns(read.held_out)))
+            measured = reporting.evaluation(Model(clf.network_), inputs, read.labels[read.held_out])
+            report |= {f"held_out_{name}": measured[name] for name in ("rows", "accuracy", "balanced_accuracy")}
         if clf.calibration_ is not None:
             report["calibration"] = reporting.calibration_report(clf.calibration_)
         report["model_file"] = None
@@ -127,7 +120,7 @@ def train(
             if not as_json:
                 ending.attempt(tell, f"{'saved to':<18}{out}")
         if certificate is not None:
-            report["certificate"], line = _written(clf.result_, certificate, read, info, ending)
+            report["certificate"], line = _written(clf, certificate, read, info, ending)
             if line and not as_json:
                 ending.attempt(tell, f"{'certificate':<18}{line}")
         if as_json:
@@ -186,7 +179,7 @@ def bound(
     if model_file is not None:
         model = load_model(model_file)
         _check_bounded(model.network, model_file)
-        clf.network_, clf.encoder_ = model.network, model.encoder_in_use
+        clf.network_, clf.encoder_ = model.network, start_encoder(model)
         classes = clf.network_.classes
         clf.set_params(warm_start=True, head=clf.network_.head)
         hidden_layer_sizes = clf.network_.widths[:-1]
@@ -217,7 +210,7 @@ def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: boo
             clf.fit(
                 read.columns(read.rows),
                 read.labels[read.rows],
-                read.weight(read.rows),
+                sample_weight=read.weight(read.rows),
                 on_progress=heard(listener),
             )
     except KeyboardInterrupt:
@@ -300,9 +293,10 @@ def _check_certifiable(settings: dict[str, Any]) -> None:
 
 
 def _written(
-    result: Result, path: Path, read: TrainingTable, info: TableInfo, ending: Ending
+    clf: BDNNClassifier, path: Path, read: TrainingTable, info: TableInfo, ending: Ending
 ) -> tuple[dict[str, Any], str]:
     """Write the certificate of a result; return what to report of it, as values and as a line, empty if that failed."""
+    result, encoder, inputs = clf.result_, clf.encoder_, None
     content = result.certificate
     if content is None:
         reason = (
@@ -310,18 +304,24 @@ def _written(
             f"has begun, the limit leaves time to write it and the sample weights are multiples of a common unit"
         )
         return {"file": None, "reason": reason}, f"none written: {reason}"
+    if not encoder.is_identity:
+        na = None if info.na is None else list(info.na)
+        inputs = {"encoder": encoder.to_json(), "na": na, "dates": dict(info.dates)}
     table = table_part(
         target=info.target,
         features=read.table.names,
         drop=info.drop,
         missing=info.missing,
-        fill=info.fill,
+        fill=None if inputs is not None else info.fill,
         rows=read.table.rows[read.rows],
         n_rows=len(read.table.rows) + read.table.n_unlabeled,
         test_fraction=info.test_fraction,
         seed=info.seed,
+        inputs=inputs,
     )
-    content = content | {"version": max(content["version"], 2), "table": table}
+    content = content | {"version": max(content["version"], 2 if inputs is None else 3), "table": table}
+    if inputs is not None:
+        content.setdefault("class_weight", None)
     if not ending.attempt(save_output, "certificate", path, lambda place: bdnn.save_certificate(content, place)):
         return {"file": None, "reason": str(ending.errors[-1])}, ""
     cuts, leaves = len(content["cuts"]), sum(type(node) is int for tree in content["trees"] for node in tree["nodes"])

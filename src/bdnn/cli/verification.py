@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,16 +19,25 @@ from bdnn.checker.class_weight import weighted_rows
 from bdnn.checker.data import data_hash, merged
 from bdnn.checker.file import Certificate, read_certificate
 from bdnn.checker.rows import TablePart, read_table_part, table_part
-from bdnn.cli.options import FILE, SEED, TABLE, Names, format_options
+from bdnn.cli.options import FILE, SEED
 from bdnn.cli.output import say
-from bdnn.cli.reading import TableChoice, TrainingTable, read_training_table, show_notes
+from bdnn.cli.reading import (
+    TableChoice,
+    TrainingTable,
+    as_in_training,
+    columns_of,
+    read_training_table,
+    show_notes,
+)
+from bdnn.cli.table_options import TABLE, Names, format_options
+from bdnn.encoding.encoder import Encoder
 from bdnn.errors import CertificateError, CertificateFileError, InputError, UnknownLabelError
 from bdnn.labels import MISSING_RULES
 from bdnn.splitting import SPLIT_VERSION, SPLIT_VERSIONS
 from bdnn.tables import Known, Reading
 from bdnn.types import Array, Floats
 
-_Rows = tuple[Floats, Array, Floats | None, TablePart, dict[str, tuple[int, float]], int]
+_Rows = tuple[Floats, Array, Floats | None, TablePart, dict[str, tuple[int, float | str]], int]
 
 _UNSTATED = ("missing_labels", "weight")
 _DEFAULTS: dict[str, Any] = {"drop": (), "missing": "median", "test_fraction": 0.25, "seed": 0}
@@ -118,27 +128,56 @@ def verify(certificate: Path, data: Path, as_json: bool, reading: Reading, **opt
 
 def _stated_rows(content: Certificate, data: Path, reading: Reading, part: TablePart, weight: str | None) -> _Rows:
     """Return the rows that a certificate says it is about, and how many rows of the table have no label."""
+    encoder: Encoder | None = None
+    forms: dict[str, str] = {}
+    known = {name: Known("numeric") for name in part.features}
+    if part.inputs is not None:
+        encoder, forms, na = _way_to_inputs(part)
+        known = columns_of(encoder, forms)
+        reading = replace(reading, na=reading.na or na)
     table = tables.read_table(
         data,
         part.target,
-        part.features,
+        tuple(known),
         classes=np.array(content.classes),
         missing_labels="drop",
         reading=reading,
-        known={name: Known("numeric") for name in part.features},
+        known=known,
         weight=weight,
     )
     assert table.labels is not None
     show_notes(data, table)
     rows = part.take(len(table.rows) + table.n_unlabeled)
     places = np.searchsorted(table.rows, rows)
-    known = places < len(table.rows)
-    known[known] = table.rows[places[known]] == rows[known]
-    if not known.all():
-        raise CertificateError(f"data: row {rows[~known][0]} (from 0) has no label; {OTHER_DATA}")
-    X, replaced = part.filled(table.X[places])
+    there = places < len(table.rows)
+    there[there] = table.rows[places[there]] == rows[there]
+    if not there.all():
+        raise CertificateError(f"data: row {rows[~there][0]} (from 0) has no label; {OTHER_DATA}")
+    replaced: dict[str, tuple[int, float | str]] = {}
+    if encoder is None:
+        X, numbers = part.filled(table.X[places])
+        replaced.update(numbers)
+    else:
+        features = as_in_training(encoder, table.features.take(places))
+        codes = zip(encoder.columns, features.n_missing.tolist(), strict=True)
+        replaced = {c.name: (count, c.fill) for c, count in codes if count and c.used and c.fill is not None}
+        X = encoder.transform(features)
     weights = None if table.weight is None else table.weight[places]
     return X, table.labels[places], weights, part, replaced, table.n_unlabeled
+
+
+def _way_to_inputs(part: TablePart) -> tuple[Encoder, dict[str, str], tuple[str, ...] | None]:
+    """Return the encoder of a certificate, formats of dates, and what stands for missing values."""
+    inputs = part.inputs or {}
+    try:
+        encoder = Encoder.from_json(inputs["encoder"])
+    except InputError as error:
+        raise CertificateFileError(f"table: inputs: {error}") from None
+    forms, na = inputs["dates"], inputs["na"]
+    texts = [*(forms.values() if isinstance(forms, dict) else [None]), *(na if isinstance(na, list) else [na or ""])]
+    if encoder.names != part.features or not all(isinstance(text, str) for text in texts):
+        raise CertificateFileError("table: inputs: must have an encoder of the features, and texts")
+    return encoder, forms, None if na is None else tuple(na)
 
 
 class _Found(NamedTuple):
@@ -187,7 +226,8 @@ def _chosen_rows(content: Certificate, data: Path, reading: Reading, given: dict
         seed=choice.seed,
     )
     part = read_table_part(chosen, len(table.names), len(read.rows))
-    replaced = part.filled(table.X[read.rows])[1]
+    replaced: dict[str, tuple[int, float | str]] = {}
+    replaced.update(part.filled(table.X[read.rows])[1])
     return *found.data, part, replaced, table.n_unlabeled
 
 

@@ -65,6 +65,7 @@ class Encoder:
 
     Examples
     --------
+    >>> from bdnn.encoding.raw import RawColumn
     >>> color = RawColumn("color", "categorical", np.array([0, 1, 2, -1]), ("red", "green", "blue"))
     >>> encoder = Encoder((ColumnCode("color", "categorical", "red", ("blue", "green", "red"), missing_bit=True),))
     >>> encoder.input_names
@@ -85,10 +86,11 @@ class Encoder:
         names: dict[str, int] = {}
         for code in self.columns:
             for name in code.input_names:
-                free, number = name, 2
-                while free in names:
-                    free, number = f"{name} ({number})", number + 1
-                names[free] = 0
+                free = name
+                while free in names:  # how often a name is asked for is counted, for many that are the same
+                    names[name] += 1
+                    free = f"{name} ({names[name]})"
+                names[free] = 1
         if not names:
             raise InputError("no column gives inputs: all hold nothing, one level only, or text that is never the same")
         counts = [code.n_inputs for code in self.columns]

@@ -9,8 +9,8 @@ inputs; neither does a column without any known value.
 
 *Thresholds.* A column of at most k + 1 different values gets one threshold between any two neighbors. Others get at
 most k: for q = 1, …, k the gap between neighbors that divides the rows nearest to q : k + 1 - q, the lower one of two.
-A threshold is the double nearest to the middle of its gap, so that it is above the lower value and at most the upper
-one.
+A threshold is the middle of its gap, rounded to twelve digits if these separate the two values, so that it is above the
+lower value and at most the upper one.
 
 *Missing bits*, if they are "auto". A column is looked at by itself: numbers are cut into at most ten ranges of about
 the same number of rows. Missing values are counted as a range of their own, or in the range of what replaces them. On
@@ -44,6 +44,7 @@ _FEW_LEVELS = 20  # as `max_categories` has by default
 _FOLDS = 5  # the usual number, enough for a yes or no
 _ERRORS = 0.5  # of 200 columns whose gaps mean nothing, 4 to 9 % get a bit, and few that matter are missed
 _RANGES = 10  # fine enough for any simple dependence, coarse enough for counts of few rows
+_DIGITS = 12  # of a threshold: more than tables have, and fewer than rounding errors show in
 _PRIOR = 1.0  # rows that the frequencies of a range start from, spread as the classes are: no logarithm of 0
 
 
@@ -237,8 +238,14 @@ def thresholds_of(values: Floats | Array, most: int) -> tuple[float, ...]:
         nearer = wanted - below[after - 1] <= below[after] - wanted
         gaps = np.unique(after - nearer)
     low, high = different[gaps], different[gaps + 1]
+    return tuple(_between(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))
+
+
+def _between(low: float, high: float) -> float:
+    """Return the middle of two numbers, with few digits if these are enough."""
     middle = low / 2 + high / 2
-    return tuple(np.where((middle > low) & (middle <= high), middle, high).tolist())
+    found = [value for value in (float(f"{middle:.{_DIGITS}g}"), middle) if low < value <= high]
+    return found[0] if found else high
 
 
 def _pays(column: RawColumn, code: ColumnCode, codes: Indices, seed: int) -> bool:

@@ -105,10 +105,7 @@ def from_values(name: str, values: Sequence[Any] | Array, categorical: bool = Fa
     InputError
         If a number is complex.
     """
-    known: dict[Any, int] = {}
-    # equal objects of different kinds, such as 1 and True, differ
-    codes = np.fromiter((known.setdefault((type(v), _hashable(v)), len(known)) for v in values), np.intp, len(values))
-    each = [value for _, value in known]
+    each, codes = _distinct(list(values))
     gap = np.array([is_gap(value) for value in each], dtype=bool)
     present = [value for value, gone in zip(each, gap.tolist(), strict=True) if not gone]
     if any(isinstance(value, complex | np.complexfloating) for value in present):
@@ -122,6 +119,20 @@ def from_values(name: str, values: Sequence[Any] | Array, categorical: bool = Fa
         return RawColumn(name, "date", np.array(days, dtype="datetime64[us]")[codes])
     numbers = [math.nan if gone else float(value) for value, gone in _both(each, gap)]
     return RawColumn(name, kind, np.array(numbers, dtype=np.float64)[codes])
+
+
+def _distinct(values: list[Any]) -> tuple[list[Any], Indices]:
+    """Return the different values, and which of them each is; equal values of different types, 1 and True, differ."""
+    keys: list[Any] = values
+    if not set(map(type, values)) <= {str, type(None)}:
+        keys = list(zip(map(type, values), values, strict=True))
+    try:
+        known = {key: code for code, key in enumerate(dict.fromkeys(keys))}
+    except TypeError:  # some cannot be keys
+        keys = [(type(value), _hashable(value)) for value in values]
+        known = {key: code for code, key in enumerate(dict.fromkeys(keys))}
+    each = list(known) if keys is values else [value for _, value in known]
+    return each, np.fromiter(map(known.__getitem__, keys), np.intp, len(keys))
 
 
 def is_gap(value: object) -> bool:

@@ -6,7 +6,7 @@ Files (`bdnn.tables`) and data frames (`bdnn.estimators`) end here; an encoder m
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -49,6 +49,18 @@ class RawColumn:
         if self.kind == "categorical":
             return np.asarray(self.values < 0)
         return np.asarray(np.isnat(self.values) if self.kind == "date" else np.isnan(self.values))
+
+    def texts(self, rows: Indices) -> list[str | float]:
+        """Return some cells as they are written in a table: numbers as such, text for all else, empty where missing."""
+        values, gone = self.values[rows], self.missing[rows].tolist()
+        each: list[Any] = values.tolist()
+        if self.kind == "categorical":
+            each = [self.levels[code] for code in each]
+        elif self.kind == "boolean":
+            each = ["true" if value == 1 else "false" for value in each]
+        elif self.kind == "date":
+            each = [str(value).removesuffix("T00:00:00") for value in values.astype("datetime64[s]")]
+        return ["" if gap else value for value, gap in zip(each, gone, strict=True)]
 
     def take(self, rows: Indices) -> RawColumn:
         """Return some rows."""

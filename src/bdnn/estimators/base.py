@@ -20,7 +20,8 @@ from bdnn.budget import Budget
 from bdnn.checks import thread_count
 from bdnn.errors import InputError
 from bdnn.estimators.inputs import REAL, EncoderSettings, encoded, given_columns, training_columns
-from bdnn.labels import check_discrete, check_present, plain
+from bdnn.labels import check_present, plain
+from bdnn.regression_targets import check_discrete
 from bdnn.splitting import drawn_seed
 
 if TYPE_CHECKING:
@@ -69,10 +70,15 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             raise InputError(f"sample_weight must have shape ({len(labels)},), got {weight.shape}")
         return columns, labels, weight
 
+    def _columns(self, X: ArrayLike | RawTable, dtypes: Iterable[DTypeLike] = REAL) -> Reals | RawTable:
+        """Return columns to be predicted, checked; an array if they are inputs of the network as they are."""
+        check_is_fitted(self)
+        return given_columns(self, self.encoder_, X, dtypes)
+
     def _inputs(self, X: ArrayLike | RawTable, dtypes: Iterable[DTypeLike] = REAL) -> Reals:
         """Return the inputs of the network that columns to be predicted become, checked."""
-        check_is_fitted(self)
-        return encoded(self.encoder_, given_columns(self, self.encoder_, X, dtypes))
+        columns = self._columns(X, dtypes)
+        return encoded(self.encoder_, columns)
 
     def _warn(self, shortfalls: Iterable[str]) -> None:
         """Warn the caller of `fit` of what could not be done in time, if anything."""

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from bdnn.calibration import pre_activations
-from bdnn.certification.engine import certify
 from bdnn.encoding.raw import RawTable
-from bdnn.errors import InputError
+from bdnn.errors import ModelFileError
 from bdnn.estimators.base import seed_of, storable
-from bdnn.estimators.class_weights import training_weights, validation_weights, with_class_weight
+from bdnn.estimators.class_weights import by_label, training_weights, validation_weights, with_class_weight
 from bdnn.estimators.devices import Exportable
+from bdnn.estimators.fitted import FittedNetwork
 from bdnn.estimators.frames import Categorical
 from bdnn.estimators.held_out import held_out_rows
-from bdnn.estimators.inputs import encoded, made_encoder, options_of, radius_of_inputs
+from bdnn.estimators.inputs import (
+    encoded,
+    made_encoder,
+    options_of,
+    radius_of_inputs,
+    signs_of_inputs,
+)
 from bdnn.estimators.operating_point import moved, wanted_point
-from bdnn.estimators.probabilities import UNCALIBRATED, ProbabilisticClassifier, own_time
+from bdnn.estimators.probabilities import UNCALIBRATED, own_time
 from bdnn.libraries import limited_threads
-from bdnn.methods import METHODS, automatic
+from bdnn.methods import METHODS, method_for
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.writing import save_model
@@ -32,14 +37,22 @@ from bdnn.problem.problem import Problem, choice
 from bdnn.progress import ProgressLines
 
 if TYPE_CHECKING:
-    from bdnn.certification.result import Certification
     from bdnn.files import FilePath
     from bdnn.network.network import Network
     from bdnn.status import ProgressCallback
-    from bdnn.types import Array, Floats, Reals
+
+# parameters that a problem takes, and checks, as they are
+_AS_GIVEN = (
+    "hidden_layer_sizes", "head", "weights", "weight_bound", "fit_intercept", "margin", "input_bits", "regularizer",
+    "regularization", "robust_norm", "robust_model", "max_features",
+)  # fmt: skip
 
 
-class BDNNClassifier(Exportable, ProbabilisticClassifier):
+_MAPPINGS = ("class_weight", "decision_threshold", "monotonic")
+"""Settings that may be objects."""
+
+
+class BDNNClassifier(Exportable, FittedNetwork):
     """Binarized deep neural network, trained by mathematical optimization.
 
     Neurons fire 1 if their pre-activation is >= 0, otherwise 0. The reported loss is always recomputed with exact
@@ -166,7 +179,7 @@ class BDNNClassifier(Exportable, ProbabilisticClassifier):
     ----------
     network_ : Network
         The trained network; it alone predicts.
-    encoder_ : bdnn.encoding.Encoder
+    encoder_ : bdnn.encoding.encoder.Encoder
         How columns become inputs of the network.
     result_ : Result
         Status, audited loss, bound, gap and history of the training.
@@ -328,7 +341,9 @@ class BDNNClassifier(Exportable, ProbabilisticClassifier):
         options_of(self)
         columns, labels, weight = self._training_data(X, y, sample_weight, self, feature_names)
         choice("method", self.method, ("auto", *METHODS))
-        wanted = wanted_point(self.decision_threshold, np.unique(labels)) if self.decision_threshold else None
+        wanted = None
+        if self.decision_threshold is not None:
+            wanted = wanted_point(self.decision_threshold, np.unique(labels))
         training, held_out = held_out_rows(columns, labels, self.get_params(deep=False), budget.seed)
         self.encoder_ = made_encoder(self, columns, labels, training, budget.seed)
         inputs = encoded(self.encoder_, columns)
@@ -342,25 +357,16 @@ class BDNNClassifier(Exportable, ProbabilisticClassifier):
             y=labels[training],
             sample_weight=row_weight,
             validation=validation,
-            regularizer=self.regularizer,  # type: ignore[arg-type]  # checked by Problem
-            regularization=self.regularization,  # type: ignore[arg-type]  # checked by Problem
-            hidden_layer_sizes=self.hidden_layer_sizes,
-            head=self.head,  # type: ignore[arg-type]  # checked by Problem
-            weights=self.weights,  # type: ignore[arg-type]  # checked by Problem
-            weight_bound=self.weight_bound,
-            fit_intercept=self.fit_intercept,
             robust_radius=radius_of_inputs(self.encoder_, self.robust_radius),
-            robust_norm=self.robust_norm,  # type: ignore[arg-type]  # checked by Problem
-            robust_model=self.robust_model,  # type: ignore[arg-type]  # checked by Problem
-            margin=self.margin,
-            input_bits=self.input_bits,
-            max_features=self.max_features,
-            monotonic=self.monotonic,
+            monotonic=signs_of_inputs(self.encoder_, self.monotonic),
             feature_groups=None if self.encoder_.is_identity else self.encoder_.column_of_input,
             feature_names=self.encoder_.network_names,
             copy=False,  # the problem is not kept
+            **{name: getattr(self, name) for name in _AS_GIVEN},
         )
-        method = self._method(problem)
+        method = method_for(self, problem)
+        if problem.robust and self.robust_model == "worst_case":
+            method = AttackAndRepair(method)
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)
         # more threads of BLAS than were asked for would wait for each other on a busy machine
@@ -378,95 +384,6 @@ class BDNNClassifier(Exportable, ProbabilisticClassifier):
         if self._warns:
             self._warn(self.result_.shortfalls)
         return self
-
-    def _method(self, problem: Problem) -> Any:
-        """Return the method that trains for a problem, with those of its settings that are parameters here."""
-        for each in METHODS.values():  # a misspelled setting of a method that is not chosen is an error, too
-            each.check_choices(self)
-        chosen = automatic(problem) if self.method == "auto" else self.method
-        kind: type[Any] = METHODS[chosen]
-        method = kind(**{f.name: getattr(self, f.name) for f in fields(kind) if hasattr(self, f.name)})
-        for name, value in {"certificate": self.certificate or None, "checkpoint": self.checkpoint}.items():
-            if value is not None and not hasattr(method, name):
-                by = "" if self.method == chosen else ", which method='auto' chose for this problem"
-                raise InputError(
-                    f"{name}={value!r} needs method='exact', got {chosen!r}{by}: other methods have no proof that "
-                    f"could be kept; set method='exact' or leave {name} out"
-                )
-        return AttackAndRepair(method) if problem.robust and self.robust_model == "worst_case" else method
-
-    def calibration_values(self, inputs: Reals) -> Floats:
-        """Return the pre-activations of all neurons, for checked inputs."""
-        return pre_activations(self.network_, inputs)
-
-    def predict(self, X: ArrayLike | RawTable) -> Array:
-        """Return the predicted label of each row of X, shape (n_samples,)."""
-        inputs = self._inputs(X)
-        labels: Array = self.network_.predict(inputs)
-        return labels
-
-    def decision_function(self, X: ArrayLike | RawTable) -> Floats:
-        """Return the pre-activations of the outputs.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Two classes: one value, > 0 for the second class (with an argmax head the difference of the two outputs). A
-            pre-activation of exactly 0 fires; it is returned as the smallest positive normal double. More classes: one
-            per class.
-        """
-        inputs = self._inputs(X)
-        values: Floats = self.network_.decision_function(inputs)
-        if values.ndim == 2 and values.shape[1] > 2:
-            return values
-        if values.ndim == 2:
-            values = values[:, 1] - values[:, 0]
-        second = self.network_.predict_index(inputs) == 1
-        return np.where(second, np.maximum(values, np.finfo(np.float64).tiny), np.minimum(values, 0.0))
-
-    def certify(
-        self,
-        X: ArrayLike,
-        y: ArrayLike | None = None,
-        *,
-        radius: float | None = None,
-        norm: str = "inf",
-        **settings: Any,
-    ) -> Certification:
-        """Decide exactly whether perturbations of inputs change the predictions; see `bdnn.certify`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
-        y : array-like of shape (n_samples,) or None
-            Labels: points that are predicted wrong are not robust. None: the predictions must not change.
-        radius : float or None
-            Radius in question; None for the smallest perturbation of each input.
-        norm : {"inf", "1", "2"}
-            Norm of the perturbations.
-        **settings : Any
-            The other keywords of `bdnn.certify`: scale, lower, upper, frozen, integer, limits, threads and a listener.
-
-        Returns
-        -------
-        Certification
-            Verdicts by input.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-        InputError
-            If the data or a setting cannot be used.
-        """
-        inputs = self._inputs(X)
-        return certify(self.network_, inputs, y, radius=radius, norm=norm, **settings)
 
     def save(self, path: FilePath | IO[bytes], table: TableInfo | None = None) -> None:
         """Write the fitted estimator to a JSON model file; `bdnn.load` reads it.
@@ -497,3 +414,29 @@ class BDNNClassifier(Exportable, ProbabilisticClassifier):
         settings["robust_radius"] = np.asarray(self.robust_radius, dtype=float).tolist()
         result = getattr(self, "result_", None)
         return Model(self.network_, settings, result, table, self.encoder_, calibration=self.calibration_)
+
+
+def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
+    """Return the contents of a model file as a fitted classifier; `path` is named in errors."""
+    settings = dict(model.settings or {})
+    simple = (str, int, float, type(None))
+    listed = ("hidden_layer_sizes", "robust_radius", "categorical_features", *_MAPPINGS)
+    unknown = set(settings) - set(BDNNClassifier().get_params())
+    odd = [k for k, v in settings.items() if not isinstance(v, simple) and k not in listed]
+    if unknown or odd:
+        name = sorted(unknown or odd)[0]
+        raise ModelFileError(f"{os.fspath(path)}: not a usable model file: unknown or malformed setting {name[:40]!r}")
+    settings["hidden_layer_sizes"] = model.network.widths[:-1]
+    if isinstance(settings.get("class_weight"), dict):
+        settings["class_weight"] = by_label(settings["class_weight"], model.network.classes)
+    clf = BDNNClassifier(**settings)
+    network, encoder = model.network, model.encoder_in_use
+    clf.network_, clf.classes_, clf.encoder_ = network, network.classes, encoder
+    clf.n_features_in_ = len(encoder.columns)
+    clf.calibration_ = model.calibration
+    if model.result is not None:
+        clf.result_ = model.result
+        clf.class_weight_ = np.array(model.result.class_weight or np.ones(len(network.classes)))
+    if encoder.named:
+        clf.feature_names_in_ = np.array(encoder.names, dtype=object)
+    return clf

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Real
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -17,20 +18,21 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from bdnn.encoding.raw import RawTable
-from bdnn.errors import InputError
+from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import generator_of, storable
-from bdnn.estimators.class_weights import class_weights, row_weights
-from bdnn.estimators.classifier import BDNNClassifier
+from bdnn.estimators.class_weights import by_label, class_weights, row_weights
+from bdnn.estimators.classifier import BDNNClassifier, from_model
 from bdnn.estimators.devices import Exportable
 from bdnn.estimators.held_out import held_out_rows
 from bdnn.estimators.inputs import encoded, fitted_encoder, options_of
-from bdnn.estimators.members import Task, in_order, rows_of
+from bdnn.estimators.members import Task, in_order, integer_problem, is_integer, outputs_of, rows_of
 from bdnn.estimators.probabilities import ProbabilisticClassifier, own_time
 from bdnn.estimators.random_layers import random_hidden, with_outputs
 from bdnn.libraries import limited_threads
 from bdnn.model_file.contents import EnsembleMember, EnsembleModel
+from bdnn.model_file.reading import load_any
 from bdnn.model_file.writing import save_model
-from bdnn.problem.problem import Problem, choice, positive_integer
+from bdnn.problem.problem import choice, positive_integer
 
 if TYPE_CHECKING:
     from bdnn.files import FilePath
@@ -101,7 +103,7 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
     members_ : tuple of bdnn.model_file.EnsembleMember
         Networks and their inputs. Classes of a network are codes: indices into `classes_`; those of a one-vs-rest
         member -1 (the others) and the code of its class.
-    encoder_ : bdnn.encoding.Encoder
+    encoder_ : bdnn.encoding.encoder.Encoder
         How columns become inputs.
     classes_ : ndarray of shape (n_classes,)
         Labels.
@@ -212,6 +214,8 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
         inputs, codes, weight = inputs[training], codes[training], None if weight is None else weight[training]
         weights = class_weights(self.class_weight, self.classes_, codes, weight)
         weight = row_weights(weights, codes, weight)
+        if weight is not None and not weight.any():
+            raise InputError("sample_weight and class_weight must not be zero in every row")
         self.class_weight_ = np.ones(len(self.classes_)) if weights is None else weights
         limits, budget = budget, own_time(budget, self.probability)
         tasks = self._tasks(generator)
@@ -226,13 +230,14 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
             rounds = math.ceil((len(groups) - number) / budget.threads)
             own = budget.within(0.0 if stopped else budget.remaining / rounds)
             rows, targets = rows_of(group[0], codes, self.scheme)
+            # of classes that count nothing, members decide as if they did
             member_weight = None if weight is None or not weight[rows].any() else weight[rows]
             parts = [inputs[np.ix_(rows, task.features)] for task in group]
             clf = clone(self._settings()).set_params(random_state=group[0].seed, n_jobs=1, **_AS_INPUTS)
             drawn: list[Network] = []
             if self.hidden != "trained":
                 drawn = [
-                    random_hidden(_integer_problem(clf, X, targets, member_weight), task.seed, self.hidden)
+                    random_hidden(integer_problem(clf, X, targets, member_weight), task.seed, self.hidden)
                     for X, task in zip(parts, group, strict=True)
                 ]
                 signals = [network.activations(X)[-1] for network, X in zip(drawn, parts, strict=True)]
@@ -287,12 +292,12 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
 
     def _tasks(self, rng: np.random.RandomState) -> list[Task]:
         C, n, most = len(self.classes_), self.encoder_.n_inputs, self.max_features
-        if isinstance(most, bool) or not isinstance(most, Real) or not 0 < most <= (n if _is_integer(most) else 1):
+        if isinstance(most, bool) or not isinstance(most, Real) or not 0 < most <= (n if is_integer(most) else 1):
             raise InputError(
                 f"max_features must be an integer from 1 to the number of inputs ({n}) or a part of them above 0.0 "
                 f"and up to 1.0, got {most!r}"
             )
-        used = int(most) if _is_integer(most) else max(1, round(float(most) * n))
+        used = int(most) if is_integer(most) else max(1, round(float(most) * n))
         groups: Iterable[tuple[int, ...]] = [tuple(range(C))]
         if self.scheme == "one_vs_one":
             groups = itertools.combinations(range(C), 2)
@@ -355,7 +360,7 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
         for member in self.members_:
             every = len(member.features) == inputs.shape[1]
             values, codes = inputs if every else inputs[:, member.features], member.network.classes
-            outputs = _outputs(member.network, values)
+            outputs = outputs_of(member.network, values)
             for column, code in enumerate(codes):
                 if code >= 0:
                     sums[:, code] += outputs[:, column]
@@ -432,26 +437,60 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
         )
 
 
-def _integer_problem(clf: BDNNClassifier, X: Reals, targets: Integers, weight: Floats | None) -> Problem:
-    """Return the problem of a member of integer weights and outputs that compete."""
-    return Problem(
-        X=X, y=targets, sample_weight=weight, hidden_layer_sizes=clf.hidden_layer_sizes, head="argmax",
-        weights="integer", weight_bound=clf.weight_bound, input_bits=clf.input_bits,
-    )  # fmt: skip
+def load(path: str | os.PathLike[str]) -> BDNNClassifier | BDNNEnsembleClassifier:
+    """Read a model file as a fitted classifier.
+
+    Parameters
+    ----------
+    path : path-like
+        A file written by `BDNNClassifier.save`, `BDNNEnsembleClassifier.save` or ``bdnn train``.
+
+    Returns
+    -------
+    BDNNClassifier or BDNNEnsembleClassifier
+        Fitted; the `result_` of a BDNNClassifier is there if the file has it.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is damaged, hostile, of another kind or of an unknown version.
+    OSError
+        If it cannot be read.
+    """
+    model = load_any(path)
+    if not isinstance(model, EnsembleModel):
+        return from_model(model, path)
+    try:
+        return _from_ensemble(model)
+    except InputError as error:
+        raise ModelFileError(f"{os.fspath(path)}: not a usable model file: {error}") from None
 
 
-def _is_integer(value: object) -> bool:
-    return isinstance(value, Integral)
-
-
-def _outputs(network: Network, X: Array) -> Floats:
-    """Return what a member adds to each of its classes."""
-    outputs = network.decision_function(X)
-    if outputs.ndim == 2 and outputs.shape[1] > 2:
-        return outputs
-    if outputs.ndim == 1:
-        value = 2 * outputs + 1 if network.is_integer else outputs
-    else:
-        lead = outputs[:, 1] - outputs[:, 0]
-        value = 2 * lead - 1 if network.is_integer else lead
-    return np.stack([-value, value], axis=1)
+def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
+    allowed = set(BDNNEnsembleClassifier().get_params(deep=False)) - {"estimator"}
+    unknown = sorted((set(model.settings) - allowed) | (set(model.estimator) - set(BDNNClassifier().get_params())))
+    if unknown:
+        raise InputError(f"unknown setting {unknown[0][:40]!r}")
+    settings = dict(model.settings)
+    if isinstance(settings.get("class_weight"), dict):
+        settings["class_weight"] = by_label(settings["class_weight"], model.classes)
+    ensemble = BDNNEnsembleClassifier(BDNNClassifier(**model.estimator), **settings)
+    choice("scheme", ensemble.scheme, SCHEMES)
+    choice("voting", ensemble.voting, VOTINGS)
+    choice("hidden", ensemble.hidden, HIDDEN)
+    known, C = set(range(-1, len(model.classes))), len(model.classes)
+    if C < 2 or len(set(model.classes.tolist())) != C:
+        raise InputError(f"classes must be at least two different labels, got {model.classes.tolist()!r}"[:200])
+    for number, member in enumerate(model.members, start=1):
+        codes = member.network.classes
+        if codes.dtype.kind != "i" or not set(codes.tolist()) <= known:
+            raise InputError(f"the classes of member {number} must be integers from -1 to {C - 1}")
+    if not model.members:
+        raise InputError("an ensemble needs at least one member")
+    encoder = model.encoder_in_use
+    ensemble.calibration_ = model.calibration
+    ensemble.classes_, ensemble.encoder_, ensemble.members_ = model.classes, encoder, model.members
+    ensemble.n_features_in_ = len(encoder.columns)
+    if encoder.named:
+        ensemble.feature_names_in_ = np.array(encoder.names, dtype=object)
+    return ensemble

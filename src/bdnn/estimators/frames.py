@@ -215,6 +215,9 @@ def _of_pandas(name: str, values: Any, categorical: bool, by_type: bool) -> RawC
         return kinds.as_kind(column, "categorical") if categorical else column
     if kind == "m":
         raise InputError(f"column {name!r} holds durations; give numbers, such as seconds")
+    if str(dtype).startswith(("str", "large_string")):  # all text, so that pandas may count it
+        codes, texts = values.factorize()
+        return kinds.coded(name, codes, list(texts))
     return kinds.from_values(name, values.tolist(), categorical)
 
 

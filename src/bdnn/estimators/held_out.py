@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bdnn.calibration import RULES
+from bdnn.calibration import held_out_fraction, probability_rule
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
 from bdnn.splitting import equal_rows, split
@@ -16,45 +15,36 @@ from bdnn.splitting import equal_rows, split
 if TYPE_CHECKING:
     from bdnn.types import Array, Indices, Reals
 
-FRACTION = 0.25
-"""Of the rows, where no `validation_fraction` says how many: the least that the paper takes."""
-
 FOLDS = 4
 """Parts of the rows in cross-fitting, so that the networks of the folds are trained on as many as `FRACTION` leaves."""
-
-
-def probability_rule(probability: object) -> str | None:
-    """Return the rule of the calibration that `probability` stands for, None for none, or raise InputError."""
-    if isinstance(probability, bool | np.bool_):
-        return RULES[0] if probability else None
-    if not isinstance(probability, str) or probability not in RULES:
-        raise InputError(f"probability must be False, True, {' or '.join(map(repr, RULES))}, got {probability!r}")
-    return probability
-
-
-def held_out_fraction(settings: Mapping[str, Any]) -> float:
-    """Return the part of the rows that a fit with some settings holds out."""
-    fraction = settings.get("validation_fraction", 0.0)
-    if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 <= float(fraction) < 1:
-        raise InputError(f"validation_fraction must be a number from 0 to below 1, got {fraction!r}")
-    held_out = probability_rule(settings.get("probability", False)) == "held_out"
-    if fraction == 0 and (held_out or settings.get("decision_threshold") is not None):
-        return FRACTION
-    return float(fraction)
 
 
 def held_out_rows(
     columns: Reals | RawTable, labels: Array, settings: Mapping[str, Any], seed: int
 ) -> tuple[slice | Indices, Indices | None]:
-    """Return the rows for training (a slice if all) and those that are held out (None if none)."""
-    fraction = held_out_fraction(settings)
+    """Return the rows for training (a slice if all) and those that are held out (None if none).
+
+    Raises
+    ------
+    InputError
+        If there are too few rows for that, or to calibrate probabilities if they are asked for.
+    """
+    fraction, rule = held_out_fraction(settings), probability_rule(settings.get("probability", False))
+    if rule == "cross_fit" and np.unique(labels, return_counts=True)[1].min() < 2:
+        raise InputError("probabilities need at least two rows of each class: one to train and one to calibrate on")
     if fraction == 0:
         return slice(None), None
     try:
-        return split(_numbers(columns), labels, fraction, seed)
+        training, held_out = split(_numbers(columns), labels, fraction, seed)
     except InputError as error:
         given = "validation_fraction" if settings.get("validation_fraction") else "a fraction"
         raise InputError(f"cannot hold out {given}={fraction!r}, stratified: {error}") from None
+    if rule == "held_out" and len(np.unique(labels[held_out])) < len(np.unique(labels)):
+        raise InputError(
+            "probability='held_out' needs held-out rows of every class: give more rows or a larger "
+            "validation_fraction, or set probability='cross_fit'"
+        )
+    return training, held_out
 
 
 def _numbers(columns: Reals | RawTable) -> Reals:
@@ -64,18 +54,11 @@ def _numbers(columns: Reals | RawTable) -> Reals:
 def folds(columns: Reals | RawTable, codes: Indices, seed: int) -> list[tuple[Indices, Indices]]:
     """Return the rows of `FOLDS` folds, stratified: those for training, with every class, and the others.
 
-    Equal rows are on one side, unless that would leave a class out of the training.
-
-    Raises
-    ------
-    InputError
-        If a class has only one row.
+    Equal rows are on one side, unless that would leave a class out of the training. Every class has two rows or more.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     counts = np.bincount(codes)
-    if counts.min() < 2:
-        raise InputError("probabilities need at least two rows of each class: one to train and one to calibrate on")
     number, rows = int(min(FOLDS, counts.min())), np.arange(len(codes))
     groups = equal_rows(_numbers(columns))
     if groups is not None:

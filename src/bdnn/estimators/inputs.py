@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +18,7 @@ from bdnn.encoding.fitting import EncoderOptions, fill_values, fit_encoder
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
 from bdnn.estimators.frames import Categorical, categorical_mask, is_plain, raw_table
+from bdnn.problem.feature_limits import input_signs
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -244,6 +245,50 @@ def radius_of_inputs(encoder: Encoder, radius: float | ArrayLike) -> float | Arr
     values = real_numbers("robust_radius", numbers_in_order("the numbers of robust_radius", radius, encoder.names))
     each = values if values.ndim else np.full(len(encoder.columns), values)
     return encoder.per_input("robust_radius", each, 0.0)
+
+
+def signs_of_inputs(
+    encoder: Encoder, monotonic: Mapping[str, int] | ArrayLike | None
+) -> Mapping[str, int] | ArrayLike | None:
+    """Return the signs of the weights of inputs, as `bdnn.Problem` takes them.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        How columns become inputs.
+    monotonic : mapping, array-like or None
+        Signs of columns, or by name of single inputs.
+
+    Returns
+    -------
+    mapping, array-like or None
+        The same if columns are inputs; else an array. The bits of a column with thresholds have its sign, the bit of
+        its missing values has none.
+
+    Raises
+    ------
+    InputError
+        If a sign is asked for of a column without an order.
+    """
+    if monotonic is None or encoder.is_identity:
+        return monotonic
+    by_input, columns = {}, monotonic
+    if isinstance(monotonic, Mapping):
+        by_input = {name: sign for name, sign in monotonic.items() if name not in encoder.names}
+        columns = {name: sign for name, sign in monotonic.items() if name in encoder.names}
+    signs = input_signs(encoder.input_names, by_input)
+    for column, sign in enumerate(input_signs(encoder.names, columns).tolist()):
+        code = encoder.columns[column]
+        if sign and code.kind in ("categorical", "date"):
+            single = next(iter(code.input_names), "")
+            what = "its levels have" if code.kind == "categorical" else "its parts have"
+            raise InputError(
+                f"monotonic: {code.name!r} is a column of kind {code.kind}, and {what} no order: leave it out, give a "
+                f"sign to one of its inputs, such as {{{single!r}: {sign}}}, or turn it into numbers"
+            )
+        if sign:
+            signs[np.flatnonzero(encoder.column_of_input == column)[: code.n_values]] = sign
+    return signs
 
 
 def rows_of_columns(columns: Reals | RawTable, rows: Array) -> Reals | RawTable:

@@ -6,13 +6,18 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from bdnn.problem.problem import Problem
+
 if TYPE_CHECKING:
+    from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.model_file.contents import EnsembleMember
-    from bdnn.types import Indices, Integers
+    from bdnn.network.network import Network
+    from bdnn.types import Array, Floats, Indices, Integers, Reals
 
 
 class Task(NamedTuple):
@@ -57,3 +62,29 @@ def in_order(
             pool.shutdown(cancel_futures=True)
             raise
     return members
+
+
+def integer_problem(clf: BDNNClassifier, X: Reals, targets: Integers, weight: Floats | None) -> Problem:
+    """Return the problem of a member of integer weights and outputs that compete."""
+    return Problem(
+        X=X, y=targets, sample_weight=weight, hidden_layer_sizes=clf.hidden_layer_sizes, head="argmax",
+        weights="integer", weight_bound=clf.weight_bound, input_bits=clf.input_bits,
+    )  # fmt: skip
+
+
+def is_integer(value: object) -> bool:
+    """Whether a value is an integer of any kind."""
+    return isinstance(value, Integral)
+
+
+def outputs_of(network: Network, X: Array) -> Floats:
+    """Return what a member adds to each of its classes."""
+    outputs = network.decision_function(X)
+    if outputs.ndim == 2 and outputs.shape[1] > 2:
+        return outputs
+    if outputs.ndim == 1:
+        value = 2 * outputs + 1 if network.is_integer else outputs
+    else:
+        lead = outputs[:, 1] - outputs[:, 0]
+        value = 2 * lead - 1 if network.is_integer else lead
+    return np.stack([-value, value], axis=1)

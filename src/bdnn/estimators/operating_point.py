@@ -47,12 +47,12 @@ class _Rates(NamedTuple):
     specificity: Floats
 
 
-def wanted_point(decision_threshold: object, classes: Array) -> Wanted | None:
-    """Return what a `decision_threshold` asks for, None for nothing.
+def wanted_point(decision_threshold: object, classes: Array) -> Wanted:
+    """Return what a `decision_threshold` asks for.
 
     Parameters
     ----------
-    decision_threshold : mapping or None
+    decision_threshold : mapping
         Such as {"recall": 0.9} or {"precision": 0.8, "positive": "yes"}.
     classes : ndarray of shape (n_classes,)
         Labels.
@@ -62,8 +62,6 @@ def wanted_point(decision_threshold: object, classes: Array) -> Wanted | None:
     InputError
         If it is not as described, or there are more than two classes.
     """
-    if decision_threshold is None:
-        return None
     expected = "decision_threshold must be None or a dict such as {'recall': 0.9} or {'precision': 0.8, 'positive': 1}"
     if not isinstance(decision_threshold, Mapping):
         raise InputError(f"{expected}, got {decision_threshold!r}"[:300])
@@ -146,7 +144,7 @@ def moved(
         objective=objective,
         bound=min(result.bound, objective),
         status=result.status if proven else Status.FEASIBLE,
-        message=f"{result.message}; {point.described}",
+        message=f"{result.message}; {point.purpose}",
         operating_point=point,
     )
 

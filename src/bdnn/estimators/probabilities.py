@@ -5,16 +5,18 @@ Notes
 The output of a small network takes few values, the pre-activations of its hidden neurons say more. So the logits are an
 affine map of the pre-activations of all neurons (of an ensemble: its sums and votes), by logistic regression.
 
-With the rule "held_out" it is fitted on rows that did not train the network. With "cross_fit" it is fitted on all rows,
-for the network as for one network per fold, which is trained without the rows of the fold. A second logistic regression
-from the logits of these networks, each on its own fold, to the labels says how much they are to be trusted on new rows;
-it is applied to the logits of the network (as in stacking: D. H. Wolpert, Stacked generalization, Neural Networks 5
-(1992); the second step alone, for two classes, is J. Platt's, 1999).
+With the rule "held_out" it is fitted on rows that did not train the network. With "cross_fit" it is fitted on all rows
+to the hidden neurons, for the network as for one network per fold, which is trained without the rows of the fold. A
+second logistic regression, from these logits and the outputs of the networks of the folds, each on its own fold, to the
+labels says how much either is to be trusted on new rows; it is applied to the logits and outputs of the network (as in
+stacking: D. H. Wolpert, Stacked generalization, Neural Networks 5 (1992); from outputs alone, for two classes, it is J.
+Platt's method, 1999).
 """
 
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,10 +25,9 @@ from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from bdnn.calibration import Calibration, probabilities
-from bdnn.errors import InputError
+from bdnn.calibration import Calibration, probabilities, probability_rule
 from bdnn.estimators.base import BaseClassifier, seed_of
-from bdnn.estimators.held_out import folds, probability_rule
+from bdnn.estimators.held_out import folds
 from bdnn.estimators.inputs import encoded, rows_of_columns
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     from bdnn.encoding.raw import RawTable
     from bdnn.types import Array, Floats, Indices, Reals
 
-# inverse strength of the regularization of either regression, by log-loss: see `benchmarks/probabilities.py`
-_READING, _TRUST = 0.1, 1.0
+# inverse strengths of the regularization, by log-loss on the tables of `benchmarks/probabilities.py`: in cross-fitting
+# the second regression corrects the first, which may shrink more
+_READING, _TRUST = {"cross_fit": 0.3, "held_out": 1.0}, 1.0
 _ITERATIONS = 1000  # of L-BFGS, which needs tens on standardized values
 # rows drawn for the regressions: more change nothing about few numbers, and cost memory
 _MOST_ROWS = 100_000
@@ -91,7 +93,8 @@ def calibrated(
     Parameters
     ----------
     estimator : BDNNClassifier or BDNNEnsembleClassifier
-        Itself; its `calibration_values` of its inputs are what logits are an affine map of.
+        Itself; its `calibration_values` of its inputs, of which the last `calibration_outputs` are outputs, are what
+        logits are an affine map of.
     rule : {"cross_fit", "held_out"}
         From `probability_rule`.
     data : tuple
@@ -107,14 +110,8 @@ def calibrated(
     -------
     Calibration or None
         None if it was interrupted.
-
-    Raises
-    ------
-    InputError
-        If the rows are too few.
     """
     columns, codes, weight = data
-    n_classes = int(codes.max()) + 1
     generator = np.random.default_rng(budget.seed)
 
     def drawn(rows: Indices) -> Indices:
@@ -130,33 +127,48 @@ def calibrated(
 
     if rule == "held_out":
         assert held_out is not None
-        if len(np.unique(codes[held_out])) < n_classes:
-            raise InputError(
-                "probability='held_out' needs held-out rows of every class: give more rows or a larger "
-                "validation_fraction, or set probability='cross_fit'"
-            )
         rows = drawn(held_out)
         values = values_of(estimator, rows)
-        reading = _reading(values, codes[rows], some(rows), _READING)
+        reading = _reading(values, codes[rows], some(rows), _READING[rule])
         return _calibration(rule, reading, reading(values), codes[rows], some(rows))
     parts = folds(columns, codes, budget.seed)
-    left, order, logits = (1 - NETWORK_SHARE) * budget.seconds / len(parts), [], []
+    left, order, found = (1 - NETWORK_SHARE) * budget.seconds / len(parts), [], []
     for number, (training, others) in enumerate(parts):
         other = fold(training, max(min(left, budget.remaining / (len(parts) - number)), _LEAST_SECONDS))
         if other is None:
             return None
         rows = drawn(training)
-        reading = _reading(values_of(other, rows), codes[rows], some(rows), _READING)
+        signals = _signals(other, values_of(other, rows), codes[rows], some(rows), _READING[rule])
         order.append(drawn(others))
-        logits.append(reading(values_of(other, order[-1])))
-    rows = np.concatenate(order)
-    trusted = _logistic(np.concatenate(logits), codes[rows], some(rows), _TRUST)
+        found.append(signals(values_of(other, order[-1])))
+    rows, seen = np.concatenate(order), np.concatenate(found)
+    slope, shift = _logistic(seen, codes[rows], some(rows), _TRUST)
     everything = drawn(np.arange(len(codes)))
-    own = values_of(estimator, everything)
-    first = _reading(own, codes[everything], some(everything), _READING)
-    slope, shift = trusted
-    both = first._replace(weights=slope @ first.weights, bias=slope @ first.bias + shift)
-    return _calibration(rule, both, np.concatenate(logits) @ slope.T + shift, codes[rows], some(rows))
+    values = values_of(estimator, everything)
+    own = _signals(estimator, values, codes[everything], some(everything), _READING[rule])
+    both = own._replace(weights=slope @ own.weights, bias=slope @ own.bias + shift)
+    return _calibration(rule, both, seen @ slope.T + shift, codes[rows], some(rows))
+
+
+def _signals(estimator: Any, values: Floats, codes: Indices, weight: Floats | None, inverse: float) -> _Affine:
+    """Fit what the second regression sees: logits that hidden neurons give, and standardized outputs.
+
+    Outputs fit the rows of the training too well to be weighed there.
+    """
+    n_outputs = estimator.calibration_outputs
+    hidden, outputs = np.split(values, [values.shape[1] - n_outputs], axis=1)
+    if not n_outputs or not hidden.shape[1]:
+        return _reading(values, codes, weight, inverse)
+    logits = _reading(hidden, codes, weight, inverse)
+    scale = outputs.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    corner = np.zeros((len(logits.weights), n_outputs))
+    return _Affine(
+        np.block([[logits.weights, corner], [np.zeros((n_outputs, hidden.shape[1])), np.diag(1 / scale)]]),
+        np.concatenate([logits.bias, -outputs.mean(axis=0) / scale]),
+        values.min(axis=0),
+        values.max(axis=0),
+    )
 
 
 def _reading(values: Floats, codes: Indices, weight: Floats | None, inverse: float) -> _Affine:
@@ -211,6 +223,12 @@ class ProbabilisticClassifier(BaseClassifier):
     probability: bool | str
     calibration_: Calibration | None
     _interrupted: bool
+
+    @property
+    def calibration_outputs(self) -> int:
+        """How many of the calibration values, the last ones, are outputs."""
+        return 0
+
     _warns = True  # an ensemble warns of all its members together, and so does a fit of the networks of folds
 
     def _seed_of_rows(self) -> int:
@@ -239,7 +257,9 @@ class ProbabilisticClassifier(BaseClassifier):
                 return None if made._interrupted else made
 
             data = columns, np.searchsorted(self.classes_, labels), weight
-            self.calibration_ = calibrated(self, rule, data, held_out, fold, budget)
+            # a request to stop ends what is asked for beyond the network, which stays
+            with suppress(KeyboardInterrupt):
+                self.calibration_ = calibrated(self, rule, data, held_out, fold, budget)
         return rule is None or self.calibration_ is not None
 
     def calibration_values(self, inputs: Reals) -> Floats:

@@ -38,6 +38,10 @@ class MemberCode:
         What is to be little.
     layout : str or None
         The layout of all layers that can have it; None for the one that costs least.
+    declared, lines : list of str
+        Variables and statements so far.
+    chosen : list of str
+        Layouts of the layers so far.
     """
 
     member: Member

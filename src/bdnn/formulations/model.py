@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,46 +11,11 @@ from bdnn.errors import InputError, MarginError
 from bdnn.network.network import Layer, Network
 
 if TYPE_CHECKING:
+    from bdnn.formulations.layers import Layout
     from bdnn.formulations.scales import Scales
     from bdnn.milp.program import Index, Milp
     from bdnn.problem.presolve import Presolved
-    from bdnn.types import Bools, Floats, Indices
-
-
-@dataclass(eq=False, slots=True)
-class Layout:
-    """Columns of the variables, filled while the program is built.
-
-    Attributes
-    ----------
-    weights, biases : list of ndarray
-        One array of shape (d_k, d_{k-1}) and (d_k,) per layer; no biases without intercepts.
-    fired : list of ndarray of shape (g, d_k)
-        Activations of the thresholded layers, one row per group of points.
-    products : list of ndarray of shape (g, d_k, d_{k-1})
-        For layers 2, …, K.
-    right : ndarray of shape (r,)
-        z of the argmax head, for the groups and labels in `right_of`, of shape (2, r).
-    absolute : list of ndarray of shape (d_k, d_{k-1})
-        |W| or [W ≠ 0] of the regularizers ℓ1 and ℓ0; empty without.
-    used : ndarray of shape (n',)
-        For each input whether its column may have weights; empty without a limit on the columns.
-    shared : ndarray of shape (a,)
-        v of the answers of several points.
-    sharing : tuple of ndarray
-        For each of these points its place in `shared`, the column of its output, and whether it is wrong if that is 1.
-    """
-
-    weights: list[Index] = field(default_factory=list)
-    biases: list[Index] = field(default_factory=list)
-    fired: list[Index] = field(default_factory=list)
-    products: list[Index] = field(default_factory=list)
-    right: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
-    right_of: Index = field(default_factory=lambda: np.zeros((2, 0), dtype=np.int32))
-    absolute: list[Index] = field(default_factory=list)
-    used: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
-    shared: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
-    sharing: tuple[Index, Index, Bools] | None = None
+    from bdnn.types import Floats, Indices
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -36,8 +36,8 @@ right-hand side 0 if c < c'.
 A regularizer adds ρ ‖W‖₁, by t >= ±W, or ρ ‖W‖₀, by binaries with |W| <= w̄ z, or ρ ‖W‖₂², as it is, over the weights
 of all layers on reduced inputs, biases left out.
 
-A limit on the columns adds a binary z for each, with \|W\| <= w̄ z for all weights of its inputs and Σ z at most the limit.
-Signs of weights are bounds of variables; with signs, weights above the first layer are not negative.
+A limit on the columns adds a binary z for each, with -w̄ z <= W <= w̄ z for the weights of its inputs, and Σ z at most
+the limit. Signs of weights are bounds of variables; with signs, weights above the first layer are not negative.
 
 Points can be put into groups that share their activations (section 4 of the paper): u and s then exist once per group,
 and only the rows of the first layer once per point.

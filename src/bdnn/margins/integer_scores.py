@@ -51,11 +51,15 @@ class IntegerScores:
         Weights that make them.
     real_bias : ndarray of shape (d,)
         Their biases.
+    keep_signs : bool, default=False
+        Whether integers have the signs of these weights, or are 0.
 
     Attributes
     ----------
     given : tuple of ndarray
         The real scores.
+    low, high : ndarray of shape (d, n)
+        Least and largest value of each weight, in units of the largest absolute value of all.
     weights : ndarray of shape (d, n), int64, or None
         The smallest integers found.
     bias : list of int or None
@@ -69,8 +73,18 @@ class IntegerScores:
     """
 
     def __init__(
-        self, comparisons: OrderingConstraints, strict: Floats, real_weights: Floats, real_bias: Floats
+        self,
+        comparisons: OrderingConstraints,
+        strict: Floats,
+        real_weights: Floats,
+        real_bias: Floats,
+        keep_signs: bool = False,
     ) -> None:
+        self.keep_signs = keep_signs
+        # of the largest weight: the least and the largest value of each
+        self.low, self.high = (np.full_like(real_weights, side, dtype=np.float64) for side in (-1, 1))
+        if keep_signs:
+            self.low, self.high = np.where(real_weights < 0, -1.0, 0.0), np.where(real_weights > 0, 1.0, 0.0)
         self.comparisons, self.strict, self.given = comparisons, strict, (real_weights, real_bias)
         self.weights: Array | None = None
         self.bias: list[int] | None = None
@@ -88,6 +102,8 @@ class IntegerScores:
         """Take integer weights if they make all comparisons and are smaller; else remember what fails."""
         size = float(np.abs(weights).max(initial=0.0))
         if size > self.limit or size >= self.largest:
+            return False
+        if np.any(weights < size * self.low) or np.any(weights > size * self.high):
             return False
         bias, decisive = self.biases(weights)
         if bias is None:
@@ -158,7 +174,7 @@ class IntegerScores:
         c = self.comparisons
         point, place = np.unique(c.point[rows], return_inverse=True)
         some = OrderingConstraints(c.points[point], place.ravel(), c.better[rows], c.worse[rows], c.n_nodes)
-        return IntegerScores(some, self.strict[rows], *self.given)
+        return IntegerScores(some, self.strict[rows], *self.given, self.keep_signs)
 
     def proven(self, rows: Indices, multipliers: Floats, gap: float) -> int:
         """Lower bound on the largest weight from multipliers of the linear program.
@@ -192,8 +208,9 @@ def dive(scores: IntegerScores, P: int, deadline: float) -> bool:
     """
     d, n = scores.given[0].shape
     size = d * n
-    low = np.concatenate([np.full(size, -float(P)), np.full(d + 1, -np.inf)])
-    high = np.concatenate([np.full(size, float(P)), np.full(d, np.inf), [_LARGEST_SLACK]])
+    least_of, most_of = float(P) * scores.low.ravel(), float(P) * scores.high.ravel()
+    low = np.concatenate([least_of, np.full(d + 1, -np.inf)])
+    high = np.concatenate([most_of, np.full(d, np.inf), [_LARGEST_SLACK]])
     program = LinearProgram(np.append(np.zeros(size + d), -1.0), low, high)
     points = scores.comparisons.points
     spread = np.repeat(np.ptp(points, axis=0)[None, :], d, axis=0).ravel()
@@ -210,13 +227,13 @@ def dive(scores: IntegerScores, P: int, deadline: float) -> bool:
         A, T = scores.comparisons.rows(rows)
         program.add_rows(np.hstack([A, T, -np.ones((len(rows), 1))]), scores.strict[rows], np.inf)
         entered = np.union1d(entered, rows)
-        program.set_bounds(order, -float(P), float(P))
+        program.set_bounds(order, least_of[order], most_of[order])
         best, x = slack()
         for j in order:
             if best < -1e-7 or reading() > deadline:
                 return False
-            near = float(np.clip(np.rint(x[j]), -P, P))
-            other = float(np.clip(near + (1.0 if x[j] > near else -1.0), -P, P))
+            near = float(np.clip(np.rint(x[j]), least_of[j], most_of[j]))
+            other = float(np.clip(near + (1.0 if x[j] > near else -1.0), least_of[j], most_of[j]))
             program.set_bounds(np.array([j]), near, near)
             best, y = slack()
             if best < -1e-7:
@@ -248,8 +265,9 @@ def minimize_largest(scores: IntegerScores, deadline: float, most: int) -> None:
     if ceiling < scores.bound or widest * ceiling > _SAFE_SUM:
         return  # sums so large are beyond the solver's tolerances
     # columns: weights, biases, the largest weight
-    low = np.concatenate([np.full(size, -ceiling), np.full(d, -np.inf), [scores.bound]]).astype(np.float64)
-    high = np.concatenate([np.full(size, ceiling), np.full(d, np.inf), [ceiling]]).astype(np.float64)
+    sides_of = [ceiling * side.ravel() for side in (scores.low, scores.high)]
+    low = np.concatenate([sides_of[0], np.full(d, -np.inf), [scores.bound]]).astype(np.float64)
+    high = np.concatenate([sides_of[1], np.full(d, np.inf), [ceiling]]).astype(np.float64)
     cost = np.append(np.zeros(size + d), 1.0)
     whole = np.concatenate([np.ones(size), np.zeros(d), [1]]).astype(bool)
     sides = np.zeros((2 * size, size + d + 1))

@@ -37,9 +37,14 @@ class IntegerSearch(IntegerScores):
     """
 
     def __init__(
-        self, comparisons: OrderingConstraints, strict: Floats, real_weights: Floats, real_bias: Floats
+        self,
+        comparisons: OrderingConstraints,
+        strict: Floats,
+        real_weights: Floats,
+        real_bias: Floats,
+        keep_signs: bool = False,
     ) -> None:
-        super().__init__(comparisons, strict, real_weights, real_bias)
+        super().__init__(comparisons, strict, real_weights, real_bias, keep_signs)
         self.impossible = self.exhausted = self._halved = False
         self._directions: list[Floats] = []
 
@@ -88,7 +93,7 @@ class IntegerSearch(IntegerScores):
                 [np.linspace(P - 0.499, P + 0.499, _FACTORS), np.linspace(P + 0.5, 1.5 * P + 0.5, 8)]
             )
             scaled = np.rint(factors[:, None, None] * (direction / top))
-            candidates.append(np.clip(scaled, -P, P))
+            candidates.append(np.clip(scaled, P * self.low, P * self.high))
         distinct = np.unique(np.concatenate(candidates), axis=0)
         for W in sorted(self.passing(distinct), key=lambda W: float(np.abs(W).max())):
             if self.accept(W):

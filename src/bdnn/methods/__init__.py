@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bdnn.errors import InputError
 from bdnn.methods.alternating import AlternatingSearch
 from bdnn.methods.data_splitting import DataSplitting
 from bdnn.methods.exact import ExactTraining
@@ -37,3 +39,20 @@ def automatic(problem: Problem) -> str:
     if binaries <= _MAX_BINARIES:
         return "exact"
     return "data_splitting" if problem.robust and problem.robust_model == "worst_case" else "local_search"
+
+
+def method_for(settings: Any, problem: Problem) -> Any:
+    """Return the method that trains for a problem, with those of its settings that the estimator has."""
+    for each in METHODS.values():  # a misspelled setting of a method that is not chosen is an error, too
+        each.check_choices(settings)
+    chosen = automatic(problem) if settings.method == "auto" else settings.method
+    kind: type[Any] = METHODS[chosen]
+    method = kind(**{f.name: getattr(settings, f.name) for f in fields(kind) if hasattr(settings, f.name)})
+    for name, value in {"certificate": settings.certificate or None, "checkpoint": settings.checkpoint}.items():
+        if value is not None and not hasattr(method, name):
+            by = "" if settings.method == chosen else ", which method='auto' chose for this problem"
+            raise InputError(
+                f"{name}={value!r} needs method='exact', got {chosen!r}{by}: other methods have no proof that "
+                f"could be kept; set method='exact' or leave {name} out"
+            )
+    return method

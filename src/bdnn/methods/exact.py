@@ -107,8 +107,9 @@ class ExactTraining(TrainingMethod):
             decides = not exact_enumeration.covers(run.reduced)
             share = 1.0 if decides else _RELAXED_SHARE
             ending = self._over_supports(run, run.budget.within(share * run.budget.remaining))
-            if decides or run.closed or run.budget.exhausted or run.out_of_nodes:
+            if run.closed or ending.interrupted or run.budget.exhausted or run.out_of_nodes:
                 return ending
+            # choices of columns were left undecided
         solver = backend(self.solver, run.problem)
         return Ending(*train_with_program(run, solver, self.reductions))
 
@@ -164,7 +165,8 @@ class ExactTraining(TrainingMethod):
                 'layer, and two classes with a threshold head; use "big_m" or "auto"',
                 what,
             )
-        if self.certificate and len(run.problem.classes) > 2:
+        n_classes = len(run.problem.classes)
+        if self.certificate and n_classes > 2:
             raise InputError(
-                f"no certificate can be written for {len(run.problem.classes)} classes, only for two: leave certificate out"
+                f"no certificate can be written for {n_classes} classes, only for two: leave certificate out"
             )

@@ -57,7 +57,7 @@ def seconds_of_weights(reduced: Presolved) -> float:
     return math.inf if count > math.log(_TOO_MANY) else math.exp(count) * _seconds_each(reduced)
 
 
-def seconds_of_choices(reduced: Presolved, columns: list[Indices], most: int) -> float:
+def seconds_of_choices(reduced: Presolved, columns: list[Indices], most: int, *, nonzero: bool) -> float:
     """Return about how many seconds all weights of all choices of so many columns take.
 
     Parameters
@@ -68,17 +68,22 @@ def seconds_of_choices(reduced: Presolved, columns: list[Indices], most: int) ->
         Places among the used inputs of the inputs of each column.
     most : int
         Columns of a choice.
+    nonzero : bool
+        Whether weights of 0 are left out, and choices of fewer columns gone through as well.
     """
     # logarithms, as products may be too large: of the sum over the choices of the product over their columns
     total = [0.0, *[-math.inf] * most]
     for inputs in columns:
-        count = float(np.log(_n_values(reduced, inputs)).sum())
+        count = float(np.log(_n_values(reduced, inputs) - nonzero).sum())
         for k in range(most, 0, -1):
             total[k] = float(np.logaddexp(total[k], total[k - 1] + count))
-    return math.inf if total[most] > math.log(_TOO_MANY) else math.exp(total[most]) * _seconds_each(reduced)
+    count = float(np.logaddexp.reduce(total)) if nonzero else total[most]
+    return math.inf if count > math.log(_TOO_MANY) else math.exp(count) * _seconds_each(reduced)
 
 
-def best_integers(reduced: Presolved, best: float, proceed: Callable[[], bool]) -> tuple[bool, float, Network | None]:
+def best_integers(
+    reduced: Presolved, best: float, proceed: Callable[[], bool], *, nonzero: bool = False
+) -> tuple[bool, float, Network | None]:
     """Go through all weights of a problem.
 
     Parameters
@@ -89,6 +94,8 @@ def best_integers(reduced: Presolved, best: float, proceed: Callable[[], bool]) 
         Loss to be beaten, a multiple of the loss step.
     proceed : callable
         Asked several times a second whether to go on.
+    nonzero : bool, default=False
+        Whether weights of 0 are left out.
 
     Returns
     -------
@@ -101,7 +108,8 @@ def best_integers(reduced: Presolved, best: float, proceed: Callable[[], bool]) 
     """
     problem, unit = reduced.problem, reduced.loss_step
     signs, P = problem.limits.signs[reduced.kept], problem.weight_bound
-    low, high = (np.where(signs * side >= 0, side * P, 0).astype(np.int32) for side in (-1, 1))
+    # of a weight with a sign one end is the least that it may be
+    low, high = (np.where(signs * side >= 0, side * P, -side * nonzero).astype(np.int32) for side in (-1, 1))
     on, off = problem.loss.costs(reduced.class_weight)
     gain = np.rint((on - off).ravel() / unit).astype(np.int32)
     X = np.ascontiguousarray(np.rint(reduced.X).astype(np.int32).T)
@@ -110,7 +118,7 @@ def best_integers(reduced: Presolved, best: float, proceed: Callable[[], bool]) 
     weights, found = low.copy(), np.zeros(len(low) + 1, dtype=np.int64)
     more = True
     while more and proceed():
-        more, least = integer_neurons(X, gain, low, high, weights, found, least, _AT_ONCE)
+        more, least = integer_neurons(X, gain, low, high, weights, found, least, _AT_ONCE, nonzero)
     if least >= target:
         return not more, best, None
     layer = Layer(found[None, :-1].astype(np.float64), found[-1:].astype(np.float64))

@@ -43,6 +43,12 @@ _REPORT = 0.2
 _NODES, _WORTH = 1, 6
 # seconds of going through all weights that are not worth a bound first
 _QUICK = 0.15
+# seconds for a choice of columns beside its weights
+_SECONDS_PER_CHOICE = 2e-3
+# share of the time for a bound on all columns before all weights are gone through
+_ROOT_SHARE = 0.05
+# share of the time that is left in which all weights must be gone through by estimate, or bounds come first
+_WEIGHTS_SHARE = 0.9
 # points times neurons beyond which trees are too slow to be of use
 _MAX_COLUMNS = 2500
 # of the objective: what a better network must save where costs are rounded
@@ -63,7 +69,7 @@ def relaxed(problem: Problem, reduced: Presolved) -> Presolved:
 
 @dataclass(order=True, slots=True)
 class _Node:
-    """Columns that may be used, and those of them that are taken for sure.
+    """Columns that may be used, and those of them that are taken for sure: `all_of_them` have weights.
 
     Nodes are ordered by bound; among equals the one with the most decided columns comes first.
     """
@@ -74,6 +80,7 @@ class _Node:
     allowed: tuple[int, ...] = field(compare=False)
     taken: tuple[int, ...] = field(compare=False)
     bounded: bool = field(compare=False)
+    all_of_them: bool = field(compare=False, default=False)
 
 
 class SupportTree:
@@ -96,19 +103,69 @@ class SupportTree:
 
     def __init__(self, run: Run, budget: Budget, *, bounds: bool = True) -> None:
         self._budget = budget
+        self._serial, self._reported, self._nodes = itertools.count(), 0.0, 0
+        self._current: _Node | None = None
+        # until something is known of parts of it
+        self._heap = [_Node(run.bound, 0, next(self._serial), (), (), False)]
+        self.undecided = math.inf
         self._run, self._reduced, limits = run, run.reduced, run.problem.limits
         groups = limits.groups[run.reduced.kept]
         self._inputs = [run.reduced.kept[groups == group] for group in np.unique(groups)]
         self._most = min(limits.most or len(self._inputs), len(self._inputs))
+        self._enumerable = not exact_enumeration.covers(run.reduced)
+        asked = bounds
+        if self._enumerable and self.seconds_of_weights <= _WEIGHTS_SHARE * budget.remaining:
+            bounds = False  # they take longer
         self._relaxed = relaxed(run.problem, run.reduced) if bounds else None
         self._rng = np.random.default_rng(run.budget.seed)
         self._same_class = run.problem.weights == "continuous" and not limits.signed
-        self._serial = itertools.count()
-        everything = tuple(self._by_strength())
-        self._heap = [_Node(run.bound, 0, next(self._serial), everything, (), False)]
-        self._current: _Node | None = None
-        self._reported, self._nodes = 0.0, 0
-        self.undecided = math.inf
+        if self._enumerable and not bounds and asked:
+            self._bound_everything()
+        if bounds or not self.single:
+            everything = tuple(self._by_strength())
+            self._heap = [_Node(run.bound, 0, next(self._serial), everything, (), False)]
+        else:
+            self._heap = self._all_choices()
+            heapq.heapify(self._heap)
+
+    def _bound_everything(self) -> None:
+        """Raise the bound by what a short branch and cut on all columns shows, for runs that end early."""
+        run, part = self._run, relaxed(self._run.problem, self._reduced)
+        if not part.n_points or n_columns(part) > _MAX_COLUMNS or covers(part):
+            return
+        node = _Node(run.bound, 0, 0, (), (), False)
+
+        def loss_of(network: Network) -> float:
+            return audit(network, part.problem).loss
+
+        relaxation = _Relaxation(part, run.incumbent.objective, loss_of, self._rng)
+        relaxation.work(node, self._limited(_ROOT_SHARE * self._budget.remaining), None)
+        run.restore_bound(min(node.bound, run.incumbent.objective))
+
+    @property
+    def single(self) -> bool:
+        """Whether every column has one input."""
+        return all(len(inputs) == 1 for inputs in self._inputs)
+
+    @property
+    def seconds_of_weights(self) -> float:
+        """About how many seconds all weights of all choices of columns take."""
+        groups = self._reduced.problem.limits.groups[self._reduced.kept]
+        columns = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+        seconds = exact_enumeration.seconds_of_choices(self._reduced, columns, self._most, nonzero=self.single)
+        return seconds + _SECONDS_PER_CHOICE * sum(math.comb(len(columns), k) for k in range(self._most + 1))
+
+    def _all_choices(self) -> list[_Node]:
+        """Return a node for each choice of as many columns as are allowed, or fewer."""
+        nodes = []
+        for count in range(self._most + 1):
+            for chosen in itertools.combinations(range(len(self._inputs)), count):
+                node = _Node(0.0, -count, next(self._serial), chosen, chosen, True, True)
+                node.bound = self._reduced.on_columns(self._columns(node)).irreducible
+                nodes.append(node)
+                if self._budget.exhausted:
+                    return [_Node(self._run.bound, 0, next(self._serial), tuple(range(len(self._inputs))), (), False)]
+        return nodes
 
     def _by_strength(self) -> list[int]:
         """Return the columns, those that a network on all of them would miss most first."""
@@ -119,7 +176,7 @@ class SupportTree:
         size = np.zeros(len(weights))
         size[reduced.kept] = weights[reduced.kept] * reduced.scale[reduced.kept] * reduced.strength
         strength = [float(size[inputs].max(initial=0.0)) for inputs in self._inputs]
-        return np.argsort(-np.array(strength), kind="stable").tolist()
+        return [int(column) for column in np.argsort(-np.array(strength), kind="stable")]
 
     @property
     def bound(self) -> float:
@@ -228,17 +285,15 @@ class SupportTree:
             _Node(node.bound, decided, next(self._serial), taken if full else node.allowed, taken, not full),
         ]
 
-    @property
-    def _enumerable(self) -> bool:
-        return not exact_enumeration.covers(self._reduced)
-
     def _decide(self, node: _Node) -> list[_Node]:
         """Go through all weights of a choice of columns, if they are integers that can be; else leave it undecided."""
         run, best = self._run, self._run.incumbent.objective
         if self._enumerable:
             part = self._reduced.on_columns(self._columns(node))
             if exact_enumeration.seconds_of_weights(part) <= self._budget.seconds:
-                finished, loss, network = exact_enumeration.best_integers(part, best, self._proceed)
+                finished, loss, network = exact_enumeration.best_integers(
+                    part, best, self._proceed, nonzero=node.all_of_them
+                )
                 if network is not None:
                     run.submit(network, "enumeration", loss)
                 if finished:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from bdnn.calibration import Calibration
-from bdnn.checks import label_array, name_tuple
+from bdnn.checks import name_tuple
 from bdnn.encoding.encoder import Encoder
 from bdnn.errors import InputError, ModelFileError
-from bdnn.labels import MISSING_RULES
+from bdnn.labels import MISSING_RULES, label_array
 from bdnn.model_file import contents
 from bdnn.model_file.contents import (
     ENSEMBLE_FORMAT,
@@ -252,9 +252,11 @@ def _classes(data: dict[str, Any]) -> Any:
 
 
 def _settings(data: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Check that settings are scalars, or lists or objects of scalars."""
+    """Check that settings are scalars, lists of scalars, or objects of one or more."""
     for name, value in (data or {}).items():
-        entries = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        entries = value if isinstance(value, list) else [value]
+        if isinstance(value, dict) and value:
+            entries = list(value.values())
         for entry in entries:
             _part({name: entry}, name, (str, int, float, bool), optional=True)
     return data

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bdnn.arrays import frozen, real_numbers, row_blocks
-from bdnn.checks import label_array, name_tuple
+from bdnn.checks import name_tuple
 from bdnn.columns import in_order, permutation
 from bdnn.errors import InputError
 from bdnn.exact import signs
+from bdnn.labels import label_array
 from bdnn.network.grid import InputGrid
 from bdnn.network.losses import Head, Loss
 
@@ -30,12 +31,12 @@ class Layer(NamedTuple):
     bias: Array
 
 
-_rounding: list[Callable[[Network, ArrayLike, int, int | None, float], Network]] = []
+_rounding: list[Callable[[Network, ArrayLike, int, int | None, float, bool], Network]] = []
 
 
 def gives_to_integer(
-    function: Callable[[Network, ArrayLike, int, int | None, float], Network],
-) -> Callable[[Network, ArrayLike, int, int | None, float], Network]:
+    function: Callable[[Network, ArrayLike, int, int | None, float, bool], Network],
+) -> Callable[[Network, ArrayLike, int, int | None, float, bool], Network]:
     """Take the function behind `Network.to_integer`, which lies on a higher floor, in a module that `bdnn` imports."""
     _rounding[:] = [function]
     return function
@@ -338,7 +339,13 @@ class Network:
         return labels
 
     def to_integer(
-        self, X: ArrayLike, *, input_bits: int = 8, weight_bound: int | None = None, time_limit: float = 10.0
+        self,
+        X: ArrayLike,
+        *,
+        input_bits: int = 8,
+        weight_bound: int | None = None,
+        time_limit: float = 10.0,
+        keep_signs: bool = False,
     ) -> Network:
         """Return a network of small integers with the same activations and predictions on X.
 
@@ -356,6 +363,9 @@ class Network:
             Largest absolute weight that is accepted; None for any.
         time_limit : float
             Seconds for the search. Checks of all points are not interrupted.
+        keep_signs : bool
+            Whether weights keep their signs or become 0, and those that are 0 stay 0, so that ``max_features`` and
+            ``monotonic`` of the training still hold; the smallest weights may be larger then.
 
         Returns
         -------
@@ -379,7 +389,7 @@ class Network:
         >>> net.to_integer([[0, 0], [0, 1], [1, 0], [1, 1]]).layers[0].weights.tolist()
         [[1, 0]]
         """
-        return _rounding[0](self, X, input_bits, weight_bound, time_limit)
+        return _rounding[0](self, X, input_bits, weight_bound, time_limit, keep_signs)
 
     def losses(self, X: ArrayLike, codes: Sequence[int] | Indices) -> tuple[Indices, int]:
         """Return the unweighted training loss of each point, and the number of rational evaluations it took.

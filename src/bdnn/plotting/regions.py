@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bdnn.arrays import real_numbers
-from bdnn.checks import label_codes
 from bdnn.columns import numbers_in_order
 from bdnn.errors import InputError
+from bdnn.labels import label_codes
 from bdnn.network.grid import ends
 from bdnn.plotting.style import COLORS, MARKERS, axes_or_new, drawing, feature_index, input_names, legend, shown
 

@@ -1,7 +1,7 @@
 """Limits of what the first layer may use: at most so many columns, and signs of the weights of some of them.
 
 An encoded column has several inputs, which form a group: it counts as one. Signs make networks monotone: weights of the
-first layer have the sign asked for or are 0, weights of later layers are not negative; docs/mathematics/cards.md says
+first layer have the sign asked for or are 0, weights of later layers are not negative; docs/cards.md says
 what this leaves out.
 """
 
@@ -170,7 +170,7 @@ def input_signs(names: Sequence[str], monotonic: Mapping[str, int] | ArrayLike |
     Parameters
     ----------
     names : sequence of str
-        Of the inputs. The bits ``age>=39.5`` and ``age>=61`` of a column with thresholds have the sign of ``age``.
+        Of the inputs.
     monotonic : mapping of str to int, array-like of shape (n,) or None
         As for `Problem`.
 
@@ -214,11 +214,4 @@ def _inputs_of(names: Sequence[str], name: str) -> list[int]:
         raise InputError(f"monotonic: names must be strings, got {name!r}; for positions give an array")
     if found := [j for j, other in enumerate(names) if other == name]:
         return found
-    if found := [j for j, other in enumerate(names) if other.startswith(f"{name}>=")]:
-        return found
-    if levels := [other for other in names if other.startswith(f"{name}=")]:
-        raise InputError(
-            f"monotonic: {name!r} is categorical, and its levels have no order: leave it out, give a sign to a level, "
-            f"such as {{{levels[0]!r}: 1}}, or turn the column into numbers"
-        )
     raise InputError(f"monotonic has no column {name!r} to apply to; the columns are {quoted(list(names))}")

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bdnn.arrays import distinct, real_numbers, row_blocks
-from bdnn.checks import label_array, name_tuple
+from bdnn.checks import name_tuple
 from bdnn.columns import in_order, names_of, numbers_in_order, quoted
 from bdnn.errors import InputError
+from bdnn.labels import label_array
 from bdnn.network.losses import Head, Loss
 from bdnn.problem.feature_limits import FeatureLimits, feature_limits
 from bdnn.types import Floats, Indices, Norm, Reals, RobustModel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -12,18 +12,17 @@ import numpy as np
 
 from bdnn.arrays import real_numbers
 from bdnn.budget import Budget
-from bdnn.certification.engine import certify
 from bdnn.checker.check import Verified, verify_certificate
 from bdnn.checker.file import read_certificate
-from bdnn.checks import label_codes
 from bdnn.errors import InputError
+from bdnn.labels import label_codes
 from bdnn.reports.metrics import overall
 from bdnn.reports.summary import evaluation
 
 if TYPE_CHECKING:
+    from bdnn.certification.attacker import Features
     from bdnn.certification.result import Certification
     from bdnn.model_file.contents import Model
-    from bdnn.network.network import Network
     from bdnn.status import ProgressCallback
     from bdnn.types import Array, Floats
 
@@ -124,6 +123,8 @@ class Robustness:
         Accuracies over radii, and the number of rows that are neither proven nor attacked there.
     attacker : mapping
         What perturbations may do; see `bdnn.report`.
+    features : Features
+        What they change: inputs of the network, or columns of a table.
     """
 
     found: Certification
@@ -132,6 +133,7 @@ class Robustness:
     time_limit: float
     table: list[tuple[float, float, float, int]]
     attacker: Mapping[str, Any]
+    features: Features
 
 
 def parts_of(model: Model, X: Floats, y: Array, training_rows: Array | None) -> list[Part]:
@@ -180,8 +182,8 @@ def proof_of(certificate: str | os.PathLike[str], model: Model, X: Floats, y: Ar
 
 
 def robustness_of(
-    network: Network,
-    X: Floats,
+    certifier: Callable[[Array, Array, dict[str, Any]], Certification],
+    features: Features,
     y: Array,
     part: Part,
     *,
@@ -193,7 +195,10 @@ def robustness_of(
     seed: int,
     on_progress: ProgressCallback | None,
 ) -> Robustness:
-    """Certify rows of a part, drawn at random, within a time limit; `radii` are those of the table, if any."""
+    """Certify rows of a part, drawn at random, within a time limit; `radii` are those of the table, if any.
+
+    The certifier takes indices of rows, their labels and settings; `features` are what it perturbs.
+    """
     given = np.unique(real_numbers("radii", list(radii)))
     if len(given) and not (np.all(np.isfinite(given)) and given[0] >= 0):
         raise InputError(f"radii must be finite numbers >= 0, got {list(radii)}")
@@ -202,13 +207,13 @@ def robustness_of(
         rows = np.sort(np.random.default_rng(seed).choice(rows, points, replace=False))
     if unknown := sorted(set(attacker) - set(ATTACKER)):
         raise InputError(f"attacker takes {', '.join(ATTACKER)}; got {', '.join(map(repr, unknown))}")
-    budget = Budget(seconds=time_limit)
-    found = certify(network, X[rows], y[rows], budget=budget, n_jobs=n_jobs, on_progress=on_progress, **attacker)
+    settings = {"budget": Budget(seconds=time_limit), "n_jobs": n_jobs, "on_progress": on_progress, **attacker}
+    found = certifier(rows, y[rows], settings)
     curve = found.curve(given if len(given) else _round_radii(found))
     # counts again, which the parts were computed from
     open_rows = np.rint((curve.attacked - curve.certified) * len(rows)).astype(int)
-    columns = (curve.radii.tolist(), curve.certified.tolist(), curve.attacked.tolist(), open_rows.tolist())
-    return Robustness(found, part, seed, time_limit, list(zip(*columns, strict=True)), attacker)
+    table = (curve.radii.tolist(), curve.certified.tolist(), curve.attacked.tolist(), open_rows.tolist())
+    return Robustness(found, part, seed, time_limit, list(zip(*table, strict=True)), attacker, features)
 
 
 def _round_radii(found: Certification) -> Floats:

@@ -8,15 +8,19 @@ import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bdnn.checks import label_array
+from bdnn.certification.cells import Columns
+from bdnn.certification.columns import certify_table
+from bdnn.certification.engine import certify
 from bdnn.errors import InputError, MissingDependencyError
 from bdnn.files import check_outputs, write, write_or_rescue
+from bdnn.labels import label_array
 from bdnn.model_file.contents import Model
 from bdnn.model_file.reading import load_model
 from bdnn.network.network import Network
@@ -25,13 +29,20 @@ from bdnn.plotting.files import picture
 from bdnn.plotting.structure import heaviest_features
 from bdnn.plotting.style import require_matplotlib
 from bdnn.reports import wording
+from bdnn.reports.card import score_card
+from bdnn.reports.card_text import Block, blocks
 from bdnn.reports.contents import Robustness, Source, parts_of, proof_of, robustness_of
 from bdnn.version import __version__
 
 if TYPE_CHECKING:
+    from bdnn.certification.result import Certification
+    from bdnn.encoding.raw import RawTable
     from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.status import ProgressCallback
     from bdnn.types import Array, Floats
+
+# inputs with points beyond which a page has no score card: nobody would add them up
+_MOST_POINTS = 60
 
 
 def report(
@@ -50,6 +61,7 @@ def report(
     n_jobs: int | None = 1,
     random_state: int = 0,
     source: Source | None = None,
+    columns: RawTable | None = None,
     commands: Sequence[str] = (),
     on_progress: ProgressCallback | None = None,
 ) -> str:
@@ -88,6 +100,8 @@ def report(
         Seed of the draw.
     source : Source or None
         Where the data come from, if from a table.
+    columns : RawTable or None
+        The same rows as columns of a table, from which the inputs are made: perturbations are then those of columns.
     commands : sequence of str
         Commands that reproduce training and report; Python calls if empty.
     on_progress : callable or None
@@ -131,10 +145,17 @@ def report(
     parts = parts_of(card, inputs, labels, rows)
     trained_on = parts[0].rows
     proof = None if certificate is None else proof_of(certificate, card, inputs[trained_on], labels[trained_on])
+    encoder, features = card.encoder_in_use, network if columns is None else Columns.of(card.encoder_in_use)
+
+    def certifier(rows: Array, y: Array, settings: dict[str, Any]) -> Certification:
+        if columns is None:
+            return certify(network, inputs[rows], y, **settings)
+        return certify_table(network, encoder, columns.take(rows), y, **settings)
+
     robustness = None
     if points:
         robustness = robustness_of(
-            network, inputs, labels, parts[-1], radii=radii, attacker=attacker or {}, points=points,
+            certifier, features, labels, parts[-1], radii=radii, attacker=attacker or {}, points=points,
             time_limit=time_limit, n_jobs=n_jobs, seed=random_state, on_progress=on_progress,
         )  # fmt: skip
     page: str = _template().render(
@@ -146,13 +167,14 @@ def report(
         classes=network.classes.tolist(),
         missing=[] if source is None else [(n, c, _shown(v)) for n, (c, v) in source.missing.items()],
         network=wording.network_facts(network),
+        card=_card(card, inputs, labels, None if rows is None else trained_on),
         training=None if card.result is None else wording.training_facts(card, card.result),
         proof=proof,
         proof_facts=None if proof is None else wording.proof_facts(proof),
         parts=parts,
         regions_text=wording.regions_text(network, inputs),
         robustness=robustness,
-        robustness_text=None if robustness is None else wording.robustness_text(robustness, network),
+        robustness_text=None if robustness is None else wording.robustness_text(robustness),
         no_robustness="no rows were asked for",
         pictures=_pictures(card, inputs, labels, robustness),
         commands=list(commands) or _calls(model),
@@ -186,7 +208,8 @@ def _as_model(model: BDNNClassifier | Model | Network | str | os.PathLike[str]) 
         return load_model(model)
     if hasattr(model, "network_"):
         calibration = getattr(model, "calibration_", None)
-        return Model(model.network_, model.get_params(), getattr(model, "result_", None), calibration=calibration)
+        result, encoder = getattr(model, "result_", None), getattr(model, "encoder_", None)
+        return Model(model.network_, model.get_params(), result, encoder=encoder, calibration=calibration)
     raise InputError(
         f"model must be a fitted BDNNClassifier, a Network or the path of a model file, got {type(model).__name__}"
     )
@@ -202,6 +225,14 @@ def _row_indices(rows: ArrayLike, count: int) -> Array:
 
 def _shown(value: float | str) -> str:
     return value if isinstance(value, str) else wording.number(value)
+
+
+def _card(model: Model, X: Floats, y: Array, rows: Array | None) -> list[Block]:
+    """Return the parts of a score card, without what the page says elsewhere; none if the network is no card."""
+    network = model.network
+    if len(network.layers) > 1 or not network.is_integer or np.count_nonzero(network.layers[0].weights) > _MOST_POINTS:
+        return []
+    return blocks(replace(score_card(model, X, y, training_rows=rows), facts=()))
 
 
 def _template() -> Any:

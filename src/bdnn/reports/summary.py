@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from bdnn.calibration import pre_activations
-from bdnn.checks import label_codes
+from bdnn.labels import label_codes
 from bdnn.reports.metrics import grid, measures
 from bdnn.result import MEASURES
 
@@ -96,7 +96,10 @@ def training_text(report: dict[str, Any]) -> str:
     """Return a training report as lines."""
     r = report
     replaced = ", ".join(f"{count} in {name}" for name, count in r["missing_replaced"].items())
-    held_out = f"{r['held_out_accuracy']:.2%} of {r['held_out_rows']} rows" if "held_out_rows" in r else None
+    held_out = None
+    if "held_out_rows" in r:
+        balanced = f", balanced {r['held_out_balanced_accuracy']:.2%}" if r["class_weight"] else ""
+        held_out = f"{r['held_out_accuracy']:.2%} of {r['held_out_rows']} rows{balanced}"
     validation, regularized = r["validation_accuracy"], r["objective"] != r["training_loss"]
     weighted = "class-weighted " if r["class_weight"] else ""
     lines = [
@@ -131,7 +134,7 @@ def training_text(report: dict[str, Any]) -> str:
     ]
     text = "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
     columns = [(column["name"], column["kind"], column["inputs"]) for column in r.get("columns", ())]
-    return f"{columns_text(columns)}\n\n{text}" if columns else text
+    return f"{columns_text(columns)}\n{text}" if columns else text
 
 
 def _point_text(point: dict[str, Any] | None) -> str | None:

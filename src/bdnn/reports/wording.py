@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bdnn.certification.attacker import feature_mask, integer_mask
+from bdnn.certification.attacker import Features, feature_mask, integer_mask
 from bdnn.plotting.structure import heaviest_features
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def proof_facts(proof: Proof) -> Facts:
     ]  # fmt: skip
 
 
-def robustness_text(robustness: Robustness, network: Network) -> list[str]:
+def robustness_text(robustness: Robustness) -> list[str]:
     """Say which rows were certified, against what, and what was left open."""
     found, part, m = robustness.found, robustness.drawn_from, len(robustness.found.robust)
     drawn = f"all {m}" if m == len(part.rows) else f"{m} drawn at random (seed {robustness.seed}) from {len(part.rows)}"
@@ -167,7 +167,8 @@ def robustness_text(robustness: Robustness, network: Network) -> list[str]:
         f"The smallest perturbation that changes the prediction was computed for {drawn} {part.name}, in norm "
         f"{found.norm} and {_units(robustness.attacker)}, within {robustness.time_limit:g} s for all (used: "
         f"{found.seconds.sum():.1f} s).",
-        *_limits(robustness.attacker, network),
+        *_limits(robustness.attacker, robustness.features),
+        *(["Other columns than numbers, and cells without a value, stay as they are."] * (found.columns is not None)),
         f"{stopped}{undecided} of {m} rows are undecided: their smallest perturbation is not known exactly. In the "
         f"table, rows that are neither proven nor attacked at a radius are counted separately; they are not certified, "
         f"and count only in 'at most'.",
@@ -180,7 +181,7 @@ def _units(attacker: Mapping[str, Any]) -> str:
     return f"the {given}units of the features"
 
 
-def _limits(attacker: Mapping[str, Any], network: Network) -> list[str]:
+def _limits(attacker: Mapping[str, Any], network: Features) -> list[str]:
     """Say what perturbations cannot do, if they cannot do everything."""
     names = network.feature_names or tuple(f"x{j}" for j in range(network.n_features))
     parts = []

@@ -1,6 +1,6 @@
 """Reading tables from files: columns as they come, labels, and what had to be assumed.
 
-DuckDB reads; see `bdnn.tables.database` for what it is asked. A file is found out about from its first bytes
+DuckDB reads; see `bdnn.tables.scan` for what it is asked. A file is found out about from its first bytes
 (`bdnn.tables.source`) and lines (`bdnn.tables.layout`); the kinds of its columns from all of their cells
 (`bdnn.tables.kinds`). Labels are read by `bdnn.labels`: as the classes of a model where one is known.
 
@@ -9,8 +9,8 @@ replaced by the lower median of its column (the middle of the sorted known value
 columns stay integer; the replacements come from the training rows and are stored with the model.
 """
 
-from bdnn.tables.kinds import KINDS, Known
-from bdnn.tables.options import MISSING, MISSING_NUMBERS, Reading, kinds_from_file
+from bdnn.tables.cells import Known
+from bdnn.tables.options import KINDS, MISSING, MISSING_NUMBERS, Reading, kinds_from_file
 from bdnn.tables.reading import GUESS, read_table
 from bdnn.tables.source import STANDARD_INPUT
 from bdnn.tables.table import MISSING_RULES, Table, filled, medians

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 from bdnn.errors import InputError
 from bdnn.tables import database
 from bdnn.tables.database import Column
-from bdnn.tables.layout import Layout, find_layout, rows
+from bdnn.tables.layout import Layout, find_layout
+from bdnn.tables.rows import rows
 from bdnn.tables.source import NotInEncodingError, Source, open_source, temporary_file, unlimited_cells
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bdnn.tables.options import Reading
 
 _DIRECT = ("none", "gzip", "zstd")  # the reader unpacks these by itself
@@ -103,7 +106,11 @@ def table_file(
 
 
 def _parquet(source: Source) -> TableFile:
-    columns = database.parquet_columns(source.path)
+    try:
+        columns = database.parquet_columns(source.path)
+    except database.failures() as error:
+        reason = str(error).splitlines()[0][:200]
+        raise InputError(f"{source.name} cannot be read as a table ({reason})") from None
     return TableFile(
         source.name, database.parquet_table(source.path), tuple(columns.values()), tuple(columns), True, ".", "", (),
         list, "row",
@@ -126,8 +133,8 @@ def _csv(source: Source, reading: Reading, expected: Sequence[str], copied: bool
     table = database.csv_table(source.path, source.packed, layout.delimiter, layout.start, width)
     if copied or not direct:
         copy = stack.enter_context(temporary_file())
-        _copy_rows(source, layout, copy)
-        table = database.csv_table(copy, "none", ",", 0, width)
+        longest = _copy_rows(source, layout, copy)
+        table = database.csv_table(copy, "none", ",", 0, width, longest)
     columns = tuple(Column(f"c{j}") for j in range(width))
 
     def lines(wanted: Sequence[int]) -> list[int]:
@@ -152,10 +159,10 @@ def _notes(source: Source) -> Iterator[str]:
         yield "NUL characters are left out"
 
 
-def _copy_rows(source: Source, layout: Layout, copy: object) -> None:
-    """Write the rows of a file as plain CSV, or say what is wrong with one of them."""
-    width, n_rows = len(layout.names), 0
-    with open(str(copy), "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+def _copy_rows(source: Source, layout: Layout, copy: Path) -> int:
+    """Write the rows of a file as plain CSV and return the length of the longest, or say what is wrong with one."""
+    width, n_rows, longest = len(layout.names), 0, 0
+    with open(copy, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
         write = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_MINIMAL).writerow
         for cells, line in _rows(source, layout):
             if len(cells) != width:
@@ -163,10 +170,11 @@ def _copy_rows(source: Source, layout: Layout, copy: object) -> None:
                     cells = cells[:width]
                 else:
                     raise _ragged(source, layout, cells, line)
-            write(cells)
+            longest = max(longest, write(cells))
             n_rows += 1
     if not n_rows:
         raise InputError(f"{source.name} has a header but no rows")
+    return longest
 
 
 def _ragged(source: Source, layout: Layout, cells: list[str], line: int) -> InputError:

@@ -1,29 +1,23 @@
-"""What columns hold, by all of their cells: numbers, truth values, levels or dates; and advice where that is unclear."""
+"""What columns hold, by all of their cells: numbers, truth values, levels or dates; and advice if that is unclear."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.columns import listed
 from bdnn.encoding.raw import Kind, RawColumn
 from bdnn.errors import InputError
-from bdnn.labels import is_missing, is_number
-from bdnn.tables.database import Column, Profile, Scan, TextProfile
+from bdnn.tables.cells import Known, is_date, level_names, means_a_number, text_profile
+from bdnn.tables.database import Column, Profile, TextProfile
+from bdnn.tables.scan import Scan
 
 if TYPE_CHECKING:
     from bdnn.types import Array
-
-KINDS = (*get_args(Kind), "drop")
-"""What columns can be said to be; dates also with a format, as in ``date:%d/%m/%Y``."""
 
 ACCEPTED = (
     "accepted are finite decimal numbers such as 12, -0.5 or 1.5e3, and empty cells, '?' or NA for missing values"
@@ -37,36 +31,10 @@ _WRITTEN_NUMBER = re.compile(r"[$€£¥]?\s?[+-]?\d{1,3}(?:[,.'’\s\u00a0]?\d{
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _ODD = "isinf(v) OR isnan(v) OR contains(t, '_')"  # numbers that are none for us
 _TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
-_WHOLE = re.compile(r"([+-]?(?:0|[1-9][0-9]*))\.0*")
 # text among more different numbers than codes of classes have, or among numbers that mostly differ, is a slip
 _FEW_CODES = 20
 # of more different texts than this, most of them in one row only, no level says anything about another row
 _MANY_LEVELS = 1000
-_LONG_SEQUENCE = 100  # rows from which on 0, 1, 2, … are row numbers whatever their name; a measure may count to less
-_NUMBERING = re.compile(
-    r"(?:row|record|sample|case|obs|observation|instance|entry|line|item)?[ _.#-]?"
-    r"(?:id|idx|index|ix|nr|no|num|number|names?|s\.?no)?\.?|#|key|seq|sequence",
-    re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What a model says of one of its columns.
-
-    Attributes
-    ----------
-    kind : str
-        What it holds.
-    levels : frozenset of str
-        The levels that the model knows.
-    form : str or None
-        Format of dates; None to find out.
-    """
-
-    kind: Kind
-    levels: frozenset[str] = frozenset()
-    form: str | None = None
 
 
 @dataclass(slots=True)
@@ -159,7 +127,7 @@ class Reader:
         profiles_of_many = dict(zip(many, self.scan.text_profiles([self.names[n] for n in many]), strict=True))
         for name in texts:
             few = cells[name]
-            profile = profiles_of_many[name] if few is None else _profile(few, self.scan)
+            profile = profiles_of_many[name] if few is None else text_profile(few, self.scan.markers, self.scan.decimal)
             kinds[name] = self._kind_of_text(name, profile, found)
             if self.tidy and kinds[name] == "categorical" and not self._wanted(name) and (why := _too_many(profile)):
                 useless[name] = why
@@ -249,17 +217,17 @@ class Reader:
         if self._date_form(name, profile, found):
             return "date"
         others = self.scan.places(j, "v IS NULL")
-        if profile.numbers:
+        if profile.numbers and others:  # without others these are codes with leading zeros, of which that is said
             self._check_slips(name, profile, others)
             shown = self._shown(others[:1])
             found.notes.append(f"column {name!r} holds numbers and text ({shown}) and is read as text")
-        elif profile.different > _FEW_CODES and all(_WRITTEN_NUMBER.fullmatch(cell) for _, cell in others):
+        elif others and profile.different > _FEW_CODES and all(_WRITTEN_NUMBER.fullmatch(cell) for _, cell in others):
             raise self._written(name, others)
         return "categorical"
 
     def _check_slips(self, name: str, profile: TextProfile, others: list[tuple[int, str]]) -> None:
         """Raise an error if a column of numbers holds some cells that are none."""
-        if others and all(_means_a_number(cell) for _, cell in others):
+        if others and all(means_a_number(cell) for _, cell in others):
             raise self._no_number(name, others)
         many = profile.different_numbers > _FEW_CODES or 2 * profile.different_numbers > profile.numbers
         if 2 * profile.numbers < profile.known or not many or profile.numbers < 2:
@@ -280,7 +248,9 @@ class Reader:
         """Find the format of a column of dates; return whether there is one."""
         given = self.known[name].form if name in self.known else self.asked.get(name, "").partition(":")[2] or None
         ends = (profile.low, profile.high)
-        formats = [given] if given is not None else [form for form in _FORMATS if all(_fits(end, form) for end in ends)]
+        formats = (
+            [given] if given is not None else [form for form in _FORMATS if all(is_date(end, form) for end in ends)]
+        )
         counts = self.scan.count_dates(self.names[name], formats)
         fitting = [form for form, count in zip(formats, counts, strict=True) if count == profile.known]
         if not fitting:
@@ -318,7 +288,7 @@ class Reader:
                 row = int(np.argmax(np.isinf(values)))
                 raise self._not_of_kind(name, "boolean", [(row, cells[codes[row]])])
             return RawColumn(name, "numeric" if self._wanted(name) == "numeric" else "boolean", values)
-        names = _level_names([text for text in texts if text is not None], self.known.get(name))
+        names = level_names([text for text in texts if text is not None], self.known.get(name))
         levels = sorted(set(names.values()))
         place = {level: code for code, level in enumerate(levels)}
         code_of = np.array([-1 if text is None else place[names[text]] for text in texts], dtype=np.int32)
@@ -347,8 +317,8 @@ class Reader:
         others = self.scan.places(self.names[name], "v IS NULL") if places is None else places
         why = "as in the training" if name in self.known else f"by --{'numeric' if kind == 'numeric' else 'types'}"
         what = "numbers" if kind == "numeric" else "true and false"
-        if kind == "numeric" and others and any(_means_a_number(cell) for _, cell in others):
-            return self._no_number(name, [place for place in others if _means_a_number(place[1])])
+        if kind == "numeric" and others and any(means_a_number(cell) for _, cell in others):
+            return self._no_number(name, [place for place in others if means_a_number(place[1])])
         missing = f"; --na {shlex.quote(others[0][1][:40])} says that this means a missing value" if others else ""
         return InputError(
             f"column {name!r} of {self.what} must hold {what}, {why}, but holds {self._shown(others[:1])}{missing}"
@@ -362,147 +332,3 @@ def _too_many(profile: TextProfile) -> str:
     if profile.different > _MANY_LEVELS and 2 * profile.different > profile.known:
         return "text that differs in most rows"
     return ""
-
-
-def without_useless(
-    columns: Sequence[RawColumn], left_out: Mapping[str, str], unnamed: Collection[str], asked: Collection[str]
-) -> tuple[list[RawColumn], list[str]]:
-    """Leave out columns that cannot help any network, unless they are asked for or nothing would be left.
-
-    Parameters
-    ----------
-    columns : sequence of RawColumn
-        As read.
-    left_out : mapping of str to str
-        Columns that were left out before, and why.
-    unnamed : collection of str
-        Names of columns that the file does not name.
-    asked : collection of str
-        Columns whose kind is given, which are kept.
-
-    Returns
-    -------
-    columns : list of RawColumn
-        Those that stay.
-    notes : list of str
-        What was left out, and how to keep it.
-    """
-    kept: list[RawColumn] = []
-    texts = {*left_out, *(column.name for column in columns if column.kind == "categorical")}
-    reasons: dict[str, list[str]] = {}
-    for name, reason in left_out.items():
-        reasons.setdefault(reason, []).append(name)
-    seen: dict[tuple[str, bytes], str] = {}
-    for column in columns:
-        reason = "" if column.name in asked else _uselessness(column, column.name in unnamed)
-        if not reason and column.name not in asked:
-            key = _content(column)
-            reason = f"equal to column {seen[key]!r}" if key in seen else ""
-            seen.setdefault(key, column.name)
-        if reason:
-            reasons.setdefault(reason, []).append(column.name)
-        else:
-            kept.append(column)
-    if not kept:
-        return list(columns), []
-    notes = []
-    for reason, names in reasons.items():
-        option = "--categorical" if names[0] in texts else "--numeric"
-        several = len(names) > 1
-        shown = "columns without a name" if several and set(names) <= set(unnamed) else listed(names)
-        notes.append(
-            f"{shown} {'are' if several else 'is'} left out: {reason} ({option} {shlex.quote(names[0])} keeps "
-            f"{'the first of them' if several else 'it'})"
-        )
-    return kept, notes
-
-
-def _uselessness(column: RawColumn, unnamed: bool) -> str:
-    """Return why a column says nothing about rows that are not in the table, or an empty string."""
-    missing, n_rows = column.missing, len(column.values)
-    if missing.all():
-        return "no value is known"
-    if missing.any() or n_rows < 2:
-        return ""
-    values = column.values
-    if (values == values[0]).all():
-        return "the same in all rows"
-    numbering = unnamed or n_rows >= _LONG_SEQUENCE or _NUMBERING.fullmatch(column.name)
-    counts = column.kind == "numeric" and numbering and values[0] in (0, 1)
-    return "row numbers" if counts and np.array_equal(values, np.arange(values[0], values[0] + n_rows)) else ""
-
-
-def _content(column: RawColumn) -> tuple[str, bytes]:
-    """Return what two columns share that tell the same rows apart and are of one kind."""
-    values = column.values
-    if column.kind == "categorical":
-        known, first, codes = np.unique(values, return_index=True, return_inverse=True)
-        rank = np.empty(len(known), dtype=np.int64)
-        rank[np.argsort(first)] = np.arange(len(known))
-        values = np.where(values < 0, -1, rank[codes])
-    elif column.kind != "date":
-        values = np.where(np.isnan(values), np.nan, values + 0)
-    return column.kind, hashlib.sha256(np.ascontiguousarray(values).tobytes()).digest()
-
-
-def _profile(cells: Mapping[str, int], scan: Scan) -> TextProfile:
-    """Return what a column looks like from its different cells and how often there are."""
-    counts: Counter[str] = Counter()
-    for cell, count in cells.items():
-        if not scan.markers.means_missing(cell):
-            counts[cell.strip()] += count
-    numbers = {text: float(plain) for text in counts if is_number(plain := _with_point(text, scan.decimal))}
-    return TextProfile(
-        counts.total(), len(counts), sum(n for text, n in counts.items() if text.lower() in ("true", "false")),
-        sum(counts[text] for text in numbers), len(set(numbers.values())), min(counts, default=""),
-        max(counts, default=""),
-    )  # fmt: skip
-
-
-def _with_point(text: str, decimal: str) -> str:
-    return text.replace(",", ".") if decimal == "," else text
-
-
-def _level_names(texts: Sequence[str], known: Known | None) -> dict[str, str]:
-    """Return the levels of texts: as a model knows them, or as the same numbers and truth values of frames are."""
-    if known is not None:
-        return {text: text if text in known.levels else _other_text(text, known.levels) for text in texts}
-    if all(map(is_number, texts)):
-        return {text: m[1] if (m := _WHOLE.fullmatch(text)) else text for text in texts}
-    if {text.lower() for text in texts} <= {"true", "false"}:
-        return {text: text.lower() for text in texts}
-    return {text: text for text in texts}
-
-
-def _other_text(level: str, known: frozenset[str]) -> str:
-    """Return how else a level may be written, if a model knows it so: 1.0 as 1, TRUE as true, 1 as true."""
-    other = {"true": "true", "false": "false"}.get(level.lower(), level)
-    if m := _WHOLE.fullmatch(level):
-        other = m[1]
-    elif level + ".0" in known:
-        other = level + ".0"
-    return other if other in known else level
-
-
-def _fits(text: str, form: str) -> bool:
-    try:
-        if form:
-            datetime.strptime(text, form)
-        else:
-            datetime.fromisoformat(text.replace("/", "-").strip()[:10])
-    except ValueError:
-        # 2026-1-2 is a date for the database
-        return not form and re.match(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}\b", text) is not None
-    return True
-
-
-def _means_a_number(text: str) -> bool:
-    """Whether text that is no plain number is one in another notation, or says that there is none."""
-    try:
-        float(text)
-    except ValueError:
-        try:
-            int(text, 0)
-        except ValueError:
-            return is_missing(text)
-    return True

@@ -11,12 +11,13 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bdnn.columns import quoted
 from bdnn.errors import InputError
 from bdnn.labels import is_missing, is_number
+from bdnn.tables.rows import Row, rows
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", "": "blanks"}
 """Delimiters by name; the empty one stands for any number of blanks and tabs."""
@@ -26,7 +27,6 @@ _COMMENTS = ("#", "%", "//")
 _TRIED_LINES = 2000  # of the sample; what follows looks the same
 _MOST_UNITS = 3  # rows below the header: units, kinds of averages, and one more
 _MOST_NARROW = 0.4  # share of rows of another length, above which a delimiter makes no table
-_CELLS = re.compile(r'"((?:[^"]|"")*)"|[^\s"]\S*')
 _SEP = re.compile(r'^"?sep=(.)"?$', re.IGNORECASE)
 _MADE_UP = re.compile(r"column\d+")  # what columns are called that have no name
 _CONSECUTIVE = 3  # numbers 0, 1, 2 or 1, 2, 3 in a first line are names, as pandas writes them
@@ -66,42 +66,9 @@ class Layout:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """Cells, and the numbers of the first and last line that they are written in, from 1."""
-
-    cells: list[str]
-    first: int
-    last: int
-
-
 def is_unnamed(name: str) -> bool:
     """Return whether a name in a header is none: what programs write where they have no name."""
     return name == "" or name.lower().startswith("unnamed: ") or bool(re.fullmatch(r"\.\.\.\d+", name))
-
-
-def rows(lines: Iterable[str], delimiter: str, comment: str = "") -> Iterator[_Row]:
-    """Give the rows of lines that hold anything, with the lines that they are written in.
-
-    Raises
-    ------
-    csv.Error
-        If a quoted cell does not end, or goes on after its quote.
-    """
-    if delimiter == "":
-        for number, line in enumerate(lines, start=1):
-            cells = [m[0] if m[1] is None else m[1].replace('""', '"') for m in _CELLS.finditer(line)]
-            if cells and not (comment and line.lstrip().startswith(comment)):
-                yield _Row(cells, number, number)
-        return
-    before = 0
-    if comment:
-        lines = ("\n" if line.lstrip().startswith(comment) else line for line in lines)
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-    for cells in reader:
-        if len(cells) > 1 or (cells and cells[0].strip()):
-            yield _Row(cells, before + 1, reader.line_num)
-        before = reader.line_num
 
 
 def find_layout(
@@ -182,7 +149,7 @@ def find_layout(
         what = "header" if header else "data"
         notes.insert(0, f"{before} line{'s are' if before > 1 else ' is'} left out before the {what}")
     if not given and delimiter != ",":
-        notes.insert(0, f"{DELIMITERS.get(delimiter, repr(delimiter))} separate the columns (--delimiter)")
+        notes.insert(0, f"{DELIMITERS.get(delimiter, f'characters {delimiter!r}')} separate the columns (--delimiter)")
     if decimal is None and decimal_found == ",":
         notes.append("commas are decimal signs (--decimal)")
     return Layout(delimiter, tuple(names), header, start, plain, decimal_found, comment, tuple(notes))
@@ -224,9 +191,9 @@ def _names_in_comment(above: Sequence[str], delimiter: str, width: int, comment:
     return None
 
 
-def _some_rows(lines: Sequence[str], delimiter: str, complete: bool, comment: str = "") -> list[_Row]:
+def _some_rows(lines: Sequence[str], delimiter: str, complete: bool, comment: str = "") -> list[Row]:
     """Return rows, up to the first that is no CSV; the last one may be cut off."""
-    found: list[_Row] = []
+    found: list[Row] = []
     try:
         for row in rows(lines, delimiter, comment):
             found.append(row)
@@ -271,7 +238,7 @@ def _score(lines: Sequence[str], delimiter: str, complete: bool) -> tuple[float,
     return None if fraction < 1 - _MOST_NARROW and len(table) > 2 else (round(fraction, 1), round(clean, 1))
 
 
-def _first_of_table(table: Sequence[_Row]) -> int:
+def _first_of_table(table: Sequence[Row]) -> int:
     """Return the index of the header or, without one, of the first row of data: rows before it are of another length.
 
     A header may lack the name of the first column, which R does not write.
@@ -298,7 +265,7 @@ def _gap(cell: str) -> bool:
     return is_missing(cell) or cell in ("-", "--", ".", "\\N")
 
 
-def _decimal(table: Sequence[_Row], delimiter: str) -> str:
+def _decimal(table: Sequence[Row], delimiter: str) -> str:
     """Return a comma if there are columns whose cells are numbers only with decimal commas, and none with points."""
     if delimiter == ",":
         return "."
@@ -340,7 +307,7 @@ def _is_header(names: Sequence[str], body: Sequence[Sequence[str]], decimal: str
     return text == 0 or names_over_text > text
 
 
-def _units(below: Sequence[_Row], decimal: str) -> int:
+def _units(below: Sequence[Row], decimal: str) -> int:
     """Return how many rows below the header hold units: text, or nothing, above nothing but numbers."""
     count = 0
     while count < min(_MOST_UNITS, len(below) - 1):

@@ -7,11 +7,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
+from bdnn.encoding.raw import Kind
 from bdnn.errors import InputError
 from bdnn.labels import is_number
 from bdnn.tables.database import Markers
-from bdnn.tables.kinds import KINDS
+
+KINDS = (*get_args(Kind), "drop")
+"""What columns can be said to be; dates also with a format, as in ``date:%d/%m/%Y``."""
 
 MISSING = ("", "?", "na", "n/a", "#n/a", "<na>", "nan", "null", "\\n", "#null!")
 """What stands for a missing value in any column, in any case; ``\\N`` is how databases write one."""

@@ -14,12 +14,14 @@ from bdnn.columns import listed, places, quoted
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError, UnknownLabelError
 from bdnn.tables import database
-from bdnn.tables.database import Scan
+from bdnn.tables.cells import Known
 from bdnn.tables.file import TableFile, table_file
-from bdnn.tables.kinds import Known, Reader, without_useless
+from bdnn.tables.kinds import Reader
 from bdnn.tables.layout import is_unnamed
 from bdnn.tables.options import Reading
+from bdnn.tables.scan import Scan
 from bdnn.tables.table import Table
+from bdnn.tables.useless import without_useless
 
 if TYPE_CHECKING:
     from bdnn.types import Array, Floats
@@ -169,7 +171,9 @@ class _Task:
         if not n_rows:
             raise InputError(f"{file.name} has a header but no rows")
         if n_rows < n_before:
-            notes.append(f"{n_before - n_rows} rows without any cell at the end are left out")
+            n_blank = n_before - n_rows
+            rows = "rows are" if n_blank > 1 else "row is"
+            notes.append(f"{n_blank} {rows} left out at the end: without any cell")
 
         def where(numbers: Sequence[int]) -> list[str]:
             return [f"{file.word} {line}" for line in file.lines(numbers)]

@@ -1,0 +1,99 @@
+"""What a classifier of one network answers once it is fitted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bdnn.calibration import pre_activations
+from bdnn.certification.columns import certify_columns
+from bdnn.certification.engine import certify
+from bdnn.encoding.raw import RawTable
+from bdnn.estimators.inputs import warn_unseen
+from bdnn.estimators.probabilities import ProbabilisticClassifier
+
+if TYPE_CHECKING:
+    from bdnn.certification.result import Certification
+    from bdnn.network.network import Network
+    from bdnn.types import Array, Floats, Reals
+
+
+class FittedNetwork(ProbabilisticClassifier):
+    """A classifier whose `network_` alone predicts."""
+
+    network_: Network
+
+    @property
+    def calibration_outputs(self) -> int:
+        """How many of the calibration values are outputs."""
+        return self.network_.widths[-1]
+
+    def calibration_values(self, inputs: Reals) -> Floats:
+        """Return the pre-activations of all neurons, for checked inputs."""
+        return pre_activations(self.network_, inputs)
+
+    def predict(self, X: ArrayLike | RawTable) -> Array:
+        """Return the predicted label of each row of X, shape (n_samples,)."""
+        inputs = self._inputs(X)
+        labels: Array = self.network_.predict(inputs)
+        return labels
+
+    def decision_function(self, X: ArrayLike | RawTable) -> Floats:
+        """Return the pre-activations of the outputs.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Two classes: one value, > 0 for the second class (with an argmax head the difference of the two outputs). A
+            pre-activation of exactly 0 fires; it is returned as the smallest positive normal double. More classes: one
+            per class.
+        """
+        inputs = self._inputs(X)
+        values: Floats = self.network_.decision_function(inputs)
+        if values.ndim == 2 and values.shape[1] > 2:
+            return values
+        if values.ndim == 2:
+            values = values[:, 1] - values[:, 0]
+        second = self.network_.predict_index(inputs) == 1
+        return np.where(second, np.maximum(values, np.finfo(np.float64).tiny), np.minimum(values, 0.0))
+
+    def certify(
+        self, X: ArrayLike | RawTable, y: ArrayLike | None = None, *, level_changes: int = 0, **settings: Any
+    ) -> Certification:
+        """Decide exactly whether perturbations of columns change the predictions; see `bdnn.certify`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or data frame
+            Columns.
+        y : array-like of shape (n_samples,) or None
+            Labels: points that are predicted wrong are not robust. None: the predictions must not change.
+        level_changes : int
+            Most categorical and boolean columns of a row whose level changes as well. Dates and missing cells stay.
+        **settings : Any
+            The other keywords of `bdnn.certify`, which are about columns: radius, norm, scale, bounds, limits and more.
+
+        Returns
+        -------
+        Certification
+            Verdicts by input.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        InputError
+            If the data or a setting cannot be used.
+        """
+        columns = self._columns(X)
+        if isinstance(columns, RawTable):
+            warn_unseen(self.encoder_.unseen(columns))
+            return certify_columns(self.network_, self.encoder_, columns, y, level_changes=level_changes, **settings)
+        return certify(self.network_, columns, y, **settings)

@@ -1,0 +1,260 @@
+"""Questions to a table in a file: DuckDB reads every cell as text and makes numbers, dates and codes of levels of it.
+
+Nothing is kept in a database. Each question scans the file again and takes only the columns that it is about, so that
+memory does not depend on the length of cells or on columns that nobody asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from bdnn.tables.database import Column, Markers, Profile, TextProfile, connection, literal
+
+if TYPE_CHECKING:
+    from bdnn.types import Array, Floats
+
+_Item = TypeVar("_Item")
+_BLANKS = " \t\r\n\v\f\u00a0\ufeff"
+_MANY_TEXTS = 2**15  # different cells of a column that are fetched to be looked at here; more are counted by the reader
+_MANY_BYTES = 2**25  # of these texts, which are there several times for a moment
+_COLUMNS_AT_ONCE = 250  # of one question, whose text and state grow with them
+_VALUES_AT_ONCE = 2**21  # cells of one answer: 16 MB, which is there twice for a moment; a quarter of larger tables
+_ROWS_NAMED = 64  # places that are looked up for a message
+
+
+class Scan:
+    """Questions to a table in a file; each reads it once.
+
+    Parameters
+    ----------
+    table : str
+        The table in a query.
+    columns : sequence of Column
+        Its columns.
+    markers : Markers
+        What stands for missing values.
+    decimal : str
+        Decimal sign, a point or a comma.
+    threads : int
+        How many threads may be used.
+    """
+
+    def __init__(
+        self, table: str, columns: Sequence[Column], markers: Markers, decimal: str = ".", threads: int = 1
+    ) -> None:
+        self.table, self.columns, self.markers, self.decimal = table, tuple(columns), markers, decimal
+        self._db = connection(threads)
+        self._where = ""
+
+    def leave_out_blank_tail(self, used: Sequence[int]) -> tuple[int, int]:
+        """Leave out the last rows without any text from now on; return how many rows there are, and were.
+
+        Of a table with one column all blank rows are left out: blank lines are no rows.
+        """
+        if len(self.columns) == 1:
+            self._where = f" WHERE {self._trimmed(self._raw(0))} <> ''"
+        last, count = 0, 0
+        # only where the columns that are used are blank the others must be looked at
+        for columns in (used, range(len(self.columns))):
+            known = f"coalesce({', '.join(self._raw(j) for j in columns)}) IS NOT NULL"
+            numbered = f"SELECT row_number() OVER () AS row, {known} AS known FROM {self.table}{self._where}"
+            last, count = self._row(f"SELECT coalesce(max(row) FILTER (known), 0), count(*) FROM ({numbered})")
+            if last == count:
+                return int(count), int(count)
+        self._where += f" LIMIT {last}"
+        return int(last), int(count)
+
+    def profiles(self, columns: Sequence[int]) -> list[Profile]:
+        """Return what columns look like."""
+        found: list[Profile] = []
+        words = ", ".join(map(literal, (*self.markers.everywhere, *self.markers.numbers)))
+        for part in _parts(columns, _COLUMNS_AT_ONCE):
+            inner = ", ".join(f"{self._raw(j)} AS c{j}, {self._number(j)} AS v{j}" for j in part)
+            texts = ", ".join(f"c{j}, v{j}, CASE WHEN v{j} IS NULL THEN c{j} END AS t{j}" for j in part)
+            asked = []
+            for j in part:
+                asked += [
+                    f"count(v{j})",
+                    f"count(TRY_CAST(replace(t{j}, ',', '.') AS DOUBLE))",
+                    f"count_if(c{j} IS NULL OR lower({self._trimmed(f't{j}')}) IN ({words}))",
+                    f"count_if(c{j} >= '00' AND c{j} < '0:' AND NOT contains(c{j}, '.') AND NOT contains(c{j}, ','))",
+                    # not a number is larger than infinity
+                    f"coalesce(NOT isfinite(min(v{j})) OR NOT isfinite(max(v{j})) OR max(contains(c{j}, '_')), FALSE)",
+                ]
+            source = f"SELECT {texts} FROM (SELECT {inner} FROM {self.table}{self._where})"
+            rows, *figures = self._row(f"SELECT count(*), {', '.join(asked)} FROM ({source})")
+            for k in range(len(part)):
+                *counts, odd = figures[5 * k : 5 * k + 5]
+                numbers, commas, gaps, padded = (int(count or 0) for count in counts)
+                found.append(Profile(int(rows), numbers, commas, gaps, padded, bool(odd)))
+        return found
+
+    def different(self, columns: Sequence[int]) -> list[dict[str, int] | None]:
+        """Return the different cells of columns, as they are written, and how often there are; None if there are many.
+
+        Cells that are not there are counted as empty ones.
+        """
+        found: list[dict[str, int] | None] = []
+        for part in _parts(columns, _COLUMNS_AT_ONCE):
+            about = ", ".join(f"approx_count_distinct({self._raw(j)}), max(strlen({self._raw(j)}))" for j in part)
+            figures = self._row(f"SELECT {about} FROM {self.table}{self._where}")
+            sizes = zip(part, figures[::2], figures[1::2], strict=True)
+            few = [j for j, n, most in sizes if n <= _MANY_TEXTS and n * (most or 0) <= _MANY_BYTES]
+            counts = {}
+            if few:
+                asked = ", ".join(f"histogram(coalesce({self._raw(j)}, ''))" for j in few)
+                counts = dict(zip(few, self._row(f"SELECT {asked} FROM {self.table}{self._where}"), strict=True))
+            found += [{str(t): int(n) for t, n in (counts[j] or {}).items()} if j in counts else None for j in part]
+        return found
+
+    def text_profiles(self, columns: Sequence[int]) -> list[TextProfile]:
+        """Return what columns of many different texts look like; truth values are not counted, being few."""
+        found: list[TextProfile] = []
+        for part in _parts(columns, _COLUMNS_AT_ONCE):
+            inner = ", ".join(f"{self._text(j)} AS t{j}, {self._number(j)} AS v{j}" for j in part)
+            asked = []
+            for j in part:
+                asked += [
+                    f"count(t{j})",
+                    f"count(DISTINCT hash(t{j})) FILTER (t{j} IS NOT NULL)",
+                    f"count(v{j}) FILTER (t{j} IS NOT NULL)",
+                    f"count(DISTINCT v{j}) FILTER (t{j} IS NOT NULL)",
+                    f"min(t{j})",
+                    f"max(t{j})",
+                ]
+            figures = self._row(f"SELECT {', '.join(asked)} FROM (SELECT {inner} FROM {self.table}{self._where})")
+            for k in range(len(part)):
+                known, different, numbers, different_numbers, low, high = figures[6 * k : 6 * k + 6]
+                found.append(TextProfile(known, different, 0, numbers, different_numbers, low or "", high or ""))
+        return found
+
+    def count_dates(self, column: int, formats: Sequence[str]) -> list[int]:
+        """Return how many cells of a column are dates by each format; empty is the format 2026-01-31 12:00:00."""
+        asked = ", ".join(f"count({_date('t', form)})" for form in formats)
+        inner = f"SELECT {self._text(column)} AS t FROM {self.table}{self._where}"
+        return [int(count) for count in self._row(f"SELECT {asked} FROM ({inner})")] if formats else []
+
+    def texts_of(self, column: int) -> list[str]:
+        """Return the different cells of a column, however many there are."""
+        query = f"SELECT DISTINCT coalesce({self._raw(column)}, '') FROM {self.table}{self._where}"
+        return [text for (text,) in self._db.execute(query).fetchall()]
+
+    def numbers(self, columns: Sequence[int], n_rows: int) -> list[Floats]:
+        """Return the numbers of columns, NaN where one is missing or the cell is something else."""
+        return [
+            np.asarray(values, dtype=np.float64)
+            for values in self._fetched([self._known_number(j) for j in columns], n_rows, np.nan)
+        ]
+
+    def dates(self, column: int, form: str, n_rows: int) -> Array:
+        """Return dates and times as datetime64[us], NaT where there is none."""
+        sql = f"CAST({self.columns[column].sql} AS TIMESTAMP)"
+        if not self.columns[column].kind:
+            sql = f"CAST({_date(self._text(column), form)} AS TIMESTAMP)"
+        (values,) = self._fetched([sql], n_rows, np.datetime64("NaT", "us"))
+        return np.asarray(values).astype("datetime64[us]")
+
+    def codes(self, texts: Mapping[int, Sequence[str]], n_rows: int) -> dict[int, Array]:
+        """Return for each cell of some columns where it is among the different cells of its column."""
+        names = {j: f"cells{j}" for j, cells in texts.items() if cells}
+        for j, name in names.items():
+            self._db.execute(f"CREATE TEMP TABLE {name}t AS SELECT unnest($1::VARCHAR[]) AS t", [list(texts[j])])
+            self._db.execute(f"CREATE TYPE {name} AS ENUM (SELECT t FROM {name}t)")
+        asked = [
+            f"CAST(enum_code(CAST(coalesce({self._raw(j)}, '') AS {name})) AS INTEGER)" for j, name in names.items()
+        ]
+        codes = dict(zip(names, self._fetched(asked, n_rows, -1), strict=True))
+        for name in names.values():
+            self._db.execute(f"DROP TYPE {name}")
+            self._db.execute(f"DROP TABLE {name}t")
+        return {j: np.asarray(values, dtype=np.int32) for j, values in codes.items()}
+
+    def texts(self, column: int) -> list[str]:
+        """Return the cells of a column as they are written, empty where there is none."""
+        rows = self._db.execute(f"SELECT {self._raw(column)} FROM {self.table}{self._where}").fetchall()
+        return ["" if text is None else text for (text,) in rows]
+
+    def places(self, column: int, what: str, most: int = _ROWS_NAMED) -> list[tuple[int, str]]:
+        """Return the first rows, from 0, and the cells of a column for which something is true, for a message.
+
+        Parameters
+        ----------
+        column : int
+            Which one.
+        what : str
+            A condition on its text ``t`` and its number ``v``, such as ``v IS NULL``; missing values are left out.
+        most : int
+            How many are returned at most.
+        """
+        columns = f"{self._text(column, numbers=True)} AS t, {self._number(column)} AS v, {self._raw(column)} AS c"
+        query = f"SELECT row_number() OVER () - 1 AS row, {columns} FROM {self.table}{self._where}"
+        known = f"t IS NOT NULL AND ({what})"
+        rows = self._db.execute(f"SELECT row, t FROM ({query}) WHERE {known} LIMIT {most}").fetchall()
+        return [(int(row), text) for row, text in rows]
+
+    def _row(self, query: str) -> tuple[Any, ...]:
+        answer = self._db.execute(query).fetchone()
+        assert answer is not None
+        return tuple(answer)
+
+    def _raw(self, j: int) -> str:
+        column = self.columns[j]
+        return column.sql if column.kind in ("", "categorical") else f"CAST({column.sql} AS VARCHAR)"
+
+    @staticmethod
+    def _trimmed(text: str) -> str:
+        return f"trim({text}, {literal(_BLANKS)})"
+
+    def _text(self, j: int, *, numbers: bool = False) -> str:
+        """Return the text of a cell without blanks around it, NULL where it is missing."""
+        text, value = self._trimmed(self._raw(j)), self._number(j)
+        return f"CASE WHEN NOT ({self._is_missing(text, value, numbers=numbers)}) THEN {text} END"
+
+    def _number(self, j: int) -> str:
+        column = self.columns[j]
+        if column.kind in ("numeric", "boolean"):
+            return f"CAST({column.sql} AS DOUBLE)"
+        if column.kind == "date":
+            return "CAST(NULL AS DOUBLE)"
+        text = column.sql if self.decimal == "." else f"replace({column.sql}, ',', '.')"
+        return f"coalesce(TRY_CAST({text} AS DOUBLE), TRY_CAST({self._trimmed(text)} AS DOUBLE))"
+
+    def _known_number(self, j: int) -> str:
+        """Return the number of a cell, NULL or NaN where it is missing."""
+        value = self._number(j)
+        if not self.markers.values:
+            return value
+        return f"CASE WHEN {value} NOT IN ({', '.join(map(repr, self.markers.values))}) THEN {value} END"
+
+    def _is_missing(self, text: str, value: str = "", *, numbers: bool = False) -> str:
+        words = (*self.markers.everywhere, *(self.markers.numbers if numbers else ()))
+        condition = f"lower({text}) IN ({', '.join(map(literal, words))})"
+        if self.markers.values and value:
+            condition += f" OR {value} IN ({', '.join(map(repr, self.markers.values))})"
+        return f"coalesce({condition}, FALSE)"
+
+    def _fetched(self, columns: Sequence[str], n_rows: int, missing: float | np.datetime64) -> list[Array]:
+        """Return the values of columns; as many columns are read at once as are not much beside the whole table."""
+        at_once = max(1, _VALUES_AT_ONCE // max(n_rows, 1), len(columns) // 4)
+        found: list[Array] = []
+        for part in _parts(columns, at_once):
+            named = ", ".join(f"{sql} AS r{k}" for k, sql in enumerate(part))
+            answer = self._db.execute(f"SELECT {named} FROM {self.table}{self._where}").fetchnumpy()
+            for k in range(len(part)):
+                values = answer.pop(f"r{k}")
+                found.append(values.filled(missing) if isinstance(values, np.ma.MaskedArray) else values)
+        return found
+
+
+def _date(text: str, form: str) -> str:
+    if not form:  # a year of four digits begins it, or 5-6-7 would be a date
+        return f"CASE WHEN {text} LIKE '____-%' OR {text} LIKE '____/%' THEN TRY_CAST({text} AS TIMESTAMP) END"
+    return f"try_strptime({text}, {literal(form)})"
+
+
+def _parts(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

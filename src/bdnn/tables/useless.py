@@ -1,0 +1,101 @@
+"""Columns that cannot help any network: row numbers, constant and repeated ones, and text that differs in most rows."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from bdnn.columns import listed
+from bdnn.encoding.raw import RawColumn
+
+_LONG_SEQUENCE = 100  # rows from which on 0, 1, 2, … are row numbers whatever their name; a measure may count to less
+_NUMBERING = re.compile(
+    r"(?:row|record|sample|case|obs|observation|instance|entry|line|item)?[ _.#-]?"
+    r"(?:id|idx|index|ix|nr|no|num|number|names?|s\.?no)?\.?|#|key|seq|sequence",
+    re.IGNORECASE,
+)
+
+
+def without_useless(
+    columns: Sequence[RawColumn], left_out: Mapping[str, str], unnamed: Collection[str], asked: Collection[str]
+) -> tuple[list[RawColumn], list[str]]:
+    """Leave out columns that cannot help any network, unless they are asked for or nothing would be left.
+
+    Parameters
+    ----------
+    columns : sequence of RawColumn
+        As read.
+    left_out : mapping of str to str
+        Columns that were left out before, and why.
+    unnamed : collection of str
+        Names of columns that the file does not name.
+    asked : collection of str
+        Columns whose kind is given, which are kept.
+
+    Returns
+    -------
+    columns : list of RawColumn
+        Those that stay.
+    notes : list of str
+        What was left out, and how to keep it.
+    """
+    kept: list[RawColumn] = []
+    texts = {*left_out, *(column.name for column in columns if column.kind == "categorical")}
+    reasons: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        reasons.setdefault(reason, []).append(name)
+    seen: dict[tuple[str, bytes], str] = {}
+    for column in columns:
+        reason = "" if column.name in asked else _uselessness(column, column.name in unnamed)
+        if not reason and column.name not in asked:
+            key = _content(column)
+            reason = f"equal to column {seen[key]!r}" if key in seen else ""
+            seen.setdefault(key, column.name)
+        if reason:
+            reasons.setdefault(reason, []).append(column.name)
+        else:
+            kept.append(column)
+    if not kept:
+        return list(columns), []
+    notes = []
+    for reason, names in reasons.items():
+        option = "--categorical" if names[0] in texts else "--numeric"
+        several = len(names) > 1
+        shown = "columns without a name" if several and set(names) <= set(unnamed) else listed(names)
+        notes.append(
+            f"{shown} {'are' if several else 'is'} left out: {reason} ({option} {shlex.quote(names[0])} keeps "
+            f"{'the first of them' if several else 'it'})"
+        )
+    return kept, notes
+
+
+def _uselessness(column: RawColumn, unnamed: bool) -> str:
+    """Return why a column says nothing about rows that are not in the table, or an empty string."""
+    missing, n_rows = column.missing, len(column.values)
+    if missing.all():
+        return "no value is known"
+    if missing.any() or n_rows < 2:
+        return ""
+    values = column.values
+    if (values == values[0]).all():
+        return "the same in all rows"
+    numbering = unnamed or n_rows >= _LONG_SEQUENCE or _NUMBERING.fullmatch(column.name)
+    counts = column.kind == "numeric" and numbering and values[0] in (0, 1)
+    return "row numbers" if counts and np.array_equal(values, np.arange(values[0], values[0] + n_rows)) else ""
+
+
+def _content(column: RawColumn) -> tuple[str, bytes]:
+    """Return what two columns share that tell the same rows apart and are of one kind."""
+    values = column.values
+    if column.kind == "categorical":
+        known, first, codes = np.unique(values, return_index=True, return_inverse=True)
+        rank = np.empty(len(known), dtype=np.int64)
+        rank[np.argsort(first)] = np.arange(len(known))
+        values = np.where(values < 0, -1, rank[codes])
+    elif column.kind != "date":
+        values = np.where(np.isnan(values), np.nan, values + 0)
+    return column.kind, hashlib.sha256(np.ascontiguousarray(values).tobytes()).digest()

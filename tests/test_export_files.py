@@ -1,0 +1,260 @@
+"""Files of exports: the command, the estimators, packages for devices, folders, and what is refused."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from bdnn import BDNNClassifier, BDNNEnsembleClassifier
+from bdnn.errors import ExportError, InputError, MissingDependencyError
+from bdnn.export import host
+from bdnn.export.c import C
+from bdnn.export.exporting import MANIFEST
+from bdnn.export.names import checked_name, name_of
+from bdnn.export.targets import TARGETS
+from bdnn.files import write_folder
+
+needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler (cc) is installed")
+
+HEAD = "temp,color,on,day,label\n"
+ROWS = """20.5,red,true,1,yes
+19.5,green,false,2,no
+?,red,true,3,yes
+21.0,blue,false,4,no
+18.0,,true,5,no
+20.0,red,false,6,yes
+"""
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(HEAD + ROWS * 4, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def model(run, table, tmp_path):
+    path = tmp_path / "My model.json"
+    words = (
+        "--weights",
+        "integer",
+        "--hidden",
+        "2",
+        "--thresholds",
+        3,
+        "--missing-indicator",
+        "always",
+        "--drop",
+        "day",
+    )
+    code, _, err = run("train", table, *words, "--test-fraction", 0, "--time-limit", 0.3, "--quiet", "--out", path)
+    assert code == 0, err
+    return path
+
+
+def listing(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@needs_cc
+def test_the_command_writes_files_that_were_checked(run, model, table, tmp_path):
+    out = tmp_path / "new" / "device"
+    code, said, _ = run("export", model, "--to", "c", "--out", out, "--check", table, "--scale", "temp=2")
+    assert code == 0 and said.splitlines()[-1] == "24 of 24 rows equal"
+    assert MANIFEST in listing(out) and {"my_model.c", "my_model.h"} < set(listing(out))
+    manifest = json.loads((out / MANIFEST).read_text())
+    assert [*manifest["files"], MANIFEST] == sorted(listing(out), key=[*manifest["files"], MANIFEST].index)
+    header = (out / "my_model.h").read_text()
+    assert "MY_MODEL_CLASS_YES" in header and "training rows right" in header
+    main = (
+        '#include <stdio.h>\n#include "my_model_selftest.h"\nint main(void) { printf("%d\\n", my_model_selftest()); }\n'
+    )
+    (tmp_path / "main.c").write_text(main)
+    sources = [tmp_path / "main.c", out / "my_model.c", out / "my_model_selftest.c"]
+    subprocess.run(["cc", "-std=c99", f"-I{out}", "-o", tmp_path / "main", *sources], check=True)
+    assert subprocess.run([tmp_path / "main"], capture_output=True, check=True).stdout == b"0\n"
+    # the same again, as another target: what is left of the first one goes
+    assert run("export", model, "--to", "arduino", "--out", out, "--data", table, "--scale", "2")[0] == 0
+    assert "my_model.c" not in listing(out) and "src/my_model.c" in listing(out)
+
+
+@needs_cc
+def test_a_difference_is_an_error_and_nothing_is_written(run, model, table, tmp_path, monkeypatch):
+    honest = C.files
+
+    def broken(self, request):
+        files = honest(self, request)
+        files["my_model.c"] = files["my_model.c"].replace(">= 0 ? 1u : 0u", ">= 0 ? 0u : 1u")
+        return files
+
+    monkeypatch.setattr(C, "files", broken)
+    out = tmp_path / "out"
+    code, said, err = run("export", model, "--to", "c", "--out", out, "--check", table, "--scale", "temp=2")
+    assert (code, said) == (1, "") and "0 of 24 rows equal: the files decide row 1 first otherwise" in err
+    assert not out.exists()
+
+
+REFUSED = {
+    "target": (["--to", "pascal"], "the target must be one of c, "),
+    "scale": (["--to", "c"], r"--scale temp=2 or give|--scale temp="),
+    "name": (["--to", "c", "--name", "while"], "the name 'while' is a word of a language"),
+    "identifier": (["--to", "c", "--name", "1st"], "the name '1st' is no identifier"),
+    "column": (["--to", "c", "--scale", "tmp=2"], "scales are declared for column 'tmp'"),
+    "form": (["--to", "c", "--scale", "temp"], "--scale must be such as"),
+    "range": (["--to", "c", "--scale", "2", "--range", "temp=5"], "--range must be such as temp=-20:60"),
+    "numbers": (["--to", "c", "--scale", "2", "--range", "temp=a:b"], "the range of column 'temp' must be two numbers"),
+    "narrow": (
+        ["--to", "c", "--scale", "2", "--range", "temp=0:20", "--data", "TABLE"],
+        "row 1, column 'temp': 20.5 is not",
+    ),
+    "scale of data": (["--to", "c", "--scale", "1", "--data", "TABLE"], "row 1, column 'temp': 20.5 is no integer on"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_refused(run, model, table, tmp_path, what):
+    words, message = REFUSED[what]
+    out = tmp_path / "out"
+    code, _, err = run("export", model, *[table if w == "TABLE" else w for w in words], "--out", out)
+    assert code == 2 and err.startswith("bdnn: error: ") and len(err.splitlines()) == 1
+    assert any(part in err for part in message.split("|")), err
+    assert not out.exists()
+
+
+def test_folders_of_others_are_refused(run, model, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    words = ("--to", "c", "--scale", "2")
+    code, _, err = run("export", model, *words, "--out", out)
+    assert code == 2 and "holds other files, such as notes.txt" in err and listing(out) == ["notes.txt"]
+    code, _, err = run("export", model, *words, "--out", out / "notes.txt")
+    assert code == 2 and "is no folder" in err
+    (out / "notes.txt").unlink()
+    assert run("export", model, *words, "--out", out)[0] == 0
+    code, _, err = run("export", model, *words, "--out", out, "--name", "other")
+    assert code == 2 and "holds an export of the name 'my_model'" in err
+    (out / MANIFEST).write_text('{"name": "my_model", "files": ["../rows.csv", "my_model.c"]}')
+    code, _, err = run("export", model, *words, "--out", out)
+    assert code == 2 and "holds other files" in err
+    (out / MANIFEST).write_text("[]")
+    code, _, err = run("export", model, *words, "--out", out)
+    assert code == 2 and "is no list of the files of an export" in err
+
+
+def test_a_compiler_is_needed_for_a_check_only(run, model, table, tmp_path, monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler")
+    words = ("--to", "c", "--scale", "2", "--out", tmp_path / "out")
+    code, _, err = run("export", model, *words, "--check", table)
+    assert code == 2 and "the compiler 'no-such-compiler' of the variable CC is not there" in err
+    assert run("export", model, *words)[0] == 0
+    monkeypatch.delenv("CC")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingDependencyError, match="no C compiler is installed"):
+        host.compiler()
+
+
+def test_all_files_or_none(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    write_folder(out, {"a": b"1", "sub/b": b"2"})
+    monkeypatch.setattr(os, "fsync", lambda number: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        write_folder(out, {"a": b"3", "more/c": b"4"})
+    assert listing(out) == ["a", "sub/b"] and (out / "a").read_bytes() == b"1" and not (out / "more").exists()
+
+
+EXAMPLES = {
+    "arduino": ("examples/selftest/selftest.ino", "void setup(); int main(void) { setup(); return 0; }"),
+    "platformio": ("examples/selftest/src/main.c", ""),
+    "esp-idf": ("examples/selftest/main/main.c", "void app_main(void); int main(void) { app_main(); return 0; }"),
+    "zephyr": ("samples/selftest/src/main.c", ""),
+}
+STUBS = {
+    "Arduino.h": """#include <stdio.h>
+static struct {
+    void begin(long) {}
+    void print(const char *s) { printf("%s", s); }
+    void println(unsigned v) { printf("%u\\n", v); }
+} Serial;
+""",
+    "zephyr/kernel.h": "",
+    "zephyr/sys/printk.h": "#include <stdio.h>\n#define printk printf\n",
+}
+
+
+@pytest.mark.parametrize("target", EXAMPLES)
+@needs_cc
+def test_packages_build_their_examples(run, model, table, tmp_path, target):
+    out = tmp_path / "pkg"
+    assert run("export", model, "--to", target, "--out", out, "--check", table, "--scale", "2", "--name", "net")[0] == 0
+    example, main = EXAMPLES[target]
+    text = (out / example).read_text()
+    build = tmp_path / "build"
+    write_folder(build, {path: stub.encode() for path, stub in STUBS.items()})
+    sketch = target == "arduino"
+    (build / ("main.cpp" if sketch else "main.c")).write_text(
+        ('#include "Arduino.h"\n' if sketch else "") + text + main
+    )
+    includes = [f"-I{build}", *(f"-I{out / folder}" for folder in ("include", "src"))]
+    if sketch and shutil.which("c++") is None:
+        pytest.skip("not installed: c++")
+    for source in (out / "src" / "net.c", out / "src" / "net_selftest.c"):
+        subprocess.run(["cc", "-std=c99", *includes, "-c", source], cwd=build, check=True)
+    words = ["c++", "main.cpp"] if sketch else ["cc", "-std=c99", "main.c"]
+    subprocess.run([*words, *includes, "-o", "main", "net.o", "net_selftest.o"], cwd=build, check=True)
+    said = subprocess.run([build / "main"], capture_output=True, check=True).stdout
+    assert said == b"net: wrong answers: 0\n"
+    version = json.loads((out / MANIFEST).read_text())["bdnn"]
+    manifests = [
+        path for path in listing(out) if path.endswith(("properties", "library.json", "component.yml", "Kconfig"))
+    ]
+    assert any(version in (out / path).read_text() for path in manifests)
+
+
+def test_the_targets_have_what_a_target_has():
+    assert [*TARGETS] == [target.name for target in TARGETS.values()]
+    assert all(target.summary for target in TARGETS.values())
+
+
+@needs_cc
+def test_estimators_export_themselves(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 10, (60, 4)).astype(float)
+    y = np.array(["a", "b", "c"])[(X[:, 0] > 4).astype(int) + (X[:, 1] > 6)]
+    clf = BDNNClassifier((2,), method="local_search", weights="integer", time_limit=0.2, random_state=0).fit(X, y)
+    done = clf.export("c", tmp_path / "one", data=X, check=X[:20], ranges={"x0": (0, 9)})
+    assert done.n_checked == 20 and str(tmp_path / "one" / "model.c") in done.files
+    ensemble = BDNNEnsembleClassifier(clf, scheme="one_vs_one", n_estimators=1, time_limit=0.5, random_state=0).fit(
+        X, y
+    )
+    assert ensemble.export("c", tmp_path / "many", check=X, optimize="speed").n_checked == 60
+    with pytest.raises(InputError, match="optimize must be one of 'size', 'speed'"):
+        clf.export("c", tmp_path / "two", optimize="beauty")
+    real = BDNNClassifier((2,), time_limit=0.2, random_state=0).fit(X, y)
+    with pytest.raises(InputError, match=r"continuous weights.*\(--data\)"):
+        real.export("c", tmp_path / "two")
+    assert real.export("c", tmp_path / "two", data=X, check=X).n_checked == 60
+
+
+@needs_cc
+def test_what_does_not_compile_is_an_error(tmp_path, monkeypatch):
+    X, y = [[0], [1], [2], [3]], [0, 0, 1, 1]
+    clf = BDNNClassifier((), weights="integer", time_limit=0.2, random_state=0).fit(X, y)
+    monkeypatch.setattr(C, "files", lambda self, request: {f"{request.name}.c": "#error no\n", f"{request.name}.h": ""})
+    with pytest.raises(ExportError, match="failed with code"):
+        clf.export("c", tmp_path / "out", check=X)
+    assert not (tmp_path / "out").exists()
+
+
+def test_names():
+    assert (
+        name_of("My model (2)") == "my_model_2" and name_of("2nd") == "model_2nd" and name_of("while") == "while_model"
+    )
+    assert name_of("é" * 90) == "e" * 40
+    for name in ("a b", "", "x" * 41, "é", "int", "module"):
+        with pytest.raises(InputError, match="give one of letters, digits and underscores"):
+            checked_name(name)
