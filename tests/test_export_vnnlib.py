@@ -88,6 +88,15 @@ def asked(network, X, radius, ranges=None):
 
 
 def random_network(rng, head, classes, integer, grid):
+    """A random network of which no class has nearly all points."""
+    while True:
+        network = any_network(rng, head, classes, integer, grid)
+        counts = np.bincount(network.predict_index(rng.normal(0, 1, (200, 3))), minlength=classes)
+        if counts.max() < 150:
+            return network
+
+
+def any_network(rng, head, classes, integer, grid):
     widths = [3, 4, 1 if head == "threshold" and classes == 2 else classes]
     layers = []
     for below, above in itertools.pairwise(widths):
