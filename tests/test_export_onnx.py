@@ -10,7 +10,7 @@ import pytest
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import ExportError, InputError, MissingDependencyError
-from bdnn.export import onnx_target
+from bdnn.export import onnx_file, onnx_target
 from bdnn.export.inputs import Interface
 from bdnn.export.onnx_target import Onnx
 from bdnn.export.request import ModelRequest
@@ -123,7 +123,7 @@ def test_every_double_is_decided_as_by_predict():
     near = np.concatenate([points, np.nextafter(points, np.inf), np.nextafter(points, -np.inf), [1e300, -1e300]])
     rows = np.column_stack([near, rng.permutation(near)])
     files = TARGET.files(ModelRequest(model=clf._contents(), name="model", table=None, interface=Interface()))
-    (index,) = onnx_target.ran(files["model.onnx"], {"X": rows}, ("index",))
+    (index,) = onnx_file.ran(files["model.onnx"], {"X": rows}, ("index",))
     assert np.array_equal(clf.classes_[index], clf.predict(rows))
     assert len(set(index.tolist())) == 2
 
@@ -159,7 +159,7 @@ def test_what_is_refused(mixed, tmp_path, monkeypatch):
         clf.export("onnx", tmp_path / "out", scale=10)
     with pytest.raises(InputError, match="a radius is for the target vnnlib, not for 'c'"):
         clf.export("c", tmp_path / "out", radius=0.1, data=table)
-    monkeypatch.setattr(onnx_target, "find_spec", lambda name: None)
+    monkeypatch.setattr(onnx_file, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match="needs onnx and onnxruntime, which are not installed; run: pip"):
         clf.export("onnx", tmp_path / "out", check=table)
 
@@ -173,7 +173,7 @@ def test_pipelines_of_scikit_learn(weights):
 
     from bdnn.export.sklearn_onnx import register
 
-    register()
+    register(BDNNClassifier, BDNNEnsembleClassifier)
     X, y = load_iris(return_X_y=True)
     names = np.array(["setosa", "versicolor", "virginica"])[y]
     clf = BDNNClassifier((2,), weights=weights, method="local_search", time_limit=0.3, random_state=0)
@@ -185,7 +185,7 @@ def test_pipelines_of_scikit_learn(weights):
             session = runtime.InferenceSession(converted.SerializeToString())
             assert [each.name for each in session.get_outputs()] == ["label"]
             assert session.run(None, {"X": X})[0].tolist() == model.predict(X).tolist()
-        ensemble = BDNNEnsembleClassifier(clf.set_params(time_limit=0.05)).fit(X, y)
+        ensemble = BDNNEnsembleClassifier(clf.set_params(time_limit=0.05), n_estimators=2).fit(X, y)
         if weights == "integer":
             session = runtime.InferenceSession(skl2onnx.to_onnx(ensemble, X[:1]).SerializeToString())
             assert session.run(None, {"X": X})[0].tolist() == ensemble.predict(X).tolist()

@@ -11,7 +11,6 @@ from bdnn.errors import MissingDependencyError
 from bdnn.export.program import DeviceInput, IntegerLayer, IntegerProgram, Member, Signal
 from bdnn.export.request import Request
 from bdnn.export.verilog import Verilog, module_text, simulated
-
 from export_loop import cases
 
 N_MODELS = 60

@@ -12,7 +12,7 @@ from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import InputError
 from bdnn.export.inputs import Interface
-from bdnn.export.onnx_target import session_of
+from bdnn.export.onnx_file import session_of
 from bdnn.export.request import ModelRequest
 from bdnn.export.vnnlib import VnnLib, property_text
 from bdnn.model_file.contents import Model
@@ -190,7 +190,7 @@ def test_what_is_refused(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             clf.export("vnnlib", tmp_path / "out", **settings)
-    ensemble = BDNNEnsembleClassifier(clf).fit(X, y)
+    ensemble = BDNNEnsembleClassifier(clf, n_estimators=2).fit(X, y)
     with pytest.raises(InputError, match="takes single networks, and this is an ensemble"):
         ensemble.export("vnnlib", tmp_path / "out", data=X, radius=0.1)
     assert not (tmp_path / "out").exists()

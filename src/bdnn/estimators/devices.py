@@ -34,9 +34,10 @@ class Exportable:
     def _contents(self) -> Model | EnsembleModel:
         raise NotImplementedError
 
-    def predict(self, X: ArrayLike | RawTable) -> Array:
-        """Return labels."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # of the other base
+
+        def predict(self, X: ArrayLike | RawTable) -> Array:
+            """Return labels."""
 
     def export(
         self,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bdnn.errors import InputError
-from bdnn.export.parts import one_output
 from bdnn.export.program import INTEGER_TYPES
+from bdnn.export.pruning import one_output
 
 if TYPE_CHECKING:
     from bdnn.export.onnx_columns import Ranges

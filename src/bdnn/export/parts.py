@@ -9,11 +9,11 @@ import numpy as np
 
 from bdnn.errors import InputError, RoundingError
 from bdnn.export.program import IntegerLayer
-from bdnn.export.pruning import pruned
-from bdnn.model_file.contents import EnsembleModel, Model
+from bdnn.export.pruning import one_output, pruned
 
 if TYPE_CHECKING:
     from bdnn.export.program import Voting
+    from bdnn.model_file.contents import EnsembleMember, EnsembleModel, Model
     from bdnn.network.network import Network
     from bdnn.types import Array, Floats, Indices
 
@@ -63,26 +63,18 @@ class Parts:
             If continuous weights cannot be made integers.
         """
         voting: Voting | None = None
-        if isinstance(model, EnsembleModel):
-            pairs = [(m.network, m.features, m.network.classes.tolist()) for m in model.members]
-            voting, classes = cast("Voting", model.settings.get("voting", "sum")), model.classes
-        else:
-            network = model.network
+        members: tuple[EnsembleMember, ...] | None = getattr(model, "members", None)  # which only ensembles have
+        if members is None:
+            network = cast("Model", model).network
             pairs = [(network, np.arange(network.n_features), list(range(len(network.classes))))]
-            classes = network.classes
+        else:
+            pairs = [(m.network, m.features, m.network.classes.tolist()) for m in members]
+            voting = cast("Voting", model.settings.get("voting", "sum") if model.settings else "sum")
         parts = tuple(
             Part(_integers(network, inputs if inputs is None else inputs[:, features], input_bits), features, tuple(c))
             for network, features, c in pairs
         )
-        return cls(parts, voting, classes)
-
-
-def one_output(layers: list[IntegerLayer]) -> list[IntegerLayer]:
-    """Return layers whose two outputs, if they have two, are one: the second wins if a₁ - a₀ - 1 >= 0."""
-    weights, bias = layers[-1].weights, layers[-1].bias
-    if len(bias) != 2:
-        return layers
-    return [*layers[:-1], IntegerLayer(weights[1:] - weights[:1], (bias[1] - bias[0] - 1,))]
+        return cls(parts, voting, model.classes)
 
 
 def _integers(network: Network, inputs: Floats | None, input_bits: int) -> Network:

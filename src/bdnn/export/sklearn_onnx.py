@@ -2,8 +2,9 @@
 
 Examples
 --------
+>>> from bdnn import BDNNClassifier
 >>> from bdnn.export.sklearn_onnx import register
->>> register()  # doctest: +SKIP
+>>> register(BDNNClassifier)  # doctest: +SKIP
 >>> onnx_model = skl2onnx.to_onnx(pipeline, X.astype(np.float64))  # doctest: +SKIP
 """
 
@@ -15,39 +16,44 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bdnn.errors import InputError
-from bdnn.estimators.classifier import BDNNClassifier
-from bdnn.estimators.ensemble import BDNNEnsembleClassifier
 from bdnn.export.onnx_columns import MATRIX, Feeds, write_columns
+from bdnn.export.onnx_file import label_array, need
 from bdnn.export.onnx_graph import ELEMENTS, Graph, element_of
 from bdnn.export.onnx_network import write_networks, write_real_network
-from bdnn.export.onnx_target import label_array, need
 from bdnn.export.parts import Parts
-from bdnn.model_file.contents import Model
-
-_ALIASES = {BDNNClassifier: "BdnnClassifier", BDNNEnsembleClassifier: "BdnnEnsembleClassifier"}
 
 if TYPE_CHECKING:
-    from bdnn.model_file.contents import EnsembleModel
+    from bdnn.model_file.contents import EnsembleModel, Model
+    from bdnn.network.network import Network
 
 
-def register() -> None:
-    """Tell skl2onnx how the classifiers of bdnn become ONNX operators; there is one output, the label.
+def register(*classifiers: type) -> None:
+    """Tell skl2onnx how classifiers of bdnn become ONNX operators; there is one output, the label.
 
     With double inputs, ``skl2onnx.to_onnx(pipeline, X.astype(np.float64))``, integer weights decide exactly what they
     are given. What comes before them in the pipeline is exact as far as its operators are: a scaler in ONNX may differ
     from that of scikit-learn in the last bit. Continuous weights are summed in doubles, where `predict` decides every
     sign exactly.
 
+    Parameters
+    ----------
+    *classifiers : type
+        `bdnn.BDNNClassifier`, `bdnn.BDNNEnsembleClassifier`, or classes derived from them.
+
     Raises
     ------
     MissingDependencyError
         If skl2onnx is not installed.
     """
-    need("onnx", "skl2onnx")
+    need("onnx", "skl2onnx", target="onnx")
     from skl2onnx import update_registered_converter
 
-    for kind, alias in _ALIASES.items():
-        update_registered_converter(kind, alias, _shapes, _convert, parser=_parse)
+    for kind in classifiers:
+        update_registered_converter(kind, _alias(kind), _shapes, _convert, parser=_parse)
+
+
+def _alias(kind: type) -> str:
+    return f"Bdnn{kind.__name__}"
 
 
 def write_classifier(graph: Graph, contents: Model | EnsembleModel) -> str:
@@ -64,8 +70,9 @@ def write_classifier(graph: Graph, contents: Model | EnsembleModel) -> str:
         raise InputError("skl2onnx converts classifiers of numbers, and this one was trained on columns that are none; "
                          "use clf.export('onnx', ...)")  # fmt: skip
     inputs, ranges = write_columns(graph, feeds)
-    if isinstance(contents, Model) and not contents.network.is_integer:
-        index = write_real_network(graph, inputs, contents.network)
+    network: Network | None = getattr(contents, "network", None)  # which ensembles have not
+    if network is not None and not network.is_integer:
+        index = write_real_network(graph, inputs, network)
     else:
         try:
             parts = Parts.of(contents, None, 1)
@@ -78,7 +85,7 @@ def write_classifier(graph: Graph, contents: Model | EnsembleModel) -> str:
 
 def _parse(scope: Any, model: Any, inputs: list[Any], custom_parsers: object = None) -> list[Any]:
     """Declare the operator of a classifier in a graph of skl2onnx."""
-    operator = scope.declare_local_operator(_ALIASES[type(model)], model)
+    operator = scope.declare_local_operator(_alias(type(model)), model)
     operator.inputs = list(inputs)
     operator.outputs.append(scope.declare_local_variable("label", _type_of(model)()))
     outputs: list[Any] = operator.outputs

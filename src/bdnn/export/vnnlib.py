@@ -15,8 +15,8 @@ import numpy as np
 
 from bdnn.encoding.kinds import level_text
 from bdnn.errors import InputError
+from bdnn.export.onnx_file import need, serialized, session_of
 from bdnn.export.onnx_graph import Graph
-from bdnn.export.onnx_target import need, serialized, session_of
 from bdnn.model_file.contents import Model
 
 if TYPE_CHECKING:
