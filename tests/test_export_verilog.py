@@ -41,7 +41,7 @@ def test_the_test_bench_counts_and_complains(tmp_path):
     for path, text in benches.items():
         (tmp_path / path).write_text(text, encoding="utf-8")
     said = subprocess.run(
-        f"iverilog -g2001 -Wall -Wno-timescale -o all.vvp {' '.join(benches)} && vvp -n all.vvp",
+        f"iverilog -g2001 -Wall -o all.vvp {' '.join(benches)} && vvp -n all.vvp",
         shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     lines = said.stdout.splitlines()

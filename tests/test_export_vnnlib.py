@@ -3,6 +3,7 @@
 import csv
 import itertools
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -161,8 +162,6 @@ def test_ties_and_zeros_are_decided_as_by_the_network():
 
 
 def test_boxes_hold_balls_and_keep_to_ranges():
-    from fractions import Fraction
-
     network = Network([([[1.0, 1.0, 1.0]], [0.0])], "threshold", [0, 1])
     X = np.array([[0.1, 0.7, 1e-9]])
     (question,) = asked(network, X, 0.3, {"x1": (Fraction(7, 10), Fraction(3, 4))})
@@ -172,6 +171,19 @@ def test_boxes_hold_balls_and_keep_to_ranges():
     assert question.upper[1] == 0.75 and abs(question.lower[1] - 0.7) < 1e-15
     with pytest.raises(InputError, match=r"row 1, column 'x1': 0\.7 is not in the declared range"):
         asked(network, X, 0.3, {"x1": (Fraction(0), Fraction(1, 2))})
+
+
+def test_boxes_are_the_least_that_doubles_allow():
+    rng = np.random.default_rng(0)
+    X, radius = rng.normal(0, 1, (40, 3)) * 10.0 ** rng.integers(-8, 8, (40, 3)), 0.1
+    X[0] = [0.5, 1.5, -2.5]
+    network = Network([([[1.0, 1.0, 1.0]], [0.0])], "threshold", [0, 1])
+    exact = Fraction(radius)
+    for row, question in enumerate(asked(network, X, radius)):
+        for x, low, high in zip(X[row], question.lower, question.upper, strict=True):
+            below, above = Fraction(float(x)) - exact, Fraction(float(x)) + exact
+            assert Fraction(float(low)) <= below < Fraction(float(np.nextafter(low, np.inf)))
+            assert Fraction(float(np.nextafter(high, -np.inf))) < above <= Fraction(float(high))
 
 
 def test_numbers_have_no_exponents():
@@ -184,8 +196,8 @@ def test_what_is_refused(tmp_path):
     y = [0, 0, 1, 1]
     clf = BDNNClassifier(weights="integer", method="local_search", time_limit=0.2, random_state=0).fit(X, y)
     for settings, message in (
-        ({"data": X}, "needs a radius of at least 0"),
-        ({"data": X, "radius": -1.0}, "needs a radius of at least 0"),
+        ({"data": X}, "needs a radius, by which numbers may be moved"),
+        ({"data": X, "radius": -1.0}, "must be a number of at least 0, got -1"),
         ({"radius": 0.1}, "needs a table with the rows in question"),
     ):
         with pytest.raises(InputError, match=message):

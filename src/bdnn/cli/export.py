@@ -16,7 +16,7 @@ from bdnn.cli.reading import model_features
 from bdnn.cli.table_options import TABLE, Names, format_options
 from bdnn.errors import InputError
 from bdnn.export.names import name_of
-from bdnn.export.targets import NAMES
+from bdnn.export.targets import names as target_names
 from bdnn.model_file.reading import load_any
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model_file", metavar="MODEL", type=FILE)
-@click.option("--to", "target", required=True, help=f"What to write: {', '.join(NAMES)}.")
+@click.option("--to", "target", required=True, help=f"What to write: {', '.join(target_names())}.")
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder to write to; it must not hold other files."
 )

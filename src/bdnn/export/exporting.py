@@ -18,7 +18,7 @@ from bdnn.export.host import octets
 from bdnn.export.inputs import Interface, device_rows
 from bdnn.export.names import checked_name
 from bdnn.export.request import Files, ModelRequest, Optimize, Request
-from bdnn.export.targets import MODEL_TARGETS, NAMES, target_of
+from bdnn.export.targets import MODEL_TARGETS, names, target_of
 from bdnn.files import check_folder, write_folder
 from bdnn.model_file.contents import Model
 from bdnn.problem.problem import choice
@@ -104,7 +104,7 @@ def export(
     OutputError
         If the files cannot be written; then none is.
     """
-    if wanted.radius is not None and wanted.target in NAMES and wanted.target != "vnnlib":
+    if wanted.radius is not None and wanted.target in names() and wanted.target != "vnnlib":
         raise InputError(f"a radius is for the target vnnlib, not for {wanted.target!r}; leave --radius out")
     if wanted.target in MODEL_TARGETS:
         return _of_model(model, wanted, predict, data, check)

@@ -22,7 +22,9 @@ Value = tuple[str, str, list[int | str]]
 
 def need(*packages: str, target: str = "onnx") -> None:
     """Raise MissingDependencyError if a package is not installed."""
-    if gone := [package for package in packages if find_spec(package) is None]:
+    specs = {package: find_spec(package) for package in packages}
+    # a folder of the same name, such as one of exports, looks like a package without an origin
+    if gone := [package for package, spec in specs.items() if spec is None or spec.origin is None]:
         raise MissingDependencyError(
             f"the target {target} needs {' and '.join(gone)}, which {'are' if len(gone) > 1 else 'is'} not installed; "
             f"run: pip install 'bdnn[onnx]'"

@@ -23,8 +23,10 @@ TARGETS: dict[str, Target] = {
 MODEL_TARGETS: dict[str, ModelTarget] = {target.name: target for target in (Onnx(), VnnLib())}
 """Those that take the values of the table as they are."""
 
-NAMES = (*TARGETS, *MODEL_TARGETS)
-"""Of all targets."""
+
+def names() -> tuple[str, ...]:
+    """Return the names of all targets."""
+    return (*TARGETS, *MODEL_TARGETS)
 
 
 def target_of(name: str) -> Target:
@@ -36,5 +38,5 @@ def target_of(name: str) -> Target:
         If there is none of the name.
     """
     if name not in TARGETS:
-        raise InputError(f"the target must be one of {', '.join(NAMES)}, got {name!r}")
+        raise InputError(f"the target must be one of {', '.join(names())}, got {name!r}")
     return TARGETS[name]

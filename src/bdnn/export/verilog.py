@@ -169,7 +169,6 @@ def bench_text(request: Request) -> str:
     return f"""// {name}: a test bench with golden rows, some of them on thresholds.
 // Made by bdnn {request.version}; changes are lost when it is made again.
 // iverilog -g2001 -o {name}_tb.vvp {name}.v {name}_tb.v && vvp {name}_tb.vvp
-`timescale 1ns / 1ps
 module {name}_tb;
 {_instance(request)}    integer wrong;
     reg [{bits - 1}:0] rows [0:{m - 1}];

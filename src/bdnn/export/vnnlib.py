@@ -82,8 +82,10 @@ def _checked(request: ModelRequest) -> tuple[Network, Encoder]:
     """Return network and encoder, or raise InputError if no property can be written."""
     if not isinstance(request.model, Model):
         raise InputError("the target vnnlib takes single networks, and this is an ensemble; export its members alone")
-    if request.radius is None or not (np.isfinite(request.radius) and request.radius >= 0):
-        raise InputError(f"the target vnnlib needs a radius of at least 0 (--radius), got {request.radius}")
+    if request.radius is None:
+        raise InputError("the target vnnlib needs a radius, by which numbers may be moved (--radius)")
+    if not (np.isfinite(request.radius) and request.radius >= 0):
+        raise InputError(f"the radius must be a number of at least 0, got {request.radius}")
     if request.table is None or not len(request.table):
         raise InputError("the target vnnlib needs a table with the rows in question (--data)")
     encoder = request.model.encoder_in_use
@@ -130,10 +132,17 @@ class Boxes:
 
 
 def _outward(values: Floats, radius: Floats) -> tuple[Floats, Floats]:
-    """Return doubles just beyond values minus and plus radii."""
-    low, high = values - radius, values + radius
-    moved = radius > 0
-    return np.where(moved, np.nextafter(low, -np.inf), low), np.where(moved, np.nextafter(high, np.inf), high)
+    """Return the nearest doubles that are not within values minus and plus radii."""
+    high, error = _sum(values, radius)
+    low, other = _sum(values, -radius)
+    return np.where(other < 0, np.nextafter(low, -np.inf), low), np.where(error > 0, np.nextafter(high, np.inf), high)
+
+
+def _sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Return a rounded sum and what it lacks to the exact one (Knuth's two-sum)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
 
 
 def _below(value: Fraction) -> float:
