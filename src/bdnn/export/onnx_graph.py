@@ -44,12 +44,14 @@ class Graph:
         In the order of computation.
     constants : dict of str to ndarray
         By name.
+    known : dict of tuple to str
+        Names of constants by type, shape and contents.
     """
 
     prefix: str = "bdnn_"
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
-    _known: dict[tuple[str, tuple[int, ...], bytes], str] = field(default_factory=dict)
+    known: dict[tuple[str, tuple[int, ...], bytes], str] = field(default_factory=dict)
 
     @classmethod
     def beside(cls, names: Iterable[str]) -> Graph:
@@ -70,10 +72,10 @@ class Graph:
         array = np.asarray(values)
         octets = array.tobytes() if array.dtype.kind != "O" else repr(array.tolist()).encode()
         key = (array.dtype.str, array.shape, octets)
-        if key not in self._known:
-            self._known[key] = f"{self.prefix}c{len(self.constants)}"
-            self.constants[self._known[key]] = array
-        return self._known[key]
+        if key not in self.known:
+            self.known[key] = f"{self.prefix}c{len(self.constants)}"
+            self.constants[self.known[key]] = array
+        return self.known[key]
 
     def integers(self, values: object) -> str:
         """Return the name of a constant of 64-bit integers."""

@@ -76,12 +76,10 @@ class Circuit:
     n_additions: int = 0
     n_comparisons: int = 0
     n_products: int = 0
-    _number: int = 0
 
     def name(self) -> str:
-        """Return a name that is free."""
-        self._number += 1
-        return f"w{self._number}"
+        """Return the name of the wire of the next line."""
+        return f"w{len(self.lines) + 1}"
 
     def bit(self, expression: str, depth: int) -> Wire:
         """Declare a wire of one bit."""
