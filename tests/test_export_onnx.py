@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdnn import BDNNClassifier, BDNNEnsembleClassifier
+from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import ExportError, InputError, MissingDependencyError
 from bdnn.export import onnx_file, onnx_target
@@ -137,6 +137,18 @@ def test_labels_keep_their_kind(labels, tmp_path):
     session = runtime.InferenceSession(tmp_path / "out" / "model.onnx")
     found = session.run(["label"], {"X": X.astype(np.float64)})[0].tolist()
     assert found == clf.predict(X).tolist() and type(found[0]) is type(labels[0])
+
+
+def test_continuous_weights_become_integers_once(tmp_path, monkeypatch):
+    rng = np.random.default_rng(3)
+    X = rng.normal(0, 1, (40, 2))
+    clf = BDNNClassifier(method="local_search", time_limit=0.2, random_state=0).fit(X, X[:, 0] > 0.1)
+    with pytest.raises(InputError, match="the network has continuous weights"):
+        clf.export("onnx", tmp_path / "out")
+    calls, real = [], Network.to_integer
+    monkeypatch.setattr(Network, "to_integer", lambda *a, **k: calls.append(1) or real(*a, **k))
+    assert clf.export("onnx", tmp_path / "out", check=X).n_checked == 40
+    assert len(calls) == 1
 
 
 def test_a_wrong_model_is_refused(mixed, tmp_path, monkeypatch):

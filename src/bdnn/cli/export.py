@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from bdnn.tables import Reading
 
 
+_MANY = 20  # files whose names are not said: more are one for each row, and the packages of C have fewer
+
+
 @click.command()
 @click.argument("model_file", metavar="MODEL", type=FILE)
 @click.option("--to", "target", required=True, help=f"What to write: {', '.join(target_names())}.")
@@ -117,7 +120,8 @@ def export(
     if as_json:
         say(json.dumps({"files": done.files, "rows_checked": done.n_checked, "rows_equal": done.n_checked}))
         return
-    say(f"wrote {', '.join(done.files)}")
+    many = len(done.files) > _MANY
+    say(f"wrote {len(done.files)} files to {out}" if many else f"wrote {', '.join(done.files)}")
     if check is not None:
         say(f"{done.n_checked} of {done.n_checked} rows equal")
 
