@@ -1,5 +1,6 @@
 """Files of exports: the command, the estimators, packages for devices, folders, and what is refused."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -238,6 +239,14 @@ def test_estimators_export_themselves(tmp_path):
     with pytest.raises(InputError, match=r"continuous weights.*\(--data\)"):
         real.export("c", tmp_path / "two")
     assert real.export("c", tmp_path / "two", data=X, check=X).n_checked == 60
+
+
+def test_the_header_holds_the_hash_of_a_certificate(run, model, tmp_path):
+    proof = tmp_path / "proof.json"
+    proof.write_bytes(b"{}")
+    assert run("export", model, "--to", "c", "--out", tmp_path / "out", "--scale", 2, "--certificate", proof)[0] == 0
+    digest = hashlib.sha256(b"{}").hexdigest()
+    assert f"certificate (SHA-256): {digest}" in (tmp_path / "out" / "my_model.h").read_text()
 
 
 @needs_cc

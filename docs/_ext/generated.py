@@ -40,6 +40,8 @@ MODULES = {
     "bdnn.milp.program": "Mixed-integer programs",
     "bdnn.formulations.training": "Training program",
     "bdnn.backends.protocol": "Back-ends",
+    "bdnn.export.program": "Integer programs",
+    "bdnn.export.request": "Targets of exports",
 }
 """Modules below the public names that pages refer to, with titles."""
 

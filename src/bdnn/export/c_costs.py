@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +22,7 @@ LAYOUTS: tuple[Layout, ...] = ("unrolled", "packed", "masks", "rules")
 _TERM, _BIT, _NEURON = 8, 10, 14
 _LOOP, _MASK_LOOP, _FILL = 90, 130, 12
 _RULE = 3  # an index and a threshold of two bytes
+_MOST_UNROLLED = 1_000  # weights: more fill the flash of small devices, and the caches of large ones
 _TERM_CYCLES, _PACKED_CYCLES, _WORD_CYCLES = 8, 24, 60
 
 
@@ -51,6 +53,8 @@ def cost(layout: Layout, layer: IntegerLayer, signals: Sequence[Signal] | None, 
     planes = n_planes(layer)
     words = -(-n // 8)
     fill = 0 if signals is None else sum(0 if s.kind == "value" else _FILL for s in signals)
+    if optimize == "speed" and layout == "unrolled" and used > _MOST_UNROLLED:
+        return math.inf
     if optimize == "speed":
         return {
             "unrolled": fill + used * _TERM_CYCLES,
