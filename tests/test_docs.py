@@ -26,12 +26,22 @@ def sooner(text, seconds=2.0):
     return re.sub(r"(time[_-]limit[= ])([\d.]+)", lambda found: f"{found[1]}{min(float(found[2]), seconds):g}", text)
 
 
+NEEDED = {"onnx.md": ("onnx", "onnxruntime", "skl2onnx")}
+"""Packages of extras without which a page's examples are skipped."""
+
+
+def import_needed(name):
+    for package in NEEDED.get(name, ()):
+        pytest.importorskip(package)
+
+
 WITH_PYTHON = [name for name, text in TEXTS.items() if blocks(text, "python")]
 WITH_COMMANDS = [name for name, text in TEXTS.items() if blocks(text, "bash")]
 
 
 @pytest.mark.parametrize("name", WITH_PYTHON)
 def test_python_blocks_run_one_after_the_other(name, tmp_path):
+    import_needed(name)
     names = {"__name__": "docs"}
     with contextlib.chdir(tmp_path):
         for block in blocks(TEXTS[name], "python"):
@@ -40,6 +50,7 @@ def test_python_blocks_run_one_after_the_other(name, tmp_path):
 
 @pytest.mark.parametrize("name", WITH_COMMANDS)
 def test_commands_run_one_after_the_other(name, tmp_path):
+    import_needed(name)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     with contextlib.chdir(tmp_path):
         for command in "".join(blocks(TEXTS[name], "bash")).replace("\\\n", " ").splitlines():

@@ -16,16 +16,19 @@ from bdnn.cli.reading import model_features
 from bdnn.cli.table_options import TABLE, Names, format_options
 from bdnn.errors import InputError
 from bdnn.export.names import name_of
-from bdnn.export.targets import TARGETS
+from bdnn.export.targets import names as target_names
 from bdnn.model_file.reading import load_any
 
 if TYPE_CHECKING:
     from bdnn.tables import Reading
 
 
+_MANY = 20  # files whose names are not said: more are one for each row, and the packages of C have fewer
+
+
 @click.command()
 @click.argument("model_file", metavar="MODEL", type=FILE)
-@click.option("--to", "target", required=True, help=f"What to write: {', '.join(TARGETS)}.")
+@click.option("--to", "target", required=True, help=f"What to write: {', '.join(target_names())}.")
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder to write to; it must not hold other files."
 )
@@ -73,6 +76,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Bits of each input, where continuous weights are made integers.",
 )
+@click.option(
+    "--radius", type=float, default=None, help="With vnnlib: how far each number of a row may be moved, in its units."
+)
 @click.option("--certificate", type=FILE, default=None, help="Certificate file whose hash is noted in the files.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @format_options
@@ -90,7 +96,7 @@ def export(
     reading: Reading,
     **settings: Any,
 ) -> None:  # fmt: skip
-    """Write files that decide as a model does on a device, in integers only.
+    """Write files that decide as a model does on a device, in integers only; or ONNX, or properties to verify.
 
     Every way from columns to inputs goes along: thresholds, grids, categories, missing values. With --check the files
     are built and run on this machine first, and are written only if all rows get the answers of the model.
@@ -114,7 +120,8 @@ def export(
     if as_json:
         say(json.dumps({"files": done.files, "rows_checked": done.n_checked, "rows_equal": done.n_checked}))
         return
-    say(f"wrote {', '.join(done.files)}")
+    many = len(done.files) > _MANY
+    say(f"wrote {len(done.files)} files to {out}" if many else f"wrote {', '.join(done.files)}")
     if check is not None:
         say(f"{done.n_checked} of {done.n_checked} rows equal")
 

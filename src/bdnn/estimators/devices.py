@@ -54,8 +54,9 @@ class Exportable:
         optimize: Optimize = "size",
         input_bits: int = 8,
         certificate: FilePath | None = None,
+        radius: float | None = None,
     ) -> Exported:
-        """Write files that decide on a device as `predict` does, in integers only.
+        """Write files that decide on a device as `predict` does, in integers only; or ONNX, or properties to verify.
 
         Parameters
         ----------
@@ -85,6 +86,8 @@ class Exportable:
             Bits of each input if continuous weights are made integers and the inputs are none.
         certificate : path-like or None
             File whose hash is noted in the files.
+        radius : float or None
+            For the target vnnlib: how far each value of a row may be moved.
 
         Returns
         -------
@@ -116,7 +119,7 @@ class Exportable:
         )
         wanted = Wanted(
             target=target, out=out, name=name, interface=interface, optimize=optimize, input_bits=input_bits,
-            certificate=certificate,
+            certificate=certificate, radius=radius,
         )  # fmt: skip
         given = self._raw(data)
         same = check is not None and check is data

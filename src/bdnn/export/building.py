@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.errors import InputError, RoundingError
+from bdnn.errors import InputError
 from bdnn.export.inputs import HIGHEST, LOWEST, Interface, coded_input, numeric_input, scales_of
+from bdnn.export.parts import Part, Parts
 from bdnn.export.program import INTEGER_TYPES, DeviceInput, IntegerLayer, IntegerProgram, Member, Signal
 from bdnn.export.pruning import pruned, without_constants, without_neurons
 from bdnn.export.steps import Rising, rises
@@ -20,20 +21,9 @@ if TYPE_CHECKING:
     from bdnn.encoding.codes import ColumnCode
     from bdnn.encoding.encoder import Encoder
     from bdnn.encoding.raw import RawColumn, RawTable
-    from bdnn.export.program import Voting
-    from bdnn.network.network import Network
-    from bdnn.types import Floats, Indices
+    from bdnn.types import Floats
 
 _EXACT = 2**53  # up to it, sums of doubles, in which ensembles are decided, are sums of integers
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Part:
-    """A network with integer weights, the inputs of the encoder that it takes, and the classes of its outputs."""
-
-    network: Network
-    features: Indices
-    codes: tuple[int, ...]
 
 
 def integer_program(
@@ -66,37 +56,12 @@ def integer_program(
     interface.check_names(encoder.names)
     table = None if data is None else encoder.matched(data)
     inputs = None if table is None else encoder.transform(table)
-    if isinstance(model, EnsembleModel):
-        pairs = [(m.network, m.features, m.network.classes.tolist()) for m in model.members]
-        voting, classes = cast("Voting", model.settings.get("voting", "sum")), model.classes
-    else:
-        network = model.network
-        pairs = [(network, np.arange(network.n_features), list(range(len(network.classes))))]
-        voting, classes = None, network.classes
-    parts = [
-        _Part(_integers(network, inputs if inputs is None else inputs[:, features], input_bits), features, tuple(codes))
-        for network, features, codes in pairs
-    ]
-    columns = _Columns(encoder, interface, table, parts)
+    parts = Parts.of(model, inputs, input_bits)
+    columns = _Columns(encoder, interface, table, parts.parts)
     members = columns.members()
-    program = IntegerProgram(columns.inputs, members, tuple(classes.tolist()), voting)
+    program = IntegerProgram(columns.inputs, members, tuple(parts.classes.tolist()), parts.voting)
     _check_sizes(program)
     return program
-
-
-def _integers(network: Network, inputs: Floats | None, input_bits: int) -> Network:
-    if network.is_integer:
-        return network
-    if inputs is None or not len(inputs):
-        raise InputError(
-            "the network has continuous weights, and a device computes with integers: give the table that it was "
-            "trained on (--data), so that they are made integers that decide its rows alike; or train with integer "
-            "weights"
-        )
-    try:
-        return network.to_integer(inputs, input_bits=input_bits)
-    except RoundingError as error:
-        raise InputError(f"no integers were found that decide as the network does: {error}") from None
 
 
 def _check_sizes(program: IntegerProgram) -> None:
@@ -115,14 +80,14 @@ def _check_sizes(program: IntegerProgram) -> None:
 class _Columns:
     """The columns that some networks use, as device inputs, and signals of them."""
 
-    def __init__(self, encoder: Encoder, interface: Interface, table: RawTable | None, parts: Sequence[_Part]) -> None:
+    def __init__(self, encoder: Encoder, interface: Interface, table: RawTable | None, parts: Sequence[Part]) -> None:
         self.encoder, self.parts = encoder, parts
         self.slices = list(encoder.input_slices())
         used = np.zeros(encoder.n_inputs, dtype=bool)
         raw = np.zeros(encoder.n_inputs, dtype=bool)
         self.layers = []
         for part in parts:
-            layers = pruned(_one_output([IntegerLayer(w, tuple(b.tolist())) for w, b in part.network.layers]))
+            layers = part.least_layers()
             mine = part.features[np.any(layers[0].weights != 0, axis=0)]
             used[mine] = True
             raw[mine] |= part.network.grid is None
@@ -155,7 +120,7 @@ class _Columns:
         cuts = sorted({cut for function in functions for cut in rises(function, LOWEST, HIGHEST, scale)[0]})
         return numeric_input(code, scale, interface, cuts, column)
 
-    def _functions(self, part: _Part, j: int) -> list[Rising]:
+    def _functions(self, part: Part, j: int) -> list[Rising]:
         """Return the inputs of a network that come from a numeric column, but for its missing bit."""
         place, code = self.slices[j], self.encoder.columns[j]
         return [
@@ -184,7 +149,7 @@ class _Columns:
             for member in members
         )
 
-    def _signal(self, part: _Part, position: int, i: int, number: int) -> Signal:
+    def _signal(self, part: Part, position: int, i: int, number: int) -> Signal:
         """Return the signal of input i of the encoder, which is at a position among those of a network."""
         j = self.columns[number]
         code, source, nth, grid = (
@@ -215,14 +180,6 @@ class _Columns:
             if missing == values[0 if source.missing < source.low else -1]:
                 missing = None
         return Signal(number, "steps", cuts, values, missing)
-
-
-def _one_output(layers: list[IntegerLayer]) -> list[IntegerLayer]:
-    """Return layers whose two outputs, if they have two, are one: the second wins if a₁ - a₀ - 1 >= 0."""
-    weights, bias = layers[-1].weights, layers[-1].bias
-    if len(bias) != 2:
-        return layers
-    return [*layers[:-1], IntegerLayer(weights[1:] - weights[:1], (bias[1] - bias[0] - 1,))]
 
 
 def _constant(number: int, value: int) -> Signal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bdnn.export import host
@@ -22,7 +22,7 @@ from bdnn.export.program import smallest_type
 
 if TYPE_CHECKING:
     from bdnn.export.c_costs import Layout
-    from bdnn.export.request import Request
+    from bdnn.export.request import Files, Request
     from bdnn.types import Indices, Integers
 
 
@@ -53,7 +53,7 @@ class C:
         """Raise MissingDependencyError if there is no C compiler."""
         host.compiler()
 
-    def decide(self, request: Request, files: Mapping[str, str], rows: Integers) -> Indices:
+    def decide(self, request: Request, files: Files, rows: Integers) -> Indices:
         """Compile the source for this machine, and run rows through it."""
         kind = value_type(request.program)
         return host.answers_of_c(files, [f"{request.name}.c"], host.driver(request, kind), rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,11 @@ import numpy as np
 from bdnn.errors import ExportError, InputError
 from bdnn.export.building import integer_program
 from bdnn.export.golden import golden_rows
+from bdnn.export.host import octets
 from bdnn.export.inputs import Interface, device_rows
 from bdnn.export.names import checked_name
-from bdnn.export.request import Optimize, Request
-from bdnn.export.targets import target_of
+from bdnn.export.request import Files, ModelRequest, Optimize, Request
+from bdnn.export.targets import MODEL_TARGETS, names, target_of
 from bdnn.files import check_folder, write_folder
 from bdnn.model_file.contents import Model
 from bdnn.problem.problem import choice
@@ -44,6 +45,7 @@ class Wanted:
     optimize: Optimize = "size"
     input_bits: int = 8
     certificate: FilePath | None = None
+    radius: float | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -54,14 +56,14 @@ class Exported:
     ----------
     files : tuple of str
         Paths of the files that were written.
-    program : IntegerProgram
-        What they compute.
+    program : IntegerProgram or None
+        What they compute; None if they take the values of the table as they are.
     n_checked : int
         Rows that the files themselves decided, all as `predict` does.
     """
 
     files: tuple[str, ...]
-    program: IntegerProgram
+    program: IntegerProgram | None
     n_checked: int = 0
 
 
@@ -102,6 +104,10 @@ def export(
     OutputError
         If the files cannot be written; then none is.
     """
+    if wanted.radius is not None and wanted.target in names() and wanted.target != "vnnlib":
+        raise InputError(f"a radius is for the target vnnlib, not for {wanted.target!r}; leave --radius out")
+    if wanted.target in MODEL_TARGETS:
+        return _of_model(model, wanted, predict, data, check)
     target, name = target_of(wanted.target), checked_name(wanted.name)
     choice("optimize", wanted.optimize, ("size", "speed"))
     old = _checked_place(wanted.out, name)
@@ -122,23 +128,64 @@ def export(
         program=program, name=name, optimize=wanted.optimize, rows=golden, answers=program.run(golden),
         facts=facts_of(model, wanted.certificate),
     )  # fmt: skip
-    files = target.files(request)
+    files = dict(target.files(request))
     n_checked = 0
     if check is not None:
         given = rows if rows is not None and check is known else device_rows(program.inputs, check)
-        differs, n_checked = target.decide(request, files, given) != predict(check), len(given)
-        if np.any(differs):
-            raise ExportError(
-                f"{n_checked - int(differs.sum())} of {n_checked} rows equal: the files decide row "
-                f"{np.argmax(differs) + 1} first otherwise than the model; nothing was written"
-            )
-    files[MANIFEST] = json.dumps(_manifest(request, wanted.target, files), indent=1) + "\n"
-    write_folder(wanted.out, {path: text.encode("utf-8") for path, text in files.items()}, old)
-    return Exported(
-        files=tuple(str(Path(wanted.out, path)) for path in files),
-        program=program,
-        n_checked=n_checked,
-    )
+        n_checked = _all_equal(target.decide(request, files, given), predict(check))
+    manifest = _manifest(request, wanted.target, files, program.classes)
+    manifest |= {"optimize": request.optimize, "inputs": _inputs_of(program)}
+    return _written(wanted, files, manifest, old, program, n_checked)
+
+
+def _of_model(
+    model: Model | EnsembleModel,
+    wanted: Wanted,
+    predict: Callable[[RawTable], Indices],
+    data: RawTable | None,
+    check: RawTable | None,
+) -> Exported:
+    """Write the files of a target that takes the values of the table as they are."""
+    target, name = MODEL_TARGETS[wanted.target], checked_name(wanted.name)
+    if wanted.interface.scale or wanted.interface.every_scale is not None:
+        raise InputError(f"the target {wanted.target} takes the values of the table as they are; leave --scale out")
+    old = _checked_place(wanted.out, name)
+    if check is not None:
+        target.check_tools()
+    wanted.interface.check_names(model.encoder_in_use.names)
+    request = ModelRequest(
+        model=model, name=name, facts=facts_of(model, wanted.certificate), table=check if data is None else data,
+        interface=wanted.interface, input_bits=wanted.input_bits, radius=wanted.radius,
+    )  # fmt: skip
+    files = dict(target.files(request))
+    n_checked = 0 if check is None else _all_equal(target.decide(request, files, check), predict(check))
+    manifest = _manifest(request, wanted.target, files, model.classes.tolist())
+    return _written(wanted, files, manifest, old, None, n_checked)
+
+
+def _all_equal(found: Indices, expected: Indices) -> int:
+    """Return the number of rows, and raise ExportError if some are decided otherwise."""
+    differs = found != expected
+    if np.any(differs):
+        raise ExportError(
+            f"{len(expected) - int(differs.sum())} of {len(expected)} rows equal: the files decide row "
+            f"{np.argmax(differs) + 1} first otherwise than the model; nothing was written"
+        )
+    return len(expected)
+
+
+def _written(
+    wanted: Wanted,
+    files: dict[str, str | bytes],
+    manifest: dict[str, Any],
+    old: list[str],
+    program: IntegerProgram | None,
+    n_checked: int,
+) -> Exported:
+    files[MANIFEST] = json.dumps(manifest, indent=1) + "\n"
+    write_folder(wanted.out, {path: octets(contents) for path, contents in files.items()}, old)
+    paths = tuple(str(Path(wanted.out, path)) for path in files)
+    return Exported(files=paths, program=program, n_checked=n_checked)
 
 
 def _checked_place(out: FilePath, name: str) -> list[str]:
@@ -184,22 +231,23 @@ def facts_of(model: Model | EnsembleModel, certificate: FilePath | None) -> dict
     return facts
 
 
-def _manifest(request: Request, target: str, files: dict[str, str]) -> dict[str, Any]:
-    program = request.program
+def _manifest(request: Request | ModelRequest, target: str, files: Files, classes: Sequence[object]) -> dict[str, Any]:
     return {
         "format": "bdnn-export",
         "version": 1,
         "bdnn": request.version,
         "name": request.name,
         "target": target,
-        "optimize": request.optimize,
-        "inputs": [
-            {
-                "column": each.column, "kind": each.kind, "type": each.type, "low": each.low, "high": each.high,
-                "scale": each.scale, "missing": each.missing, "levels": list(each.levels), "rare": list(each.rare),
-            }
-            for each in program.inputs
-        ],
-        "classes": [label if isinstance(label, bool | int | float | str) else str(label) for label in program.classes],
+        "classes": [label if isinstance(label, bool | int | float | str) else str(label) for label in classes],
         "files": [*files],
-    }  # fmt: skip
+    }
+
+
+def _inputs_of(program: IntegerProgram) -> list[dict[str, Any]]:
+    return [
+        {
+            "column": each.column, "kind": each.kind, "type": each.type, "low": each.low, "high": each.high,
+            "scale": each.scale, "missing": each.missing, "levels": list(each.levels), "rare": list(each.rare),
+        }
+        for each in program.inputs
+    ]  # fmt: skip

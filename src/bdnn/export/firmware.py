@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from bdnn.export.c import C
 from bdnn.export.c_header import value_type
 
 if TYPE_CHECKING:
-    from bdnn.export.request import Request
+    from bdnn.export.request import Files, Request
     from bdnn.types import Indices, Integers
 
 _SENTENCE = "A binarized neural network in integers, made by bdnn."
@@ -49,7 +48,7 @@ class Package:
         """Raise MissingDependencyError if there is no C compiler."""
         host.compiler()
 
-    def decide(self, request: Request, files: Mapping[str, str], rows: Integers) -> Indices:
+    def decide(self, request: Request, files: Files, rows: Integers) -> Indices:
         """Compile the sources for this machine, and run rows through them."""
         flat = {PurePosixPath(path).name: text for path, text in files.items() if path.endswith((".c", ".h"))}
         return host.answers_of_c(

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ import numpy as np
 from bdnn.errors import ExportError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from bdnn.export.request import Request
+    from bdnn.export.request import Files, Request
     from bdnn.types import Indices, Integers
 
 _SECONDS = 600.0  # for a compiler or a program: far more than any of them takes
@@ -82,15 +82,20 @@ def run(words: Sequence[str], folder: str | Path, given: bytes = b"") -> bytes:
     return done.stdout
 
 
-def write_all(files: Mapping[str, str], folder: str | Path) -> None:
-    """Write texts into a folder of our own."""
-    for path, text in files.items():
+def octets(contents: str | bytes) -> bytes:
+    """Return what is written into a file."""
+    return contents.encode("utf-8") if isinstance(contents, str) else contents
+
+
+def write_all(files: Files, folder: str | Path) -> None:
+    """Write files into a folder of our own."""
+    for path, contents in files.items():
         place = Path(folder, path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
+        place.write_bytes(octets(contents))
 
 
-def answers_of_c(files: Mapping[str, str], sources: Sequence[str], main: str, rows: Integers) -> Indices:
+def answers_of_c(files: Files, sources: Sequence[str], main: str, rows: Integers) -> Indices:
     """Compile sources with a main program for this machine and return its answers to rows of 32-bit integers."""
     words = compiler()
     with tempfile.TemporaryDirectory(prefix="bdnn-") as folder:

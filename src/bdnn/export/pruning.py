@@ -43,3 +43,11 @@ def without_constants(layer: IntegerLayer, values: Sequence[int | None]) -> Inte
         for b, row in zip(layer.bias, layer.weights.tolist(), strict=True)
     )
     return IntegerLayer(layer.weights[:, np.array([v is None for v in values], dtype=bool)], bias)
+
+
+def one_output(layers: list[IntegerLayer]) -> list[IntegerLayer]:
+    """Return layers whose two outputs, if they have two, are one: the second wins if a₁ - a₀ - 1 >= 0."""
+    weights, bias = layers[-1].weights, layers[-1].bias
+    if len(bias) != 2:
+        return layers
+    return [*layers[:-1], IntegerLayer(weights[1:] - weights[:1], (bias[1] - bias[0] - 1,))]

@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from bdnn.version import __version__
 
 if TYPE_CHECKING:
+    from bdnn.encoding.raw import RawTable
+    from bdnn.export.inputs import Interface
     from bdnn.export.program import IntegerProgram
+    from bdnn.model_file.contents import EnsembleModel, Model
     from bdnn.types import Indices, Integers
 
 Optimize = Literal["size", "speed"]
+
+Files = Mapping[str, str | bytes]
+"""Contents of files by their paths in the folder of an export, with slashes: texts, but for formats that are none."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -44,6 +50,36 @@ class Request:
     version: str = __version__
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ModelRequest:
+    """A model and what files made of it say, for formats that take the values of the table as they are.
+
+    Attributes
+    ----------
+    model : Model or EnsembleModel
+        What predicts.
+    name, facts, version
+        As in `Request`.
+    table : RawTable or None
+        Known rows.
+    interface : Interface
+        What is declared of the columns.
+    input_bits : int
+        Bits of the grids of networks that are made integers.
+    radius : float or None
+        By which values may be perturbed.
+    """
+
+    model: Model | EnsembleModel
+    name: str
+    table: RawTable | None
+    interface: Interface
+    input_bits: int = 8
+    radius: float | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    version: str = __version__
+
+
 class Target(Protocol):
     """What an integer program can be made into."""
 
@@ -53,20 +89,20 @@ class Target(Protocol):
     summary: str
     """In a few words."""
 
-    def files(self, request: Request) -> dict[str, str]:
-        """Return texts of files by their paths in the folder of the export, with slashes."""
+    def files(self, request: Request) -> Files:
+        """Return the files."""
 
     def check_tools(self) -> None:
         """Raise MissingDependencyError if what `decide` needs is not installed."""
 
-    def decide(self, request: Request, files: Mapping[str, str], rows: Integers) -> Indices:
+    def decide(self, request: Request, files: Files, rows: Integers) -> Indices:
         """Build the files on this machine and return the indices of the classes that they give rows.
 
         Parameters
         ----------
         request : Request
             What the files were made of.
-        files : dict of str to str
+        files : dict of str to str or bytes
             From `files`.
         rows : ndarray of shape (m, n_inputs)
             Device integers.
@@ -81,4 +117,29 @@ class Target(Protocol):
             If a compiler or another tool is not installed.
         ExportError
             If the files cannot be built or run.
+        """
+
+
+class ModelTarget(Protocol):
+    """What a model can be made into where values are taken as they are in the table."""
+
+    name: str
+    """As --to takes it."""
+
+    summary: str
+    """In a few words."""
+
+    def files(self, request: ModelRequest) -> Files:
+        """Return the files."""
+
+    def check_tools(self) -> None:
+        """Raise MissingDependencyError if what `decide` needs is not installed."""
+
+    def decide(self, request: ModelRequest, files: Files, table: RawTable) -> Indices:
+        """Run rows of a table through the files, and return the indices of the classes that they give them.
+
+        Raises
+        ------
+        ExportError
+            If the files cannot be run.
         """

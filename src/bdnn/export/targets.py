@@ -7,12 +7,26 @@ from typing import TYPE_CHECKING
 from bdnn.errors import InputError
 from bdnn.export.c import C
 from bdnn.export.firmware import Arduino, EspIdf, PlatformIO, Zephyr
+from bdnn.export.micropython import MicroPython
+from bdnn.export.onnx_target import Onnx
+from bdnn.export.verilog import Verilog
+from bdnn.export.vnnlib import VnnLib
 
 if TYPE_CHECKING:
-    from bdnn.export.request import Target
+    from bdnn.export.request import ModelTarget, Target
 
-TARGETS: dict[str, Target] = {target.name: target for target in (C(), Arduino(), PlatformIO(), EspIdf(), Zephyr())}
-"""By the name that --to takes."""
+TARGETS: dict[str, Target] = {
+    target.name: target for target in (C(), Arduino(), PlatformIO(), EspIdf(), Zephyr(), MicroPython(), Verilog())
+}
+"""Those that integer programs are made into, by the name that --to takes."""
+
+MODEL_TARGETS: dict[str, ModelTarget] = {target.name: target for target in (Onnx(), VnnLib())}
+"""Those that take the values of the table as they are."""
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all targets."""
+    return (*TARGETS, *MODEL_TARGETS)
 
 
 def target_of(name: str) -> Target:
@@ -24,5 +38,5 @@ def target_of(name: str) -> Target:
         If there is none of the name.
     """
     if name not in TARGETS:
-        raise InputError(f"the target must be one of {', '.join(TARGETS)}, got {name!r}")
+        raise InputError(f"the target must be one of {', '.join(names())}, got {name!r}")
     return TARGETS[name]
