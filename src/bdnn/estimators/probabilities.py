@@ -11,9 +11,9 @@ to the hidden neurons, for the network as for one network per fold, which is tra
 second logistic regression, from these logits and the outputs of the networks of the folds, each on its own fold, to the
 labels says how much either is to be trusted on new rows; it is applied to the logits and outputs of the network (as in
 stacking: D. H. Wolpert, Stacked generalization, Neural Networks 5 (1992); from outputs alone, for two classes, it is J.
-Platt's method, 1999). With more than two classes its slopes may be the same for all of them, as in the scaling by a
-temperature (C. Guo et al., On calibration of modern neural networks, 2017): which way is better, and the figures, come
-from each fold by a second regression that is fitted on the other folds.
+Platt's method, 1999). With more than two classes its slopes are the same for all of them, as in the scaling by a
+temperature (C. Guo et al., On calibration of modern neural networks, 2017). Whether outputs help then, and the figures,
+come from each fold by a second regression that is fitted on the other folds.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 _READING, _READING_OF_MORE, _READING_OF_HELD_OUT, _TRUST = 0.3, 1.0, 1.0, 1.0
 # rows drawn for the regressions: more change nothing about few numbers, and cost memory and time
 _MOST_ROWS = 20_000
+_LEAST_NETWORKS = 0.5  # part of what is left that networks of folds get though regressions were slow, as at first use
 _LEAST_SECONDS = 1e-3  # of a fold, which has no time left: the least that a budget takes
 NETWORK_SHARE = 0.5
 """Part of the time that the network itself gets if networks of folds follow."""
@@ -132,13 +133,17 @@ def calibrated(
     everything = drawn(np.arange(len(codes)))
     own = _signals(values_of(estimator, everything), *fitted(everything), n_outputs)
     each = began - budget.remaining if math.isfinite(began) else 0.0
-    made = folds(columns, codes, budget.seed)
-    order, seen = [], []
+    made, trusts = folds(columns, codes, budget.seed), _trusts(len(own.bias), len(estimator.classes_))
+    order, seen, over = [], [], 0.0
     for number, (training, others) in enumerate(made):
         following = len(made) - number
-        left = (budget.remaining - each * (following + len(made))) / following
-        share = (1 - NETWORK_SHARE) * budget.seconds / len(made)
-        other = fold(training, max(min(share, left), _LEAST_SECONDS))
+        regressions = each * (following + len(trusts) * (len(made) + 1))
+        began = budget.remaining
+        # what the last one took beyond its limit, as many rows do, the others will take, too
+        left = max(began - regressions, _LEAST_NETWORKS * began) / following - over
+        limit = max(min((1 - NETWORK_SHARE) * budget.seconds / len(made), left), _LEAST_SECONDS)
+        other = fold(training, limit)
+        over = max(began - budget.remaining - limit, 0.0) if math.isfinite(began) else 0.0
         if other is None:
             return None
         rows = drawn(training)
@@ -147,22 +152,19 @@ def calibrated(
         seen.append(signals(values_of(other, order[-1])))
     rows, fold_of = np.concatenate(order), np.repeat(np.arange(len(made)), [len(part) for part in order])
     parts = [(np.flatnonzero(fold_of != one), np.flatnonzero(fold_of == one)) for one in range(len(made))]
-    trust, measured = best(
-        _trusts(len(own.bias), len(estimator.classes_)), (np.concatenate(seen), *fitted(rows)), parts
-    )
+    trust, measured = best(trusts, (np.concatenate(seen), *fitted(rows)), parts)
     both = own._replace(weights=trust.weights @ own.weights, bias=trust.weights @ own.bias + trust.bias)
     return _calibration(rule, both, measured, len(rows))
 
 
 def _trusts(n_signals: int, n_classes: int) -> list[Fit]:
-    """Return ways to fit the second regression: a slope for each signal and class, or the same for all classes.
+    """Return ways to fit the second regression: with more than two classes, slopes that are the same for all of them.
 
-    With many classes there are few rows for each slope. Of two classes there is one slope for each signal anyway.
+    A slope for each signal and class would have few rows for each of many slopes, and be too sure.
     """
-    fits = [separate(_TRUST)]
-    if n_classes > 2:
-        fits += [shared(blocks, n_classes) for blocks in (1, 2) if blocks * n_classes <= n_signals]
-    return fits
+    if n_classes == 2:
+        return [separate(_TRUST)]
+    return [shared(blocks, n_classes) for blocks in (1, 2) if blocks * n_classes <= n_signals]
 
 
 def _signals(values: Floats, codes: Indices, weight: Floats | None, n_outputs: int) -> Affine:
