@@ -51,6 +51,8 @@ class Columns:
         Decimal sign.
     left_out : dict of str to str
         Columns that are not read, and why.
+    date_notes : dict of str to str
+        What was assumed of columns of dates.
     """
 
     columns: list[RawColumn] = field(default_factory=list)
@@ -58,6 +60,7 @@ class Columns:
     forms: dict[str, str] = field(default_factory=dict)
     decimal: str = "."
     left_out: dict[str, str] = field(default_factory=dict)
+    date_notes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -272,11 +275,13 @@ class Reader:
         fitting = [form for form, count in zip(formats, counts, strict=True) if count == profile.known]
         if not fitting:
             if must and profile.known:
-                form = f" of the format {given}" if given else ""
-                raise InputError(
-                    f"column {name!r} of {self.what} must hold dates{form}, but {self._shown([(-1, profile.low)])} is "
-                    f"none; dates are written like 2026-01-31 12:00:00, or say how with --types FILE"
-                )
+                tried = formats or [""]
+                best = tried[counts.index(max(counts))] if counts else ""
+                slips = self.scan.not_dates(self.names[name], best)[:1] or [(-1, profile.low)]
+                raise advice.no_date(
+                    self._what(name), self._shown(slips), slips[0][1], given, name, self.scan.markers,
+                    free=name not in self.known,
+                )  # fmt: skip
             return ""
         month_first = [form for form in fitting if form.startswith("%m/%d")]
         day_first = [form for form in fitting if form.startswith("%d/%m")]
@@ -288,7 +293,7 @@ class Reader:
         if given is None and name not in self.known:
             how = f" of the format {form}" if form else ""
             doubt = "; day and month could be the other way round, which --types FILE can say" if unclear else ""
-            found.notes.append(
+            found.date_notes[name] = (
                 f"column {name!r} holds dates{how}, which become year, month, day, weekday and, where it differs, hour"
                 f"{doubt}"
             )

@@ -45,6 +45,7 @@ def without_useless(
     """
     kept: list[RawColumn] = []
     texts = {*left_out, *(column.name for column in columns if column.kind == "categorical")}
+    dates = {column.name for column in columns if column.kind == "date"}
     reasons: dict[str, list[str]] = {}
     for name, reason in left_out.items():
         reasons.setdefault(reason, []).append(name)
@@ -63,11 +64,13 @@ def without_useless(
         return list(columns), []
     notes = []
     for reason, names in reasons.items():
-        option = "--categorical" if names[0] in texts else "--numeric"
+        option, name = "--categorical" if names[0] in texts else "--numeric", shlex.quote(names[0])
+        if names[0] in dates:
+            option, name = "--types", "FILE"
         several = len(names) > 1
         shown = "columns without a name" if several and set(names) <= set(unnamed) else listed(names)
         notes.append(
-            f"{shown} {'are' if several else 'is'} left out: {reason} ({option} {shlex.quote(names[0])} keeps "
+            f"{shown} {'are' if several else 'is'} left out: {reason} ({option} {name} keeps "
             f"{'the first of them' if several else 'it'})"
         )
     return kept, notes
