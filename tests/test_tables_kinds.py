@@ -207,3 +207,24 @@ def test_advice_on_a_target_that_is_not_there(write):
     for target, message in (("Y", "did you mean 'y'\\?; --target says"), ("z", "'y'; --target says which column")):
         with pytest.raises(InputError, match=message):
             read_table(write("b", NUMBERS), target)
+
+
+def test_rounded_numbers_are_said_to_be(write):
+    notes = read_table(write("n", [str(2**60 + i % 9) for i in range(40)]), "y", tidy=True).notes
+    assert "'1152921504606846977' in line 3), which are rounded; --categorical n reads them as text" in notes[-1]
+    assert "'n' is left out: the same in all rows, rounded to doubles (" in notes[0]
+    for cells in ([str(2**60 + 256 * i) for i in range(9)], [f"{i}e20" for i in range(9)], ["", "2"] * 9):
+        assert not read_table(write("n", cells), "y", tidy=True).notes
+
+
+def test_rows_of_parquet_files_are_counted_from_0_and_said_so(tmp_path):
+    path = parquet(tmp_path / "t.parquet", a="CASE WHEN i = 7 THEN 'x' ELSE (i / 4)::VARCHAR END", y="nullif(i, 3)")
+    with pytest.raises(InputError, match=r"'x' in row 7 .from 0.: correct"):
+        read_table(path, "y", missing_labels="drop")
+    with pytest.raises(InputError, match=r"'' .row 3., rows from 0;"):
+        read_table(path, "y", drop=["a"], features=["y"])
+
+
+def test_rows_without_their_names_are_said_to_be(write):
+    (note,) = read_table(write("b", NUMBERS), None, ["b"], carry_if_any=["who"]).notes
+    assert note == "there is no column 'who' to name the rows, as in the training"

@@ -9,6 +9,7 @@ from collections.abc import Container, Mapping, Sequence
 from bdnn.errors import InputError
 from bdnn.tables.database import READABLE, Column, Markers
 
+EXACT = 2.0**53  # larger whole numbers are rounded to doubles
 _MOST_SHOWN = 40  # characters of a cell in a message
 _SIGN = r"(?:[$€£¥]|EUR|USD|GBP|CHF)"
 _WRITTEN_NUMBER = re.compile(
@@ -152,3 +153,12 @@ def no_date(
 def clock_text(name: str, shown: str) -> str:
     """Return a note on times of day."""
     return f"column {name!r} holds times of day ({shown}), which are read as text; hours such as 10.25 are numbers"
+
+
+def rounded(name: str, shown: str) -> str:
+    """Return a note on whole numbers that no double is equal to."""
+    word = shlex.quote(name)
+    return (
+        f"column {name!r} holds whole numbers beyond 2^53 ({shown}), which are rounded; --categorical {word} reads "
+        f"them as text, --id {word} as names of rows"
+    )

@@ -156,6 +156,8 @@ class _Task:
 
     def _read(self, file: TableFile, names: _Names) -> Table:
         notes = list(file.notes)
+        if gone := [name for name in self.carry_if_any if name not in names.all]:
+            notes.append(f"there is no {listed(gone)} to name the rows, as in the training")
         target = self.target
         if target == GUESS:
             target, how = self._guessed(names)
@@ -170,8 +172,7 @@ class _Task:
         notes += advice.repeats(file.name, names.repeats, used, {target, self.weight})
         index = dict(zip(used, places(f"the columns of {file.name}", names.all, used), strict=True))
         if file.word == "row":
-            there = [(name, file.columns[index[name]]) for name in used]
-            asked = len(wanted)
+            there, asked = [(name, file.columns[index[name]]) for name in used], len(wanted)
             advice.refuse_types(
                 file.name, there[:asked], "leave it out with --drop" if self.features is None else "give another"
             )
@@ -188,7 +189,7 @@ class _Task:
             notes.append(f"{n_blank} {rows} left out at the end: without any cell")
 
         def where(numbers: Sequence[int]) -> list[str]:
-            return [f"{file.word} {line}" for line in file.lines(numbers)]
+            return [f"row {row} (from 0)" if file.word == "row" else f"line {row}" for row in file.lines(numbers)]
 
         free = self.reading.decimal is None and file.word == "line"
         reader = Reader(
@@ -299,7 +300,8 @@ class _Task:
 
     @staticmethod
     def _places(file: TableFile, rows: Array, cells: Sequence[str]) -> str:
-        return label_rules.places_text(zip(cells, file.lines(rows.tolist()), strict=True), file.word)
+        shown = label_rules.places_text(zip(cells, file.lines(rows.tolist()), strict=True), file.word)
+        return f"{shown}, rows from 0" if file.word == "row" else shown
 
     def _merged(self, file: TableFile, texts: Sequence[str], bare: Sequence[str], codes: Array, kept: Array) -> str:
         """Return the labels, with their lines, that are equal to others only without the blanks around them."""

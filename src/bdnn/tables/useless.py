@@ -11,6 +11,7 @@ import numpy as np
 
 from bdnn.columns import listed
 from bdnn.encoding.raw import RawColumn
+from bdnn.tables.advice import EXACT
 
 _LONG_SEQUENCE = 100  # rows from which on 0, 1, 2, … are row numbers whatever their name; a measure may count to less
 _NUMBERING = re.compile(
@@ -85,7 +86,8 @@ def _uselessness(column: RawColumn, unnamed: bool) -> str:
         return ""
     values = column.values
     if (values == values[0]).all():
-        return "the same in all rows"
+        rounded = column.kind == "numeric" and abs(values[0]) >= EXACT
+        return f"the same in all rows{', rounded to doubles' if rounded else ''}"
     numbering = unnamed or n_rows >= _LONG_SEQUENCE or _NUMBERING.fullmatch(column.name)
     counts = column.kind == "numeric" and numbering and values[0] in (0, 1)
     return "row numbers" if counts and np.array_equal(values, np.arange(values[0], values[0] + n_rows)) else ""
