@@ -228,3 +228,10 @@ def test_rows_of_parquet_files_are_counted_from_0_and_said_so(tmp_path):
 def test_rows_without_their_names_are_said_to_be(write):
     (note,) = read_table(write("b", NUMBERS), None, ["b"], carry_if_any=["who"]).notes
     assert note == "there is no column 'who' to name the rows, as in the training"
+
+
+def test_nothing_is_replaced_in_columns_without_inputs(run, write):
+    path = write("b", ["same"] * 39 + [""] * 21)
+    code, out, err = run("train", path, "--hidden", "none", "--missing-indicator", "never", "--time-limit", "1", "-q")
+    assert code == 0, err
+    assert re.search("^b +categorical +left out$", out, re.MULTILINE) and "missing values" not in out
