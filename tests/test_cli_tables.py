@@ -264,8 +264,9 @@ def test_unused_columns_may_be_anything(tmp_path):
     path.write_text("x,b,x,a,,\nfoo,1,,2,?,\nNA,3,1_1,4,,\n")
     read = read_table(path, features=["a", "b"])
     assert read.X.tolist() == [[2, 1], [4, 3]] and read.rows.tolist() == [0, 1]
+    assert not read.notes
     with pytest.raises(bdnn.errors.InputError, match="more than one column 'x'"):
-        read_table(path, "b")
+        read_table(path, "x")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from bdnn.encoding.kinds import as_kind
 from bdnn.errors import InputError
 from bdnn.estimators.frames import raw_table
-from bdnn.tables import Reading, read_table
+from bdnn.tables import Known, Reading, read_table
 
 
 def test_dates_with_a_time_zone_are_utc_in_every_container_on_every_machine(tmp_path, monkeypatch):
@@ -175,3 +175,63 @@ def test_a_kind_that_does_not_fit_is_no_missing_value(write):
             InputError, match=f"but holds '{cell}' in line 2; --categorical b reads the column as text$"
         ):
             read_table(write("b", [cell, "zz"] * 9), "y", reading=Reading(kinds={"b": kind}))
+
+
+def test_repeated_names_get_numbers(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("kg,kg_1,kg,y,kg\n" + "".join(f"{i},{i % 3},{i % 5},{i % 2},{i % 7}\n" for i in range(30)))
+    read = read_table(path, "y")
+    assert read.names == ("kg", "kg_1", "kg_2", "kg_3") and read.X[8].tolist() == [8, 2, 3, 1]
+    (note,) = read.notes
+    assert note == "name is there more than once: 'kg'; the others are called 'kg_2', 'kg_3'"
+    assert read_table(path, None, ["kg_3"]).X[8].tolist() == [1]
+    assert read_table(path, "y", drop=["kg"]).names == ("kg_1",)
+    with pytest.raises(InputError, match="has more than one column 'kg'; rename"):
+        read_table(path, "kg")
+
+
+def test_advice_on_dates(write):
+    days = [f"{i % 28 + 1:02d}.01.2020" for i in range(40)]
+    known = {"d": Known("date", form="%d.%m.%Y")}
+    with pytest.raises(InputError) as error:
+        read_table(write("d", [*days, "soon"]), "y", ["d"], known=known)
+    said = str(error.value)
+    assert "must hold dates of the format %d.%m.%Y, as in the training, but holds 'soon' in line 42; --na soon" in said
+    assert "--types" not in said
+    read = read_table(write("d", ["2020-01-01"] * 9), "y", tidy=True)
+    assert read.notes == ("column 'd' is left out: the same in all rows (--types FILE keeps it)",)
+    assert any("become year" in note for note in read_table(write("d", days), "y", tidy=True).notes)
+
+
+def test_advice_on_a_target_that_is_not_there(write):
+    for target, message in (("Y", "did you mean 'y'\\?; --target says"), ("z", "'y'; --target says which column")):
+        with pytest.raises(InputError, match=message):
+            read_table(write("b", NUMBERS), target)
+
+
+def test_rounded_numbers_are_said_to_be(write):
+    notes = read_table(write("n", [str(2**60 + i % 9) for i in range(40)]), "y", tidy=True).notes
+    assert "'1152921504606846977' in line 3), which are rounded; --categorical n reads them as text" in notes[-1]
+    assert "'n' is left out: the same in all rows, rounded to doubles (" in notes[0]
+    for cells in ([str(2**60 + 256 * i) for i in range(9)], [f"{i}e20" for i in range(9)], ["", "2"] * 9):
+        assert not read_table(write("n", cells), "y", tidy=True).notes
+
+
+def test_rows_of_parquet_files_are_counted_from_0_and_said_so(tmp_path):
+    path = parquet(tmp_path / "t.parquet", a="CASE WHEN i = 7 THEN 'x' ELSE (i / 4)::VARCHAR END", y="nullif(i, 3)")
+    with pytest.raises(InputError, match=r"'x' in row 7 .from 0.: correct"):
+        read_table(path, "y", missing_labels="drop")
+    with pytest.raises(InputError, match=r"'' .row 3., rows from 0;"):
+        read_table(path, "y", drop=["a"], features=["y"])
+
+
+def test_rows_without_their_names_are_said_to_be(write):
+    (note,) = read_table(write("b", NUMBERS), None, ["b"], carry_if_any=["who"]).notes
+    assert note == "there is no column 'who' to name the rows, as in the training"
+
+
+def test_nothing_is_replaced_in_columns_without_inputs(run, write):
+    path = write("b", ["same"] * 39 + [""] * 21)
+    code, out, err = run("train", path, "--hidden", "none", "--missing-indicator", "never", "--time-limit", "1", "-q")
+    assert code == 0, err
+    assert re.search("^b +categorical +left out$", out, re.MULTILINE) and "missing values" not in out

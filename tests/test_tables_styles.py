@@ -102,7 +102,7 @@ ERRORS = {
     "ragged": (table() + "1,2\n", "line 32: 2 cells, but the header has 3; write missing cells"),
     "ragged, long": (table() + "1,2,a,7\n", "line 32: 4 cells.*in quotes"),
     "quote": (table() + '"1,2,a\n', "line 32: not a CSV file.*quote"),
-    "names": (table(head="x,x,lab"), "more than one column 'x'"),
+    "names": (table(head="x,y,y"), "more than one column 'y'"),
     "slip": (table().replace("0.37", "unknown"), "'x'.*'unknown' in line 3: .*--na unknown .*--categorical x"),
     "notation": (table().replace("0.37", "0x1F"), "'0x1F' in line 3; accepted are"),
     "infinite": ('a,"b\nc",lab\n1,"2\n",a\n\n2,inf,b\n3,1,a\n', "holds 'inf' in line 6"),

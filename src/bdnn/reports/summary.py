@@ -35,7 +35,12 @@ def training_report(result: Result, table: Table, rows: Array, encoder: Encoder)
         "rows_without_label": table.n_unlabeled,
         "features": len(table.names),
         "columns": [{"name": name, "kind": kind, "inputs": words} for name, kind, words in encoder.description()],
-        "missing_replaced": {n: int(c) for n, c in zip(table.names, replaced, strict=True) if c},
+        # a column that gives no inputs needs no replacements
+        "missing_replaced": {
+            name: int(count)
+            for name, count, code in zip(table.names, replaced, encoder.columns, strict=True)
+            if count and code.used
+        },
         "training_rows": len(rows),
         "distinct_training_rows": result.n_distinct,
         "irreducible_loss": result.irreducible,

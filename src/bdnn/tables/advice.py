@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from bdnn.errors import InputError
 from bdnn.tables.database import READABLE, Column, Markers
 
+EXACT = 2.0**53  # larger whole numbers are rounded to doubles
 _MOST_SHOWN = 40  # characters of a cell in a message
 _SIGN = r"(?:[$€£¥]|EUR|USD|GBP|CHF)"
 _WRITTEN_NUMBER = re.compile(
@@ -38,6 +39,26 @@ def refuse_types(what: str, columns: Sequence[tuple[str, Column]], advice: str =
                 f"column {name!r} of {what} holds {holds}, which are neither numbers, text nor dates; {advice} "
                 f"{shlex.quote(name)}"
             )
+
+
+def repeats(what: str, repeated: Mapping[str, str], used: Sequence[str], single: Container[str | None]) -> list[str]:
+    """Return a note on names that several columns have; raise an error if there must be one of a name."""
+    found = {new: name for new, name in repeated.items() if new in used or name in used}
+    for name in found.values():
+        if name in single:
+            raise InputError(f"{what} has more than one column {name!r}; rename or remove the others")
+    if not found:
+        return []
+    shown = ", ".join(map(repr, dict.fromkeys(found.values())))
+    several = "names are there" if len(set(found.values())) > 1 else "name is there"
+    return [f"{several} more than once: {shown}; the others are called {', '.join(map(repr, found))}"]
+
+
+def absent(names: Sequence[str], there: Sequence[str], target: str | None) -> str:
+    """Return what to type where columns are missing."""
+    lower = {name.lower(): name for name in there}
+    hint = f"; did you mean {lower[names[0].lower()]!r}?" if names[0].lower() in lower else ""
+    return f"{hint}; --target says which column holds the labels" if names[0] == target else hint
 
 
 def is_written_number(text: str) -> bool:
@@ -117,6 +138,27 @@ def written_text(name: str, shown: str) -> str:
     )
 
 
+def no_date(
+    what: str, shown: str, cell: str, form: str | None, name: str, markers: Markers, *, free: bool
+) -> InputError:
+    """Return an error about a cell that is no date of a format, which is free without a model."""
+    how = f"of the format {form}" if form else "such as 2026-01-31 12:00:00"
+    why = "" if free else ", as in the training"
+    options = [f"{option} says that this means a missing value"] if (option := na_option(markers, cell)) else []
+    if free:
+        options.append(f'--types FILE with {{"{name}": "date:%d/%m/%Y"}} gives another format')
+    return InputError("; ".join([f"{what} must hold dates {how}{why}, but holds {shown}", *options]))
+
+
 def clock_text(name: str, shown: str) -> str:
     """Return a note on times of day."""
     return f"column {name!r} holds times of day ({shown}), which are read as text; hours such as 10.25 are numbers"
+
+
+def rounded(name: str, shown: str) -> str:
+    """Return a note on whole numbers that no double is equal to."""
+    word = shlex.quote(name)
+    return (
+        f"column {name!r} holds whole numbers beyond 2^53 ({shown}), which are rounded; --categorical {word} reads "
+        f"them as text, --id {word} as names of rows"
+    )

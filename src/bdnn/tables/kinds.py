@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +14,12 @@ from bdnn.encoding.raw import Kind, RawColumn
 from bdnn.errors import InputError
 from bdnn.tables import advice
 from bdnn.tables.cells import Known, is_date, level_names, means_a_number, text_profile
+from bdnn.tables.columns import Columns
 from bdnn.tables.database import Column, Profile, TextProfile
 from bdnn.tables.scan import Scan
 
 if TYPE_CHECKING:
-    from bdnn.types import Array
+    from bdnn.types import Array, Floats
 
 _DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%m/%d/%y", "%d/%m/%y",
          "%d.%m.%y")  # fmt: skip
@@ -29,35 +30,11 @@ _ODD = "isinf(v) OR isnan(v) OR contains(t, '_')"  # numbers that are none for u
 _TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
 # text among more different numbers than codes of classes have, or among numbers that mostly differ, is a slip
 _FEW_CODES = 20
+_DIGITS = 310  # of the largest double; Python makes no integers of thousands of digits
 _TRIED_CELLS = 16  # which show whether a column holds dates at all
 _CLOCK = re.compile(r"\d{1,2}[:.]\d\d(?:[:.]\d\d(?:\.\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?")
 # of more different texts than this, most of them in one row only, no level says anything about another row
 _MANY_LEVELS = 1000
-
-
-@dataclass(slots=True)
-class Columns:
-    """The columns of a table, and what was assumed of them.
-
-    Attributes
-    ----------
-    columns : list of RawColumn
-        Those that are read.
-    notes : list of str
-        What was assumed.
-    forms : dict of str to str
-        Formats of dates.
-    decimal : str
-        Decimal sign.
-    left_out : dict of str to str
-        Columns that are not read, and why.
-    """
-
-    columns: list[RawColumn] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    forms: dict[str, str] = field(default_factory=dict)
-    decimal: str = "."
-    left_out: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -133,6 +110,8 @@ class Reader:
         names = [name for name in names if name not in useless]
         numeric = [name for name in names if kinds[name] == "numeric"]
         numbers = dict(zip(numeric, self.scan.numbers([self.names[n] for n in numeric], self.n_rows), strict=True))
+        for name, values in numbers.items():
+            self._note_rounded(name, values, found)
         coded: dict[int, list[str]] = {}
         for name in names:
             if kinds[name] == "categorical" or (kinds[name] == "boolean" and self._column(name).kind != "boolean"):
@@ -150,6 +129,16 @@ class Reader:
                 values = numbers.pop(name) if kind == "numeric" else self.scan.numbers([j], self.n_rows)[0]
                 found.columns.append(RawColumn(name, kind, values))
         return found
+
+    def _note_rounded(self, name: str, values: Floats, found: Columns) -> None:
+        """Say that whole numbers are rounded, if some are."""
+        if np.nanmax(np.abs(values), initial=0.0) < advice.EXACT:
+            return
+        large = self.scan.places(
+            self.names[name], f"abs(v) >= {advice.EXACT!r} AND regexp_full_match(t, '[+-]?[0-9]+')"
+        )
+        if odd := [(row, cell) for row, cell in large if int(cell[:_DIGITS]) != float(cell[:_DIGITS])]:
+            found.notes.append(advice.rounded(name, self._shown(odd[:1])))
 
     def _column(self, name: str) -> Column:
         return self.scan.columns[self.names[name]]
@@ -272,11 +261,13 @@ class Reader:
         fitting = [form for form, count in zip(formats, counts, strict=True) if count == profile.known]
         if not fitting:
             if must and profile.known:
-                form = f" of the format {given}" if given else ""
-                raise InputError(
-                    f"column {name!r} of {self.what} must hold dates{form}, but {self._shown([(-1, profile.low)])} is "
-                    f"none; dates are written like 2026-01-31 12:00:00, or say how with --types FILE"
-                )
+                tried = formats or [""]
+                best = tried[counts.index(max(counts))] if counts else ""
+                slips = self.scan.not_dates(self.names[name], best)[:1] or [(-1, profile.low)]
+                raise advice.no_date(
+                    self._what(name), self._shown(slips), slips[0][1], given, name, self.scan.markers,
+                    free=name not in self.known,
+                )  # fmt: skip
             return ""
         month_first = [form for form in fitting if form.startswith("%m/%d")]
         day_first = [form for form in fitting if form.startswith("%d/%m")]
@@ -288,7 +279,7 @@ class Reader:
         if given is None and name not in self.known:
             how = f" of the format {form}" if form else ""
             doubt = "; day and month could be the other way round, which --types FILE can say" if unclear else ""
-            found.notes.append(
+            found.date_notes[name] = (
                 f"column {name!r} holds dates{how}, which become year, month, day, weekday and, where it differs, hour"
                 f"{doubt}"
             )

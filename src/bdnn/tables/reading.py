@@ -13,8 +13,7 @@ from bdnn import labels as label_rules
 from bdnn.columns import listed, places, quoted
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError, UnknownLabelError
-from bdnn.tables import database
-from bdnn.tables.advice import refuse_types
+from bdnn.tables import advice, database
 from bdnn.tables.cells import Known
 from bdnn.tables.file import TableFile, table_file
 from bdnn.tables.kinds import Reader
@@ -36,10 +35,11 @@ _PLAIN = Reading()
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """Names of columns: what the file calls them, or column1, column2 and so on."""
+    """Names of columns: what the file calls them, or column1, column2 and so on; repeats have a number behind."""
 
     all: tuple[str, ...]
     unnamed: frozenset[str]
+    repeats: Mapping[str, str]
 
 
 def read_table(
@@ -144,9 +144,10 @@ class _Task:
         names = _named(file)
         kinds = {name: kind for key, kind in self.reading.kinds.items() for name in _split([key], names.all)}
         there = [name for name in self.carry_if_any if name in names.all and name not in self.carry]
+        dropped = _split(self.drop, names.all)
         named = replace(
             self,
-            drop=tuple(_split(self.drop, names.all)),
+            drop=(*dropped, *(new for new, name in names.repeats.items() if name in dropped)),
             ids=tuple(_split(self.ids, names.all)),
             carry=(*there, *_split(self.carry, names.all)),
             reading=replace(self.reading, kinds=kinds),
@@ -155,6 +156,8 @@ class _Task:
 
     def _read(self, file: TableFile, names: _Names) -> Table:
         notes = list(file.notes)
+        if gone := [name for name in self.carry_if_any if name not in names.all]:
+            notes.append(f"there is no {listed(gone)} to name the rows, as in the training")
         target = self.target
         if target == GUESS:
             target, how = self._guessed(names)
@@ -166,14 +169,16 @@ class _Task:
             *([self.weight] if self.weight else []),
             *self.carry,
         ]
+        notes += advice.repeats(file.name, names.repeats, used, {target, self.weight})
         index = dict(zip(used, places(f"the columns of {file.name}", names.all, used), strict=True))
         if file.word == "row":
-            there = [(name, file.columns[index[name]]) for name in used]
-            asked = len(wanted)
-            refuse_types(
+            there, asked = [(name, file.columns[index[name]]) for name in used], len(wanted)
+            advice.refuse_types(
                 file.name, there[:asked], "leave it out with --drop" if self.features is None else "give another"
             )
-            refuse_types(file.name, [c for c in there[asked:] if c[0] not in self.carry], "take another column than")
+            advice.refuse_types(
+                file.name, [c for c in there[asked:] if c[0] not in self.carry], "take another column than"
+            )
         scan = Scan(file.table, file.columns, self.reading.markers, file.decimal)
         n_rows, n_before = scan.leave_out_blank_tail(sorted(set(index.values())))
         if not n_rows:
@@ -184,7 +189,7 @@ class _Task:
             notes.append(f"{n_blank} {rows} left out at the end: without any cell")
 
         def where(numbers: Sequence[int]) -> list[str]:
-            return [f"{file.word} {line}" for line in file.lines(numbers)]
+            return [f"row {row} (from 0)" if file.word == "row" else f"line {row}" for row in file.lines(numbers)]
 
         free = self.reading.decimal is None and file.word == "line"
         reader = Reader(
@@ -197,9 +202,9 @@ class _Task:
             columns, left_out = without_useless(
                 columns, found.left_out, names.unnamed, {*self.reading.kinds, *self.known}
             )
-            notes += [*found.notes, *left_out]
-        else:
-            notes += found.notes
+            notes += left_out
+        inputs = {column.name for column in columns}
+        notes += [*found.notes, *(note for name, note in found.date_notes.items() if name in inputs)]
         if not columns:
             raise InputError(f"{file.name} has no feature columns left; {'; '.join(notes) or quoted(names.all)}")
         labels = None
@@ -235,7 +240,7 @@ class _Task:
         asked = [*([target] if target is not None else []), *([self.weight] if self.weight else [])]
         asked += [*self.carry, *(self.features or ()), *self.drop, *self.ids, *(kinds if self.features is None else ())]
         if absent := [name for name in dict.fromkeys(asked) if name not in names.all]:
-            hint = ""
+            hint = advice.absent(absent, names.all, target)
             if not file.header and not names.all[0].startswith(tuple(absent)):
                 hint = "; the file has no line of names: write one above the data"
             elif len(names.all) == 1:
@@ -295,7 +300,8 @@ class _Task:
 
     @staticmethod
     def _places(file: TableFile, rows: Array, cells: Sequence[str]) -> str:
-        return label_rules.places_text(zip(cells, file.lines(rows.tolist()), strict=True), file.word)
+        shown = label_rules.places_text(zip(cells, file.lines(rows.tolist()), strict=True), file.word)
+        return f"{shown}, rows from 0" if file.word == "row" else shown
 
     def _merged(self, file: TableFile, texts: Sequence[str], bare: Sequence[str], codes: Array, kept: Array) -> str:
         """Return the labels, with their lines, that are equal to others only without the blanks around them."""
@@ -328,11 +334,16 @@ def _split(words: Iterable[str], names: Sequence[str]) -> list[str]:
 
 def _named(file: TableFile) -> _Names:
     """Return the names of columns; those without one are called by their position, from 1."""
-    names, unnamed = [], set()
+    names: list[str] = []
+    unnamed, repeats = set(), {}
     for j, name in enumerate(file.names, start=1):
         own = f"column{j}"
         if file.header and is_unnamed(name) and own not in file.names:
             unnamed.add(own)
             name = own
+        if name in names:
+            free = (f"{name}_{k}" for k in range(1, len(file.names) + 1))
+            new = next(other for other in free if other not in file.names and other not in names)
+            repeats[new], name = name, new
         names.append(name)
-    return _Names(tuple(names), frozenset(unnamed))
+    return _Names(tuple(names), frozenset(unnamed), repeats)

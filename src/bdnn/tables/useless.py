@@ -11,6 +11,7 @@ import numpy as np
 
 from bdnn.columns import listed
 from bdnn.encoding.raw import RawColumn
+from bdnn.tables.advice import EXACT
 
 _LONG_SEQUENCE = 100  # rows from which on 0, 1, 2, … are row numbers whatever their name; a measure may count to less
 _NUMBERING = re.compile(
@@ -45,6 +46,7 @@ def without_useless(
     """
     kept: list[RawColumn] = []
     texts = {*left_out, *(column.name for column in columns if column.kind == "categorical")}
+    dates = {column.name for column in columns if column.kind == "date"}
     reasons: dict[str, list[str]] = {}
     for name, reason in left_out.items():
         reasons.setdefault(reason, []).append(name)
@@ -63,11 +65,13 @@ def without_useless(
         return list(columns), []
     notes = []
     for reason, names in reasons.items():
-        option = "--categorical" if names[0] in texts else "--numeric"
+        option, name = "--categorical" if names[0] in texts else "--numeric", shlex.quote(names[0])
+        if names[0] in dates:
+            option, name = "--types", "FILE"
         several = len(names) > 1
         shown = "columns without a name" if several and set(names) <= set(unnamed) else listed(names)
         notes.append(
-            f"{shown} {'are' if several else 'is'} left out: {reason} ({option} {shlex.quote(names[0])} keeps "
+            f"{shown} {'are' if several else 'is'} left out: {reason} ({option} {name} keeps "
             f"{'the first of them' if several else 'it'})"
         )
     return kept, notes
@@ -82,7 +86,8 @@ def _uselessness(column: RawColumn, unnamed: bool) -> str:
         return ""
     values = column.values
     if (values == values[0]).all():
-        return "the same in all rows"
+        rounded = column.kind == "numeric" and abs(values[0]) >= EXACT
+        return f"the same in all rows{', rounded to doubles' if rounded else ''}"
     numbering = unnamed or n_rows >= _LONG_SEQUENCE or _NUMBERING.fullmatch(column.name)
     counts = column.kind == "numeric" and numbering and values[0] in (0, 1)
     return "row numbers" if counts and np.array_equal(values, np.arange(values[0], values[0] + n_rows)) else ""

@@ -1,0 +1,35 @@
+"""The columns of a table as they are found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bdnn.encoding.raw import RawColumn
+
+
+@dataclass(slots=True)
+class Columns:
+    """The columns of a table, and what was assumed of them.
+
+    Attributes
+    ----------
+    columns : list of RawColumn
+        Those that are read.
+    notes : list of str
+        What was assumed.
+    forms : dict of str to str
+        Formats of dates.
+    decimal : str
+        Decimal sign.
+    left_out : dict of str to str
+        Columns that are not read, and why.
+    date_notes : dict of str to str
+        What was assumed of columns of dates.
+    """
+
+    columns: list[RawColumn] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    forms: dict[str, str] = field(default_factory=dict)
+    decimal: str = "."
+    left_out: dict[str, str] = field(default_factory=dict)
+    date_notes: dict[str, str] = field(default_factory=dict)
