@@ -61,10 +61,29 @@ def two_bits():
     return Request(program=program, name="tiny", rows=rows, answers=program.run(rows))
 
 
+@ICARUS
+def test_grids_of_sixteen_bits_are_lines():
+    """Thousands of steps at equal distances: every cut and the integer below, the ends, and a missing value."""
+    cuts = tuple((-30_000 + 73 * k) // 10 for k in range(900))
+    source = DeviceInput("x", "numeric", -(2**31) + 1, 2**31 - 1, 1, -(2**31))
+    signals = (Signal(0, "steps", cuts, tuple(range(-2, 899)), missing=5),)
+    ends = [source.low, -3001, cuts[-1] + 1, source.high, -(2**31)]
+    rows = np.array([*cuts, *(cut - 1 for cut in cuts), *ends])[:, None]
+    listed = []
+    for place, cut in enumerate((-2, 0, 5, 6, 449, 897, 898)):
+        member = Member(signals, (IntegerLayer(np.array([[1]]), (-cut,)),), (0, 1))
+        program = IntegerProgram((source,), (member,), ("below", "not"))
+        request = Request(program=program, name=f"line{place}", rows=rows[:2], answers=program.run(rows[:2]))
+        listed.append((request, TARGET.files(request), rows))
+    assert all(len(files[f"{request.name}.v"]) < 3000 for request, files, _ in listed)
+    for (request, _, _), found in zip(listed, simulated(listed), strict=True):
+        assert np.array_equal(found, request.program.run(rows))
+
+
 def test_the_cost_is_that_of_the_circuit(two_bits):
     text = module_text(two_bits)
     # two thresholds; two additions in the first hidden neuron, one in the second, two in the output
-    for line in ("additions: 5", "comparisons: 2", "no power of two: 0", "depth: 5 additions and comparisons"):
+    for line in ("additions: 5", "comparisons: 2", "no powers of two: 0", "depth: 5 additions and comparisons"):
         assert line in text
     body = text[text.index("module tiny") :]
     assert body.count(" >= ") == 2 and body.count(" + ") == 5

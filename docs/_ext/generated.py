@@ -42,6 +42,7 @@ MODULES = {
     "bdnn.backends.protocol": "Back-ends",
     "bdnn.export.program": "Integer programs",
     "bdnn.export.request": "Targets of exports",
+    "bdnn.export.sklearn_onnx": "Classifiers in skl2onnx",
 }
 """Modules below the public names that pages refer to, with titles."""
 

@@ -113,7 +113,7 @@ def _header(request: Request, network: Network, depth: int) -> str:
         *(f"{comment_safe(what)}: {comment_safe(text)}" for what, text in request.facts.items()),
         f"additions: {circuit.n_additions}",
         f"comparisons: {circuit.n_comparisons}",
-        f"products with constants that are no power of two: {circuit.n_products}",
+        f"products and quotients with constants that are no powers of two: {circuit.n_products}",
         f"depth: {depth} additions and comparisons, one after the other",
         "Inputs:",
     ]

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from bdnn.export.rulers import ruler_of
 from bdnn.export.verilog_text import Circuit, Wire, constant, levels, unsigned_width, width
 
 if TYPE_CHECKING:
     from bdnn.export.program import IntegerProgram, Member, Signal
+
+
+_MOST_CUTS = 255  # those of grids of 8 bits: more comparisons cost more than a division by a constant
+_LINE = 36  # bits of a line of steps: its terms are below 2^31, and inputs and their differences below 2^33
 
 
 class _Input(NamedTuple):
@@ -100,11 +105,29 @@ class Network:
             test = self._test(signal, x, x_bits + 1)
             text, depth = f"(({test}) ? {constant(signal.values[1], bits)} : {constant(signal.values[0], bits)})", 1
         else:
-            text = circuit.tree(x, signal.cuts, signal.values, bits, x_bits + 1)
-            depth = max(levels(len(signal.values)), int(is_missing is not None))
+            text, depth = self._steps(x, signal, bits, x_bits + 1)
         if is_missing is not None and signal.missing is not None:
             text = f"{is_missing} ? {constant(signal.missing, bits)} : {text}"
         return _Input(circuit.signed(text, bits, depth), None)
+
+    def _steps(self, x: Wire, signal: Signal, bits: int, x_bits: int) -> tuple[str, int]:
+        """Return the expression of steps, and its depth: a search tree, or a line where there are very many."""
+        cuts, first = signal.cuts, signal.values[0]
+        is_count = signal.values == tuple(range(first, first + len(signal.values)))
+        ruler = ruler_of(cuts) if len(cuts) > _MOST_CUTS and is_count else None
+        if ruler is None:
+            return self.circuit.tree(x, cuts, signal.values, bits, x_bits), max(levels(len(signal.values)), 1)
+        moved = f"({x.name} - {constant(ruler.first, _LINE)})"
+        shifted = f"(({moved} <<< {ruler.bits}) + {constant(ruler.offset, _LINE)})"
+        line = f"({shifted} / {constant(ruler.step, _LINE)} + {constant(first + 1, _LINE)})"
+        self.circuit.n_additions += 3
+        self.circuit.n_comparisons += 2
+        self.circuit.n_products += ruler.step & (ruler.step - 1) != 0
+        text = (
+            f"({x.name} < {constant(ruler.first, x_bits)} ? {constant(first, bits)} : {x.name} >= "
+            f"{constant(ruler.last, x_bits)} ? {constant(first + len(cuts), bits)} : {line})"
+        )
+        return text, 4  # subtraction, addition, division, addition
 
     def _test(self, signal: Signal, x: Wire, bits: int) -> str:
         sign = "==" if signal.kind == "equal" else ">="

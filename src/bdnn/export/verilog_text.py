@@ -69,7 +69,8 @@ class Circuit:
     lines : list of str
         Declarations of wires.
     n_additions, n_comparisons, n_products : int
-        How many are done; a sign is a bit of a sum and no comparison, a product with a power of two is a shift.
+        How many are done; a sign is a bit of a sum and no comparison, a product or quotient with a
+        power of two is a shift.
     """
 
     lines: list[str] = field(default_factory=list)
