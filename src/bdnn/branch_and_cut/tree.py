@@ -46,7 +46,7 @@ _INTEGRAL = 1e-6
 # linear programs of a node that may end in trouble before it is branched or given up
 _RETRIES = 3
 
-_NOTHING = np.zeros(0, dtype=np.int64)
+_NOTHING = np.zeros(0, dtype=np.int64)  # the labels of no rows, for when there are no new cuts
 
 
 @dataclass(order=True)

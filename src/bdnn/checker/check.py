@@ -1,7 +1,7 @@
 r"""The independent checker of certificates: proofs that no network of a class has a smaller loss on given data.
 
-It needs no solver and shares no code with what trains networks. All that decides is arithmetic on integers: Python's,
-or 64-bit ones where a bound on the magnitudes shows that nothing overflows.
+It needs no solver and shares no code with the training of networks. Every decision rests on integer arithmetic: on
+Python's integers, or on 64-bit ones where a bound on the magnitudes shows that nothing overflows.
 
 Notes
 -----
@@ -79,13 +79,13 @@ __all__ = [
 ]
 
 Table = Mapping[str, ArrayLike]
-"""Columns by name; a data frame is one, too."""
+"""Columns by name; a data frame counts as well."""
 
-# arrays of half a megabyte are made and thrown away without the system's help
+# arrays of half a megabyte are allocated and freed without system calls
 _BATCH_NUMBERS = 2**16
 _GROUP_NUMBERS = 2**21  # of proofs that are checked together: 16 MB
 _CLIMBERS = 2**15  # leaves that go up their trees together, so that their columns stay in the cache
-_SAFE = 2**62  # sums of int64 below it have a bit to spare
+_SAFE = 2**62  # int64 sums below it have a bit to spare
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def verify_certificate(
     certificate : path-like, mapping or Certificate
         A certificate file (JSON; compressed if its name ends in ``.gz``), or its contents.
     X : array-like of shape (m, n), or a table
-        Inputs, in any order of the rows. Without `y` the whole table that the certificate is about, as a data frame or
+        Inputs, in any order of the rows. Without `y`, the whole table that the certificate is about, as a data frame or
         a mapping of columns in any order, with NaN for missing values: certificates written by ``bdnn train`` say which
         of its rows and columns they are about, and what replaces missing values.
     y : array-like of shape (m,) or None
@@ -202,7 +202,7 @@ def verify_certificate(
 def _training_rows(
     content: Certificate, table: ArrayLike | Table
 ) -> tuple[NDArray[np.float64], list[Any], str, NDArray[np.float64] | None]:
-    """Return inputs and labels of a table that a certificate is about, which they are in words, and their weights."""
+    """Return inputs and labels of a certificate's table, a description of which rows these are, and their weights."""
     part = content.table
     if part is None:
         raise InputError(
@@ -278,7 +278,7 @@ def _checked_cuts(cuts: list[Cut], data: MergedData) -> list[list[int]]:
 
 
 class _Paths(NamedTuple):
-    """Of each node its parent, and what the branch above it fixes: a column, with sign +1 to 1, -1 to 0; 0 at the root.
+    """The parent of each node, and the column that the branch above fixes: sign +1 means to 1, -1 to 0; 0 at the root.
 
     The leaves come in the order of their proofs.
     """
@@ -326,10 +326,10 @@ class _Program:
         self.reach = int((sizes + np.abs(self.rhs)).max(initial=1))
 
     def kinds(self, proof: Proof, scale: int) -> tuple[Any, Any]:
-        """Return what holds the sums of multipliers of a proof, and what holds all of its numbers: int64 or object.
+        """Return the type for the sums of a proof's multipliers, and the type for all of its numbers: int64 or object.
 
-        A multiplier occurs once for each entry of its row and for its right-hand side, and a cost once. Fixings take
-        away from the sum of the negative r_j, or add positive ones.
+        A multiplier occurs once for each entry of its row and once for its right-hand side, and a cost occurs once.
+        Fixings remove terms from the sum of the negative r_j, or add positive ones.
         """
         sums = proof.largest * (len(proof.cuts) + len(proof.links)) * self.reach
         all_numbers = sums + scale * max(self.total_cost, 1)
@@ -357,7 +357,7 @@ def _paths(t: int, tree: Tree, n_columns: int) -> _Paths:
     nodes = tree.nodes
     if not len(nodes):
         raise CertificateError(f"tree {t}: has no nodes")
-    # every node but the first must be the child of exactly one node before it, so that all hang together
+    # every node but the first must be the child of exactly one node before it, so that they form one tree
     branches, leaves = np.flatnonzero(nodes[:, 0] != LEAF), np.flatnonzero(nodes[:, 0] == LEAF)
     owners, children = np.repeat(branches, 2), nodes[branches, 1:].ravel()
     for k in np.flatnonzero((children <= owners) | (children >= len(nodes)))[:1]:
@@ -388,7 +388,7 @@ def _check_columns(t: int, nodes: NDArray[np.int64], n_columns: int) -> None:
     """Check that no path fixes a column twice."""
     columns, zeros, ones = (part.tolist() for part in nodes.T)
     fixed = bytearray(n_columns)
-    # a node to enter, or -1 - column to free a column when all below its branch is done
+    # a node to enter, or -1 - column to free a column when everything below its branch is done
     todo = [0]
     while todo:
         number = todo.pop()
@@ -468,7 +468,7 @@ def _rests(
 
 
 def _amount(data: MergedData, units: int) -> str:
-    """Return a loss as text, short even if it comes from absurd multipliers."""
+    """Return a loss as text that is short even if it comes from absurd multipliers."""
     text = str(data.base + units * data.unit)
     return text if len(text) <= 60 else f"{'less' if units < 0 else 'more'} than can be shown"
 
@@ -476,7 +476,7 @@ def _amount(data: MergedData, units: int) -> str:
 def _rows(
     t: int, batch: list[int], proofs: list[Proof], program: _Program
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
-    """Return the rows that proofs use, the place of each one's proof in the batch, and the multipliers."""
+    """Return the rows that proofs use, the place in the batch of the proof of each row, and the multipliers."""
     order, used = np.arange(len(batch)), [proofs[k] for k in batch]
     cuts = np.concatenate([proof.cuts for proof in used])
     cut_owners = np.repeat(order, [len(proof.cuts) for proof in used])

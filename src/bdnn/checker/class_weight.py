@@ -1,10 +1,10 @@
-"""Weights of classes in the loss that a certificate is about, and how they were made.
+"""Weights of classes in the loss that a certificate is about, and how they were determined.
 
 Notes
 -----
 The part ``class_weight`` of a certificate is an object of exactly these names:
 
-- ``weights``: the weight of either class, in the order of the classes; the weight of a row is that of its class, times
+- ``weights``: the weight of each class, in the order of the classes; the weight of a row is that of its class, times
   its own if rows have weights, rounded to a double;
 - ``rule``: "given", or "balanced" if both classes have the same total weight, up to the rounding of weights.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bdnn.checker.data import MergedData
 
 _RULES = ("given", "balanced")
-# balanced weights are exact where that takes few digits, else multiples of 2^-20, with errors of 1e-6 near 1
+# balanced weights are exact where few digits suffice, else multiples of 2^-20, with errors of 1e-6 near 1
 _BALANCED_WITHIN = Fraction(1, 10**6)
 
 
@@ -37,9 +37,9 @@ class ClassWeight:
     Attributes
     ----------
     weights : pair of float
-        Weight of either class.
+        Weight of each class.
     rule : {"given", "balanced"}
-        How they were made.
+        How they were determined.
     """
 
     weights: tuple[float, float]
@@ -57,7 +57,7 @@ class ClassWeight:
         Raises
         ------
         CertificateError
-            If they have not.
+            If they do not.
         """
         first, second = (sum((pair[k] for pair in data.class_weights), Fraction(0)) for k in (0, 1))
         if self.rule == "balanced" and abs(first - second) > _BALANCED_WITHIN * max(first, second):
@@ -83,7 +83,7 @@ def read_class_weight(value: object) -> ClassWeight:
     parts = exactly("class_weight", value, "weights rule")
     weights = items("class_weight: weights", parts["weights"], 2)
     for weight in weights:
-        # a larger integer is no double
+        # a larger integer is beyond the range of doubles
         number = type(weight) is float or (type(weight) is int and abs(weight) <= 2**53)
         if not number or not math.isfinite(weight) or weight < 0:
             raise fail("class_weight: weights", f"must be finite doubles that are not negative, got {shown(weight)}")
@@ -95,7 +95,7 @@ def read_class_weight(value: object) -> ClassWeight:
 def weighted_rows(
     class_weight: ClassWeight | None, y: ArrayLike, classes: tuple[Any, Any], sample_weight: ArrayLike | None
 ) -> ArrayLike | None:
-    """Return the weights of rows in the loss, None for 1 each; labels that are no class are found out elsewhere."""
+    """Return the weights of rows in the loss, None for 1 each; labels that are not classes are rejected elsewhere."""
     if class_weight is None:
         return sample_weight
     given: Any = y.tolist() if hasattr(y, "tolist") else y

@@ -1,7 +1,7 @@
 """The data as certificates see them: equal rows merged, weights as rationals, losses in exact arithmetic.
 
 This module and its neighbors `bdnn.checker.file` and `bdnn.checker.check` are one independent checker: they share no
-code with what trains networks, so that an error there cannot hide itself here.
+code with the training of networks, so that an error there cannot be repeated here and go unnoticed.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ class MergedData:
     values : ndarray of shape (r, n)
         The different rows, first column compared first, no negative zeros.
     class_weights : tuple of pairs of Fraction
-        Total sample weight of either class at each of these rows.
+        Total sample weight of each of the two classes at each of these rows.
     classes : pair of bool, int, float or str
         Labels; output 1 of a network means the second one.
     n_rows : int
-        Number of all rows, those of weight zero included.
+        Number of all rows, including those of weight zero.
     points : tuple of int
         Rows of `values` whose classes have different weights.
     signs : tuple of int
-        For each point +1 if the second class weighs more there, else -1.
+        For each point, +1 if the second class weighs more there, else -1.
     costs : tuple of int
-        For each point the difference of the weights, in multiples of `unit`; their greatest common divisor is 1.
+        For each point, the difference of the weights in multiples of `unit`; their greatest common divisor is 1.
     unit : Fraction
         Largest number of which all differences are multiples; 1 if there are no points.
     base : Fraction
@@ -73,7 +73,7 @@ def merged(
     Parameters
     ----------
     X : array-like of shape (m, n)
-        Finite inputs; they count as the doubles that they are.
+        Finite inputs, which are taken exactly as the doubles that they are.
     y : array-like of shape (m,)
         Labels of two classes.
     sample_weight : array-like of shape (m,) or None
@@ -84,7 +84,7 @@ def merged(
     Returns
     -------
     MergedData
-        Rows of weight zero are counted and otherwise left out.
+        The merged data; rows of weight zero are counted but otherwise left out.
 
     Raises
     ------
@@ -152,9 +152,9 @@ def data_hash(data: MergedData) -> str:
     Notes
     -----
     The bytes are three lines of ASCII, each ended by a line feed: ``bdnn-data 1``; the number of all rows, of columns
-    and of different rows of positive weight; the classes as a JSON list. For each of those different rows follow its
-    numbers as IEEE doubles, most significant byte first, and a line with the weights of the two classes, rationals in
-    lowest terms such as ``3`` or ``1/2``.
+    and of different rows of positive weight; the classes as a JSON list. Then come, for each of those different rows,
+    its numbers as IEEE doubles, most significant byte first, and a line with the weights of the two classes, rationals
+    in lowest terms such as ``3`` or ``1/2``.
     """
     n_different, n_features = data.values.shape
     head = f"bdnn-data 1\n{data.n_rows} {n_features} {n_different}\n{json.dumps(list(data.classes), allow_nan=False)}\n"
@@ -189,7 +189,7 @@ def network_loss(layers: Layers, data: MergedData, head: str = "threshold") -> F
     layers : sequence of (weights, biases)
         Finite numbers; a neuron fires 1 if its pre-activation is >= 0 and else 0.
     data : MergedData
-        What it is judged on.
+        The data that it is judged on.
     head : {"threshold", "argmax"}
         Threshold: one output, which fires for the second class. Argmax: two, of which the larger pre-activation wins,
         the first one if they are equal.
@@ -203,7 +203,7 @@ def network_loss(layers: Layers, data: MergedData, head: str = "threshold") -> F
     signals: list[tuple[int, ...]] = list(zip(*columns, strict=True))
     fires_for = 1
     if head == "argmax":
-        # a neuron that fires where the first output is not behind, which is for the first class
+        # a neuron that fires where the first output is not behind, which means the first class
         *hidden, ((first, second), (bias, other)) = layers
         ahead = [Fraction(a) - Fraction(b) for a, b in zip(first, second, strict=True)]
         layers, fires_for = [*hidden, ([ahead], [Fraction(bias) - Fraction(other)])], 0
@@ -211,7 +211,7 @@ def network_loss(layers: Layers, data: MergedData, head: str = "threshold") -> F
         neurons = [
             _integer_neuron(row, bias, shifts or [0] * len(row)) for row, bias in zip(weights, biases, strict=True)
         ]
-        # few patterns arrive at later layers
+        # only a few patterns reach later layers
         fired = {
             signal: tuple(int(sum(map(mul, row, signal)) + bias >= 0) for row, bias in neurons)
             for signal in set(signals)
@@ -222,7 +222,7 @@ def network_loss(layers: Layers, data: MergedData, head: str = "threshold") -> F
 
 
 def _integer_neuron(weights: Sequence[Real], bias: Real, shifts: Sequence[int]) -> tuple[list[int], int]:
-    """Return a positive multiple of a neuron on inputs that were multiplied by powers of two."""
+    """Return a positive multiple of a neuron for inputs that were multiplied by powers of two."""
     numbers = [Fraction(w) / (1 << shift) for w, shift in zip(weights, shifts, strict=True)] + [Fraction(bias)]
     common = math.lcm(*(number.denominator for number in numbers))
     scaled = [number.numerator * (common // number.denominator) for number in numbers]
@@ -251,7 +251,7 @@ def doubles(what: str, values: ArrayLike) -> Floats:
 
 
 def _labels(y: ArrayLike, m: int) -> list[Label]:
-    # not through an array, which would turn a list of numbers and strings into strings
+    # this avoids an array, which would turn a list of numbers and strings into strings
     given: Any = y.tolist() if hasattr(y, "tolist") else y
     listed = [v.item() if isinstance(v, np.generic) else v for v in given] if np.iterable(given) else []
     if len(listed) != m:

@@ -122,7 +122,7 @@ def read_certificate(source: FilePath | Mapping[str, Any] | Certificate) -> Cert
     Parameters
     ----------
     source : path-like, mapping or Certificate
-        A JSON file, compressed if its name ends in ``.gz``, or what such a file holds; what was read stays as it is.
+        A JSON file, compressed if its name ends in ``.gz``, or its contents; a `Certificate` is returned unchanged.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def read_certificate(source: FilePath | Mapping[str, Any] | Certificate) -> Cert
     CertificateFileError
         If it is not JSON, too large, or of another format or version.
     CertificateError
-        If a part is missing, too many or of another kind than it must be.
+        If a part is missing, unexpected or of the wrong kind.
     OSError
         If the file cannot be read.
     """
@@ -168,7 +168,7 @@ def save_certificate(certificate: Mapping[str, Any], path: FilePath | IO[bytes])
     Parameters
     ----------
     certificate : mapping
-        What `bdnn.Result.certificate` holds.
+        The contents of `bdnn.Result.certificate`.
     path : path-like or binary file
         Where to write, usually ``.json``; the file is compressed if the name ends in ``.gz``.
 
@@ -192,7 +192,7 @@ def save_certificate(certificate: Mapping[str, Any], path: FilePath | IO[bytes])
 
 
 class _Reader:
-    """A reader of JSON that converts proofs and nodes one by one; all else is left to the standard library."""
+    """A reader of JSON that converts proofs and nodes one by one; the rest is left to the standard library."""
 
     def __init__(self, text: str):
         limit = sys.get_int_max_str_digits()
@@ -399,7 +399,7 @@ def _tree(value: object, t: int) -> Tree:
             integer(f"{place}: implicants", neuron, 0, MAX_HIDDEN)
     proofs, nodes = parts["proofs"], parts["nodes"]
     if not isinstance(nodes, Nodes):
-        # contents that did not come from a file
+        # these contents did not come from a file
         proofs = [_proof(proof, k, t) for k, proof in enumerate(items(f"{place}: proofs", proofs))]
         flat = chain.from_iterable(_node(node, k, t) for k, node in enumerate(items(f"{place}: nodes", nodes)))
         nodes = Nodes(_table(array("q", flat)))
@@ -431,7 +431,7 @@ def _proof(value: object, k: int, t: int) -> Proof:
 def _triples(place: str, value: object) -> tuple[NDArray[np.int64], NDArray[Any], int]:
     """Return pairs of indices, multipliers and the largest multiplier of a list of triples.
 
-    The millions of numbers are looked at by builtins only: an array would take True for 1 and 1.5 for 1.
+    Only builtins look at the millions of numbers: an array would take both True and 1.5 for 1.
     """
     triples = items(place, value)
     if not set(map(type, triples)) <= {list} or not set(map(len, triples)) <= {3}:

@@ -1,6 +1,6 @@
 """Output functions of a hidden layer, and the program that certificates refer to: its columns and links.
 
-Part of the independent checker, see `bdnn.checker.check`, which explains the terms.
+It is part of the independent checker; see `bdnn.checker.check`, which explains the terms.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def functions(width: int) -> list[Sets]:
 def _tables(width: int) -> frozenset[int]:
     """Truth tables: bit u of a table is the value at the pattern u, and bit j of a pattern is neuron j.
 
-    With weights in descending order two functions that differ by the order of their bits are equal: a heavier bit can
-    replace a lighter one, so that the order is that of the function, up to bits that may be exchanged.
+    With weights in descending order, two functions that differ only in the order of their bits are equal: a heavier bit
+    can replace a lighter one, so the function determines the order, up to bits that may be exchanged.
     """
     most = isqrt((width + 1) ** (width + 1)) >> width
     patterns = range(1, 1 << width)
@@ -142,8 +142,8 @@ def columns(function: Function, signs: Sequence[int]) -> list[tuple[int, ...]]:
     Returns
     -------
     list of tuple of int
-        For each point the column of each neuron's variable, which is the point's own where the two are the same.
-        Other columns are counted on from the number of points.
+        For each point, the column of each neuron's variable, which is the point's own where the two are the same.
+        Other columns are numbered from the number of points on.
 
     Examples
     --------
@@ -187,7 +187,7 @@ def check_functions(trees: Sequence[Function], width: int) -> None:
                 f"tree {t}: implicants must be the minimal sets of a function of {width} bits, none contained in "
                 f"another, each in ascending order, sorted by size and then as lists"
             )
-        # with neurons that fire in more of the true patterns first, a threshold function is in the order of its weights
+        # if neurons that fire in more of the true patterns come first, they are in the order of their weights
         counts = [sum(table >> u & u >> bit & 1 for u in range(1 << width)) for bit in range(width)]
         rank = {bit: k for k, bit in enumerate(sorted(range(width), key=lambda bit: -counts[bit]))}
         ordered = _table([[rank[bit] for bit in s] for s in sets], width)

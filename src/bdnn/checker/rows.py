@@ -1,4 +1,4 @@
-"""Which rows and columns of a table a certificate is about, so that the file and the table are all that a check needs.
+"""Which rows and columns of a table a certificate is about, so that a check needs only the file and the table.
 
 Notes
 -----
@@ -122,7 +122,7 @@ class TablePart:
         inputs : ndarray of shape (m, n_features)
             The same with replacements.
         replaced : dict of str to (int, float)
-            For features with missing values their number and the replacement.
+            For each feature with missing values, their number and the replacement.
         """
         gaps = np.isnan(values)
         if self.fill is None or not gaps.any():
@@ -143,9 +143,9 @@ class TablePart:
         table : str
             Name of the table.
         replaced : mapping of str to (int, float or str)
-            For columns with missing values their number and the replacement.
+            For each column with missing values, their number and the replacement.
         stated : bool
-            Whether only the certificate says how they were chosen.
+            Whether only the certificate states how the rows were chosen.
         n_unlabeled : int
             Rows of the table without a label, which are left out.
 
@@ -219,7 +219,7 @@ def table_part(
     Returns
     -------
     dict
-        To be put into the certificate, whose version it makes 2, or 3 with `inputs` or `weight`.
+        The part to put into the certificate, whose version becomes 2, or 3 with `inputs` or `weight`.
     """
     taken = np.zeros(n_rows, dtype=bool)
     taken[rows] = True
@@ -256,7 +256,7 @@ def read_table_part(value: object, n_features: int, n_rows: int) -> TablePart:
     Raises
     ------
     CertificateError
-        If it is not as described in the module, or does not fit the data.
+        If it is not as described in the module, or does not match the data.
     """
     names = "target features rows fill drop missing test_fraction seed"
     optional = [name for name in ("inputs", "weight") if isinstance(value, dict) and name in value]

@@ -9,19 +9,19 @@ from typing import Any
 from bdnn.errors import CertificateError
 
 OTHER_DATA = "are they the same?"
-"""How messages end if the data are not those of the certificate."""
+"""The end of messages if the data are not those of the certificate."""
 
-MAX_BITS = 1024  # any double is an integer of so many bits, if it is one
+MAX_BITS = 1024  # any double that is an integer has at most this many bits
 _RATIONAL = re.compile(r"-?[0-9]{1,1300}(/[0-9]{1,1300})?", re.ASCII)
 
 
 def fail(place: str, problem: str) -> CertificateError:
-    """Return the error of a place."""
+    """Return the error for a place in the certificate."""
     return CertificateError(f"{place}: {problem}")
 
 
 def shown(value: object) -> str:
-    """Return a value as text for errors, short whatever it is."""
+    """Return a value as text for error messages, which is short for any value."""
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         return f"an integer of {value.bit_length()} bits"
     text = repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
@@ -29,7 +29,7 @@ def shown(value: object) -> str:
 
 
 def exactly(place: str, value: object, names: str) -> dict[str, Any]:
-    """Return an object that has these names and no others."""
+    """Return an object, which must have these names and no others."""
     if not isinstance(value, dict):
         raise fail(place, f"must be an object, got {shown(value)}")
     required = names.split()

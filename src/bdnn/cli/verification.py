@@ -40,6 +40,7 @@ from bdnn.types import Array, Floats
 _Rows = tuple[Floats, Array, Floats | None, TablePart, dict[str, tuple[int, float | str]], int]
 
 _UNSTATED = ("missing_labels", "weight")
+# the defaults of the options of `bdnn train`, which chose the rows if the certificate does not say how
 _DEFAULTS: dict[str, Any] = {"drop": (), "missing": "median", "test_fraction": 0.25, "seed": 0}
 
 

@@ -26,7 +26,7 @@ from bdnn.labels import is_missing, is_number
 if TYPE_CHECKING:
     from bdnn.types import Array, Floats, Indices
 
-_TRUTH = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}
+_TRUTH = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}  # a boolean is the input 1 if it is true, else 0
 _ZONE = re.compile(r"\d:?\d\d(?:\.\d+)?\s*(?:[zZ]|[+-]\d\d(?::?\d\d)?)$")
 _WHOLE = 2.0**63  # larger numbers would be long rows of digits, most of which mean nothing
 

@@ -25,7 +25,7 @@ LOWEST, HIGHEST = -(2**31) + 1, 2**31 - 1
 
 _FEW = 4  # columns that a suggestion names even if one scale would do for all
 _DIGITS = 9  # of decimal scales: more do not fit into 32 bits
-_DECIMAL: tuple[int, ...] = tuple(10**digits for digits in range(_DIGITS + 1))
+_DECIMAL: tuple[int, ...] = tuple(10**digits for digits in range(_DIGITS + 1))  # from coarse to fine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ LEAST_CUTS = 6  # fewer cost no more as a table
 _FINEST = 20  # bits behind the point: grids of 8 bits need up to 16 or so
 _PAIRS = 1_024  # cuts of which all pairs are compared; of more, only the slope of the whole
 _TRIED = 5  # slopes, in the middle of those that are possible
-_WORD = 2**31
+_WORD = 2**31  # the generated code computes in signed integers of 32 bits, which stay below it
 
 
 class Ruler(NamedTuple):

@@ -20,19 +20,19 @@ from bdnn.status import Status
 if TYPE_CHECKING:
     from bdnn.types import Array, Floats, Indices
 
-# weighted sums of points stay this small, so that differences of them are exact in doubles
+# weighted sums of points stay this small, so that their differences are exact in doubles
 _LARGEST_SUM = 2.0**51
 # largest weight that is tried: its products with inputs up to 2**13 are still exact in doubles
 LARGEST_WEIGHT = 2**40
-# multipliers of a linear program are compared as integers of so many bits: rounding them costs a bound next to nothing
+# multipliers of a linear program are rounded to integers of this many bits, which hardly weakens a bound
 _MULTIPLIER_BITS = 40
-# weights of a dive or a program: with more, a single solve takes too much of a search of seconds
+# weights of a dive or a program: with more, a single solve takes too much of a search that lasts seconds
 MAX_COLUMNS = 300
 # weighted sums up to here: HiGHS's tolerance of 1e-9, relative to them, leaves integers apart
 _SAFE_SUM = 1e6
-# comparisons that fail and are added together: fewer take more solves, more make each of them slower
+# failing comparisons that are added together: fewer would take more solves, and more would make each solve slower
 _ROWS_AT_ONCE = 50
-# any slack beyond 1 will do; without a limit the first rows may leave the program unbounded
+# any slack beyond 1 will do; without a limit, the first rows may leave the program unbounded
 _LARGEST_SLACK = 1e6
 # the least P itself, not one that is nearly the least
 _EXACT = {"mip_rel_gap": 0.0, "mip_feasibility_tolerance": 1e-9}
@@ -46,28 +46,28 @@ class IntegerScores:
     comparisons : OrderingConstraints
         What the scores must decide.
     strict : ndarray of shape (r,)
-        Least difference in each: 1 where a tie does not do, else 0.
+        Least difference in each: 1 where a tie is not enough, else 0.
     real_weights : ndarray of shape (d, n)
-        Weights that make them.
+        Weights that satisfy the comparisons.
     real_bias : ndarray of shape (d,)
         Their biases.
     keep_signs : bool, default=False
-        Whether integers have the signs of these weights, or are 0.
+        Whether each integer must have the sign of its real weight, or be 0.
 
     Attributes
     ----------
     given : tuple of ndarray
         The real scores.
     low, high : ndarray of shape (d, n)
-        Least and largest value of each weight, in units of the largest absolute value of all.
+        Least and largest value of each weight, in units of the largest absolute value of all weights.
     weights : ndarray of shape (d, n), int64, or None
         The smallest integers found.
     bias : list of int or None
         Their biases.
     bound : int
-        A number that the largest weight of no integer scores is below.
+        A lower bound on the largest weight of any integer scores.
     near : ndarray of int
-        Comparisons near the boundary, which decide on most candidates.
+        Comparisons near the boundary, which rule out most candidates.
     limit : int
         Largest weight whose sums are exact.
     """
@@ -99,7 +99,7 @@ class IntegerScores:
         return math.inf if self.weights is None else int(np.abs(self.weights).max(initial=0))
 
     def accept(self, weights: Floats) -> bool:
-        """Take integer weights if they make all comparisons and are smaller; else remember what fails."""
+        """Take integer weights if they satisfy all comparisons and are smaller; else remember those that fail."""
         size = float(np.abs(weights).max(initial=0.0))
         if size > self.limit or size >= self.largest:
             return False
@@ -115,7 +115,7 @@ class IntegerScores:
         return True
 
     def biases(self, weights: Floats) -> tuple[list[int] | None, Indices]:
-        """Return integer biases for integer weights, None if there are none, and comparisons that decide this."""
+        """Return integer biases for integer weights, None if there are none, and the comparisons that decide this."""
         zero = np.zeros(len(weights))
         needed = self.strict - self.comparisons.differences(weights, zero)
         if len(weights) == 1:
@@ -158,7 +158,7 @@ class IntegerScores:
         return [(a + z) // 2 for a, z in zip(*ways, strict=True)][:C], final
 
     def passing(self, candidates: Floats) -> Iterator[Floats]:
-        """Yield those of shape (d, n) among (k, d, n) candidates that make the comparisons near the boundary."""
+        """Yield each of the k candidates, of shape (d, n), that satisfies the comparisons near the boundary."""
         near = self.near
         if candidates.shape[1] > 1:
             some = self.restricted(near)
@@ -170,14 +170,14 @@ class IntegerScores:
         yield from candidates[good]
 
     def restricted(self, rows: Indices) -> IntegerScores:
-        """Return the same with some of the comparisons only."""
+        """Return the same with only some of the comparisons."""
         c = self.comparisons
         point, place = np.unique(c.point[rows], return_inverse=True)
         some = OrderingConstraints(c.points[point], place.ravel(), c.better[rows], c.worse[rows], c.n_nodes)
         return IntegerScores(some, self.strict[rows], *self.given, self.keep_signs)
 
     def proven(self, rows: Indices, multipliers: Floats, gap: float) -> int:
-        """Lower bound on the largest weight from multipliers of the linear program.
+        """Return a lower bound on the largest weight from multipliers of the linear program.
 
         For one neuron: with μ >= 0 and equal sums over the points that are on and off, so that the bias cancels,
         Σ_off μ <= Σ ±μ w·s <= P ‖Σ ±μ s‖_1. Multipliers are made integers first, so nothing is rounded.
@@ -254,7 +254,7 @@ def dive(scores: IntegerScores, P: int, deadline: float) -> bool:
 def minimize_largest(scores: IntegerScores, deadline: float, most: int) -> None:
     """Minimize the largest weight by mixed-integer programs over the comparisons near the boundary.
 
-    Biases may be real: if there are real ones there are integers.
+    Biases may be real: if real ones exist, integer ones exist, too.
     """
     d, n = scores.given[0].shape
     if d * n > MAX_COLUMNS:
@@ -263,7 +263,7 @@ def minimize_largest(scores: IntegerScores, deadline: float, most: int) -> None:
     ceiling = int(min(scores.largest - 1, most, scores.limit))
     widest = float(np.abs(scores.comparisons.points).max())
     if ceiling < scores.bound or widest * ceiling > _SAFE_SUM:
-        return  # sums so large are beyond the solver's tolerances
+        return  # sums this large are beyond the solver's tolerances
     # columns: weights, biases, the largest weight
     sides_of = [ceiling * side.ravel() for side in (scores.low, scores.high)]
     low = np.concatenate([sides_of[0], np.full(d, -np.inf), [scores.bound]]).astype(np.float64)
@@ -300,7 +300,7 @@ def minimize_largest(scores: IntegerScores, deadline: float, most: int) -> None:
 
 
 def _next_rows(scores: IntegerScores, weights: Floats, bias: Floats, entered: Indices) -> Indices:
-    """Return the comparisons that a program gets next: those that came near the boundary, and some that scores fail."""
+    """Return the comparisons that a program gets next: those near the boundary, and some that the scores fail."""
     lead = scores.comparisons.differences(weights, bias) - scores.strict
     lead[entered] = np.inf
     failing = least(lead, np.flatnonzero(lead < -1e-6), _ROWS_AT_ONCE)

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from bdnn.margins.ordering import OrderingConstraints
     from bdnn.types import Floats
 
-# comparisons near the boundary at first: one product of a matrix decides on all candidates, and most fail there
+# comparisons near the boundary at first: one matrix product tests all candidates, and most of them fail there
 _NEAR = 1000
 # multiples of a direction that are rounded for each largest weight
 _FACTORS = 32
-# candidates that are few enough to be tried completely, which proves a bound as well
+# candidates that are few enough for all of them to be tried, which also proves a bound
 _FEW_CANDIDATES = 50_000
 
 
@@ -31,7 +31,7 @@ class IntegerSearch(IntegerScores):
     Attributes
     ----------
     impossible : bool
-        Whether not even real scores make the comparisons.
+        Whether not even real scores satisfy the comparisons.
     exhausted : bool
         Whether the last attempt found nothing smaller.
     """
@@ -77,7 +77,7 @@ class IntegerSearch(IntegerScores):
             if np.all(np.isfinite(rounder.weights)):
                 self._directions.append(rounder.weights)
         if len(b) > 1:
-            # the same number for all nodes changes no difference
+            # adding the same number for all nodes changes no difference
             self._directions = [D - (D.max(axis=0) + D.min(axis=0)) / 2 for D in self._directions] + [W]
         self._scan(deadline, most)
 
@@ -88,7 +88,7 @@ class IntegerSearch(IntegerScores):
             top = float(np.abs(direction).max(initial=0.0))
             if not (0 < top < math.inf):
                 continue
-            # beyond P + 1/2 the largest weights are cut
+            # beyond P + 1/2, the largest weights are clipped
             factors = np.concatenate(
                 [np.linspace(P - 0.499, P + 0.499, _FACTORS), np.linspace(P + 0.5, 1.5 * P + 0.5, 8)]
             )
@@ -110,7 +110,7 @@ class IntegerSearch(IntegerScores):
             most = int(min(most, self.largest - 1))
         while P <= most and not self._try(P):
             last, P = P, P + 1 if P < self.bound + 12 else max(P + 1, int(1.2 * P))
-            if reading() > deadline:  # it takes longer than wished: larger steps
+            if reading() > deadline:  # it takes longer than intended, so the steps become larger
                 P = max(P, 2 * last)
         if last < P and self.weights is not None:
             for middle in np.unique(np.linspace(last + 1, P - 1, 16).astype(int)).tolist():
@@ -130,7 +130,7 @@ class IntegerSearch(IntegerScores):
         self.exhausted = self.largest >= before
 
     def _bisect(self, low: int, high: int, deadline: float) -> None:
-        """Look for the size between `low`, too small, and `high` from which on heuristics find weights."""
+        """Look for the size, above `low` (too small) and up to `high`, from which heuristics find weights."""
         while high - low > max(1, low // 100) and reading() < deadline:
             middle = (low + high) // 2 if high < 4 * max(low, 1) else math.isqrt(max(low, 1) * high)
             share = reading() + 0.25 * (deadline - reading())
@@ -140,7 +140,7 @@ class IntegerSearch(IntegerScores):
                 low = middle
 
     def _repair(self, P: int, deadline: float) -> bool:
-        """Round to weights up to P and change single ones by 1 while this lessens the total violation."""
+        """Round to weights up to P, and change single ones by 1 as long as this reduces the total violation."""
         if len(self.given[1]) > 1:
             return False
         for direction in self._directions:
@@ -164,7 +164,7 @@ class IntegerSearch(IntegerScores):
         sign = np.where(on, 1.0, -1.0)
         violation = math.inf
         for _ in range(4 * len(w) + 20):
-            # the threshold t with on: a >= t and off: a <= t - 1 that violates least is a kind of median
+            # the least violated threshold t, with a >= t where on and a <= t - 1 where off, is a kind of median
             ends = np.sort(np.where(on, a, a + 1.0))
             k = int((~on).sum())
             t = ends[min(k, len(ends) - 1)] if k == 0 else ends[k - 1]
@@ -203,7 +203,7 @@ class IntegerSearch(IntegerScores):
 
 
 def _divisor(weights: Floats) -> float:
-    """Largest number of which all integers among the weights are multiples; 1 if they are not integers."""
+    """Return the largest number of which all weights are multiples; 1 if they are not integers."""
     if not np.all(weights == np.rint(weights)) or np.abs(weights).max(initial=0.0) > 2.0**53:
         return 1.0
     return float(math.gcd(*(int(v) for v in np.unique(np.abs(weights)))) or 1)

@@ -15,7 +15,7 @@ from bdnn.status import Status
 if TYPE_CHECKING:
     from bdnn.types import Floats, Indices, Norm
 
-# a hundredth of those of HiGHS: the gap, whose inverse bounds integer weights, can be tiny
+# a hundredth of HiGHS's default tolerances: the gap, whose inverse bounds integer weights, can be tiny
 _TOLERANCES = {"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-9}
 
 
@@ -25,16 +25,16 @@ class Bound(NamedTuple):
     Attributes
     ----------
     weights : ndarray of shape (n_nodes, n)
-        Scaled so that the size of the weights is 1.
+        Weights, scaled so that their size is 1.
     bias : ndarray of shape (n_nodes,)
     gap : float
         Least difference in units of `required`; its inverse is the smallest size of weights.
     rows : ndarray of shape (k,)
         Comparisons of the working set.
     multipliers : ndarray of shape (k,)
-        Of these rows, >= 0.
+        Multipliers of these rows, >= 0.
     finished : bool
-        Whether `gap` is the largest.
+        Whether `gap` is the largest possible one.
     """
 
     weights: Floats
@@ -63,12 +63,12 @@ def by_linear_program(
     norm : {"1", "inf"}
         Norm in which distances of points are measured; the size of weights is its dual.
     required : ndarray of shape (r,) or None
-        Unit of each difference, 0 or 1; None for 1 everywhere.
+        Unit of each difference, 0 or 1; None stands for 1 everywhere.
 
     Returns
     -------
     Bound
-        Until `finished`, some comparisons outside the working set may fail.
+        Unless it is `finished`, some comparisons outside the working set may fail.
     """
     nodes, n = start[0].shape
     unit = np.ones(len(comparisons)) if required is None else required

@@ -1,8 +1,8 @@
-"""Largest margins: linear scores that order given points in a given way, as clearly as they can.
+"""Largest margins: linear scores that order given points in a given way, as clearly as possible.
 
 Comparisons, the reference and the margin are defined in docs/mathematics/polish.md.
-`bdnn.margins.support_vectors` finds the largest margin for the Euclidean norm, `bdnn.margins.margin_programs` for the
-others, both on a working set of comparisons that grows by those that fail.
+`bdnn.margins.support_vectors` finds the largest margin for the Euclidean norm, and `bdnn.margins.margin_programs` for
+the other norms. Both use a working set of comparisons, to which those that fail are added.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Scores = tuple[Floats, Floats]
 
 
 class OrderingConstraints:
-    """What must beat what, at which points.
+    """Which nodes must beat which others, and at which points.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class OrderingConstraints:
     point, better, worse : ndarray of shape (r,), int
         Comparison r holds at ``points[point[r]]``: node ``better[r]`` beats node ``worse[r]``; -1 is the reference.
     n_nodes : int
-        Nodes, the reference not counted.
+        Number of nodes, not counting the reference.
     """
 
     def __init__(self, points: Floats, point: Indices, better: Indices, worse: Indices, n_nodes: int) -> None:
@@ -37,12 +37,12 @@ class OrderingConstraints:
 
     @classmethod
     def of_neuron(cls, points: Floats, on: Bools) -> OrderingConstraints:
-        """Return the comparisons of one neuron that must be on at some points and off at the others."""
+        """Return the comparisons of a neuron that must be on at some points and off at the others."""
         return cls(points, np.arange(len(points)), np.where(on, 0, REFERENCE), np.where(on, REFERENCE, 0), 1)
 
     @classmethod
     def of_argmax(cls, points: Floats, winners: Indices, n_nodes: int) -> OrderingConstraints:
-        """Return the comparisons of outputs of which the given one must have the largest score at each point."""
+        """Return the comparisons of outputs where the given one must have the largest score at each point."""
         point, worse = np.nonzero(winners[:, None] != np.arange(n_nodes))
         return cls(points, point, winners[point], worse, n_nodes)
 
@@ -73,15 +73,15 @@ class OrderingConstraints:
 
 
 def least(values: Floats, among: Indices, count: int) -> Indices:
-    """Return those of some places, at most so many, that have the least values."""
+    """Return the places with the least values, at most the given number of them."""
     return among if len(among) <= count else among[np.argpartition(values[among], count - 1)[:count]]
 
 
 def first_rows(lead: Floats, n: int) -> Indices:
-    """Return the first working set: comparisons of the least leads, a few more than can bind in n dimensions."""
+    """Return the first working set: comparisons with the least leads, a few more than can bind in n dimensions."""
     return np.sort(least(lead, np.arange(len(lead)), 200 + 2 * n))
 
 
 def next_rows(lead: Floats, failing: Indices, size: int) -> Indices:
-    """Return which failing comparisons enter the working set: the worst, in proportion to the unknowns."""
+    """Return the failing comparisons that enter the working set: the worst, in proportion to the number of unknowns."""
     return least(lead, failing, 50 + size // 4)

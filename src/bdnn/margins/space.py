@@ -1,4 +1,4 @@
-"""Inputs of a layer, and the largest margins of its neurons and outputs at them, with no decision changed."""
+"""Inputs of a layer, and the largest margins there of its neurons and outputs that leave every decision unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # points whose distances are compared in rational arithmetic; more would take seconds, and bounds are used for them
 _MAX_RATIONAL = 2000
-# the same where one error bound is for all points: with more of them, a bound for each is cheaper
+# the same where one error bound covers all points: with more of them, a bound for each is cheaper
 _MAX_QUICK = 50
 # relative gain of a margin that is worth a change: above the rounding of the margins themselves
 _GAIN = 1e-9
@@ -32,20 +32,20 @@ _SOLVED = Status.OPTIMAL, Status.FEASIBLE
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Space:
-    """Distinct inputs of a layer, and the same standardized.
+    """Distinct inputs of a layer, as they are and standardized.
 
     Attributes
     ----------
     points : ndarray of shape (p, n)
         The inputs.
     rows : ndarray of shape (p,)
-        A row of the data for each.
+        A row of the data for each input.
     largest : ndarray of shape (n,)
         Largest absolute value of each column.
     scaled : ndarray of shape (p, n')
         Columns that vary, (points - center) / scale.
     kept : ndarray of shape (n',)
-        Which these are.
+        Indices of these columns.
     center : ndarray of shape (n,)
         Median of each column, or 0.
     scale : ndarray of shape (n',)
@@ -68,9 +68,9 @@ class Space:
 
     @classmethod
     def of(cls, signal: Floats, standardize: bool, norm: Norm, tolerance: float) -> Space:
-        """Return the space of a signal of shape (m, n); one of zeros and ones stands as it is, and rows are merged."""
+        """Return the space of a signal of shape (m, n); rows are merged, and zeros and ones are not standardized."""
         if standardize:
-            # no merging: equal rows cost less than looking for them
+            # rows are not merged here: equal ones cost less than looking for them
             rows, points = np.arange(len(signal)), signal
             center = np.quantile(points, 0.5, axis=0, method="lower") if points.shape[1] else np.zeros(0)
         else:
@@ -115,7 +115,7 @@ class Space:
             return W + 0.0, _shifted(W, bias, self.center, -1) + 0.0
 
     def size(self, weights: Floats) -> float:
-        """Norm of the weights in units of standardized inputs, by which differences are divided."""
+        """Return the norm of the weights in units of standardized inputs, by which differences are divided."""
         with np.errstate(over="ignore", under="ignore"):
             scaled = np.abs(weights[:, self.kept] * self.scale).ravel()
         if not len(scaled):
@@ -140,7 +140,7 @@ class Space:
         return best
 
     def none_shrank(self, new: Scores, old: Scores, on: Bools) -> bool:
-        """Whether no neuron's margin became smaller, which the rounding of factors can do."""
+        """Whether no neuron's margin became smaller, which the rounding of factors can cause."""
         return all(
             not np.any(w)  # constant
             or self._margin((w, float(b)), on[:, j], low=True)
@@ -187,10 +187,10 @@ class Space:
         return [(w, c) for w, c in outside if np.all(np.isfinite(w)) and np.all(np.isfinite(c))]
 
     def _blend(self, comparisons: OrderingConstraints, old: Scores, new: Scores) -> Scores:
-        """Return the best mixture of two scores, of which the second need not make all comparisons.
+        """Return the best mixture of two scores, of which the second need not satisfy all comparisons.
 
-        On the line between them the margin is a concave function by a convex one where it is positive, so it has one
-        peak.
+        On the line between them, the margin is a concave function divided by a convex one where it is positive, so it
+        has a single peak.
         """
         sizes = [self._inner_size(W) or 1.0 for W, _ in (old, new)]
         old, new = (old[0] / sizes[0], old[1] / sizes[0]), (new[0] / sizes[1], new[1] / sizes[1])
@@ -219,7 +219,7 @@ class Space:
     def _margin(self, neuron: tuple[Floats, float], on: Bools, low: bool) -> float:
         """Least distance of a point from the hyperplane, -1 if a point is on its wrong side.
 
-        Exact but for one rounding; where too many points would need rational arithmetic, a lower or an upper bound.
+        It is exact but for one rounding, or a lower or upper bound if too many points would need rational arithmetic.
         """
         weights, bias = neuron
         quick = self._quick_margin(weights, bias, on)
@@ -243,7 +243,7 @@ class Space:
         return float(min(abs(signs.rational(self.points[i], weights, bias)) for i in least)) / size
 
     def _quick_margin(self, weights: Floats, bias: float, on: Bools) -> float | None:
-        """Exact margin by one error bound for all points, None if it leaves too many of them undecided."""
+        """Return the exact margin by one error bound for all points, None if it leaves too many of them undecided."""
         size = self.size(weights[None, :])
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             a = self.points @ weights + bias
@@ -262,7 +262,7 @@ class Space:
         return float(min(abs(value) for value in exact)) / size
 
     def _lead(self, layer: Scores, winners: Indices, low: bool) -> float:
-        """Least lead of the winners, as `_margin`; 0 on a tie."""
+        """Return the least lead of the winners in the manner of `_margin`; 0 on a tie."""
         weights, bias = layer
         out = signs.affine(self.points, weights, bias)
         size = self.size(weights)
@@ -295,7 +295,7 @@ def _shifted(weights: Floats, bias: Floats, center: Floats, sign: int) -> Floats
 
 
 def _centered(comparisons: OrderingConstraints, weights: Floats, bias: Floats) -> Scores:
-    """Return the same weights with the biases that make the least difference largest."""
+    """Return the same weights with the biases that maximize the least difference."""
     lead = comparisons.differences(weights, bias)
     if comparisons.n_nodes == 1:
         on = comparisons.better == 0
@@ -304,7 +304,7 @@ def _centered(comparisons: OrderingConstraints, weights: Floats, bias: Floats) -
 
 
 def _best_biases(comparisons: OrderingConstraints, weights: Floats, bias: Floats) -> Floats:
-    """Return the biases of several nodes that make the least lead largest: a small linear program over pairs."""
+    """Return the biases of several nodes that maximize the least lead: a small linear program over pairs."""
     C = comparisons.n_nodes
     least = np.full((C, C), np.inf)
     np.minimum.at(least, (comparisons.better, comparisons.worse), comparisons.differences(weights, bias))
@@ -323,7 +323,7 @@ def _best_biases(comparisons: OrderingConstraints, weights: Floats, bias: Floats
 def balanced(layer: Scores, points: Floats, winners: Indices) -> Scores:
     """Return the neurons, each by a positive factor, such that the given ones have the largest pre-activations.
 
-    Factors change neither what fires nor a margin. Where none or several outputs fire the class is that of the largest
+    Factors change neither what fires nor a margin. Where no output or several fire, the class is that of the largest
     pre-activation, so the logarithms of the factors must differ by certain amounts; the network is returned as it is
     if they cannot.
     """
@@ -336,7 +336,7 @@ def balanced(layer: Scores, points: Floats, winners: Indices) -> Scores:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.log(np.abs(a)) - np.log(np.abs(own))
     ratio = np.where(own >= 0, ratio, -ratio)
-    # a winner that fires competes with those that fire, one that does not with those that do not
+    # a winner that fires competes with the outputs that fire, and one that does not fire with those that do not
     needed = np.where((a >= 0) == (own >= 0), ratio, -np.inf)
     needed[p, winners] = -np.inf
     sign = np.where(own[:, 0] >= 0, 1.0, -1.0)
@@ -352,7 +352,7 @@ def balanced(layer: Scores, points: Floats, winners: Indices) -> Scores:
                 if c != y and math.isfinite(least):
                     A.append(np.concatenate([s * (np.arange(C) == c) - s * (np.arange(C) == y), [0.0, 1.0]]))
                     b.append(-least)
-    # a wide order of magnitude matters less than a clear order
+    # factors of similar size matter less than a clear order
     cost = np.concatenate([np.zeros(C), [1e-3, -1.0]])
     low, high = (np.append(np.full(C + 1, s * _LARGEST_LOGARITHM), end) for s, end in ((-1, -np.inf), (1, 0.1)))
     program = LinearProgram(cost, low, high, (np.array(A), np.full(len(A), -np.inf), np.array(b)))

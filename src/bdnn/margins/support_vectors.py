@@ -17,7 +17,7 @@ from bdnn.margins.ordering import OrderingConstraints, Scores, first_rows, next_
 if TYPE_CHECKING:
     from bdnn.types import Floats
 
-# how far a bias may move per unit of its own norm, in widths of the data: so far that the norm hardly holds it back
+# how far a bias may move per unit of its own norm, in widths of the data: far enough that the norm hardly limits it
 _BIAS_REACH = 10.0
 # numbers in the factors of the active set: 800 MB
 _LARGEST_BASIS = 100_000_000
@@ -25,14 +25,14 @@ _STUCK, _UNFINISHED = 1, 2  # how `LeastNorm.enter` ends
 
 
 class Separator(NamedTuple):
-    """Scores that make all comparisons, or nearly.
+    """Scores that satisfy all comparisons, or nearly do.
 
     Attributes
     ----------
     weights : ndarray of shape (n_nodes, n)
     bias : ndarray of shape (n_nodes,)
     finished : bool
-        Whether they are the best up to the tolerance; otherwise time ran out and some comparisons may fail.
+        Whether they are the best up to the tolerance; if not, time ran out, and some comparisons may fail.
     """
 
     weights: Floats
@@ -46,9 +46,9 @@ def euclidean(comparisons: OrderingConstraints, start: Scores, deadline: float, 
     Parameters
     ----------
     comparisons : OrderingConstraints
-        They must be possible, and not by biases alone.
+        They must be satisfiable, and not by biases alone.
     start : tuple of ndarray, of shapes (n_nodes, n) and (n_nodes,)
-        Scores that make all comparisons, or nearly; they suggest which matter.
+        Scores that satisfy all comparisons, or nearly do; they suggest which comparisons matter.
     deadline : float
         Reading of `bdnn.clock` at which to stop.
     tolerance : float
@@ -57,13 +57,13 @@ def euclidean(comparisons: OrderingConstraints, start: Scores, deadline: float, 
     Returns
     -------
     Separator
-        Scaled so that the least difference is about 1.
+        Scores, scaled so that the least difference is about 1.
 
     Notes
     -----
-    Biases carry no norm, but the method needs one: a small one is given to their distance from their last values, and
-    these are updated until it plays no part (proximal point algorithm, R. T. Rockafellar, SIAM J. Control Optim. 14,
-    1976, doi:10.1137/0314056).
+    The norm leaves out the biases, but the method needs one for them: a small one is given to their distance from their
+    last values, and these are updated until it has no effect (proximal point algorithm, R. T. Rockafellar, SIAM J.
+    Control Optim. 14, 1976, doi:10.1137/0314056).
     """
     nodes, n = start[0].shape
     lead = comparisons.differences(*start)
@@ -100,7 +100,7 @@ def euclidean(comparisons: OrderingConstraints, start: Scores, deadline: float, 
         if len(missing):
             missing = next_rows(lead, missing, size)
             known[missing] = True
-            if len(working) > largest:  # forget what is far from binding
+            if len(working) > largest:  # drop the comparisons that are far from binding
                 keep = np.union1d(state.active, np.flatnonzero(normals @ v - h < 1.0))
                 numbers = np.zeros(len(working), dtype=np.int64)
                 numbers[keep] = np.arange(len(keep))

@@ -1,4 +1,4 @@
-"""Model files: versioned JSON without pickle, floats that round-trip exactly, everything checked on load.
+"""Model files: versioned JSON without pickle, with floats that round-trip exactly and every value checked on load.
 
 A file holds the network and, where known, the settings and the result of its training and how its table was read.
 """

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 FORMAT, ENSEMBLE_FORMAT = "bdnn-model", "bdnn-ensemble"
 
 VERSION = 2
-"""Versions count what earlier readers do not understand: 2 if inputs are not columns, or there is a calibration."""
+"""The version counts what earlier readers do not understand: 2 if inputs are not columns, or with a calibration."""
 
 MAX_BYTES = 64 * 2**20  # of a file; bounds the memory that parsing takes
-MAX_BRACKETS = 500_000  # that open lists and objects, which take far more memory than their two characters in the file
+MAX_BRACKETS = 500_000  # brackets that open lists and objects, which take far more memory than two characters in a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class TableInfo:
     missing : str
         Rule for missing values: "median" or "error".
     fill : tuple of float or None
-        Replacement of a missing value in each feature, in units of the feature; None if none was allowed, and in older
-        files also if no value was missing in the training.
+        Replacement of a missing value in each feature, in units of the feature; None if no value was allowed to be
+        missing and, in older files, also if no value was missing in the training.
     drop : tuple of str
         Columns left out.
     test_fraction : float or None
@@ -52,7 +52,7 @@ class TableInfo:
     weight : str or None
         Column of the weights of rows.
     na : tuple of str or None
-        What stood for missing values, if it was given.
+        Texts that stood for missing values, if they were given.
     dates : dict of str to str
         Formats of columns of dates; empty for dates such as 2026-01-31 12:00:00.
     n_columns : int or None
@@ -103,7 +103,7 @@ class Model:
 
     @property
     def encoder_in_use(self) -> Encoder:
-        """The encoder; for older files that of columns that are inputs, with the replacements that the table keeps."""
+        """The encoder; for older files, the one whose inputs are the columns, with the replacements of the table."""
         if self.encoder is not None:
             return self.encoder
         fill = None if self.table is None else self.table.fill
@@ -117,14 +117,14 @@ class Model:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class EnsembleMember:
-    """A network of an ensemble, and what of the whole problem it knows.
+    """A network of an ensemble, and the features of the whole problem that it takes.
 
     Attributes
     ----------
     network : Network
         What predicts.
     features : ndarray of shape (n_used,)
-        Indices of the features that it takes, in its order.
+        Indices of the features that the network takes, in its own order.
     """
 
     network: Network
@@ -166,10 +166,10 @@ class EnsembleModel:
 
     @property
     def table(self) -> TableInfo | None:
-        """How the training table was read, which files of ensembles do not say."""
+        """How the training table was read; files of ensembles do not record it."""
         return None
 
     @property
     def encoder_in_use(self) -> Encoder:
-        """The encoder; for older files that of columns that are inputs."""
+        """The encoder; for older files, the one whose inputs are the columns."""
         return self.encoder or Encoder.identity(self.feature_names, self.n_features, None)

@@ -1,6 +1,6 @@
-"""Reading model files that may be hostile: size and brackets are checked before parsing, every value after it.
+"""Reading model files that may be hostile: size and brackets are checked before parsing, and every value after it.
 
-Both bound the memory that parsing can take.
+The limits on size and brackets bound the memory that parsing can take.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def _ensemble(data: dict[str, Any]) -> EnsembleModel:
 
 
 def _encoder(data: dict[str, Any] | None, n_inputs: int, names: tuple[str, ...] | None) -> Encoder | None:
-    """Return the encoder, whose inputs must be those of the network."""
+    """Return the encoder, whose inputs must match those of the network."""
     if data is None:
         return None
     encoder = Encoder.from_json(data)
@@ -239,7 +239,7 @@ def _classes(data: dict[str, Any]) -> Any:
         raise ModelFileError(f"the kind of the classes must be bool, int, float or str, got {_shown(kind)}")
     if not all(type(v) is python or (python is float and type(v) is int) for v in values):
         raise ModelFileError(f"the classes must be of kind {kind}")
-    # NumPy gives every string the room of the longest
+    # NumPy gives every string as much room as the longest one takes
     if python is str and len(values) * max(map(len, values), default=0) > contents.MAX_BYTES // 4:
         raise ModelFileError("the class labels are too long")
     try:
@@ -362,7 +362,7 @@ def _table(data: dict[str, Any] | None, n_features: int) -> TableInfo | None:
         fill = tuple(_numbers(fill, "the table's fill", False).tolist())
         if len(fill) != n_features:
             raise ModelFileError(f"the table's fill must have {n_features} numbers, got {len(fill)}")
-    drop = _texts(data, "drop") or ()  # older files do not have it, nor what follows
+    drop = _texts(data, "drop") or ()  # older files have neither this nor what follows
     fraction, seed = _amount(data, "test_fraction", optional=True), _amount(data, "seed", int, optional=True)
     if fraction is not None and fraction >= 1:
         raise ModelFileError(f"'test_fraction' must be below 1, got {_shown(fraction)}")

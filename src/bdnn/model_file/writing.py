@@ -1,4 +1,4 @@
-"""Model files are written as a whole, and only if they can be read again."""
+"""Writing model files: as a whole, and only if they can be read again."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _to_json(model: Model) -> dict[str, Any]:
 
 
 def _version(model: Model | EnsembleModel) -> int:
-    """Return the oldest version that does: earlier readers need no replacements of missing values."""
+    """Return the oldest version that is sufficient: earlier readers need no replacements of missing values."""
     plain = model.calibration is None and (model.encoder is None or model.encoder.is_identity)
     return 1 if plain else VERSION
 

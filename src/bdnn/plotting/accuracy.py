@@ -1,4 +1,4 @@
-"""Accuracies: certified and attacked over radii, and against the size of networks."""
+"""Accuracies: certified and attacked ones against radii, and accuracies against the size of networks."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from bdnn.types import Floats
 
 _VISIBLE = 1e-3
-"""Part of the picture from which on an area is worth a line in the legend."""
+"""Least fraction of the picture at which an area is worth a line in the legend."""
 _CROWDED = 100.0
-"""Ratio of sizes from which on an axis has labels at powers of ten only."""
+"""Ratio of sizes above which an axis has labels at powers of ten only."""
 
 _NORMS = {"inf": r"$\|\delta / \mathrm{scale}\|_\infty$"}
 
@@ -31,10 +31,10 @@ _NORMS = {"inf": r"$\|\delta / \mathrm{scale}\|_\infty$"}
 def plot_certified(
     certification: Certification, radii: ArrayLike | None = None, ax: Axes | Figure | None = None
 ) -> Axes:
-    """Draw certified and attacked accuracy over radii.
+    """Draw certified and attacked accuracy against radii.
 
-    The true robust accuracy lies between the two. Between the given radii the
-    steps keep to the safe side.
+    The true robust accuracy lies between the two. Between the given radii, the
+    steps err on the safe side.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def plot_certified(
 
 def _steps(certification: Certification) -> Floats:
     """Return 0 and all radii at which an accuracy changes, up to the radius in question."""
-    # what is attained is proven just below it only
+    # an accuracy that is attained at a radius is proven only just below it
     attained = certification.radius[certification.attained & np.isfinite(certification.radius)]
     below = np.nextafter(attained[attained > 0], 0.0)
     ends = np.concatenate([certification.radius, below, certification.distance])
@@ -106,14 +106,14 @@ class _Point(NamedTuple):
 def plot_pareto(
     points: Mapping[str, Sequence[float]], *, accuracy: str = "accuracy", ax: Axes | Figure | None = None
 ) -> Axes:
-    """Draw accuracies over sizes for several methods, and join those that no other beats in both.
+    """Draw accuracies against sizes for several methods, and join those that no other method beats in both.
 
     Parameters
     ----------
     points : mapping of str to (bytes, accuracy) or (bytes, accuracy, deviation)
         Size in bytes, positive; accuracy from 0 to 1; its standard deviation.
     accuracy : str
-        What accuracy it is, for the axis.
+        Which accuracy it is, for the label of the axis.
     {ax}
 
     Raises
@@ -181,7 +181,7 @@ def _point(name: str, values: Sequence[float]) -> _Point:
 
 
 def _front(points: list[_Point]) -> list[_Point]:
-    """Return the points that no other beats in size and accuracy, by size."""
+    """Return the points that no other point beats in size and accuracy, by size."""
     front: list[_Point] = []
     for point in sorted(points, key=lambda p: (p.size, -p.accuracy)):
         if not front or point.accuracy > front[-1].accuracy:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# letters of a line of the title that fit over a picture of 6 inches, and of ten such lines
+# letters in a line of the title that fit above a picture of 6 inches, and letters in ten such lines
 _WIDTH, _LETTERS = 64, 640
 
 
@@ -27,14 +27,14 @@ def plot_card(card: ScoreCard, *, kind: str = "points", ax: Axes | Figure | None
     card : ScoreCard
         What to draw; see `bdnn.score_card`.
     kind : {"points", "risk"}
-        Bars of the points of each input, blue for those that speak for a class and orange for those against it; or the
+        Bars of the points of each input, blue for points in favor of a class and orange for points against it; or the
         risk by score, with the threshold, which needs a card with data.
     {ax}
 
     Raises
     ------
     InputError
-        If this is no card, the kind is none, or the card has no risks.
+        If this is not a card, the kind is unknown, or the card has no risks.
     {missing_dependency}
     """
     if not isinstance(card, ScoreCard):
@@ -62,7 +62,7 @@ def _points(card: ScoreCard, ax: Axes | Figure | None) -> Axes:
         axes.annotate(f"{value:+d}", (value, place), (3 if value > 0 else -3, 0), textcoords="offset points",
                       ha="left" if value > 0 else "right", va="center", fontsize="small")  # fmt: skip
     axes.margins(x=0.15)
-    # beside bars of starts, which can be hundreds of points, none of the others would be seen
+    # next to bars of starts, which can be hundreds of points, none of the other bars would be visible
     starts = ", ".join(f"{shown(scale.label)} {scale.start:+d}" for scale in card.scales if scale.start)
     label = f"points; every row starts with {starts}" if starts else "points"
     axes.set_xlabel(textwrap.fill(label, _WIDTH) if several else f"points for {shown(card.classes[1])}")

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DATES = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-"""What each kind of file would say of the time it was made."""
+"""The entry in each kind of file that would hold the time when it was made."""
 
 KINDS = tuple(_DATES)
 
 
 def picture(draw: Callable[[Figure], Any], kind: str) -> bytes:
-    """Return a picture as the contents of a file, the same for the same picture.
+    """Return a picture as the contents of a file, which are always the same for the same picture.
 
     Parameters
     ----------
     draw : callable
-        Draws on the figure that it is given.
+        Function that draws on the figure that it is given.
     kind : {"png", "svg", "pdf"}
         Format; letters of SVG and PDF files are shapes, so that no font is needed.
 
@@ -49,7 +49,7 @@ def picture(draw: Callable[[Figure], Any], kind: str) -> bytes:
 
     figure, file = Figure(), io.BytesIO()
     with warnings.catch_warnings(), rc_context({"svg.hashsalt": "bdnn", "svg.fonttype": "path", "pdf.fonttype": 3}):
-        # names in scripts that the font lacks are boxes
+        # names in scripts that the font lacks are drawn as boxes
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         draw(figure)
         figure.savefig(file, format=kind, dpi=150, metadata=_DATES[kind], bbox_inches="tight", pad_inches=0.1)

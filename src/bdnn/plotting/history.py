@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from bdnn.result import Result
 
 _WIDE = 10
-"""An axis is logarithmic if its last value is so many times the first, or the reverse."""
+"""An axis is logarithmic if its last value is at least this many times the first, or the reverse."""
 
 
 @drawing
 def plot_history(result: Result, ax: Axes | Figure | None = None) -> Axes:
     """Draw the best objective, the bound and the gap of a training over time.
 
-    The gap has axes of its own, on the right, which share the time axis of those that are returned.
+    The gap has axes of its own, on the right, which share the time axis with those that are returned.
 
     Parameters
     ----------
     result : Result
-        With its history; where the course of the bound is not known, the final bound is drawn.
+        Result with its history; where the course of the bound is not known, the final bound is drawn.
     {ax}
 
     Raises
@@ -48,7 +48,7 @@ def plot_history(result: Result, ax: Axes | Figure | None = None) -> Axes:
     bounds = bounds or [(first, result.bound)]
     gaps = _gaps(steps, bounds, last)
     right = axes.twinx()
-    right.set_zorder(axes.get_zorder() - 1)  # the gap lies behind
+    right.set_zorder(axes.get_zorder() - 1)  # the gap lies behind the other curves
     axes.patch.set_visible(False)
     lines = [
         axes.plot(*zip(*steps, (last, steps[-1][1]), strict=True), drawstyle="steps-post", color=BLUE, lw=2,

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from bdnn.network.network import Network
     from bdnn.types import Array, Floats
 
-_WINDOW_BITS = 6  # of the grid whose ends the window takes, so that single points far out do not stretch it
-_MAX_POINTS = 2000  # more places hide each other, and make the file large
-_MAX_IN_LEGEND = 10  # entries that fit beside a picture
+_WINDOW_BITS = 6  # bits of the grid whose ends bound the window, so that a few points far out do not stretch it
+_MAX_POINTS = 2000  # more points would hide each other and make the file large
+_MAX_IN_LEGEND = 10  # entries that fit next to a picture
 _WORTH_A_LABEL = 0.01
-"""Part of the picture from which on a region is named in it."""
+"""Least fraction of the picture at which a region is named in it."""
 
 
 @drawing
@@ -42,25 +42,25 @@ def plot_decision_regions(
 ) -> Axes:
     """Draw what a network predicts over two features, with the points of a data set.
 
-    The regions are a slice through the input space: all other features are fixed. Points lie where their two features
-    put them, whatever their other features are, so their predictions, which are marked where wrong, may differ from the
-    region's.
+    The regions are a slice through the input space: all other features are fixed. Points are placed by their two
+    features, whatever their other features are, so their predictions, which are marked where wrong, may differ from
+    the region's.
 
     Parameters
     ----------
     network : Network
-        Trained.
+        A trained network.
     X : array-like of shape (m, n_features)
-        Points; those at the same place are drawn as a larger one.
+        Points; those at the same place are drawn as one larger point.
     y : array-like of shape (m,)
         Their labels.
     features : pair of int or str
         Indices or names of the features on the horizontal and the vertical axis.
     values : array-like of shape (n_features,), mapping or None
-        Values of the other features, in their units: of all, or of some by index or name. The rest, and all for None,
-        are at their medians in X.
+        Values of the other features in their units, for all of them, or for some by index or name. The rest, and all of
+        them for None, are at their medians in X.
     resolution : int
-        Inputs per axis at which the network is asked.
+        Number of inputs per axis at which the network is evaluated.
     {ax}
 
     Raises
@@ -108,7 +108,7 @@ def plot_decision_regions(
 
 
 def _window(places: Floats) -> tuple[Floats, Floats]:
-    """Return the ends of both axes: the extremes, unless a few of them would leave no room for all other points."""
+    """Return the ends of both axes: the extremes, unless a few points would leave no room for all the others."""
     low, high = places.min(axis=0), places.max(axis=0)
     first, step = ends(places, _WINDOW_BITS)
     points = 2.0**_WINDOW_BITS - 1.0
@@ -160,7 +160,7 @@ def _draw_regions(
         if not inside.all():
             ax.contour(across, up, inside, levels=[0.5], colors="0.25", linewidths=0.8)
         if inside.mean() >= _WORTH_A_LABEL:
-            # its name, so that colors are not needed, where the region is widest
+            # the name of the region goes where it is widest, so that the picture can be read without colors
             depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
             row, column = np.unravel_index(np.argmax(depth), depth.shape)
             ax.text(
@@ -170,7 +170,7 @@ def _draw_regions(
 
 
 def _draw_points(ax: Axes, network: Network, places: Array, codes: Array, wrong: Array) -> int:
-    """Draw points, equal ones as one, and a legend; return of how many rows."""
+    """Draw points, equal ones as one, and a legend; return the number of rows drawn."""
     from matplotlib.lines import Line2D
 
     table, counts = np.unique(np.column_stack([places, codes, wrong]), axis=0, return_counts=True)
@@ -179,7 +179,7 @@ def _draw_points(ax: Axes, network: Network, places: Array, codes: Array, wrong:
         kept = np.sort(np.random.default_rng(0).choice(len(table), _MAX_POINTS, replace=False))
     table, counts = table[kept], counts[kept]
     sizes = 18 * (1 + np.log2(counts))
-    # of several classes at one place the most frequent lies below the others
+    # if several classes share a place, the most frequent one lies below the others
     order = np.lexsort((-counts, table[:, 1], table[:, 0]))
     _, firsts = np.unique(table[order, :2], axis=0, return_index=True)
     below = np.isin(np.arange(len(table)), order[firsts])

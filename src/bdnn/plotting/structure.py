@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from bdnn.network.network import Network
     from bdnn.types import Array, Floats
 
-_ROOM_FOR_BIASES = 16  # nodes of a layer below which lines of text fit between them
-_ROOM_FOR_NUMBERS = 12  # columns in which numbers of the small font do not touch
+_ROOM_FOR_BIASES = 16  # lines of text fit between the nodes of a layer that has fewer of them
+_ROOM_FOR_NUMBERS = 12  # most columns in which numbers in the small font do not touch
 
 
 @drawing
@@ -34,8 +34,8 @@ def plot_network(
 ) -> Axes:
     """Draw a network as layers of neurons joined by their weights.
 
-    Positive weights are solid and blue, negative ones dashed and orange; wider ones are larger relative to the others
-    of the same neuron, whose scale has no meaning. Weights of 0 are left out.
+    Positive weights are solid blue lines, and negative ones are dashed orange lines; wider lines are larger weights
+    relative to the others of the same neuron, whose scale has no meaning. Weights of 0 are left out.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def plot_network(
         Factors of the weights of each feature, such as ``X.std(axis=0)``, so that features of different units compare;
         None for 1.
     max_nodes : int
-        Inputs or neurons of a layer that are drawn: those with the largest weights.
+        Most inputs or neurons of a layer that are drawn: those with the largest weights.
     {ax}
 
     Raises
@@ -133,9 +133,9 @@ def plot_weights(
         Factors of the weights of each feature, such as ``X.std(axis=0)``, so that features of different units compare;
         None for 1.
     relative : bool
-        Whether the weights of a neuron are divided by its largest, since positive multiples are the same neuron.
+        Whether the weights of a neuron are divided by its largest, since positive multiples give the same neuron.
     max_features : int
-        Features that are drawn: those with the largest weights.
+        Most features that are drawn: those with the largest weights.
     {ax}
 
     Raises
@@ -161,7 +161,7 @@ def plot_weights(
     axes.set_yticks(range(len(order)), [names[j] for j in order.tolist()], fontsize="small")
     step = 1 + len(W) // 16
     axes.set_xticks(range(0, len(W), step), [str(k) for k in range(0, len(W), step)])
-    if len(W) <= _ROOM_FOR_NUMBERS:  # the numbers say what colors cannot to everybody
+    if len(W) <= _ROOM_FOR_NUMBERS:  # not everybody can tell the colors apart, but everybody can read the numbers
         for (row, column), value in np.ndenumerate(cells):
             ink = "white" if abs(value) > 0.7 * most else "black"
             axes.text(column, row, _short(value), ha="center", va="center", color=ink, fontsize=7.5)
@@ -198,12 +198,12 @@ def _relative(weights: Floats, bias: Floats) -> tuple[Floats, Floats]:
 
 
 def _importance(weights: Floats) -> Array:
-    """Return the sum of the sizes of what leaves each node."""
+    """Return the sum of the absolute values of the weights that leave each node."""
     return np.asarray(np.abs(weights).sum(axis=0))
 
 
 def _kept(layers: list[tuple[Floats, Floats]], most: int) -> list[list[int]]:
-    """Return which inputs and neurons are drawn: those with the largest weights above; of the outputs, the first."""
+    """Return which inputs and neurons are drawn: those with the largest outgoing weights, and the first outputs."""
     kept = []
     for W, _ in layers:
         chosen = np.argsort(-_importance(W), kind="stable")[:most]
@@ -238,7 +238,7 @@ def _label_layers(ax: Axes, network: Network, top: float) -> None:
 
 
 def _short(value: float) -> str:
-    """Return a number with its sign in few letters."""
+    """Return a number with its sign in a few characters."""
     if value == 0:
         return "0"
     text = f"{value:+.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:+.2g}"

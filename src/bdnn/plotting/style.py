@@ -1,4 +1,4 @@
-"""What all pictures share: axes, colors that color-blind readers tell apart, and labels from data."""
+"""What all pictures share: axes, colors that color-blind readers can tell apart, and labels from data."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ COLORS = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, YELLOW, GRAY)
 """M. Okabe and K. Ito, Color Universal Design, 2008."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "h")
-"""More than, and not a multiple of, the colors: pairs of both repeat late."""
+"""The number of these is larger than that of the colors and not a multiple of it, so that pairs repeat late."""
 
-_MAX_LETTERS = 28  # of a label: as many as fit beside a picture
+_MAX_LETTERS = 28  # of a label: as many as fit next to a picture
 _SHARED_TEXTS = {
     "{ax}": "ax : matplotlib.axes.Axes, matplotlib.figure.Figure or None\n"
     "        Where to draw: on axes, on a figure that gets axes and a fitting size, or, for None, on a new figure of "
@@ -40,7 +40,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def drawing(function: Function) -> Function:
-    """Complete the docstring of a function that draws on axes by what all of them have in common.
+    """Complete the docstring of a function that draws on axes with what all such docstrings have in common.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def drawing(function: Function) -> Function:
     callable
         The function itself.
     """
-    if function.__doc__ is not None:  # it is with python -OO
+    if function.__doc__ is not None:  # it is None with python -OO
         for mark, text in _SHARED_TEXTS.items():
             function.__doc__ = function.__doc__.replace(mark, text)
     return function
@@ -66,7 +66,7 @@ def require_matplotlib() -> None:
 
 
 def axes_or_new(ax: Axes | Figure | None, width: float, height: float) -> Axes:
-    """Return the given axes, or new ones on the given figure or on one of pyplot, of a size in inches.
+    """Return the given axes, or new ones on the given figure or on a pyplot figure, with a size in inches.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def axes_or_new(ax: Axes | Figure | None, width: float, height: float) -> Axes:
 
 
 def shown(text: object, most: int = _MAX_LETTERS) -> str:
-    """Return a name from data as a label: on one line, not too long, and with dollars that start no formula."""
+    """Return a name from data as a label: on one line, not too long, and with no dollar sign that starts a formula."""
     line = "".join(c if c.isprintable() else " " for c in str(text)).strip()
     return (line if len(line) <= most else line[: most - 1] + "…").replace("$", r"\$")
 

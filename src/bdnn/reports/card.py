@@ -1,8 +1,8 @@
-"""Score cards: a network without hidden layer and with small integer weights, as points to be added by hand.
+"""Score cards: a network with no hidden layer and with small integer weights, as points to be added by hand.
 
-The score of a row is the sum of its points. With two classes the second one is decided from a threshold on; with more,
-every class has a score, and the highest one is decided, the first of equal ones. Whatever is printed decides exactly as
-`Network.predict` does.
+The score of a row is the sum of its points. With two classes, the decision is for the second one if the score reaches
+a threshold; with more, every class has a score, and the decision is for the class of the highest score, the first of
+them on a tie. A printed card decides exactly as `Network.predict` does.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from bdnn.network.grid import InputGrid
     from bdnn.types import Array, Floats, Indices, Reals
 
-# seconds for making continuous weights integers, and the largest that still make a card
+# seconds for turning continuous weights into integers, and the largest integers that still make a card
 _SECONDS, _LARGEST = 10.0, 10_000
-# held-out rows from which on risks are counted on them: fewer say less than the training rows, biased as those are
+# least number of held-out rows on which risks are counted: fewer say less than the training rows, biased as those are
 _FEW = 20
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Rows:
-    """Labeled rows: inputs, the columns that these come from if they differ, and which rows trained the model."""
+    """Labeled rows: inputs, the columns that these come from if the two differ, and which rows trained the model."""
 
     X: Floats
     y: Array
@@ -64,11 +64,11 @@ def score_card(
     Parameters
     ----------
     model : BDNNClassifier, Model or Network
-        Without hidden layer. Continuous weights are made integers that decide X in the same way.
+        A model with no hidden layer. Continuous weights are turned into integers that decide X in the same way.
     X : array-like of shape (m, n), data frame, RawTable or None
-        Rows as the model predicts them, for risks, accuracy and an example: columns of a classifier or model that
-        encodes columns, else inputs. An array with as many columns as the network has inputs, where the table has not,
-        holds inputs.
+        Rows as the model predicts them, for risks, accuracy and an example: columns if the classifier or model encodes
+        columns, else inputs. An array with as many columns as the network has inputs holds inputs, unless the table has
+        that number of columns, too.
     y : array-like of shape (m,) or None
         Their labels.
     training_rows : ndarray of int or None
@@ -77,13 +77,13 @@ def score_card(
     Returns
     -------
     ScoreCard
-        It decides as the network does.
+        A card that decides as the network does.
 
     Raises
     ------
     InputError
-        If the network has hidden layers, or weights that are no small integers and cannot be made such, or if X is
-        nothing that the model predicts.
+        If the network has hidden layers, or weights that are not small integers and cannot be turned into such, or if
+        X is not what the model predicts.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def _made(
     labels: Array | None,
     training_rows: Indices | None,
 ) -> ScoreCard:
-    """Return the card that a blank one, which reads rows, becomes."""
+    """Return the card that a blank one, which can read rows, is turned into."""
     network, note = _of_integers(known.network, inputs, training_rows)
     scales, threshold = _scales(network, bits_of(known.encoder_in_use))
     card = replace(reader, network=network, scales=scales, threshold=threshold, facts=(*note, *_known(known)))
@@ -153,7 +153,7 @@ def _made(
 
 
 def _columns(model: BDNNClassifier | Model | Network, encoder: Encoder | None) -> Columns | None:
-    """Return what checks rows as the model predicts them."""
+    """Return the function that checks rows as the model predicts them."""
     if encoder is None:
         return None
     if not isinstance(model, Model | Network):
@@ -208,7 +208,7 @@ def _why_not(model: Model) -> str:
 
 
 def _counted(rows: _Rows) -> tuple[Indices, str, str]:
-    """Return the rows that risks are counted on, in words which they are, and how shares of them mislead."""
+    """Return the rows that risks are counted on, a description of them, and how shares of them mislead."""
     if rows.training is None:
         warning = ": optimistic near the threshold if the card was trained on them"
         return np.arange(len(rows.X)), f"the {len(rows.X)} rows given", warning
@@ -221,7 +221,7 @@ def _counted(rows: _Rows) -> tuple[Indices, str, str]:
 def _with_shares(
     card: ScoreCard, model: Model, calibration: Calibration | None, row: Floats | None = None
 ) -> ScoreCard:
-    """Return a card of several classes with how probabilities follow from scores, and those of an example."""
+    """Return a card of several classes that shows how probabilities follow from scores, with those of an example."""
     if calibration is None:
         return replace(card, risk_rule=f"there are none by score with more than two classes; {_why_not(model)}")
     found: Floats | None = None
@@ -265,7 +265,7 @@ _HIDDEN = (
 
 
 def _of_integers(network: Network, X: Floats | None, rows: Indices | None) -> tuple[Network, list[tuple[str, str]]]:
-    """Return the network, or one of integers that decides X in the same way, with a note that says so."""
+    """Return the network, or one with integer weights that decides X in the same way, with a note that says so."""
     if len(network.layers) > 1:
         raise InputError(_HIDDEN.format(", ".join(map(str, network.widths[:-1]))))
     if network.is_integer:
@@ -290,7 +290,7 @@ def _of_integers(network: Network, X: Floats | None, rows: Indices | None) -> tu
 
 
 def bits_of(encoder: Encoder) -> set[int]:
-    """Return the inputs that are 0 or 1 whatever the row."""
+    """Return the inputs that are 0 or 1 in every row."""
     bits: set[int] = set()
     first = 0
     for code in encoder.columns:
@@ -326,7 +326,7 @@ def _scales(network: Network, bits: set[int]) -> tuple[tuple[Scale, ...], int | 
 
 
 def _points(name: str, weight: int, grid: InputGrid | None, j: int, bit: bool) -> tuple[Points, int]:
-    """Return the points of an input, and what every row gets."""
+    """Return the points of an input, and the points that every row gets."""
     if grid is None:
         return Points(name, weight, "yes" if bit else "unit", j), 0
     offset, step, last = float(grid.offset[j]), float(grid.step[j]), 2**grid.bits - 1
@@ -337,7 +337,7 @@ def _points(name: str, weight: int, grid: InputGrid | None, j: int, bit: bool) -
 
 
 def _known(model: Model) -> list[tuple[str, str]]:
-    """Return what the model file says of loss and bound."""
+    """Return what the model file says about loss and bound."""
     result = model.result
     if result is None:
         return []
@@ -358,7 +358,7 @@ def _accuracies(network: Network, rows: _Rows) -> list[tuple[str, str]]:
 
 
 def _example(card: ScoreCard, rows: _Rows, number: int) -> Example:
-    """Return the sum of the points of one row; with several classes, of the class that is decided."""
+    """Return the sum of the points of one row; with several classes, the sum for the predicted class."""
     row = rows.X[number]
     (scores,) = card.scores_of_inputs(row[None, :])
     code = card.code(scores)

@@ -1,4 +1,4 @@
-"""What the cells of a table count on a score card where they are no number, or a level without a line of its own."""
+"""The points on a score card of cells that are not numbers, or that are levels without a line of their own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def cells_of(scale: Scale, encoder: Encoder) -> tuple[Cells, ...]:
-    """Return what missing values and levels without a line of their own count, for each column that has points.
+    """Return the points of missing values and of levels without a line of their own, for each column that has points.
 
     Parameters
     ----------
@@ -59,12 +59,12 @@ def _of_column(code: ColumnCode, points: list[Points], first: int) -> list[Cells
 
 
 def _names(levels: tuple[str, ...] | list[str]) -> str:
-    """Return all of them: somebody who adds points by hand needs every one."""
+    """Return all levels: somebody who adds points by hand needs every one of them."""
     return ", ".join(map(repr, levels))
 
 
 def _gap(code: ColumnCode) -> RawColumn:
-    """Return a column of one missing value."""
+    """Return a column that holds a single missing value."""
     if code.kind == "categorical":
         return RawColumn(code.name, "categorical", np.array([-1], dtype=np.int32))
     gap = np.datetime64("NaT", "us") if code.kind == "date" else np.nan
@@ -84,7 +84,7 @@ def _sum(points: list[Points], inputs: Floats, first: int) -> str:
 
 
 def _bit(code: ColumnCode, points: list[Points], first: int) -> str:
-    """Return in words that a bit for missing values is in the sum."""
+    """Return a phrase that says that a bit for missing values is in the sum."""
     if not code.missing_bit:
         return ""
     of_bit = [each.of(1.0) for each in points if each.index == first + code.n_values]

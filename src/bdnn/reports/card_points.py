@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Unit = Literal["yes", "unit", "step"]
 
 Columns = Callable[[Any], "Reals | RawTable"]
-"""Checks rows as a model predicts them: an array if they are inputs as they are, else the table of columns."""
+"""A function that checks rows as a model predicts them; it returns an array if they are inputs, else their table."""
 
 # integers up to here are doubles, and so are their sums
 _EXACT = 2.0**53
@@ -35,9 +35,9 @@ class Points:
     name : str
         Of the input.
     points : int
-        For what `unit` says.
+        Points for what `unit` says.
     unit : {"yes", "unit", "step"}
-        Given if the input is 1, for each unit of it, or for each step of the grid.
+        Whether the points are given if the input is 1, for each unit of it, or for each step of the grid.
     index : int
         Of the input.
     offset, step : float
@@ -56,7 +56,7 @@ class Points:
 
     @property
     def given(self) -> str:
-        """For what the points are given, in words."""
+        """What the points are given for, in words."""
         if self.unit == "yes":
             return "if so"
         if self.unit == "unit":
@@ -67,12 +67,12 @@ class Points:
         """Return how often the points are given for each value of the input."""
         if self.unit != "step":
             return values
-        # as the grid rounds: in double arithmetic
+        # the grid rounds in double arithmetic, too
         with np.errstate(over="ignore"):
             return np.clip(np.rint((values - self.offset) / self.step), 0, self.last)
 
     def of(self, value: float) -> int | Fraction:
-        """Return the points of one value of the input, exactly."""
+        """Return the exact points of one value of the input."""
         return whole(self.points * Fraction(float(self.amounts(np.array([value]))[0])))
 
 
@@ -83,9 +83,9 @@ class Scale:
     Attributes
     ----------
     label : str
-        The class that many points speak for.
+        The class that a high score is evidence for.
     start : int
-        Points that every row begins with.
+        Points that every row starts with.
     points : tuple of Points
         Of the inputs that have some.
     """
@@ -114,16 +114,16 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """What cells count that are no number, or a level without a line of its own.
+    """The points of cells that are not numbers, or that are levels without a line of their own.
 
     Attributes
     ----------
     column : str
         Name of the column.
     cells : str
-        Which they are, in words.
+        Description of these cells.
     points : str
-        Of the column in all.
+        Total points of the column.
     """
 
     column: str
@@ -138,13 +138,13 @@ class Example:
     Attributes
     ----------
     lines : tuple of (str, str, str)
-        Input, value, points; only of inputs that count.
+        Input, value and points of each input that has points.
     left_out : int
-        Inputs of 0 points.
+        Number of inputs with 0 points.
     score : str
         Their sum.
     label : str
-        What is decided.
+        The label that is decided.
     """
 
     lines: tuple[tuple[str, str, str], ...]
@@ -160,21 +160,21 @@ class ScoreCard:
     Attributes
     ----------
     network : Network
-        The network of integers that it is made of.
+        The network with integer weights that the card shows.
     scales : tuple of Scale
         One for two classes, else one per class.
     threshold : int or None
         Least score of the second of two classes; None for more classes.
     facts : tuple of (str, str)
-        What is known of it: accuracy, loss, bound.
+        What is known about it: accuracy, loss, bound.
     risks : tuple of Risk
-        By score; empty without data, and for more than two classes.
+        Risks by score; empty without data, and for more than two classes.
     risk_rule : str
         Where the risks come from, or why there are none.
     example : Example or None
         One row.
     cells : tuple of tuple of Cells
-        For each scale what missing values and levels without a line of their own count.
+        For each scale, the points of missing values and of levels without a line of their own.
     shares : tuple of (str, str, str)
         For more than two classes with a calibration: label, logit, and the probability of the example or nothing.
     encoder : Encoder or None
@@ -217,8 +217,8 @@ class ScoreCard:
     def inputs(self, X: Any) -> tuple[Floats, RawTable | None]:
         """Return the inputs of rows as the model predicts them, and the columns they come from if these differ.
 
-        Numbers are taken for inputs if there are as many of them in a row as the network has inputs, and the table has
-        another number of columns.
+        Numbers are taken to be inputs if a row has as many of them as the network has inputs, and the table has a
+        different number of columns.
         """
         if self.encoder is None or self.columns is None or self._are_inputs(X):
             return self.network.check_inputs(X).astype(np.float64, copy=False), None
@@ -243,13 +243,13 @@ class ScoreCard:
         return list(zip(*(scale.scores(inputs) for scale in self.scales), strict=True))
 
     def decide(self, X: Any) -> Array:
-        """Return the label that the card decides for each row, which is given as the model predicts it."""
+        """Return the label that the card decides for each row; rows are given as the model predicts them."""
         codes = [self.code(row) for row in self.scores(X)]
         decided: Array = self.network.classes[np.array(codes, dtype=np.intp)]
         return decided
 
     def code(self, scores: tuple[int | Fraction, ...]) -> int:
-        """Return the index of the class that the scores of a row decide."""
+        """Return the index of the class that the scores of a row lead to."""
         return scores.index(max(scores)) if self.threshold is None else int(scores[0] >= self.threshold)
 
 

@@ -149,6 +149,6 @@ def _plain(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text on one line without what Markdown takes for markup."""
+    """Return text on one line without anything that Markdown would take for markup."""
     safe = html.escape(_plain(text), quote=False)
     return "".join(f"\\{letter}" if letter in _PUNCTUATION else letter for letter in safe)

@@ -1,4 +1,4 @@
-"""What a report says, as plain values: data, network, training, certificate, accuracy and robustness."""
+"""The contents of a report as plain values: data, network, training, certificate, accuracy and robustness."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ class Source:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Part:
-    """Rows, and how the network does on them.
+    """Rows, and how well the network does on them.
 
     Attributes
     ----------
     name : str
-        Which rows.
+        Description of the rows.
     rows : ndarray of shape (m,)
         Their indices.
     accuracy : float
-        Part of the rows that are predicted right.
+        Fraction of the rows that are predicted correctly.
     confusion : list of list of int
         Rows by true class and predicted class.
     scores : list of (label, precision, recall, f1, rows)
@@ -103,7 +103,7 @@ class Proof:
 
 
 ATTACKER = ("norm", "scale", "lower", "upper", "frozen", "integer")
-"""Settings of `bdnn.certify` that say what perturbations may do."""
+"""Settings of `bdnn.certify` that say which perturbations are allowed."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -121,9 +121,9 @@ class Robustness:
     time_limit : float
         Seconds for all rows.
     table : list of (radius, certified, attacked, open)
-        Accuracies over radii, and the number of rows that are neither proven nor attacked there.
+        Accuracies by radius, and the number of rows that are neither proven nor attacked there.
     attacker : mapping
-        What perturbations may do; see `bdnn.report`.
+        Which perturbations are allowed; see `bdnn.report`.
     features : Features
         What they change: inputs of the network, or columns of a table.
     """
@@ -214,7 +214,7 @@ def robustness_of(
     settings = {"budget": Budget(seconds=time_limit), "n_jobs": n_jobs, "on_progress": on_progress, **attacker}
     found = certifier(rows, y[rows], settings)
     curve = found.curve(given if len(given) else _round_radii(found))
-    # counts again, which the parts were computed from
+    # these are again the counts from which the fractions were computed
     open_rows = np.rint((curve.attacked - curve.certified) * len(rows)).astype(int)
     table = (curve.radii.tolist(), curve.certified.tolist(), curve.attacked.tolist(), open_rows.tolist())
     return Robustness(found, part, seed, time_limit, list(zip(*table, strict=True)), attacker, features)

@@ -1,4 +1,4 @@
-"""How well classes, scores and probabilities fit the labels, as plain values: the metrics of scikit-learn."""
+"""How well classes, scores and probabilities match the labels, as plain values: the metrics of scikit-learn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def measures(
     classes: Array, truth: Indices, predicted: Indices, scores: Floats, probabilities: Floats | None = None
 ) -> dict[str, Any]:
-    """Return the figures of predictions.
+    """Return the figures that describe predictions.
 
     Parameters
     ----------
@@ -22,9 +22,9 @@ def measures(
     truth, predicted : ndarray of shape (m,)
         Indices into the classes.
     scores : ndarray of shape (m,) or (m, n_classes)
-        Larger for the second of two classes; else larger for each class.
+        Scores that are larger for the second of two classes; with more classes, one score per class.
     probabilities : ndarray of shape (m, n_classes) or None
-        Of the classes, if the model has them.
+        Probabilities of the classes, if the model has them.
 
     Returns
     -------
@@ -58,14 +58,14 @@ def measures(
     }
     if probabilities is not None:
         squares = (probabilities - (truth[:, None] == every)) ** 2
-        # both classes of two have the same error, which counts once
+        # with two classes, both have the same error, which counts once
         figures["log_loss"] = float(log_loss(truth, probabilities, labels=every))
         figures["brier"] = float(squares.sum(axis=1).mean() / (2 if len(classes) == 2 else 1))
     return figures
 
 
 def _area(truth: Indices, scores: Floats, n_classes: int) -> float | None:
-    """Return the area under the ROC curve, of more than two classes the mean of one against the rest."""
+    """Return the area under the ROC curve; with more than two classes, the mean of each one against the rest."""
     from sklearn.metrics import roc_auc_score
 
     if n_classes == 2:
@@ -77,7 +77,7 @@ def _area(truth: Indices, scores: Floats, n_classes: int) -> float | None:
 
 
 def overall(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the names and texts of the figures of all classes together, beside the accuracy."""
+    """Return the names and texts of the figures of all classes together, except for the accuracy."""
     named = [("balanced accuracy", f"{figures['balanced_accuracy']:.2%}")]
     if figures["roc_auc"] is not None:
         rest = ", mean of one class against the rest" if len(figures["classes"]) > 2 else ""

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from bdnn.status import ProgressCallback
     from bdnn.types import Array, Floats
 
-# inputs with points beyond which a page has no score card: nobody would add them up
+# a page has no score card if more inputs than this have points: nobody would add them up
 _MOST_POINTS = 60
 
 _CONTINUOUS = (
@@ -83,7 +83,7 @@ def report(
     y : array-like of shape (m,)
         Their labels.
     out : path-like or None
-        HTML file to write; None to return the page only.
+        HTML file to write; None to return only the page.
     title : str or None
         Heading; None for a plain one.
     training_rows : array-like of int or None
@@ -94,15 +94,15 @@ def report(
     sample_weight : array-like of shape (m,) or None
         Weights of the rows, which the certificate is verified with; accuracies count rows.
     radii : sequence of float
-        Radii of the table of certified accuracies; round ones if empty.
+        Radii of the table of certified accuracies; round ones are chosen if it is empty.
     attacker : mapping or None
         What perturbations may do: the settings norm, scale, lower, upper, frozen and integer of `bdnn.certify`. None
         for any change, in norm inf.
     points : int
-        Rows that are certified, drawn at random from those that the network was not trained on, if there are any; 0 for
-        no certification.
+        Number of rows that are certified, drawn at random from those that the network was not trained on, if there are
+        any; 0 for no certification.
     time_limit : float
-        Seconds for certifying them all; what is not decided then is counted as undecided.
+        Seconds for certifying all of them; rows that are not decided by then are counted as undecided.
     n_jobs : int or None
         Threads of the certification, as for `bdnn.certify`.
     random_state : int
@@ -195,7 +195,7 @@ def report(
         number=wording.number,
     )
     if out is not None:
-        contents = page.encode("utf-8", "backslashreplace")  # names of files may hold what is no text
+        contents = page.encode("utf-8", "backslashreplace")  # names of files may hold bytes that are not text
         write_or_rescue("report", out, lambda place: write(place, contents))
     return page
 
@@ -247,7 +247,7 @@ def _shown(value: float | str) -> str:
 
 
 def _card(model: Model, X: Floats, columns: RawTable | None, y: Array, rows: Array | None) -> list[Block]:
-    """Return the parts of a score card, without what the page says elsewhere; none if the network is no card."""
+    """Return the parts of a score card, without what the page says elsewhere; none if no card shows the network."""
     network = model.network
     if len(network.layers) > 1 or np.count_nonzero(network.layers[0].weights) > _MOST_POINTS:
         return []
@@ -281,7 +281,7 @@ def _pictures(card: Model, X: Floats, y: Array, robustness: Robustness | None) -
 
 
 def _calls(model: BDNNClassifier | Model | Network | str | os.PathLike[str]) -> list[str]:
-    """Return the calls of Python that reproduce a report of a classifier, or only of its network."""
+    """Return the Python calls that reproduce a report on a classifier, or only on its network."""
     if isinstance(model, str | os.PathLike):
         return ["import bdnn", f"bdnn.report({os.path.basename(os.fspath(model))!r}, X, y, 'report.html')"]
     if hasattr(model, "network_"):

@@ -1,4 +1,4 @@
-"""Risks by score: how often rows of a score are of the second class."""
+"""Risks by score: how often rows with a score belong to the second class."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from bdnn.types import Array, Floats, Indices
 
 
-# rows of the base rate that every score is mixed with, so that one row alone is no certainty
+# rows of the base rate that are mixed into every score, so that a single row does not count as certainty
 _PRIOR = 2.0
-# rows of a range below which it is joined to its neighbor: a share of fewer is chance
+# a range of fewer rows is joined to its neighbor: a share of so few rows is chance
 _FEWEST = 5
-# scores that are listed one by one, and ranges otherwise
+# most scores that are listed one by one, and most ranges otherwise
 _MOST_SCORES, _RANGES = 15, 10
 
 
 class Calibrated(Protocol):
-    """What turns pre-activations into probabilities."""
+    """A map from pre-activations to probabilities."""
 
     def probabilities(self, values: Floats) -> Floats:
-        """Return those of the classes."""
+        """Return the probabilities of the classes."""
         ...
 
 
@@ -36,7 +36,7 @@ class Risk:
     low, high : float
         Least and largest of these scores.
     rows, events : int
-        Rows with them, and those of the second class among these.
+        Number of rows with these scores, and of those among them that belong to the second class.
     risk : float
         Estimated probability of the second class.
     """
@@ -56,18 +56,18 @@ class Risk:
 def risks_of_scores(
     scores: Floats, codes: Indices, threshold: int, calibration: Calibrated | None = None
 ) -> tuple[tuple[Risk, ...], str]:
-    """Return the risks of the scores of some rows, and in words how they were estimated.
+    """Return the risks of the scores of some rows, and a description of how they were estimated.
 
     Parameters
     ----------
     scores : ndarray of shape (m,)
         Of each row.
     codes : ndarray of shape (m,)
-        0 or 1 for its class.
+        Class of each row, 0 or 1.
     threshold : int
         Least score of the second class; no range goes across it.
     calibration : Calibration or None
-        Of the model. Without, the share of the second class among the rows of a score is mixed with two rows of the
+        That of the model. Without one, the share of the second class among the rows of a score is mixed with two rows of the
         base rate, and neighbors are pooled until risks grow with the score; ranges of fewer than five rows on one side
         of the threshold are joined.
     """
@@ -102,9 +102,9 @@ def risks_of_scores(
 
 
 def _joined(starts: Floats, scores: Floats, threshold: int) -> Floats:
-    """Return the starts of ranges that are left when those of few rows join a neighbor on their side of the threshold.
+    """Return the starts of the ranges left when those of few rows have joined a neighbor on their side of the threshold.
 
-    Ranges are gone through from the highest down; the rows left over at the low end of a side join the range above.
+    Ranges are visited from the highest down; the rows left over at the low end of a side join the range above.
     """
     kept: list[float] = []
     for below in (True, False):
@@ -119,7 +119,7 @@ def _joined(starts: Floats, scores: Floats, threshold: int) -> Floats:
 
 
 def _increasing(values: Array, weights: Array) -> Floats:
-    """Return the nearest values that do not fall, by pooling adjacent violators."""
+    """Return the nearest values that do not decrease, by pooling adjacent violators."""
     pools: list[list[float]] = []  # value, weight, count
     for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
         pools.append([value, weight, 1])

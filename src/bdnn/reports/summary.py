@@ -1,4 +1,4 @@
-"""What the command line reports, as plain dictionaries and as text."""
+"""The reports of the command line, as plain dictionaries and as text."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _replacement(report: dict[str, Any]) -> str:
 
 
 def columns_text(rows: Sequence[tuple[str, str, str]]) -> str:
-    """Return a table of columns, their kinds and the inputs that they become; long runs of equal ones are one line."""
+    """Return a table of columns, their kinds and their inputs; a long run of similar columns takes one line."""
     shown: list[tuple[str, str, str]] = []
     for (kind, words), group in itertools.groupby(rows, key=lambda row: row[1:]):
         names = [name for name, _, _ in group]
@@ -177,7 +177,7 @@ def _grid_warning(loss: float) -> str:
 
 
 def bound_report(result: Result) -> dict[str, Any]:
-    """Return the figures of a run whose bound is of interest."""
+    """Return the figures of a run that was made for its bound."""
     return {
         "rows": result.n_rows,
         "distinct_rows": result.n_distinct,
@@ -197,7 +197,7 @@ def bound_report(result: Result) -> dict[str, Any]:
 
 
 def bound_text(report: dict[str, Any]) -> str:
-    """Return a report of a bound as lines."""
+    """Return a report on a bound as lines."""
     r, weighted, errors = report, "", ""
     if r["weighted"]:
         weighted, errors = "weighted ", f", {r['best_errors_known']} errors"
@@ -219,7 +219,7 @@ def evaluation(model: Model, X: Floats, labels: Array) -> dict[str, Any]:
     Raises
     ------
     UnknownLabelError
-        If a label is no class of the network.
+        If a label is not a class of the network.
     """
     network, shares = model.network, None
     if model.calibration is not None:

@@ -30,12 +30,12 @@ def number(value: float) -> str:
 
 
 def percent(part: float) -> str:
-    """Return a part of 1 in percent."""
+    """Return a fraction as a percentage."""
     return f"{part:.2%}" if math.isfinite(part) else "∞"
 
 
 def layers(network: Network) -> str:
-    """Return the neurons of every layer."""
+    """Return the numbers of neurons of all layers as text."""
     *hidden, outputs = network.widths
     names = f"hidden layer{'s' if len(hidden) > 1 else ''} of {' – '.join(map(str, hidden))} neurons" if hidden else ""
     return f"{names or 'no hidden layer'}, {outputs} output{'s' if outputs > 1 else ''}"
@@ -44,7 +44,7 @@ def layers(network: Network) -> str:
 def tiles(
     card: Model, parts: list[Part], proof: Proof | None, robustness: Robustness | None
 ) -> list[tuple[str, str, str]]:
-    """Return name, value and note of the figures on top."""
+    """Return name, value and note of the figures at the top."""
     part, result = parts[-1], card.result
     count = len(part.rows)
     measured = f"of all {count} rows" if part.name == "all rows" else f"of {count} {part.name}"
@@ -67,7 +67,7 @@ def tiles(
 
 
 def data_facts(parts: list[Part], network: Network, source: Source | None) -> Facts:
-    """Say what was measured on."""
+    """Say which data the measurements were made on."""
     total = sum(len(part.rows) for part in parts)
     split = ", ".join(f"{len(part.rows)} {part.name}" for part in parts)
     if parts[0].name == "all rows":
@@ -87,7 +87,7 @@ def data_facts(parts: list[Part], network: Network, source: Source | None) -> Fa
 
 
 def class_rows(network: Network, labels: Array, parts: list[Part]) -> list[tuple[Any, list[int]]]:
-    """Return every class and its rows in each part."""
+    """Return every class and its number of rows in each part."""
     return [(label, [int(np.sum(labels[part.rows] == label)) for part in parts]) for label in network.classes.tolist()]
 
 

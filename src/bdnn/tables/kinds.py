@@ -27,7 +27,7 @@ _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _FORMATS = ("", *(day + time for day in _DAYS for time in _TIMES))
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _ODD = "isinf(v) OR isnan(v) OR contains(t, '_')"  # numbers that are none for us
-_TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
+_TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}  # true is 1, and false is 0
 # text among more different numbers than codes of classes have, or among numbers that mostly differ, is a slip
 _FEW_CODES = 20
 _DIGITS = 310  # of the largest double; Python makes no integers of thousands of digits
