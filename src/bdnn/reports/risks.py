@@ -67,9 +67,9 @@ def risks_of_scores(
     threshold : int
         Least score of the second class; no range goes across it.
     calibration : Calibration or None
-        That of the model. Without one, the share of the second class among the rows of a score is mixed with two rows of
-        the base rate, and neighbors are pooled until risks grow with the score; ranges of fewer than five rows on one side
-        of the threshold are joined.
+        That of the model. Without one, the share of the second class among the rows of a score is mixed with two rows
+        of the base rate, and neighbors are pooled until risks grow with the score; ranges of fewer than five rows on
+        one side of the threshold are joined.
     """
     distinct = np.unique(scores)
     starts = distinct
