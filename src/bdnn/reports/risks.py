@@ -67,9 +67,9 @@ def risks_of_scores(
     threshold : int
         Least score of the second class; no range goes across it.
     calibration : Calibration or None
-        That of the model. Without one, the share of the second class among the rows of a score is mixed with two rows of the
-        base rate, and neighbors are pooled until risks grow with the score; ranges of fewer than five rows on one side
-        of the threshold are joined.
+        That of the model. Without one, the share of the second class among the rows of a score is mixed with two rows
+        of the base rate, and neighbors are pooled until risks grow with the score; ranges of fewer than five rows on
+        one side of the threshold are joined.
     """
     distinct = np.unique(scores)
     starts = distinct
@@ -102,7 +102,7 @@ def risks_of_scores(
 
 
 def _joined(starts: Floats, scores: Floats, threshold: int) -> Floats:
-    """Return the starts of the ranges left when those of few rows have joined a neighbor on their side of the threshold.
+    """Return the starts of the ranges left after those of few rows joined a neighbor on their side of the threshold.
 
     Ranges are visited from the highest down; the rows left over at the low end of a side join the range above.
     """
