@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 BACKENDS: dict[str, type[Backend]] = {solver.name: solver for solver in (Highs, Scip, CpSat, Gurobi)}
 
-# Fastest first, by benchmarks/solvers.py. Gurobi is used only when asked for: whether its license holds more than toy
-# programs is not known before it is taken.
+# The fastest comes first, by benchmarks/solvers.py. Gurobi is used only when asked for: whether its license allows more
+# than toy programs is not known before it is taken.
 AUTO_INTEGER = ("cpsat", "highs", "scip")
 AUTO_CONTINUOUS = ("highs", "scip")
 
@@ -35,15 +35,15 @@ def backend(name: str, problem: Problem) -> Backend:
     Parameters
     ----------
     name : str
-        A name in `BACKENDS`, or "auto" for the first that is installed and can do what the problem needs, of
-        `AUTO_INTEGER` for integer weights and `AUTO_CONTINUOUS` for continuous ones.
+        A name in `BACKENDS`, or "auto" for the first solver in `AUTO_INTEGER` (for integer weights) or
+        `AUTO_CONTINUOUS` (for continuous ones) that is installed and can do what the problem needs.
     problem : Problem
-        What it is needed for.
+        The problem that it is needed for.
 
     Returns
     -------
     Backend
-        Ready to solve.
+        A solver that is ready to use.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def backend(name: str, problem: Problem) -> Backend:
 
 
 def _lacks(solver: type[Backend], problem: Problem) -> str:
-    """Say what a solver cannot do, of what a problem needs; empty if nothing."""
+    """Say what a problem needs that a solver cannot do; empty if there is nothing."""
     if problem.weights == "continuous" and not solver.capabilities.continuous:
         return "train continuous weights (it takes integers only)"
     if problem.robust and not solver.capabilities.continuous and np.array_equal(problem.X, np.rint(problem.X)):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bdnn.milp.program import Milp
     from bdnn.types import Floats
 
-# integers up to here are exact in the doubles that programs hold, and sums of two thousand fit into 64 bits
+# integers up to this are exact in the doubles that programs hold, and sums of two thousand of them fit into 64 bits
 _LARGEST = 2**52
 
 
@@ -111,7 +111,7 @@ def _model(milp: Milp, budget: Budget) -> tuple[cp_model.CpModel, list[cp_model.
         for a, b in running.in_time(itertools.pairwise(starts), budget):
             yield cp_model.LinearExpr.weighted_sum([variables[j] for j in columns[a:b]], data[a:b])
 
-    # sides of integer expressions may be rounded inwards
+    # sides of integer expressions may be rounded inward
     sides = [_side(np.ceil(milp.row_lower), cp_model.INT_MIN), _side(np.floor(milp.row_upper), cp_model.INT_MAX)]
     for row, a, b in zip(expressions(milp.rows), *sides, strict=True):
         model.add_linear_constraint(row, a, b)
@@ -167,7 +167,7 @@ def _job(
     status = solver.solve(model, Listener())
     known = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
     x = np.array([solver.value(variable) for variable in variables], dtype=np.float64) if known else None
-    # without a solution the bound is a meaningless 0; those of the callbacks hold
+    # without a solution, the bound is a meaningless 0; the bounds of the callbacks are valid
     bound = solver.best_objective_bound / scale + offset if known else -math.inf
     run.tell(x, bound, solver.num_conflicts, last=True)
     if status == cp_model.OPTIMAL:

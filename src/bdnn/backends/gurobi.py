@@ -37,7 +37,7 @@ class Gurobi:
         continuous=True,
         indicators=True,
         quadratic=True,
-        # set below to 1e-9, but indicator rows whose sides are below 1e-7 were seen violated by more than that
+        # they are set to 1e-9 below, but indicator rows whose sides are below 1e-7 were seen to be violated by more
         tolerances=Tolerances(integrality=1e-7, feasibility=1e-7),
         entries_per_second=1_000_000,
     )
@@ -158,7 +158,7 @@ def _job(model: gurobipy.Model, x: gurobipy.MVar, run: running.Run) -> tuple[Sta
     run.stop_solver = model.terminate
     model.optimize(callback)
     status = model.Status
-    # while it solves, Gurobi handles the signal of Ctrl-C itself
+    # while it solves, Gurobi handles the Ctrl-C signal itself
     run.interrupted = status == GRB.INTERRUPTED and not run.stopping
     bound = model.ObjBound if model.IsMIP or status == GRB.OPTIMAL else -math.inf
     run.tell(np.array(x.X) if model.SolCount else None, bound, int(model.NodeCount), last=True)

@@ -78,7 +78,7 @@ class Highs:
             nonlocal best, wants_stop
             x = event.x if event.x is not None and milp.violation(event.x) <= CONE_TOLERANCE else None
             if x is not None and best is not None and milp.objective(x) >= milp.objective(best):
-                x = None  # each round begins anew
+                x = None  # each round starts from scratch
             best = best if x is None else x
             event = replace(event, x=x)
             value = math.inf if best is None else milp.objective(best)
@@ -134,14 +134,14 @@ class Highs:
 
 
 def _left(budget: Budget, nodes: int) -> Budget | None:
-    """Return what a budget leaves for another solve after so many nodes; None if that is none."""
+    """Return what a budget leaves for another solve after this many nodes; None if nothing is left."""
     if budget.nodes is None:
         return budget.within(budget.remaining)
     return None if nodes >= budget.nodes else replace(budget.within(budget.remaining), nodes=budget.nodes - nodes)
 
 
 class _Claims:
-    """Whether HiGHS claimed a smaller value for a solution than it has; its bounds are void then."""
+    """Whether HiGHS claimed a smaller value for a solution than it has, which makes its bounds invalid."""
 
     def __init__(self, milp: Milp) -> None:
         self._milp, self.broken = milp, False

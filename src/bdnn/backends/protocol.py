@@ -1,4 +1,4 @@
-"""What a back-end is: a MILP solver behind one function, with its capabilities as data."""
+"""The interface of a back-end: a MILP solver behind one function, with its capabilities as data."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Capabilities:
     Attributes
     ----------
     continuous : bool
-        Continuous variables; without, only integer weights on integer inputs can be trained.
+        Continuous variables; without them, only integer weights on integer inputs can be trained.
     indicators : bool
-        Indicator rows natively; without, they are passed as big-M rows.
+        Native indicator rows; without them, they are passed as big-M rows.
     quadratic : bool
         Squares in the objective.
     tolerances : Tolerances
         Tolerances that the back-end sets.
     entries_per_second : int
-        Matrix entries that can be passed to the solver in a second, roughly; larger programs are not begun.
+        Rough number of matrix entries that can be passed to the solver in a second; larger programs are not started.
     """
 
     continuous: bool
@@ -60,12 +60,12 @@ class SolveEvent:
 
 
 EventCallback = Callable[[SolveEvent], bool]
-"""Receives news; returns whether the solver should stop. It runs on the thread that called `Backend.solve`."""
+"""A function that gets news and returns whether to stop; it runs on the thread that called `Backend.solve`."""
 
 
 @dataclass(frozen=True, slots=True)
 class MilpSolution:
-    """How a solve ended; an incumbent is kept whatever the reason.
+    """The outcome of a solve; an incumbent is kept whatever the reason for its end.
 
     Attributes
     ----------
@@ -125,6 +125,6 @@ class Backend(Protocol):
         Returns
         -------
         MilpSolution
-            Also after a limit, an interruption or a failure.
+            The outcome, also after a limit, an interruption or a failure.
         """
         ...

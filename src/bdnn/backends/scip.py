@@ -37,7 +37,7 @@ class Scip:
         continuous=True,
         indicators=True,
         quadratic=True,
-        # in numerical trouble SCIP asks its LP solver for 1e-3 of this, and that takes no less than 1e-10
+        # in numerical trouble, SCIP asks its LP solver for 1e-3 of this, and the LP solver accepts no less than 1e-10
         tolerances=Tolerances(integrality=1e-7, feasibility=1e-7),
         entries_per_second=300_000,
     )
@@ -64,7 +64,7 @@ class Scip:
                 "randomization/randomseedshift": budget.seed,
                 "numerics/feastol": tolerances.feasibility,
                 "misc/catchctrlc": False,
-                # not needed for cones, and its solver has crashed in a process that had loaded Gurobi
+                # this is not needed for cones, and its solver has crashed in a process that had loaded Gurobi
                 "nlp/disable": True,
             }
         )
@@ -92,7 +92,7 @@ def _entries(cone: Cone) -> Iterator[tuple[int, float]]:
 
 
 def _excess(milp: Milp, slacks: list[tuple[pyscipopt.Variable, int, bool]], row: Floats) -> list[float]:
-    """By how much each indicator row would be violated if it applied."""
+    """Return by how much each indicator row would be violated if it applied."""
     cond = milp.indicators
     return [float(cond.lower_on[r] - row[r] if on else row[r] - cond.upper_off[r]) for _, r, on in slacks]
 

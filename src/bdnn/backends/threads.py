@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from bdnn.milp.program import Milp
     from bdnn.types import Floats
 
-# how often the calling thread looks at the clock: too seldom to cost, often enough for limits of a second
+# how often the calling thread looks at the clock: rarely enough to cost nothing, often enough for limits of a second
 _TICK_SECONDS = 0.1
 # how long a solver may take to stop before it is left behind: its last solution may still come
 _GRACE_SECONDS = 0.5  # after its limit
 _INTERRUPT_GRACE_SECONDS = 1.0  # after Ctrl-C
-_INFINITE = 1e20  # what SCIP, the solver of the smallest infinity, gives as none
+_INFINITE = 1e20  # SCIP's infinity, which is the smallest of all solvers, stands for an absent bound
 _CHECKED = 64  # rows between looks at the clock: well below a millisecond
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ INFEASIBLE, STOPPED = "the program has no solution", "stopped on request"
 
 
 class Late(Exception):
-    """The time limit passed while a program was handed to a solver."""
+    """The time limit was reached while a program was handed to a solver."""
 
 
 def in_time(items: Iterable[T], budget: Budget) -> Iterator[T]:
@@ -50,12 +50,12 @@ def in_time(items: Iterable[T], budget: Budget) -> Iterator[T]:
 
 
 def too_late(began: float) -> MilpSolution:
-    """Return the outcome of a solve that did not begin in time; `began` as for `solve_on_thread`."""
+    """Return the outcome of a solve that did not start in time; `began` is as for `solve_on_thread`."""
     return MilpSolution(Status.NO_SOLUTION, None, math.inf, -math.inf, 0, reading() - began, TIME_LIMIT)
 
 
 class Run:
-    """What a solver's thread tells and what it is told.
+    """The exchange of news and requests with a solver's thread.
 
     Parameters
     ----------
@@ -65,7 +65,8 @@ class Run:
     Attributes
     ----------
     stop_solver : callable or None
-        Makes the solver stop soon; called on the listener's thread. Solvers that poll look at `stopping` instead.
+        Function that makes the solver stop soon; it is called on the listener's thread. Solvers that poll look at
+        `stopping` instead.
     interrupted : bool
         Set by a solver that took Ctrl-C for itself.
     claimed : float
@@ -86,11 +87,11 @@ class Run:
 
     @property
     def stopping(self) -> bool:
-        """Whether the solver should stop; for the solver's thread."""
+        """Whether the solver should stop, for the solver's thread to ask."""
         return self._stop.is_set()
 
     def tell(self, x: Floats | None, bound: float = -math.inf, nodes: int = 0, last: bool = False) -> None:
-        """Pass on a solution, or how things stand (ten times a second, and at last); for the solver's thread."""
+        """Pass on a solution or the state (ten times a second, and at the end); called on the solver's thread."""
         now = reading()
         if x is None and not last and now < self._next_report:
             return
@@ -138,7 +139,7 @@ class Run:
                 return False
 
     def _note(self, event: SolveEvent) -> bool:
-        """Take over what is new, and say whether there is a new incumbent."""
+        """Take over the news, and return whether there is a new incumbent."""
         self.bound = max(self.bound, event.bound) if abs(event.bound) < _INFINITE else self.bound
         self.nodes = max(self.nodes, event.nodes)
         if event.x is None or event.objective >= self.objective:
@@ -147,13 +148,13 @@ class Run:
         return True
 
     def outcome(self, finished: bool, interrupted: bool, seconds: float) -> MilpSolution:
-        """Return what is known."""
+        """Return the outcome as it is known so far."""
         status, message = self._ended if finished else (None, TIME_LIMIT)
         interrupted |= self.interrupted
         if interrupted and status is None:
             message = INTERRUPTED
         if status == Status.OPTIMAL:
-            # HiGHS can end so with the bound of before its tree was exhausted
+            # HiGHS can end this way with the bound from before its tree was exhausted
             self.bound = max(self.bound, min(self.claimed, self.objective))
         if status is None:
             status = Status.FEASIBLE if self.x is not None else Status.NO_SOLUTION
@@ -189,7 +190,7 @@ def solve_on_thread(
     Returns
     -------
     MilpSolution
-        Also after a limit, Ctrl-C or a failure.
+        The outcome, also after a limit, Ctrl-C or a failure.
     """
     run = Run(milp)
     run.start(job, name)
@@ -205,7 +206,7 @@ def solve_on_thread(
             interrupted = True
             run.stop()
             deadline = min(deadline, reading() + _INTERRUPT_GRACE_SECONDS)
-        except BaseException:  # from on_event: the solver must not run on
+        except BaseException:  # on_event raised it, and the solver must not go on running
             run.stop()
             raise
     return run.outcome(finished, interrupted, reading() - began)

@@ -20,7 +20,7 @@ LAYOUTS: tuple[Layout, ...] = ("unrolled", "packed", "masks", "rules")
 # These are bytes on a machine of 8 bits with 16-bit sums, counted in avr-gcc's output for loads of an input, additions
 # of two bytes, comparisons with a constant and loops; they only rank the layouts.
 _TERM, _BIT, _NEURON = 8, 10, 14
-_LOOP, _MASK_LOOP, _FILL = 90, 130, 12  # a loop over rows, one that counts bits of masks, and storing one bit of input
+_LOOP, _MASK_LOOP, _FILL = 90, 130, 12  # the code of a loop over weights, of one over masks, and of storing a bit
 _RULE = 3  # an index and a threshold of two bytes
 _MOST_UNROLLED = 1_000  # weights: more fill the flash of small devices, and the caches of large ones
 # cycles, counted in the same output: adding a weight, unpacking and adding one, counting the bits of a masked byte

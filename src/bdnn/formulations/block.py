@@ -1,14 +1,14 @@
 r"""Training one block of neurons with all others fixed (J. Kurtz and B. Bah, arXiv:2110.11382, local search).
 
 The block is a set L of neurons of layer k. Upstream activations are data v_i, downstream weights are constants, so
-there are no products, and points with the same v_i are one point:
+there are no products, and points with the same v_i count as one point:
 
 .. math::
 
     a^k_{il} = \sum_j W_{lj} v_{ij} + b_l \;\; (l \in L), \qquad
     a^h_{il} = \sum_j W^h_{lj} u^{h-1}_{ij} + b^h_l \;\; (h > k, \; W^h, b^h \text{ fixed})                   \tag{1}
 
-with the thresholds and losses of `bdnn.formulations.training`. Neurons of layer k outside L are data, too.
+with the thresholds and losses of `bdnn.formulations.training`. The neurons of layer k outside L are data, too.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class BlockModel:
     Attributes
     ----------
     milp : Milp
-        The program; its objective is that of the whole network, in units of `Presolved.loss_unit`, but for the
+        The program; its objective is that of the whole network, in units of `Presolved.loss_unit`, except for the
         regularizer of the fixed weights.
     presolved : Presolved
         The reduced problem.
     scales : Scales
         Margin and bounds.
     network : Network
-        The network whose other neurons stay.
+        The network whose other neurons are kept.
     layers : list of Layer
         The same on reduced inputs, scaled.
     layer : int
@@ -64,7 +64,7 @@ class BlockModel:
     right : tuple of ndarray
         z of the argmax head, with points and labels.
     used : ndarray of shape (n',)
-        For each input of a first layer whether its column may have weights; empty without a limit on the columns.
+        For each input of a first layer, whether its column may have weights; empty without a limit on the columns.
     """
 
     milp: Milp
@@ -94,7 +94,7 @@ class BlockModel:
         layers = [*self.layers]
         layers[self.layer] = Layer(W, b)
         changed, kept = self.presolved.to_network(layers).layers[self.layer], self.network.layers[self.layer]
-        # all other neurons stay as they are, to the last bit
+        # all other neurons are kept exactly as they are
         W, b = kept.weights.copy(), kept.bias.copy()
         W[self.neurons], b[self.neurons] = changed.weights[self.neurons], changed.bias[self.neurons]
         layers = [*self.network.layers]
@@ -102,7 +102,7 @@ class BlockModel:
         return replace(self.network, layers=tuple(layers))
 
     def encode(self, network: Network) -> Floats:
-        """Return the solution vector of a network that differs from the fixed one in the block only.
+        """Return the solution vector of a network that differs from the fixed one only in the block.
 
         Parameters
         ----------
@@ -169,11 +169,11 @@ def build(
     presolved : Presolved
         The reduced problem, with at least one point.
     network : Network
-        The network, on raw inputs, whose other neurons stay.
+        The network, on raw inputs, whose other neurons are kept.
     layer : int
         Index of the block's layer, from 0.
     neurons : collection of int or None
-        Neurons of the block; None for the whole layer. The outputs of an argmax head go together.
+        Neurons of the block; None for the whole layer. The outputs of an argmax head must be in one block.
     tolerances : Tolerances
         Of the solver that will be used.
     loss_at_most : float or None
@@ -237,11 +237,11 @@ class _Sums(NamedTuple):
     constant, big_m : ndarray of shape (q, d)
         Their constant part, and a valid M.
     on, off : float
-        Least of a neuron that fires, largest of one that does not.
+        Least pre-activation of a neuron that fires, and largest of one that does not.
     weights : ndarray of shape (d, d_in)
-        Of a layer above the block: those of the activations below that are variables, less `shift`.
+        In a layer above the block, the weights of those activations below that are variables, less `shift`.
     shift : float
-        What is taken from each weight, so that zero inputs keep no margin; see `Scales.above`.
+        The amount subtracted from each weight, so that zero inputs keep no margin; see `Scales.above`.
     """
 
     rows: blocks.Rows
@@ -366,7 +366,7 @@ class _Builder:
 def _inputs(
     presolved: Presolved, network: Network, layer: int, scales: Scales
 ) -> tuple[Floats, Floats, Floats, Indices]:
-    """Return the distinct inputs of a layer, their class weights and 1-norms, and a point that has each."""
+    """Return the distinct inputs of a layer, their class weights and 1-norms, and a point that has each of them."""
     if layer == 0:
         return presolved.X, presolved.class_weight, scales.norms, np.arange(len(presolved.X))
     fired = network.activations(presolved.raw_points)[layer - 1].astype(np.float64)
@@ -378,7 +378,7 @@ def _inputs(
 
 
 def nonzeros(presolved: Presolved, layer: int, neurons: Collection[int] | None) -> int:
-    """Return at most how many matrix entries `build` would make, roughly, without making them."""
+    """Return a rough upper limit on the number of matrix entries that `build` would make, without making them."""
     problem = presolved.problem
     widths, p = problem.widths, len(presolved.X)
     free = widths[layer] if neurons is None else len(neurons)

@@ -22,7 +22,7 @@ Rows = tuple[Index, Floats, Index]
 
 
 def affine_of_data(points: sp.csr_matrix, weights: Index, bias: Index | None) -> Rows:
-    """Rows ``Σ_j x_ij W_lj + b_l``, neuron by neuron, within a neuron point by point.
+    """Rows ``Σ_j x_ij W_lj + b_l``, neuron by neuron and, within a neuron, point by point.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def combination_of_data(points: sp.csr_matrix, terms: list[tuple[Index, Index | 
     start = np.concatenate([[0], np.cumsum(per_row)])
     data = np.empty((n_neurons, start[-1]))
     indices = np.empty((n_neurons, start[-1]), dtype=np.int32)
-    # where the entries of term t of each row go, the same for every neuron
+    # where the entries of term t of each row go, which is the same for every neuron
     position = np.arange(points.nnz) + np.repeat(start[:-1] - points.indptr[:-1], entries)
     for t, (weights, bias, factor) in enumerate(terms):
         place = position + np.repeat(t * (entries + with_bias), entries)
@@ -69,7 +69,7 @@ def combination_of_data(points: sp.csr_matrix, terms: list[tuple[Index, Index | 
 
 
 def affine_of_products(products: Index, bias: Index | None) -> Rows:
-    """Rows ``Σ_j s_ilj + b_l`` for products of shape (p, d, d_in), neuron by neuron, within a neuron point by point."""
+    """Rows ``Σ_j s_ilj + b_l`` for products of shape (p, d, d_in), neuron by neuron, then point by point."""
     return combination_of_products([(products, bias, 1.0)])
 
 
@@ -145,7 +145,7 @@ def products(
 
 
 def choose_columns(builder: MilpBuilder, weights: Index, presolved: Presolved, largest: float) -> Index:
-    """Add a binary for each column of the table that has inputs, and let at most so many columns have weights.
+    """Add a binary for each column of the table that has inputs, and limit the number of columns with weights.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def choose_columns(builder: MilpBuilder, weights: Index, presolved: Presolved, l
     Returns
     -------
     ndarray of shape (n',)
-        For each input the binary of its column.
+        For each input, the binary of its column.
     """
     limits = presolved.problem.limits
     column = np.unique(limits.groups[presolved.kept], return_inverse=True)[1].ravel()
@@ -201,7 +201,7 @@ class LossTerms:
         return np.rint(units) if self._presolved.loss_step else units
 
     def cost_of_firing(self, class_weight: Floats) -> Floats:
-        """Return what firing costs more than not firing, of shape (g, n_outputs), for class weights (g, n_classes)."""
+        """Return how much more firing costs than not firing, of shape (g, n_outputs), for class weights (g, n_classes)."""
         on, off = self._loss.costs(class_weight)
         return self.in_units(on) - self.in_units(off)
 
@@ -219,7 +219,7 @@ class LossTerms:
     def robust_threshold(self, class_weight: Floats) -> tuple[Index, Index]:
         """Add the lower and upper output activations, of shape (g, n_outputs), with their costs.
 
-        Not being surely on costs what not firing costs, and not being surely off what firing costs.
+        Not being surely on costs as much as not firing, and not being surely off costs as much as firing.
         """
         on, off = (self.in_units(cost) for cost in self._loss.costs(class_weight))
         columns = self._add(np.stack([-off, on]), float(off.sum()))
@@ -249,7 +249,7 @@ class LossTerms:
         output : ndarray of shape (q,)
             Columns of binaries.
         wrong : ndarray of shape (q,), bool
-            The value of the binary that is wrong.
+            The value of the binary for which the output is wrong.
 
         Returns
         -------
@@ -273,11 +273,11 @@ class LossTerms:
         return columns
 
     def cap(self, loss: float | None) -> None:
-        """Add a row that keeps the loss at most at `loss`, in units of sample weight."""
+        """Add a row that limits the loss to at most `loss`, in units of sample weight."""
         if loss is None:
             return
         units = loss / self._presolved.loss_unit
-        # a little above, for the rounding of sums; steps of 1 make that harmless
+        # the limit is raised a little for the rounding of sums, which is harmless because losses have steps of 1
         most = round(units) + 1e-6 if self._presolved.loss_step else units * (1 + 1e-9) + 1e-9
         self._builder.rows(self._columns[None, :], self._costs[None, :], -np.inf, most - self._constant)
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from bdnn.problem.presolve import Presolved
     from bdnn.types import Bools, Floats, Indices
 
-# residual of least squares that counts as 0: rounding, of numbers up to 1
+# a residual of least squares up to this counts as 0: it is the rounding of numbers up to 1
 _HULL_RESIDUAL = 1e-12
-# extreme points in so many directions are looked for first; enough to spare most points the least squares
+# number of directions in which extreme points are looked for first; with these, few points need least squares
 _DIRECTIONS = 64
 
 
@@ -62,7 +62,7 @@ def build(
 
 
 def extreme_points(X: Floats, groups: Indices, seconds: float) -> Bools:
-    """Return which points cannot be left out; of each group, the others lie in the convex hull of the ones kept.
+    """Return which points cannot be left out; in each group, the others lie in the convex hull of those kept.
 
     Parameters
     ----------
@@ -97,13 +97,13 @@ def extreme_points(X: Floats, groups: Indices, seconds: float) -> Bools:
 
 
 def _in_hull(x: Floats, points: Floats) -> bool:
-    """Whether x = Σ λ_i p_i with λ >= 0, Σ λ = 1, as non-negative least squares."""
+    """Whether x = Σ λ_i p_i with λ >= 0 and Σ λ = 1, decided by non-negative least squares."""
     from scipy.optimize import nnls
 
     scale = max(1.0, float(np.abs(points).max(initial=0.0)))
     system = np.vstack([(points - x).T / scale, np.ones(len(points))])
     try:
         _, residual = nnls(system, np.r_[np.zeros(len(x)), 1.0])
-    except RuntimeError:  # too many iterations: not known, so the point stays
+    except RuntimeError:  # there were too many iterations to know, so the point is kept
         return False
     return bool(residual <= _HULL_RESIDUAL)

@@ -1,4 +1,4 @@
-"""What the programs of training have in common while they are built, layer by layer."""
+"""What the training programs have in common while they are built layer by layer."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Layout:
     absolute : list of ndarray of shape (d_k, d_{k-1})
         |W| or [W ≠ 0] of the regularizers ℓ1 and ℓ0; empty without.
     used : ndarray of shape (n',)
-        For each input whether its column may have weights; empty without a limit on the columns.
+        For each input, whether its column may have weights; empty without a limit on the columns.
     shared : ndarray of shape (a,)
-        v of the answers of several points.
+        v of the answers that several points share.
     sharing : tuple of ndarray
-        For each of these points its place in `shared`, the column of its output, and whether it is wrong if that is 1.
+        For each of these points, its place in `shared`, the column of its output, and whether an output of 1 is wrong.
     """
 
     weights: list[Index] = field(default_factory=list)
@@ -113,7 +113,7 @@ class LayerBuilder:
         return k == len(self.problem.widths) - 1
 
     def least_weight(self, k: int) -> float:
-        """Return the lower bound of the weights of layer k, but for signs in the first layer."""
+        """Return the lower bound of the weights of layer k, except for signs in the first layer."""
         signed = k > 0 and self.problem.limits.signed
         return 0.0 if signed or (self.is_last(k) and "output_sign" in self.active) else -self.scales.weight
 
@@ -136,7 +136,7 @@ class LayerBuilder:
         return W, b
 
     def order_neurons(self, k: int) -> None:
-        """Order the neurons of a hidden layer by their biases, or without any by their first weights, if asked for."""
+        """Order the neurons of a hidden layer by biases or, without biases, by first weights, if this is asked for."""
         W = self.layout.weights[k]
         if self.is_last(k) or len(W) == 1 or "neuron_order" not in self.active:
             return
@@ -145,7 +145,7 @@ class LayerBuilder:
             self.milp.rows(np.column_stack([key[:-1], key[1:]]), [1, -1], 0, np.inf)
 
     def owner(self, k: int) -> tuple[Indices, Floats]:
-        """Return the group, and a valid M, of each row of a neuron: of points in the first layer, of groups deeper."""
+        """Return the group and a valid M of each row of a neuron: rows are points in the first layer, and groups above."""
         if k == 0:
             return self.groups[self.kept], self.scales.big_m(0)[self.kept]
         owner = np.arange(len(self.class_weight))

@@ -27,7 +27,7 @@ class TrainingModel:
     milp : Milp
         The program; its objective is the training loss in units of `Presolved.loss_unit`.
     layout : Layout
-        Where its variables are.
+        The columns of its variables.
     presolved : Presolved
         The reduced problem.
     scales : Scales
@@ -52,7 +52,7 @@ class TrainingModel:
 
     @property
     def scope(self) -> str:
-        """The class of networks whose loss the program's bound bounds."""
+        """The class of networks for whose loss the program's bound holds."""
         if self.presolved.problem.weights == "integer":
             return self.presolved.scope
         problem, margin, zero = self.presolved.problem, self.margin, ""
@@ -75,7 +75,9 @@ class TrainingModel:
             b = x[layout.biases[k]] if layout.biases else np.zeros(len(columns))
             layers.append(Layer(W, b))
         if problem.weights == "continuous" and problem.regularizer not in ("l1", "l2"):
-            layers = self._scaled(layers)  # solvers like weights as small as the margin; people do not
+            layers = self._scaled(
+                layers
+            )  # solvers tend to return weights as small as the margin, which are hard to read
         return self.presolved.to_network(layers)
 
     def encode(self, network: Network) -> Floats:
@@ -170,7 +172,7 @@ class TrainingModel:
             (W, b), (V, c) = layers[k], layers[k + 1]
             if not self.presolved.problem.fit_intercept and not W.shape[1]:
                 continue
-            # clipped first: the order must hold for the biases that are written
+            # biases are clipped first, since the order must hold for those that are written
             bound = self.scales.bias_bounds[k]
             order = np.argsort(-(np.clip(b, -bound, bound) if self.layout.biases else W[:, 0]), kind="stable")
             layers[k], layers[k + 1] = Layer(W[order], b[order]), Layer(V[:, order], c)
@@ -178,7 +180,7 @@ class TrainingModel:
 
 
 def within(W: Floats, k: int, presolved: Presolved, used: Floats) -> Floats:
-    """Return the weights of layer k of a solution without what its tolerance leaves of signs and unused columns."""
+    """Return the weights of layer k of a solution, without wrong signs and unused columns within the tolerance."""
     limits = presolved.problem.limits
     if k == 0:
         W = np.where(W * limits.signs[presolved.kept] < 0, 0.0, W)
@@ -193,7 +195,7 @@ def mark_used(x: Floats, used: Index, W: Floats) -> None:
 
 
 def scaled(presolved: Presolved, layers: list[Layer], margin: float) -> list[Layer]:
-    """Scale continuous neurons, which changes no activation: each by itself where it is thresholded, all at an argmax.
+    """Scale continuous neurons, which changes no activation: one by one if thresholded, all together at an argmax.
 
     Parameters
     ----------
@@ -207,7 +209,7 @@ def scaled(presolved: Presolved, layers: list[Layer], margin: float) -> list[Lay
     Returns
     -------
     list of Layer
-        With largest weight 1; for the regularizers ℓ1 and ℓ2, with the smallest weights that keep the margin.
+        Layers with largest weight 1 or, for the regularizers ℓ1 and ℓ2, with the smallest weights that keep the margin.
     """
     problem, result, signal = presolved.problem, [], presolved.X
     shrink = problem.regularizer in ("l1", "l2")
@@ -227,7 +229,7 @@ def scaled(presolved: Presolved, layers: list[Layer], margin: float) -> list[Lay
                 least = np.full_like(size, (ordered[:, -1] - ordered[:, -2]).min(initial=np.inf))
             else:
                 least = np.abs(values).min(axis=0, initial=np.inf)
-            # a hair more than the margin, for the rounding of what follows
+            # slightly more than the margin, to allow for later rounding
             size = size * np.where(np.isfinite(least), np.maximum(least / (margin * (1 + 1e-9)), 1.0), 1.0)
         result.append(Layer(W / size[:, None], b / size))
         signal = (values >= 0).astype(np.float64)
@@ -235,7 +237,7 @@ def scaled(presolved: Presolved, layers: list[Layer], margin: float) -> list[Lay
 
 
 def bounded(presolved: Presolved, layers: list[Layer], bias_bounds: list[float]) -> list[Layer]:
-    """Move biases into their bounds, which leaves the network as it is on the training points.
+    """Move biases into their bounds, which leaves the network unchanged on the training points.
 
     Parameters
     ----------
@@ -249,7 +251,7 @@ def bounded(presolved: Presolved, layers: list[Layer], bias_bounds: list[float])
     Returns
     -------
     list of Layer
-        With the same activations.
+        Layers with the same activations.
     """
     if not presolved.problem.fit_intercept:
         return layers

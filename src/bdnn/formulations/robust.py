@@ -18,7 +18,7 @@ its output is right for every value of the unstable neurons. The other rows are 
 `bdnn.formulations.training`. The paper's model ("pattern") asks for u⁻ = u⁺ in the first layer: hidden neurons are
 constant on every ball. Every solution of it is one of this model ("interval"), whose optimum is therefore never worse.
 
-Inputs on a grid are rounded after the perturbation, so each point has a box of integers [x⁻, x⁺] and (1) has
+Inputs on a grid are rounded after the perturbation, so each point has a box of integers [x⁻, x⁺], and (1) has
 Σ_j W⁺ x⁻ - W⁻ x⁺ with W = W⁺ - W⁻ (and the reverse) in place of a ∓ ρ. Balls of the norms 1 and 2 are replaced by what
 their bounding boxes are rounded to.
 """
@@ -48,15 +48,15 @@ if TYPE_CHECKING:
     from bdnn.problem.presolve import Presolved
 
 Fill = Callable[[Floats], None]
-"""Computes the values of some columns from those of earlier ones."""
+"""A function that computes the values of some columns from those of earlier ones."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RobustModel(TrainingModel):
     """The robust program: a training model whose layout has the lower activations.
 
-    Besides milp, layout, presolved, scales, reductions and groups it has `fills`: functions that compute all columns
-    but weights and biases of a solution vector, in turn.
+    Besides milp, layout, presolved, scales, reductions and groups, it has `fills`: functions that compute, in turn, all
+    columns of a solution vector except for weights and biases.
     """
 
     fills: list[Fill]
@@ -137,7 +137,7 @@ class _Builder(LayerBuilder):
         counted: bool,
     ) -> None:
         problem = presolved.problem
-        # perturbed inputs are real, and there the negation of a >= 0 is not a <= -1
+        # perturbed inputs are real, and for real numbers the negation of a >= 0 is not a <= -1
         flips = problem.weights != "integer" and bool(problem.hidden_layer_sizes) and problem.n_outputs == 1
         active = frozenset(reductions) & ({"neuron_order"} | ({"output_sign"} if flips else set()))
         super().__init__(presolved, scales, active, groups, rows, counted)
@@ -357,7 +357,7 @@ def with_fixed_layers(
     Returns
     -------
     TrainingModel
-        With the bounds of the other weights and biases closed.
+        The program in which the other weights and biases have equal lower and upper bounds.
     """
     lower, upper = model.milp.lower.copy(), model.milp.upper.copy()
     for k, (W, b) in enumerate(model.canonical_layers(network)):

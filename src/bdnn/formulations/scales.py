@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from bdnn.problem.problem import Problem
     from bdnn.types import Floats
 
-# a margin of twice what tolerances let slip is needed; twice as much again to be safe
+# the margin must be twice the violation that tolerances allow; it is doubled again to be safe
 _SAFETY = 4.0
 # below 1e-5 solvers were seen to return wrong bounds
 _MIN_MARGIN = 1e-4
-# larger ones would exclude networks that matter, of weights up to 1 on inputs up to 1
+# larger margins would exclude networks that matter, those with weights up to 1 on inputs up to 1
 _LARGEST_MARGIN = 1e-2
-# with a regularizer weights shrink until the margin stops them, so it sets their scale
+# with a regularizer, weights shrink until the margin stops them, so the margin sets their scale
 _REGULARIZED_MARGIN = 1e-2
 # integers a and -1 - a are told apart as long as tolerances let less than 1/2 slip, from either side; a quarter of it
 _LARGEST_INTEGER_SLACK = 0.125
-# smallest gap between sums of perturbed integers, which are no integers: well above the tolerances of all solvers
+# smallest gap between sums of perturbed integers, which are not integers: well above the tolerances of all solvers
 _SMALLEST_GAP = 1e-6
 
 
 def regularized_margin(problem: Problem) -> float | None:
-    """Return the margin of continuous weights under ℓ1 or ℓ2, None for all else.
+    """Return the margin of continuous weights under ℓ1 or ℓ2, None in all other cases.
 
-    Such weights become as small as the margin allows, so it must be well above noise: 0.01 unless asked for.
+    Such weights become as small as the margin allows, so it must be well above noise: 0.01 unless another is asked for.
     """
     if problem.weights == "integer" or problem.regularizer not in ("l1", "l2"):
         return None
@@ -71,7 +71,7 @@ def safe_margin(presolved: Presolved, reach: list[float], argmax: bool, toleranc
         If no margin is safe.
     """
     problem = presolved.problem
-    # sums reach r, biases b̄ up to r + 1; differences of two outputs twice that
+    # sums reach r, and biases b̄ reach r + 1; differences of two outputs reach twice that
     big_m = max((2 if argmax and k == len(reach) - 1 else 1) * (2 * r + 2.0) for k, r in enumerate(reach))
     slack = tolerances.slack(big_m)
     if problem.robust and problem.robust_norm == "2":
@@ -114,7 +114,7 @@ class Scales:
     margin : float
         ε, or 0 for integer weights.
     on, off : float
-        Least pre-activation of a neuron that fires, largest of one that does not.
+        Least pre-activation of a neuron that fires, and largest of one that does not.
     weight : float
         w̄, the largest absolute weight.
     norms : ndarray of shape (p,)
@@ -124,7 +124,7 @@ class Scales:
     bias_bounds : list of float
         b̄ of each layer.
     tolerances : Tolerances
-        What the margin was chosen for.
+        Tolerances for which the margin was chosen.
     zero_fires : bool
         Continuous weights without biases: a neuron whose inputs are all 0 fires, and no margin can be asked of it.
     """
@@ -141,7 +141,7 @@ class Scales:
 
     @classmethod
     def of(cls, presolved: Presolved, tolerances: Tolerances) -> Scales:
-        """Return those of a reduced problem; raises `MarginError` if no margin is safe."""
+        """Return the scales of a reduced problem; raise `MarginError` if no margin is safe."""
         problem, integer = presolved.problem, presolved.problem.weights == "integer"
         weight = float(problem.weight_bound) if integer else 1.0
         norms = np.abs(presolved.X).sum(axis=1)
@@ -151,7 +151,7 @@ class Scales:
             norms = norms + dual_norm(presolved.radius[None, :], problem.robust_norm)[0]
         reach = [float(norms.max(initial=0.0)) * weight, *(d * weight for d in problem.widths[:-1])]
         margin = safe_margin(presolved, reach, problem.head == "argmax", tolerances)
-        # b̄: a neuron must be able to be constant, with its margin
+        # b̄ must allow a neuron to be constant with its margin
         slack = [1.0 if integer or r == 0 else margin for r in reach]
         bias_bounds = [(r + s) * problem.fit_intercept for r, s in zip(reach, slack, strict=True)]
         if integer:

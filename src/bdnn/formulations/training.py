@@ -28,7 +28,7 @@ The big constants are
 
 where b̄ exceeds the largest possible weighted sum, so that a constant neuron is never excluded.
 
-Without biases, a neuron whose inputs are all 0 fires, whatever its weights, and no margin can be asked of it. There
+Without biases, a neuron whose inputs are all 0 fires whatever its weights, and no margin can be asked of it. Then
 the activations of points at 0 are fixed, and in deeper layers (3) has a - ε Σ_j u_j in place of a, with right-hand
 sides 0 and -ε (1 + d_{k-1}), which still asks for at least ε on both sides when some input is 1; (5) likewise, with
 right-hand side 0 if c < c'.
@@ -216,7 +216,7 @@ class _Builder(LayerBuilder):
                 mixed = np.count_nonzero(self.class_weight, axis=1) > 1
                 dear[mixed], cheap[mixed] = False, False
             return dear, cheap
-        # all points of a group must be of one mind
+        # all points of a group must agree
         cost = self.losses.cost_of_firing(self.presolved.class_weight)
         dear, cheap = np.ones(shape, dtype=bool), np.ones(shape, dtype=bool)
         np.logical_and.at(dear, self.groups, cost > 0)
@@ -274,11 +274,11 @@ class _Builder(LayerBuilder):
 def _valid_reductions(presolved: Presolved, grouped: bool) -> set[str]:
     problem = presolved.problem
     valid = {"neuron_order"}
-    # where a loss counts in a row, firing for free must be excluded; a group is given up as a whole, which both sides
-    # of each of its points would not allow
+    # where a row limits the loss, firing without its cost must be excluded; a group is given up as a whole, which rows
+    # for both sides of each of its points would not allow
     if problem.head == "threshold" and (grouped or problem.weights == "continuous"):
         valid.add("output_side")
-    # signs of weights say it already
+    # the signs of the weights imply this already
     if problem.hidden_layer_sizes and problem.n_outputs == 1 and problem.fit_intercept and not problem.limits.signed:
         valid.add("output_sign")
     return valid

@@ -35,7 +35,7 @@ class Indicators:
     binary : ndarray of shape (r,)
         Column of each row's binary.
     lower_on, upper_off : ndarray of shape (r,)
-        Right-hand sides, -inf or inf where absent.
+        Right-hand sides; -inf or inf where absent.
     big_m : ndarray of shape (r,)
         Valid M: every point within the column bounds has ``rows · x`` in ``[lower_on - M, upper_off + M]``.
     """
@@ -124,7 +124,7 @@ class Milp:
             (conditional - cond.upper_off)[~on],
             np.array([cone.excess(x) for cone in self.cones]),
         ]
-        # NaN, not a maximum that skips it, if x holds NaN
+        # the result must be NaN if x holds NaN, not a maximum that skips it
         return float(np.max([0.0, *(part.max() for part in parts if part.size)]))
 
     def with_big_m(self) -> tuple[sp.csr_matrix, Floats, Floats]:
@@ -143,7 +143,7 @@ class Milp:
         return rows, lower, np.concatenate([self.row_upper, cond.upper_off])
 
     def with_rows(self, rows: sp.csr_matrix, lower: Floats) -> Milp:
-        """Return the program with further rows, at least `lower`."""
+        """Return the program with further rows whose values must be at least `lower`."""
         return replace(
             self,
             rows=sp.vstack([self.rows, rows], format="csr"),
@@ -187,7 +187,7 @@ class Milp:
 
 
 def first_tangents(milp: Milp) -> tuple[sp.csr_matrix, Floats]:
-    """Return rows that every cone implies: its bound is at least each entry, either sign, and their mean norm."""
+    """Return rows that every cone implies: its bound is at least each entry, with either sign, and their mean norm."""
     gradients = []
     for cone in milp.cones:
         n = len(cone.columns)

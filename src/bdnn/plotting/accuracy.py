@@ -86,7 +86,7 @@ def plot_certified(
 
 def _steps(certification: Certification) -> Floats:
     """Return 0 and all radii at which an accuracy changes, up to the radius in question."""
-    # an accuracy that is attained at a radius is proven only just below it
+    # where an attack attains the distance, the point is proven robust only just below it
     attained = certification.radius[certification.attained & np.isfinite(certification.radius)]
     below = np.nextafter(attained[attained > 0], 0.0)
     ends = np.concatenate([certification.radius, below, certification.distance])

@@ -126,7 +126,7 @@ def training_text(report: dict[str, Any]) -> str:
         ("objective", f"{r['objective']:g}" if regularized else None),
         ("bound", f"{r['bound']:g} for {r['bound_of']}"),
         ("gap", f"{r['gap']:.2%}"),
-        ("status", f"{r['status']}: {r['message']}, {r['seconds']:.1f} s"),
+        ("status", _status_text(r)),
         (
             "validation",
             None if validation is None else f"{weighted}accuracy {validation:.2%}, by which the network was chosen",
@@ -140,6 +140,11 @@ def training_text(report: dict[str, Any]) -> str:
     text = "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
     columns = [(column["name"], column["kind"], column["inputs"]) for column in r.get("columns", ())]
     return f"{columns_text(columns)}\n{text}" if columns else text
+
+
+def _status_text(report: dict[str, Any]) -> str:
+    status, message = report["status"], report["message"]
+    return f"{status if status == message else f'{status}: {message}'}, {report['seconds']:.1f} s"
 
 
 def _point_text(point: dict[str, Any] | None) -> str | None:
@@ -208,7 +213,7 @@ def bound_text(report: dict[str, Any]) -> str:
         ("bound", f"no {weighted}loss is below {r['bound']:g} for {r['bound_of']}"),
         ("best loss known", f"{weighted}{r['best_loss_known']:g} (audited){errors}"),
         ("gap", f"{r['gap']:.2%}"),
-        ("status", f"{r['status']}: {r['message']}, {r['seconds']:.1f} s"),
+        ("status", _status_text(r)),
     ]
     return "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
 
