@@ -75,7 +75,7 @@ class TrainingModel:
             b = x[layout.biases[k]] if layout.biases else np.zeros(len(columns))
             layers.append(Layer(W, b))
         if problem.weights == "continuous" and problem.regularizer not in ("l1", "l2"):
-            layers = self._scaled(layers)  # solvers tend to return weights as small as the margin, which are hard to read
+            layers = self._scaled(layers)  # solvers return weights as small as the margin, which are hard to read
         return self.presolved.to_network(layers)
 
     def encode(self, network: Network) -> Floats:

@@ -1,4 +1,4 @@
-"""What columns hold, by all of their cells: numbers, truth values, levels or dates; and advice if that is unclear."""
+"""What columns hold according to all of their cells: numbers, truth values, levels or dates; advice if unclear."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y",
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _FORMATS = ("", *(day + time for day in _DAYS for time in _TIMES))
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-_ODD = "isinf(v) OR isnan(v) OR contains(t, '_')"  # numbers that are none for us
+_ODD = "isinf(v) OR isnan(v) OR contains(t, '_')"  # these are numbers for the database, but not here
 _TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}  # true is 1, and false is 0
-# text among more different numbers than codes of classes have, or among numbers that mostly differ, is a slip
+# text is a typing error among more different numbers than class codes have, or among numbers that mostly differ
 _FEW_CODES = 20
-_TRIED_CELLS = 16  # which show whether a column holds dates at all
+_TRIED_CELLS = 16  # enough cells to show whether a column holds dates at all
 _CLOCK = re.compile(r"\d{1,2}[:.]\d\d(?:[:.]\d\d(?:\.\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?")
-# of more different texts than this, most of them in one row only, no level says anything about another row
+# with more different texts than this, most of them in only one row, no level says anything about another row
 _MANY_LEVELS = 1000
 
 
 @dataclass(slots=True)
 class Columns:
-    """The columns of a table, and what was assumed of them.
+    """The columns of a table, and what was assumed about them.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class Reader:
     where : callable
         Returns the lines of rows.
     day_first : bool
-        Whether 1/2/2026 is in February, if nothing else says so.
+        Whether 1/2/2026 is in February if nothing else decides it.
     free_decimal : bool
         Whether the decimal sign may turn out to be a comma.
     tidy : bool
@@ -168,7 +168,7 @@ class Reader:
         return False
 
     def _wanted(self, name: str) -> str:
-        """Return the kind that is asked for or that the model needs, or nothing."""
+        """Return the kind that is asked for or that the model needs, or None."""
         return self.known[name].kind if name in self.known else self.asked.get(name, "").partition(":")[0]
 
     def _kind_of_numbers(self, name: str, profile: Profile | None, found: Columns) -> Kind | None:
@@ -216,15 +216,15 @@ class Reader:
         if self._date_form(name, profile, found):
             return "date"
         others = self.scan.places(j, "v IS NULL")
-        if others:  # without others these are codes with leading zeros, of which that is said
+        if others:  # without others, these are codes with leading zeros, which get a note of their own
             self._check_slips(name, profile, others, found)
         return "categorical"
 
     def _check_slips(self, name: str, profile: TextProfile, others: list[tuple[int, str]], found: Columns) -> None:
-        """Raise an error if a column of numbers or dates holds some cells that are none; say so if it may be text."""
+        """Raise an error if some cells in a column of numbers or dates are neither; add a note if it may be text."""
         what, shown, cell, markers = self._what(name), self._shown(others[:1]), others[0][1], self.scan.markers
         written = all(advice.is_written_number(text) for _, text in others)
-        # levels come again and again, measures do not
+        # levels are repeated many times, but measurements are not
         many = profile.different > _FEW_CODES or 2 * profile.different > profile.known > 2
         if not profile.numbers:
             if written and many:
@@ -253,7 +253,7 @@ class Reader:
         found.notes.append(note)
 
     def _date_slips(self, name: str, profile: TextProfile) -> list[tuple[int, str]]:
-        """Return the first cells that are no dates in a column most of whose cells are dates of one format."""
+        """Return the first cells that are not dates in a column most of whose cells are dates of one format."""
         j = self.names[name]
         some = [text for _, text in self.scan.places(j, "TRUE", _TRIED_CELLS)]
         formats = [form for form in _FORMATS if 2 * sum(is_date(text, form) for text in some) >= len(some)]
@@ -295,7 +295,7 @@ class Reader:
         return "date"
 
     def _coded(self, name: str, kind: Kind, cells: Sequence[str], codes: Array) -> RawColumn:
-        """Return a column from the different cells in it and where these are."""
+        """Return a column, given its different cells and where they are."""
         markers = self.scan.markers
         texts = [None if markers.means_missing(cell) else cell.strip() for cell in cells]
         if kind == "boolean":
@@ -325,7 +325,7 @@ class Reader:
     def _not_of_kind(
         self, name: str, kind: str, places: list[tuple[int, str]] | None = None, *, some: bool = True
     ) -> InputError:
-        """Return an error about a column of another kind, of which some cells may be of the kind that is wanted."""
+        """Return an error about a column of another kind, some of whose cells may be of the kind that is wanted."""
         others = self.scan.places(self.names[name], "v IS NULL") if places is None else places
         if kind == "numeric" and (slips := [place for place in others if means_a_number(place[1])]):
             return self._no_number(name, slips)
