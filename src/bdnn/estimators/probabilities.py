@@ -52,7 +52,7 @@ NETWORK_SHARE = 0.5
 """Part of the time that the network itself gets if networks of folds follow."""
 
 
-# what the networks of folds do without
+# settings that the networks of the folds do without
 _PLAIN: dict[str, Any] = {
     "probability": False,
     "decision_threshold": None,
@@ -62,7 +62,7 @@ _PLAIN: dict[str, Any] = {
     "verbose": 0,
 }
 UNCALIBRATED = "it was interrupted before probabilities could be calibrated"
-"""What fell short."""
+"""Text that says what fell short."""
 
 
 def own_time(budget: Budget, probability: object) -> Budget:
@@ -155,7 +155,7 @@ def calibrated(
 
 
 def _trusts(n_signals: int, n_classes: int) -> list[Fit]:
-    """Return ways to fit the second regression: a slope for each signal and class, or the same for all classes.
+    """Return the ways to fit the second regression: a slope for each signal and class, or one for all classes.
 
     With many classes there are few rows for each slope. Of two classes there is one slope for each signal anyway.
     """
@@ -202,7 +202,7 @@ class _IfCalibrated:
 
     def __get__(self, estimator: Any, owner: type | None = None) -> Callable[..., Floats]:
         if estimator is None:
-            return self._method  # of the class, for its documentation
+            return self._method  # it was looked up on the class, for its documentation
         _check_probabilities(estimator)
         return MethodType(self._method, estimator)
 
@@ -226,7 +226,7 @@ def _check_probabilities(estimator: Any) -> None:
 
 
 class ProbabilisticClassifier(BaseClassifier):
-    """A classifier that has calibrated probabilities if it is asked for them."""
+    """A classifier that has calibrated probabilities if they are asked for."""
 
     probability: bool | str
     calibration_: Calibration | None

@@ -117,7 +117,7 @@ class Source:
                 ) from None
 
     def in_windows_1252(self) -> Source:
-        """Return the same file as text in Windows-1252, or in Latin-1 if it has bytes that Windows-1252 does not use."""
+        """Return the same file as text in Windows-1252, or in Latin-1 if some bytes are not used in Windows-1252."""
         encoding = "cp1252"
         with _unpacking(self.name, self.packed), _opened(self.path, self.packed) as binary:
             while chunk := binary.read(_CHUNK):
@@ -191,7 +191,7 @@ def temporary_file() -> Iterator[Path]:
     Raises
     ------
     OutputError
-        If there is no space for it.
+        If it cannot be created.
     """
     path = _temporary()
     try:
