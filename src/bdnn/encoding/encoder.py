@@ -4,7 +4,7 @@ Notes
 -----
 By kind, a column gives these inputs, in the order of the columns:
 
-- *numeric*: its value. With thresholds t₁ < … < t_k, instead, a bit for each: 1 if x ≥ t, compared exactly; the input is
+- *numeric*: its value. With thresholds t₁ < … < t_k, it is a bit for each: 1 if x ≥ t, compared exactly; the input is
   called ``age>=39.5``.
 - *boolean*: 1 for true, 0 for false.
 - *categorical*: one bit for each level kept, called ``color=red``, in the order of their text, and one for all rare

@@ -152,7 +152,7 @@ def with_class_weight(result: Result, weights: Floats | None, class_weight: obje
 
 
 def by_label(stored: Mapping[str, Any], classes: Array) -> dict[Any, Any]:
-    """Return a mapping that is keyed by the text of labels with the labels themselves as keys."""
+    """Replace the keys of a mapping, which are labels as text, with the labels themselves."""
     labels = classes.tolist()
     return {labels[code_of(text, classes, "class_weight")]: value for text, value in stored.items()}
 
