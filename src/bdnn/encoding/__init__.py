@@ -1,1 +1,1 @@
-"""From the columns of a table to the inputs of a network; this way is part of the model."""
+"""The encoding of a table's columns as inputs of a network, which is part of the model."""

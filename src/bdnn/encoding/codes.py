@@ -1,4 +1,4 @@
-"""How one column becomes inputs; `bdnn.encoding.encoder` says which."""
+"""How one column becomes inputs; `bdnn.encoding.encoder` describes these inputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bdnn.types import Array, Floats, Indices
 
 PARTS = ("year", "month", "day", "weekday", "hour")
-"""Inputs of a date; the last one only if times differ."""
+"""Inputs of a date; the last one is used only if times differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class ColumnCode:
     name : str
         Of the column.
     kind : {"numeric", "boolean", "categorical", "date"}
-        As which it is read.
+        The kind as which it is read.
     fill : float, str or None
-        What a missing value is replaced by: a number (0 or 1 for a boolean column), a level, the text of a date; None
+        The replacement of a missing value: a number (0 or 1 for a boolean column), a level, or the text of a date; None
         if that is not known.
     levels : tuple of str
         Levels that have a bit of their own.
@@ -95,7 +95,7 @@ class ColumnCode:
 
     @property
     def n_values(self) -> int:
-        """Number of inputs, but for the missing bit."""
+        """Number of inputs, not counting the missing bit."""
         if not self.used:
             return 0
         if self.kind == "categorical":
@@ -128,7 +128,7 @@ class ColumnCode:
         return np.eye(n)[:, n - self.n_values :] if n else np.zeros((0, 0))
 
     def group_of(self, levels: Sequence[str]) -> Indices:
-        """Return the group of each level, -1 where it was not seen in the training; one entry more, for a gap."""
+        """Return the group of each level, -1 if the training did not have it, and one more entry for missing values."""
         where = {level: g for g, level in enumerate(self.levels)} | dict.fromkeys(self.rare, len(self.levels))
         filled = where.get(cast("str", self.fill), -1)
         return np.array([*(where.get(level, -1) for level in levels), filled], dtype=np.intp)
@@ -160,7 +160,7 @@ def _date_parts(values: Array) -> Floats:
     months, days = values.astype("datetime64[M]"), values.astype("datetime64[D]")
     month, day = months.astype(np.int64), days.astype(np.int64)
     hour = (values - days) // np.timedelta64(1, "h")
-    # months count from January 1970, and the first of January 1970 was a Thursday
+    # months are counted from January 1970, and the first of January 1970 was a Thursday
     parts = (1970 + month // 12, 1 + month % 12, 1 + (days - months.astype("datetime64[D]")).astype(np.int64))
     return np.stack([*parts, (day + 3) % 7, hour], axis=1).astype(np.float64)
 
@@ -174,7 +174,7 @@ _LISTS = ("levels", "rare", "thresholds", "parts")
 
 
 def column_json(code: ColumnCode) -> dict[str, Any]:
-    """Return how one column becomes inputs as plain values; what is as usual is left out."""
+    """Return, as plain values, how one column becomes inputs; defaults are left out."""
     values = {name: getattr(code, name) for name in _DEFAULTS}
     return {
         name: list(value) if isinstance(value, tuple) else value

@@ -1,10 +1,10 @@
-"""The way from the columns of a table to the inputs of a network, which is a part of the model.
+"""The encoder of the columns of a table as inputs of a network, which is a part of the model.
 
 Notes
 -----
 By kind, a column gives these inputs, in the order of the columns:
 
-- *numeric*: its value. With thresholds t₁ < … < t_k instead one bit each, 1 if x ≥ t, compared exactly; the input is
+- *numeric*: its value. With thresholds t₁ < … < t_k, it is a bit for each: 1 if x ≥ t, compared exactly; the input is
   called ``age>=39.5``.
 - *boolean*: 1 for true, 0 for false.
 - *categorical*: one bit for each level kept, called ``color=red``, in the order of their text, and one for all rare
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """The way from a `RawTable` to inputs; see the module.
+    """The encoder of a `RawTable` as inputs; see the module.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Encoder:
         for code in self.columns:
             for name in code.input_names:
                 free = name
-                while free in names:  # how often a name is asked for is counted, for many that are the same
+                while free in names:  # requests for a name are counted, which saves time if many names are the same
                     names[name] += 1
                     free = f"{name} ({names[name]})"
                 names[free] = 1
@@ -109,7 +109,7 @@ class Encoder:
         Parameters
         ----------
         names : sequence of str or None
-            Their names; names of which some are equal, as arrays may have, count as none.
+            Their names; if some of them are equal, as is possible for arrays, they are treated as no names.
         n : int
             Number of columns.
         fill : sequence of float or None
@@ -135,12 +135,12 @@ class Encoder:
         return len(self.input_names)
 
     def matched(self, raw: RawTable) -> RawTable:
-        """Return the columns of a table that are encoded, found by name, in order, read as the kinds of the training.
+        """Return the columns of a table that are encoded: found by name, in order, read as the kinds in the training.
 
         Raises
         ------
         InputError
-            If a column is missing, or holds what cannot be read so.
+            If a column is missing, or holds what cannot be read as its kind.
         """
         chosen = raw if raw.names == self.names else raw.select("inputs", self.names)
         return RawTable(tuple(as_kind(c, code.kind) for c, code in zip(chosen.columns, self.columns, strict=True)))
@@ -160,7 +160,7 @@ class Encoder:
         Raises
         ------
         InputError
-            If a column is missing, holds what cannot be read as its kind, or misses a value that nothing is kept for.
+            If a column is missing, holds what cannot be read as its kind, or lacks a value that has no replacement.
         """
         table = self.matched(raw)
         self._check_gaps(table)
@@ -192,7 +192,7 @@ class Encoder:
             )
 
     def unseen(self, raw: RawTable) -> dict[str, int]:
-        """Return for each column with levels that the training had not in how many rows they are.
+        """Return, for each column with levels that the training did not have, the number of rows with such levels.
 
         Parameters
         ----------
@@ -224,7 +224,7 @@ class Encoder:
         Raises
         ------
         InputError
-            If there are other names than those of this encoder.
+            If the names are not those of this encoder.
         """
         if tuple(names) == self.names:
             return self
@@ -292,7 +292,7 @@ class Encoder:
         return [(code.name, code.kind, in_words(code)) for code in self.columns]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the encoder as plain values; what is as usual is left out."""
+        """Return the encoder as plain values; defaults are left out."""
         return {"named": self.named, "columns": [column_json(code) for code in self.columns]}
 
     @staticmethod

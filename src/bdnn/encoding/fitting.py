@@ -1,4 +1,4 @@
-"""Encoders made from training rows: which levels are kept, where thresholds lie, and which gaps deserve a bit.
+"""Encoders made from training rows: which levels are kept, where thresholds lie, and which columns get missing bits.
 
 Notes
 -----
@@ -14,9 +14,9 @@ lower value and at most the upper one.
 
 *Missing bits*, if they are "auto". A column is looked at by itself: numbers are cut into at most ten ranges of about
 the same number of rows. Missing values are counted as a range of their own, or in the range of what replaces them. On
-five parts of the rows in turn, the frequencies of the classes in the ranges of the other four parts are asked how
-likely the labels are. The bit pays if the sum of the logarithms is larger with a range of their own, by more than half
-of its standard error. Of columns with gaps in the same rows, only the first one can get a bit.
+each of five parts of the rows in turn, the likelihood of the labels is computed from the frequencies of the classes in
+the ranges of the other four parts. The bit pays if the sum of the logarithms is larger with a range of their own, by
+more than half of its standard error. Of columns with gaps in the same rows, only the first one can get a bit.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 INDICATORS = ("auto", "always", "never")
 
-_FEW_LEVELS = 20  # as `max_categories` has by default
+_FEW_LEVELS = 20  # the default of `max_categories`
 _FOLDS = 5  # the usual number, enough for a yes or no
 _ERRORS = 0.5  # of 200 columns whose gaps mean nothing, 4 to 9 % get a bit, and few that matter are missed
 _RANGES = 10  # fine enough for any simple dependence, coarse enough for counts of few rows
@@ -50,12 +50,12 @@ _PRIOR = 1.0  # rows that the frequencies of a range start from, spread as the c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderOptions:
-    """What an encoder may be like.
+    """Options for making an encoder.
 
     Parameters
     ----------
     max_categories : int or None
-        Most bits of a categorical column, that of the rare levels included; None for no limit.
+        Most bits of a categorical column, including that of the rare levels; None for no limit.
     min_frequency : int, float or None
         Least number of rows, or least part of the known ones, of a level that is not rare; None for 1.
     missing_indicator : {"auto", "always", "never"}
@@ -100,7 +100,7 @@ def fit_encoder(
     codes : ndarray of shape (m,)
         Index of the class of each row; they decide on missing bits and nothing else.
     options : EncoderOptions or None
-        Settings; None for the usual ones.
+        Settings; None for the defaults.
     seed : int
         Of the parts of the rows on which missing bits are tried.
     named : bool
@@ -118,7 +118,7 @@ def fit_encoder(
     Warns
     -----
     UserWarning
-        If columns are left out that hold nothing, or text that is never the same.
+        If columns are left out because they hold nothing, or text that never occurs twice.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def fit_encoder(
 
 
 def fill_values(X: Array) -> Floats:
-    """Return the lower median of each column of numbers, none missing, of shape (m, n)."""
+    """Return the lower median of each column of an array of shape (m, n) with no missing numbers."""
     return np.array([lower_median(X[:, j]) for j in range(X.shape[1])], dtype=np.float64)
 
 
@@ -174,7 +174,7 @@ def _column_code(
 
 
 def _names_rows(code: ColumnCode) -> bool:
-    """Whether a column is text that is never the same."""
+    """Whether a column is text that never occurs twice."""
     return code.kind == "categorical" and code.fill is not None and not code.levels and not code.rare
 
 
@@ -215,7 +215,7 @@ def thresholds_of(values: Floats | Array, most: int) -> tuple[float, ...]:
     Parameters
     ----------
     values : ndarray of shape (m,)
-        Numbers, none missing, at least one.
+        Numbers, at least one and none of them missing.
     most : int
         Positive.
 
@@ -249,12 +249,12 @@ def _between(low: float, high: float) -> float:
 
 
 def _pays(column: RawColumn, code: ColumnCode, codes: Indices, seed: int) -> bool:
-    """Whether gaps as a range of their own make the labels likelier; see the module."""
+    """Whether the labels are more likely if gaps have a range of their own; see the module."""
     gaps = column.missing
     group, of_fill = _ranges(column, code)
     apart, filled = np.where(gaps, group.max() + 1, group), np.where(gaps, of_fill, group)
     part = np.random.default_rng(seed).permutation(np.arange(len(codes)) % _FOLDS)
-    # no other row is affected
+    # no other rows are affected
     concerned = np.flatnonzero(filled == of_fill)
     gain = np.zeros(len(concerned))
     for fold in range(_FOLDS):

@@ -1,9 +1,9 @@
-"""Columns from values of any kind, the text of levels, and columns read as another kind than they came in.
+"""Columns from values of any kind, the text of levels, and columns read as another kind than their own.
 
 The text of a level is that of the value without blanks around it; whole numbers are written without a point, other
 numbers as Python writes them, truth values as ``true`` and ``false``, dates as ``2024-01-31``, with the time behind a
 ``T`` unless it is midnight, in UTC if they have a time zone. Text without any character is missing. So a column is the
-same one from a file and from a data frame, however either keeps it.
+same whether it comes from a file or from a data frame, however these store it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _TRUTH = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}  # a boolean is the input 1 if it is true, else 0
 _ZONE = re.compile(r"\d:?\d\d(?:\.\d+)?\s*(?:[zZ]|[+-]\d\d(?::?\d\d)?)$")
-_WHOLE = 2.0**63  # larger numbers would be long rows of digits, most of which mean nothing
+_WHOLE = 2.0**63  # larger numbers would be long strings of digits, most of which mean nothing
 
 
 def level_text(value: object) -> str:
@@ -86,7 +86,7 @@ def coded(name: str, codes: Array, values: Iterable[object]) -> RawColumn:
 
 
 def from_values(name: str, values: Sequence[Any] | Array, categorical: bool = False) -> RawColumn:
-    """Return the column that values of any kind make.
+    """Return the column made of values of any kind.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def from_values(name: str, values: Sequence[Any] | Array, categorical: bool = Fa
     Returns
     -------
     RawColumn
-        All truth values: boolean. All numbers: numeric. All dates: date. Else categorical.
+        A boolean column if all are truth values, numeric if all are numbers, date if all are dates, else categorical.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def from_values(name: str, values: Sequence[Any] | Array, categorical: bool = Fa
 
 
 def _distinct(values: list[Any]) -> tuple[list[Any], Indices]:
-    """Return the different values, and which of them each is; equal values of different types, 1 and True, differ."""
+    """Return the different values, and the index of each value among them; 1 and True count as different."""
     keys: list[Any] = values
     if not set(map(type, values)) <= {str, type(None)}:
         keys = list(zip(map(type, values), values, strict=True))
@@ -138,7 +138,7 @@ def _distinct(values: list[Any]) -> tuple[list[Any], Indices]:
 
 
 def is_gap(value: object) -> bool:
-    """Return whether a value says that there is none: None, NaN, NaT or the missing value of pandas."""
+    """Return whether a value stands for a missing one: None, NaN, NaT or the missing value of pandas."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     try:
@@ -148,14 +148,14 @@ def is_gap(value: object) -> bool:
 
 
 def as_kind(column: RawColumn, kind: Kind) -> RawColumn:
-    """Return a column read as one of another kind, as which it was trained on.
+    """Return a column read as the kind that it had in the training.
 
     Parameters
     ----------
     column : RawColumn
-        As it came.
+        The column as it was given.
     kind : {"numeric", "boolean", "categorical", "date"}
-        What is wanted.
+        The kind that is wanted.
 
     Returns
     -------
@@ -166,7 +166,7 @@ def as_kind(column: RawColumn, kind: Kind) -> RawColumn:
     Raises
     ------
     InputError
-        If a value cannot be read so.
+        If a value cannot be read as this kind.
     """
     if column.kind == kind:
         return column
@@ -240,7 +240,7 @@ def _read(text: str, kind: Kind) -> Any:
 def _kind_of(values: Sequence[object]) -> Kind:
     if values and all(isinstance(value, bool | np.bool_) for value in values):
         return "boolean"
-    # decimal.Decimal is no Real, but a number all the same
+    # decimal.Decimal is not a Real, but it is a number
     if all(isinstance(value, Real | np.bool_) or type(value).__name__ == "Decimal" for value in values):
         return "numeric"
     return "date" if all(isinstance(value, datetime.date | np.datetime64) for value in values) else "categorical"
@@ -271,7 +271,7 @@ def numeric(name: str, values: Array) -> RawColumn:
 
 
 def lower_median(values: Floats | Array) -> Any:
-    """Return the lower median of values, none missing: with an even number of them the smaller of the middle two."""
+    """Return the lower median of values, none missing: the smaller of the middle two if their number is even."""
     middle = (len(values) - 1) // 2
     return np.partition(values, middle)[middle]
 

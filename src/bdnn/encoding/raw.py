@@ -1,6 +1,6 @@
-"""Columns of a table as they come: numbers, truth values, text and dates, whoever read them.
+"""Columns of a table as they are: numbers, truth values, text and dates, from any source.
 
-Files (`bdnn.tables`) and data frames (`bdnn.estimators`) end here; an encoder makes inputs of a network out of it.
+Files (`bdnn.tables`) and data frames (`bdnn.estimators`) are read into them; an encoder turns them into inputs.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class RawColumn:
         return np.asarray(np.isnat(self.values) if self.kind == "date" else np.isnan(self.values))
 
     def texts(self, rows: Indices) -> list[str | float]:
-        """Return some cells as they are written in a table: numbers as such, text for all else, empty where missing."""
+        """Return some cells as they are written in a table: numbers as such, all else as text, empty where missing."""
         values, gone = self.values[rows], self.missing[rows].tolist()
         each: list[Any] = values.tolist()
         if self.kind == "categorical":
@@ -101,7 +101,7 @@ class RawTable:
         return RawTable(tuple(self.columns[j] for j in places(what, self.names, names)))
 
     def numbers(self) -> Floats:
-        """Return numbers that are equal where cells are, of shape (m, n), NaN where missing."""
+        """Return numbers, of shape (m, n), that are equal where cells are equal, and NaN where they are missing."""
         out = np.empty((len(self), len(self.columns)))
         for j, column in enumerate(self.columns):
             values = column.values

@@ -1,4 +1,4 @@
-"""The scikit-learn face: one network, and ensembles of them."""
+"""The scikit-learn interface: single networks, and ensembles of them."""
 
 from bdnn.estimators.classifier import BDNNClassifier
 

@@ -71,22 +71,22 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         return columns, labels, weight
 
     def _columns(self, X: ArrayLike | RawTable, dtypes: Iterable[DTypeLike] = REAL) -> Reals | RawTable:
-        """Return columns to be predicted, checked; an array if they are inputs of the network as they are."""
+        """Return checked columns to be predicted: an array if they are the inputs of the network themselves."""
         check_is_fitted(self)
         return given_columns(self, self.encoder_, X, dtypes)
 
     def _inputs(self, X: ArrayLike | RawTable, dtypes: Iterable[DTypeLike] = REAL) -> Reals:
-        """Return the inputs of the network that columns to be predicted become, checked."""
+        """Return the checked inputs of the network that columns to be predicted become."""
         columns = self._columns(X, dtypes)
         return encoded(self.encoder_, columns)
 
     def _warn(self, shortfalls: Iterable[str]) -> None:
-        """Warn the caller of `fit` of what could not be done in time, if anything."""
+        """Warn the caller of `fit` about what could not be done in time, if anything."""
         if listed := list(shortfalls):
             warnings.warn(_shortfall_warning(self.time_limit, listed), ConvergenceWarning, stacklevel=3)
 
     def score(self, X: ArrayLike | RawTable, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the share of the rows of X whose predicted label is right.
+        """Return the fraction of the rows of X whose predicted label is correct.
 
         Parameters
         ----------
@@ -115,18 +115,18 @@ def generator_of(random_state: int | np.random.RandomState | None) -> np.random.
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:
-    """Return the seed of a fit, of its validation rows as of its search, that a `random_state` stands for."""
+    """Return the seed that a `random_state` stands for, of both the validation rows and the search of a fit."""
     return drawn_seed(generator_of(random_state))
 
 
 def given_targets(y: ArrayLike) -> Any:
-    """Return targets in a form that scikit-learn takes, or raise InputError if labels are missing."""
+    """Return targets in a form that scikit-learn accepts, or raise InputError if labels are missing."""
     check_present("y", y)
     return plain(y)
 
 
 def _checked_targets(y: Array) -> Array:
-    """Return validated targets as labels of shape (m,), or raise an error if they are no classes."""
+    """Return validated targets as labels of shape (m,), or raise an error if they are not classes."""
     labels: Array = column_or_1d(y, warn=True)
     if labels.dtype.kind in "fiu":
         check_discrete("y", labels)
@@ -153,7 +153,7 @@ def storable(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shortfall_warning(time_limit: float | None, shortfalls: Iterable[str]) -> str:
-    """Return the words of a warning of what could not be done for lack of time.
+    """Return the text of a warning about what could not be done for lack of time.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ def class_weights(
     Raises
     ------
     InputError
-        If `class_weight` is not as described, or names what is no class.
+        If `class_weight` is not as described, or names something that is not a class.
 
     Notes
     -----
@@ -100,7 +100,7 @@ def class_weights(
 
 
 def code_of(label: object, classes: Array, what: str) -> int:
-    """Return the index of a label, or of its text, into the classes, or raise InputError that says `what` named it."""
+    """Return the index in the classes of a label or its text, or raise InputError, which says that `what` named it."""
     values = classes.tolist()
     plain: Any = label.item() if isinstance(label, np.generic) else label
     for code, value in enumerate(values):
@@ -152,7 +152,7 @@ def with_class_weight(result: Result, weights: Floats | None, class_weight: obje
 
 
 def by_label(stored: Mapping[str, Any], classes: Array) -> dict[Any, Any]:
-    """Return what is kept by the text of labels by the labels themselves."""
+    """Replace the keys of a mapping, which are labels as text, with the labels themselves."""
     labels = classes.tolist()
     return {labels[code_of(text, classes, "class_weight")]: value for text, value in stored.items()}
 

@@ -1,4 +1,4 @@
-"""The scikit-learn face: validate, make a Problem, run a method, keep the Network. No mathematics here."""
+"""The scikit-learn interface: validate, make a Problem, run a method, keep the Network. It has no mathematics."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
     method : {"auto", "exact", "local_search", "alternating", "data_splitting"}, default="auto"
         How to train. "exact": mixed-integer program, with a bound on the loss of every network of the class.
         "local_search": exact line searches in weight space, for any amount of data; they reach by far the best loss in
-        the time.
+        a given time.
         "alternating": programs for one layer or neuron at a time. "data_splitting": programs in which clusters of
         points share their activations. "auto" is "exact" for small problems and "local_search" for all others.
     weights : {"continuous", "integer"}, default="continuous"
@@ -99,7 +99,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
     initial_clusters : {"one", "class"}, default="one"
         Data splitting: start with one cluster, or one per class.
     blocks : {"layers", "neurons"}, default="layers"
-        Alternating: what is solved for at one time.
+        Alternating: the parts that are solved for one at a time.
     n_starts : int, default=1
         Alternating: number of starts.
     certificate : bool, default=False
@@ -374,7 +374,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
             method = AttackAndRepair(method)
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)
-        # more threads of BLAS than were asked for would wait for each other on a busy machine
+        # more BLAS threads than were asked for would wait for each other on a busy machine
         with limited_threads(budget.threads, "blas"):
             result = method(problem, own_time(budget, self.probability), start, listener)
         result = with_class_weight(result, class_weight, self.class_weight)
@@ -391,7 +391,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
         return self
 
     def save(self, path: FilePath | IO[bytes], table: TableInfo | None = None) -> None:
-        """Write the fitted estimator to a JSON model file; `bdnn.load` reads it.
+        """Write the fitted estimator to a JSON model file, which `bdnn.load` reads.
 
         Parameters
         ----------
@@ -413,7 +413,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
         save_model(path, self._contents(table))
 
     def _contents(self, table: TableInfo | None = None) -> Model:
-        """Return what a model file holds."""
+        """Return the contents of a model file."""
         settings = storable(self.get_params())
         settings["hidden_layer_sizes"] = list(self.network_.widths[:-1])
         settings["robust_radius"] = np.asarray(self.robust_radius, dtype=float).tolist()

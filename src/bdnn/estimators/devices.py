@@ -1,4 +1,4 @@
-"""Fitted classifiers as files for devices."""
+"""Export of fitted classifiers as files for devices."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ class Exportable:
         missing : sequence of str
             Columns that may be missing on the device, besides those of which the model or the data say so.
         optimize : {"size", "speed"}
-            What is to be little.
+            What to minimize: the size or the time.
         input_bits : int
-            Bits of each input if continuous weights are made integers and the inputs are none.
+            Bits of each input if continuous weights are turned into integers and the inputs are not integers.
         certificate : path-like or None
-            File whose hash is noted in the files.
+            File whose hash is recorded in the exported files.
         radius : float or None
             For the target vnnlib: how far each value of a row may be moved.
 

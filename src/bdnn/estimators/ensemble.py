@@ -1,4 +1,4 @@
-"""Ensembles of binarized networks: many small ones, each of some classes or some features, that vote."""
+"""Ensembles of binarized networks: many small ones that vote, each on some classes or some features."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SCHEMES = ("one_vs_one", "one_vs_rest", "multiclass")
 VOTINGS = ("majority", "sum")
 HIDDEN = ("trained", "random", "comparisons")
 
-_ENCODER_SEED = 0  # of the parts of the rows on which missing bits are tried; any will do
+_ENCODER_SEED = 0  # seed of the parts of the rows on which missing bits are tried; any will do
 # members see inputs, which are numbers
 _AS_INPUTS = {"categorical_features": None, "missing_indicator": "never", "thresholds": None}
 _DEFAULT_HIDDEN = (32,)  # neurons: members are many, and small ones train fast
@@ -52,8 +52,8 @@ _DEFAULT_HIDDEN = (32,)  # neurons: members are many, and small ones train fast
 class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
     """Ensemble of binarized networks that vote.
 
-    With few data, many small networks on different random features generalize better than one network of the same total
-    size.
+    With little data, many small networks on different random features generalize better than one network of the same
+    total size.
 
     Parameters
     ----------
@@ -230,7 +230,7 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
             rounds = math.ceil((len(groups) - number) / budget.threads)
             own = budget.within(0.0 if stopped else budget.remaining / rounds)
             rows, targets = rows_of(group[0], codes, self.scheme)
-            # of classes that count nothing, members decide as if they did
+            # members decide about classes of weight 0 as if these had weight
             member_weight = None if weight is None or not weight[rows].any() else weight[rows]
             parts = [inputs[np.ix_(rows, task.features)] for task in group]
             clf = clone(self._settings()).set_params(random_state=group[0].seed, n_jobs=1, **_AS_INPUTS)
@@ -263,7 +263,7 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
         return self
 
     def _check_members(self) -> None:
-        """Refuse settings of the members that only the ensemble can have."""
+        """Reject settings of the members that only the ensemble can have."""
         settings = self._settings()
         if isinstance(settings.class_weight, Mapping):
             raise InputError("class_weight of the estimator cannot name classes; give it to the ensemble")
@@ -319,7 +319,7 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
     def size_bytes(self) -> int:
         """Bytes of all members, see `bdnn.Network`, and of the inputs of each that does not take all.
 
-        These are encoded by a bit for each of the inputs, or by their numbers if that is shorter.
+        The inputs of a member are encoded by a bit for each of all inputs, or by their numbers if that is shorter.
         """
         check_is_fitted(self)
         n = self.encoder_.n_inputs
@@ -331,7 +331,7 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
         return total
 
     def votes(self, X: ArrayLike | RawTable) -> tuple[Integers, Floats]:
-        """Count the votes and add the outputs, as described at `voting`.
+        """Count the votes and add the outputs, as described under `voting`.
 
         Parameters
         ----------
@@ -448,7 +448,7 @@ def load(path: str | os.PathLike[str]) -> BDNNClassifier | BDNNEnsembleClassifie
     Returns
     -------
     BDNNClassifier or BDNNEnsembleClassifier
-        Fitted; the `result_` of a BDNNClassifier is there if the file has it.
+        A fitted classifier; a BDNNClassifier has `result_` if the file does.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a classifier of one network answers once it is fitted."""
+"""The predictions of a fitted classifier with one network."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class FittedNetwork(ProbabilisticClassifier):
         X : array-like of shape (n_samples, n_features), or data frame
             Columns.
         y : array-like of shape (n_samples,) or None
-            Labels: points that are predicted wrong are not robust. None: the predictions must not change.
+            Labels: points that are predicted incorrectly are not robust. None: the predictions must not change.
         level_changes : int
             Most categorical and boolean columns of a row whose level changes as well. Dates and missing cells stay.
         **settings : Any

@@ -1,6 +1,6 @@
 """Columns of arrays, lists and data frames, as they are: numbers, truth values, text, categories and dates.
 
-Frames of pandas, polars and pyarrow are told by what they offer; none of these libraries is imported.
+Frames of pandas, polars and pyarrow are recognized by their methods; none of these libraries is imported.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def raw_table(X: Any, categorical: Categorical = "from_dtype") -> RawTable:
     Raises
     ------
     InputError
-        If X has not two dimensions, holds what is neither number, text nor date, or `categorical` is not as described.
+        If X is not two-dimensional, holds anything but numbers, text and dates, or `categorical` is not as described.
 
     Examples
     --------
@@ -159,7 +159,7 @@ def _columns(X: Any) -> Iterable[Any]:
 
 
 def _column(name: str, values: Any, categorical: bool, by_type: bool) -> RawColumn:
-    """Return a column of whichever library."""
+    """Return a column from any of the libraries."""
     if isinstance(values, np.ndarray):
         return _of_array(name, values, categorical)
     if hasattr(values, "dtype") and hasattr(values, "iloc"):
@@ -207,7 +207,7 @@ def _of_pandas(name: str, values: Any, categorical: bool, by_type: bool) -> RawC
     kind = getattr(dtype, "kind", "O")
     if kind == "M":
         if getattr(dtype, "tz", None) is not None:
-            values = values.dt.tz_convert(None)  # in UTC, as files and other frames keep it
+            values = values.dt.tz_convert(None)  # in UTC, as for files and other frames
         return _of_array(name, values.to_numpy(dtype="datetime64[us]"), categorical)
     if kind in "iufb":
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -1,4 +1,4 @@
-"""Rows that are held out of the training of a network: to choose it, to move its threshold, to calibrate it."""
+"""Rows held out from the training of a network: to choose it, to move its threshold, or to calibrate it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an estimator is given, made into inputs of its network by its encoder."""
+"""The data that an estimator is given, which its encoder turns into inputs of its network."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EncoderSettings(Protocol):
 
 
 def options_of(settings: EncoderSettings) -> EncoderOptions:
-    """Return what an encoder may be like, or raise InputError."""
+    """Return the options of an encoder, or raise InputError."""
     return EncoderOptions(
         max_categories=settings.max_categories,
         min_frequency=settings.min_frequency,
@@ -57,12 +57,12 @@ def training_columns(
     settings: EncoderSettings,
     feature_names: Sequence[str] | None = None,
 ) -> tuple[Reals | RawTable, Array]:
-    """Check what is trained on.
+    """Check the training data.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        It gets the attributes that scikit-learn keeps of inputs, the names of arrays included.
+        It gets the attributes that scikit-learn keeps about inputs, including the names of arrays.
     X : array-like, data frame or RawTable
         Inputs.
     y : array-like
@@ -211,7 +211,7 @@ def made_encoder(estimator: Any, columns: Reals | RawTable, labels: Array, rows:
         return fitted_encoder(estimator, columns, labels, rows, estimator, seed)
     named, names = hasattr(estimator, "feature_names_in_"), column_names(estimator)
     kept = old.for_columns(names) if named and old.named else old.renamed(names, named)
-    if any(code.fill is None and code.used for code in kept.columns):  # of an older file
+    if any(code.fill is None and code.used for code in kept.columns):  # it comes from an older file
         kept = kept.with_fill_of(fitted_encoder(estimator, columns, labels, rows, estimator, seed))
     return kept
 
@@ -234,7 +234,7 @@ def radius_of_inputs(encoder: Encoder, radius: float | ArrayLike) -> float | Arr
     Raises
     ------
     InputError
-        If there is not one radius for each column, or numbers are seen through thresholds.
+        If there is not one radius for each column, or numbers are replaced by thresholds.
     """
     if encoder.is_identity or (np.ndim(radius) == 0 and radius == 0):
         return radius
@@ -322,7 +322,7 @@ def encoded(encoder: Encoder, columns: Reals | RawTable, warns: bool = True) -> 
     Warns
     -----
     UserWarning
-        If there are levels that the training had not.
+        If there are levels that the training did not have.
     """
     if not isinstance(columns, RawTable):
         return columns if encoder.is_identity else encoder.transform(numbers_as_table(columns, encoder.names))
@@ -333,7 +333,7 @@ def encoded(encoder: Encoder, columns: Reals | RawTable, warns: bool = True) -> 
 
 
 def warn_unseen(unseen: dict[str, int]) -> None:
-    """Warn of levels that were not seen in the training, given the number of rows that have them by column."""
+    """Warn about levels that were not seen in the training, given the number of rows that have them by column."""
     if unseen:
         where = [f"{count} row{'s' if count != 1 else ''} of column {name!r}" for name, count in unseen.items()]
         shown = ", ".join(where[:8]) + (f", … ({len(where)} columns in all)" if len(where) > 8 else "")
@@ -347,7 +347,7 @@ def warn_unseen(unseen: dict[str, int]) -> None:
 def given_columns(
     estimator: BaseEstimator, encoder: Encoder, X: Any, dtypes: Iterable[DTypeLike] = REAL
 ) -> Reals | RawTable:
-    """Check what is to be predicted.
+    """Check the data to be predicted.
 
     Parameters
     ----------
@@ -376,5 +376,5 @@ def given_columns(
         array = validate_data(estimator, X, dtype=list(dtypes), reset=False, ensure_all_finite="allow-nan")
         return array if encoder.is_identity and not has_nan(array) else numbers_as_table(array, encoder.names)
     validate_data(estimator, X, skip_check_array=True, reset=False)
-    # names have been compared, so that columns are in the order of the training
+    # names have been compared, so the columns are in the order of the training
     return _named(raw_table(X), encoder.names)

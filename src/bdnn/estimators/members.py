@@ -1,4 +1,4 @@
-"""Members of an ensemble: what each is trained on, and in which order."""
+"""Members of an ensemble: what each of them is trained on, and in which order."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def is_integer(value: object) -> bool:
 
 
 def outputs_of(network: Network, X: Array) -> Floats:
-    """Return what a member adds to each of its classes."""
+    """Return the scores that a member adds to its classes."""
     outputs = network.decision_function(X)
     if outputs.ndim == 2 and outputs.shape[1] > 2:
         return outputs

@@ -1,4 +1,4 @@
-"""Moving the operating point of a network of two classes: the bias of its output is shifted, by rows that are held out.
+"""The operating point of a network of two classes: held-out rows decide how the bias of its output is shifted.
 
 The shifted network is a network like any other, so that predictions, certification and exports agree.
 """
@@ -92,7 +92,7 @@ def moved(
     result : Result
         Of the training.
     problem : Problem
-        What was trained on.
+        The problem that was trained on.
     wanted : Wanted
         From `wanted_point`.
     rows : tuple
@@ -179,7 +179,7 @@ def _measures(rates: _Rates, measure: str) -> tuple[Floats, Floats]:
 
 
 def _best(reached: Floats, other: Floats, wanted: float) -> int | None:
-    """Return the best cut: of those that reach what is wanted by the counterpart, else by the measure itself."""
+    """Return the best cut: the best counterpart among those that reach the wanted value, else the best measure."""
     if not len(reached):
         return None
     if np.any(reached >= wanted):
@@ -206,7 +206,7 @@ def _shifted(network: Network, shift: float) -> Network:
 
 
 def _missed(point: OperatingPoint) -> str:
-    """Say what can be reached."""
+    """Return a text that says which values can be reached."""
     listed = ", ".join(f"{value:.3g}" for value in point.reachable[:_MOST_LISTED])
     more = ", …" if len(point.reachable) > _MOST_LISTED else ""
     can = (

@@ -52,7 +52,7 @@ def random_hidden(problem: Problem, seed: int, hidden: str) -> Network:
 
 
 def with_outputs(members: list[Network], outputs: Network) -> list[Network]:
-    """Share the outputs that were trained on all hidden neurons out among the members: their sums decide the same."""
+    """Divide the outputs that were trained on all hidden neurons among the members, whose sums decide the same."""
     W, bias = outputs.layers[0]
     if len(bias) == 2:
         # each member adds 2 lead - 1; all together have to add 2 lead - 1 or, if their number is even, 2 lead

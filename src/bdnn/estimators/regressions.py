@@ -1,4 +1,4 @@
-"""Logistic regressions that give logits: fitted, compared on rows that did not fit them, and measured there."""
+"""Logistic regressions that give logits: they are fitted, and compared and measured on rows that did not fit them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bdnn.calibration import probabilities
 if TYPE_CHECKING:
     from bdnn.types import Floats, Indices
 
-_ITERATIONS = 1000  # of L-BFGS, which needs tens on standardized values
+_ITERATIONS = 1000  # of L-BFGS, which needs only tens of them on standardized values
 
 
 class Affine(NamedTuple):
@@ -43,7 +43,7 @@ def figures(logits: Floats, codes: Indices, weight: Floats | None) -> Figures:
     """Return log-loss and Brier score of logits."""
     shares = probabilities(logits)
     truth = np.arange(shares.shape[1]) == codes[:, None]
-    # a probability that is rounded to 0 counts as the least above it
+    # a probability that is rounded to 0 counts as the least number above 0
     right = np.maximum(shares[truth], np.finfo(np.float64).tiny)
     squares = ((shares - truth) ** 2).sum(axis=1) / (2 if shares.shape[1] == 2 else 1)
     return Figures(float(np.average(-np.log(right), weights=weight)), float(np.average(squares, weights=weight)))

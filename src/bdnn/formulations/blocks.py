@@ -201,7 +201,7 @@ class LossTerms:
         return np.rint(units) if self._presolved.loss_step else units
 
     def cost_of_firing(self, class_weight: Floats) -> Floats:
-        """Return how much more firing costs than not firing, of shape (g, n_outputs), for class weights (g, n_classes)."""
+        """Return what firing costs beyond not firing, of shape (g, n_outputs), for class weights (g, n_classes)."""
         on, off = self._loss.costs(class_weight)
         return self.in_units(on) - self.in_units(off)
 
@@ -277,7 +277,7 @@ class LossTerms:
         if loss is None:
             return
         units = loss / self._presolved.loss_unit
-        # the limit is raised a little for the rounding of sums, which is harmless because losses have steps of 1
+        # the limit is raised a little for the rounding of sums; where losses have steps of 1, that is harmless
         most = round(units) + 1e-6 if self._presolved.loss_step else units * (1 + 1e-9) + 1e-9
         self._builder.rows(self._columns[None, :], self._costs[None, :], -np.inf, most - self._constant)
 

@@ -145,7 +145,7 @@ class LayerBuilder:
             self.milp.rows(np.column_stack([key[:-1], key[1:]]), [1, -1], 0, np.inf)
 
     def owner(self, k: int) -> tuple[Indices, Floats]:
-        """Return the group and a valid M of each row of a neuron: rows are points in the first layer, and groups above."""
+        """Return the group and a valid M of each row of a neuron: of points in the first layer, of groups in others."""
         if k == 0:
             return self.groups[self.kept], self.scales.big_m(0)[self.kept]
         owner = np.arange(len(self.class_weight))

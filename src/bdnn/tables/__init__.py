@@ -1,10 +1,10 @@
-"""Reading tables from files: columns as they come, labels, and what had to be assumed.
+"""Reading tables from files: columns as they are, labels, and what had to be assumed.
 
-DuckDB reads; see `bdnn.tables.scan` for what it is asked. A file is found out about from its first bytes
-(`bdnn.tables.source`) and lines (`bdnn.tables.layout`); the kinds of its columns from all of their cells
+DuckDB reads the files; `bdnn.tables.scan` holds the queries. The form of a file is recognized from its first bytes
+(`bdnn.tables.source`) and lines (`bdnn.tables.layout`), and the kinds of its columns from all of their cells
 (`bdnn.tables.kinds`). Labels are read by `bdnn.labels`: as the classes of a model where one is known.
 
-A missing value is what `MISSING` and, in columns of numbers, `MISSING_NUMBERS` hold. In models without an encoder it is
+`MISSING` and, in columns of numbers, `MISSING_NUMBERS` say what is a missing value. In models with no encoder, it is
 replaced by the lower median of its column (the middle of the sorted known values, the lower of two), so that integer
 columns stay integer; the replacements come from the training rows and are stored with the model.
 """

@@ -1,4 +1,4 @@
-"""What is said of columns that cannot be read as they are: what was found, and what to type."""
+"""Messages on columns that cannot be read as they are: what was found, and what to type."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def refuse_types(what: str, columns: Sequence[tuple[str, Column]], advice: str =
     columns : sequence of (str, Column)
         Columns that are to be read, by name.
     advice : str
-        What to do, before the name of the column.
+        Advice that precedes the name of the column.
     """
     for name, column in columns:
         if column.kind not in READABLE:
@@ -62,7 +62,7 @@ def absent(names: Sequence[str], there: Sequence[str], target: str | None) -> st
 
 
 def is_written_number(text: str) -> bool:
-    """Whether text is a number with a separator of thousands, a currency, a percent sign or their like."""
+    """Whether text is a number with a thousands separator, a currency, a percent sign or something similar."""
     return _WRITTEN_NUMBER.fullmatch(text) is not None
 
 
@@ -72,7 +72,7 @@ def cut(cell: str) -> str:
 
 
 def na_option(markers: Markers, cell: str) -> str:
-    """Return the option that makes a cell a missing value beside what the user gave; empty if none can say so."""
+    """Return the option that makes a cell a missing value in addition to those given; empty if no option can."""
     if "," in cell or len(cell) > _MOST_SHOWN:
         return ""
     words = ",".join((*(markers.given or ()), cell))
@@ -113,7 +113,7 @@ def slip(what: str, kind: str, shown: str, cell: str, name: str, markers: Marker
 
 
 def mixed(name: str, kind: str, shown: str, option: str) -> str:
-    """Return a note on text among few numbers or dates; an option says that it is missing, if it may be."""
+    """Return a note on text among few numbers or dates; it names an option that makes it missing if it may be."""
     missing = f"{option} says that this means a missing value, " if option else ""
     word = shlex.quote(name)
     return (

@@ -1,4 +1,4 @@
-"""What the different cells of a column look like, and which levels they stand for."""
+"""The appearance of the different cells of a column, and the levels that they stand for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WHOLE = re.compile(r"([+-]?(?:0|[1-9][0-9]*))\.0*")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a model says of one of its columns.
+    """What a model says about one of its columns.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Known:
 
 
 def text_profile(cells: Mapping[str, int], markers: Markers, decimal: str) -> TextProfile:
-    """Return what a column looks like from its different cells and how often there are."""
+    """Return what a column looks like, given its different cells and how often each occurs."""
     counts: Counter[str] = Counter()
     for cell, count in cells.items():
         if not markers.means_missing(cell):
@@ -53,7 +53,7 @@ def _with_point(text: str, decimal: str) -> str:
 
 
 def level_names(texts: Sequence[str], known: Known | None) -> dict[str, str]:
-    """Return the levels of texts: as a model knows them, or as the same numbers and truth values of frames are."""
+    """Return the levels of texts: as a model knows them, or as equal numbers and truth values of frames are written."""
     if known is not None:
         return {text: text if text in known.levels else _other_text(text, known.levels) for text in texts}
     if all(map(is_number, texts)):
@@ -64,7 +64,7 @@ def level_names(texts: Sequence[str], known: Known | None) -> dict[str, str]:
 
 
 def _other_text(level: str, known: frozenset[str]) -> str:
-    """Return how else a level may be written, if a model knows it so: 1.0 as 1, TRUE as true, 1 as true."""
+    """Return another way to write a level that a model knows: 1.0 as 1, TRUE as true, 1 as true."""
     other = {"true": "true", "false": "false"}.get(level.lower(), level)
     if m := _WHOLE.fullmatch(level):
         other = m[1]
@@ -74,7 +74,7 @@ def _other_text(level: str, known: frozenset[str]) -> str:
 
 
 def is_date(text: str, form: str) -> bool:
-    """Return whether text is a date of a format; of the empty one if it begins with year, month and day."""
+    """Return whether text is a date of a format; the empty format is one that begins with year, month and day."""
     try:
         if form:
             datetime.strptime(text, form)
@@ -87,7 +87,7 @@ def is_date(text: str, form: str) -> bool:
 
 
 def means_a_number(text: str) -> bool:
-    """Whether text that is no plain number is one in another notation, or says that there is none."""
+    """Whether text that is not a plain number is one in another notation, or says that there is none."""
     try:
         float(text)
     except ValueError:

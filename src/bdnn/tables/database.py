@@ -1,4 +1,4 @@
-"""Files as tables of DuckDB's queries. It writes no files, loads no extensions and uses one thread."""
+"""Files as tables in DuckDB queries. DuckDB writes no files, loads no extensions and uses one thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-_LONGEST_LINE = 2_000_000  # bytes, as the reader has it, whose buffers grow with it; longer lines are copied first
+_LONGEST_LINE = 2_000_000  # bytes, the reader's own limit, with which its buffers grow; longer lines are copied first
 _ROWS_AT_ONCE = 2**14  # of lines that are handed on
 _WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _NUMBERS = (*_WHOLE_NUMBERS, "UHUGEINT", "FLOAT", "DOUBLE")
@@ -34,7 +34,7 @@ class Column:
     sql : str
         The column in a query.
     kind : str
-        What a Parquet file says that it holds: numeric, boolean, categorical, date or the type itself if it is none of
+        The kind that a Parquet file states: numeric, boolean, categorical, date, or the type itself if it is none of
         these. Empty for a CSV file.
     """
 
@@ -64,7 +64,7 @@ class Markers:
     given: tuple[str, ...] | None = None
 
     def means_missing(self, cell: str) -> bool:
-        """Return whether a cell of a column that is not of numbers stands for a missing value."""
+        """Return whether a cell stands for a missing value in a column that does not hold numbers."""
         text = cell.strip().lower()
         return text in self.everywhere or (bool(self.values) and is_number(text) and float(text) in self.values)
 
@@ -82,7 +82,7 @@ class Profile:
     commas : int
         Cells that are numbers only with a decimal comma.
     gaps : int
-        Cells that stand for a missing value in a column of numbers, and are none.
+        Cells that are not numbers and stand for a missing value in a column of numbers.
     padded : int
         Whole numbers with a leading zero.
     odd : bool
@@ -99,7 +99,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class TextProfile:
-    """What the cells of a column of text look like that are not missing.
+    """What the cells that are not missing look like in a column of text.
 
     Attributes
     ----------
@@ -144,20 +144,20 @@ def connection(threads: int = 1) -> duckdb.DuckDBPyConnection:
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """Return what is raised for a file that is not as it was said to be."""
+    """Return the error for a file that is not as it was declared to be."""
     import duckdb
 
     return (duckdb.Error,)
 
 
 def _place(path: Path) -> str:
-    """Return the literal of a path, in which no character stands for others."""
+    """Return the literal of a path, in which no character is a wildcard."""
     return literal(re.sub(r"([*?\[])", r"[\1]", str(path.absolute())))
 
 
 def csv_table(path: Path, packed: str, delimiter: str, skip: int, width: int, longest: int = 0) -> str:
     """Return a CSV file as the table of a query, with columns c0, c1, … of text, if no row has more characters."""
-    most = max(_LONGEST_LINE, 4 * longest)  # bytes of a character
+    most = max(_LONGEST_LINE, 4 * longest)  # a character has at most four bytes
     names = ", ".join(f"'c{j}': 'VARCHAR'" for j in range(width))
     return (
         f"read_csv({_place(path)}, auto_detect=false, header=false, skip={skip}, delim={literal(delimiter)}, "
@@ -190,7 +190,7 @@ def parquet_columns(path: Path) -> dict[str, Column]:
 
 
 def lines(path: Path, packed: str) -> Iterator[str]:
-    """Give the lines of a packed text file in UTF-8 without their ends."""
+    """Yield the lines of a compressed text file in UTF-8 without their ends."""
     table = (
         f"read_csv({_place(path)}, auto_detect=false, header=false, delim='\x01', quote='', escape='', "
         f"compression={literal(packed)}, max_line_size={_LONGEST_LINE}, columns={{'line': 'VARCHAR'}})"

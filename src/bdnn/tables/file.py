@@ -1,4 +1,4 @@
-"""A file as the table of a query: as it is if the reader takes it so, else as a temporary copy in plain CSV."""
+"""A file as the table of a query: as it is if the reader accepts it, else as a temporary copy in plain CSV."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
     from bdnn.tables.options import Reading
 
-_DIRECT = ("none", "gzip", "zstd")  # the reader unpacks these by itself
+_DIRECT = ("none", "gzip", "zstd")  # the reader itself unpacks these
 
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """A file that can be asked.
+    """A file that can be queried.
 
     Attributes
     ----------
     name : str
-        What it is called in messages.
+        Its name in messages.
     table : str
         The table in a query.
     columns : tuple of Column
@@ -76,16 +76,16 @@ def table_file(
     path : path-like
         The file; ``-`` is standard input.
     reading : Reading
-        How it is read, as far as that is given.
+        The settings for reading that are given.
     expected : sequence of str
-        Columns that a model asks for.
+        Columns that a model needs.
     copied : bool
-        Whether to read it row by row in any case, which finds what is wrong with a file that the reader refuses.
+        Whether to read it row by row in any case, which finds the fault of a file that the reader refuses.
 
     Raises
     ------
     InputError
-        If it is no table.
+        If it is not a table.
     OSError
         If it cannot be read.
     """
@@ -100,7 +100,7 @@ def table_file(
         except NotInEncodingError:
             if reading.encoding is not None or not source.is_utf8:
                 raise
-            # the first bytes were UTF-8, later ones are not
+            # the first bytes were UTF-8, but later ones are not
             opened = _csv(source.in_windows_1252(), reading, expected, copied, stack)
         yield opened
 
@@ -188,7 +188,7 @@ def _ragged(source: Source, layout: Layout, cells: list[str], line: int) -> Inpu
 
 
 def _rows(source: Source, layout: Layout) -> Iterator[tuple[list[str], int]]:
-    """Give the rows of data, each with its line."""
+    """Yield the rows of data, each with its line."""
     line = layout.start
     try:
         for row in rows(itertools.islice(source.lines(), layout.start, None), layout.delimiter, layout.comment):

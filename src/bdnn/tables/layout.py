@@ -1,7 +1,7 @@
-"""How a text file is laid out as a table: delimiter, lines before the header, header, units below it, decimal sign.
+"""The layout of a text file as a table: delimiter, lines before the header, header, units below it, decimal sign.
 
-All this is found from its first lines, or given. What is found and is not the rule, which is commas, a header in the
-first line and decimal points, is said in notes.
+All of this is given or found from the first lines. Notes report whatever is found to differ from the rule, which is
+commas, a header in the first line, and decimal points.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from bdnn.tables.rows import Row, rows
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", "": "blanks"}
 """Delimiters by name; the empty one stands for any number of blanks and tabs."""
 
-_RARE = ("^", "~", "\x1f", "\x01", ":")  # only where no other one makes columns
+_RARE = ("^", "~", "\x1f", "\x01", ":")  # these are used only where no other delimiter makes columns
 _COMMENTS = ("#", "%", "//")
-_TRIED_LINES = 2000  # of the sample; what follows looks the same
+_TRIED_LINES = 2000  # lines of the sample that are tried; later ones look the same
 _MOST_UNITS = 3  # rows below the header: units, kinds of averages, and one more
 _MOST_NARROW = 0.4  # share of rows of another length, above which a delimiter makes no table
 _SEP = re.compile(r'^"?sep=(.)"?$', re.IGNORECASE)
-_MADE_UP = re.compile(r"column\d+")  # what columns are called that have no name
+_MADE_UP = re.compile(r"column\d+")  # names that are given to columns without one
 _CONSECUTIVE = 3  # numbers 0, 1, 2 or 1, 2, 3 in a first line are names, as pandas writes them
 
 
@@ -51,9 +51,9 @@ class Layout:
     decimal : str
         Decimal sign.
     comment : str
-        What lines begin with that are no rows; empty for none.
+        The text with which lines that are not rows begin; empty if there are none.
     notes : tuple of str
-        What was found and is not the rule.
+        What was found to differ from the rule.
     """
 
     delimiter: str
@@ -67,7 +67,7 @@ class Layout:
 
 
 def is_unnamed(name: str) -> bool:
-    """Return whether a name in a header is none: what programs write where they have no name."""
+    """Return whether a name in a header is only what programs write where they have no name."""
     return name == "" or name.lower().startswith("unnamed: ") or bool(re.fullmatch(r"\.\.\.\d+", name))
 
 
@@ -96,12 +96,12 @@ def find_layout(
     header : bool or None
         Whether there is one; None to find out.
     expected : sequence of str
-        Names of columns that a model asks for: a line that holds half of them is a header.
+        Names of columns that a model needs: a line that holds half of them is a header.
 
     Raises
     ------
     InputError
-        If there is no row.
+        If there are no rows.
     """
     lines = list(itertools.islice(io.StringIO(sample, newline=""), _TRIED_LINES))
     complete = whole and len(lines) < _TRIED_LINES
@@ -174,7 +174,7 @@ def _before(lines: Sequence[str]) -> tuple[int, str, str | None]:
 def _is_name_line(text: str, below: Sequence[str]) -> bool:
     """Return whether a first line is a header whose first name begins like a comment: ``#id,a,b`` above no numbers.
 
-    It is told from a header in a comment only by what follows it: other comments are none.
+    Only what follows it distinguishes it from a comment that holds a header; other comments are not headers.
     """
     return bool(re.match(r"^#\s*(id|nr|no)?[,;\t|]", text)) and not below[0].lstrip().startswith("#")
 
@@ -192,7 +192,7 @@ def _names_in_comment(above: Sequence[str], delimiter: str, width: int, comment:
 
 
 def _some_rows(lines: Sequence[str], delimiter: str, complete: bool, comment: str = "") -> list[Row]:
-    """Return rows, up to the first that is no CSV; the last one may be cut off."""
+    """Return rows, up to the first one that is not CSV; the last one may be cut off."""
     found: list[Row] = []
     try:
         for row in rows(lines, delimiter, comment):
@@ -315,7 +315,7 @@ def _units(below: Sequence[Row], decimal: str) -> int:
         told = False
         for j, cell in enumerate(text.strip() for text in below[count].cells):
             known = [row.cells[j].strip() for row in rest if j < len(row.cells) and not _gap(row.cells[j].strip())]
-            # kinds of averages stand below units
+            # kinds of averages are in the row below the units
             known = known[_MOST_UNITS - 1 - count :] or known
             if known and all(_number(other, decimal) for other in known):
                 if _number(cell, decimal):
@@ -330,7 +330,7 @@ def _units(below: Sequence[Row], decimal: str) -> int:
 
 
 def _with_row_names(names: list[str], body: Sequence[Sequence[str]]) -> list[str]:
-    """Return names with one more for each column that the header does not name: row names, or nothing at the end."""
+    """Return names, plus one for each column without one in the header: row names in front, or blanks at the end."""
     width = Counter(len(row) for row in body).most_common(1)[0][0] if body else len(names)
     if width == len(names) + 1:
         ended = all(len(row) < width or not row[-1].strip() for row in body)

@@ -1,4 +1,4 @@
-"""How a table is read where a user says so."""
+"""Settings by which users say how a table is read."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from bdnn.labels import is_number
 from bdnn.tables.database import Markers
 
 KINDS = (*get_args(Kind), "drop")
-"""What columns can be said to be; dates also with a format, as in ``date:%d/%m/%Y``."""
+"""The kinds that columns can be declared to have; dates also with a format, as in ``date:%d/%m/%Y``."""
 
 MISSING = ("", "?", "na", "n/a", "#n/a", "<na>", "nan", "null", "\\n", "#null!")
 """What stands for a missing value in any column, in any case; ``\\N`` is how databases write one."""
 
 MISSING_NUMBERS = (".", "-", "--", "none", "n.a.", "missing", "#div/0!", "#value!")
-"""What does so in columns of numbers as well: in columns of text these can be levels."""
+"""What also stands for missing values in columns of numbers; in columns of text, these can be levels."""
 
 _DECIMALS = (".", ",")
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
-# one blank or any number of them is the same, since cells hold no blanks then
+# one blank is the same as any number of them, since cells hold no blanks in this case
 _SPOKEN = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": "", " ": "", "": ","}
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a file is read; None for what is to be found out.
+    """How a file is read; None for what is to be detected.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ def kinds_from_file(path: Path) -> dict[str, str]:
     Raises
     ------
     InputError
-        If it is neither.
+        If the file is neither.
     OSError
         If it cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Reading a table: its columns as they come, labels, weights, and what was assumed."""
+"""Reading a table: its columns as they are, labels, weights, and what was assumed."""
 
 from __future__ import annotations
 
@@ -74,15 +74,15 @@ def read_table(
     classes : ndarray or None
         Classes of a model, as which labels are read; None to find out what they are.
     missing_labels : {"error", "drop"}
-        What is done with rows that have no label.
+        What to do with rows that have no label.
     reading : Reading
-        How the file is read, as far as that is given.
+        The settings for reading the file that are given.
     known : mapping of str to Known or None
-        What a model says of its columns, which decides how they are read.
+        What a model says about its columns, which decides how they are read.
     weight : str or None
         Column of the weights of rows.
     ids : iterable of str
-        Columns that name rows and are no inputs.
+        Columns that name rows and are not inputs.
     carry : sequence of str
         Columns to carry along as text, beside the inputs.
     carry_if_any : sequence of str
@@ -94,14 +94,14 @@ def read_table(
     Returns
     -------
     Table
-        With what was assumed in its notes.
+        The table, whose notes say what was assumed.
 
     Raises
     ------
     UnknownLabelError
         If a label is not one of the classes.
     InputError
-        If the file is empty or malformed, a column is missing, there twice or not what it should be, or a label is
+        If the file is empty or malformed, a column is missing, duplicated or not what it should be, or a label is
         missing.
     OSError
         If the file cannot be read.
@@ -124,7 +124,7 @@ def read_table(
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What is wanted of a file; see `read_table`."""
+    """What to read from a file; see `read_table`."""
 
     target: str | None
     features: tuple[str, ...] | None
@@ -223,7 +223,7 @@ class _Task:
         )  # fmt: skip
 
     def _guessed(self, names: _Names) -> tuple[str, str]:
-        """Return the target column of a table, and what to say of it."""
+        """Return the target column of a table, and a note on it."""
         others = {*self.drop, *self.ids, self.weight, *self.carry}
         free = [name for name in names.all if name not in others]
         for word in _TARGETS:
@@ -304,7 +304,7 @@ class _Task:
         return f"{shown}, rows from 0" if file.word == "row" else shown
 
     def _merged(self, file: TableFile, texts: Sequence[str], bare: Sequence[str], codes: Array, kept: Array) -> str:
-        """Return the labels, with their lines, that are equal to others only without the blanks around them."""
+        """Return the labels, with their lines, that differ from others only by blanks around them."""
         several = np.array([bare.count(text) > 1 for text in bare]) if len(set(bare)) < len(bare) else np.zeros(0)
         if not several.any():
             return ""

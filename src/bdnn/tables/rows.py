@@ -20,12 +20,12 @@ class Row:
 
 
 def rows(lines: Iterable[str], delimiter: str, comment: str = "") -> Iterator[Row]:
-    """Give the rows of lines that hold anything, with the lines that they are written in.
+    """Yield the rows of lines that hold anything, with the lines that they are written in.
 
     Raises
     ------
     csv.Error
-        If a quoted cell does not end, or goes on after its quote.
+        If a quoted cell does not end, or continues after its closing quote.
     """
     if delimiter == "":
         for number, line in enumerate(lines, start=1):

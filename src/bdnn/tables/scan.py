@@ -1,7 +1,7 @@
-"""Questions to a table in a file: DuckDB reads every cell as text and makes numbers, dates and codes of levels of it.
+"""Queries of a table in a file: DuckDB reads every cell as text and turns it into numbers, dates and codes of levels.
 
-Nothing is kept in a database. Each question scans the file again and takes only the columns that it is about, so that
-memory does not depend on the length of cells or on columns that nobody asked for.
+Nothing is kept in a database. Each query scans the file again and reads only the columns that it is about, so memory
+does not depend on the length of cells or on columns that are not needed.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _Item = TypeVar("_Item")
 _BLANKS = " \t\r\n\v\f\u00a0\ufeff"
 _MANY_TEXTS = 2**15  # different cells of a column that are fetched to be looked at here; more are counted by the reader
 _MANY_BYTES = 2**25  # of these texts, which are there several times for a moment
-_COLUMNS_AT_ONCE = 250  # of one question, whose text and state grow with them
+_COLUMNS_AT_ONCE = 250  # of one query, whose text and state grow with them
 _VALUES_AT_ONCE = 2**21  # cells of one answer: 16 MB, which is there twice for a moment; a quarter of larger tables
 _ROWS_NAMED = 64  # places that are looked up for a message
 
 
 class Scan:
-    """Questions to a table in a file; each reads it once.
+    """Queries of a table in a file; each of them reads it once.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Scan:
     decimal : str
         Decimal sign, a point or a comma.
     threads : int
-        How many threads may be used.
+        Number of threads that may be used.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class Scan:
     def leave_out_blank_tail(self, used: Sequence[int]) -> tuple[int, int]:
         """Leave out the last rows without any text from now on; return how many rows there are, and were.
 
-        Of a table with one column all blank rows are left out: blank lines are no rows.
+        In a table with one column, all blank rows are left out: blank lines are not rows.
         """
         if len(self.columns) == 1:
             self._where = f" WHERE {self._trimmed(self._raw(0))} <> ''"
         last, count = 0, 0
-        # only where the columns that are used are blank the others must be looked at
+        # only where the columns that are used are blank must the others be looked at
         for columns in (used, range(len(self.columns))):
             known = f"coalesce({', '.join(self._raw(j) for j in columns)}) IS NOT NULL"
             numbered = f"SELECT row_number() OVER () AS row, {known} AS known FROM {self.table}{self._where}"
@@ -81,7 +81,7 @@ class Scan:
                     f"count(TRY_CAST(replace(t{j}, ',', '.') AS DOUBLE))",
                     f"count_if(c{j} IS NULL OR lower({self._trimmed(f't{j}')}) IN ({words}))",
                     f"count_if(c{j} >= '00' AND c{j} < '0:' AND NOT contains(c{j}, '.') AND NOT contains(c{j}, ','))",
-                    # not a number is larger than infinity
+                    # NaN is larger than infinity here
                     f"coalesce(NOT isfinite(min(v{j})) OR NOT isfinite(max(v{j})) OR max(contains(c{j}, '_')), FALSE)",
                 ]
             source = f"SELECT {texts} FROM (SELECT {inner} FROM {self.table}{self._where})"
@@ -93,9 +93,9 @@ class Scan:
         return found
 
     def different(self, columns: Sequence[int]) -> list[dict[str, int] | None]:
-        """Return the different cells of columns, as they are written, and how often there are; None if there are many.
+        """Return the different cells of columns, as they are written, and how often they occur; None if there are many.
 
-        Cells that are not there are counted as empty ones.
+        Absent cells are counted as empty ones.
         """
         found: list[dict[str, int] | None] = []
         for part in _parts(columns, _COLUMNS_AT_ONCE):
@@ -158,7 +158,7 @@ class Scan:
         return np.asarray(values).astype("datetime64[us]")
 
     def codes(self, texts: Mapping[int, Sequence[str]], n_rows: int) -> dict[int, Array]:
-        """Return for each cell of some columns where it is among the different cells of its column."""
+        """Return, for each cell of some columns, its index among the different cells of its column."""
         names = {j: f"cells{j}" for j, cells in texts.items() if cells}
         for j, name in names.items():
             self._db.execute(f"CREATE TEMP TABLE {name}t AS SELECT unnest($1::VARCHAR[]) AS t", [list(texts[j])])
@@ -187,7 +187,7 @@ class Scan:
         what : str
             A condition on its text ``t`` and its number ``v``, such as ``v IS NULL``; missing values are left out.
         most : int
-            How many are returned at most.
+            Largest number that is returned.
         """
         columns = f"{self._text(column, numbers=True)} AS t, {self._number(column)} AS v, {self._raw(column)} AS c"
         query = f"SELECT row_number() OVER () - 1 AS row, {columns} FROM {self.table}{self._where}"
@@ -196,7 +196,7 @@ class Scan:
         return [(int(row), text) for row, text in rows]
 
     def not_dates(self, column: int, form: str) -> list[tuple[int, str]]:
-        """Return the first rows, from 0, and the cells of a column that are no dates of a format, for a message."""
+        """Return the first rows, from 0, and the cells of a column that are not dates of a format, for a message."""
         return self.places(column, f"{_date('t', form)} IS NULL")
 
     def _row(self, query: str) -> tuple[Any, ...]:
@@ -231,7 +231,7 @@ class Scan:
         value, gaps = self._number(j), []
         if self.markers.values:
             gaps.append(f"{value} IN ({self._values()})")
-        # which the database reads as numbers, such as 1_000
+        # the database reads texts such as 1_000 as numbers
         words = [word for word in self.markers.everywhere if "_" in word]
         if words and not self.columns[j].kind:
             gaps.append(f"lower({self._trimmed(self._raw(j))}) IN ({', '.join(map(literal, words))})")
@@ -249,7 +249,7 @@ class Scan:
         return f"coalesce({condition}, FALSE)"
 
     def _fetched(self, columns: Sequence[str], n_rows: int, missing: float | np.datetime64) -> list[Array]:
-        """Return the values of columns; as many columns are read at once as are not much beside the whole table."""
+        """Return the values of columns; those read at once take little memory compared with the whole table."""
         at_once = max(1, _VALUES_AT_ONCE // max(n_rows, 1), len(columns) // 4)
         found: list[Array] = []
         for part in _parts(columns, at_once):
@@ -262,7 +262,7 @@ class Scan:
 
 
 def _date(text: str, form: str) -> str:
-    if not form:  # a year of four digits begins it, or 5-6-7 would be a date
+    if not form:  # it must begin with a year of four digits, or 5-6-7 would be a date
         # with a time zone: a plain timestamp would forget the offset from UTC in 2026-01-31 12:00:00+09:00
         return f"CASE WHEN {text} LIKE '____-%' OR {text} LIKE '____/%' THEN TRY_CAST({text} AS TIMESTAMPTZ) END"
     return f"try_strptime({text}, {literal(form)})"

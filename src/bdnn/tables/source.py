@@ -1,4 +1,4 @@
-"""What a file is before it is a table: how it is packed and encoded, and the text of its first lines."""
+"""A file before it is read as a table: its compression, its encoding, and the text of its first lines."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ class Source:
     path : Path
         Where its bytes are; of standard input a temporary copy.
     name : str
-        What it is called in messages.
+        Its name in messages.
     packed : {"none", "gzip", "zstd", "bz2", "xz"}
         How it is compressed, whatever its name says.
     parquet : bool
-        Whether it is a Parquet file, which has no text; the other attributes do not count then.
+        Whether it is a Parquet file, which has no text; the attributes below have no meaning in that case.
     encoding : str
         Python's name.
     sample : str
         Its first lines, all of them complete.
     whole : bool
-        Whether this is all of it.
+        Whether these are all of its lines.
     zeros : bool
-        Whether the sample had NUL characters, which are left out.
+        Whether the sample contained NUL characters, which are left out.
     """
 
     path: Path
@@ -90,12 +90,12 @@ class Source:
         return self.encoding in _UTF8
 
     def lines(self) -> Iterator[str]:
-        """Give its lines with their ends, without NUL characters and byte-order mark.
+        """Yield its lines with their ends, without NUL characters and byte-order mark.
 
         Raises
         ------
         InputError
-            If it is damaged, or no text in its encoding.
+            If it is damaged, or not text in its encoding.
         """
         if self.packed == "zstd":
             for number, line in enumerate(database.lines(self.path, self.packed)):
@@ -117,7 +117,7 @@ class Source:
                 ) from None
 
     def in_windows_1252(self) -> Source:
-        """Return the same file as text in Windows-1252, or in Latin-1 if it has bytes that this does not use."""
+        """Return the same file as text in Windows-1252, or in Latin-1 if some bytes are not used in Windows-1252."""
         encoding = "cp1252"
         with _unpacking(self.name, self.packed), _opened(self.path, self.packed) as binary:
             while chunk := binary.read(_CHUNK):
@@ -129,23 +129,23 @@ class Source:
 
 
 class NotInEncodingError(InputError):
-    """Bytes that are no text in the encoding that was found or asked for."""
+    """The bytes are not text in the encoding that was found or asked for."""
 
 
 def open_source(path: str | os.PathLike[str], encoding: str | None = None) -> Source:
-    """Find out what a file is.
+    """Detect what a file is.
 
     Parameters
     ----------
     path : path-like
         The file; ``-`` is standard input.
     encoding : str or None
-        Of its text, by Python's name; None to find out.
+        Encoding of its text, by Python's name; None to detect it.
 
     Raises
     ------
     InputError
-        If it is no text and no Parquet file, or damaged.
+        If it is neither text nor a Parquet file, or is damaged.
     OSError
         If it cannot be read.
     """
@@ -186,12 +186,12 @@ def open_source(path: str | os.PathLike[str], encoding: str | None = None) -> So
 
 @contextlib.contextmanager
 def temporary_file() -> Iterator[Path]:
-    """Give the path of a temporary file, which is deleted at the end.
+    """Yield the path of a temporary file, which is deleted at the end.
 
     Raises
     ------
     OutputError
-        If there is no place for it.
+        If it cannot be created.
     """
     path = _temporary()
     try:
@@ -244,7 +244,7 @@ def _unpacking(name: str, packed: str) -> Iterator[None]:
 
 
 def _check_sound(source: Source) -> None:
-    """Unpack a file once, which takes little memory: its checksum is at its end, and the reader does not look at it."""
+    """Unpack a file once, with little memory, to verify the checksum at its end, which the reader does not check."""
     with _unpacking(source.name, source.packed), _opened(source.path, source.packed) as binary:
         while binary.read(_CHUNK):
             pass
@@ -300,5 +300,5 @@ def _with_text(source: Source, raw: bytes, encoding: str, whole: bool) -> Source
 
 
 def unlimited_cells() -> None:
-    """Let the csv module take cells of any length; it refuses those of more than 128 KiB by itself."""
+    """Let the csv module accept cells of any length; by default, it refuses those of more than 128 KiB."""
     csv.field_size_limit(2**31 - 1)

@@ -1,4 +1,4 @@
-"""A table as it was read, and the rule for missing numbers of models without an encoder."""
+"""A table as it was read, and the rule for missing numbers in models without an encoder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Table:
     features : RawTable
         Columns of the inputs, as they come.
     labels : ndarray of shape (m,) or None
-        Target column as integers, floats or strings, whichever is written like it, or as classes of a model.
+        Target column as integers, floats or strings, according to how it is written, or as classes of a model.
     rows : ndarray of shape (m,)
         Numbers of the rows in the file, counted from 0.
     target : str or None

@@ -13,7 +13,7 @@ from bdnn.columns import listed
 from bdnn.encoding.raw import RawColumn
 from bdnn.tables.advice import EXACT
 
-_LONG_SEQUENCE = 100  # rows from which on 0, 1, 2, … are row numbers whatever their name; a measure may count to less
+_LONG_SEQUENCE = 100  # 0, 1, 2, … are row numbers from this length on, whatever their name; a measure may be shorter
 _NUMBERING = re.compile(
     r"(?:row|record|sample|case|obs|observation|instance|entry|line|item)?[ _.#-]?"
     r"(?:id|idx|index|ix|nr|no|num|number|names?|s\.?no)?\.?|#|key|seq|sequence",
@@ -94,7 +94,7 @@ def _uselessness(column: RawColumn, unnamed: bool) -> str:
 
 
 def _content(column: RawColumn) -> tuple[str, bytes]:
-    """Return what two columns share that tell the same rows apart and are of one kind."""
+    """Return a key that is equal for two columns of one kind that tell the same rows apart."""
     values = column.values
     if column.kind == "categorical":
         known, first, codes = np.unique(values, return_index=True, return_inverse=True)
