@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 # inverse strengths of the regularization, by log-loss on the tables of `benchmarks/probabilities.py`: in cross-fitting
 # the second regression corrects the first, which may shrink more, most of all with one slope for two classes
 _READING, _READING_OF_MORE, _READING_OF_HELD_OUT, _TRUST = 0.3, 1.0, 1.0, 1.0
-# rows drawn for the regressions: more change nothing about few numbers, and cost memory and time
+# rows drawn for the networks of folds and the regressions: more change little, and cost memory and time
 _MOST_ROWS = 20_000
 _LEAST_NETWORKS = 0.5  # part of what is left that networks of folds get though regressions were slow, as at first use
 _LEAST_SECONDS = 1e-3  # of a fold, which has no time left: the least that a budget takes
@@ -142,11 +142,11 @@ def calibrated(
         # what the last one took beyond its limit, as many rows do, the others will take, too
         left = max(began - regressions, _LEAST_NETWORKS * began) / following - over
         limit = max(min((1 - NETWORK_SHARE) * budget.seconds / len(made), left), _LEAST_SECONDS)
-        other = fold(training, limit)
+        rows = drawn(training)  # of very many, all would cost more time to prepare than there is
+        other = fold(rows, limit)
         over = max(began - budget.remaining - limit, 0.0) if math.isfinite(began) else 0.0
         if other is None:
             return None
-        rows = drawn(training)
         signals = _signals(values_of(other, rows), *fitted(rows), n_outputs)
         order.append(drawn(others, _MOST_ROWS // len(made)))
         seen.append(signals(values_of(other, order[-1])))
