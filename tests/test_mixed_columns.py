@@ -51,6 +51,7 @@ def object_frame():
 
 
 def arrow_backed_frame():
+    pytest.importorskip("pyarrow")
     return pandas_frame().convert_dtypes(dtype_backend="pyarrow").astype({"grade": "category"})
 
 
