@@ -277,8 +277,9 @@ std::tuple<double, double, double> line_search(nb::handle a, nb::handle s, nb::h
     PyLine points(a, s, g);
     Vector<std::uint64_t> rng(rng_array, "rng");
     rng.sized(0, 1, "rng");
-    Released unlocked;
-    search::Interval best = search::LineSearch().minimise(points.line(), integer, Random(rng.data()));
+    search::Interval best = released([&](search::Interrupt& stop) {
+        return search::LineSearch().minimise(points.line(), integer, Random(rng.data()), stop);
+    });
     return {best.change, best.left, best.right};
 }
 

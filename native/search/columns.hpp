@@ -1,22 +1,28 @@
 // Sums of weights times signals, over all points of a block or over those at which a neuron matters.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "buffer.hpp"
+#include "search/interrupt.hpp"
 #include "search/loops.hpp"
 
 namespace bdnn::search {
 
 using loops::Index;
 
-// Adds columns to sums, several at a time; each sum is taken in the order in which the columns come.
+// Points between two looks at an interrupt: a millisecond, so that a look costs nothing.
+inline constexpr Index PIECE = 1 << 16;
+
+// Adds columns to sums, several at a time; each sum is taken in the order in which the columns come. After an interrupt
+// nothing more is added: sums are then of no use.
 template <class Signal>
 class ColumnSum {
   public:
-    ColumnSum(Index m, double* out) : m_(m), out_(out) {}
+    ColumnSum(Index m, double* out, Interrupt* interrupt = nullptr) : m_(m), out_(out), interrupt_(interrupt) {}
     ~ColumnSum() { flush(); }
     ColumnSum(const ColumnSum&) = delete;
     ColumnSum& operator=(const ColumnSum&) = delete;
@@ -30,19 +36,34 @@ class ColumnSum {
     // Add v times some values of a column.
     void add(double v, const Signal* column, const std::int32_t* points) {
         flush();
-        loops::add_gathered(m_, v, column, points, out_);
+        pieces(1, [&](Index begin, Index m) { loops::add_gathered(m, v, column, points + begin, out_ + begin); });
     }
 
   private:
     static constexpr Index AT_ONCE = 32;
 
     void flush() {
-        if (count_) loops::add_columns(m_, count_, values_, columns_, out_);
+        if (count_)
+            pieces(count_, [this](Index begin, Index m) {
+                const Signal* from[AT_ONCE];
+                for (Index c = 0; c < count_; ++c) from[c] = columns_[c] + begin;
+                loops::add_columns(m, count_, values_, from, out_ + begin);
+            });
         count_ = 0;
+    }
+
+    template <class Work>
+    void pieces(Index columns, Work work) {
+        for (Index begin = 0; begin < m_; begin += PIECE) {
+            Index m = std::min(PIECE, m_ - begin);
+            if (interrupt_ && interrupt_->wanted(columns * m)) return;
+            work(begin, m);
+        }
     }
 
     Index m_, count_ = 0;
     double* out_;
+    Interrupt* interrupt_;
     const Signal* columns_[AT_ONCE];
     double values_[AT_ONCE];
 };
@@ -54,8 +75,9 @@ class Columns {
   public:
     // Row j of the n signals begins at signal + j * stride; there are q active points, all of them if q is the stride.
     Columns(const Signal* signal, Index n, Index stride, const std::int32_t* active, Index q,
-            Room<unsigned char>& room)
-        : signal_(signal), stride_(stride), active_(active), q_(q), whole_(q == stride), copied_(n, 0) {
+            Room<unsigned char>& room, Interrupt* interrupt = nullptr)
+        : signal_(signal), stride_(stride), active_(active), q_(q), whole_(q == stride), interrupt_(interrupt),
+          copied_(n, 0) {
         std::size_t bytes = static_cast<std::size_t>(n) * q * sizeof(Signal);
         copies_ = !whole_ && bytes <= MOST_COPIED;
         if (copies_) copy_ = reinterpret_cast<Signal*>(room.get(bytes));
@@ -91,8 +113,19 @@ class Columns {
         if (whole_) return signal_ + j * stride_;
         if (!copies_) return nullptr;
         Signal* column = copy_ + j * q_;
-        if (!copied_[j]) loops::gather(q_, signal_ + j * stride_, active_, column), copied_[j] = 1;
+        if (!copied_[j]) copy(signal_ + j * stride_, column), copied_[j] = 1;
         return column;
+    }
+
+    // After an interrupt, what is not copied yet is 0.
+    void copy(const Signal* from, Signal* to) {
+        for (Index begin = 0; begin < q_; begin += PIECE) {
+            Index m = std::min(PIECE, q_ - begin);
+            if (interrupt_ && interrupt_->wanted(m))
+                std::fill(to + begin, to + begin + m, Signal{0});
+            else
+                loops::gather(m, from, active_ + begin, to + begin);
+        }
     }
 
     const Signal* signal_;
@@ -100,6 +133,7 @@ class Columns {
     const std::int32_t* active_;
     Index q_;
     bool whole_, copies_ = false;
+    Interrupt* interrupt_;
     Signal* copy_ = nullptr;
     std::vector<char> copied_;
 };

@@ -99,18 +99,19 @@ class ImproveInterval {
         IntervalUpdate<Real> update(st_);
         if (net_.competes(neuron_.layer)) return random_steps(update, interrupt);
         if (!find_points(interrupt)) return 0.0;
-        Columns<Signal> low(least_signal(), n_, net_.points, active_, q_, st_.work.columns);
-        Columns<Signal> high(greatest_signal(), n_, net_.points, active_, q_, st_.high_columns);
+        interrupt_ = &interrupt;
+        Columns<Signal> low(least_signal(), n_, net_.points, active_, q_, st_.work.columns, interrupt_);
+        Columns<Signal> high(greatest_signal(), n_, net_.points, active_, q_, st_.high_columns, interrupt_);
         low_ = &low, high_ = least_signal() == greatest_signal() ? &low : &high;
         const Kept before(w_, n_, b_);
         find_limits(a_);
         now_ = loops::objective(2 * q_, a_, g_);
         for (Index move = 0; move < effort_.moves && !interrupt.wanted(2 * q_); ++move) try_move();
-        if (!changed_) return 0.0;
-        if (interrupt.stopped()) {
+        if (interrupt.stopped()) {  // what the last move computed may be of no use
             before.restore(w_, b_);
             return 0.0;
         }
+        if (!changed_) return 0.0;
         return update_or_restore(update, number_, before, w_, b_, interrupt);
     }
 
@@ -173,7 +174,7 @@ class ImproveInterval {
         auto add = [this](ColumnSum<Signal>& sum, double v, Index j, bool upper) {
             (upper ? high_ : low_)->add_to(sum, v, j);
         };
-        limits<Signal>(st_, neuron_, q_, add, a, a + q_);
+        limits<Signal>(st_, neuron_, q_, add, a, a + q_, interrupt_);
     }
 
     // Go along a half-line to its best point, if the objective does not grow.
@@ -187,10 +188,12 @@ class ImproveInterval {
             std::copy(a_, a_ + 2 * q_, trial_);
         slopes();
         double t = best_step();
+        if (interrupt_->stopped()) return;
         move_weights(t);
         if (integer_)
             for (Index j = 0; j < n_; ++j) w_[j] = std::rint(w_[j]);
         find_limits(trial_);
+        if (interrupt_->stopped()) return;
         double then = loops::objective(2 * q_, trial_, g_);
         if (then <= now_) {
             now_ = then;
@@ -257,7 +260,7 @@ class ImproveInterval {
     void slopes() {
         loops::fill(2 * q_, shift_, s_);
         {
-            ColumnSum<Signal> least(q_, s_), most(q_, s_ + q_);
+            ColumnSum<Signal> least(q_, s_, interrupt_), most(q_, s_ + q_, interrupt_);
             for (Index j = 0; j < n_; ++j) {
                 if (v_[j] == 0.0) continue;
                 (grows(j) ? low_ : high_)->add_to(least, v_[j], j);
@@ -303,7 +306,7 @@ class ImproveInterval {
         } else if (!bias_only_) {
             leave_out();
         }
-        Interval best = st_.work.line.minimise({2 * q_, trial_, s_, g_}, integer_, random_);
+        Interval best = st_.work.line.minimise({2 * q_, trial_, s_, g_}, integer_, random_, *interrupt_);
         if (jump) {
             b_ += integer_step(best);
             return t;
@@ -315,6 +318,7 @@ class ImproveInterval {
     // What happens before the half-line begins or after it ends is left out.
     void leave_out() {
         for (Index r = 0; r < 2 * q_; ++r) {
+            if (r % PIECE == 0 && interrupt_->wanted(PIECE)) return;
             if (s_[r] == 0.0) continue;
             double t = -trial_[r] / s_[r];
             if (t <= 0.0 || t >= farthest_) s_[r] = 0.0;
@@ -345,6 +349,7 @@ class ImproveInterval {
     std::int32_t* active_ = nullptr;
     double *g_ = nullptr, *a_ = nullptr, *s_ = nullptr, *trial_ = nullptr;
     Columns<Signal>*low_ = nullptr, *high_ = nullptr;
+    Interrupt* interrupt_ = nullptr;
     double now_ = 0.0;
     bool changed_ = false;
 

@@ -88,17 +88,18 @@ class ImproveNeuron {
     // Return the change of the total loss, never positive but for rounding.
     double run(Interrupt& interrupt) {
         if (!find_points()) return 0.0;
-        Columns<Signal> columns(signal(), n_, st_.points, active_, q_, st_.work.columns);
+        interrupt_ = &interrupt;
+        Columns<Signal> columns(signal(), n_, st_.points, active_, q_, st_.work.columns, interrupt_);
         columns_ = &columns;
         prepare();
         now_ = loops::objective(q_, a_, g_);
         const Kept before(w_, n_, b_);
         for (Index move = 0; move < effort_.moves && !interrupt.wanted(q_); ++move) try_move();
-        if (!changed_) return 0.0;
-        if (interrupt.stopped()) {  // an evaluation would take too long
+        if (interrupt.stopped()) {  // an evaluation would take too long, and what the last move computed may be of no use
             before.restore(w_, b_);
             return 0.0;
         }
+        if (!changed_) return 0.0;
         if (!integer_ && !st_.competes(neuron_.layer)) normalize();
         Update<Real> update(st_);
         double change = update_or_restore(update, number_, before, w_, b_, interrupt);
@@ -132,7 +133,7 @@ class ImproveNeuron {
         s_ = st_.work.slope.get(q_);
         trial_ = st_.work.trial.get(q_);
         for (Index r = 0; r < q_; ++r) a_[r] = b_ - a_[r];
-        ColumnSum<Signal> sum(q_, a_);
+        ColumnSum<Signal> sum(q_, a_, interrupt_);
         length_ = 0.0;
         for (Index j = 0; j < n_; ++j) {
             if (w_[j] == 0.0) continue;
@@ -160,7 +161,7 @@ class ImproveNeuron {
             Index j = chosen_[0];
             t = lattice_search(line, least(j) - w_[j], choices(j), random_, st_.work.jumped).t;
         } else if (!jump_ || st_.intercept) {
-            Interval best = st_.work.line.minimise(line, integer_, random_);
+            Interval best = st_.work.line.minimise(line, integer_, random_, *interrupt_);
             t = integer_ ? integer_step(best) : allowed(real_step(best));
         }
         if (jump_ || t != 0.0) accept(base, t);
@@ -189,7 +190,7 @@ class ImproveNeuron {
 
     void slopes() {
         loops::fill(q_, shift_, s_);
-        ColumnSum<Signal> sum(q_, s_);
+        ColumnSum<Signal> sum(q_, s_, interrupt_);
         for (Index c = 0; c < count_; ++c)
             if (chosen_[c] >= 0) columns_->add_to(sum, v_[c], chosen_[c]);
     }
@@ -337,6 +338,7 @@ class ImproveNeuron {
     std::int32_t* active_ = nullptr;
     double *g_ = nullptr, *a_ = nullptr, *s_ = nullptr, *trial_ = nullptr;
     Columns<Signal>* columns_ = nullptr;
+    Interrupt* interrupt_ = nullptr;
     double length_ = 1.0, now_ = 0.0;
     bool changed_ = false;
 

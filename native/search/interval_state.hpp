@@ -54,7 +54,8 @@ inline double interval_error(Index n, double size) { return static_cast<double>(
 // Bounds of the pre-activations of a neuron at m points, without their rounding error; that is returned. A call of
 // add(sum, v, j, upper) adds v times the largest or the least values of signal j.
 template <class Signal, class Real, class Add>
-double limits(const IntervalState<Real>& st, Layers::Place neuron, Index m, Add add, double* least, double* most) {
+double limits(const IntervalState<Real>& st, Layers::Place neuron, Index m, Add add, double* least, double* most,
+              Interrupt* interrupt = nullptr) {
     const Layers& layers = st.net.layers;
     Index k = neuron.layer, n = layers.inputs(k);
     const double* w = st.net.W.data() + layers.weights_of(neuron);
@@ -62,7 +63,7 @@ double limits(const IntervalState<Real>& st, Layers::Place neuron, Index m, Add 
     loops::fill(m, bias, least);
     loops::fill(m, bias, most);
     {
-        ColumnSum<Signal> low(m, least), high(m, most);
+        ColumnSum<Signal> low(m, least, interrupt), high(m, most, interrupt);
         for (Index j = 0; j < n; ++j) {
             if (w[j] == 0.0) continue;
             size += std::fabs(w[j]) * (k == 0 ? st.largest[j] : 1.0);

@@ -49,11 +49,12 @@ loops::Buckets LineSearch::range(const Line& line, bool integer, Index count) co
 }
 
 // Put all points into buckets and sum their jumps; return the objective at t = -inf less the one at t = 0.
-double LineSearch::fill(const Line& line, bool integer, loops::Buckets buckets, Index count) {
+double LineSearch::fill(const Line& line, bool integer, loops::Buckets buckets, Index count, Interrupt& interrupt) {
     std::fill(sums_, sums_ + 2 * count, 0.0);
     double jump[loops::CHUNK], before = 0.0;
     for (Index begin = 0; begin < line.size; begin += loops::CHUNK) {
         Index some = std::min(loops::CHUNK, line.size - begin);
+        if (interrupt.wanted(some)) break;
         std::uint16_t* slot = slot_ + begin;
         before += loops::breakpoints(some, line.a + begin, line.s + begin, line.g + begin, buckets, integer, slot, jump);
         for (Index r = 0; r < some; ++r) sums_[slot[r]] += jump[r];
@@ -74,7 +75,7 @@ void LineSearch::choose(double before, Index count) {
 }
 
 // Collect the points in these buckets that move.
-Index LineSearch::pick(const Line& line, bool integer) {
+Index LineSearch::pick(const Line& line, bool integer, Interrupt& interrupt) {
     picked_ = picked_room_.get(line.size + 1);
     Index n = 0;
     auto look = [&](Index i) {
@@ -84,6 +85,7 @@ Index LineSearch::pick(const Line& line, bool integer) {
     constexpr Index FEW_AT_ONCE = 8;  // most have nothing to pick
     Index i = 0;
     for (; i + FEW_AT_ONCE <= line.size; i += FEW_AT_ONCE) {
+        if (i % loops::CHUNK == 0 && interrupt.wanted(loops::CHUNK)) return 0;
         unsigned any = 0;
         for (Index r = 0; r < FEW_AT_ONCE; ++r) any |= wanted_[slot_[i + r]];
         if (any)
@@ -93,8 +95,8 @@ Index LineSearch::pick(const Line& line, bool integer) {
     return n;
 }
 
-// Order what was picked by bucket, and by value within each; return how many there are.
-Index LineSearch::group(Index picked, Index count) {
+// Order what was picked by bucket, and by value within each.
+void LineSearch::group(Index picked, Index count, Interrupt& interrupt) {
     Index* ends = ends_room_.get(count + 1);
     std::fill(ends, ends + count + 1, 0);
     for (Index k = 0; k < picked; ++k) ++ends[picked_[k].bucket + 1];
@@ -104,10 +106,9 @@ Index LineSearch::group(Index picked, Index count) {
     for (Index k = 0; k < picked; ++k) grouped_[ends[picked_[k].bucket]++] = picked_[k];
     Index first = 0;
     for (Index k = 0; k < count; ++k) {
-        if (ends[k] > first) sort(grouped_ + first, grouped_ + ends[k], room);
+        if (ends[k] > first) sort(grouped_ + first, grouped_ + ends[k], room, interrupt);
         first = ends[k];
     }
-    return picked;
 }
 
 // Sort by insertion; numbers that are not comparable must do no harm, hence no std::sort.
@@ -121,16 +122,18 @@ void LineSearch::insert(Breakpoint* first, Breakpoint* last) {
 }
 
 // Sort by merging, with as much room again; the outer buckets hold many breakpoints. A layer above the first has few
-// different ones: most buckets hold a single one, and are sorted at once.
-void LineSearch::sort(Breakpoint* first, Breakpoint* last, Breakpoint* room) {
+// different ones: most buckets hold a single one, and are sorted at once. After an interrupt the order is of no use.
+void LineSearch::sort(Breakpoint* first, Breakpoint* last, Breakpoint* room, Interrupt& interrupt) {
     Index size = last - first;
     if (size <= FEW) return insert(first, last);
     if (std::is_sorted(first, last, [](const Breakpoint& x, const Breakpoint& y) { return x.t < y.t; })) return;
     for (Index low = 0; low < size; low += FEW) insert(first + low, first + std::min(size, low + FEW));
     Breakpoint *from = first, *to = room;
     for (Index width = FEW; width < size; width *= 2, std::swap(from, to))
-        for (Index low = 0; low < size; low += 2 * width)
+        for (Index low = 0; low < size; low += 2 * width) {
+            if (interrupt.wanted(std::min(size, 2 * width))) return;
             merge(from + low, from + std::min(size, low + width), from + std::min(size, low + 2 * width), to + low);
+        }
     if (from != first) std::copy(from, from + size, first);
 }
 
@@ -148,11 +151,12 @@ void LineSearch::merge(const Breakpoint* low, const Breakpoint* middle, const Br
 }
 
 // Go through the sorted breakpoints and keep the best interval between two.
-Interval LineSearch::sweep(const Line& line, Index picked, Index count, Random random) const {
+Interval LineSearch::sweep(const Line& line, Index picked, Index count, Random random, Interrupt& interrupt) const {
     Interval best{INFINITE, 0.0, 0.0};
     Index ties = 0, behind = -1;
     double previous = -INFINITE, current = starts_[0];
     for (Index k = 0; k <= picked; ++k) {
+        if (k % loops::CHUNK == 0 && interrupt.wanted(loops::CHUNK)) break;
         double t = k < picked ? grouped_[k].t : INFINITE;
         Index at = k < picked ? grouped_[k].bucket : count;
         bool known = true;
@@ -177,15 +181,21 @@ Interval LineSearch::sweep(const Line& line, Index picked, Index count, Random r
     return best;
 }
 
-Interval LineSearch::minimise(const Line& line, bool integer, Random random) {
+Interval LineSearch::minimise(const Line& line, bool integer, Random random, Interrupt& interrupt) {
+    constexpr Interval NOTHING{0.0, -INFINITE, INFINITE};
+    if (interrupt.stopped()) return NOTHING;
     Index count = std::max(LEAST_BUCKETS, std::min(MOST_BUCKETS, line.size / POINTS_OF_BUCKET));
     slot_ = slot_room_.get(line.size);
     sums_ = sums_room_.get(2 * count);
     starts_ = starts_room_.get(count + 1);
     wanted_ = wanted_room_.get(2 * count);
-    double before = fill(line, integer, range(line, integer, count), count);
+    double before = fill(line, integer, range(line, integer, count), count, interrupt);
+    if (interrupt.stopped()) return NOTHING;
     choose(before, count);
-    return sweep(line, group(pick(line, integer), count), count, random);
+    Index picked = pick(line, integer, interrupt);
+    group(picked, count, interrupt);
+    Interval best = sweep(line, picked, count, random, interrupt);
+    return interrupt.stopped() ? NOTHING : best;
 }
 
 Step lattice_search(const Line& line, double t_min, Index count, Random random, Room<double>& room) {

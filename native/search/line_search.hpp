@@ -9,6 +9,7 @@
 
 #include "buffer.hpp"
 #include "random.hpp"
+#include "search/interrupt.hpp"
 #include "search/loops.hpp"
 
 namespace bdnn::search {
@@ -29,8 +30,8 @@ struct Line {
 
 class LineSearch {
   public:
-    // The best interval; of equally good ones a random one.
-    Interval minimise(const Line& line, bool integer, Random random);
+    // The best interval; of equally good ones a random one. After an interrupt it is (-inf, inf), with no change.
+    Interval minimise(const Line& line, bool integer, Random random, Interrupt& interrupt);
 
   private:
     struct Breakpoint {
@@ -39,12 +40,12 @@ class LineSearch {
     };
 
     loops::Buckets range(const Line& line, bool integer, Index count) const;
-    double fill(const Line& line, bool integer, loops::Buckets buckets, Index count);
+    double fill(const Line& line, bool integer, loops::Buckets buckets, Index count, Interrupt& interrupt);
     void choose(double before, Index count);
-    Index pick(const Line& line, bool integer);
-    Index group(Index picked, Index count);
-    Interval sweep(const Line& line, Index picked, Index count, Random random) const;
-    static void sort(Breakpoint* first, Breakpoint* last, Breakpoint* room);
+    Index pick(const Line& line, bool integer, Interrupt& interrupt);
+    void group(Index picked, Index count, Interrupt& interrupt);
+    Interval sweep(const Line& line, Index picked, Index count, Random random, Interrupt& interrupt) const;
+    static void sort(Breakpoint* first, Breakpoint* last, Breakpoint* room, Interrupt& interrupt);
     static void insert(Breakpoint* first, Breakpoint* last);
     static void merge(const Breakpoint* low, const Breakpoint* middle, const Breakpoint* high, Breakpoint* out);
     bool moves(Index bucket) const { return sums_[2 * bucket] != 0.0 || sums_[2 * bucket + 1] != 0.0; }

@@ -116,6 +116,28 @@ def test_an_evaluation_can_be_interrupted_and_is_made_up_for(perturbed):
     assert np.array_equal(halfway[0].loss, network[0].loss)
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers")
+@pytest.mark.parametrize("perturbed", [False, True])
+def test_a_move_can_be_interrupted_and_leaves_the_network_as_it_was(perturbed):
+    p = 1_000_000
+    rng = np.random.default_rng(1)
+    X, weight = rng.normal(size=(3, p)), np.eye(2)[rng.integers(0, 2, p)]
+    state = search.State(X, weight, np.zeros(3), np.ones(3), np.full(3, 9.0), [1], False, 0, True, 1)
+    state.W[:] = rng.normal(size=3)
+    robust = search.RobustState(state, X - 0.1, X + 0.1, np.full(3, 0.1), np.full(3, 9.0), 0, 0.0, True)
+    search.improve_robust_neuron(robust, -1, 0, 0.0) if perturbed else search.improve_neuron(state, -1, 0, 0.0, 1)
+    before = state.W.copy(), state.b.copy(), state.loss.copy()
+    most = 2**31 - 2  # moves that take days: the call ends within one of them
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt), processor_time(rng.uniform(0.05, 0.2)):
+            if perturbed:
+                search.improve_robust_neuron(robust, 0, most, 0.5)
+            else:
+                search.improve_neuron(state, 0, most, 0.5, 1 << 30)
+        for kept, now in zip(before, (state.W, state.b, state.loss), strict=True):
+            assert np.array_equal(kept, now)
+
+
 # ------------------------------------------------------------------------------------------------ threads and processes
 
 
