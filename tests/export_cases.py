@@ -246,6 +246,16 @@ static void number(uint16_t v)
 """
 """Prints numbers to the serial line."""
 
+ARDUINO_H = """#include <stdio.h>
+static struct {
+    void begin(long) {}
+    void print(const char *s) { printf("%s", s); }
+    void println(const char *s) { printf("%s\\n", s); }
+    void println(unsigned v) { printf("%u\\n", v); }
+} Serial;
+"""
+"""What sketches need of Arduino's header, on this machine."""
+
 
 def avr_program(listed, folder: Path, words, link: bool):
     """Compile sources and return the symbols that each lacks, or link and run all self-tests on an emulated AVR."""
