@@ -43,16 +43,19 @@ class Case:
         return integer_program(self.model, self.interface, self.table if self.known else None)
 
 
-def random_case(seed: int) -> Case:
-    """Return a random case: widths, depths, heads, weights, grids, thresholds, categories, gaps, ensembles."""
+def random_case(seed: int, alike: bool = False) -> Case:
+    """Return a random case: widths, depths, heads, weights, grids, thresholds, categories, gaps, ensembles.
+
+    If `alike`, it is an ensemble, and its networks have the same hidden layers and nearly all their weights.
+    """
     rng = np.random.default_rng(seed)
     scale = int(rng.choice([1, 1, 10, 100]))
     gridded = bool(rng.random() < 0.45)
     codes = [_code(rng, number, scale, gridded) for number in range(rng.integers(1, 7))]
     encoder = Encoder(tuple(codes))
     table = RawTable(tuple(_column(rng, code, scale if code.thresholds or gridded else 1, 60) for code in codes))
-    if rng.random() < 0.3:
-        model, answers = _ensemble(rng, encoder, gridded, table)
+    if alike or rng.random() < 0.3:
+        model, answers = _ensemble(rng, encoder, gridded, table, alike)
     else:
         classes = int(rng.integers(2, 6))
         network = _network(rng, encoder.n_inputs, classes, gridded, encoder.network_names, table, encoder)
@@ -110,19 +113,25 @@ def _column(rng, code, scale, m):
     return RawColumn(code.name, "numeric", np.where(gap, np.nan, integers / np.float64(scale)))
 
 
-def _network(rng, n, classes, gridded, names, table, encoder, one_output=None):
+def _network(rng, n, classes, gridded, names, table, encoder, hidden=None):
     head = "threshold" if rng.random() < 0.5 else "argmax"
     n_outputs = 1 if classes == 2 and head == "threshold" else classes
     depth = int(rng.choice([1, 1, 2, 3, 4]))
     widths = [n, *rng.integers(1, 13, depth - 1).tolist(), n_outputs]
     if rng.random() < 0.1 and depth > 1:
         widths[1] = int(rng.integers(30, 45))
+    if hidden is not None:
+        widths = [n, *hidden, n_outputs]
     bound = int(rng.choice([1, 1, 1, 2, 3, 7, 8, 100, 1000, 40_000, 2**31, 2**40]))
+    if hidden is not None:
+        bound = min(bound, 1000)
     if any(abs(v) > 1e6 for c in table.columns if c.kind == "numeric" for v in c.values if v == v) and not gridded:
         bound = min(bound, 1000)
     layers = []
     for below, above in itertools.pairwise(widths):
-        W = rng.integers(-bound, bound + 1, (above, below)) * (rng.random((above, below)) < rng.choice([0.4, 0.9]))
+        W = rng.integers(-bound, bound + 1, (above, below)) * (
+            rng.random((above, below)) < (rng.choice([0.4, 0.9]) if hidden is None else 0.97)
+        )
         layers.append((W, rng.integers(-bound - 2, bound + 3, above)))
     grid = None
     if gridded:
@@ -143,8 +152,8 @@ def _network(rng, n, classes, gridded, names, table, encoder, one_output=None):
     return network
 
 
-def _ensemble(rng, encoder, gridded, table):
-    n, C = encoder.n_inputs, int(rng.integers(2, 5))
+def _ensemble(rng, encoder, gridded, table, alike):
+    n, C = encoder.n_inputs, int(rng.integers(3, 7) if alike else rng.integers(2, 5))
     scheme = str(rng.choice(["one_vs_one", "one_vs_rest", "multiclass"]))
     voting = str(rng.choice(["sum", "majority"]))
     pairs = {
@@ -152,10 +161,11 @@ def _ensemble(rng, encoder, gridded, table):
         "one_vs_rest": [(-1, c) for c in range(C)],
         "multiclass": [tuple(range(C))] * int(rng.integers(2, 5)),
     }[scheme]
+    hidden = rng.integers(1, 12, int(rng.choice([0, 0, 1, 1, 2]))).tolist() if alike else None
     members = []
     for codes in pairs:
         features = np.sort(rng.permutation(n)[: rng.integers(1, n + 1)])
-        network = _network(rng, len(features), len(codes), gridded, None, table, encoder)
+        network = _network(rng, len(features), len(codes), gridded, None, table, encoder, hidden)
         members.append(EnsembleMember(Network(network.layers, network.head, list(codes), network.grid), features))
     ensemble = BDNNEnsembleClassifier(BDNNClassifier(), scheme=scheme, voting=voting)
     ensemble.classes_, ensemble.encoder_, ensemble.members_ = np.arange(C), encoder, tuple(members)
@@ -165,11 +175,11 @@ def _ensemble(rng, encoder, gridded, table):
 
 
 @cache
-def requests(first: int, count: int, optimize: str = "size"):
+def requests(first: int, count: int, optimize: str = "size", alike: bool = False):
     """Return cases, requests of their exports and device integers; what 64 bits cannot express is left out."""
     found = []
     for seed in range(first, first + count):
-        case = random_case(seed)
+        case = random_case(seed, alike)
         try:
             program = case.program
         except InputError as error:
@@ -182,11 +192,11 @@ def requests(first: int, count: int, optimize: str = "size"):
     return found
 
 
-def one_source(listed, layout=None, selftests=True):
+def one_source(listed, layout=None, selftests=True, stacks=None):
     """Return the C of many networks as one translation unit, and a main program that runs rows through all of them."""
     parts, cases = ["#include <stdio.h>", "#include <stdint.h>"], []
     for _, request, _ in listed:
-        files, name = C(layout).files(request), request.name
+        files, name = C(layout, stacks).files(request), request.name
         wanted = [f"{name}.h", f"{name}.c", *([f"{name}_selftest.h", f"{name}_selftest.c"] if selftests else [])]
         text = "".join(files[path] for path in wanted)
         test = f"(int32_t){name}_selftest()" if selftests else "0"
@@ -209,10 +219,10 @@ def one_source(listed, layout=None, selftests=True):
     return "\n".join(parts) + "\n"
 
 
-def answers_in_c(listed, folder: Path, words, layout=None, selftests=True):
+def answers_in_c(listed, folder: Path, words, layout=None, selftests=True, stacks=None):
     """Compile networks as one program, run all rows, and return the answers and the wrong rows of each self-test."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "all.c").write_text(one_source(listed, layout, selftests), encoding="utf-8")
+    (folder / "all.c").write_text(one_source(listed, layout, selftests, stacks), encoding="utf-8")
     done = subprocess.run(
         [*words, "-o", "all", "all.c"], cwd=folder, capture_output=True, text=True, timeout=600, check=False
     )
