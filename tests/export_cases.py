@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network
-from bdnn.encoding.codes import ColumnCode
+from bdnn.encoding.codes import PARTS, ColumnCode
 from bdnn.encoding.encoder import Encoder
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import InputError
@@ -43,15 +43,18 @@ class Case:
         return integer_program(self.model, self.interface, self.table if self.known else None)
 
 
-def random_case(seed: int, alike: bool = False) -> Case:
+def random_case(seed: int, alike: bool = False, dates: bool = False) -> Case:
     """Return a random case: widths, depths, heads, weights, grids, thresholds, categories, gaps, ensembles.
 
-    If `alike`, it is an ensemble, and its networks have the same hidden layers and nearly all their weights.
+    If `alike`, it is an ensemble, and its networks have the same hidden layers and nearly all their weights. With
+    `dates`, one or two of the columns are dates.
     """
     rng = np.random.default_rng(seed)
     scale = int(rng.choice([1, 1, 10, 100]))
     gridded = bool(rng.random() < 0.45)
     codes = [_code(rng, number, scale, gridded) for number in range(rng.integers(1, 7))]
+    if dates:
+        codes += [_date_code(rng, number) for number in range(rng.integers(1, 3))]
     encoder = Encoder(tuple(codes))
     table = RawTable(tuple(_column(rng, code, scale if code.thresholds or gridded else 1, 60) for code in codes))
     if alike or rng.random() < 0.3:
@@ -94,8 +97,19 @@ def _code(rng, number, scale, gridded):
     return ColumnCode(name, "numeric", fill, thresholds=thresholds, missing_bit=bit)
 
 
+def _date_code(rng, number):
+    gaps = rng.random() < 0.6
+    parts = PARTS if rng.random() < 0.5 else PARTS[:-1]
+    fill = f"{rng.integers(1990, 2030)}-02-{rng.integers(10, 29)}T17:00:00" if gaps else None
+    return ColumnCode(f"day {number}", "date", fill, parts=parts, missing_bit=bool(gaps and rng.random() < 0.6))
+
+
 def _column(rng, code, scale, m):
     gap = rng.random(m) < (0.15 if code.fill is not None else 0.0)
+    if code.kind == "date":
+        seconds = rng.integers(-3_000_000_000, 4_000_000_000, m)  # from 1874 to 2096
+        days = np.where(gap, np.datetime64("NaT"), seconds.astype("datetime64[s]").astype("datetime64[us]"))
+        return RawColumn(code.name, "date", days)
     if code.kind == "boolean":
         return RawColumn(code.name, "boolean", np.where(gap, np.nan, rng.integers(0, 2, m)))
     if code.kind == "categorical":
@@ -175,11 +189,11 @@ def _ensemble(rng, encoder, gridded, table, alike):
 
 
 @cache
-def requests(first: int, count: int, optimize: str = "size", alike: bool = False):
+def requests(first: int, count: int, optimize: str = "size", alike: bool = False, dates: bool = False):
     """Return cases, requests of their exports and device integers; what 64 bits cannot express is left out."""
     found = []
     for seed in range(first, first + count):
-        case = random_case(seed, alike)
+        case = random_case(seed, alike, dates)
         try:
             program = case.program
         except InputError as error:

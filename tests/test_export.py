@@ -276,9 +276,6 @@ REFUSED = {
     "zero scale": (one_neuron(AGE), None, "scale of column 'age' must be an integer from 1"),
     "raw scale": (
         one_neuron(ColumnCode("n", "numeric", 0.0)), Interface(scale={"n": 10}), "its scale is 1; got 10"),
-    "date": (
-        one_neuron(ColumnCode("day", "date", "2024-01-31", parts=("year", "month", "day", "weekday"))), Interface(),
-        "column 'day' is a date"),
     "continuous": (one_neuron(AGE, dtype=np.float64), Interface(scale={"age": 1}), "continuous weights.*--data"),
     "64 bits": (
         one_neuron(ColumnCode("n", "numeric", 0.0), weights=[2**40]), Interface(), "do not fit into 64 bits.*--range"),

@@ -15,6 +15,7 @@ from bdnn.cli.output import say
 from bdnn.cli.reading import model_features
 from bdnn.cli.table_options import TABLE, Names, format_options
 from bdnn.errors import InputError
+from bdnn.export.inputs import ranged
 from bdnn.export.names import name_of
 from bdnn.export.targets import names as target_names
 from bdnn.model_file.reading import load_any
@@ -113,7 +114,7 @@ def export(
         check=None if check is None else tables[check],
         scale=each,
         every_scale=every,
-        ranges=_ranges(ranges, names),
+        ranges=_ranges(ranges, ranged(model.encoder_in_use.columns)),
         missing=_columns(missing, names),
         **settings,
     )
