@@ -18,8 +18,11 @@ from bdnn.export.building import integer_program
 from bdnn.export.c import C
 from bdnn.export.inputs import Interface, device_rows
 from bdnn.export.micropython import MicroPython
-from bdnn.export.request import Request
+from bdnn.export.onnx_file import session_of
+from bdnn.export.onnx_target import Onnx
+from bdnn.export.request import ModelRequest, Request
 from bdnn.export.verilog import Verilog, simulated
+from bdnn.export.vnnlib import VnnLib
 from bdnn.model_file.contents import Model
 from export_cases import answers_in_c, requests
 from export_loop import cases
@@ -106,10 +109,6 @@ def test_circuits_decide_as_the_models():
 
 @pytest.mark.skipif(not ONNX, reason="not installed: onnx, onnxruntime")
 def test_onnx_decides_as_the_models():
-    from bdnn.export.onnx_file import session_of
-    from bdnn.export.onnx_target import Onnx
-    from bdnn.export.request import ModelRequest
-
     for case, request, _ in cases(7000, 60, dates=True):
         asked = ModelRequest(model=case.model, name="model", table=None, interface=case.interface)
         try:
@@ -121,6 +120,14 @@ def test_onnx_decides_as_the_models():
         shapes = {each.name: each.shape for each in session_of(files["model.onnx"]).get_inputs()}
         for code in case.model.encoder_in_use.columns:
             assert shapes[code.name] == ["rows", max(len(code.parts), 1)]
+
+
+@pytest.mark.skipif(not ONNX, reason="not installed: onnx, onnxruntime")
+def test_no_radius_moves_a_date():
+    model, year = model_of([1, 0, 0, 0, 0, 0]), Interface(ranges={"day year": (Fraction(2000), Fraction(2099))})
+    asked = ModelRequest(model=model, name="net", table=RawTable((DAYS,)), interface=year, radius=0.5)
+    with pytest.raises(InputError, match=r"column 'day year' is not moved, so that it has no range"):
+        VnnLib().files(asked)
 
 
 def test_names_of_the_files():

@@ -58,7 +58,8 @@ _MANY = 20  # files whose names are not said: more are one for each row, and the
     "ranges",
     multiple=True,
     metavar="COLUMN=LOW:HIGH[,...]",
-    help="Least and largest value of a column.  [default: those of a type that holds the data]",
+    help="Least and largest value of a column, or of a part of a date ('day year=2000:2099').  "
+    "[default: those of a type that holds the data]",
 )
 @click.option(
     "--missing",
