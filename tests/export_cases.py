@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network
-from bdnn.encoding.codes import ColumnCode
+from bdnn.encoding.codes import PARTS, ColumnCode
 from bdnn.encoding.encoder import Encoder
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import InputError
@@ -43,16 +43,22 @@ class Case:
         return integer_program(self.model, self.interface, self.table if self.known else None)
 
 
-def random_case(seed: int) -> Case:
-    """Return a random case: widths, depths, heads, weights, grids, thresholds, categories, gaps, ensembles."""
+def random_case(seed: int, alike: bool = False, dates: bool = False) -> Case:
+    """Return a random case: widths, depths, heads, weights, grids, thresholds, categories, gaps, ensembles.
+
+    If `alike`, it is an ensemble, and its networks have the same hidden layers and nearly all their weights. With
+    `dates`, one or two of the columns are dates.
+    """
     rng = np.random.default_rng(seed)
     scale = int(rng.choice([1, 1, 10, 100]))
     gridded = bool(rng.random() < 0.45)
     codes = [_code(rng, number, scale, gridded) for number in range(rng.integers(1, 7))]
+    if dates:
+        codes += [_date_code(rng, number) for number in range(rng.integers(1, 3))]
     encoder = Encoder(tuple(codes))
     table = RawTable(tuple(_column(rng, code, scale if code.thresholds or gridded else 1, 60) for code in codes))
-    if rng.random() < 0.3:
-        model, answers = _ensemble(rng, encoder, gridded, table)
+    if alike or rng.random() < 0.3:
+        model, answers = _ensemble(rng, encoder, gridded, table, alike)
     else:
         classes = int(rng.integers(2, 6))
         network = _network(rng, encoder.n_inputs, classes, gridded, encoder.network_names, table, encoder)
@@ -91,8 +97,19 @@ def _code(rng, number, scale, gridded):
     return ColumnCode(name, "numeric", fill, thresholds=thresholds, missing_bit=bit)
 
 
+def _date_code(rng, number):
+    gaps = rng.random() < 0.6
+    parts = PARTS if rng.random() < 0.5 else PARTS[:-1]
+    fill = f"{rng.integers(1990, 2030)}-02-{rng.integers(10, 29)}T17:00:00" if gaps else None
+    return ColumnCode(f"day {number}", "date", fill, parts=parts, missing_bit=bool(gaps and rng.random() < 0.6))
+
+
 def _column(rng, code, scale, m):
     gap = rng.random(m) < (0.15 if code.fill is not None else 0.0)
+    if code.kind == "date":
+        seconds = rng.integers(-3_000_000_000, 4_000_000_000, m)  # from 1874 to 2096
+        days = np.where(gap, np.datetime64("NaT"), seconds.astype("datetime64[s]").astype("datetime64[us]"))
+        return RawColumn(code.name, "date", days)
     if code.kind == "boolean":
         return RawColumn(code.name, "boolean", np.where(gap, np.nan, rng.integers(0, 2, m)))
     if code.kind == "categorical":
@@ -110,19 +127,25 @@ def _column(rng, code, scale, m):
     return RawColumn(code.name, "numeric", np.where(gap, np.nan, integers / np.float64(scale)))
 
 
-def _network(rng, n, classes, gridded, names, table, encoder, one_output=None):
+def _network(rng, n, classes, gridded, names, table, encoder, hidden=None):
     head = "threshold" if rng.random() < 0.5 else "argmax"
     n_outputs = 1 if classes == 2 and head == "threshold" else classes
     depth = int(rng.choice([1, 1, 2, 3, 4]))
     widths = [n, *rng.integers(1, 13, depth - 1).tolist(), n_outputs]
     if rng.random() < 0.1 and depth > 1:
         widths[1] = int(rng.integers(30, 45))
+    if hidden is not None:
+        widths = [n, *hidden, n_outputs]
     bound = int(rng.choice([1, 1, 1, 2, 3, 7, 8, 100, 1000, 40_000, 2**31, 2**40]))
+    if hidden is not None:
+        bound = min(bound, 1000)
     if any(abs(v) > 1e6 for c in table.columns if c.kind == "numeric" for v in c.values if v == v) and not gridded:
         bound = min(bound, 1000)
     layers = []
     for below, above in itertools.pairwise(widths):
-        W = rng.integers(-bound, bound + 1, (above, below)) * (rng.random((above, below)) < rng.choice([0.4, 0.9]))
+        W = rng.integers(-bound, bound + 1, (above, below)) * (
+            rng.random((above, below)) < (rng.choice([0.4, 0.9]) if hidden is None else 0.97)
+        )
         layers.append((W, rng.integers(-bound - 2, bound + 3, above)))
     grid = None
     if gridded:
@@ -143,8 +166,8 @@ def _network(rng, n, classes, gridded, names, table, encoder, one_output=None):
     return network
 
 
-def _ensemble(rng, encoder, gridded, table):
-    n, C = encoder.n_inputs, int(rng.integers(2, 5))
+def _ensemble(rng, encoder, gridded, table, alike):
+    n, C = encoder.n_inputs, int(rng.integers(3, 7) if alike else rng.integers(2, 5))
     scheme = str(rng.choice(["one_vs_one", "one_vs_rest", "multiclass"]))
     voting = str(rng.choice(["sum", "majority"]))
     pairs = {
@@ -152,10 +175,11 @@ def _ensemble(rng, encoder, gridded, table):
         "one_vs_rest": [(-1, c) for c in range(C)],
         "multiclass": [tuple(range(C))] * int(rng.integers(2, 5)),
     }[scheme]
+    hidden = rng.integers(1, 12, int(rng.choice([0, 0, 1, 1, 2]))).tolist() if alike else None
     members = []
     for codes in pairs:
         features = np.sort(rng.permutation(n)[: rng.integers(1, n + 1)])
-        network = _network(rng, len(features), len(codes), gridded, None, table, encoder)
+        network = _network(rng, len(features), len(codes), gridded, None, table, encoder, hidden)
         members.append(EnsembleMember(Network(network.layers, network.head, list(codes), network.grid), features))
     ensemble = BDNNEnsembleClassifier(BDNNClassifier(), scheme=scheme, voting=voting)
     ensemble.classes_, ensemble.encoder_, ensemble.members_ = np.arange(C), encoder, tuple(members)
@@ -165,11 +189,11 @@ def _ensemble(rng, encoder, gridded, table):
 
 
 @cache
-def requests(first: int, count: int, optimize: str = "size"):
+def requests(first: int, count: int, optimize: str = "size", alike: bool = False, dates: bool = False):
     """Return cases, requests of their exports and device integers; what 64 bits cannot express is left out."""
     found = []
     for seed in range(first, first + count):
-        case = random_case(seed)
+        case = random_case(seed, alike, dates)
         try:
             program = case.program
         except InputError as error:
@@ -182,11 +206,11 @@ def requests(first: int, count: int, optimize: str = "size"):
     return found
 
 
-def one_source(listed, layout=None, selftests=True):
+def one_source(listed, layout=None, selftests=True, stacks=None):
     """Return the C of many networks as one translation unit, and a main program that runs rows through all of them."""
     parts, cases = ["#include <stdio.h>", "#include <stdint.h>"], []
     for _, request, _ in listed:
-        files, name = C(layout).files(request), request.name
+        files, name = C(layout, stacks).files(request), request.name
         wanted = [f"{name}.h", f"{name}.c", *([f"{name}_selftest.h", f"{name}_selftest.c"] if selftests else [])]
         text = "".join(files[path] for path in wanted)
         test = f"(int32_t){name}_selftest()" if selftests else "0"
@@ -209,10 +233,10 @@ def one_source(listed, layout=None, selftests=True):
     return "\n".join(parts) + "\n"
 
 
-def answers_in_c(listed, folder: Path, words, layout=None, selftests=True):
+def answers_in_c(listed, folder: Path, words, layout=None, selftests=True, stacks=None):
     """Compile networks as one program, run all rows, and return the answers and the wrong rows of each self-test."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "all.c").write_text(one_source(listed, layout, selftests), encoding="utf-8")
+    (folder / "all.c").write_text(one_source(listed, layout, selftests, stacks), encoding="utf-8")
     done = subprocess.run(
         [*words, "-o", "all", "all.c"], cwd=folder, capture_output=True, text=True, timeout=600, check=False
     )
@@ -245,6 +269,16 @@ static void number(uint16_t v)
 }
 """
 """Prints numbers to the serial line."""
+
+ARDUINO_H = """#include <stdio.h>
+static struct {
+    void begin(long) {}
+    void print(const char *s) { printf("%s", s); }
+    void println(const char *s) { printf("%s\\n", s); }
+    void println(unsigned v) { printf("%u\\n", v); }
+} Serial;
+"""
+"""What sketches need of Arduino's header, on this machine."""
 
 
 def avr_program(listed, folder: Path, words, link: bool):

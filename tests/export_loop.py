@@ -13,13 +13,13 @@ from export_cases import random_case
 
 
 @cache
-def cases(first, count, optimize="size", spare=20):
+def cases(first, count, optimize="size", spare=20, dates=False):
     """Return cases, requests, and rows: those of the table, of random integers, and on thresholds."""
     found, seed = [], first
     while len(found) < count:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # levels that were not seen are wanted here
-            case = random_case(seed)
+            case = random_case(seed, dates=dates)
         seed += 1
         try:
             program = case.program

@@ -4,12 +4,15 @@ import contextlib
 import importlib
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from bdnn import cli
+from export_cases import ARDUINO_H
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if not {"generated", "_build"} & set(page.parts))
@@ -48,9 +51,8 @@ def test_python_blocks_run_one_after_the_other(name, tmp_path):
             exec(compile(sooner(block), name, "exec"), names)
 
 
-@pytest.mark.parametrize("name", WITH_COMMANDS)
-def test_commands_run_one_after_the_other(name, tmp_path):
-    import_needed(name)
+def run_commands(name, tmp_path):
+    """Run the commands of a page in a folder with the examples."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     with contextlib.chdir(tmp_path):
         for command in "".join(blocks(TEXTS[name], "bash")).replace("\\\n", " ").splitlines():
@@ -63,6 +65,57 @@ def test_commands_run_one_after_the_other(name, tmp_path):
                 with pytest.raises(SystemExit) as stop:
                     cli.main(words)
                 assert stop.value.code == 0, command
+
+
+@pytest.mark.parametrize("name", WITH_COMMANDS)
+def test_commands_run_one_after_the_other(name, tmp_path):
+    import_needed(name)
+    run_commands(name, tmp_path)
+
+
+def skip_without(packages):
+    """Skip a test, and say which packages of Debian it lacks, if a tool of theirs is not installed."""
+    if gone := [package for tool, package in packages.items() if shutil.which(tool) is None]:
+        pytest.skip(f"not installed (packages of Debian): {', '.join(gone)}")
+
+
+GUIDE = "microcontroller.md"
+"""The page whose programs are compiled and run, on an emulator and as a sketch."""
+
+
+def test_the_firmware_prints_what_the_page_shows(tmp_path):
+    skip_without({"cc": "gcc", "avr-gcc": "gcc-avr and avr-libc", "simavr": "simavr"})
+    run_commands(GUIDE, tmp_path)
+    (program,), (session,) = blocks(TEXTS[GUIDE], "c"), blocks(TEXTS[GUIDE], "console")
+    (tmp_path / "main.c").write_text(program, encoding="utf-8")
+    printed = ""
+    for line in session.splitlines():
+        if line.startswith("$ "):
+            done = subprocess.run(
+                shlex.split(line[2:]), cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=120, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            printed += done.stderr  # simavr says on standard output what it loads, and here what the serial line gets
+    shown = [line for line in session.splitlines() if not line.startswith("$ ")]
+    assert re.sub(r"\x1b\[\d+m", "", printed).split("\n") == [*shown, ""]
+
+
+def test_the_sketch_prints_the_same_lines(tmp_path):
+    skip_without({"cc": "gcc", "c++": "g++"})
+    run_commands(GUIDE, tmp_path)
+    (sketch,), (session,) = blocks(TEXTS[GUIDE], "cpp"), blocks(TEXTS[GUIDE], "console")
+    source = f"{ARDUINO_H}\n{sketch}\nint main(void) {{ setup(); return 0; }}\n"
+    (tmp_path / "sketch.cpp").write_text(source, encoding="utf-8")
+    library = tmp_path / "tissue" / "src"
+    for words in (
+        ["cc", "-c", *sorted(map(str, library.glob("*.c")))],
+        ["c++", f"-I{library}", "-o", "sketch", "sketch.cpp", "tissue.o", "tissue_selftest.o"],
+    ):
+        subprocess.run(words, cwd=tmp_path, check=True)
+    said = subprocess.run([tmp_path / "sketch"], capture_output=True, text=True, check=True).stdout
+    shown = [line.removesuffix(".") for line in session.splitlines() if not line.startswith("$ ")]
+    assert said.splitlines() == shown
 
 
 def test_scripts_and_extras_that_are_named_exist():

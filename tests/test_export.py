@@ -1,6 +1,8 @@
 """Integer programs and their C decide as the models do: random networks, ends of ranges, thresholds, ties, layouts."""
 
+import itertools
 import shutil
+import subprocess
 import warnings
 
 import numpy as np
@@ -14,6 +16,7 @@ from bdnn.errors import InputError
 from bdnn.export.building import integer_program
 from bdnn.export.c import C
 from bdnn.export.c_costs import LAYOUTS
+from bdnn.export.c_ensembles import blocks_of
 from bdnn.export.golden import random_rows
 from bdnn.export.inputs import Interface, device_rows
 from bdnn.export.program import DeviceInput, IntegerLayer, IntegerProgram, Member, Signal, smallest_type
@@ -40,8 +43,8 @@ def _quiet():
         yield
 
 
-def wrong_in_c(listed, folder, words, layout=None, selftests=True):
-    found = answers_in_c(listed, folder, words, layout, selftests)
+def wrong_in_c(listed, folder, words, layout=None, selftests=True, stacks=None):
+    found = answers_in_c(listed, folder, words, layout, selftests, stacks)
     return [
         (request.name, int((answers != case.answers).sum()), wrong)
         for (case, request, _), (answers, wrong) in zip(listed, found, strict=True)
@@ -70,6 +73,56 @@ def test_layouts_under_sanitizers(tmp_path, layout):
     assert wrong_in_c(listed, tmp_path, words, layout) == []
 
 
+def loops(listed, optimize, stacks):
+    """Blocks of several networks."""
+    found = [block for _, request, _ in listed for block in blocks_of(request.program, optimize, stacks)]
+    return [block for block in found if len(block.numbers) > 1]
+
+
+@pytest.mark.parametrize("layout", ["packed", "listed", "masks"])
+@needs_cc
+def test_networks_of_the_same_shape_in_a_loop(tmp_path, layout):
+    """Ensembles whose networks are in a loop wherever they can be, and in the layout wherever they can have it."""
+    listed = requests(5000, 60, "speed" if layout == "masks" else "size", alike=True)
+    assert len(loops(listed, "size", True)) > 30
+    assert wrong_in_c(listed, tmp_path, ["cc", *STRICT, "-O0"], layout, selftests=False, stacks=True) == []
+
+
+@pytest.mark.parametrize("n_used,words,less", [(64, "net_weights", 4), (5, "net_sizes", 2)])
+@needs("avr-gcc", "avr-size")
+def test_ten_classes_one_against_one_are_one_loop(tmp_path, n_used, words, less):
+    """45 ternary networks take a fraction of the flash, also if each has few of the inputs, which it then lists."""
+    rng = np.random.default_rng(0)
+    inputs = tuple(DeviceInput(f"x{j}", "numeric", 0, 16, declared=True) for j in range(64))
+    members = []
+    for codes in itertools.combinations(range(10), 2):
+        used = np.sort(rng.permutation(64)[:n_used])
+        weights = rng.choice([-1, 1], size=(1, n_used))
+        members.append(Member(tuple(Signal(int(j), "value") for j in used), (IntegerLayer(weights, (3,)),), codes))
+    program = IntegerProgram(inputs, tuple(members), tuple(range(10)), "sum")
+    assert [len(block.numbers) for block in blocks_of(program, "size")] == [45]
+    rows = random_rows(program, 4, rng)
+    request = Request(program=program, name="net", rows=rows, answers=program.run(rows))
+    flash = {}
+    for stacks in (None, False):
+        files = C(stacks=stacks).files(request)
+        assert (words in files["net.c"]) or stacks is False
+        for path, text in files.items():
+            (tmp_path / path).write_text(text, encoding="utf-8")
+        subprocess.run(["avr-gcc", "-mmcu=atmega328p", "-Os", "-c", "net.c"], cwd=tmp_path, check=True)
+        said = subprocess.run(["avr-size", "net.o"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        flash[stacks] = int(said.splitlines()[1].split()[0])
+    assert less * flash[None] < flash[False]
+
+
+@needs_cc
+def test_loops_over_networks_under_sanitizers(tmp_path):
+    listed = requests(5000, 20, alike=True)
+    assert {len(block.member.layers) for block in loops(listed, "size", None)} >= {1, 2}
+    words = ["cc", *STRICT, "-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    assert wrong_in_c(listed, tmp_path, words) == []
+
+
 @needs("clang")
 def test_clang(tmp_path):
     assert wrong_in_c(requests(3000, 40, "speed"), tmp_path, ["clang", *STRICT, "-O1"]) == []
@@ -95,7 +148,9 @@ def test_cross_compilers(tmp_path, compiler):
 
 @needs("avr-gcc", "qemu-system-avr")
 def test_on_an_emulated_avr(tmp_path):
-    listed = requests(4000, 20)
+    alike = requests(5040, 8, alike=True)
+    assert any(len(block.numbers) > 2 for block in loops(alike, "size", None))
+    listed = [*requests(4000, 20), *alike]
     words = ["avr-gcc", *STRICT[:-1], "-mmcu=atmega2560", "-O1"]
     assert avr_program(listed, tmp_path, words, link=True) == [0] * len(listed)
 
@@ -221,9 +276,6 @@ REFUSED = {
     "zero scale": (one_neuron(AGE), None, "scale of column 'age' must be an integer from 1"),
     "raw scale": (
         one_neuron(ColumnCode("n", "numeric", 0.0)), Interface(scale={"n": 10}), "its scale is 1; got 10"),
-    "date": (
-        one_neuron(ColumnCode("day", "date", "2024-01-31", parts=("year", "month", "day", "weekday"))), Interface(),
-        "column 'day' is a date"),
     "continuous": (one_neuron(AGE, dtype=np.float64), Interface(scale={"age": 1}), "continuous weights.*--data"),
     "64 bits": (
         one_neuron(ColumnCode("n", "numeric", 0.0), weights=[2**40]), Interface(), "do not fit into 64 bits.*--range"),

@@ -17,6 +17,7 @@ from bdnn.export.exporting import MANIFEST
 from bdnn.export.names import checked_name, name_of
 from bdnn.export.targets import TARGETS
 from bdnn.files import write_folder
+from export_cases import ARDUINO_H
 
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler (cc) is installed")
 
@@ -175,13 +176,7 @@ EXAMPLES = {
     "zephyr": ("samples/selftest/src/main.c", ""),
 }
 STUBS = {
-    "Arduino.h": """#include <stdio.h>
-static struct {
-    void begin(long) {}
-    void print(const char *s) { printf("%s", s); }
-    void println(unsigned v) { printf("%u\\n", v); }
-} Serial;
-""",
+    "Arduino.h": ARDUINO_H,
     "zephyr/kernel.h": "",
     "zephyr/sys/printk.h": "#include <stdio.h>\n#define printk printf\n",
 }

@@ -15,6 +15,7 @@ from bdnn.cli.output import say
 from bdnn.cli.reading import model_features
 from bdnn.cli.table_options import TABLE, Names, format_options
 from bdnn.errors import InputError
+from bdnn.export.inputs import ranged
 from bdnn.export.names import name_of
 from bdnn.export.targets import names as target_names
 from bdnn.model_file.reading import load_any
@@ -57,7 +58,8 @@ _MANY = 20  # files whose names are not said: more are one for each row, and the
     "ranges",
     multiple=True,
     metavar="COLUMN=LOW:HIGH[,...]",
-    help="Least and largest value of a column.  [default: those of a type that holds the data]",
+    help="Least and largest value of a column, or of a part of a date ('day year=2000:2099').  "
+    "[default: those of a type that holds the data]",
 )
 @click.option(
     "--missing",
@@ -113,7 +115,7 @@ def export(
         check=None if check is None else tables[check],
         scale=each,
         every_scale=every,
-        ranges=_ranges(ranges, names),
+        ranges=_ranges(ranges, ranged(model.encoder_in_use.columns)),
         missing=_columns(missing, names),
         **settings,
     )

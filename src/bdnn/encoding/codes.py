@@ -148,15 +148,15 @@ class ColumnCode:
             values = values.copy()
             values[gaps] = self.fill
         if self.kind == "date":
-            out[:, :n] = _date_parts(values)[:, :n]
+            out[:, :n] = date_parts(values)[:, :n]
         elif self.thresholds:
             out[:, :n] = values[:, None] >= np.array(self.thresholds)
         else:
             out[:, 0] = values
 
 
-def _date_parts(values: Array) -> Floats:
-    """Return year, month, day, weekday and hour of dates."""
+def date_parts(values: Array) -> Floats:
+    """Return year, month, day, weekday and hour of dates, all of them known, of shape (m, 5)."""
     months, days = values.astype("datetime64[M]"), values.astype("datetime64[D]")
     month, day = months.astype(np.int64), days.astype(np.int64)
     hour = (values - days) // np.timedelta64(1, "h")

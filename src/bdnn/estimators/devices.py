@@ -77,7 +77,8 @@ class Exportable:
         every_scale : int or None
             Integers per unit of the numeric columns that `scale` does not name.
         ranges : dict of str to (float, float) or None
-            Least and largest value of columns by name; narrow ranges make small files.
+            Least and largest value of columns by name, and of parts of dates by names such as ``"inspected year"``;
+            narrow ranges make small files.
         missing : sequence of str
             Columns that may be missing on the device, besides those of which the model or the data say so.
         optimize : {"size", "speed"}

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bdnn.errors import InputError
-from bdnn.export.inputs import HIGHEST, LOWEST, Interface, coded_input, numeric_input, scales_of
+from bdnn.export.inputs import (
+    HIGHEST,
+    LOWEST,
+    Interface,
+    coded_input,
+    date_input,
+    numeric_input,
+    part_code,
+    scales_of,
+)
 from bdnn.export.parts import Part, Parts
 from bdnn.export.program import INTEGER_TYPES, DeviceInput, IntegerLayer, IntegerProgram, Member, Signal
 from bdnn.export.pruning import pruned, without_constants, without_neurons
@@ -53,7 +62,7 @@ def integer_program(
     """
     interface = interface or Interface()
     encoder = model.encoder_in_use
-    interface.check_names(encoder.names)
+    interface.check_names(encoder.columns)
     table = None if data is None else encoder.matched(data)
     inputs = None if table is None else encoder.transform(table)
     parts = Parts.of(model, inputs, input_bits)
@@ -78,7 +87,7 @@ def _check_sizes(program: IntegerProgram) -> None:
 
 
 class _Columns:
-    """The columns that some networks use, as device inputs, and signals of them."""
+    """The columns, and parts of dates, that some networks use, as device inputs, and signals of them."""
 
     def __init__(self, encoder: Encoder, interface: Interface, table: RawTable | None, parts: Sequence[Part]) -> None:
         self.encoder, self.parts = encoder, parts
@@ -92,24 +101,27 @@ class _Columns:
             used[mine] = True
             raw[mine] |= part.network.grid is None
             self.layers.append(layers)
-        self.columns = [j for j, place in enumerate(self.slices) if used[place].any()]
-        codes = [encoder.columns[j] for j in self.columns]
-        for code in codes:
-            if code.kind == "date":
-                raise InputError(
-                    f"column {code.name!r} is a date, which a device has no integer for; train without it, or with "
-                    f"numbers in its place"
-                )
-        taken = [bool(raw[self.slices[j]].any()) and not encoder.columns[j].thresholds for j in self.columns]
+        # a column, and which part of it if it is a date; that a date is missing is seen in the first part that is used
+        self.sources: list[tuple[int, int]] = []
+        for j, (code, place) in enumerate(zip(encoder.columns, self.slices, strict=True)):
+            seen: list[int] = np.flatnonzero(used[place]).tolist()
+            numbers = [nth for nth in seen if nth < code.n_values] if code.kind == "date" else []
+            self.sources += [(j, nth) for nth in numbers or [0][: len(seen)]]
+        columns = sorted({j for j, _ in self.sources})
+        taken = {j: bool(raw[self.slices[j]].any()) and not encoder.columns[j].thresholds for j in columns}
         known = None if table is None else {column.name: column for column in table.columns}
-        self.scales = scales_of(codes, taken, interface, known)
+        self.scales = scales_of([encoder.columns[j] for j in columns], [taken[j] for j in columns], interface, known)
         self.inputs = tuple(
-            self._input(j, interface, as_integers, None if known is None else known[encoder.columns[j].name])
-            for j, as_integers in zip(self.columns, taken, strict=True)
+            self._input(j, nth, interface, taken[j], None if known is None else known[encoder.columns[j].name])
+            for j, nth in self.sources
         )
 
-    def _input(self, j: int, interface: Interface, as_integers: bool, column: RawColumn | None) -> DeviceInput:
+    def _input(
+        self, j: int, nth: int, interface: Interface, as_integers: bool, column: RawColumn | None
+    ) -> DeviceInput:
         code = self.encoder.columns[j]
+        if code.kind == "date":
+            return date_input(code, nth, interface, column)
         if code.kind != "numeric":
             return coded_input(code, interface, column)
         scale = self.scales[code.name]
@@ -131,12 +143,10 @@ class _Columns:
 
     def members(self) -> tuple[Member, ...]:
         """Return the networks on signals of the device inputs, and leave only device inputs that matter."""
-        where = {j: number for number, j in enumerate(self.columns)}
-        owner = self.encoder.column_of_input
-        members = []
+        members, where = [], self._numbers()
         for part, layers in zip(self.parts, self.layers, strict=True):
             signals = [
-                self._signal(part, position, i, where[owner[i]]) if owner[i] in where else _constant(0, 0)
+                self._signal(part, position, i, where[i]) if i in where else _constant(0, 0)
                 for position, i in enumerate(part.features.tolist())
             ]
             members.append(Member(tuple(signals), tuple(layers), part.codes))
@@ -149,9 +159,22 @@ class _Columns:
             for member in members
         )
 
+    def _numbers(self) -> dict[int, int]:
+        """Return which device input gives an input of the encoder, for those that networks use."""
+        found: dict[int, int] = {}
+        for number, (j, nth) in enumerate(self.sources):
+            place, code = self.slices[j], self.encoder.columns[j]
+            if code.kind == "date":
+                found[place.start + nth] = number
+                if code.missing_bit:
+                    found.setdefault(place.start + code.n_values, number)
+            else:
+                found |= dict.fromkeys(range(place.start, place.stop), number)
+        return found
+
     def _signal(self, part: Part, position: int, i: int, number: int) -> Signal:
         """Return the signal of input i of the encoder, which is at a position among those of a network."""
-        j = self.columns[number]
+        j = self.sources[number][0]
         code, source, nth, grid = (
             self.encoder.columns[j],
             self.inputs[number],
@@ -163,6 +186,8 @@ class _Columns:
             if source.missing is None:
                 return _constant(number, bit[0])
             return Signal(number, "equal", (source.missing,), bit)
+        if code.kind == "date":
+            code, nth = part_code(code, nth), 0
         if code.kind != "numeric":
             return Signal(number, "equal", _codes_of_bit(code, source, nth), bit)
         fill = 0.0 if code.fill is None else float(code.fill)

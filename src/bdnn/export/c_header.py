@@ -56,13 +56,13 @@ class CNames:
     def of(cls, program: IntegerProgram, name: str) -> CNames:
         """Return the names of a program."""
         new, found = Identifiers(name.upper(), TAKEN).new, cls()
-        found.places = [new(each.column) for each in program.inputs]
+        found.places = [new(each.name) for each in program.inputs]
         found.classes = [new("class", str(label)) for label in program.classes]
         for each in program.inputs:
             levels = [*each.levels, *(["rare"] if each.rare else []), *(["other"] if each.other is not None else [])]
-            found.codes.append([new(each.column, level) for level in levels])
-            found.missing.append(None if each.missing is None else new(each.column, "missing"))
-            found.scales.append(new(each.column, "scale") if each.kind == "numeric" and each.scale != 1 else None)
+            found.codes.append([new(each.name, level) for level in levels])
+            found.missing.append(None if each.missing is None else new(each.name, "missing"))
+            found.scales.append(new(each.name, "scale") if each.kind == "numeric" and each.scale != 1 else None)
         return found
 
 
@@ -112,7 +112,7 @@ def header_text(request: Request, names: CNames, n_bytes: int) -> str:
         f"/** Labels of the classes. */\n#define {upper}_CLASS_NAMES {{{', '.join(map(_string, program.classes))}}}\n",
     ]
     for each, codes, missing, scale in zip(program.inputs, names.codes, names.missing, names.scales, strict=True):
-        column = comment_safe(each.column)
+        column = comment_safe(each.name)
         if codes:
             lines.append(
                 f"/** Codes of {column}. */\nenum {{\n{wrapped([f'{p} = {n}' for n, p in enumerate(codes)])}\n}};\n"
@@ -130,9 +130,14 @@ def header_text(request: Request, names: CNames, n_bytes: int) -> str:
     return "\n".join(line for line in lines if line)
 
 
+def kind_words(each: DeviceInput) -> str:
+    """Return the kind of an input."""
+    return f"{each.part} of the {each.kind}{', 0 is Monday' * (each.part == 'weekday')}" if each.part else each.kind
+
+
 def input_words(each: DeviceInput, names: CNames, number: int) -> str:
     """Return what is said of an input."""
-    text = f"column '{comment_safe(each.column)}', {each.kind}, {each.type}_t"
+    text = f"column '{comment_safe(each.column)}', {kind_words(each)}, {each.type}_t"
     if each.kind == "categorical":
         text += f", codes 0 to {each.high}"
         if each.rare:

@@ -1,4 +1,8 @@
-"""Layers in C, in the layout that costs least: unrolled, packed weights in a loop, or bit masks."""
+"""Layers in C, in the layout that costs least: unrolled, packed weights in a loop, or bit masks.
+
+The same statements are those of one network or of several of the same shape in a loop, one after the other: their
+layers lie one below the other, and what reads tables goes on where it was.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bdnn.export.c_costs import cost, is_rule, layouts_of, n_planes, weight_width
+from bdnn.export.c_fill import filled_values, filled_words
 from bdnn.export.c_text import Expressions, counter_type, literal, unsigned_literal
+from bdnn.export.c_weights import decoded, mask_words, packed_bytes
 from bdnn.export.program import IntegerLayer, Signal, smallest_type
 from bdnn.export.pruning import without_constants
 
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
     from bdnn.export.c_costs import Layout
     from bdnn.export.program import Member
     from bdnn.export.request import Optimize
+    from bdnn.types import Integers
 
 Sink = Callable[[str, "int | str"], list[str]]
 """What is done with the pre-activation of a neuron, given its variable and its number or counter."""
@@ -24,12 +31,12 @@ Sink = Callable[[str, "int | str"], list[str]]
 
 @dataclass
 class MemberCode:
-    """The statements of one network.
+    """The statements of one network, or of several in a loop.
 
     Attributes
     ----------
     member : Member
-        What is written.
+        What is written; layers of several networks lie one below the other.
     types : sequence of str
         Of the pre-activations of each layer.
     expressions : Expressions
@@ -38,8 +45,10 @@ class MemberCode:
         What is to be little.
     layout : str or None
         The layout of all layers that can have it; None for the one that costs least.
-    declared, lines : list of str
-        Variables and statements so far.
+    count : int
+        Number of networks.
+    declared, once, lines : list of str
+        Variables so far, statements before the loop over networks, and statements in it.
     chosen : list of str
         Layouts of the layers so far.
     """
@@ -49,7 +58,9 @@ class MemberCode:
     expressions: Expressions
     optimize: Optimize
     layout: Layout | None = None
+    count: int = 1
     declared: list[str] = field(default_factory=list)
+    once: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     chosen: list[Layout] = field(default_factory=list)
 
@@ -67,15 +78,27 @@ class MemberCode:
         """Add statements."""
         self.lines.extend(lines)
 
+    def body(self) -> list[str]:
+        """Return all statements of the function."""
+        lines = [*self.once, *self.lines]
+        unused = [] if any("x[" in line or "x," in line for line in lines) else ["(void)x;"]
+        if self.count > 1:
+            counter = counter_type(self.count)
+            loop = f"for (member = 0u; member < {self.count}u; member++) {{"
+            lines = [*self.once, loop, *(f"    {line}" for line in self.lines), "}"]
+            self.declare(f"{counter} member;")
+        return [*self.declared, *unused, "", *lines]
+
     def write(self, answer: Sink) -> None:
         """Write all layers; `answer` returns what is done with output a of a number or a counter."""
         layers = self.member.layers
         for k, layer in enumerate(layers):
             signals = self.member.signals if k == 0 else None
-            self.say(f"/* layer {k + 1}: {len(layer.bias)} neuron{'s' * (len(layer.bias) != 1)} */")
-            sink = answer if k == len(layers) - 1 else self._hidden(k, len(layer.bias))
-            can = layouts_of(layer, signals, self.types[k] == "int64")
-            best = min(can, key=lambda each: cost(each, layer, signals, self.optimize))
+            d = len(layer.bias) // self.count
+            self.say(f"/* layer {k + 1}: {d} neuron{'s' * (d != 1)} */")
+            sink = answer if k == len(layers) - 1 else self._hidden(k, d)
+            can = layouts_of(layer, signals, self.types[k] == "int64", self.count > 1)
+            best = min(can, key=lambda each: cost(each, layer, signals, self.optimize, self.count))
             chosen = self.layout if self.layout in can else best
             assert chosen is not None
             self.chosen.append(chosen)
@@ -83,6 +106,7 @@ class MemberCode:
             write = {
                 "unrolled": self._unrolled,
                 "packed": self._packed,
+                "listed": self._packed,
                 "masks": self._masks,
                 "rules": self._rules,
             }
@@ -159,41 +183,68 @@ class MemberCode:
             self.say(*sink(a, j))
 
     def _packed(self, k: int, layer: IntegerLayer, signals: Sequence[Signal] | None, sink: Sink) -> None:
-        """Write two loops over a table of weights."""
+        """Write two loops over a table of weights: those of all inputs, or of the inputs that each network lists."""
         assert signals is not None
-        text, tables, (d, n) = self.expressions, self.expressions.tables, layer.weights.shape
-        kind, a, i, j = f"{self.types[k]}_t", f"a{k}", "i", "j"
-        in_place = [s.input for s in signals] == list(range(n)) and all(text.is_short(s) for s in signals)
-        s = "x" if in_place else "s"
+        text, (_, n) = self.expressions, layer.weights.shape
+        d, listed = len(layer.bias) // self.count, self.chosen[k] == "listed"
+        short = all(text.is_short(each) for each in signals)
+        in_place = short and (listed or [each.input for each in signals] == list(range(n)))
         if not in_place:
             ends = [end for signal in signals for end in signal.ends(text.inputs[signal.input])]
             own = f"{smallest_type(min(ends), max(ends), ('uint8', 'int8', 'int16', 'int32', 'int64'))}_t"
-            self.declare(f"{own} s[{n}];")
-            self.say(*(f"s[{place}] = ({own}){text.of(signal)};" for place, signal in enumerate(signals)))
-        width = weight_width(layer)
-        bias = tables.add("bias", layer.bias, self.types[k])
-        self.declare(f"{counter_type(d)} {j};")
-        self.declare(f"{counter_type(n)} {i};")
-        self.say(f"for ({j} = 0u; {j} < {d}u; {j}++) {{", f"    {a} = {tables.read(bias, j, self.types[k])};")
+            self.once += filled_values(signals, text, own, self.declare)
+        place, end, width = "i", f"{n}u", weight_width(layer)
+        blocks: list[Integers] = list(layer.weights.reshape(self.count, d, n))
+        if listed:
+            used = [np.flatnonzero(block.any(axis=0)).tolist() for block in blocks]
+            blocks = [block[:, which] for block, which in zip(blocks, used, strict=True)]
+            place, end = self._list(k, [[signals[i].input if in_place else i for i in which] for which in used])
+        self.declare(f"{counter_type(d)} j;")
+        self.declare(f"{counter_type(n)} i;")
+        value, (entry, after) = f"{'x' if in_place else 's'}[{place}]", self._bias(k, layer.bias)
+        inner = self._terms(k, width, blocks, value)
+        self.say(f"for (j = 0u; j < {d}u; j++) {{", f"    a{k} = {entry};", *(f"    {line}" for line in after),
+                 f"    for (i = 0u; i < {end}; i++) {{", *(f"        {line}" for line in inner), "    }",
+                 *(f"    {line}" for line in sink(f"a{k}", "j")), "}")  # fmt: skip
+        if listed:
+            self.say(f"f{k} += {end};")
+
+    def _terms(self, k: int, width: int, blocks: Sequence[Integers], value: str) -> list[str]:
+        """Return the statements that add one input times its weight, and go on to the next weight."""
+        tables, kind, a = self.expressions.tables, f"{self.types[k]}_t", f"a{k}"
+        upper = tables.name.upper()
         if width >= 8:
-            weights = tables.add("weights", layer.weights.ravel().tolist(), f"int{width}")
+            weights = tables.add("weights", [w for block in blocks for w in block.ravel().tolist()], f"int{width}")
             self.declare(f"const int{width}_t *p{k} = {weights};")
-            entry = f"(int{width}_t){tables.name.upper()}_READ{width}(p{k})"
-            self.say(f"    for ({i} = 0u; {i} < {n}u; {i}++) {{",
-                     f"        {a} = ({kind})({a} + ({kind})(({kind}){entry} * ({kind}){s}[{i}]));",
-                     f"        p{k}++;", "    }")  # fmt: skip
-        else:
-            weights = tables.add("weights", _packed_bytes(layer.weights, width), "uint8")
-            self.declare(f"const uint8_t *p{k} = {weights};")
-            self.declare("uint8_t c = 0u;")
-            each = 8 // width
-            self.say(f"    for ({i} = 0u; {i} < {n}u; {i}++) {{",
-                     f"        if (({i} & {each - 1}u) == 0u) {{",
-                     f"            c = (uint8_t){tables.name.upper()}_READ8(p{k});", f"            p{k}++;",
-                     "        }", "        if (c != 0u) {",
-                     *(f"            {line}" for line in _decoded(width, a, kind, f"({kind}){s}[{i}]")), "        }",
-                     f"        c = (uint8_t)(c >> {width});", "    }")  # fmt: skip
-        self.say(*(f"    {line}" for line in sink(a, j)), "}")
+            entry = f"(int{width}_t){upper}_READ{width}(p{k})"
+            return [f"{a} = ({kind})({a} + ({kind})(({kind}){entry} * ({kind}){value}));", f"p{k}++;"]
+        weights = tables.add("weights", [w for block in blocks for w in packed_bytes(block, width)], "uint8")
+        self.declare(f"const uint8_t *p{k} = {weights};")
+        self.declare("uint8_t c = 0u;")
+        return [f"if ((i & {8 // width - 1}u) == 0u) {{", f"    c = (uint8_t){upper}_READ8(p{k});", f"    p{k}++;",
+                "}", "if (c != 0u) {", *(f"    {line}" for line in decoded(width, a, kind, f"({kind}){value}")), "}",
+                f"c = (uint8_t)(c >> {width});"]  # fmt: skip
+
+    def _list(self, k: int, used: Sequence[Sequence[int]]) -> tuple[str, str]:
+        """Write tables of the inputs that each network uses; return the place of input i and their number."""
+        tables = self.expressions.tables
+        kind, size = (counter_type(most)[:-2] for most in (max(map(max, used)), max(map(len, used))))
+        places = tables.add("inputs", [place for each in used for place in each], kind)
+        sizes = tables.add("sizes", [len(each) for each in used], size)
+        self.declare(f"const {kind}_t *f{k} = {places};")
+        self.declare(f"const {size}_t *z{k} = {sizes};")
+        self.declare(f"{size}_t n{k};")
+        self.say(f"n{k} = ({size}_t){tables.name.upper()}_READ{size[4:]}(z{k});", f"z{k}++;")
+        return tables.read(f"f{k}", "i", kind), f"n{k}"
+
+    def _bias(self, k: int, bias: Sequence[int]) -> tuple[str, list[str]]:
+        """Return the expression of the bias of neuron j, and statements that go on to the next one."""
+        tables, kind = self.expressions.tables, self.types[k]
+        table = tables.add("bias", bias, kind)
+        if self.count == 1:
+            return tables.read(table, "j", kind), []
+        self.declare(f"const {kind}_t *y{k} = {table};")
+        return f"({kind}_t){tables.name.upper()}_READ{kind[3:]}(y{k})", [f"y{k}++;"]
 
     def _rules(self, k: int, layer: IntegerLayer, signals: Sequence[Signal] | None, sink: Sink) -> None:
         """Write a loop over a table of signals that change once, and statements for all others."""
@@ -260,20 +311,15 @@ class MemberCode:
 
     def _masks(self, k: int, layer: IntegerLayer, signals: Sequence[Signal] | None, sink: Sink) -> None:
         """Write loops over words of bits: those that count up, and those that count down, for each bit of weights."""
-        text, tables, (d, n) = self.expressions, self.expressions.tables, layer.weights.shape
-        bits, kind, a = self.word, f"{self.types[k]}_t", f"a{k}"
+        text, tables, n = self.expressions, self.expressions.tables, layer.weights.shape[1]
+        d, bits, kind, a = len(layer.bias) // self.count, self.word, f"{self.types[k]}_t", f"a{k}"
         h, words, planes = f"h{k - 1}", -(-n // bits), n_planes(layer)
         if signals is not None:
             h = "g"
-            self.declare(f"uint{bits}_t g[{words}], b = 0u;")
-            for place, signal in enumerate(signals):
-                mask = unsigned_literal(1 << (place % bits))
-                self.say(f"if ({text.condition(signal)}) {{", f"    b = (uint{bits}_t)(b | {mask});", "}")
-                if place % bits == bits - 1 or place == n - 1:
-                    self.say(f"g[{place // bits}] = b;", *(["b = 0u;"] * (place < n - 1)))
+            self.once += filled_words(signals, text, bits, self.declare)
         text.helpers.add(f"ones{bits}")
-        bias = tables.add("bias", layer.bias, self.types[k])
-        masks = tables.add("masks", _mask_words(layer.weights, planes, bits), f"uint{bits}")
+        entry, after = self._bias(k, layer.bias)
+        masks = tables.add("masks", mask_words(layer.weights, planes, bits), f"uint{bits}")
         self.declare(f"const uint{bits}_t *m{k} = {masks};")
         read, ones = f"(uint{bits}_t){tables.name.upper()}_READ{bits}(m{k}", f"{tables.name}_ones"
         self.declare(f"{counter_type(d)} j;")
@@ -293,8 +339,7 @@ class MemberCode:
             self.declare(f"uint8_t q{k};")
             self.say(f"    for (q{k} = 0u; q{k} < {planes}u; q{k}++) {{", f"        v{k} = ({kind})(v{k} + v{k});",
                      *(f"        {line}" for line in count), "    }")  # fmt: skip
-        self.say(f"    {a} = ({kind})(v{k} + {tables.read(bias, 'j', self.types[k])});",
-                 *(f"    {line}" for line in sink(a, "j")), "}")  # fmt: skip
+        self.say(f"    {a} = ({kind})(v{k} + {entry});", *(f"    {line}" for line in (*after, *sink(a, "j"))), "}")
 
 
 def _added(a: str, kind: str, w: int, term: str) -> list[str]:
@@ -302,43 +347,3 @@ def _added(a: str, kind: str, w: int, term: str) -> list[str]:
     if abs(w) > 2:
         return [f"{a} = ({kind})({a} + ({kind})({literal(w)} * ({kind}){term}));"]
     return [f"{a} = ({kind})({a} {'-' if w < 0 else '+'} ({kind}){term});"] * abs(w)
-
-
-def _packed_bytes(weights: np.ndarray[tuple[int, ...], np.dtype[np.int64]], width: int) -> list[int]:
-    """Return weights packed, sign in the highest bit of each, low bits first, every row from a new byte on."""
-    codes = np.abs(weights) | np.where(weights < 0, 1 << (width - 1), 0)
-    each = 8 // width
-    padded = np.pad(codes, ((0, 0), (0, -weights.shape[1] % each)))
-    shifts = np.arange(each) * width
-    return [int(v) for v in (padded.reshape(len(weights), -1, each) << shifts).sum(axis=2).ravel()]
-
-
-def _decoded(width: int, a: str, kind: str, term: str) -> list[str]:
-    """Return the statements that add a term times the weight in the lowest bits of c, without a multiplication."""
-    sign = 1 << (width - 1)
-    if width == 2:
-        return [
-            "if ((c & 1u) != 0u) {",
-            f"    {a} = ({kind})((c & {sign}u) != 0u ? {a} - {term} : {a} + {term});",
-            "}",
-        ]
-    lines = [
-        f"const {kind} t = ({kind})((c & {sign}u) != 0u ? -{term} : {term});",
-        f"{kind} v = 0;",
-    ]
-    for plane in range(width - 2, -1, -1):  # from the highest bit on, so that no number exceeds that of the weight
-        lines += [f"v = ({kind})(v + v);"] * (plane < width - 2)
-        lines += [f"if ((c & {1 << plane}u) != 0u) {{", f"    v = ({kind})(v + t);", "}"]
-    return [*lines, f"{a} = ({kind})({a} + v);"]
-
-
-def _mask_words(weights: np.ndarray[tuple[int, ...], np.dtype[np.int64]], planes: int, bits: int) -> list[int]:
-    """Return masks of each neuron: by bit of the weights from the highest on, by word, those that add and subtract."""
-    words: list[int] = []
-    for row in weights.tolist():
-        for plane in range(planes - 1, -1, -1):
-            for start in range(0, len(row), bits):
-                part = row[start : start + bits]
-                for sign in (1, -1):
-                    words.append(sum(1 << i for i, w in enumerate(part) if w * sign > 0 and abs(w) >> plane & 1))
-    return words

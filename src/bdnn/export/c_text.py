@@ -54,6 +54,11 @@ def wrapped(items: Sequence[str], indent: str = "    ") -> str:
     return "\n".join([*lines, line.rstrip()])
 
 
+def function_text(head: str, lines: Iterable[str]) -> str:
+    """Return a function of some statements."""
+    return f"{head}\n{{\n" + "\n".join(f"    {line}".rstrip() for line in lines) + "\n}\n"
+
+
 @dataclass
 class Tables:
     """Constant tables of a source file; equal ones are one."""

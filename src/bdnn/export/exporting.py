@@ -152,7 +152,7 @@ def _of_model(
     old = _checked_place(wanted.out, name)
     if check is not None:
         target.check_tools()
-    wanted.interface.check_names(model.encoder_in_use.names)
+    wanted.interface.check_names(model.encoder_in_use.columns)
     request = ModelRequest(
         model=model, name=name, facts=facts_of(model, wanted.certificate), table=check if data is None else data,
         interface=wanted.interface, input_bits=wanted.input_bits, radius=wanted.radius,
@@ -246,7 +246,8 @@ def _manifest(request: Request | ModelRequest, target: str, files: Files, classe
 def _inputs_of(program: IntegerProgram) -> list[dict[str, Any]]:
     return [
         {
-            "column": each.column, "kind": each.kind, "type": each.type, "low": each.low, "high": each.high,
+            "column": each.column, **({"part": each.part} if each.part else {}), "kind": each.kind, "type": each.type,
+            "low": each.low, "high": each.high,
             "scale": each.scale, "missing": each.missing, "levels": list(each.levels), "rare": list(each.rare),
         }
         for each in program.inputs

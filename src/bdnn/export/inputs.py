@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bdnn.columns import listed, quoted
+from bdnn.encoding.codes import PARTS, ColumnCode, date_parts
 from bdnn.encoding.kinds import as_kind, level_text
 from bdnn.errors import InputError
 from bdnn.export.program import INPUT_TYPES, INTEGER_TYPES, DeviceInput, smallest_type
 
 if TYPE_CHECKING:
-    from bdnn.encoding.codes import ColumnCode
     from bdnn.encoding.raw import RawColumn, RawTable
     from bdnn.types import Array, Floats, Integers
 
 LOWEST, HIGHEST = -(2**31) + 1, 2**31 - 1
 """Device integers: 32 bits, of which the least is left for missing values."""
+
+PART_RANGES = {"year": (1, 9999), "month": (1, 12), "day": (1, 31), "weekday": (0, 6), "hour": (0, 23)}
+"""Device integers of the parts of a date: years of four digits, and weekdays from 0 for Monday."""
 
 _FEW = 4  # columns that a suggestion names even if one scale would do for all
 _DIGITS = 9  # of decimal scales: more do not fit into 32 bits
@@ -39,7 +42,7 @@ class Interface:
     every_scale : int or None
         The same for all other numeric columns.
     ranges : dict of str to (Fraction, Fraction)
-        Least and largest value, in units of the table, by column.
+        Least and largest value, in units of the table, by column; of parts of dates by column and part.
     missing : tuple of str
         Columns whose values may be missing, besides those of which the model or the data say so.
     """
@@ -61,13 +64,25 @@ class Interface:
                     f"{float(high):g}"
                 )
 
-    def check_names(self, names: Sequence[str]) -> None:
+    def check_names(self, columns: Sequence[ColumnCode]) -> None:
         """Raise InputError if a column is declared that a model does not take."""
-        known = set(names)
-        for what, given in (("scales", self.scale), ("ranges", self.ranges), ("missing values", self.missing)):
-            if unknown := [name for name in given if name not in known]:
+        names = [code.name for code in columns]
+        for what, given, known in (
+            ("scales", self.scale, names), ("ranges", self.ranges, ranged(columns)),
+            ("missing values", self.missing, names),
+        ):  # fmt: skip
+            if unknown := [name for name in given if name not in set(known)]:
                 raise InputError(f"{what} are declared for {listed(unknown)}, but the columns of the model are "
-                                 f"{quoted(names)}")  # fmt: skip
+                                 f"{quoted(known)}")  # fmt: skip
+
+
+def ranged(columns: Sequence[ColumnCode]) -> list[str]:
+    """Return the names by which ranges of columns are declared: each part of a date has one of its own."""
+    return [name for code in columns for name in (_part_names(code) if code.kind == "date" else [code.name])]
+
+
+def _part_names(code: ColumnCode) -> list[str]:
+    return [f"{code.name} {part}" for part in code.parts]
 
 
 def scales_of(
@@ -225,6 +240,22 @@ def coded_input(code: ColumnCode, interface: Interface, column: RawColumn | None
     return DeviceInput(code.name, "categorical", 0, last, 1, last + 1 if gaps else None, code.levels, code.rare, True)
 
 
+def part_code(code: ColumnCode, nth: int) -> ColumnCode:
+    """Return one part of a date as a numeric column."""
+    fill = None if code.fill is None else float(date_parts(np.array([code.fill], dtype="datetime64[us]"))[0, nth])
+    return ColumnCode(_part_names(code)[nth], "numeric", fill)
+
+
+def date_input(code: ColumnCode, nth: int, interface: Interface, column: RawColumn | None) -> DeviceInput:
+    """Return the device input of a part of a date."""
+    as_number = part_code(code, nth)
+    low, high = PART_RANGES[code.parts[nth]]
+    ranges = {as_number.name: interface.ranges.get(as_number.name, (Fraction(low), Fraction(high)))}
+    gaps = (as_number.name,) if _has_gaps(code, interface, column) else ()
+    found = numeric_input(as_number, 1, Interface(ranges=ranges, missing=gaps), None, None)
+    return replace(found, column=code.name, kind="date", part=code.parts[nth])
+
+
 def device_rows(inputs: Sequence[DeviceInput], table: RawTable) -> Integers:
     """Return the device integers of a table.
 
@@ -245,10 +276,11 @@ def device_rows(inputs: Sequence[DeviceInput], table: RawTable) -> Integers:
         If a value is missing, on no integer of its scale or out of range; the message names row (counted from 1) and
         column.
     """
-    chosen = table.select("the rows for the device", [each.column for each in inputs])
+    names = list(dict.fromkeys(each.column for each in inputs))  # a date has several inputs
+    chosen = dict(zip(names, table.select("the rows for the device", names).columns, strict=True))
     out = np.zeros((len(table), len(inputs)), dtype=np.int64)
-    for place, (each, column) in enumerate(zip(inputs, chosen.columns, strict=True)):
-        column = as_kind(column, each.kind)
+    for place, each in enumerate(inputs):
+        column = as_kind(chosen[each.column], each.kind)
         gaps = column.missing
         if gaps.any() and each.missing is None:
             raise InputError(
@@ -258,7 +290,10 @@ def device_rows(inputs: Sequence[DeviceInput], table: RawTable) -> Integers:
         if each.kind == "categorical":
             integers = _level_codes(each, column.levels)[column.values]
         else:
-            integers = _on_scale(each, np.where(gaps, 0.0, column.values), ~gaps)
+            values = column.values
+            if each.kind == "date":
+                values = date_parts(np.where(gaps, np.datetime64(0, "us"), values))[:, PARTS.index(each.part)]
+            integers = _on_scale(each, np.where(gaps, 0.0, values), ~gaps)
         out[:, place] = integers if each.missing is None else np.where(gaps, each.missing, integers)
     return out
 
@@ -270,6 +305,11 @@ def _level_codes(source: DeviceInput, levels: Sequence[str]) -> Integers:
     return np.array([*(where.get(level, other) for level in levels), other], dtype=np.int64)
 
 
+def _word(name: str) -> str:
+    """Return a name as a shell takes it at the beginning of a word."""
+    return f"'{name}'" if " " in name else name
+
+
 def _on_scale(source: DeviceInput, values: Floats, known: Array) -> Integers:
     k = np.rint(values * np.float64(source.scale))
     for wrong, why in (
@@ -277,9 +317,9 @@ def _on_scale(source: DeviceInput, values: Floats, known: Array) -> Integers:
                                      f"{source.column}={_decimal_scale(values[known])}"),
         ((k < source.low) | (k > source.high), f"is not in the range from {source.low / source.scale:g} to "
                                                f"{source.high / source.scale:g} of the device; declare one with "
-                                               f"--range {source.column}=LOW:HIGH"),
+                                               f"--range {_word(source.name)}=LOW:HIGH"),
     ):  # fmt: skip
         if np.any(bad := wrong & known):
             row = int(np.argmax(bad))
-            raise InputError(f"row {row + 1}, column {source.column!r}: {level_text(float(values[row]))} {why}")
+            raise InputError(f"row {row + 1}, column {source.name!r}: {level_text(float(values[row]))} {why}")
     return k.astype(np.int64)

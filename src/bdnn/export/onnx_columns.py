@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.errors import InputError
+from bdnn.encoding.codes import date_parts
 from bdnn.export.inputs import HIGHEST, LOWEST
 from bdnn.export.onnx_graph import ML, Graph
 
@@ -35,7 +35,8 @@ class Feeds:
     columns : tuple of int
         Indices of those that are given.
     names : tuple of str
-        Of the inputs: one of all columns as a matrix of doubles, or one for each column.
+        Of the inputs: one of all columns as a matrix of doubles, or one for each column; that of a date has a column
+        for each of its parts.
     missing : tuple of str
         For each of the columns, the text of a missing level.
     """
@@ -46,26 +47,12 @@ class Feeds:
     missing: tuple[str, ...]
 
     @classmethod
-    def of(cls, encoder: Encoder, seen: Array) -> Feeds:
-        """Return the inputs for an encoder of which a model sees some inputs.
-
-        Raises
-        ------
-        InputError
-            If it sees dates.
-        """
+    def of(cls, encoder: Encoder) -> Feeds:
+        """Return the inputs for an encoder."""
         kinds = [code.kind for code in encoder.columns]
         if all(kind in ("numeric", "boolean") for kind in kinds):
             return cls(encoder, tuple(range(len(kinds))), (MATRIX,), ("",) * len(kinds))
-        owners = []
-        for j, code in enumerate(encoder.columns):
-            if code.kind == "date" and seen[encoder.column_of_input == j].any():
-                raise InputError(f"column {code.name!r} is a date, which ONNX has no type for; train without it, "
-                                 f"or with numbers in its place")  # fmt: skip
-            if code.n_inputs and code.kind != "date":
-                owners.append(j)
-        if not owners:
-            raise InputError("the model takes dates only, which ONNX has no type for; train on other columns")
+        owners = [j for j, code in enumerate(encoder.columns) if code.n_inputs]
         names = [encoder.columns[j].name or f"column {j}" for j in owners]
         return cls(encoder, tuple(owners), tuple(names), tuple(_missing_text(encoder.columns[j]) for j in owners))
 
@@ -79,17 +66,19 @@ class Feeds:
         is_text = not self.is_matrix and self.encoder.columns[self.columns[number]].kind == "categorical"
         return "string" if is_text else "float64"
 
-    def width(self) -> int:
+    def width(self, number: int) -> int:
         """Return the number of columns of an input."""
-        return len(self.columns) if self.is_matrix else 1
+        if self.is_matrix:
+            return len(self.columns)
+        return max(len(self.encoder.columns[self.columns[number]].parts), 1)
 
     def of_table(self, table: RawTable) -> dict[str, Array]:
         """Return what is given for the rows of a table."""
         chosen = self.encoder.matched(table).columns
         each = [_values(chosen[j], text) for j, text in zip(self.columns, self.missing, strict=True)]
         if self.is_matrix:
-            return {MATRIX: np.column_stack(each)}
-        return {name: values[:, None] for name, values in zip(self.names, each, strict=True)}
+            return {MATRIX: np.hstack(each)}
+        return {name: values[:, : self.width(n)] for n, (name, values) in enumerate(zip(self.names, each, strict=True))}
 
 
 def _missing_text(code: ColumnCode) -> str:
@@ -101,9 +90,13 @@ def _missing_text(code: ColumnCode) -> str:
 
 
 def _values(column: RawColumn, missing: str) -> Array:
-    if column.kind != "categorical":
-        return np.asarray(column.values, dtype=np.float64)
-    return np.array([*column.levels, missing], dtype=object)[column.values]
+    """Return what is given for a column, of shape (m, 1), or (m, 5) for a date."""
+    if column.kind == "categorical":
+        return np.array([*column.levels, missing], dtype=object)[column.values][:, None]
+    if column.kind == "date":
+        gaps = column.missing
+        return np.where(gaps[:, None], np.nan, date_parts(np.where(gaps, np.datetime64(0, "us"), column.values)))
+    return np.asarray(column.values, dtype=np.float64)[:, None]
 
 
 Ranges = list[tuple[int, int]]
@@ -140,14 +133,13 @@ def write_columns(
 
 def _ranges(code: ColumnCode, declared: Mapping[str, tuple[Fraction, Fraction]]) -> Ranges:
     """Return the ranges of the inputs of a column, as integers around them."""
-    value = (0, 1)
-    if code.kind == "numeric" and not code.thresholds:
-        low, high = declared.get(code.name, (LOWEST, HIGHEST))
-        fill = 0 if code.fill is None else int(code.fill)
-        value = (min(math.floor(low), fill), max(math.ceil(high), fill))
-    elif code.kind == "date":
-        value = (LOWEST, HIGHEST)
-    return [value] * code.n_values + [(0, 1)] * (code.n_inputs - code.n_values)
+    values = [(0, 1)] * code.n_values
+    if code.kind in ("numeric", "date") and not code.thresholds:
+        fills = np.zeros(code.n_values) if code.fill is None else _fill(code)
+        for n, fill in enumerate(map(int, fills.tolist())):
+            low, high = declared.get(code.input_names[n], (LOWEST, HIGHEST))
+            values[n] = (min(math.floor(low), fill), max(math.ceil(high), fill))
+    return values + [(0, 1)] * (code.n_inputs - code.n_values)
 
 
 def _zero(graph: Graph, feeds: Feeds) -> str:
@@ -156,6 +148,8 @@ def _zero(graph: Graph, feeds: Feeds) -> str:
     if feeds.element(0) == "string":
         name = graph.add("LabelEncoder", name, domain=ML, keys_strings=[""], values_int64s=[0], default_int64=0)
         return graph.cast(name, "float64")
+    if feeds.width(0) > 1:
+        name = graph.add("Gather", name, graph.integers([0]), axis=1)
     gap = graph.add("IsNaN", name)
     return graph.cast(graph.add("And", gap, graph.add("Not", gap)), "float64")
 
@@ -171,11 +165,21 @@ def _column(graph: Graph, code: ColumnCode, source: str, missing: str) -> list[s
     """Add the inputs of a column, and return their names."""
     if code.kind == "categorical":
         return _levels(graph, code, source, missing)
-    gap = [graph.cast(graph.add("IsNaN", source), "float64")] if code.missing_bit else []
-    value = source if code.fill is None else _filled(graph, source, np.array([float(code.fill)]))
+    first = source
+    if code.kind == "date" and code.missing_bit:
+        first = graph.add("Gather", source, graph.integers([0]), axis=1)
+    gap = [graph.cast(graph.add("IsNaN", first), "float64")] if code.missing_bit else []
+    value = source if code.fill is None else _filled(graph, source, _fill(code))
     if code.thresholds:
         value = graph.cast(graph.add("GreaterOrEqual", value, graph.doubles([code.thresholds])), "float64")
     return [value, *gap]
+
+
+def _fill(code: ColumnCode) -> Array:
+    """Return the replacement of a missing number or truth value, or those of the parts of a date."""
+    if code.kind == "date":
+        return date_parts(np.array([code.fill], dtype="datetime64[us]"))[0, : code.n_values]
+    return np.array([code.fill], dtype=np.float64)
 
 
 def _levels(graph: Graph, code: ColumnCode, source: str, missing: str) -> list[str]:

@@ -39,7 +39,7 @@ class Onnx:
         octets = files[f"{request.name}.onnx"]
         assert isinstance(octets, bytes)
         encoder = request.model.encoder_in_use
-        feeds = Feeds.of(encoder, np.zeros(encoder.n_inputs, dtype=bool))  # the graph was made: no date is seen
+        feeds = Feeds.of(encoder)
         index, labels = ran(octets, feeds.of_table(table), ("index", "label"))
         if not np.array_equal(label_array(request.model.classes)[index], labels):
             raise ExportError("onnxruntime gave labels that are not those of the indices of the classes")
@@ -51,10 +51,7 @@ def _read(request: ModelRequest) -> tuple[Parts, Feeds]:
     encoder = request.model.encoder_in_use
     inputs = None if request.table is None else encoder.transform(request.table)
     parts = Parts.of(request.model, inputs, request.input_bits)
-    seen = np.zeros(encoder.n_inputs, dtype=bool)
-    for part in parts.parts:
-        seen[part.features[np.any(part.network.layers[0].weights != 0, axis=0)]] = True
-    return parts, Feeds.of(encoder, seen)
+    return parts, Feeds.of(encoder)
 
 
 def model_octets(request: ModelRequest) -> bytes:
@@ -69,7 +66,7 @@ def model_octets(request: ModelRequest) -> bytes:
     index = write_networks(graph, inputs, parts, ranges, "index")
     graph.add("Gather", graph.constant(labels), index, axis=0, output="label")
     given: list[Value] = [
-        (name, feeds.element(number), ["rows", feeds.width()]) for number, name in enumerate(feeds.names)
+        (name, feeds.element(number), ["rows", feeds.width(number)]) for number, name in enumerate(feeds.names)
     ]
     return serialized(
         graph, request, given, [("label", element_of(labels), ["rows"]), ("index", "int64", ["rows"])],
@@ -79,9 +76,10 @@ def model_octets(request: ModelRequest) -> bytes:
 
 def _described(feeds: Feeds) -> list[dict[str, Any]]:
     """Return what is said of the columns that are given."""
-    return [
-        {"column": code.name, "kind": code.kind, "missing": missing if code.kind == "categorical" else "NaN"}
-        for code, missing in (
-            (feeds.encoder.columns[j], text) for j, text in zip(feeds.columns, feeds.missing, strict=True)
-        )
-    ]
+    found: list[dict[str, Any]] = []
+    for j, text in zip(feeds.columns, feeds.missing, strict=True):
+        code = feeds.encoder.columns[j]
+        parts = {"parts": code.parts} if code.parts else {}
+        missing = text if code.kind == "categorical" else "NaN"
+        found.append({"column": code.name, "kind": code.kind, **parts, "missing": missing})
+    return found

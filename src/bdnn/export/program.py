@@ -60,18 +60,18 @@ def smallest_type(low: int, high: int, among: Sequence[str] = ACCUMULATOR_TYPES)
 
 @dataclass(frozen=True, slots=True)
 class DeviceInput:
-    """One integer that a device gives to the network: a column of the table.
+    """One integer that a device gives to the network: a column of the table, or a part of a date.
 
     Attributes
     ----------
     column : str
         Its name.
-    kind : {"numeric", "boolean", "categorical"}
+    kind : {"numeric", "boolean", "categorical", "date"}
         As in `bdnn.encoding.raw`.
     low, high : int
         Range of the integers, but for that of a missing value. Numeric: the integer k stands for the double nearest to
         k / `scale`. Boolean: 0 and 1. Categorical: codes of `levels`, then one of all rare levels if there are any,
-        then one of all others.
+        then one of all others. Date: the number of the part.
     scale : int
         Integers per unit of a numeric column.
     missing : int or None
@@ -82,6 +82,8 @@ class DeviceInput:
         Levels that share the code ``len(levels)``; empty if there is no such code.
     declared : bool
         Whether the range was declared; else it is that of the type.
+    part : str
+        Of a date, among `bdnn.encoding.codes.PARTS`; empty for other columns.
     """
 
     column: str
@@ -93,6 +95,12 @@ class DeviceInput:
     levels: tuple[str, ...] = ()
     rare: tuple[str, ...] = ()
     declared: bool = False
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        """The column, and the part of a date: the name of the input that it becomes."""
+        return f"{self.column} {self.part}" if self.part else self.column
 
     @property
     def type(self) -> str:
@@ -318,7 +326,7 @@ class IntegerProgram:
             wrong = np.flatnonzero(~each.accepts(columns[:, place]))
             if len(wrong):
                 raise InputError(
-                    f"row {wrong[0] + 1}, column {each.column!r}: {columns[wrong[0], place]} is not in the range from "
+                    f"row {wrong[0] + 1}, column {each.name!r}: {columns[wrong[0], place]} is not in the range from "
                     f"{each.low} to {each.high}"
                 )
         columns = columns.astype(np.int64)

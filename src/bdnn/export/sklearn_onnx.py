@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bdnn.errors import InputError
 from bdnn.export.onnx_columns import MATRIX, Feeds, write_columns
 from bdnn.export.onnx_file import label_array, need
@@ -65,7 +63,7 @@ def write_classifier(graph: Graph, contents: Model | EnsembleModel) -> str:
         If it takes anything but numbers, or is an ensemble of continuous networks.
     """
     encoder = contents.encoder_in_use
-    feeds = Feeds.of(encoder, np.ones(encoder.n_inputs, dtype=bool))
+    feeds = Feeds.of(encoder)
     if not feeds.is_matrix:
         raise InputError("skl2onnx converts classifiers of numbers, and this one was trained on columns that are none; "
                          "use clf.export('onnx', ...)")  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from bdnn.errors import ExportError, MissingDependencyError
 from bdnn.export import host
-from bdnn.export.c_header import CNames, comment_safe
+from bdnn.export.c_header import CNames, comment_safe, kind_words
 from bdnn.export.names import Identifiers
 from bdnn.export.verilog_layers import Network
 from bdnn.export.verilog_text import unsigned_width
@@ -78,7 +78,7 @@ def ports(program: IntegerProgram) -> list[tuple[str, DeviceInput, int, bool]]:
         ends = [each.low, each.high, *([] if each.missing is None else [each.missing])]
         signed = min(ends) < 0
         bits = max((-min(ends) - 1).bit_length(), max(ends).bit_length()) + 1 if signed else unsigned_width(max(ends))
-        found.append((new(each.column).lower(), each, bits, signed))
+        found.append((new(each.name).lower(), each, bits, signed))
     return found
 
 
@@ -118,7 +118,8 @@ def _header(request: Request, network: Network, depth: int) -> str:
         "Inputs:",
     ]
     for n, (port, each, bits, signed) in enumerate(ports(program)):
-        text = f"  {port}: column '{comment_safe(each.column)}', {each.kind}, {bits} bits{', signed' if signed else ''}"
+        text = f"  {port}: column '{comment_safe(each.column)}', {kind_words(each)}, {bits} bits"
+        text += ", signed" if signed else ""
         text += f", from {each.low} to {each.high}"
         text += f", {each.scale} per unit" if each.scale != 1 else ""
         lines.append(text + (f"; missing: {each.missing}" if each.missing is not None else ""))

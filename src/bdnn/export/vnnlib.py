@@ -114,10 +114,10 @@ class Boxes:
         radius = encoder.per_input("the radius", np.full(len(encoder.columns), request.radius), 0.0)
         lower, upper = _outward(inputs, radius)
         for name, (low, high) in request.interface.ranges.items():
-            place = list(encoder.input_slices())[encoder.names.index(name)].start
-            values = inputs[:, place]
-            if not encoder.numeric_inputs()[place]:
+            place = dict(zip(encoder.names, encoder.input_slices(), strict=True)).get(name, slice(0)).start
+            if place is None or not encoder.numeric_inputs()[place]:  # a part of a date is no column
                 raise InputError(f"column {name!r} is not moved, so that it has no range; leave it out of --range")
+            values = inputs[:, place]
             outside = np.flatnonzero((values < _below(low)) | (values > _above(high)))
             if len(outside):
                 raise InputError(
