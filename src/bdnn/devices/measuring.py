@@ -20,6 +20,7 @@ from bdnn.devices.code import Code, Measured, octets_of_answers, octets_of_rows
 from bdnn.devices.registry import Device, device_of
 from bdnn.export.host import run as run_tool
 from bdnn.export.host import write_all
+from bdnn.export.request import OPTIMIZE
 from bdnn.problem.problem import choice
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _SPARE_RAM = 64  # bytes of RAM for the stack of that program, its row aside
 _SEED = 0  # of the rows that are chosen: the same model has the same figures
 
 _COMMON = ("-w", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections", "-I.")
-_LEVEL = {"size": "-Os", "speed": "-O2"}
+_LEVEL: dict[Optimize, str] = {"size": "-Os", "speed": "-O2"}
 """What people build firmware with."""
 
 _REPORT = re.compile(rb"bdnn ((?:[0-9a-f]{8} ){6})end")
@@ -73,7 +74,7 @@ def measure(
         If the classifier cannot be compiled or linked for the device.
     """
     target = device_of(device)
-    choice("optimize", optimize, tuple(_LEVEL))
+    choice("optimize", optimize, OPTIMIZE)
     target.check_compiler()
     with _Folder.of(code, target, optimize) as folder:
         with_it, stub = folder.link("size"), folder.link("size", "-DBDNN_STUB", classifier=False)
