@@ -14,10 +14,9 @@ HEAD = ("device", "flash", "RAM", "stack", "mean", "most", "of what", "rows equa
 def cells(measured: Measured) -> tuple[str, ...]:
     """Return the cells of a row of a table: bytes, cycles or instructions of a decision, rows that are equal."""
     m = measured
-    if m.unit is None or m.cycles_mean is None:
-        return m.device, str(m.flash), str(m.ram), *("-",) * 5
-    equal = f"{m.rows - m.wrong_rows} of {m.rows}"
-    return m.device, str(m.flash), str(m.ram), str(m.stack), f"{m.cycles_mean:.1f}", str(m.cycles_most), m.unit, equal
+    counted = ("-", "-", "-") if m.cycles_mean is None else (f"{m.cycles_mean:.1f}", str(m.cycles_most), str(m.unit))
+    equal = f"{m.rows - m.wrong_rows} of {m.rows}" if m.rows else "-"
+    return m.device, str(m.flash), str(m.ram), "-" if m.stack is None else str(m.stack), *counted, equal
 
 
 def remarks(measured: Iterable[Measured]) -> list[str]:
@@ -27,9 +26,9 @@ def remarks(measured: Iterable[Measured]) -> list[str]:
     lines += [f"{m.device}: {m.remark}" for m in every if m.remark]
     lines += [f"{m.device}: row {m.first_wrong} is the first wrong one" for m in every if m.wrong_rows]
     lines += [f"{m.device}: floating point by {', '.join(m.float_functions)}" for m in every if m.float_functions]
-    by = {}
+    by: dict[str, list[str]] = {}
     for m in every:
-        emulator = "" if m.unit is None else f", run by {DEVICES[m.device].emulator[0]}"
+        emulator = f", run by {DEVICES[m.device].emulator[0]}" if m.rows else ""
         by.setdefault(f"{m.compiler}{emulator}", []).append(m.device)
     return [*lines, *(f"{', '.join(names)}: compiled by {how}" for how, names in by.items())]
 
