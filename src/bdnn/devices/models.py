@@ -98,8 +98,15 @@ def checked_devices(devices: Sequence[str] | None) -> tuple[str, ...]:
         return tuple(dict.fromkeys(devices))
     if found := installed():
         return found
-    packages = "; or ".join(f"apt install {p}" for p in dict.fromkeys(d.compiler_package for d in DEVICES.values()))
-    raise MissingDependencyError(f"no compiler for a device is installed; on Debian, run: {packages}")
+    raise MissingDependencyError(no_compiler())
+
+
+def no_compiler() -> str:
+    """Return what is said if no compiler for a device is installed."""
+    packages = dict.fromkeys(device.compiler_package for device in DEVICES.values())
+    return (
+        f"no compiler for a device is installed; on Debian, run: {', or '.join(f'apt install {p}' for p in packages)}"
+    )
 
 
 def code_of(request: Request, rows: Integers | None = None, expected: Indices | None = None) -> Code:
