@@ -29,3 +29,10 @@ def run(capsys):
         return stop.value.code, out, err
 
     return runner
+
+
+@pytest.fixture(autouse=True)
+def no_devices(request, monkeypatch):
+    """Keep reports from measuring devices, which takes seconds; tests of that section have the mark ``devices``."""
+    if "devices" not in request.keywords:
+        monkeypatch.setattr("bdnn.reports.on_device.installed", tuple)

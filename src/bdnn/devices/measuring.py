@@ -74,7 +74,7 @@ def measure(
     choice("optimize", optimize, OPTIMIZE)
     target.check_compiler()
     with _Folder.of(code, target, optimize) as folder:
-        with_it, stub = folder.link("size"), folder.link("size", "-DBDNN_STUB", classifier=False)
+        with_it, stub = folder.link_size(), folder.link_size("-DBDNN_STUB")
         flash, ram = (whole - rest for whole, rest in zip(folder.bytes_of(with_it), folder.bytes_of(stub), strict=True))
         measured = Measured(
             device=device, optimize=optimize, flash=flash, ram=ram, compiler=compiler_text(target.compiler),
@@ -193,12 +193,16 @@ class _Folder:
         with tempfile.TemporaryDirectory(prefix="bdnn-") as folder:
             yield cls(Path(folder), code, device, optimize)
 
-    def link(self, main: str, *more: str, classifier: bool = True) -> Path:
-        """Link a main program, with the classifier or without, and return the file."""
-        out = self.path / f"{main}{'' if classifier else '_stub'}.elf"
-        words = [*self.words, *more, "-o", out.name, f"{main}.c", *self.device.start]
-        run_tool([*words, *(self.objects if classifier else ()), *self.device.linking, "-lm"], self.path)
-        return out
+    def link(self, out: str, *sources: str) -> Path:
+        """Link a program and return the file."""
+        run_tool([*self.words, "-o", out, *sources, *self.device.start, *self.device.linking, "-lm"], self.path)
+        return self.path / out
+
+    def link_size(self, *stub: str) -> Path:
+        """Link the program whose bytes are counted, with the classifier or the stub, and return the file."""
+        # an object that is not used still makes the linker take what initializes its variables
+        objects = () if stub else self.objects
+        return self.link("stub.elf" if stub else "size.elf", "size.c", *stub, *objects, *self.device.sizing)
 
     def link_run(self, code: Code, chosen: Indices) -> Path:
         """Link the program that runs some rows, and return the file."""
@@ -206,7 +210,9 @@ class _Folder:
         rows = octets_of_rows(code, code.rows[chosen], self.device.double)
         self.path.joinpath("bdnn_rows.bin").write_bytes(rows)
         self.path.joinpath("bdnn_expected.bin").write_bytes(answers)
-        return self.link("run", f"-DBDNN_ROWS={len(chosen)}UL", f"-DBDNN_EXPECTED={kind}", "rows.S")
+        return self.link(
+            "run.elf", "run.c", f"-DBDNN_ROWS={len(chosen)}UL", f"-DBDNN_EXPECTED={kind}", "rows.S", *self.objects
+        )
 
     def bytes_of(self, program: Path) -> tuple[int, int]:
         """Return the bytes of a program in flash, and of its variables in RAM."""
@@ -229,9 +235,21 @@ class _Folder:
         by_place: dict[str, str] = {}
         for place, name in re.findall(r"^([0-9a-f]+) [TtWw] (\S+)$", text, flags=re.MULTILINE):
             if _FLOAT.fullmatch(name):
-                by_place[place] = min(by_place.get(place, name), name, key=_preference)
-        return tuple(sorted(by_place.values()))
+                plain = _PLAIN.get(name.removeprefix("__aeabi_"), name)
+                by_place[place] = min(by_place.get(place, plain), plain, key=_preference)
+        return tuple(sorted(set(by_place.values())))
 
+
+_PLAIN = {
+    **{f"{kind}{what}": f"__{what}{size}3" for kind, size in (("f", "sf"), ("d", "df")) for what in
+       ("add", "sub", "mul", "div")},
+    **{f"{kind}2{sign}iz": f"__fix{long}{size}si" for kind, size in (("f", "sf"), ("d", "df")) for sign, long in
+       (("", ""), ("u", "uns"))},
+    **{f"{sign}i2{kind}": f"__float{long}si{size}" for kind, size in (("f", "sf"), ("d", "df")) for sign, long in
+       (("", ""), ("u", "un"))},
+    "f2d": "__extendsfdf2", "d2f": "__truncdfsf2",
+}  # fmt: skip
+"""GCC's names of functions for floating point by those of Arm."""
 
 _SKIP = r"\t(?:cpse|sbrc|sbrs|sbic|sbis)\t.*\n.*\t(?:adiw|sbiw)\tr\d+, 0x[0-9a-f]?[c-f]\t"
 """A conditional skip of an addition or subtraction of a constant whose lowest four bits are 12 to 15."""

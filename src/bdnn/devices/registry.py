@@ -28,6 +28,8 @@ class Device:
         Files of ours that are compiled with every program.
     linking : tuple of str
         Flags for the linker.
+    sizing : tuple of str
+        Further ones where bytes are counted, so that what the device has no room for is counted, too.
     emulator : tuple of str
         Command of the emulator, before the program.
     emulator_package : str
@@ -49,6 +51,7 @@ class Device:
     flags: tuple[str, ...]
     start: tuple[str, ...]
     linking: tuple[str, ...]
+    sizing: tuple[str, ...] = ()
     emulator: tuple[str, ...]
     emulator_package: str
     second: tuple[str, ...] = ()
@@ -107,6 +110,8 @@ DEVICES: dict[str, Device] = {
         name="atmega328p", title="ATmega328P, 8 bits (Arduino Uno)",
         compiler="avr-gcc", compiler_package="gcc-avr avr-libc",
         flags=("-mmcu=atmega328p",), start=(), linking=(),
+        # the whole of the address spaces that the linker knows
+        sizing=("-Wl,--defsym=__TEXT_REGION_LENGTH__=0x800000,--defsym=__DATA_REGION_LENGTH__=0xfe00",),
         emulator=("simavr", "-m", "atmega328p", "-f", "16000000"), emulator_package="simavr",
         second=("qemu-system-avr", "-machine", "uno", "-nographic", "-monitor", "none", "-serial", "stdio", "-bios"),
         unit="cycles", flash=32 * 2**10, ram=2 * 2**10, double=4,
