@@ -32,7 +32,6 @@ def run(capsys):
 
 
 @pytest.fixture(autouse=True)
-def no_devices(request, monkeypatch):
-    """Keep reports from measuring devices, which takes seconds; tests of that section have the mark ``devices``."""
-    if "devices" not in request.keywords:
-        monkeypatch.setattr("bdnn.reports.on_device.installed", tuple)
+def no_devices(monkeypatch):
+    """Keep reports from measuring devices unless they are told which: that takes seconds."""
+    monkeypatch.setattr("bdnn.reports.on_device.installed", tuple)
