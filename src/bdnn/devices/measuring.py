@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bdnn.devices.code import Code, Measured, octets_of_answers, octets_of_rows
-from bdnn.devices.emulating import SECONDS, Found, emulated
+from bdnn.devices.emulating import SECONDS, Found, emulated, fault
 from bdnn.devices.registry import Device, device_of
 from bdnn.export.host import run as run_tool
 from bdnn.export.host import write_all
@@ -115,29 +115,35 @@ def _run(code: Code, device: Device, folder: _Folder, measured: Measured, most_r
             break
     if found is None:
         return replace(measured, why_not_run=f"{device.emulator[0]} gave no answers within {SECONDS:g} s")
-    mistaken = device.second != () and folder.skips_long_words(program)
-    other = emulated(device.second, program) if (found.wrong or mistaken) and device.second else None
+    doubts: list[str] = []
+    other = None
+    if device.second:
+        text = folder.disassembly(program)
+        doubt, second_doubt = fault(device.emulator, text), fault(device.second, text)
+        doubts += [doubt] if doubt else []
+        if found.wrong or doubt:
+            doubts += [second_doubt] if second_doubt else []
+            other = None if second_doubt else emulated(device.second, program)
     first = found if other is None else other
     measured = replace(
         measured, stack=first.stack, rows=len(chosen), wrong_rows=first.wrong,
         first_wrong=int(chosen[first.first]) if first.wrong else None,
-        remark=_remark(device, mistaken, found, other),
+        remark=_remark(device, doubts, found, other),
     )  # fmt: skip
     if first.wrong != found.wrong:  # whoever decides otherwise than the device does not count its cycles
         return measured
     return replace(measured, cycles_mean=found.sum / len(chosen), cycles_most=found.most, unit=device.unit)
 
 
-def _remark(device: Device, mistaken: bool, found: Found, other: Found | None) -> str | None:
-    """Return what must be said if an emulator is known to be wrong about a program, or two of them differ."""
-    if not mistaken and (other is None or other.wrong == found.wrong):
+def _remark(device: Device, doubts: Sequence[str], found: Found, other: Found | None) -> str | None:
+    """Return what must be said if emulators are known to be wrong about a program, or two of them differ."""
+    differ = other is not None and other.wrong != found.wrong
+    if not doubts and not differ:
         return None
-    said = [_MISTAKE] if mistaken else []
-    second = "" if other is None else f", by {device.second[0]} {other.wrong}"
-    said.append(f"{found.wrong} rows are wrong by {device.emulator[0]}{second}")
-    if other is not None and other.wrong != found.wrong:
-        said.append(f"cycles, which only {device.emulator[0]} counts, are left out")
-    return "; ".join(said)
+    second = "" if other is None else f", {other.wrong} by {device.second[0]}"
+    counts = f"wrong rows: {found.wrong} by {device.emulator[0]}{second}"
+    left_out = [f"cycles, which only {device.emulator[0]} counts, are left out"] if differ else []
+    return "; ".join([*doubts, counts, *left_out])
 
 
 def stratified(labels: Indices, most: int) -> Indices:
@@ -224,10 +230,9 @@ class _Folder:
             ram += int(size, 16) * ("ALLOC" in words and "READONLY" not in words)
         return flash, ram
 
-    def skips_long_words(self, program: Path) -> bool:
-        """Whether an AVR program skips what simavr 1.6 takes for a jump: its mask leaves out a bit that tells them."""
-        text = run_tool([self.device.tool("objdump"), "-d", program.name], self.path).decode("utf-8", "replace")
-        return re.search(_SKIP, text) is not None
+    def disassembly(self, program: Path) -> str:
+        """Return the instructions of a program."""
+        return run_tool([self.device.tool("objdump"), "-d", program.name], self.path).decode("utf-8", "replace")
 
     def float_functions(self, program: Path) -> tuple[str, ...]:
         """Return the functions for floating-point numbers that are linked, one name for each."""
@@ -250,11 +255,6 @@ _PLAIN = {
     "f2d": "__extendsfdf2", "d2f": "__truncdfsf2",
 }  # fmt: skip
 """GCC's names of functions for floating point by those of Arm."""
-
-_SKIP = r"\t(?:cpse|sbrc|sbrs|sbic|sbis)\t.*\n.*\t(?:adiw|sbiw)\tr\d+, 0x[0-9a-f]?[c-f]\t"
-"""A conditional skip of an addition or subtraction of a constant whose lowest four bits are 12 to 15."""
-
-_MISTAKE = "simavr 1.6 takes some adiw and sbiw for jumps of two words where they are skipped, as they are here"
 
 
 def _preference(name: str) -> tuple[bool, str]:
