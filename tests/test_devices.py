@@ -1,5 +1,8 @@
 """Bytes, cycles and stack on devices: figures of classifiers written by hand are known beforehand."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -111,6 +114,15 @@ def test_as_many_rows_are_run_as_fit_into_flash():
     found = measure(in_header("return x[0] > 49;", "int16_t", rows, rows[:, 0] > 49), "atmega328p")
     assert found.wrong_rows == 0
     assert 32_768 - 2_048 < 5 * found.rows < 32_768
+    few = measure(in_header("return x[0] > 49;", "int16_t", rows, rows[:, 0] > 49), "atmega328p", most_rows=30)
+    assert (few.rows, few.flash) == (30, found.flash)
+    for filled, why in ((32_000, "32... bytes, a row and what runs it do not fit"), (33_000, "33... bytes do not fit")):
+        half = f"static const PROGMEM uint8_t {{}}[{filled // 2}] = {{{{1}}}};"  # an array has 32,767 bytes at most
+        table = half.format("t") + half.format("u") + "return pgm_read_byte(t + x[0]) | pgm_read_byte(u + x[0]);"
+        code = in_header(table, "int16_t", rows, rows[:, 0] == 0)
+        code = replace(code, files={"m.h": "#include <avr/pgmspace.h>\n" + code.files["m.h"]})
+        full = measure(code, "atmega328p")
+        assert filled < full.flash < filled + 70 and re.match(f"{why} into 32768 bytes of flash", full.why_not_run)
 
 
 def test_each_label_has_its_share_of_the_rows():

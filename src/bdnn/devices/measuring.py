@@ -17,6 +17,7 @@ import numpy as np
 from bdnn.devices.code import Code, Measured, octets_of_answers, octets_of_rows
 from bdnn.devices.emulating import SECONDS, Found, emulated, fault
 from bdnn.devices.registry import Device, device_of
+from bdnn.errors import ExportError
 from bdnn.export.host import run as run_tool
 from bdnn.export.host import write_all
 from bdnn.export.request import OPTIMIZE
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from bdnn.types import Indices
 
 _FEW_ROWS = 16  # that are run if all of them take too long
-_SPARE = 1_536  # bytes of flash that the program which runs rows takes, with its output and vectors, besides the rows
+_SPARE = 4_096  # bytes of flash: more than the program that runs rows takes with its output, the rows aside
 _SPARE_RAM = 64  # bytes of RAM for the stack of that program, its row aside
 _SEED = 0  # of the rows that are chosen: the same model has the same figures
 
@@ -92,11 +93,11 @@ def _obstacle(code: Code, device: Device, measured: Measured) -> str | None:
         return (
             f"the emulator {device.emulator[0]} is not installed; on Debian, run: apt install {device.emulator_package}"
         )
-    row = len(octets_of_rows(code, code.rows[:1], device.double))
     if not len(code.rows):
         return "there are no rows"
-    if measured.flash + _SPARE + row > device.flash:
-        return f"{measured.flash} bytes and the program that runs rows do not fit into {device.flash} bytes of flash"
+    row = len(octets_of_rows(code, code.rows[:1], device.double))
+    if measured.flash > device.flash:
+        return f"{measured.flash} bytes do not fit into {device.flash} bytes of flash"
     if measured.ram + row + _SPARE_RAM > device.ram:
         return f"{measured.ram} bytes and a row of {row} bytes do not fit into {device.ram} bytes of RAM"
     return None
@@ -104,10 +105,12 @@ def _obstacle(code: Code, device: Device, measured: Measured) -> str | None:
 
 def _run(code: Code, device: Device, folder: _Folder, measured: Measured, most_rows: int | None) -> Measured:
     """Return what was measured, with the figures of a run."""
-    answer = len(octets_of_answers(code.expected)[1]) // len(code.expected)
-    width = len(octets_of_rows(code, code.rows[:1], device.double)) + answer
-    fit = (device.flash - measured.flash - _SPARE) // width
-    for most in (min(fit, len(code.rows) if most_rows is None else most_rows), _FEW_ROWS):
+    wanted = len(code.rows) if most_rows is None else min(most_rows, len(code.rows))
+    fit = _rows_that_fit(code, device, folder, measured, wanted)
+    if not fit:
+        words = f"{measured.flash} bytes, a row and what runs it do not fit into {device.flash} bytes of flash"
+        return replace(measured, why_not_run=words)
+    for most in (fit, _FEW_ROWS):
         chosen = stratified(code.expected, most)
         program = folder.link_run(code, chosen)
         found = emulated(device.emulator, program)
@@ -133,6 +136,19 @@ def _run(code: Code, device: Device, folder: _Folder, measured: Measured, most_r
     if first.wrong != found.wrong:  # whoever decides otherwise than the device does not count its cycles
         return measured
     return replace(measured, cycles_mean=found.sum / len(chosen), cycles_most=found.most, unit=device.unit)
+
+
+def _rows_that_fit(code: Code, device: Device, folder: _Folder, measured: Measured, wanted: int) -> int:
+    """Return how many rows fit into the flash of a device, at most as many as are wanted."""
+    one = np.arange(1)
+    width = len(octets_of_rows(code, code.rows[one], device.double)) + len(octets_of_answers(code.expected, one)[1])
+    if measured.flash + _SPARE + wanted * width <= device.flash:
+        return wanted
+    try:
+        used, _ = folder.bytes_of(folder.link_run(code, one))
+    except ExportError:  # the linker has no room: what it links was linked before, without a row
+        return 0
+    return min(wanted, 1 + (device.flash - used) // width)
 
 
 def _remark(device: Device, doubts: Sequence[str], found: Found, other: Found | None) -> str | None:
@@ -212,7 +228,7 @@ class _Folder:
 
     def link_run(self, code: Code, chosen: Indices) -> Path:
         """Link the program that runs some rows, and return the file."""
-        kind, answers = octets_of_answers(code.expected[chosen])
+        kind, answers = octets_of_answers(code.expected, chosen)
         rows = octets_of_rows(code, code.rows[chosen], self.device.double)
         self.path.joinpath("bdnn_rows.bin").write_bytes(rows)
         self.path.joinpath("bdnn_expected.bin").write_bytes(answers)
