@@ -1,5 +1,6 @@
 """`bdnn size`, `device_size` and the section of reports on devices."""
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -113,7 +114,7 @@ def test_what_is_said_of_floating_point_and_emulators():
 
 def section(page):
     text = re.search(r'<section id="device">.*?</section>', page, re.DOTALL)[0]
-    return " ".join(re.sub("<.*?>", " ", text).split())
+    return " ".join(html.unescape(re.sub("<.*?>", " ", text)).split())
 
 
 X, Y = np.array([[0.5, 1.0], [1.5, 2.0], [2.5, 0.0], [0.0, 0.0]]), [0, 1, 1, 0]
@@ -145,5 +146,11 @@ def test_reports_say_why_nothing_is_measured(monkeypatch):
     assert "no devices were asked for" in section(bdnn.report(net, X, Y, points=0, devices=()))
     continuous = Network([([[1.0, 0.5]], [-1.0])], "threshold", [0, 1])
     assert "bdnn size MODEL --data TABLE makes them integers" in section(bdnn.report(continuous, X, Y, points=0))
-    # the first column is not an integer, and no grid makes it one
-    assert "enters the network as an integer" in section(bdnn.report(net, X, Y, points=0))
+
+
+def test_reports_say_what_cannot_be_exported():
+    """The first column is no integer, and no grid makes it one."""
+    need_device("atmega328p", emulator=False)
+    net = Network([([[1, 1]], [-1])], "threshold", [0, 1])
+    shown = section(bdnn.report(net, X, Y, points=0, devices=["atmega328p"]))
+    assert "Not measured: row 1, column 'x0': 0.5 is no integer on the scale 1" in shown and "avr-gcc" not in shown
