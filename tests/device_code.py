@@ -23,7 +23,7 @@ _TURN = """
 PER_TURN = {"atmega328p": 4, "cortex-m0": 2, "cortex-m4": 2, "rv32imac": 2}
 """Cycles, or instructions, of a turn of its loop: sbiw and brne take two cycles each."""
 
-_COUNTING = f"""#include "m.h"
+_COUNTING = f"""#include "../board.h"
 {_TURN}
 static volatile uint8_t kept[{KEPT}];
 uint8_t m_predict(const uint16_t x[2])
@@ -40,13 +40,15 @@ uint8_t m_predict(const uint16_t x[2])
 
 
 def counting(turns, expected=None):
-    """Return a classifier with a loop of so many turns for each row, which answers 1 but for the first row."""
+    """Return a classifier with a loop of so many turns for each row, which answers 1 but for the first row.
+
+    Its files have the names of some of ours.
+    """
     rows = np.array([[n, 5 * (k > 0)] for k, n in enumerate(turns)])
     answers = np.array([k > 0 for k in range(len(turns))], dtype=int) if expected is None else np.array(expected)
-    files = {"m.h": "#include <stdint.h>\nuint8_t m_predict(const uint16_t x[2]);\n", "sub/m.c": _COUNTING}
-    files["sub/m.c"] = files["sub/m.c"].replace('"m.h"', '"../m.h"')
+    files = {"board.h": "#include <stdint.h>\nuint8_t m_predict(const uint16_t x[2]);\n", "sub/run.c": _COUNTING}
     return Code(
-        files=files, sources=("sub/m.c",), header="m.h", predict="m_predict(x)", element="uint16_t",
+        files=files, sources=("sub/run.c",), header="board.h", predict="m_predict(x)", element="uint16_t",
         rows=rows, expected=answers,
     )  # fmt: skip
 

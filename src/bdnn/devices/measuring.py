@@ -16,7 +16,7 @@ import numpy as np
 
 from bdnn.devices.code import Code, Measured, octets_of_answers, octets_of_rows
 from bdnn.devices.emulating import SECONDS, Found, emulated, fault
-from bdnn.devices.registry import Device, device_of
+from bdnn.devices.registry import BOARDS, Device, device_of
 from bdnn.errors import ExportError
 from bdnn.export.host import run as run_tool
 from bdnn.export.host import write_all
@@ -196,8 +196,10 @@ class _Folder:
         self.path, self.device = path, device
         self.words = [device.compiler, *device.flags, _LEVEL[optimize], *_COMMON, *code.flags]
         write_all(code.files, path)
+        boards = path / BOARDS
+        boards.mkdir()
         for each in files("bdnn.devices").joinpath("boards").iterdir():
-            path.joinpath(each.name).write_bytes(each.read_bytes())
+            boards.joinpath(each.name).write_bytes(each.read_bytes())
         path.joinpath("bdnn_code.h").write_text(
             f'#include "{code.header}"\n{code.declarations}\n#define BDNN_ELEMENT {code.element}\n'
             f"#define BDNN_PLACES {code.rows.shape[1]}\n#define BDNN_PREDICT ({code.predict})\n",
@@ -224,7 +226,7 @@ class _Folder:
         """Link the program whose bytes are counted, with the classifier or the stub, and return the file."""
         # an object that is not used still makes the linker take what initializes its variables
         objects = () if stub else self.objects
-        return self.link("stub.elf" if stub else "size.elf", "size.c", *stub, *objects, *self.device.sizing)
+        return self.link("stub.elf" if stub else "size.elf", f"{BOARDS}/size.c", *stub, *objects, *self.device.sizing)
 
     def link_run(self, code: Code, chosen: Indices) -> Path:
         """Link the program that runs some rows, and return the file."""
@@ -232,9 +234,8 @@ class _Folder:
         rows = octets_of_rows(code, code.rows[chosen], self.device.double)
         self.path.joinpath("bdnn_rows.bin").write_bytes(rows)
         self.path.joinpath("bdnn_expected.bin").write_bytes(answers)
-        return self.link(
-            "run.elf", "run.c", f"-DBDNN_ROWS={len(chosen)}UL", f"-DBDNN_EXPECTED={kind}", "rows.S", *self.objects
-        )
+        counts = (f"-DBDNN_ROWS={len(chosen)}UL", f"-DBDNN_EXPECTED={kind}")
+        return self.link("run.elf", f"{BOARDS}/run.c", f"{BOARDS}/rows.S", *counts, *self.objects)
 
     def bytes_of(self, program: Path) -> tuple[int, int]:
         """Return the bytes of a program in flash, and of its variables in RAM."""

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from bdnn.devices.code import Unit
 
 
+BOARDS = "bdnn_boards"
+"""Folder of our files beside those of a classifier, which may have any other names."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """A device, its compiler and its emulator.
@@ -96,8 +100,8 @@ def _cortex(name: str, title: str, flags: tuple[str, ...], board: str) -> Device
     return Device(
         name=name, title=title,
         compiler="arm-none-eabi-gcc", compiler_package="gcc-arm-none-eabi libnewlib-arm-none-eabi",
-        flags=("-mthumb", *flags), start=("cortex.c",),
-        linking=("--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", "-T", "cortex.ld"),
+        flags=("-mthumb", *flags), start=(f"{BOARDS}/cortex.c",),
+        linking=("--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", f"-L{BOARDS}", "-T", "cortex.ld"),
         emulator=("qemu-system-arm", "-machine", board, "-nographic", "-monitor", "none", "-serial", "none",
                   "-icount", "shift=7", "-semihosting-config", "enable=on,target=native", "-kernel"),
         emulator_package="qemu-system-arm",
@@ -125,8 +129,8 @@ DEVICES: dict[str, Device] = {
     "rv32imac": Device(
         name="rv32imac", title="RISC-V RV32IMAC, 32 bits",
         compiler="riscv64-unknown-elf-gcc", compiler_package="gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
-        flags=("-march=rv32imac", "-mabi=ilp32", "--specs=picolibc.specs"), start=("riscv.c",),
-        linking=("-nostartfiles", "-T", "riscv.ld"),
+        flags=("-march=rv32imac", "-mabi=ilp32", "--specs=picolibc.specs"), start=(f"{BOARDS}/riscv.c",),
+        linking=("-nostartfiles", f"-L{BOARDS}", "-T", "riscv.ld"),
         emulator=("qemu-system-riscv32", "-machine", "virt", "-nographic", "-monitor", "none", "-serial", "stdio",
                   "-bios", "none", "-icount", "shift=0", "-kernel"),
         emulator_package="qemu-system-misc",
