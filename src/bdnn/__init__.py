@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bdnn.certification.result import Certification
     from bdnn.checker.check import save_certificate, verify_certificate
     from bdnn.estimators.classifier import BDNNClassifier
+    from bdnn.estimators.compact import CompactBDNNClassifier
     from bdnn.estimators.ensemble import BDNNEnsembleClassifier, load
     from bdnn.reports.card import score_card
     from bdnn.reports.page import report
@@ -29,6 +30,7 @@ __all__ = [
     "BDNNError",
     "Budget",
     "Certification",
+    "CompactBDNNClassifier",
     "Network",
     "Problem",
     "Result",
@@ -49,6 +51,7 @@ _LATER = {
     "BDNNClassifier": "bdnn.estimators.classifier",
     "BDNNEnsembleClassifier": "bdnn.estimators.ensemble",
     "Certification": "bdnn.certification.result",
+    "CompactBDNNClassifier": "bdnn.estimators.compact",
     "attack": "bdnn.certification.random_attack",
     "certify": "bdnn.certification.engine",
     "load": "bdnn.estimators.ensemble",

@@ -1,0 +1,129 @@
+"""Plans of compact networks: which inputs, which shape, which weights, and how many networks are summed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil, log2
+
+STUMPS = (6, 12, 20, 32, 56, 96, 160, 256)
+"""Numbers of thresholds of boosted stumps; each is about 1.6 times the one before."""
+TREE = (6, 10)
+"""The same of one tree, which repeats few of them."""
+GRIDS = ((5, 4), (8, 8), (64, 2), (64, 4), (64, 8))
+"""Inputs, most important ones first, and bits of each."""
+_BOUNDS = {"bits": (1, 7), "coarse": (1, 7), "fine": (63,)}
+"""Largest weights without hidden neurons, on bits, grids of few bits and of eight, which need finer weights."""
+_HIDDEN = ((3, 1), (12, 1), (32, 3))
+"""Hidden neurons, and their largest weights."""
+_RULES = ((80, 1), (250, 3), (1000, 3))
+"""Most rules, and the largest weights of the outputs behind them."""
+MOST_RULES = max(most for most, _ in _RULES)
+LEAVES = (4, 8)
+"""Of the boosted trees whose leaves are rules."""
+_FEW_CLASSES = 2
+_MUCH_LARGER = 3.0
+"""A plan whose estimate is so many times the largest budget is not tried: weights of 0 rarely save as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A way to make a network.
+
+    Attributes
+    ----------
+    inputs : {"stumps", "tree", "grid", "rules"}
+        Bits of boosted stumps or of a tree, grids, or bits behind a hidden layer of rules.
+    size : int
+        How many bits, inputs on grids, or rules, at most.
+    bits : int
+        Of a grid; leaves of the trees of rules.
+    hidden : int
+        Hidden neurons that are searched for; 0 for none.
+    bound : int
+        Largest weight.
+    members : int
+        Networks that are summed, all but the first trained on resampled rows.
+    taught : bool
+        Whether it is trained on the probabilities that boosting tells, and not on the labels.
+    """
+
+    inputs: str
+    size: int
+    bits: int = 1
+    hidden: int = 0
+    bound: int = 1
+    members: int = 1
+    taught: bool = False
+
+    @property
+    def single(self) -> Plan:
+        """The plan of one member, of those of the same name."""
+        return replace(self, members=1)
+
+    @property
+    def text(self) -> str:
+        """The plan in words."""
+        what = {
+            "stumps": f"{self.size} thresholds of boosted stumps",
+            "tree": f"{self.size} thresholds of a tree",
+            "grid": f"{self.size} inputs of {self.bits} bits",
+            "rules": f"{self.size} rules of trees with {self.bits} leaves",
+        }[self.inputs]
+        more = [f"{self.hidden} hidden neurons"] if self.hidden else []
+        more.append(f"weights up to {self.bound}")
+        more += [f"{self.members} networks summed"] if self.members > 1 else []
+        more += ["taught by boosting"] if self.taught else []
+        return ", ".join([what, *more])
+
+
+def plain(n_inputs: int) -> list[Plan]:
+    """Return plans without hidden neurons."""
+    found = [Plan("tree", size, bound=bound) for size in TREE for bound in _BOUNDS["bits"]]
+    found += [Plan("stumps", size, bound=bound) for size in STUMPS for bound in _BOUNDS["bits"]]
+    for size, bits in dict.fromkeys((min(size, n_inputs), bits) for size, bits in GRIDS):
+        found += [Plan("grid", size, bits, bound=bound) for bound in _BOUNDS["fine" if bits == 8 else "coarse"]]
+    return found
+
+
+def hidden(of: Plan) -> list[Plan]:
+    """Return plans with hidden neurons on the inputs of a plan without any."""
+    return [replace(of, hidden=neurons, bound=bound) for neurons, bound in _HIDDEN]
+
+
+def ruled() -> list[Plan]:
+    """Return plans with a hidden layer of rules."""
+    return [Plan("rules", most, leaves, bound=bound) for leaves in LEAVES for most, bound in _RULES]
+
+
+def summed(of: Plan, many_rows: bool) -> list[Plan]:
+    """Return plans of sums of the networks of a plan.
+
+    Sums follow single rows less than their members do, and take more bytes; of many rows one network is nearly enough.
+    """
+    if of.inputs == "rules":
+        numbers: tuple[int, ...] = () if many_rows else (5,)
+    elif of.hidden:
+        numbers = (3, 6) if many_rows else (4, 12)
+    else:
+        numbers = (4,) if many_rows else (3, 9)
+    return [replace(of, members=number) for number in numbers]
+
+
+def rounds(plan: Plan, n_classes: int) -> int:
+    """Return the rounds of one search: many where they take milliseconds."""
+    if n_classes == _FEW_CLASSES:
+        return 3 if plan.hidden else 20
+    return 1
+
+
+def fits(plan: Plan, n_inputs: int, n_classes: int, max_bytes: int) -> bool:
+    """Tell whether the network of a plan may have as few bytes, as far as can be said before it is trained."""
+    outputs = 1 if n_classes == _FEW_CLASSES else n_classes
+    weight = log2(2 * plan.bound + 1)
+    if plan.inputs == "rules":
+        estimate = plan.size * (12 + weight * outputs)
+    else:
+        each = 2 + ceil(log2(max(n_inputs, 2))) + (6 if plan.inputs == "grid" else 8)
+        estimate = plan.size * each + plan.size * (plan.hidden or outputs) * weight
+        estimate += plan.hidden * (4 + weight * outputs)
+    return estimate / 8 <= _MUCH_LARGER * max_bytes
