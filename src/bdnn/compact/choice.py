@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -132,13 +132,18 @@ class Search:
         self._all = Trainer(rows, source, classes, budget.seed)
         self._of_fold = len(rows.y) / max(len(folds[0][0]), 1)
         self._judged: dict[Plan, _Judged] = {}
-        self._unfinished = False
+        self._unfinished = self._interrupted = False
         self._base = self._constant()
 
     @property
     def unfinished(self) -> bool:
         """Whether the time was too short for all plans."""
         return self._unfinished
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C came."""
+        return self._interrupted
 
     @property
     def tried(self) -> tuple[Tried, ...]:
@@ -149,9 +154,17 @@ class Search:
         )
 
     def run(self) -> list[Chosen]:
-        """Return the network for each budget."""
-        for plans in self._stages():
-            self._judge(plans)
+        """Return the network for each budget.
+
+        After Ctrl-C they are networks of the first fold; it is passed on if none is known yet.
+        """
+        try:
+            for plans in self._stages():
+                self._judge(plans)
+        except KeyboardInterrupt:
+            if not self._judged:
+                raise
+            self._interrupted = True
         return [self._chosen(most) for most in self._max_bytes]
 
     def _stages(self) -> Iterator[list[Plan]]:
@@ -162,12 +175,10 @@ class Search:
         yield hidden
         rules = self._sensible(ruled())
         yield rules
+        yield self._sensible(plans_module.smooth([*plain, *rules]))
         many = len(self._rows.y) > _MANY_ROWS
         for group in (plain, hidden, rules):
             yield [more for plan in self._promising(group) for more in summed(plan, many)]
-        taught = [replace(plan, taught=True) for group in (plain, hidden, rules) for plan in self._promising(group)]
-        yield taught
-        yield [more for plan in self._promising(taught) for more in summed(plan, many)]
 
     def _sensible(self, plans: Iterable[Plan]) -> list[Plan]:
         n, C, most = self._source.n, len(self._classes), self._max_bytes[-1]
@@ -258,9 +269,9 @@ class Search:
         """Return the network for a budget: of the best plan whose network of all rows fits."""
         ranked = self._ranked(most)
         for judged in ranked:
-            enough = judged.plan is None or self._budget.remaining > self._last_seconds(judged) / _LONGER
+            enough = not self._interrupted and self._budget.remaining > self._last_seconds(judged) / _LONGER
             placed = judged.make(self._budget) if enough else judged.fallback()
-            self._unfinished |= not enough
+            self._unfinished |= not enough and judged.plan is not None
             if (size := packed_size(placed.encoder, placed.network)) <= most:
                 break
         others = [each for each in ranked if each is not judged and each.plan is not None]

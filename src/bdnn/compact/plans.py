@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import ceil, log2
 
@@ -20,8 +21,14 @@ _RULES = ((80, 1), (250, 3), (1000, 3))
 MOST_RULES = max(most for most, _ in _RULES)
 LEAVES = (4, 8)
 """Of the boosted trees whose leaves are rules."""
+_SMOOTH_BOUNDS = {"stumps": (7, 31), "tree": (7,), "rules": (15,), "grid": (15,), "fine": (127,)}
+"""Largest weights of outputs from a logistic regression, which rounding must not spoil."""
+_FINE = 8
+"""Bits of the finest grid."""
+_PENALTIES = (0.5, 5.0)
+"""Of logistic regressions, in units of scikit-learn's 1 / C: one for inputs that are few, one for many."""
 _FEW_CLASSES = 2
-_MUCH_LARGER = 3.0
+_MUCH_LARGER = 2.0
 """A plan whose estimate is so many times the largest budget is not tried: weights of 0 rarely save as much."""
 
 
@@ -43,8 +50,8 @@ class Plan:
         Largest weight.
     members : int
         Networks that are summed, all but the first trained on resampled rows.
-    taught : bool
-        Whether it is trained on the probabilities that boosting tells, and not on the labels.
+    penalty : float
+        Of a logistic regression of this strength the weights of the outputs are rounded; 0 if they are searched for.
     """
 
     inputs: str
@@ -53,7 +60,7 @@ class Plan:
     hidden: int = 0
     bound: int = 1
     members: int = 1
-    taught: bool = False
+    penalty: float = 0.0
 
     @property
     def single(self) -> Plan:
@@ -72,7 +79,7 @@ class Plan:
         more = [f"{self.hidden} hidden neurons"] if self.hidden else []
         more.append(f"weights up to {self.bound}")
         more += [f"{self.members} networks summed"] if self.members > 1 else []
-        more += ["taught by boosting"] if self.taught else []
+        more += [f"rounded from a logistic regression of penalty {self.penalty:g}"] if self.penalty else []
         return ", ".join([what, *more])
 
 
@@ -107,6 +114,20 @@ def summed(of: Plan, many_rows: bool) -> list[Plan]:
     else:
         numbers = (4,) if many_rows else (3, 9)
     return [replace(of, members=number) for number in numbers]
+
+
+def smooth(plans: Iterable[Plan]) -> list[Plan]:
+    """Return plans whose outputs come from a logistic regression, on the inputs or rules of others.
+
+    Hundreds of weights that count training errors only follow single rows; those of a smooth loss do so less.
+    """
+    inputs = dict.fromkeys((p.inputs, p.size, p.bits) for p in plans if not p.hidden and p.members == 1)
+    return [
+        Plan(*each, bound=bound, penalty=penalty)
+        for each in inputs
+        for bound in (_SMOOTH_BOUNDS["fine" if each[2] == _FINE else each[0]])
+        for penalty in _PENALTIES
+    ]
 
 
 def rounds(plan: Plan, n_classes: int) -> int:

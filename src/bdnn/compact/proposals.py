@@ -1,4 +1,4 @@
-"""What trees propose: thresholds, rules, the importance of inputs, and probabilities of the classes.
+"""What trees propose: thresholds, rules, and the importance of inputs.
 
 Trees only propose. Which of the thresholds and rules a network uses, and with which weights, is left to the search.
 """
@@ -24,8 +24,6 @@ _RATE = 0.3
 _VALUES_OF_RULES = 32
 """Most values of an input that the trees of rules tell apart, so that rules share thresholds."""
 _TREES_OF_FOREST = 50
-_TEACHER = {"learning_rate": 0.1, "max_iter": 100, "max_leaf_nodes": 15, "l2_regularization": 1.0}
-"""Boosting that tells probabilities: shallow enough for some hundred rows."""
 
 
 class Rows(NamedTuple):
@@ -133,19 +131,3 @@ def importance(rows: Rows, seed: int) -> Indices:
 
     forest = RandomForestClassifier(_TREES_OF_FOREST, min_samples_leaf=3, random_state=seed)
     return np.argsort(-forest.fit(rows.X, rows.y, rows.weight).feature_importances_, kind="stable")
-
-
-def probabilities(rows: Rows, n_classes: int, seed: int) -> Floats:
-    """Return what boosting makes of the classes of rows that it was not trained on, shape (m, n_classes)."""
-    from sklearn.model_selection import StratifiedKFold
-
-    found = np.zeros((len(rows.y), n_classes))
-    counts = np.bincount(rows.y, minlength=n_classes)
-    if counts[counts > 0].min() < 2:
-        found[np.arange(len(rows.y)), rows.y] = 1.0
-        return found
-    folds = StratifiedKFold(int(min(4, counts[counts > 0].min())), shuffle=True, random_state=seed)
-    for some, rest in folds.split(rows.X, rows.y):
-        model = _boosted(rows.take(some), seed, **_TEACHER)
-        found[np.ix_(rest, model.classes_)] = model.predict_proba(rows.X[rest])
-    return found

@@ -12,7 +12,8 @@ import numpy as np
 from bdnn.budget import Budget
 from bdnn.compact.inputs import BitInputs, GridInputs, Inputs, Placed, Source
 from bdnn.compact.plans import MOST_RULES, STUMPS, Plan, rounds
-from bdnn.compact.proposals import Rows, Rule, importance, probabilities, rules, stump_bits, tree_bits
+from bdnn.compact.proposals import Rows, Rule, importance, rules, stump_bits, tree_bits
+from bdnn.compact.regression import regression
 from bdnn.methods.local_search import LocalSearch
 from bdnn.network.network import Layer, Network
 from bdnn.problem.problem import Problem
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from bdnn.network.losses import Head
     from bdnn.types import Floats, Indices, Integers
 
-_LEAST_PROBABILITY = 0.02
-"""Probabilities below it count as 0, which keeps the number of rows near that of the labels."""
 
 _LEAST_SECONDS = 0.02
 """Of a search, if there is no time left: some descent of a network that is better than none."""
@@ -152,11 +151,12 @@ class Trainer:
         if number:
             drawn = np.random.default_rng([self._seed, number]).integers(len(y), size=len(y))
             weight = weight * np.bincount(drawn, minlength=len(y))
-        if plan.taught:
-            X, y, weight = self._taught(X, weight)
         weighs = weight > 0
         if len(present := np.unique(y[weighs])) < 2:
             return constant(int(present[0]), X.shape[1], self._n_classes)
+        if plan.penalty:
+            rows = Rows(X[weighs], y[weighs], weight[weighs])
+            return complete(regression(rows, plan.penalty, plan.bound), self._n_classes)
         problem = Problem(
             X=X[weighs], y=y[weighs], sample_weight=weight[weighs], weights="integer", weight_bound=plan.bound,
             hidden_layer_sizes=(plan.hidden,) if plan.hidden else (), copy=False,
@@ -167,12 +167,6 @@ class Trainer:
             seed=(1000 * self._seed + number) % 2**31,
         )
         return complete(LocalSearch()(problem, limits).network, self._n_classes)
-
-    def _taught(self, X: Floats, weight: Floats) -> tuple[Floats, Indices, Floats]:
-        """Return rows with every class that boosting finds probable, with these probabilities as weights."""
-        told = self._once("probabilities", lambda: probabilities(self._rows, self._n_classes, self._seed))
-        row, label = np.nonzero(told >= _LEAST_PROBABILITY)
-        return X[row], label, weight[row] * told[row, label]
 
 
 def _layer_of(found: Sequence[Rule]) -> tuple[BitInputs, Integers]:

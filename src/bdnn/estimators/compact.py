@@ -188,7 +188,7 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         with limited_threads(1):
             self.front_ = tuple(search.run())
             self.models_ = {
-                chosen.max_bytes: self._model(chosen, columns, labels, weight, class_weight, budget)
+                chosen.max_bytes: self._model(chosen, (columns, labels, weight), class_weight, budget, search)
                 for chosen in self.front_
             }
         largest = self.models_[budgets[-1]]
@@ -196,7 +196,7 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         self.network_, self.encoder_, self.result_ = largest.network_, largest.encoder_, largest.result_
         self.classes_, self.class_weight_, self.calibration_ = classes, largest.class_weight_, None
         self.size_bytes_ = self.front_[-1].size_bytes
-        self._interrupted = False
+        self._interrupted = search.interrupted
         if search.unfinished:
             self._warn(["not everything was tried"])
         return self
@@ -204,14 +204,13 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
     def _model(
         self,
         chosen: Chosen,
-        columns: Reals | RawTable,
-        labels: Array,
-        weight: Floats | None,
+        data: tuple[Reals | RawTable, Array, Floats | None],
         class_weight: Floats | None,
         budget: Budget,
+        search: Search,
     ) -> BDNNClassifier:
         """Return the network of a budget as a fitted classifier, its loss audited on all rows."""
-        network, encoder = chosen.placed.network, chosen.placed.encoder
+        (columns, labels, weight), network, encoder = data, chosen.placed.network, chosen.placed.encoder
         bound = max(1, *(int(np.abs(layer.weights).max(initial=0)) for layer in network.layers))
         clf = BDNNClassifier(
             network.widths[:-1], method="local_search", weights="integer", weight_bound=bound, head=network.head,
@@ -220,7 +219,8 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
             min_frequency=self.min_frequency, missing_indicator=self.missing_indicator, class_weight=self.class_weight,
             time_limit=self.time_limit, n_jobs=self.n_jobs, random_state=self.random_state,
         )  # fmt: skip
-        result = _audited(clf, encoded(encoder, columns, warns=False), labels, weight, chosen, budget)
+        inputs = encoded(encoder, columns, warns=False)
+        result = _audited(clf, (inputs, labels, weight), chosen, budget, search.interrupted)
         clf.result_ = with_class_weight(result, class_weight, self.class_weight)
         clf.network_, clf.encoder_, clf.classes_ = network, encoder, network.classes
         clf.class_weight_ = np.ones(len(network.classes)) if class_weight is None else class_weight
@@ -296,10 +296,14 @@ def _folds(rows: Rows, seed: int) -> list[tuple[Indices, Indices]]:
 
 
 def _audited(
-    clf: BDNNClassifier, inputs: Reals, labels: Array, weight: Floats | None, chosen: Chosen, budget: Budget
+    clf: BDNNClassifier,
+    data: tuple[Reals, Array, Floats | None],
+    chosen: Chosen,
+    budget: Budget,
+    interrupted: bool,
 ) -> Result:
     """Return the result of a network that was found otherwise: its loss on all rows."""
-    network = chosen.placed.network
+    (inputs, labels, weight), network = data, chosen.placed.network
     problem = Problem(
         X=inputs, y=labels, sample_weight=weight, hidden_layer_sizes=network.widths[:-1], weights="integer",
         weight_bound=clf.weight_bound, head=network.head, input_bits=clf.input_bits,
@@ -307,7 +311,7 @@ def _audited(
     )  # fmt: skip
     run = Run(problem, budget, None)
     run.submit(network, "compact")
-    result = run.result("compact", f"the best of {chosen.max_bytes} bytes: {chosen.text}", False)
+    result = run.result("compact", f"within {chosen.max_bytes} bytes: {chosen.text}", interrupted)
     return replace(result, validation_accuracy=chosen.accuracy)
 
 
