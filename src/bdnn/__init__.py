@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from bdnn.budget import Budget
 from bdnn.errors import BDNNError
 from bdnn.network.network import Network, gives_to_integer
+from bdnn.network.schema import Schema
 from bdnn.problem.problem import Problem
 from bdnn.result import Result
 from bdnn.status import Status
@@ -34,6 +35,7 @@ __all__ = [
     "Network",
     "Problem",
     "Result",
+    "Schema",
     "Status",
     "attack",
     "certify",
