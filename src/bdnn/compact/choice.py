@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -13,13 +13,14 @@ from joblib import Parallel, delayed
 from bdnn.clock import reading
 from bdnn.compact import plans as plans_module
 from bdnn.compact.plans import Plan, fits, ruled, summed
-from bdnn.compact.size import packed_size
 from bdnn.compact.training import Trainer, constant_model
+from bdnn.network.packing import packed_size
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
     from bdnn.compact.inputs import Placed, Source
     from bdnn.compact.proposals import Rows
+    from bdnn.network.schema import Schema
     from bdnn.types import Indices
 
 _MANY_ROWS = 1000
@@ -105,8 +106,8 @@ class Search:
         Rows to train on and rows to judge by.
     source : Source
         The inputs.
-    classes : ndarray of shape (n_classes,)
-        Labels.
+    schema : Schema
+        Columns and labels, which cost no bytes.
     max_bytes : sequence of int
         Budgets, ascending.
     budget : Budget
@@ -120,12 +121,13 @@ class Search:
         rows: Rows,
         folds: Sequence[tuple[Indices, Indices]],
         source: Source,
-        classes: Any,
+        schema: Schema,
         max_bytes: Sequence[int],
         budget: Budget,
         listener: Callable[[str], None] | None = None,
     ) -> None:
-        self._rows, self._source, self._classes, self._budget = rows, source, classes, budget
+        self._rows, self._source, self._schema, self._budget = rows, source, schema, budget
+        self._classes = classes = schema.labels
         self._max_bytes, self._listener = tuple(max_bytes), listener
         self._tests = [rows.take(rest) for _, rest in folds]
         self._trainers = [Trainer(rows.take(some), source, classes, budget.seed) for some, _ in folds]
@@ -239,8 +241,11 @@ class Search:
         trained = self._trainers[k].network(plan, self._budget.within(max(left * _SHARE_OF_A_SEARCH, 0.05)))
         right = float(test.weight[trained.answers(test.X) == test.y].sum())
         placed = trained.placed()
-        size = packed_size(placed.encoder, placed.network) if k == 0 else 0
+        size = self._size(placed) if k == 0 else 0
         return right, size, reading() - began
+
+    def _size(self, placed: Placed) -> int:
+        return packed_size(placed.network, self._schema, placed.encoder)
 
     def _reserve(self) -> float:
         """Return the seconds that the last trainings may take."""
@@ -254,7 +259,7 @@ class Search:
         weights = np.bincount(self._rows.y, self._rows.weight, minlength=len(self._classes))
         label = int(weights.argmax())
         placed = constant_model(label, self._source, self._classes)
-        size = packed_size(placed.encoder, placed.network)
+        size = self._size(placed)
         share = float(weights[label] / weights.sum())
         return _Judged(None, size, share, 0.0, lambda _: placed, lambda: placed)
 
@@ -272,7 +277,7 @@ class Search:
             enough = not self._interrupted and self._budget.remaining > self._last_seconds(judged) / _LONGER
             placed = judged.make(self._budget) if enough else judged.fallback()
             self._unfinished |= not enough and judged.plan is not None
-            if (size := packed_size(placed.encoder, placed.network)) <= most:
+            if (size := self._size(placed)) <= most:
                 break
         others = [each for each in ranked if each is not judged and each.plan is not None]
         reason = f"best of {len(ranked)} within {most} bytes on held-out rows"

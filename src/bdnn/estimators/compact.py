@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,11 +29,13 @@ from bdnn.libraries import limited_threads
 from bdnn.methods.run import Run
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.writing import save_model
+from bdnn.network.schema import Schema
 from bdnn.problem.problem import Problem
 from bdnn.splitting import split
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
+    from bdnn.encoding.encoder import Encoder
     from bdnn.files import FilePath
     from bdnn.result import Result
     from bdnn.types import Array, Floats, Indices, Reals
@@ -48,6 +50,13 @@ _MOST_LAST_ROWS = 50_000
 """Rows that the networks that are chosen are trained on: more of them hardly change a network of some bytes."""
 _LARGEST_BUDGET = 2**20
 """Bytes; far more than any plan takes."""
+
+
+class _Encoding(NamedTuple):
+    """What a schema is made of."""
+
+    encoder_in_use: Encoder
+    classes: Array
 
 
 class CompactBDNNClassifier(Exportable, FittedNetwork):
@@ -83,6 +92,8 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         How columns become its inputs.
     size_bytes_ : int
         What it takes.
+    schema_ : Schema
+        Columns and labels: what the reader of the bytes knows without them.
     result_ : Result
         Its audited loss on all rows. The search is for accuracy on other rows, so the bound is the trivial one.
     models_ : dict of int to BDNNClassifier
@@ -184,7 +195,10 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         some = _drawn(rows, _MOST_LAST_ROWS, budget.seed)
         rows = rows if some is None else rows.take(some)
         listener = on_progress or (_to_stderr if self.verbose else None)
-        search = Search(rows, _folds(rows, budget.seed), Source.of(encoder, rows.X), classes, budgets, budget, listener)
+        self.schema_ = Schema.of(_Encoding(encoder, classes), columns if isinstance(columns, RawTable) else inputs)
+        search = Search(
+            rows, _folds(rows, budget.seed), Source.of(encoder, rows.X), self.schema_, budgets, budget, listener
+        )
         with limited_threads(1):
             self.front_ = tuple(search.run())
             self.models_ = {
