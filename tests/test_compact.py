@@ -150,13 +150,12 @@ def test_an_output_without_rows_never_wins():
 def test_sums_add_outputs():
     rng = np.random.default_rng(1)
     X = rng.integers(0, 2, (40, 4)).astype(float)
-    members = [
-        Network(
-            (Layer(rng.integers(-1, 2, (3, 4)), rng.integers(-1, 2, 3)), Layer(rng.integers(-3, 4, (3, 3)), rng.integers(-3, 4, 3))),
-            "argmax", [0, 1, 2],
-        )
-        for _ in range(4)
-    ]  # fmt: skip
+
+    def member():
+        hidden = Layer(rng.integers(-1, 2, (3, 4)), rng.integers(-1, 2, 3))
+        return Network((hidden, Layer(rng.integers(-3, 4, (3, 3)), rng.integers(-3, 4, 3))), "argmax", [0, 1, 2])
+
+    members = [member() for _ in range(4)]
     total = sum(member.decision_function(X) for member in members)
     np.testing.assert_array_equal(sum_of(members).decision_function(X), total)
 

@@ -184,7 +184,8 @@ class Search:
 
     def _sensible(self, plans: Iterable[Plan]) -> list[Plan]:
         n, C, most = self._source.n, len(self._classes), self._max_bytes[-1]
-        return [plan for plan in dict.fromkeys(plans) if fits(plan, n, C, most)]
+        sensible = [plan for plan in dict.fromkeys(plans) if fits(plan, n, C, most)]
+        return [plan for plan in sensible if not self._all.is_repeated(plan)]
 
     def _known(self, group: Sequence[Plan]) -> list[_Judged]:
         return sorted((self._judged[p] for p in group if p in self._judged), key=lambda j: (-j.accuracy, j.size))

@@ -16,17 +16,17 @@ _BOUNDS = {"bits": (1, 7), "coarse": (1, 7), "fine": (63,)}
 """Largest weights without hidden neurons, on bits, grids of few bits and of eight, which need finer weights."""
 _HIDDEN = ((3, 1), (12, 1), (32, 3))
 """Hidden neurons, and their largest weights."""
-_RULES = ((80, 1), (250, 3), (1000, 3))
+_RULES = ((40, 1), (120, 3), (350, 3), (1000, 3))
 """Most rules, and the largest weights of the outputs behind them."""
 MOST_RULES = max(most for most, _ in _RULES)
 LEAVES = (4, 8)
 """Of the boosted trees whose leaves are rules."""
-_SMOOTH_BOUNDS = {"stumps": (7, 31), "tree": (7,), "rules": (15,), "grid": (15,), "fine": (127,)}
+_SMOOTH_BOUNDS = {"stumps": (7, 31), "tree": (7,), "rules": (7, 31), "grid": (15,), "fine": (127,)}
 """Largest weights of outputs from a logistic regression, which rounding must not spoil."""
 _FINE = 8
 """Bits of the finest grid."""
-_PENALTIES = (0.5, 5.0)
-"""Of logistic regressions, in units of scikit-learn's 1 / C: one for inputs that are few, one for many."""
+_PENALTIES = {"inputs": (0.5, 5.0), "rules": (3.0, 15.0)}
+"""Of logistic regressions, in units of scikit-learn's 1 / C: one for few rows, one for many; rules are many."""
 _FEW_CLASSES = 2
 _MUCH_LARGER = 2.0
 """A plan whose estimate is so many times the largest budget is not tried: weights of 0 rarely save as much."""
@@ -122,12 +122,15 @@ def smooth(plans: Iterable[Plan]) -> list[Plan]:
     Hundreds of weights that count training errors only follow single rows; those of a smooth loss do so less.
     """
     inputs = dict.fromkeys((p.inputs, p.size, p.bits) for p in plans if not p.hidden and p.members == 1)
-    return [
-        Plan(*each, bound=bound, penalty=penalty)
-        for each in inputs
-        for bound in (_SMOOTH_BOUNDS["fine" if each[2] == _FINE else each[0]])
-        for penalty in _PENALTIES
-    ]
+    found = []
+    for kind, size, bits in inputs:
+        name = "fine" if kind == "grid" and bits == _FINE else kind
+        found += [
+            Plan(kind, size, bits, bound=bound, penalty=penalty)
+            for bound in _SMOOTH_BOUNDS[name]
+            for penalty in _PENALTIES["rules" if kind == "rules" else "inputs"]
+        ]
+    return found
 
 
 def rounds(plan: Plan, n_classes: int) -> int:

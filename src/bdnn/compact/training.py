@@ -97,6 +97,11 @@ class Trainer:
         self._n_classes = len(classes)
         self._once = Once()
 
+    def is_repeated(self, plan: Plan) -> bool:
+        """Tell whether there are so few thresholds that a smaller plan has them all."""
+        smaller = [size for size in STUMPS if size < plan.size]
+        return plan.inputs == "stumps" and bool(smaller) and len(self._stumps()) <= smaller[-1]
+
     def network(self, plan: Plan, budget: Budget) -> Trained:
         """Return the network of a plan."""
         network = summed([self._member(plan, number, budget) for number in range(plan.members)])
@@ -116,8 +121,11 @@ class Trainer:
         if plan.inputs == "tree":
             key = ("tree", plan.size)
             return self._once(key, lambda: BitInputs.of(tree_bits(rows, source, seed, plan.size) or [(0, 0.0)]))
-        bits = self._once("stumps", lambda: stump_bits(rows, source, seed, max(STUMPS)) or [(0, 0.0)])
-        return BitInputs.of(bits[: plan.size])
+        return BitInputs.of(self._stumps()[: plan.size])
+
+    def _stumps(self) -> list[tuple[int, float]]:
+        """Return thresholds in the order in which boosted stumps take them."""
+        return self._once("stumps", lambda: stump_bits(self._rows, self._source, self._seed, max(STUMPS)) or [(0, 0.0)])
 
     def _rule_layer(self, plan: Plan) -> tuple[BitInputs, Integers]:
         """Return the bits that rules are about, and the weights of their neurons, of shape (n_rules, n_bits)."""
