@@ -30,8 +30,10 @@ from bdnn.estimators.probabilities import ProbabilisticClassifier, own_time
 from bdnn.estimators.random_layers import random_hidden, with_outputs
 from bdnn.libraries import limited_threads
 from bdnn.model_file.contents import EnsembleMember, EnsembleModel
+from bdnn.model_file.packed import ensemble_size
 from bdnn.model_file.reading import load_any
 from bdnn.model_file.writing import save_model
+from bdnn.network.schema import Schema
 from bdnn.problem.problem import choice, positive_integer
 
 if TYPE_CHECKING:
@@ -317,18 +319,10 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all members, see `bdnn.Network`, and of the inputs of each that does not take all.
-
-        The inputs of a member are encoded by a bit for each of all inputs, or by their numbers if that is shorter.
-        """
+        """Bytes of the packed networks and of what they share, as `bdnn.Network` counts them: without the encoder."""
         check_is_fitted(self)
-        n = self.encoder_.n_inputs
-        total = 0
-        for member in self.members_:
-            used = len(member.features)
-            total += member.network.size_bytes
-            total += math.ceil(min(n, used * (n - 1).bit_length()) / 8) if used < n else 0
-        return total
+        model = self._contents()
+        return ensemble_size(model, Schema.plain(None, model.n_features, self.classes_.tolist()))
 
     def votes(self, X: ArrayLike | RawTable) -> tuple[Integers, Floats]:
         """Count the votes and add the outputs, as described under `voting`.
@@ -461,12 +455,13 @@ def load(path: str | os.PathLike[str]) -> BDNNClassifier | BDNNEnsembleClassifie
     if not isinstance(model, EnsembleModel):
         return from_model(model, path)
     try:
-        return _from_ensemble(model)
+        return ensemble_of(model)
     except InputError as error:
         raise ModelFileError(f"{os.fspath(path)}: not a usable model file: {error}") from None
 
 
-def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
+def ensemble_of(model: EnsembleModel) -> BDNNEnsembleClassifier:
+    """Return the contents of a file as a fitted ensemble, or raise InputError if they do not fit one another."""
     allowed = set(BDNNEnsembleClassifier().get_params(deep=False)) - {"estimator"}
     unknown = sorted((set(model.settings) - allowed) | (set(model.estimator) - set(BDNNClassifier().get_params())))
     if unknown:

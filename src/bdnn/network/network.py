@@ -13,17 +13,18 @@ from numpy.typing import ArrayLike, NDArray
 from bdnn.arrays import frozen, real_numbers, row_blocks
 from bdnn.checks import name_tuple
 from bdnn.columns import in_order, permutation
-from bdnn.errors import InputError, PackedError
+from bdnn.errors import InputError
 from bdnn.exact import signs
 from bdnn.labels import label_array
 from bdnn.network.grid import InputGrid
 from bdnn.network.layer import Layer as Layer
 from bdnn.network.layer import checked_layer
 from bdnn.network.losses import Head, Loss
-from bdnn.network.packing import packed, packed_size, unpacked
-from bdnn.network.schema import Schema
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    from bdnn.network.schema import Schema
     from bdnn.types import Array, Floats, Indices, Reals
 
 
@@ -35,6 +36,15 @@ def gives_to_integer(
 ) -> Callable[[Network, ArrayLike, int, int | None, float, bool], Network]:
     """Take the function behind `Network.to_integer`, which lies on a higher floor, in a module that `bdnn` imports."""
     _rounding[:] = [function]
+    return function
+
+
+_packing: list[Callable[[], ModuleType]] = []
+
+
+def gives_packing(function: Callable[[], ModuleType]) -> Callable[[], ModuleType]:
+    """Take the function that imports `bdnn.network.packing` at first use: it needs encoders, which networks do not."""
+    _packing[:] = [function]
     return function
 
 
@@ -146,12 +156,13 @@ class Network:
     @property
     def size_bytes(self) -> int:
         """Bytes of the packed network: the length of `to_bytes`."""
-        return packed_size(self, self.schema)
+        return int(_packing[0]().packed_size(self, self.schema))
 
     @property
     def schema(self) -> Schema:
         """What is known of the inputs without data: their names, if there are any, and that they are real numbers."""
-        return Schema.plain(self.feature_names, self.n_features, self.classes.tolist())
+        schema: Schema = _packing[0]().schema_of(self)
+        return schema
 
     def to_bytes(self, schema: Schema | None = None) -> bytes:
         """Return the network as few bytes, from which `from_bytes` makes one that decides the same.
@@ -179,7 +190,8 @@ class Network:
         >>> Network.from_bytes(net.to_bytes(), net.schema) == net, net.size_bytes
         (True, 3)
         """
-        return packed(self, self.schema if schema is None else schema)
+        data: bytes = _packing[0]().packed(self, self.schema if schema is None else schema)
+        return data
 
     @classmethod
     def from_bytes(cls, data: bytes, schema: Schema) -> Network:
@@ -202,11 +214,8 @@ class Network:
         PackedError
             (a ValueError) If the bytes hold no network of this schema.
         """
-        found = unpacked(data, schema)
-        if not found.encoder.is_identity:
-            raise PackedError("these bytes hold a model with an encoder; read them with bdnn.from_bytes")
-        names = found.encoder.network_names
-        return cls(found.layers, found.head, schema.labels, found.grid, names)
+        network: Network = _packing[0]().network_of(data, schema)
+        return network
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Network):

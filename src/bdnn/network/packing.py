@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,18 +10,17 @@ from bdnn.encoding.encoder import Encoder
 from bdnn.errors import InputError, PackedError
 from bdnn.network.grid import InputGrid
 from bdnn.network.layer import Layer
+from bdnn.network.network import Network
 from bdnn.network.packing_inputs import Fill, Inputs, encoder_of, fills_of, ranges, read_inputs, write_inputs
 from bdnn.network.packing_layers import read_grid, read_network, write_grid, write_network
 from bdnn.network.packing_numbers import Reader, Writer
 from bdnn.network.packing_reduction import Reduced, reduced
+from bdnn.network.schema import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike
-
     from bdnn.network.losses import Head
-    from bdnn.network.schema import Schema
     from bdnn.types import Array, Bools, Floats, Indices
 
 KINDS = 4
@@ -30,42 +28,7 @@ KINDS = 4
 
 CONSTANT, NETWORK, ENSEMBLE = range(3)
 
-
-class Predicting(Protocol):
-    """A `bdnn.Network`, which imports this module."""
-
-    @property
-    def layers(self) -> Sequence[Layer]:
-        """Weights and biases."""
-
-    @property
-    def head(self) -> Head:
-        """How outputs become a class."""
-
-    @property
-    def classes(self) -> Array:
-        """Labels."""
-
-    @property
-    def grid(self) -> InputGrid | None:
-        """How inputs become integers."""
-
-    @property
-    def n_features(self) -> int:
-        """Number of inputs."""
-
-    def predict_index(self, X: ArrayLike) -> Indices:
-        """Return indices of classes."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Unpacked:
-    """A network that was read: its numbers, and the encoder whose inputs it takes."""
-
-    layers: tuple[Layer, ...]
-    head: Head
-    grid: InputGrid | None
-    encoder: Encoder
+SHOWN = 300  # characters of a message
 
 
 class Front:
@@ -80,7 +43,7 @@ class Front:
         # where nothing is missing, bits that say so are always 0
         self.idle = (self.inputs.part < 0) & ~self.layout.missing[self.inputs.column]
 
-    def reduced(self, network: Predicting, features: Indices | None, scores: bool) -> Reduced:
+    def reduced(self, network: Network, features: Indices | None, scores: bool) -> Reduced:
         """Return the network without what does not matter."""
         inputs = self.inputs if features is None else self.inputs.take(features)
         if network.n_features != len(inputs.column):
@@ -109,7 +72,7 @@ def _without(layer: Layer, idle: Bools, grid: InputGrid | None) -> Layer:
     return Layer(W, layer.bias + layer.weights[:, idle] @ zero[idle].astype(np.int64))
 
 
-def packed(network: Predicting, schema: Schema, encoder: Encoder | None = None) -> bytes:
+def packed(network: Network, schema: Schema, encoder: Encoder | None = None) -> bytes:
     """Return a network as bytes.
 
     Parameters
@@ -134,7 +97,7 @@ def packed(network: Predicting, schema: Schema, encoder: Encoder | None = None) 
     return out.to_bytes(weights, schema.layout.slots)
 
 
-def packed_size(network: Predicting, schema: Schema, encoder: Encoder | None = None) -> int:
+def packed_size(network: Network, schema: Schema, encoder: Encoder | None = None) -> int:
     """Return the number of bytes of `packed`, mostly without computing them.
 
     Parameters
@@ -159,7 +122,7 @@ def packed_size(network: Predicting, schema: Schema, encoder: Encoder | None = N
     return out.size(weights, schema.layout.slots)
 
 
-def _written(network: Predicting, schema: Schema, encoder: Encoder | None) -> tuple[Writer, int]:
+def _written(network: Network, schema: Schema, encoder: Encoder | None) -> tuple[Writer, int]:
     """Return the digits of a network, and how many numbers a reader makes of them."""
     if network.classes.tolist() != list(schema.classes):
         raise InputError("the schema has other classes than the network, or in another order")
@@ -190,7 +153,7 @@ def numbers_of(net: Reduced, slots: int) -> int:
     return total
 
 
-def _constant(network: Predicting, net: Reduced) -> int:
+def _constant(network: Network, net: Reduced) -> int:
     """Return the class of a network whose inputs do not matter."""
     if net.layers[0].weights.dtype.kind == "i":
         bias = net.layers[0].bias
@@ -203,41 +166,37 @@ def taken(grid: InputGrid, which: Indices) -> InputGrid:
     return InputGrid(grid.offset[which], grid.step[which], grid.bits)
 
 
-def unpacked(data: bytes, schema: Schema) -> Unpacked:
-    """Return the network of bytes.
+def schema_of(network: Network) -> Schema:
+    """Return what is known of the inputs of a network without data."""
+    return Schema.plain(network.feature_names, network.n_features, network.classes.tolist())
 
-    Parameters
-    ----------
-    data : bytes
-        Of `packed`, or hostile.
-    schema : Schema
-        The same that it was packed with.
 
-    Returns
-    -------
-    Unpacked
+def network_of(data: bytes, schema: Schema) -> Network:
+    """Return the network of bytes that were packed without an encoder; see `Network.from_bytes`."""
+    reader = Reader(data, schema.layout.slots)
+    kind = reader.digit(KINDS)
+    try:
+        network, encoder = unpacked(reader, kind, schema)
+        reader.end()
+    except InputError as error:
+        raise PackedError(f"these bytes are no network of this schema: {error}"[:SHOWN]) from None
+    if not encoder.is_identity:
+        raise PackedError("these bytes hold a model with an encoder; read them with bdnn.from_bytes")
+    return network
+
+
+def unpacked(reader: Reader, kind: int, schema: Schema) -> tuple[Network, Encoder]:
+    """Return a network, or a constant, and the encoder that it stands behind; the kind is read already.
 
     Raises
     ------
-    PackedError
-        If they are no bytes of a network of this schema.
+    PackedError, InputError
+        If the bytes hold something else.
     """
-    reader = Reader(data, schema.layout.slots)
-    kind = reader.digit(KINDS)
-    if kind == ENSEMBLE:
-        raise PackedError("these bytes hold an ensemble; read them with bdnn.from_bytes")
-    try:
-        found = unpacked_from(reader, kind, schema)
-        reader.end()
-    except InputError as error:
-        raise PackedError(f"these bytes are no network of this schema: {error}"[:300]) from None
-    return found
-
-
-def unpacked_from(reader: Reader, kind: int, schema: Schema) -> Unpacked:
-    """Return a network or a constant whose kind is read already."""
     if kind == CONSTANT:
         return _always(reader.digit(len(schema.classes)), schema)
+    if kind == ENSEMBLE:
+        raise PackedError("they hold an ensemble; read them with bdnn.from_bytes")
     if kind != NETWORK:
         raise PackedError("they are of a version that this bdnn does not read, or damaged")
     inputs, fills = read_inputs(reader, schema.layout)
@@ -245,14 +204,26 @@ def unpacked_from(reader: Reader, kind: int, schema: Schema) -> Unpacked:
     low, high = input_ranges(inputs, fills, grid, schema)
     layers, head = read_network(reader, len(schema.classes), low, high, schema.layout.slots)
     encoder, place = encoder_of(schema.layout, schema.named, inputs, fills)
-    n = encoder.n_inputs
+    return spread(layers, head, grid, place, encoder.n_inputs, schema.labels, encoder.network_names), encoder
+
+
+def spread(
+    layers: Sequence[Layer],
+    head: Head,
+    grid: InputGrid | None,
+    place: Indices,
+    n: int,
+    classes: Array,
+    names: tuple[str, ...] | None,
+) -> Network:
+    """Return a network of n inputs of which it uses those of some places; the others have weight 0."""
     if grid is not None:
         offset, step = np.zeros(n), np.ones(n)
         offset[place], step[place] = grid.offset, grid.step
         grid = InputGrid(offset, step, grid.bits)
     W = np.zeros((len(layers[0].bias), n), dtype=layers[0].weights.dtype)
     W[:, place] = layers[0].weights
-    return Unpacked((Layer(W, layers[0].bias), *layers[1:]), head, grid, encoder)
+    return Network((Layer(W, layers[0].bias), *layers[1:]), head, classes, grid, names)
 
 
 def input_ranges(
@@ -265,10 +236,11 @@ def input_ranges(
     return ranges(schema.layout, inputs, [fills.get(c) for c in range(len(schema.columns))])
 
 
-def _always(code: int, schema: Schema) -> Unpacked:
+def _always(code: int, schema: Schema) -> tuple[Network, Encoder]:
     nobody = Inputs.plain(0)
-    encoder, _ = encoder_of(schema.layout, schema.named, nobody, {})
+    encoder, place = encoder_of(schema.layout, schema.named, nobody, {})
     classes = len(schema.classes)
     bias = np.array([code - 1] if classes == 2 else [int(c == code) for c in range(classes)])
-    weights = np.zeros((len(bias), encoder.n_inputs), dtype=np.int64)
-    return Unpacked((Layer(weights, bias),), "threshold" if classes == 2 else "argmax", None, encoder)
+    layer = Layer(np.zeros((len(bias), 0), dtype=np.int64), bias)
+    head: Head = "threshold" if classes == 2 else "argmax"
+    return spread([layer], head, None, place, encoder.n_inputs, schema.labels, encoder.network_names), encoder

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 MOST_DRAWN = 127
 """Largest weight that an urn has a value for: of larger ones, most occur once or never."""
 
+MOST_DRAWS = 2**17
+"""Weights of a layer that come from an urn: of more, the time that grows with their square would be seconds."""
+
 _DIGITS = (6, 9, 12, 15, 17)  # of decimals, from those of few to those of all doubles
+_INSIDE = LARGEST // 2  # of sums: their differences are doubles as well
 _EXPONENTS = 1074  # of powers of two that are doubles, normal or not, below 1; above there are fewer
 
 
@@ -156,7 +160,7 @@ def _write_integers(out: Writer, layer: Layer, ends: tuple[Floats, Floats] | Non
         out.count(P - 1)
         plain = Writer()
         plain.digits(flat + P, 2 * P + 1)
-        if P > MOST_DRAWN:
+        if P > MOST_DRAWN or W.size > MOST_DRAWS:
             out.append(plain)
         else:
             drawn = Writer()
@@ -168,7 +172,7 @@ def _write_integers(out: Writer, layer: Layer, ends: tuple[Floats, Floats] | Non
         out.append(way)
         return
     ways, (low, high) = [(0, way)], ends
-    if np.all(low + b < 0) and np.all(high + b >= 0) and max(np.abs(low).max(), np.abs(high).max()) < LARGEST:
+    if np.all(low + b < 0) and np.all(high + b >= 0) and max(np.abs(low).max(), np.abs(high).max()) < _INSIDE:
         inside = Writer()
         for value, base in zip(
             (b + high).astype(np.int64).tolist(), (high - low).astype(np.int64).tolist(), strict=True
@@ -186,9 +190,12 @@ def _write_reals(out: Writer, layer: Layer) -> None:
     every, some = Writer(), Writer()
     every.reals(flat)
     filled = flat != 0
-    some.urn(filled.astype(np.int64), 2)
-    some.reals(flat[filled])
-    out.shortest([(0, every), (1, some)], 2)
+    if len(flat) > MOST_DRAWS:
+        out.append(every)
+    else:
+        some.urn(filled.astype(np.int64), 2)
+        some.reals(flat[filled])
+        out.shortest([(0, every), (1, some)], 2)
     out.reals(layer.bias)
 
 
@@ -221,14 +228,14 @@ def _read_integers(
         P = data.count() + 1
         if P > LARGEST:
             raise PackedError("they hold a weight beyond 2**53")
-        drawn = P <= MOST_DRAWN and data.digit(2)
+        drawn = P <= MOST_DRAWN and W.size <= MOST_DRAWS and data.digit(2)
         flat: Array = data.urn(W.size, 2 * P + 1) if drawn else data.digits(W.size, 2 * P + 1)
         W = flat.reshape(d, before) - P
     way = data.digit(3) if bounded else 0
     if way == 0:
         return Layer(W, data.integers(d))
     low, high = sums(W, *ends)
-    if np.any(low >= high) or max(np.abs(low).max(), np.abs(high).max()) >= LARGEST:
+    if np.any(low >= high) or max(np.abs(low).max(), np.abs(high).max()) >= _INSIDE:
         raise PackedError("they say that the bias of a neuron lies between ends that it does not have")
     b: Integers = -high.astype(np.int64)
     if way == 1:
@@ -237,7 +244,7 @@ def _read_integers(
 
 
 def _read_reals(data: Reader, d: int, before: int) -> Layer:
-    if not data.digit(2):
+    if d * before > MOST_DRAWS or not data.digit(2):
         return Layer(data.reals(d * before).reshape(d, before), data.reals(d))
     filled = data.urn(d * before, 2) == 1
     W = np.zeros(d * before)

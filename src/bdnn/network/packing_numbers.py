@@ -185,16 +185,24 @@ class Writer:
         self.digit(value + 1 - (1 << width), 1 << width)
 
     def integers(self, values: Integers) -> None:
-        """Append integers of a known number: the least, and by how much others exceed it, at most and each."""
-        if not len(values):
+        """Append integers of a known number: the least one, and by how much each of them exceeds it."""
+        n = len(values)
+        if not n:
             return
         low, high = int(values.min()), int(values.max())
-        self.count(abs(low))
+        width = abs(low).bit_length()
+        self.count(width)
         if low:
+            self.digit(abs(low) - (1 << width >> 1), 1 << width >> 1)
             self.digit(low < 0, 2)
-        if len(values) > 1:
-            self.count(high - low)
-            self.digits(values - low, high - low + 1)
+        if n > 1:
+            width = (high - low).bit_length()
+            self.count(width)
+            base = 1 << width
+            if n > 2 * width > 0:  # it pays to say how large the largest is
+                self.digit(high - low - (base >> 1), base >> 1)
+                base = high - low + 1
+            self.digits(values - low, base)
 
     def reals(self, values: Floats) -> None:
         """Append doubles of a known number, exactly: as decimals, or in 16, 32 or 64 bits."""
@@ -319,12 +327,20 @@ class Reader:
         """Read as `Writer.integers`."""
         if n == 0:
             return np.zeros(0, dtype=np.int64)
-        low = self.count()
-        low = -low if low and self.digit(2) else low
-        above = self.count() if n > 1 else 0
-        if max(abs(low), abs(low + above)) > LARGEST:
+        width = self.count()
+        if width > _WORD:
             raise PackedError("they hold an integer beyond 2**53")
-        return low + self.digits(n, above + 1) if above else np.full(n, low, dtype=np.int64)
+        low = (1 << width >> 1) + self.digit(1 << width >> 1) if width else 0
+        low = -low if low and self.digit(2) else low
+        base = 1
+        if n > 1:
+            width = self.count()
+            base = 1 << min(width, _WORD)
+            if n > 2 * width > 0:
+                base = (base >> 1) + self.digit(base >> 1) + 1
+        if max(abs(low), base) > 2 * LARGEST:
+            raise PackedError("they hold an integer beyond 2**53")
+        return low + self.digits(n, base) if base > 1 else np.full(n, low, dtype=np.int64)
 
     def reals(self, n: int) -> Floats:
         """Read as `Writer.reals`."""

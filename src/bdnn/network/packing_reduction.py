@@ -55,9 +55,10 @@ class Reduced:
 
 def sums(W: Array, low: Floats | None, high: Floats | None) -> tuple[Floats, Floats]:
     """Return the least and the largest sum of weighted inputs; bits if no ranges are given."""
-    up, down = np.maximum(W, 0).astype(float), np.minimum(W, 0).astype(float)
     if low is None or high is None:
-        return down.sum(axis=1), up.sum(axis=1)
+        both, apart = W.sum(axis=1, dtype=float), np.abs(W).sum(axis=1, dtype=float)
+        return (both - apart) / 2, (both + apart) / 2
+    up, down = np.maximum(W, 0).astype(float), np.minimum(W, 0).astype(float)
     return down @ high + up @ low, down @ low + up @ high
 
 
@@ -93,7 +94,16 @@ def reduced(layers: Sequence[Layer], head: Head, low: Floats, high: Floats, scor
     size = -1
     while size != (size := sum(layer.weights.size for layer in net.layers)):
         net = _folded(_without_unused(net))
-    return _divided(net, scores) if scores else _decided(_divided(net, scores))
+    net = _divided(net, scores)
+    return net if scores else _decided(_leveled(net))
+
+
+def _leveled(net: Reduced) -> Reduced:
+    """Let the least bias of outputs that compete be 0: only their differences matter."""
+    W, b = net.layers[-1]
+    if net.head == "threshold" or int(b.max()) - int(b.min()) > LARGEST:
+        return net
+    return replace(net, layers=(*net.layers[:-1], Layer(W, b - b.min())))
 
 
 def _decided(net: Reduced) -> Reduced:
@@ -166,7 +176,7 @@ def _divided(net: Reduced, scores: bool) -> Reduced:
     last = len(layers) - 1
     for k, (W, b) in enumerate(layers):
         single = net.head == "threshold" and len(b) == 1
-        if (k == last and (scores or not single)) or not W.size or (np.abs(W).min(axis=1) == 1).all():
+        if (k == last and (scores or not single)) or not W.size or np.abs(W).max() == 1:
             continue
         divisor = np.gcd.reduce(W, axis=1)
         if k == 0 and not net.whole:

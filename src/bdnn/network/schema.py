@@ -102,7 +102,7 @@ class Schema:
 
     @classmethod
     def plain(cls, names: Sequence[str] | None, n: int, classes: Sequence[Any]) -> Self:
-        """Return the schema of n columns of real numbers; equal names are treated as none."""
+        """Return the schema of n columns of real numbers and of classes; names that are equal are treated as none."""
         named = names is not None and len(set(names)) == n
         each = names if named and names is not None else [f"x{j}" for j in range(n)]
         return cls(tuple(ColumnFormat(name) for name in each), tuple(classes), named)
