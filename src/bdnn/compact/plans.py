@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import ceil, log2
 
 STUMPS = (6, 12, 20, 32, 56, 96, 160, 256)
@@ -67,6 +67,13 @@ class Plan:
         """The plan of one member, of those of the same name."""
         return replace(self, members=1)
 
+    def is_near(self, other: Plan) -> bool:
+        """Tell whether another plan differs in one thing only, and in size by little: it should do about as well."""
+        pairs = [(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]
+        if self.inputs != other.inputs or sum(a != b for a, b in pairs) != 1:
+            return False
+        return max(self.size, other.size) <= _NEAR * min(self.size, other.size)
+
     @property
     def text(self) -> str:
         """The plan in words."""
@@ -81,6 +88,10 @@ class Plan:
         more += [f"{self.members} networks summed"] if self.members > 1 else []
         more += [f"rounded from a logistic regression of penalty {self.penalty:g}"] if self.penalty else []
         return ", ".join([what, *more])
+
+
+_NEAR = 2.3
+"""Sizes that differ by such a factor at most are alike: two steps of `STUMPS`."""
 
 
 def plain(n_inputs: int) -> list[Plan]:

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from bdnn.result import Result
     from bdnn.types import Array, Floats, Indices, Reals
 
-_FEW_ROWS = 1000
-"""Up to so many rows, plans are judged by all of them, in folds."""
+_FEW_ROWS, _MORE_ROWS = 1000, 3000
+"""Up to so many rows, plans are judged by all of them, in four folds; up to so many, by two of these folds."""
 _HELD_OUT = 0.25
 """Of larger tables, the part by which plans are judged."""
 _MOST_ROWS = 8000
@@ -298,8 +298,8 @@ def _drawn(rows: Rows, most: int, seed: int) -> Indices | None:
 
 def _folds(rows: Rows, seed: int) -> list[tuple[Indices, Indices]]:
     """Return rows to train on and rows to judge by: folds of few rows, of more one pair."""
-    if len(rows.y) <= _FEW_ROWS and np.any(np.bincount(rows.y) > 1):
-        return folds_of_some(rows.X, rows.y, seed)
+    if len(rows.y) <= _MORE_ROWS and np.any(np.bincount(rows.y) > 1):
+        return folds_of_some(rows.X, rows.y, seed)[: None if len(rows.y) <= _FEW_ROWS else 2]
     some = _drawn(rows, _MOST_ROWS, seed)
     taken = np.arange(len(rows.y)) if some is None else some
     try:
