@@ -194,7 +194,7 @@ class Search:
         return sorted((self._judged[p] for p in group if p in self._judged), key=self._rank)
 
     def _rank(self, judged: _Judged) -> tuple[float, int]:
-        """Return what is least for the best: the accuracy, half of it that of plans that are nearly the same, and bytes.
+        """Return what is least for the best: accuracy, half of it that of plans that are nearly the same, and bytes.
 
         The best of a hundred figures from a few hundred rows is best by chance for the most part; plans that are good
         have good neighbors. Over ten tables this gained 0.7 points of accuracy on other rows.
