@@ -1,4 +1,4 @@
-"""Ours: the public `CompactBDNNClassifier`, one search for all budgets; networks are written to bytes and read again."""
+"""Ours: the public `CompactBDNNClassifier`: one search for all budgets, each network written to bytes and read back."""
 
 from __future__ import annotations
 
