@@ -75,10 +75,8 @@ def ranges(layout: Layout, inputs: Inputs, fills: Sequence[Fill] | None) -> tupl
             whole[c] &= isinstance(fill, int | float) and fill == int(fill) and layout.low[c] <= fill <= layout.high[c]
     j = inputs.column[value]
     low[value], high[value] = (np.where(whole[j], ends[j], np.nan) for ends in (layout.low, layout.high))
-    dates = ~layout.numeric & (layout.parts == len(PARTS))
-    if dates.any():
-        of_date = dates[inputs.column] & (inputs.part != MISSING)
-        low[of_date] = high[of_date] = np.nan
+    of_date = layout.date[inputs.column] & (inputs.part != MISSING)
+    low[of_date] = high[of_date] = np.nan
     return low, high
 
 
