@@ -29,7 +29,7 @@ from export_cases import random_case
 from packed_evaluation import answer
 from packed_reader import Reader
 
-CASES = 60
+CASES = 40
 FUZZED = 10_000
 
 pytestmark = pytest.mark.filterwarnings("ignore:levels that were not seen")
@@ -102,7 +102,7 @@ def a_grid(rng, n):
     return InputGrid(offset, step, bits)
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(90))
 def test_networks_decide_the_same(seed):
     rng = np.random.default_rng(seed)
     n, C = int(rng.integers(1, 8)), int(rng.integers(2, 5))
@@ -127,7 +127,7 @@ def test_networks_decide_the_same(seed):
     assert net.size_bytes == len(net.to_bytes())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 4))
 def test_integer_networks_decide_the_same_on_all_inputs(seed, n):
     """Every reduction, on inputs of 0 to 3, all of them."""
@@ -355,7 +355,7 @@ def refuses(data, schema):
 def test_hostile_bytes_give_one_error():
     rng = np.random.default_rng(1)
     pairs = [(pack(c.model, s), s) for c in map(case, range(12)) for s in schemas(c.model, c.table)]
-    pairs.append((b"\1", Schema([ColumnFormat(f"x{j}") for j in range(784)], range(10))))
+    pairs.append((b"\1", Schema([ColumnFormat(f"x{j}") for j in range(200)], range(10))))
     refused = 0
     for k in range(FUZZED):
         data, schema = pairs[int(rng.integers(len(pairs)))]

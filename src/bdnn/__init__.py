@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from bdnn.certification.result import Certification
     from bdnn.checker.check import save_certificate, verify_certificate
     from bdnn.estimators.classifier import BDNNClassifier
-    from bdnn.estimators.ensemble import BDNNEnsembleClassifier, load
-    from bdnn.estimators.unpacking import from_bytes
+    from bdnn.estimators.ensemble import BDNNEnsembleClassifier, from_bytes, load
     from bdnn.network.schema import Schema
     from bdnn.reports.card import score_card
     from bdnn.reports.page import report
@@ -56,7 +55,7 @@ _LATER = {
     "Certification": "bdnn.certification.result",
     "attack": "bdnn.certification.random_attack",
     "certify": "bdnn.certification.engine",
-    "from_bytes": "bdnn.estimators.unpacking",
+    "from_bytes": "bdnn.estimators.ensemble",
     "load": "bdnn.estimators.ensemble",
     "Schema": "bdnn.network.schema",
     "report": "bdnn.reports.page",
