@@ -466,16 +466,6 @@ def from_bytes(data: bytes, schema: Schema) -> BDNNClassifier | BDNNEnsembleClas
     ------
     PackedError
         (a ValueError) If the bytes hold no model of this schema.
-
-    Examples
-    --------
-    >>> import bdnn
-    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], ["none", "some", "some", "some"]
-    >>> clf = bdnn.BDNNClassifier((), weights="integer").fit(X, y)
-    >>> schema = clf.schema(X)
-    >>> data = clf.to_bytes(schema)
-    >>> len(data), bdnn.from_bytes(data, schema).predict([[0, 0], [1, 1]]).tolist()
-    (2, ['none', 'some'])
     """
     model = unpack(data, schema)
     if isinstance(model, Model):
