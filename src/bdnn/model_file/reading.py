@@ -89,7 +89,7 @@ def load_any(path: str | os.PathLike[str]) -> Model | EnsembleModel:
     """
     raw = _start_of(path)
     try:
-        return unpack_file(raw, _start_of(beside)) if (beside := schema_file(path)).is_file() else _parse(raw)
+        return unpack_file(raw, _start_of(beside)) if os.path.isfile(beside := schema_file(path)) else _parse(raw)
     except ModelFileError as error:
         raise ModelFileError(f"{os.fspath(path)}: not a usable model file: {error}") from None
 
