@@ -1,25 +1,30 @@
 """Networks and models as few bytes: equal decisions, the specification read by another reader, hostile bytes."""
 
+import csv
 import itertools
 import json
 import math
 import tracemalloc
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bdnn
 import plain
 from bdnn import Network, Schema
+from bdnn.cli import cli
 from bdnn.encoding.codes import PARTS, ColumnCode
 from bdnn.encoding.encoder import Encoder
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import InputError, ModelFileError, PackedError
 from bdnn.model_file.contents import EnsembleMember, EnsembleModel, Model
 from bdnn.model_file.packed import pack, unpack
+from bdnn.model_file.writing import save_model
 from bdnn.network.column_format import ColumnFormat
 from bdnn.network.grid import InputGrid
 from bdnn.network.packing import packed, packed_size
@@ -490,3 +495,33 @@ def test_more_numbers_than_bytes_are_made_up_by_zeros():
     data = net.to_bytes()
     assert net.size_bytes == len(data) and data.endswith(b"\0")
     assert Network.from_bytes(data, net.schema).n_parameters == net.n_parameters
+
+
+def command(*words):
+    done = CliRunner().invoke(cli, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_packed_file_is_a_model_file(tmp_path):
+    given = next(each for each in map(case, range(40)) if isinstance(each.model, Model) and len(each.table.columns) > 3)
+    table, model, out = tmp_path / "rows.csv", tmp_path / "model.json", tmp_path / "model.bdnn"
+    lines = [["" if v is None else str(v) for v in row] for row in rows_of(given.table)]
+    with table.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([given.table.names, *lines])
+    save_model(model, given.model)
+    wide = len(command("pack", model, "--out", out)) and out.stat().st_size
+    said = command("pack", model, "--out", out, "--data", table)
+    assert said.startswith(f"{out.stat().st_size} bytes") and 0 < out.stat().st_size <= wide
+    assert Schema.from_dict(json.loads(Path(f"{out}.schema.json").read_text(encoding="utf-8"))).named
+    assert command("predict", out, table) == command("predict", model, table)
+    np.testing.assert_array_equal(bdnn.load(out).predict(given.table), given.answers)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"named": true}', "[" * 100_000, '{"named": NaN}'])
+def test_a_schema_file_that_is_none(tmp_path, text):
+    packed_file = tmp_path / "model.bdnn"
+    packed_file.write_bytes(b"\0")
+    Path(f"{packed_file}.schema.json").write_text(text)
+    with pytest.raises(ModelFileError, match="its schema"):
+        bdnn.load(packed_file)
