@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from bdnn.checker.check import save_certificate, verify_certificate
     from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.estimators.compact import CompactBDNNClassifier
-    from bdnn.estimators.ensemble import BDNNEnsembleClassifier, load
-    from bdnn.estimators.unpacking import from_bytes
+    from bdnn.estimators.ensemble import BDNNEnsembleClassifier, from_bytes, load
     from bdnn.network.schema import Schema
     from bdnn.reports.card import score_card
     from bdnn.reports.page import report
@@ -59,7 +58,7 @@ _LATER = {
     "CompactBDNNClassifier": "bdnn.estimators.compact",
     "attack": "bdnn.certification.random_attack",
     "certify": "bdnn.certification.engine",
-    "from_bytes": "bdnn.estimators.unpacking",
+    "from_bytes": "bdnn.estimators.ensemble",
     "load": "bdnn.estimators.ensemble",
     "Schema": "bdnn.network.schema",
     "report": "bdnn.reports.page",

@@ -6,7 +6,10 @@ Settings, results of the training, calibrations and names are not part of the by
 from __future__ import annotations
 
 import itertools
+import json
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,13 +31,15 @@ from bdnn.network.packing import (
 from bdnn.network.packing_inputs import encoder_of, read_inputs, read_selection, write_inputs, write_selection
 from bdnn.network.packing_layers import read_grid, read_network, write_grid, write_network
 from bdnn.network.packing_numbers import Reader, Writer
+from bdnn.network.schema import Schema
 
 if TYPE_CHECKING:
     from bdnn.encoding.encoder import Encoder
     from bdnn.network.grid import InputGrid
     from bdnn.network.packing_reduction import Reduced
-    from bdnn.network.schema import Schema
     from bdnn.types import Indices
+
+SCHEMA_SUFFIX = ".schema.json"
 
 _SCHEMES = ("one_vs_one", "one_vs_rest", "multiclass")
 _VOTINGS = ("majority", "sum")
@@ -119,6 +124,28 @@ def unpack(data: bytes, schema: Schema) -> Model | EnsembleModel:
     except (InputError, PackedError) as error:
         raise PackedError(f"these bytes are no model of this schema: {error}"[:SHOWN]) from None
     return model
+
+
+def schema_file(path: str | os.PathLike[str]) -> Path:
+    """Return the file of the schema of a packed file."""
+    return Path(f"{os.fspath(path)}{SCHEMA_SUFFIX}")
+
+
+def unpack_file(data: bytes, schema_text: bytes) -> Model | EnsembleModel:
+    """Return the model of a packed file and of its schema, which may both be hostile.
+
+    Raises
+    ------
+    PackedError
+        If they hold no model, or no schema.
+    """
+    try:
+        schema = Schema.from_dict(json.loads(schema_text))
+    except RecursionError:
+        raise PackedError("its schema is nested too deeply") from None
+    except ValueError as error:
+        raise PackedError(f"its schema cannot be used: {error}"[:SHOWN]) from None
+    return unpack(data, schema)
 
 
 def _written(model: EnsembleModel, schema: Schema, encoder: Encoder | None) -> tuple[Writer, int]:

@@ -103,8 +103,8 @@ class Layout:
     ----------
     columns : sequence of ColumnFormat
         The columns.
-    numeric, is_bit, missing : ndarray of shape (n_columns,), bool
-        Of the columns: whether they are numeric, numeric of 0 and 1, and whether values may be missing.
+    numeric, date, is_bit, missing : ndarray of shape (n_columns,), bool
+        Of the columns: whether they are numeric, dates, numeric of 0 and 1, and whether values may be missing.
     low, high, scale : ndarray of shape (n_columns,)
         Of integer columns; NaN for others.
     parts : ndarray of shape (n_columns,)
@@ -116,6 +116,7 @@ class Layout:
     def __init__(self, columns: Sequence[ColumnFormat]) -> None:
         self.columns = columns
         self.numeric = np.array([c.kind == "numeric" for c in columns])
+        self.date = np.array([c.kind == "date" for c in columns])
         self.is_bit = np.array([c.is_bit for c in columns])
         self.missing = np.array([c.missing for c in columns])
         self.low = np.array([np.nan if c.low is None else c.low for c in columns], dtype=float)

@@ -165,15 +165,12 @@ class Network:
         return schema
 
     def to_bytes(self, schema: Schema | None = None) -> bytes:
-        """Return the network as few bytes, from which `from_bytes` makes one that decides the same.
-
-        Inputs of weight 0 and neurons that no decision depends on are left out, and numbers are exact; see
-        docs/packed_format.md. Labels and names are not part of the bytes.
+        """Return the network as few bytes, from which `from_bytes` makes one that decides the same; see the guide.
 
         Parameters
         ----------
         schema : Schema or None
-            What the reader knows: formats of the inputs and labels. None for `schema` of this network.
+            What the reader knows and bytes do not say: inputs and labels. None for `schema` of this network.
 
         Returns
         -------
@@ -190,8 +187,7 @@ class Network:
         >>> Network.from_bytes(net.to_bytes(), net.schema) == net, net.size_bytes
         (True, 3)
         """
-        data: bytes = _packing[0]().packed(self, self.schema if schema is None else schema)
-        return data
+        return bytes(_packing[0]().packed(self, self.schema if schema is None else schema))
 
     @classmethod
     def from_bytes(cls, data: bytes, schema: Schema) -> Network:
@@ -207,7 +203,7 @@ class Network:
         Returns
         -------
         Network
-            It takes the same inputs. Those that were left out have weight 0.
+            It takes the same inputs; those that no decision depends on have weight 0.
 
         Raises
         ------

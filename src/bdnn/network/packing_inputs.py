@@ -75,10 +75,8 @@ def ranges(layout: Layout, inputs: Inputs, fills: Sequence[Fill] | None) -> tupl
             whole[c] &= isinstance(fill, int | float) and fill == int(fill) and layout.low[c] <= fill <= layout.high[c]
     j = inputs.column[value]
     low[value], high[value] = (np.where(whole[j], ends[j], np.nan) for ends in (layout.low, layout.high))
-    dates = ~layout.numeric & (layout.parts == len(PARTS))
-    if dates.any():
-        of_date = dates[inputs.column] & (inputs.part != MISSING)
-        low[of_date] = high[of_date] = np.nan
+    of_date = layout.date[inputs.column] & (inputs.part != MISSING)
+    low[of_date] = high[of_date] = np.nan
     return low, high
 
 
@@ -286,23 +284,28 @@ def encoder_of(layout: Layout, named: bool, inputs: Inputs, fills: dict[int, Fil
     kinds = {form.kind for form in layout.columns}
     everything = not len(inputs.column)
     plain = kinds <= {"numeric", "boolean"} and not (inputs.has_threshold.any() or (inputs.part == MISSING).any())
+    thresholds: dict[int, list[float]] = {}
+    parts: dict[int, set[int]] = {}
+    for c, part, threshold in zip(*(each.tolist() for each in inputs), strict=True):
+        parts.setdefault(c, set()).add(part)
+        if threshold == threshold:
+            thresholds.setdefault(c, []).append(threshold)
+    nothing: set[int] = set()
     codes = []
     for c, form in enumerate(layout.columns):
-        mine = inputs.column == c
-        thresholds = inputs.threshold[mine & inputs.has_threshold]
-        used = plain or everything or bool(mine.any())
-        parts = PARTS if np.any(inputs.part[mine] == len(PARTS) - 1) else PARTS[:-1]
-        fill = fills.get(c, _ANY[form.kind] if form.missing else None)
+        mine = parts.get(c, nothing)
+        used = plain or everything or bool(mine)
+        timed = len(PARTS) - 1 in mine
         codes.append(
             ColumnCode(
                 form.name,
                 form.kind,
-                fill,
+                fills.get(c, _ANY[form.kind] if form.missing else None),
                 form.levels,
                 form.rare,
-                tuple(thresholds.tolist()),
-                parts if form.kind == "date" and used else (),
-                bool(np.any(inputs.part[mine] == MISSING)) or (everything and form.missing),
+                tuple(thresholds.get(c, ())),
+                () if form.kind != "date" or not used else PARTS if timed else PARTS[:-1],
+                MISSING in mine or (everything and form.missing),
                 used,
             )
         )

@@ -80,7 +80,7 @@ def _natural(way: int, bits: int, inputs: Inputs, layout: Layout) -> tuple[Bools
     last = 2.0**bits - 1
     column = inputs.column
     of_value = layout.numeric[column] & ~inputs.has_threshold & (inputs.part >= 0)
-    is_bit = ~of_value & ~((layout.parts[column] == 5) & (inputs.part >= 0) & ~layout.numeric[column])
+    is_bit = ~of_value & ~(layout.date[column] & (inputs.part >= 0))
     offset, step = np.zeros(len(column)), np.full(len(column), 1.0 if way == 2 else 1.0 / last)
     if way == 2:
         low, high = layout.low[column], layout.high[column]

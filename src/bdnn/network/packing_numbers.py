@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 LARGEST = 2**53
 """Integers that a network may have."""
 
-FREE, PER_BIT, PER_SLOT = 2**16, 2**10, 2**4
-"""Numbers that any string may stand for, and more for each of its bits and each column: networks in use have no more
-than some hundred weights to a bit, even if nearly all are 0."""
+FREE, PER_BIT, PER_SLOT = 2**12, 2**8, 2**6
+"""Numbers that any string may stand for, and more for each of its bits and each slot: layers of less than 3000 neurons
+whose inputs and neurons are all used have fewer weights to a bit, even if nearly all are 0."""
 
 _WORD = 62  # bits of a group of digits: they fit into 64 with a sign
 _BLOCK = 8  # draws that are combined before the large number is touched
@@ -353,7 +353,8 @@ class Reader:
                 raise PackedError("they hold a decimal of too many digits")
             return np.asarray(self.integers(n) / 10.0**scale)
         kind, view = ((np.float16, np.uint16), (np.float32, np.uint32), (np.float64, np.uint64))[way - 1]
-        values = self.digits(n, 2 ** (8 << way)).astype(view).view(kind).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            values = self.digits(n, 2 ** (8 << way)).astype(view).view(kind).astype(np.float64)
         if not np.all(np.isfinite(values)):
             raise PackedError("they hold NaN or infinity")
         return values
@@ -386,6 +387,8 @@ def _floats(values: Floats, kind: type[np.floating], view: type[np.unsignedinteg
 
 def _decimal(values: Floats) -> Writer | None:
     """Return numbers as integers that are divided by powers of ten, or None if some of them are none."""
+    if np.abs(values).max() > LARGEST:
+        return None
     scale, left = np.zeros(len(values), dtype=np.int64), np.ones(len(values), dtype=bool)
     for digits in range(_DECIMALS + 1):
         scaled = np.rint(values[left] * 10.0**digits)
