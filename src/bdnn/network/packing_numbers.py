@@ -275,7 +275,7 @@ class Reader:
         if size == 1:
             return np.array([self.digit(base) for _ in range(n)], dtype=np.int64 if base <= 2**_WORD else np.uint64)
         full = base**size
-        groups = [self.digit(full) for _ in range(n // size)]
+        groups = _split(self.digit(full ** (n // size)), n // size, full)
         found = np.array(groups, dtype=np.int64)[:, None] // powers % base
         rest = n % size
         last = np.array(self.digit(base**rest), dtype=np.int64) // powers[:rest] % base
@@ -370,6 +370,18 @@ def log2_comb(n: int, k: int) -> float:
 def _least(weights: int, slots: int) -> int:
     """Return how many bytes a string must have to stand for so many numbers."""
     return max(1, -(-(weights - FREE - PER_SLOT * slots) // (8 * PER_BIT)))
+
+
+def _split(x: int, n: int, base: int) -> list[int]:
+    """Return n digits of a number, halves first: few divisions of large numbers are faster than many by small ones."""
+    if n <= _BLOCK:
+        found = []
+        for _ in range(n):
+            x, digit = divmod(x, base)
+            found.append(digit)
+        return found
+    high, low = divmod(x, base ** (n // 2))
+    return _split(low, n // 2, base) + _split(high, n - n // 2, base)
 
 
 @lru_cache(maxsize=64)
