@@ -68,9 +68,17 @@ class Steps:
                 flat, bias = [next(values) if w else 0.0 for w in which], self.reals(d)
             else:
                 P = 1 + self.count() if d * k else 0
-                drawn = d * k and P <= 127 and d * k <= 2**17 and self.digit(2)
-                flat = self.urn(d * k, 2 * P + 1) if drawn else [self.digit(2 * P + 1) for _ in range(d * k)]
-                flat = [w - P for w in flat]
+                large = d * k > 2**17
+                drawn = d * k and (P <= 127 or large) and self.digit(2)
+                if drawn and large:
+                    places = [self.choice(c, k) for c in self.integers(d)]
+                    flat = [0] * (d * k)
+                    for i, j in [(i, j) for i, row in enumerate(places) for j in row]:
+                        v = self.digit(2 * P) - P
+                        flat[i * k + j] = v + (v >= 0)
+                else:
+                    flat = self.urn(d * k, 2 * P + 1) if drawn else [self.digit(2 * P + 1) for _ in range(d * k)]
+                    flat = [w - P for w in flat]
                 fires = place < len(widths) - 1 or widths[-1] == 1
                 way = self.digit(3) if fires and None not in ranges else 0
                 if way == 0:

@@ -1,5 +1,6 @@
 """Networks and models as few bytes: equal decisions, the specification read by another reader, hostile bytes."""
 
+import contextlib
 import csv
 import itertools
 import json
@@ -202,6 +203,29 @@ def test_sparse_weights_take_what_their_entropy_is():
         share = np.mean(W != 0)
         entropy = -share * math.log2(share / 2) - (1 - share) * math.log2(1 - share)
         assert entropy * W.size / 8 - 2 < net.size_bytes < entropy * W.size / 8 + 50
+
+
+def test_large_sparse_layers_say_where_their_weights_are():
+    rng = np.random.default_rng(0)
+    W = np.zeros((450, 300), dtype=np.int64)
+    for row in W[1:]:
+        row[rng.choice(300, rng.integers(1, 6), replace=False)] = 1
+    W *= rng.choice([-3, -2, -1, 1, 2], W.shape)
+    net = Network([(W, rng.integers(-2, 3, 450)), (rng.integers(-3, 4, (3, 450)), [0, 1, 2])], head="argmax",
+                  classes=list("abc"))  # fmt: skip
+    schema = Schema([ColumnFormat(f"x{j}", low=0, bits=1) for j in range(300)], list("abc"))
+    data, X = net.to_bytes(schema), rng.integers(0, 2, (40, 300))
+    assert len(data) == packed_size(net, schema) < 0.25 * W.size / 8
+    np.testing.assert_array_equal(Network.from_bytes(data, schema).predict(X), net.predict(X))
+    read = Reader(data, schema.to_dict())
+    assert [schema.classes[answer(read, schema.to_dict(), row)] for row in X[:4].tolist()] == net.predict(
+        X[:4]
+    ).tolist()
+    for _ in range(8):  # hostile ones
+        wrong = bytearray(data)
+        wrong[rng.integers(len(wrong))] ^= 1 << rng.integers(8)
+        with contextlib.suppress(PackedError):
+            Network.from_bytes(bytes(wrong), schema)
 
 
 def thresholds_model(thresholds, named=True, **fill):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 MOST_DRAWN = 127
 """Largest weight that an urn has a value for: of larger ones, most occur once or never."""
+
+MOST_PLACED = 64
+"""Weights of a neuron that stand at places of their own: of more, to read the places would take long."""
 
 MOST_DRAWS = 2**17
 """Weights of a layer that come from an urn: of more, the time that grows with their square would be seconds."""
@@ -160,7 +164,9 @@ def _write_integers(out: Writer, layer: Layer, ends: tuple[Floats, Floats] | Non
         out.count(P - 1)
         plain = Writer()
         plain.digits(flat + P, 2 * P + 1)
-        if P > MOST_DRAWN or W.size > MOST_DRAWS:
+        if W.size > MOST_DRAWS:
+            out.shortest([(0, plain), *_placed(W, P)], 2)
+        elif P > MOST_DRAWN:
             out.append(plain)
         else:
             drawn = Writer()
@@ -182,6 +188,35 @@ def _write_integers(out: Writer, layer: Layer, ends: tuple[Floats, Floats] | Non
         if np.all(b == -high):
             ways.append((2, Writer()))
     out.shortest(ways, 3)
+
+
+def _placed(W: Array, P: int) -> list[tuple[int, Writer]]:
+    """Return the way of large layers with few weights to a neuron: how many they are, where, and which."""
+    rows, columns = np.nonzero(W)
+    counts = np.bincount(rows, minlength=len(W))
+    if counts.max() > MOST_PLACED:
+        return []
+    way = Writer()
+    way.integers(counts)
+    for chosen in np.split(columns, np.cumsum(counts)[:-1]):
+        way.choice(chosen.tolist(), W.shape[1])
+    values = W[rows, columns]
+    way.digits(np.where(values < 0, values + P, values + P - 1), 2 * P)
+    return [(1, way)]
+
+
+def _read_placed(data: Reader, d: int, before: int, P: int) -> Array:
+    """Read as `_placed`."""
+    counts = data.integers(d)
+    if counts.min() < 0 or counts.max() > min(MOST_PLACED, before):
+        raise PackedError("they say that a neuron has more weights than it may")
+    W = np.zeros((d, before), dtype=np.int64)
+    places = [data.choice(count, before) for count in counts.tolist()]
+    found = data.digits(int(counts.sum()), 2 * P)
+    W[np.repeat(np.arange(d), counts), np.array(list(chain.from_iterable(places)), dtype=np.intp)] = np.where(
+        found < P, found - P, found - P + 1
+    )
+    return W
 
 
 def _write_reals(out: Writer, layer: Layer) -> None:
@@ -228,9 +263,11 @@ def _read_integers(
         P = data.count() + 1
         if P > LARGEST:
             raise PackedError("they hold a weight beyond 2**53")
-        drawn = P <= MOST_DRAWN and W.size <= MOST_DRAWS and data.digit(2)
-        flat: Array = data.urn(W.size, 2 * P + 1) if drawn else data.digits(W.size, 2 * P + 1)
-        W = flat.reshape(d, before) - P
+        large = W.size > MOST_DRAWS
+        if (large or P <= MOST_DRAWN) and data.digit(2):
+            W = _read_placed(data, d, before, P) if large else data.urn(W.size, 2 * P + 1).reshape(d, before) - P
+        else:
+            W = data.digits(W.size, 2 * P + 1).reshape(d, before) - P
     way = data.digit(3) if bounded else 0
     if way == 0:
         return Layer(W, data.integers(d))
