@@ -14,7 +14,7 @@ from sources import Split
 
 import bdnn
 
-SECONDS = 60.0
+SECONDS = 120.0
 """Of the whole search; nearly all end before, as they have tried everything."""
 
 

@@ -27,6 +27,8 @@ _FINE = 8
 """Bits of the finest grid."""
 _PENALTIES = {"inputs": (0.5, 5.0), "rules": (3.0, 15.0)}
 """Of logistic regressions, in units of scikit-learn's 1 / C: one for few rows, one for many; rules are many."""
+_DEEP = 16
+"""Leaves of the trees of more rules, whose outputs come from a logistic regression only: searched, they say too much."""
 _FEW_CLASSES = 2
 _MUCH_LARGER = 2.0
 """A plan whose estimate is so many times the largest budget is not tried: weights of 0 rarely save as much."""
@@ -133,6 +135,7 @@ def smooth(plans: Iterable[Plan]) -> list[Plan]:
     Hundreds of weights that count training errors only follow single rows; those of a smooth loss do so less.
     """
     inputs = dict.fromkeys((p.inputs, p.size, p.bits) for p in plans if not p.hidden and p.members == 1)
+    inputs |= {(kind, size, _DEEP): None for kind, size, _ in inputs if kind == "rules"}
     found = []
     for kind, size, bits in inputs:
         name = "fine" if kind == "grid" and bits == _FINE else kind
