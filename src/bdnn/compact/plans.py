@@ -28,7 +28,7 @@ _FINE = 8
 _PENALTIES = {"inputs": (0.5, 5.0), "rules": (3.0, 15.0)}
 """Of logistic regressions, in units of scikit-learn's 1 / C: one for few rows, one for many; rules are many."""
 _DEEP = 16
-"""Leaves of the trees of more rules, whose outputs come from a logistic regression only: searched, they say too much."""
+"""Leaves of the trees of more rules, whose outputs come from a logistic regression only: there are many of them."""
 _FEW_CLASSES = 2
 _MUCH_LARGER = 2.0
 """A plan whose estimate is so many times the largest budget is not tried: weights of 0 rarely save as much."""
