@@ -14,7 +14,7 @@ from sources import Split
 
 import bdnn
 
-SECONDS = 120.0
+SECONDS = 240.0
 """Of the whole search; nearly all end before, as they have tried everything."""
 
 

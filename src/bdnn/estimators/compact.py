@@ -31,7 +31,6 @@ from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.writing import save_model
 from bdnn.network.schema import Schema
 from bdnn.problem.problem import Problem
-from bdnn.splitting import split
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
@@ -40,10 +39,8 @@ if TYPE_CHECKING:
     from bdnn.result import Result
     from bdnn.types import Array, Floats, Indices, Reals
 
-_FEW_ROWS, _MORE_ROWS = 1000, 3000
-"""Up to so many rows, plans are judged by all of them, in four folds; up to so many, by two of these folds."""
-_HELD_OUT = 0.25
-"""Of larger tables, the part by which plans are judged."""
+_FEW_ROWS = 1000
+"""Up to so many rows, plans are judged by all of them, in four folds; of more, by two of these folds."""
 _MOST_ROWS = 8000
 """Rows that plans are trained and judged on; the networks that are chosen are trained on more."""
 _MOST_LAST_ROWS = 50_000
@@ -297,16 +294,16 @@ def _drawn(rows: Rows, most: int, seed: int) -> Indices | None:
 
 
 def _folds(rows: Rows, seed: int) -> list[tuple[Indices, Indices]]:
-    """Return rows to train on and rows to judge by: folds of few rows, of more one pair."""
-    if len(rows.y) <= _MORE_ROWS and np.any(np.bincount(rows.y) > 1):
-        return folds_of_some(rows.X, rows.y, seed)[: None if len(rows.y) <= _FEW_ROWS else 2]
+    """Return rows to train on and rows to judge by."""
     some = _drawn(rows, _MOST_ROWS, seed)
     taken = np.arange(len(rows.y)) if some is None else some
-    try:
-        training, held_out = split(rows.X[taken], rows.y[taken], _HELD_OUT, seed)
-    except InputError:  # a class of one row, or too few rows that differ
+    codes = np.unique(rows.y[taken], return_inverse=True)[1]
+    if not np.any(np.bincount(codes) > 1):  # nothing to judge by
         return [(taken, taken)]
-    return [(taken[training], taken[held_out])]
+    found = folds_of_some(rows.X[taken], codes, seed)
+    if len(taken) > _FEW_ROWS:
+        found = found[:_FOLDS_OF_MANY]
+    return [(taken[training], taken[held_out]) for training, held_out in found]
 
 
 def _audited(
