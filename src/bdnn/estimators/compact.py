@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _FEW_ROWS = 1000
 """Up to so many rows, plans are judged by all of them, in four folds; of more, by two of these folds."""
+_FOLDS_OF_MANY = 2
 _MOST_ROWS = 8000
 """Rows that plans are trained and judged on; the networks that are chosen are trained on more."""
 _MOST_LAST_ROWS = 50_000
