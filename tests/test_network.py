@@ -138,34 +138,18 @@ def test_number_of_parameters():
     net = plain.random_network(np.random.default_rng(0), 5, (4, 3), THREE, "argmax")
     assert net.n_parameters == (5 * 4 + 4) + (4 * 3 + 3) + (3 * 3 + 3)
     assert (net.n_features, net.widths, net.is_integer) == (5, (4, 3, 3), False)
-    assert net.size_bytes == 8 * net.n_parameters
-    grid = InputGrid(np.zeros(5), np.ones(5), 8)
-    assert dataclasses.replace(net, grid=grid).size_bytes == 8 * net.n_parameters + 16 * 5
 
 
-@pytest.mark.parametrize(
-    ("largest", "bits"), [(0, 2), (1, 2), (2, 3), (3, 3), (4, 4), (7, 4), (8, 5), (15, 5), (16, 6), (2**15, 17)]
-)
-def test_bytes_of_integer_weights(largest, bits):
-    for count in (1, 3, 7, 8, 9):
-        weights = np.zeros((1, count), dtype=int)
-        weights[0, 0] = -largest
-        net = Network([(weights, [0])], head="threshold", classes=[0, 1])
-        assert net.size_bytes == math.ceil(count * bits / 8) + 1
-
-
-@pytest.mark.parametrize(
-    ("bias", "size"),
-    [
-        *((127, 1), (-128, 1), (128, 2), (-129, 2), (32767, 2), (-32768, 2), (32768, 4), (-32769, 4)),
-        *((2**31 - 1, 4), (-(2**31), 4), (2**31, 8), (-(2**31) - 1, 8), (2**53, 8)),
-    ],
-)
-def test_bytes_of_integer_biases(bias, size):
-    net = Network([([[1, 1], [0, 0]], [bias, 0]), ([[1, 1]], [0])], head="threshold", classes=[0, 1])
-    assert net.size_bytes == (1 + 2 * size) + (1 + 1)
-    grid = InputGrid(np.zeros(2), np.ones(2), 4)
-    assert dataclasses.replace(net, grid=grid).size_bytes == (1 + 2 * size) + (1 + 1) + 32
+def test_bytes_are_those_of_the_packed_network():
+    """What they are is tested in test_packing.py."""
+    rng = np.random.default_rng(0)
+    for integer, at_least, at_most in ((False, 8, 8.5), (True, 0.25, 0.5)):
+        net = plain.random_network(rng, 20, (10,), THREE, "argmax", integer=integer)
+        assert net.size_bytes == len(net.to_bytes())
+        assert at_least * net.n_parameters < net.size_bytes < at_most * net.n_parameters
+        grid = InputGrid(rng.normal(size=20), rng.random(20), 8)
+        more = dataclasses.replace(net, grid=grid).size_bytes - net.size_bytes
+        assert 12 * 20 < more <= 16 * 20 + 4
 
 
 def base():

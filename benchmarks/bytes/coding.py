@@ -42,6 +42,10 @@ class Packed(ABC):
         """Number of bytes."""
         return len(self.encode())
 
+    def decoded(self, data: bytes) -> Packed:
+        """Return the model of these bytes, which has the same columns and classes."""
+        return self.decode(data, self.columns, self.classes)
+
     @classmethod
     @abstractmethod
     def decode(cls, data: bytes, columns: Columns, classes: int) -> Packed:

@@ -158,7 +158,7 @@ def chosen(candidates: Sequence[Candidate], split: Split) -> dict[str, dict[str,
     for budget in BUDGETS:
         candidate, model = best([constant(split), *candidates], budget)
         data = model.encode()
-        predicted = type(model).decode(data, split.columns, split.classes).predict(split.X["test"])
+        predicted = model.decoded(data).predict(split.X["test"])
         if len(data) > budget or not np.array_equal(predicted, model.predict(split.X["test"])):
             raise AssertionError("a model changes by being encoded and decoded, or is too large")
         test = float(np.mean(predicted == split.y["test"]))

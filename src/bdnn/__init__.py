@@ -1,11 +1,12 @@
 """bdnn: binarized deep neural networks, trained by mathematical optimization."""
 
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bdnn.budget import Budget
 from bdnn.errors import BDNNError
-from bdnn.network.network import Network, gives_to_integer
+from bdnn.network.network import Network, gives_packing, gives_to_integer
 from bdnn.problem.problem import Problem
 from bdnn.result import Result
 from bdnn.status import Status
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from bdnn.certification.result import Certification
     from bdnn.checker.check import save_certificate, verify_certificate
     from bdnn.estimators.classifier import BDNNClassifier
-    from bdnn.estimators.ensemble import BDNNEnsembleClassifier, load
+    from bdnn.estimators.compact import CompactBDNNClassifier
+    from bdnn.estimators.ensemble import BDNNEnsembleClassifier, from_bytes, load
+    from bdnn.network.schema import Schema
     from bdnn.reports.card import score_card
     from bdnn.reports.page import report
 
@@ -29,12 +32,15 @@ __all__ = [
     "BDNNError",
     "Budget",
     "Certification",
+    "CompactBDNNClassifier",
     "Network",
     "Problem",
     "Result",
+    "Schema",
     "Status",
     "attack",
     "certify",
+    "from_bytes",
     "load",
     "plotting",
     "report",
@@ -49,9 +55,12 @@ _LATER = {
     "BDNNClassifier": "bdnn.estimators.classifier",
     "BDNNEnsembleClassifier": "bdnn.estimators.ensemble",
     "Certification": "bdnn.certification.result",
+    "CompactBDNNClassifier": "bdnn.estimators.compact",
     "attack": "bdnn.certification.random_attack",
     "certify": "bdnn.certification.engine",
+    "from_bytes": "bdnn.estimators.ensemble",
     "load": "bdnn.estimators.ensemble",
+    "Schema": "bdnn.network.schema",
     "report": "bdnn.reports.page",
     "save_certificate": "bdnn.checker.check",
     "score_card": "bdnn.reports.card",
@@ -64,6 +73,12 @@ def _to_integer(*arguments: Any) -> Network:
     """Round weights by a module that is imported at first use."""
     rounded: Network = importlib.import_module("bdnn.rounding").to_integer(*arguments)
     return rounded
+
+
+@gives_packing
+def _packing() -> ModuleType:
+    """Return the module that makes bytes of networks, imported at first use."""
+    return importlib.import_module("bdnn.network.packing")
 
 
 def __getattr__(name: str) -> Any:

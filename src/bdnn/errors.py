@@ -41,6 +41,10 @@ class ModelFileError(BDNNError, ValueError):
     """A model file that cannot be read: damaged, hostile, of another kind or of an unknown version."""
 
 
+class PackedError(ModelFileError):
+    """Packed bytes that hold no network or model of their schema: damaged, hostile or of a later version."""
+
+
 class CertificateError(BDNNError, ValueError):
     """A certificate that does not prove what it claims; the message names the failed check and its place."""
 

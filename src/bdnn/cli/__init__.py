@@ -23,6 +23,7 @@ from bdnn.cli.devices import size
 from bdnn.cli.export import export
 from bdnn.cli.models import evaluate, inspect, predict
 from bdnn.cli.output import escape_what_cannot_be_encoded, say
+from bdnn.cli.pack import pack
 from bdnn.cli.pictures import plot
 from bdnn.cli.reports import report
 from bdnn.cli.stopping import heeded, requested
@@ -44,7 +45,9 @@ def cli() -> None:
     """Train binarized neural networks by mathematical optimization, with audited losses and bounds."""
 
 
-for _command in (bound, card, certify, evaluate, export, inspect, plot, predict, report, size, train, verify):
+for _command in (
+    bound, card, certify, evaluate, export, inspect, pack, plot, predict, report, size, train, verify,
+):  # fmt: skip
     cli.add_command(_command)
 
 

@@ -248,7 +248,10 @@ def model_features(model: Model | EnsembleModel, data: Path, reading: Reading = 
 
 
 def _refuse_lasting_gaps(model: Model | EnsembleModel, features: RawTable) -> None:
-    used = [features.columns[j] for j, code in enumerate(model.encoder_in_use.columns) if code.used]
+    # a packed model has replacements for those columns only in which values may be missing
+    own = model.table is None
+    codes = enumerate(model.encoder_in_use.columns)
+    used = [features.columns[j] for j, code in codes if code.used and not (own and code.fill is not None)]
     refuse_gaps(RawTable(tuple(used)), nothing_kept(model))
 
 

@@ -14,10 +14,10 @@ import numpy as np
 
 import bdnn
 from bdnn.checker.rows import table_part
+from bdnn.cli.compact import Budgets, train_compact
 from bdnn.cli.options import CLASS_WEIGHT, FILE, OUT, SEED, TEXT_OUT, HiddenSizes, estimator_options
 from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import (
-    TableChoice,
     TrainingTable,
     inputs_of,
     nothing_kept,
@@ -28,6 +28,7 @@ from bdnn.cli.reading import (
 )
 from bdnn.cli.stopping import finishing, heard, repeated, requested
 from bdnn.cli.table_options import TABLE, table_options
+from bdnn.cli.training_rows import table_info
 from bdnn.encoding.codes import PARTS
 from bdnn.errors import InputError, NotCoveredError, UnorderedColumnError
 from bdnn.model_file.contents import Model, TableInfo
@@ -65,6 +66,19 @@ if TYPE_CHECKING:
     default=None,
     help="Certificate of the bound to write, compressed if its name ends in .gz, for 'bdnn verify'; method exact only.",
 )
+@click.option(
+    "--max-bytes",
+    type=Budgets(),
+    default=None,
+    help="Search for the most accurate network of at most so many bytes, such as 128; of several numbers, such as "
+    "32,128,512, for one each, with a model file each.",
+)
+@click.option(
+    "--front",
+    type=OUT,
+    default=None,
+    help="Picture of accuracy over bytes, with --max-bytes: .png, .svg or .pdf.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")  # fmt: skip
 def train(
@@ -72,6 +86,8 @@ def train(
     start: Path | None,
     out: Path | None,
     certificate: Path | None,
+    max_bytes: tuple[int, ...] | None,
+    front: Path | None,
     as_json: bool,
     quiet: bool,
     **settings: Any,
@@ -82,6 +98,15 @@ def train(
     of it is said on standard error.
     """  # fmt: skip
     choice, settings = table_choice(settings)
+    if max_bytes is not None:
+        if start is not None or certificate is not None:
+            raise InputError(
+                "--max-bytes searches anew and proves nothing: leave it, or --start and --certificate, out"
+            )
+        train_compact(data, choice, settings, max_bytes, out, front, as_json, quiet)
+        return
+    if front is not None:
+        raise InputError("--front is the picture of what --max-bytes finds; give it, or leave --front out")
     outputs = {"--out": out, "--certificate": certificate, "--checkpoint": settings["checkpoint"]}
     check_files(outputs, {"DATA": data, "--start": start})
     if certificate is not None:
@@ -102,7 +127,7 @@ def train(
     if out is not None:
         _check_size(read, settings)
     _fit(clf, read, settings["time_limit"], quiet)
-    info = _table_info(clf, read, choice)
+    info = table_info(clf, read, choice)
     with finishing():
         report = reporting.training_report(clf.result_, read.table, read.rows, clf.encoder_)
         if len(read.held_out):
@@ -222,27 +247,6 @@ def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: boo
             raise
     if (asked := requested()) and clf.result_.interrupted:
         clf.result_ = replace(clf.result_, message=clf.result_.message.replace("Ctrl-C", asked))
-
-
-def _table_info(clf: BDNNClassifier, read: TrainingTable, choice: TableChoice) -> TableInfo:
-    """Return what a model file says of the table."""
-    table, encoder, fill = read.table, clf.encoder_, None
-    if choice.missing == "median" and encoder.is_identity and all(code.fill is not None for code in encoder.columns):
-        fill = tuple(float(code.fill or 0) for code in encoder.columns)
-    return TableInfo(
-        read.target,
-        choice.missing,
-        fill,
-        table.drop,
-        choice.test_fraction,
-        choice.seed,
-        missing_labels=choice.missing_labels,
-        id=table.ids,
-        weight=choice.weight,
-        na=choice.reading.na,
-        dates={name: form for name, form in table.forms.items() if name in encoder.names},
-        n_columns=None if table.header else table.n_columns,
-    )
 
 
 def _check_size(read: TrainingTable, settings: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
-from bdnn.encoding.kinds import level_text
+from bdnn.encoding.level_text import level_text
 from bdnn.encoding.raw import Kind, RawColumn
 from bdnn.errors import InputError
 

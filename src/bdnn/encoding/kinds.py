@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bdnn.columns import quoted
+from bdnn.encoding.level_text import level_text as level_text
+from bdnn.encoding.level_text import naive
 from bdnn.encoding.raw import Kind, RawColumn
 from bdnn.errors import InputError
 from bdnn.labels import is_missing, is_number
@@ -28,39 +30,6 @@ if TYPE_CHECKING:
 
 _TRUTH = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}  # a boolean is the input 1 if it is true, else 0
 _ZONE = re.compile(r"\d:?\d\d(?:\.\d+)?\s*(?:[zZ]|[+-]\d\d(?::?\d\d)?)$")
-_WHOLE = 2.0**63  # larger numbers would be long strings of digits, most of which mean nothing
-
-
-def level_text(value: object) -> str:
-    """Return the text of a level.
-
-    Parameters
-    ----------
-    value : object
-        Text, a number, a truth value, a date, or anything that can be written.
-
-    Returns
-    -------
-    str
-        See the module.
-
-    Examples
-    --------
-    >>> [level_text(value) for value in (" red ", 3.0, 0.5, True, "01", datetime.date(2024, 1, 31))]
-    ['red', '3', '0.5', 'true', '01', '2024-01-31']
-    """
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, bool | np.bool_):
-        return "true" if value else "false"
-    if isinstance(value, np.generic) and not isinstance(value, np.datetime64):
-        value = value.item()
-    if isinstance(value, float) and value.is_integer() and abs(value) < _WHOLE:
-        return str(int(value))
-    if isinstance(value, np.datetime64 | datetime.date):
-        text = np.datetime_as_string(np.datetime64(_naive(value), "us"), unit="s")
-        return text.removesuffix("T00:00:00")
-    return str(value).strip()
 
 
 def coded(name: str, codes: Array, values: Iterable[object]) -> RawColumn:
@@ -117,7 +86,7 @@ def from_values(name: str, values: Sequence[Any] | Array, categorical: bool = Fa
         place = np.where(gap, -1, np.cumsum(~gap) - 1)
         return coded(name, place[codes], present)
     if kind == "date":
-        days = [np.datetime64("NaT" if gone else _naive(value), "us") for value, gone in _both(each, gap)]
+        days = [np.datetime64("NaT" if gone else naive(value), "us") for value, gone in _both(each, gap)]
         return RawColumn(name, "date", np.array(days, dtype="datetime64[us]")[codes])
     numbers = [math.nan if gone else float(value) for value, gone in _both(each, gap)]
     return RawColumn(name, kind, np.array(numbers, dtype=np.float64)[codes])
@@ -228,7 +197,7 @@ def _read(text: str, kind: Kind) -> Any:
         try:
             # NumPy reads no offsets from UTC
             with_zone = _ZONE.search(text)
-            return np.datetime64(_naive(datetime.datetime.fromisoformat(text)) if with_zone else text, "us")
+            return np.datetime64(naive(datetime.datetime.fromisoformat(text)) if with_zone else text, "us")
         except ValueError:
             return None
     if kind == "boolean":
@@ -244,13 +213,6 @@ def _kind_of(values: Sequence[object]) -> Kind:
     if all(isinstance(value, Real | np.bool_) or type(value).__name__ == "Decimal" for value in values):
         return "numeric"
     return "date" if all(isinstance(value, datetime.date | np.datetime64) for value in values) else "categorical"
-
-
-def _naive(value: Any) -> Any:
-    """Return a date without a time zone, in UTC if it has one: files keep no other zone."""
-    if isinstance(value, datetime.datetime) and value.utcoffset() is not None:
-        return value.astimezone(datetime.UTC).replace(tzinfo=None)
-    return value
 
 
 def _hashable(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Export of fitted classifiers as files for devices."""
+"""Export of fitted classifiers as files for devices, and as bytes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from bdnn.errors import InputError
 from bdnn.estimators.inputs import given_columns, numbers_as_table
 from bdnn.export.exporting import Exported, Wanted, export
 from bdnn.export.inputs import Interface
+from bdnn.model_file.packed import pack
+from bdnn.network.schema import Schema
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -164,6 +166,54 @@ class Exportable:
             self._contents(), self._indices, devices, data=self._raw(data),
             interface=_interface(scale, every_scale, ranges, missing), optimize=optimize, input_bits=input_bits,
         )  # fmt: skip
+
+    def schema(self, X: ArrayLike | RawTable | None = None) -> Schema:
+        """Return what the reader of packed bytes knows without them: columns and labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), data frame or None
+            Rows that say which columns hold integers, or decimals of few digits, from where to where, and in which of
+            them values are missing: packed models take fewer bytes then, and only rows that keep to it. None for no
+            limits.
+
+        Returns
+        -------
+        Schema
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        InputError
+            If the rows cannot be used.
+        """
+        check_is_fitted(self)
+        return Schema.of(self._contents(), self._raw(X))
+
+    def to_bytes(self, schema: Schema | None = None) -> bytes:
+        """Return the model as few bytes, from which `bdnn.from_bytes` makes a classifier that predicts the same.
+
+        Parameters
+        ----------
+        schema : Schema or None
+            What the reader knows, as `schema` returns it; None for that without data.
+
+        Returns
+        -------
+        bytes
+            The networks and the way from columns to their inputs; no labels, names, settings, results or probabilities.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        InputError
+            If the schema is of other columns or labels.
+        """
+        check_is_fitted(self)
+        model = self._contents()
+        return pack(model, Schema.of(model) if schema is None else schema)
 
     def _raw(self, X: Any) -> RawTable | None:
         if X is None:

@@ -18,20 +18,32 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from bdnn.encoding.raw import RawTable
-from bdnn.errors import InputError, ModelFileError
+from bdnn.errors import InputError, ModelFileError, PackedError
 from bdnn.estimators.base import generator_of, storable
 from bdnn.estimators.class_weights import by_label, class_weights, row_weights
 from bdnn.estimators.classifier import BDNNClassifier, from_model
 from bdnn.estimators.devices import Exportable
 from bdnn.estimators.held_out import held_out_rows
 from bdnn.estimators.inputs import encoded, fitted_encoder, options_of
-from bdnn.estimators.members import Task, in_order, integer_problem, is_integer, outputs_of, rows_of
+from bdnn.estimators.members import (
+    Task,
+    check_contents,
+    check_members,
+    check_random,
+    in_order,
+    integer_problem,
+    is_integer,
+    outputs_of,
+    rows_of,
+)
 from bdnn.estimators.probabilities import ProbabilisticClassifier, own_time
 from bdnn.estimators.random_layers import random_hidden, with_outputs
 from bdnn.libraries import limited_threads
-from bdnn.model_file.contents import EnsembleMember, EnsembleModel
+from bdnn.model_file.contents import EnsembleMember, EnsembleModel, Model
+from bdnn.model_file.packed import ensemble_size, unpack
 from bdnn.model_file.reading import load_any
 from bdnn.model_file.writing import save_model
+from bdnn.network.schema import Schema
 from bdnn.problem.problem import choice, positive_integer
 
 if TYPE_CHECKING:
@@ -199,13 +211,13 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
         if self.estimator is not None and not isinstance(self.estimator, BDNNClassifier):
             raise InputError(f"estimator must be a BDNNClassifier or None, got {self.estimator!r}")
         if self.hidden != "trained":
-            self._check_random()
+            check_random(self._settings(), self.hidden, self.voting)
         options_of(self._settings())
         columns, labels, weight = self._training_data(X, y, sample_weight, self._settings())
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
-        self._check_members()
+        check_members(self._settings())
         generator, seed = generator_of(self.random_state), self._seed_of_rows()
         everything = (columns, labels, weight)
         training, held_out = held_out_rows(columns, labels, {"probability": self.probability}, seed)
@@ -262,29 +274,6 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
         self._calibrate(*everything, held_out, replace(limits, seed=seed))
         return self
 
-    def _check_members(self) -> None:
-        """Reject settings of the members that only the ensemble can have."""
-        settings = self._settings()
-        if isinstance(settings.class_weight, Mapping):
-            raise InputError("class_weight of the estimator cannot name classes; give it to the ensemble")
-        if settings.probability is not False:
-            raise InputError("probability of the estimator has no use in an ensemble; give it to the ensemble")
-        if settings.decision_threshold is not None:
-            raise InputError("members of an ensemble take no decision_threshold; compare predict_proba with one")
-
-    def _check_random(self) -> None:
-        settings, needed = self._settings(), ""
-        if self.voting != "sum":
-            needed = "voting='sum'"
-        elif settings.weights != "integer" or settings.head == "threshold" or not settings.fit_intercept:
-            needed = "an estimator of integer weights, with biases, and outputs that compete (head 'auto' or 'argmax')"
-        elif not np.size(np.asarray(settings.hidden_layer_sizes, dtype=object)):
-            needed = "an estimator with hidden layers"
-        elif np.any(np.asarray(settings.robust_radius, dtype=object) != 0):
-            needed = "an estimator with robust_radius=0"
-        if needed:
-            raise InputError(f"hidden={self.hidden!r} needs {needed}")
-
     def _settings(self) -> BDNNClassifier:
         if self.estimator is not None:
             return self.estimator
@@ -317,18 +306,10 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all members, see `bdnn.Network`, and of the inputs of each that does not take all.
-
-        The inputs of a member are encoded by a bit for each of all inputs, or by their numbers if that is shorter.
-        """
+        """Bytes of the packed networks and of what they share, as `bdnn.Network` counts them: without the encoder."""
         check_is_fitted(self)
-        n = self.encoder_.n_inputs
-        total = 0
-        for member in self.members_:
-            used = len(member.features)
-            total += member.network.size_bytes
-            total += math.ceil(min(n, used * (n - 1).bit_length()) / 8) if used < n else 0
-        return total
+        model = self._contents()
+        return ensemble_size(model, Schema.plain(None, model.n_features, self.classes_.tolist()))
 
     def votes(self, X: ArrayLike | RawTable) -> tuple[Integers, Floats]:
         """Count the votes and add the outputs, as described under `voting`.
@@ -461,12 +442,42 @@ def load(path: str | os.PathLike[str]) -> BDNNClassifier | BDNNEnsembleClassifie
     if not isinstance(model, EnsembleModel):
         return from_model(model, path)
     try:
-        return _from_ensemble(model)
+        return ensemble_of(model)
     except InputError as error:
         raise ModelFileError(f"{os.fspath(path)}: not a usable model file: {error}") from None
 
 
-def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
+def from_bytes(data: bytes, schema: Schema) -> BDNNClassifier | BDNNEnsembleClassifier:
+    """Return the fitted classifier of packed bytes.
+
+    Parameters
+    ----------
+    data : bytes
+        What `to_bytes` of a classifier returned.
+    schema : Schema
+        The one that they were made with: columns and labels, which are not part of the bytes.
+
+    Returns
+    -------
+    BDNNClassifier or BDNNEnsembleClassifier
+        It takes the same columns and predicts the same; of the training it knows nothing.
+
+    Raises
+    ------
+    PackedError
+        (a ValueError) If the bytes hold no model of this schema.
+    """
+    model = unpack(data, schema)
+    if isinstance(model, Model):
+        return from_model(model)
+    try:
+        return ensemble_of(model)
+    except InputError as error:
+        raise PackedError(f"these bytes are no model of this schema: {error}") from None
+
+
+def ensemble_of(model: EnsembleModel) -> BDNNEnsembleClassifier:
+    """Return the contents of a file as a fitted ensemble, or raise InputError if they do not fit one another."""
     allowed = set(BDNNEnsembleClassifier().get_params(deep=False)) - {"estimator"}
     unknown = sorted((set(model.settings) - allowed) | (set(model.estimator) - set(BDNNClassifier().get_params())))
     if unknown:
@@ -478,15 +489,7 @@ def _from_ensemble(model: EnsembleModel) -> BDNNEnsembleClassifier:
     choice("scheme", ensemble.scheme, SCHEMES)
     choice("voting", ensemble.voting, VOTINGS)
     choice("hidden", ensemble.hidden, HIDDEN)
-    known, C = set(range(-1, len(model.classes))), len(model.classes)
-    if C < 2 or len(set(model.classes.tolist())) != C:
-        raise InputError(f"classes must be at least two different labels, got {model.classes.tolist()!r}"[:200])
-    for number, member in enumerate(model.members, start=1):
-        codes = member.network.classes
-        if codes.dtype.kind != "i" or not set(codes.tolist()) <= known:
-            raise InputError(f"the classes of member {number} must be integers from -1 to {C - 1}")
-    if not model.members:
-        raise InputError("an ensemble needs at least one member")
+    check_contents(model)
     encoder = model.encoder_in_use
     ensemble.calibration_ = model.calibration
     ensemble.classes_, ensemble.encoder_, ensemble.members_ = model.classes, encoder, model.members

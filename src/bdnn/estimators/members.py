@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from numbers import Integral
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from bdnn.errors import InputError
 from bdnn.problem.problem import Problem
 
 if TYPE_CHECKING:
     from bdnn.estimators.classifier import BDNNClassifier
-    from bdnn.model_file.contents import EnsembleMember
+    from bdnn.model_file.contents import EnsembleMember, EnsembleModel
     from bdnn.network.network import Network
     from bdnn.types import Array, Floats, Indices, Integers, Reals
 
@@ -88,3 +89,41 @@ def outputs_of(network: Network, X: Array) -> Floats:
         lead = outputs[:, 1] - outputs[:, 0]
         value = 2 * lead - 1 if network.is_integer else lead
     return np.stack([-value, value], axis=1)
+
+
+def check_members(settings: BDNNClassifier) -> None:
+    """Reject settings of the members that only the ensemble can have."""
+    if isinstance(settings.class_weight, Mapping):
+        raise InputError("class_weight of the estimator cannot name classes; give it to the ensemble")
+    if settings.probability is not False:
+        raise InputError("probability of the estimator has no use in an ensemble; give it to the ensemble")
+    if settings.decision_threshold is not None:
+        raise InputError("members of an ensemble take no decision_threshold; compare predict_proba with one")
+
+
+def check_random(settings: BDNNClassifier, hidden: str, voting: str) -> None:
+    """Reject settings that random hidden layers cannot have."""
+    needed = ""
+    if voting != "sum":
+        needed = "voting='sum'"
+    elif settings.weights != "integer" or settings.head == "threshold" or not settings.fit_intercept:
+        needed = "an estimator of integer weights, with biases, and outputs that compete (head 'auto' or 'argmax')"
+    elif not np.size(np.asarray(settings.hidden_layer_sizes, dtype=object)):
+        needed = "an estimator with hidden layers"
+    elif np.any(np.asarray(settings.robust_radius, dtype=object) != 0):
+        needed = "an estimator with robust_radius=0"
+    if needed:
+        raise InputError(f"hidden={hidden!r} needs {needed}")
+
+
+def check_contents(model: EnsembleModel) -> None:
+    """Reject a model whose classes and members do not fit one another."""
+    known, C = set(range(-1, len(model.classes))), len(model.classes)
+    if C < 2 or len(set(model.classes.tolist())) != C:
+        raise InputError(f"classes must be at least two different labels, got {model.classes.tolist()!r}"[:200])
+    for number, member in enumerate(model.members, start=1):
+        codes = member.network.classes
+        if codes.dtype.kind != "i" or not set(codes.tolist()) <= known:
+            raise InputError(f"the classes of member {number} must be integers from -1 to {C - 1}")
+    if not model.members:
+        raise InputError("an ensemble needs at least one member")

@@ -27,6 +27,7 @@ from bdnn.model_file.contents import (
     Model,
     TableInfo,
 )
+from bdnn.model_file.packed import schema_file, unpack_file
 from bdnn.network.grid import InputGrid
 from bdnn.network.network import Layer, Network
 from bdnn.problem.audit import Audit
@@ -72,7 +73,7 @@ def load_any(path: str | os.PathLike[str]) -> Model | EnsembleModel:
     Parameters
     ----------
     path : path-like
-        A file written by `save_model`.
+        A file written by `save_model`, or a packed one with its schema beside it.
 
     Returns
     -------
@@ -86,12 +87,16 @@ def load_any(path: str | os.PathLike[str]) -> Model | EnsembleModel:
     OSError
         If it cannot be read.
     """
-    with open(path, "rb") as file:
-        raw = file.read(contents.MAX_BYTES + 1)
+    raw = _start_of(path)
     try:
-        return _parse(raw)
+        return unpack_file(raw, _start_of(beside)) if os.path.isfile(beside := schema_file(path)) else _parse(raw)
     except ModelFileError as error:
         raise ModelFileError(f"{os.fspath(path)}: not a usable model file: {error}") from None
+
+
+def _start_of(path: str | os.PathLike[str]) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(contents.MAX_BYTES + 1)
 
 
 def _parse(raw: bytes) -> Model | EnsembleModel:

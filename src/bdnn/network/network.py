@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,17 +17,15 @@ from bdnn.errors import InputError
 from bdnn.exact import signs
 from bdnn.labels import label_array
 from bdnn.network.grid import InputGrid
+from bdnn.network.layer import Layer as Layer
+from bdnn.network.layer import checked_layer
 from bdnn.network.losses import Head, Loss
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    from bdnn.network.schema import Schema
     from bdnn.types import Array, Floats, Indices, Reals
-
-
-class Layer(NamedTuple):
-    """Weights of shape (d, d_in) and biases of shape (d,), both float64 or both int64."""
-
-    weights: Array
-    bias: Array
 
 
 _rounding: list[Callable[[Network, ArrayLike, int, int | None, float, bool], Network]] = []
@@ -39,6 +36,15 @@ def gives_to_integer(
 ) -> Callable[[Network, ArrayLike, int, int | None, float, bool], Network]:
     """Take the function behind `Network.to_integer`, which lies on a higher floor, in a module that `bdnn` imports."""
     _rounding[:] = [function]
+    return function
+
+
+_packing: list[Callable[[], ModuleType]] = []
+
+
+def gives_packing(function: Callable[[], ModuleType]) -> Callable[[], ModuleType]:
+    """Take the function that imports `bdnn.network.packing` at first use: it needs encoders, which networks do not."""
+    _packing[:] = [function]
     return function
 
 
@@ -93,7 +99,7 @@ class Network:
             raise InputError(f"head must be one of {', '.join(get_args(Head))}, got {self.head!r}")
         if not np.iterable(self.layers):
             raise InputError(f"layers must be a sequence of pairs (weights, bias), got {self.layers!r}")
-        layers = tuple(_checked_layer(k, layer) for k, layer in enumerate(self.layers, start=1))
+        layers = tuple(checked_layer(k, layer) for k, layer in enumerate(self.layers, start=1))
         if not layers:
             raise InputError("a network needs at least one layer, got none")
         classes = frozen(label_array("classes", self.classes))
@@ -149,21 +155,63 @@ class Network:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that hold the numbers of the network exactly.
+        """Bytes of the packed network: the length of `to_bytes`."""
+        return int(_packing[0]().packed_size(self, self.schema))
 
-        Continuous: 8 bytes per number. Integer: per layer the weights packed with ``ceil(log2(2 P + 1))`` bits each,
-        where P is the layer's largest absolute weight, and the biases in the smallest of 1, 2, 4 or 8 bytes that
-        holds them all. A grid adds 16 bytes per feature.
+    @property
+    def schema(self) -> Schema:
+        """What is known of the inputs without data: their names, if there are any, and that they are real numbers."""
+        schema: Schema = _packing[0]().schema_of(self)
+        return schema
+
+    def to_bytes(self, schema: Schema | None = None) -> bytes:
+        """Return the network as few bytes, from which `from_bytes` makes one that decides the same; see the guide.
+
+        Parameters
+        ----------
+        schema : Schema or None
+            What the reader knows and bytes do not say: inputs and labels. None for `schema` of this network.
+
+        Returns
+        -------
+        bytes
+
+        Raises
+        ------
+        InputError
+            If the schema is of other inputs or labels.
+
+        Examples
+        --------
+        >>> net = Network([([[1, -1]], [0])], head="threshold", classes=["no", "yes"])
+        >>> Network.from_bytes(net.to_bytes(), net.schema) == net, net.size_bytes
+        (True, 3)
         """
-        total = 0 if self.grid is None else 16 * self.n_features
-        for weights, bias in self.layers:
-            if self.is_integer:
-                largest = int(np.abs(weights).max(initial=0))
-                total += math.ceil(weights.size * math.ceil(math.log2(2 * max(largest, 1) + 1)) / 8)
-                total += bias.size * next(s for s in (1, 2, 4, 8) if _fits(bias, 8 * s))
-            else:
-                total += 8 * (weights.size + bias.size)
-        return total
+        return bytes(_packing[0]().packed(self, self.schema if schema is None else schema))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, schema: Schema) -> Network:
+        """Return the network of bytes.
+
+        Parameters
+        ----------
+        data : bytes
+            What `to_bytes` returned.
+        schema : Schema
+            The one that they were made with.
+
+        Returns
+        -------
+        Network
+            It takes the same inputs; those that no decision depends on have weight 0.
+
+        Raises
+        ------
+        PackedError
+            (a ValueError) If the bytes hold no network of this schema.
+        """
+        network: Network = _packing[0]().network_of(data, schema)
+        return network
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Network):
@@ -450,31 +498,3 @@ class Network:
 
 def _floats(a: Array) -> Floats:
     return a.astype(np.float64, copy=False)
-
-
-def _fits(a: Array, bits: int) -> bool:
-    return bool(np.all(a >= -(2 ** (bits - 1))) and np.all(a < 2 ** (bits - 1)))
-
-
-def _checked_layer(k: int, layer: Sequence[ArrayLike]) -> Layer:
-    if not np.iterable(layer) or len(pair := list(layer)) != 2:
-        raise InputError(f"layer {k} must be a pair (weights, bias), got {layer!r}")
-    try:
-        W, b = (np.asarray(a) for a in pair)
-    except ValueError:
-        raise InputError(f"layer {k} has rows that differ in length") from None
-    if W.ndim != 2 or b.ndim != 1 or W.shape[0] != b.shape[0] or W.shape[0] < 1:
-        raise InputError(
-            f"layer {k} needs weights of shape (d, d_in) and biases of shape (d,), got {W.shape} and {b.shape}"
-        )
-    if W.dtype.kind not in "fiu" or b.dtype.kind not in "fiu":
-        raise InputError(f"the weights of layer {k} must be numbers, got {W.dtype} and {b.dtype}")
-    integer = W.dtype.kind in "iu" and b.dtype.kind in "iu"
-    if integer and any(np.any(a > 2**53) or np.any(a < -(2**53)) for a in (W, b)):
-        raise InputError(f"the integers of layer {k} must not exceed 2**53 in absolute value")
-    kind = np.int64 if integer else np.float64
-    with np.errstate(over="ignore"):
-        W, b = W.astype(kind), b.astype(kind)
-    if not all(np.all(np.isfinite(a)) for a in (W, b)):
-        raise InputError(f"the weights of layer {k} must be finite, got NaN or infinity")
-    return Layer(frozen(W), frozen(b))

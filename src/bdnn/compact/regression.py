@@ -1,0 +1,72 @@
+"""Networks without hidden layer whose integer weights are rounded from those of a logistic regression."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bdnn.network.network import Layer, Network
+
+if TYPE_CHECKING:
+    from bdnn.compact.proposals import Rows
+    from bdnn.network.losses import Head
+    from bdnn.types import Floats, Integers
+
+_ITERATIONS = 300
+"""Of the regression: enough for bits; it need not converge, as its weights are rounded."""
+_SCALES = 12
+"""Lengths of the weights that are tried: from those at which the largest fits to twice as long, the largest cut off."""
+
+
+def regression(rows: Rows, penalty: float, bound: int) -> Network:
+    """Return a network of integer weights up to a bound, for rows with at least two classes.
+
+    Parameters
+    ----------
+    rows : Rows
+        Integers that the network sees, of shape (m, k).
+    penalty : float
+        Weight of half the sum of squares, where the inputs are scaled to 1.
+    bound : int
+        Largest weight.
+
+    Returns
+    -------
+    Network
+        Of the length of weights, of some, that keeps the most log-likelihood.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    largest = np.maximum(np.abs(rows.X).max(axis=0), 1.0)
+    model = LogisticRegression(C=1.0 / penalty, max_iter=_ITERATIONS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(rows.X / largest, rows.y, rows.weight)
+    weights, bias = model.coef_ / largest, model.intercept_
+    if len(weights) > 1:  # only differences matter
+        weights, bias = weights - weights.mean(axis=0), bias - bias.mean()
+    codes = np.searchsorted(model.classes_, rows.y)
+    size = np.abs(weights).max()
+    if not size > 0:
+        size = 1.0
+    best = (-np.inf, np.zeros_like(weights, dtype=np.int64), np.zeros(len(bias), dtype=np.int64))
+    for scale in np.geomspace(bound / size, 2.0 * bound / size, _SCALES):
+        W = np.clip(np.rint(weights * scale), -bound, bound).astype(np.int64)
+        b = np.rint(bias * scale).astype(np.int64)
+        fit = _likelihood(rows.X @ W.T.astype(np.float64) / scale + b / scale, codes, rows.weight)
+        if fit > best[0]:
+            best = (fit, W, b)
+    head: Head = "threshold" if len(best[1]) == 1 else "argmax"
+    return Network((Layer(best[1], best[2]),), head, model.classes_)
+
+
+def _likelihood(outputs: Floats, codes: Integers, weight: Floats) -> float:
+    """Return the weighted log-likelihood of logits, those of two classes as one column."""
+    if outputs.shape[1] == 1:
+        signed = np.where(codes == 1, outputs[:, 0], -outputs[:, 0])
+        return float(-(weight * np.logaddexp(0.0, -signed)).sum())
+    outputs = outputs - outputs.max(axis=1, keepdims=True)
+    return float((weight * (outputs[np.arange(len(codes)), codes] - np.log(np.exp(outputs).sum(axis=1)))).sum())

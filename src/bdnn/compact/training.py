@@ -1,0 +1,234 @@
+"""Train the networks of plans, each once, on whichever rows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from bdnn.budget import Budget
+from bdnn.compact.inputs import BitInputs, GridInputs, Inputs, Placed, Source
+from bdnn.compact.plans import MOST_RULES, STUMPS, Plan, rounds
+from bdnn.compact.proposals import Rows, Rule, importance, rules, stump_bits, tree_bits
+from bdnn.compact.regression import regression
+from bdnn.methods.local_search import LocalSearch
+from bdnn.network.network import Layer, Network
+from bdnn.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from bdnn.network.losses import Head
+    from bdnn.types import Floats, Indices, Integers
+
+
+_LEAST_SECONDS = 0.02
+"""Of a search, if there is no time left: some descent of a network that is better than none."""
+_LARGEST_INPUT = 2**8 - 1
+"""Of the finest grid."""
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Trained:
+    """A network and what it sees.
+
+    Attributes
+    ----------
+    inputs : Inputs
+        Which bits or grids.
+    network : Network
+        On these.
+    source : Source
+        Where they come from.
+    """
+
+    inputs: Inputs
+    network: Network
+    source: Source
+
+    def answers(self, X: Floats) -> Indices:
+        """Return class indices of rows of the inputs of the encoder."""
+        return np.asarray(self.network.predict_index(self.inputs.values(X)), dtype=np.intp)
+
+    def placed(self) -> Placed:
+        """Return the network behind an encoder of its own, without what has no weight."""
+        return self.inputs.placed(self.source, self.network.layers, self.network.head, self.network.classes)
+
+
+class Once:
+    """Makes each thing once, also if several threads ask for it at the same time."""
+
+    def __init__(self) -> None:
+        self._made: dict[Any, Any] = {}
+        self._locks: dict[Any, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, key: Any, make: Callable[[], Made]) -> Made:
+        """Return what was made for a key, or make it."""
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._made:
+                self._made[key] = make()
+            found: Made = self._made[key]
+            return found
+
+
+class Trainer:
+    """Trains networks on some rows.
+
+    Parameters
+    ----------
+    rows : Rows
+        To train on.
+    source : Source
+        The inputs.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+    seed : int
+        Of everything.
+    """
+
+    def __init__(self, rows: Rows, source: Source, classes: Any, seed: int) -> None:
+        self._rows, self._source, self._classes, self._seed = rows, source, classes, seed
+        self._n_classes = len(classes)
+        self._once = Once()
+
+    def is_repeated(self, plan: Plan) -> bool:
+        """Tell whether there are so few thresholds that a smaller plan has them all."""
+        smaller = [size for size in STUMPS if size < plan.size]
+        return plan.inputs == "stumps" and bool(smaller) and len(self._stumps()) <= smaller[-1]
+
+    def network(self, plan: Plan, budget: Budget) -> Trained:
+        """Return the network of a plan."""
+        network = summed([self._member(plan, number, budget) for number in range(plan.members)])
+        layers = list(network.layers)
+        inputs: Inputs = self._inputs(plan) if plan.inputs != "rules" else self._rule_layer(plan)[0]
+        if plan.inputs == "rules":
+            signs = self._rule_layer(plan)[1]
+            layers.insert(0, Layer(signs, -(signs > 0).sum(axis=1)))
+        return Trained(inputs, Network(tuple(layers), network.head, self._classes), self._source)
+
+    def _inputs(self, plan: Plan) -> BitInputs | GridInputs:
+        rows, source, seed = self._rows, self._source, self._seed
+        if plan.inputs == "grid":
+            order = self._once("importance", lambda: importance(rows, seed))
+            key: Any = ("grid", plan.size, plan.bits)
+            return self._once(key, lambda: GridInputs.of(order[: plan.size], rows.X, source, plan.bits))
+        if plan.inputs == "tree":
+            key = ("tree", plan.size)
+            return self._once(key, lambda: BitInputs.of(tree_bits(rows, source, seed, plan.size) or [(0, 0.0)]))
+        return BitInputs.of(self._stumps()[: plan.size])
+
+    def _stumps(self) -> list[tuple[int, float]]:
+        """Return thresholds in the order in which boosted stumps take them."""
+        return self._once("stumps", lambda: stump_bits(self._rows, self._source, self._seed, max(STUMPS)) or [(0, 0.0)])
+
+    def _rule_layer(self, plan: Plan) -> tuple[BitInputs, Integers]:
+        """Return the bits that rules are about, and the weights of their neurons, of shape (n_rules, n_bits)."""
+        return self._once(("rule layer", plan.size, plan.bits), lambda: _layer_of(self._all_rules(plan)[: plan.size]))
+
+    def _all_rules(self, plan: Plan) -> list[Rule]:
+        def make() -> list[Rule]:
+            return rules(self._rows, self._source, self._seed, plan.bits, MOST_RULES) or [((0, 0.0, True),)]
+
+        return self._once(("rules", plan.bits), make)
+
+    def _signals(self, plan: Plan) -> Floats:
+        """Return what is searched on: bits, integers, or which rules hold."""
+
+        def make() -> Floats:
+            if plan.inputs != "rules":
+                return self._inputs(plan).values(self._rows.X)
+            bits, signs = self._rule_layer(plan)
+            held = bits.values(self._rows.X) @ signs.T.astype(np.float64) >= (signs > 0).sum(axis=1)
+            return np.asarray(held, dtype=np.float64)
+
+        if plan.inputs == "rules":
+            return self._once(("signals", plan.size, plan.bits), make)
+        return make()
+
+    def _member(self, plan: Plan, number: int, budget: Budget) -> Network:
+        return self._once((plan.single, number), lambda: self._searched(plan, number, budget))
+
+    def _searched(self, plan: Plan, number: int, budget: Budget) -> Network:
+        X, y, weight = self._signals(plan), self._rows.y, self._rows.weight
+        if number:
+            drawn = np.random.default_rng([self._seed, number]).integers(len(y), size=len(y))
+            weight = weight * np.bincount(drawn, minlength=len(y))
+        weighs = weight > 0
+        if len(present := np.unique(y[weighs])) < 2:
+            return constant(int(present[0]), X.shape[1], self._n_classes)
+        if plan.penalty:
+            rows = Rows(X[weighs], y[weighs], weight[weighs])
+            return complete(regression(rows, plan.penalty, plan.bound), self._n_classes)
+        problem = Problem(
+            X=X[weighs], y=y[weighs], sample_weight=weight[weighs], weights="integer", weight_bound=plan.bound,
+            hidden_layer_sizes=(plan.hidden,) if plan.hidden else (), copy=False,
+        )  # fmt: skip
+        limits = Budget(
+            seconds=max(budget.remaining, _LEAST_SECONDS),
+            rounds=rounds(plan, self._n_classes),
+            seed=(1000 * self._seed + number) % 2**31,
+        )
+        return complete(LocalSearch()(problem, limits).network, self._n_classes)
+
+
+def _layer_of(found: Sequence[Rule]) -> tuple[BitInputs, Integers]:
+    bits = BitInputs.of([(j, t) for rule in found for j, t, _ in rule])
+    place = {pair: k for k, pair in enumerate(zip(bits.feature.tolist(), bits.threshold.tolist(), strict=True))}
+    signs = np.zeros((len(found), len(place)), dtype=np.int64)
+    for row, rule in zip(signs, found, strict=True):
+        for j, t, holds in rule:
+            row[place[j, t]] = 1 if holds else -1
+    return bits, signs
+
+
+def constant(label: int, n_inputs: int, n_classes: int) -> Network:
+    """Return the network without weights that gives all rows the same class."""
+    outputs = 1 if n_classes == 2 else n_classes
+    bias = np.array([label - 1]) if n_classes == 2 else (np.arange(n_classes) == label).astype(np.int64)
+    head: Head = "threshold" if n_classes == 2 else "argmax"
+    layer = Layer(np.zeros((outputs, n_inputs), dtype=np.int64), bias)
+    return Network((layer,), head, np.arange(n_classes))
+
+
+def complete(network: Network, n_classes: int) -> Network:
+    """Return the network with an output for each class; one without training rows never wins."""
+    layers, codes = list(network.layers), np.asarray(network.classes).astype(int)
+    if len(codes) == n_classes:
+        return Network(network.layers, network.head, np.arange(n_classes))
+    weights, bias = layers[-1]
+    if len(weights) == 1:  # a threshold that tells two of several classes apart; of equal outputs the first wins
+        weights, bias = np.vstack([0 * weights, weights]), np.array([-1, int(bias[0])])
+    largest = _LARGEST_INPUT if len(layers) == 1 else 1
+    least = int(bias.min()) - largest * int(np.abs(weights).sum()) - 1
+    all_weights = np.zeros((n_classes, weights.shape[1]), dtype=np.int64)
+    all_bias = np.full(n_classes, least, dtype=np.int64)
+    all_weights[codes], all_bias[codes] = weights, bias
+    return Network((*layers[:-1], Layer(all_weights, all_bias)), "argmax", np.arange(n_classes))
+
+
+def summed(networks: Sequence[Network]) -> Network:
+    """Return the network whose outputs are the sums of those of the others; of at most one hidden layer."""
+    first = networks[0]
+    if len(networks) == 1:
+        return first
+    bias = np.sum([n.layers[-1].bias for n in networks], axis=0)
+    if len(first.layers) == 1:
+        only = Layer(np.sum([n.layers[0].weights for n in networks], axis=0), bias)
+        return Network((only,), first.head, first.classes)
+    lower = [n.layers[0] for n in networks]
+    hidden = Layer(np.concatenate([layer.weights for layer in lower]), np.concatenate([layer.bias for layer in lower]))
+    outputs = Layer(np.concatenate([n.layers[1].weights for n in networks], axis=1), bias)
+    return Network((hidden, outputs), first.head, first.classes)
+
+
+def constant_model(label: int, source: Source, classes: Any) -> Placed:
+    """Return the network that gives all rows the same class, with its encoder."""
+    network = constant(label, 1, len(classes))
+    usable = int(np.flatnonzero(~source.dated)[0]) if not source.dated.all() else 0
+    return BitInputs.of([(usable, 1.0)]).placed(source, network.layers, network.head, classes)

@@ -1,0 +1,188 @@
+"""The best network within a number of bytes: always within, equal for equal seeds, right on raw tables."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_iris
+
+import bdnn
+from bdnn import Budget, CompactBDNNClassifier, Network
+from bdnn.compact.inputs import BitInputs, GridInputs, Source
+from bdnn.compact.plans import Plan, hidden, plain, ruled, smooth, summed
+from bdnn.compact.proposals import Rows
+from bdnn.compact.training import Trainer, complete, constant
+from bdnn.compact.training import summed as sum_of
+from bdnn.encoding.encoder import Encoder
+from bdnn.errors import InputError
+from bdnn.estimators.frames import raw_table
+from bdnn.network.network import Layer
+from bdnn.network.packing import packed
+
+FAST = Budget(seconds=60).start()
+
+
+def table(seed, m=80, classes=2):
+    """Rows of all kinds of columns, some values missing, and labels."""
+    rng = np.random.default_rng(seed)
+    color = rng.choice(["red", "green", "blue", "gray"], m)
+    size, age = rng.normal(size=m).round(2), rng.integers(18, 70, m)
+    labels = (size + (color == "red") + 0.03 * age > 1.5).astype(int) + (classes > 2) * (age > 50)
+    rows = [
+        [c, None if rng.random() < 0.1 else float(s), int(a), bool(rng.integers(2))]
+        for c, s, a in zip(color, size, age, strict=True)
+    ]
+    return rows, np.array(["no", "yes", "maybe"])[labels]
+
+
+def trainer(seed=0, classes=2):
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([rng.normal(size=(120, 2)), rng.integers(0, 9, 120), rng.integers(0, 2, 120)])
+    y = (X[:, 0] + 0.2 * X[:, 2] > 1).astype(int) + (classes > 2) * (X[:, 1] > 0.8)
+    encoder = Encoder.identity(["a", "b", "c", "d"], 4, [0.0] * 4)
+    rows = Rows(X, y.astype(np.intp), np.ones(len(y)))
+    return Trainer(rows, Source.of(encoder, X), np.arange(classes), seed), rows
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_networks_behind_their_own_encoder_decide_alike(classes):
+    made, rows = trainer(1, classes)
+    found = [*plain(4)[::4], Plan("grid", 4, 4), hidden(Plan("stumps", 12))[0], ruled()[0], *smooth([Plan("tree", 6)])]
+    found += summed(Plan("grid", 4, 4), many_rows=True)
+    for plan in found:
+        trained = made.network(plan, FAST)
+        placed = trained.placed()
+        columns = raw_table([list(row) for row in rows.X])
+        answers = placed.network.predict_index(placed.encoder.renamed(columns.names, False).transform(columns))
+        np.testing.assert_array_equal(answers, trained.answers(rows.X))
+        assert max(np.abs(layer.weights).max() for layer in placed.network.layers[-1:]) <= plan.bound * plan.members
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_budget_holds_whatever_the_table_is(seed):
+    rows, labels = table(seed, m=40 + 30 * seed, classes=2 + seed % 2)
+    budgets = (1, 3, 9, 40)
+    clf = CompactBDNNClassifier(budgets, time_limit=0.6, random_state=seed)
+    with pytest.warns(Warning):
+        clf.fit(rows, labels)
+    for most, chosen in zip(budgets, clf.front_, strict=True):
+        model = clf.models_[most]
+        assert chosen.size_bytes <= most
+        assert len(packed(chosen.placed.network, clf.schema_, chosen.placed.encoder)) == chosen.size_bytes
+        assert model.result_.audit.n_wrong == np.sum(model.predict(rows) != labels)
+    assert clf.front_[0].size_bytes == 1  # nothing but a class
+    assert all(a.accuracy <= b.accuracy for a, b in pairwise(clf.front_))
+    np.testing.assert_array_equal(clf.predict(rows), clf.models_[40].predict(rows))
+
+
+def test_equal_seeds_give_equal_networks_with_any_number_of_jobs():
+    X, y = load_iris(return_X_y=True)
+    found = [CompactBDNNClassifier(12, time_limit=None, random_state=3, n_jobs=jobs).fit(X, y) for jobs in (1, 2)]
+    assert found[0].network_ == found[1].network_ or all(
+        np.array_equal(a, b)
+        for one, other in zip(found[0].network_.layers, found[1].network_.layers, strict=True)
+        for a, b in zip(one, other, strict=True)
+    )
+    assert [t.text for t in found[0].tried_] == [t.text for t in found[1].tried_]
+    assert found[0].score(X, y) > 0.9 and found[0].size_bytes_ <= 12
+    assert "within 12 bytes" in found[0].front_[0].reason
+
+
+def test_weights_of_rows_and_classes_count():
+    X, y = load_breast_cancer(return_X_y=True)
+    X, y = X[:300], y[:300]
+    weight = np.where(y == 1, 0.0, 1.0)
+    weight[:5] = 1.0
+    rare = CompactBDNNClassifier(30, time_limit=1.5, random_state=0, class_weight={1: 50})
+    with pytest.warns(Warning):
+        rare.fit(X, y)
+    plain_errors = np.mean(rare.predict(X)[y == 1] != 1)
+    assert plain_errors <= np.mean(rare.predict(X)[y == 0] != 0)
+    np.testing.assert_array_equal(rare.class_weight_, [1, 50])
+
+
+def test_files_load_as_ordinary_classifiers(tmp_path):
+    rows, labels = table(0)
+    clf = CompactBDNNClassifier((8, 40), time_limit=1, random_state=0)
+    with pytest.warns(Warning):
+        clf.fit(rows, labels)
+    clf.save(tmp_path / "small.json")
+    again = bdnn.load(tmp_path / "small.json")
+    np.testing.assert_array_equal(again.predict(rows), clf.predict(rows))
+    assert again.result_.method == "compact"
+
+
+@pytest.mark.parametrize("wrong", [0, -3, 2.5, True, "128", (), (8, 0), None])
+def test_wrong_budgets_are_refused(wrong):
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(InputError, match="max_bytes must be an integer from 1"):
+        CompactBDNNClassifier(wrong).fit(X, y)
+
+
+def test_one_class_is_refused():
+    with pytest.raises(InputError, match="at least two classes"):
+        CompactBDNNClassifier().fit([[0.0], [1.0]], ["a", "a"])
+
+
+def test_ctrl_c_keeps_what_was_found():
+    X, y = load_iris(return_X_y=True)
+
+    def impatient(line):
+        raise KeyboardInterrupt
+
+    clf = CompactBDNNClassifier(64, random_state=0).fit(X, y, on_progress=impatient)
+    assert clf.result_.interrupted and clf.score(X, y) > 0.8
+
+
+def test_an_output_without_rows_never_wins():
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 2, (50, 3)).astype(float)
+    two = Network((Layer(np.array([[1, -1, 2]]), np.array([-1])),), "threshold", [0, 2])
+    whole = complete(two, 3)
+    np.testing.assert_array_equal(whole.predict_index(X), 2 * two.predict_index(X))
+    for label in range(3):
+        assert set(constant(label, 3, 3).predict_index(X)) == {label}
+    for label in range(2):
+        assert set(constant(label, 3, 2).predict_index(X)) == {label}
+
+
+def test_sums_add_outputs():
+    rng = np.random.default_rng(1)
+    X = rng.integers(0, 2, (40, 4)).astype(float)
+
+    def member():
+        hidden = Layer(rng.integers(-1, 2, (3, 4)), rng.integers(-1, 2, 3))
+        return Network((hidden, Layer(rng.integers(-3, 4, (3, 3)), rng.integers(-3, 4, 3))), "argmax", [0, 1, 2])
+
+    members = [member() for _ in range(4)]
+    total = sum(member.decision_function(X) for member in members)
+    np.testing.assert_array_equal(sum_of(members).decision_function(X), total)
+
+
+def test_inputs_are_bits_and_grids():
+    X = np.array([[0.5, 3.0], [1.5, 7.0], [2.5, 5.0]])
+    bits = BitInputs.of([(1, 5.0), (0, 1.0), (1, 5.0)])
+    np.testing.assert_array_equal(bits.values(X), [[0, 0], [1, 1], [1, 1]])
+    source = Source.of(Encoder.identity(["a", "b"], 2, [0.0, 0.0]), X)
+    assert source.bits.tolist() == [0, 3]
+    grid = GridInputs.of(np.array([0, 1]), X, source, 3)
+    np.testing.assert_array_equal(grid.values(X)[:, 1], [0, 4, 2])  # as they are, from the least
+    assert source.threshold(1, 4.2) == 5.0 and source.threshold(1, 7.0) == 7.0
+
+
+def test_command(run, tmp_path):
+    out, front = tmp_path / "m.json", tmp_path / "front.svg"
+    words = ["train", "examples/data/breast_cancer_wisconsin.csv", "--max-bytes", "6,20", "--time-limit", "2"]
+    code, printed, _ = run(*words, "--out", out, "--front", front, "--json", "--quiet")
+    report = json.loads(printed)
+    assert code == 0 and all(figures["size_bytes"] <= int(most) for most, figures in report["front"].items())
+    assert report["front"]["20"]["held_out_accuracy"] > 0.9
+    assert (tmp_path / "m-6.json").exists() and (tmp_path / "m-20.json").exists() and front.read_text()[:5] == "<?xml"
+    code, printed, said = run(*words[:3], "20", "--time-limit", "1", "--out", out)
+    assert code == 0 and "20" in printed and "bytes" in said and out.exists()
+    code, _, said = run(*words, "--hidden", "3")
+    assert code == 2 and "--hidden" in said
+    assert run(*words, "--out", "-")[0] == 2
+    assert run("train", words[1], "--front", front)[0] == 2
+    assert run(*words[:3], "many")[0] == 2
