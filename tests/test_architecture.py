@@ -48,6 +48,7 @@ FLOORS = [
         "__main__",
         "calibration",
         "cli",
+        "compact",
         "devices",
         "export",
         "estimators",

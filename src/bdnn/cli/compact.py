@@ -13,9 +13,8 @@ from click.core import ParameterSource
 
 import bdnn
 from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
-from bdnn.cli.reading import TableChoice, inputs_of, read_training_table
+from bdnn.cli.reading import TableChoice, inputs_of, read_training_table, table_info
 from bdnn.cli.stopping import finishing, repeated
-from bdnn.cli.training_rows import table_info
 from bdnn.errors import InputError
 from bdnn.files import write
 from bdnn.model_file.contents import Model

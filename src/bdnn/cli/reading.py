@@ -17,12 +17,14 @@ from bdnn.cli.table_options import FORMAT_OPTIONS, reading_of
 from bdnn.columns import listed, quoted
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import InputError
+from bdnn.model_file.contents import TableInfo
 from bdnn.regression_targets import check_discrete, regression_hint
 from bdnn.splitting import SPLIT_VERSION, split
 from bdnn.tables import Known, Reading, Table
 
 if TYPE_CHECKING:
     from bdnn.encoding.encoder import Encoder
+    from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.model_file.contents import EnsembleModel, Model
     from bdnn.types import Array, Floats
 
@@ -132,6 +134,27 @@ def read_training_table(
     if choice.missing == "error":
         refuse_gaps(table.features, "--missing error keeps no replacements")
     return TrainingTable(table, table.labels, rows, held_out)
+
+
+def table_info(clf: BDNNClassifier, read: TrainingTable, choice: TableChoice) -> TableInfo:
+    """Return what a model file says of the table."""
+    table, encoder, fill = read.table, clf.encoder_, None
+    if choice.missing == "median" and encoder.is_identity and all(code.fill is not None for code in encoder.columns):
+        fill = tuple(float(code.fill or 0) for code in encoder.columns)
+    return TableInfo(
+        read.target,
+        choice.missing,
+        fill,
+        table.drop,
+        choice.test_fraction,
+        choice.seed,
+        missing_labels=choice.missing_labels,
+        id=table.ids,
+        weight=choice.weight,
+        na=choice.reading.na,
+        dates={name: form for name, form in table.forms.items() if name in encoder.names},
+        n_columns=None if table.header else table.n_columns,
+    )
 
 
 def show_notes(data: Path, table: Table) -> None:

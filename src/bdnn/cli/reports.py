@@ -14,7 +14,6 @@ from bdnn.cli.output import check_files, save_output
 from bdnn.cli.reading import filled_inputs, model_table, target_of
 from bdnn.cli.stopping import finishing, heard
 from bdnn.cli.table_options import TABLE, label_options
-from bdnn.cli.training import train
 from bdnn.cli.training_rows import training_rows_of
 from bdnn.cli.verification import certificate_errors
 from bdnn.files import write
@@ -120,14 +119,16 @@ def _commands(model: Model, model_file: Path, data: Path, target: str, certifica
     table, model_name, proof = str(data), str(model_file), [] if certificate is None else [str(certificate)]
     again: list[list[str]] = [["evaluate", model_name, table, "--target", target]]
     info = model.table
-    if info is not None and info.test_fraction is not None and info.seed is not None and model.settings is not None:
+    # a network within a number of bytes is found by a search that its settings do not describe
+    described = model.settings is not None and not (model.result is not None and model.result.method == "compact")
+    if info is not None and info.test_fraction is not None and info.seed is not None and described:
         rows = ["--target", target, "--missing", info.missing, "--test-fraction", repr(info.test_fraction)]
         rows += [word for name in info.drop for word in ("--drop", name)] + ["--seed", str(info.seed)]
         rows += ["--missing-labels", info.missing_labels] * (info.missing_labels != "error")
         rows += [word for name in info.id for word in ("--id", name)]
         rows += ["--weight", info.weight] if info.weight is not None else []
         rows += ["--na", ",".join(info.na)] if info.na is not None else []
-        options = [*_training_options(model.settings), *(["--certificate", *proof] if proof else [])]
+        options = [*_training_options(model.settings or {}), *(["--certificate", *proof] if proof else [])]
         again.insert(0, ["train", table, *rows, *options, "--out", model_name])
         again += [["verify", *proof, table, *rows]] if proof else []
     return [shlex.join(["bdnn", *words]) for words in again]
@@ -137,7 +138,9 @@ def _training_options(settings: dict[str, Any]) -> list[str]:
     """Return the options of 'bdnn train' that make an estimator of the given settings, defaults left out."""
     words: list[str] = []
     defaults = bdnn.BDNNClassifier().get_params()
-    for option in train.params:
+    group = click.get_current_context().find_root().command
+    assert isinstance(group, click.Group)
+    for option in group.commands["train"].params:
         name = str(option.name)
         # the seed is among the options of the rows, and a checkpoint belongs to one run
         if name not in settings or name in ("random_state", "checkpoint", "certificate"):

@@ -25,10 +25,10 @@ from bdnn.cli.reading import (
     refuse_gaps,
     start_encoder,
     table_choice,
+    table_info,
 )
 from bdnn.cli.stopping import finishing, heard, repeated, requested
 from bdnn.cli.table_options import TABLE, table_options
-from bdnn.cli.training_rows import table_info
 from bdnn.encoding.codes import PARTS
 from bdnn.errors import InputError, NotCoveredError, UnorderedColumnError
 from bdnn.model_file.contents import Model, TableInfo

@@ -1,4 +1,4 @@
-"""What a model file says of the table of its training, and which of its rows it was trained on."""
+"""Which rows of a table a model was trained on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ import numpy as np
 from bdnn.calibration import held_out_fraction
 from bdnn.cli.reading import split_rows
 from bdnn.errors import InputError
-from bdnn.model_file.contents import TableInfo
 from bdnn.splitting import SPLIT_VERSIONS, drawn_seed, split
 
 if TYPE_CHECKING:
-    from bdnn.cli.reading import TableChoice, TrainingTable
-    from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.model_file.contents import Model
     from bdnn.tables import Table
     from bdnn.types import Array
@@ -47,24 +44,3 @@ def training_rows_of(model: Model, table: Table, X: Array) -> Array | None:
     wrong = int(np.sum(model.network.predict(X[rows]) != labels[rows]))
     comparable = not validated and not np.any(settings.get("robust_radius", 0.0))
     return rows if wrong == result.audit.n_wrong or not comparable else None
-
-
-def table_info(clf: BDNNClassifier, read: TrainingTable, choice: TableChoice) -> TableInfo:
-    """Return what a model file says of the table."""
-    table, encoder, fill = read.table, clf.encoder_, None
-    if choice.missing == "median" and encoder.is_identity and all(code.fill is not None for code in encoder.columns):
-        fill = tuple(float(code.fill or 0) for code in encoder.columns)
-    return TableInfo(
-        read.target,
-        choice.missing,
-        fill,
-        table.drop,
-        choice.test_fraction,
-        choice.seed,
-        missing_labels=choice.missing_labels,
-        id=table.ids,
-        weight=choice.weight,
-        na=choice.reading.na,
-        dates={name: form for name, form in table.forms.items() if name in encoder.names},
-        n_columns=None if table.header else table.n_columns,
-    )
