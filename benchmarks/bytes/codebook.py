@@ -1,0 +1,116 @@
+"""Sums of trees whose leaves are real numbers, rounded to a few shared integers: candidates of many sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from packed_shared import Shared, decided
+from packed_trees import Tree
+from pool import Path, Rows
+from sources import Split
+
+ENTRIES = (4, 8, 16, 32)
+"""Of the codebook."""
+LARGEST = 127
+"""Of the integers: 8 bits each."""
+PASSES = 20
+"""Of the one-dimensional k-means; it seldom moves after ten."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """Trees with real values: leaves (leaves, width) of each tree and where the sums begin."""
+
+    trees: list[Tree]
+    values: list[np.ndarray]
+    baseline: np.ndarray
+
+    def places(self, X: np.ndarray) -> np.ndarray:
+        """Return the leaf of each row in each tree, counted over all trees."""
+        starts = np.cumsum([0, *(len(each) for each in self.values)])[:-1]
+        return np.column_stack([tree.leaves(X) + start for tree, start in zip(self.trees, starts, strict=True)])
+
+
+class Codebooks(Path):
+    """Beginnings of one sum, each with codebooks of all sizes."""
+
+    def __init__(self, split: Split, whole: Sum, rows: Rows, stages: list[int]) -> None:
+        self._split, self._whole = split, whole
+        self._outputs = len(whole.baseline)
+        self._models: list[Shared] = []
+        places = whole.places(rows[0])
+        counts = np.bincount(places.ravel(), minlength=sum(map(len, whole.values)))
+        for number in stages:
+            distinct = len(np.unique(np.concatenate(whole.values[:number])))
+            before = 0
+            for entries in ENTRIES:
+                if before < distinct:
+                    self._models.append(self._rounded(number, entries, places, counts))
+                before = entries
+
+    def _rounded(self, number: int, entries: int, places: np.ndarray, counts: np.ndarray) -> Shared:
+        """Return the first trees with a codebook, and with sums of the same means over the training rows."""
+        whole = self._whole
+        values = np.concatenate(whole.values[:number])
+        centers = _means(values.ravel(), np.repeat(counts[: len(values)], values.shape[1]), entries)
+        scale = max(np.abs(centers).max(), 1e-12) / LARGEST
+        codebook = np.unique(np.rint(centers / scale).astype(np.int64))
+        taken = np.searchsorted((codebook[1:] + codebook[:-1]) / 2, values / scale)
+        errors = values - codebook[taken] * scale
+        if values.shape[1] > 1:
+            lost = errors[places[:, :number]].mean(axis=0).sum(axis=0)
+        else:
+            each = errors[places[:, :number], 0].mean(axis=0)
+            lost = np.array([each[k :: self._outputs].sum() for k in range(self._outputs)])
+        baseline = np.rint((whole.baseline + lost) / scale).astype(np.int64)
+        cuts = np.cumsum([len(each) for each in whole.values[:number]])[:-1]
+        split = self._split
+        return Shared(
+            split.columns, split.classes, whole.trees[:number], np.split(taken, cuts), codebook, _from_zero(baseline)
+        )
+
+    def predictions(self, X: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield what each of the models predicts."""
+        places = self._whole.places(X)
+        for model in self._models:
+            number = len(model.trees)
+            values = model.codebook[np.concatenate(model.entries)]
+            found = values[places[:, :number]]
+            if model.width > 1:
+                sums = found.sum(axis=1)
+            else:
+                sums = np.column_stack([found[:, k :: self._outputs, 0].sum(axis=1) for k in range(self._outputs)])
+            yield decided(sums + model.baseline)
+
+    def note(self, number: int) -> str:
+        """Say how many trees and entries a model has."""
+        model = self._models[number]
+        return f"{len(model.trees)} trees, {len(model.codebook)} leaf values"
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+
+def _from_zero(baseline: np.ndarray) -> np.ndarray:
+    """Return what decides alike: of several outputs the least is 0."""
+    return baseline if len(baseline) == 1 else baseline - baseline.min()
+
+
+def _means(values: np.ndarray, weights: np.ndarray, number: int) -> np.ndarray:
+    """Return centers of weighted k-means in one dimension, ascending."""
+    order = np.argsort(values, kind="stable")
+    values, weights = values[order], weights[order] + 1e-9  # leaves that no row reaches count a little
+    if len(np.unique(values)) <= number:
+        return np.unique(values)
+    centers = np.unique(np.quantile(values, (np.arange(number) + 0.5) / number))
+    for _ in range(PASSES):
+        of = np.searchsorted((centers[1:] + centers[:-1]) / 2, values)
+        total = np.bincount(of, weights, len(centers))
+        sums = np.bincount(of, weights * values, len(centers))
+        moved = np.where(total > 0, sums / np.maximum(total, 1e-300), centers)
+        if np.array_equal(moved, centers):
+            break
+        centers = np.sort(moved)
+    return centers
