@@ -40,17 +40,20 @@ class Codebooks(Path):
         self._split, self._whole = split, whole
         self._outputs = len(whole.baseline)
         self._models: list[Shared] = []
-        places = whole.places(rows[0])
-        counts = np.bincount(places.ravel(), minlength=sum(map(len, whole.values)))
-        for number in stages:
-            distinct = len(np.unique(np.concatenate(whole.values[:number])))
-            before = 0
-            for entries in ENTRIES:
-                if before < distinct:
-                    self._models.append(self._rounded(number, entries, places, counts))
-                before = entries
+        """As many for every stage, so that those of different rows are told apart by their number; some are the same."""
+        counts = np.bincount(whole.places(rows[0]).ravel(), minlength=sum(map(len, whole.values)))
+        done: dict[int, list[Shared]] = {}
+        for stage in stages:
+            number = min(stage, len(whole.trees))
+            if number not in done:
+                distinct = len(np.unique(np.concatenate(whole.values[:number])))
+                made = done[number] = []
+                for k, entries in enumerate(ENTRIES):
+                    enough = k > 0 and ENTRIES[k - 1] >= distinct
+                    made.append(made[-1] if enough else self._rounded(number, entries, counts, len(rows[1])))
+            self._models += done[number]
 
-    def _rounded(self, number: int, entries: int, places: np.ndarray, counts: np.ndarray) -> Shared:
+    def _rounded(self, number: int, entries: int, counts: np.ndarray, rows: int) -> Shared:
         """Return the first trees with a codebook, and with sums of the same means over the training rows."""
         whole = self._whole
         values = np.concatenate(whole.values[:number])
@@ -59,11 +62,12 @@ class Codebooks(Path):
         codebook = np.unique(np.rint(centers / scale).astype(np.int64))
         taken = np.searchsorted((codebook[1:] + codebook[:-1]) / 2, values / scale)
         errors = values - codebook[taken] * scale
-        if values.shape[1] > 1:
-            lost = errors[places[:, :number]].mean(axis=0).sum(axis=0)
+        each = errors * counts[: len(values), None] / rows  # of the mean over the rows
+        if values.shape[1] == 1 < self._outputs:
+            owner = np.repeat(np.arange(number) % self._outputs, list(map(len, whole.values[:number])))
+            lost = np.bincount(owner, each[:, 0], self._outputs)
         else:
-            each = errors[places[:, :number], 0].mean(axis=0)
-            lost = np.array([each[k :: self._outputs].sum() for k in range(self._outputs)])
+            lost = each.sum(axis=0)
         baseline = np.rint((whole.baseline + lost) / scale).astype(np.int64)
         cuts = np.cumsum([len(each) for each in whole.values[:number]])[:-1]
         split = self._split
@@ -73,16 +77,20 @@ class Codebooks(Path):
 
     def predictions(self, X: np.ndarray) -> Iterator[np.ndarray]:
         """Yield what each of the models predicts."""
-        places = self._whole.places(X)
+        places, before = self._whole.places(X), None
         for model in self._models:
-            number = len(model.trees)
+            if model is before:
+                yield predicted
+                continue
+            before, number = model, len(model.trees)
             values = model.codebook[np.concatenate(model.entries)]
             found = values[places[:, :number]]
             if model.width > 1:
                 sums = found.sum(axis=1)
             else:
                 sums = np.column_stack([found[:, k :: self._outputs, 0].sum(axis=1) for k in range(self._outputs)])
-            yield decided(sums + model.baseline)
+            predicted = decided(sums + model.baseline)
+            yield predicted
 
     def note(self, number: int) -> str:
         """Say how many trees and entries a model has."""

@@ -217,7 +217,7 @@ def diet(split: Split, seed: int) -> dict[str, list[Candidate]]:
                     # so many as surely fill the largest budget
                     trees = int(min(MOST_TREES, max(BUDGETS) * 8 / (4 * leaves)))
                     whole = booster.boosted(leaves, rate, trees)
-                    path = Codebooks(split, whole, rows, [k * outputs for k in stages(len(whole.trees) // outputs)])
+                    path = Codebooks(split, whole, rows, [k * outputs for k in stages(trees // outputs)])
                     if not notes:
                         notes += [path.note(k) for k in range(len(path))]
                     return path

@@ -96,6 +96,8 @@ def figs(split: Split, seed: int) -> dict[str, list[Candidate]]:
             outputs = values[0].shape[1]
             whole = Sum([tree for tree, _ in made], values, np.zeros(outputs))
             paths.append(Codebooks(split, whole, rows, [len(made)]))
+        # it ends early where all leaves are pure
+        paths += paths[-1:] * (most - len(paths))
         if not notes:
             notes.extend(f"{k + 1} splits, {path.note(m)}" for k, path in enumerate(paths) for m in range(len(path)))
         return Joined(paths)
