@@ -40,7 +40,7 @@ class Codebooks(Path):
         self._split, self._whole = split, whole
         self._outputs = len(whole.baseline)
         self._models: list[Shared] = []
-        """As many for every stage, so that those of different rows are told apart by their number; some are the same."""
+        """As many for every stage, so that numbers mean the same for other rows; some are the same."""
         counts = np.bincount(whole.places(rows[0]).ravel(), minlength=sum(map(len, whole.values)))
         done: dict[int, list[Shared]] = {}
         for stage in stages:
@@ -77,7 +77,7 @@ class Codebooks(Path):
 
     def predictions(self, X: np.ndarray) -> Iterator[np.ndarray]:
         """Yield what each of the models predicts."""
-        places, before = self._whole.places(X), None
+        places, before, predicted = self._whole.places(X), None, np.zeros(0, dtype=np.int64)
         for model in self._models:
             if model is before:
                 yield predicted

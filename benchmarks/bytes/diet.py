@@ -1,7 +1,7 @@
 """Boosted trees on a diet (N. Herrmann et al., arXiv:2510.26557): every first use of a feature or a threshold is paid.
 
-The paper changes the source of LightGBM, whose public penalties know features but no thresholds; this is the same Newton
-boosting with the same penalized gains. Prices are the bits that the dictionary of `packed_shared` grows by.
+The paper changes the source of LightGBM, whose public penalties know features but no thresholds; this is the same
+Newton boosting with the same penalized gains. Prices are the bits that the dictionary of `packed_shared` grows by.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rival FIGS (Y. S. Tan et al., arXiv:2201.11931) of the package imodels: trees that grow together, and are added."""
+"""The rival FIGS (Y. S. Tan et al., arXiv:2201.11931) of the package imodels: trees grow together and are added."""
 
 from __future__ import annotations
 
@@ -28,9 +28,14 @@ class Growing(FIGSClassifier):
     def fit(self, X, y):
         """Fit and keep the trees after every split as `history`."""
         self.history: list[list[list[tuple]]] = []
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return super().fit(X, y)
+        state = np.random.get_state()  # noqa: NPY002 - its stumps break ties by the global generator alone
+        np.random.seed(self.random_state)  # noqa: NPY002
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return super().fit(X, y)
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
 
     def _predict_tree(self, root, X):
         predicted = np.zeros((len(X), self.n_outputs))
@@ -51,7 +56,9 @@ def _nodes(root) -> list[tuple]:
     while waiting:
         node = waiting.pop()
         inner = node.left is not None
-        found.append((int(node.feature) if inner else -1, float(node.threshold) if inner else 0.0, np.ravel(node.value)))
+        found.append(
+            (int(node.feature) if inner else -1, float(node.threshold) if inner else 0.0, np.ravel(node.value))
+        )
         if inner:
             waiting += [node.right, node.left]
     return found

@@ -1,4 +1,4 @@
-"""Optimal decision trees: ConTree of all thresholds (pycontree) and STreeD of chosen ones (pystreed), within seconds."""
+"""Optimal trees: ConTree of all thresholds (pycontree) and STreeD of chosen ones (pystreed), within seconds."""
 
 from __future__ import annotations
 

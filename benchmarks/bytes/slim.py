@@ -18,11 +18,11 @@ from sources import Split
 
 from bdnn import Network
 
-THRESHOLDS = (12, 32, 96, 256)
+THRESHOLDS = (5, 12, 32, 96, 256)
 """To choose from, those that boosting takes first."""
 BOUNDS = (2, 5, 20)
 """Of the weights."""
-PRICES = (0.0002, 0.002)
+PRICES = (0.0002, 0.002, 0.008)
 PASSES = 6
 WIDER = 8
 """Biases may be as large as so many of the largest weights."""
