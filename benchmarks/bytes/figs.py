@@ -14,7 +14,7 @@ from packed_trees import Tree
 from pool import FEW, Candidate, Path, Rows, everything, judged
 from sources import Columns, Split
 
-RULES = {True: 64, False: 32}
+RULES = {True: 128, False: 80}
 """Splits in all, of tables up to `FEW` rows and of larger ones; a split takes the longer the more there are."""
 
 
@@ -86,30 +86,42 @@ def _short(limit: float, feature: int, column: np.ndarray, columns: Columns) -> 
     return short_half(float(column[~above].max()), float(column[above].min()))
 
 
+DEPTHS = (None, 2)
+"""Of the trees at most."""
+
+
 def figs(split: Split, seed: int) -> dict[str, list[Candidate]]:
-    """Grow once; the sum after every split is a candidate, with codebooks of all sizes."""
-    notes: list[str] = []
+    """Grow with both depths; the sum after every split is a candidate, with codebooks of all sizes."""
+    pool = []
+    for depth in DEPTHS:
+        notes: list[str] = []
+        pool += judged(
+            split,
+            lambda rows, depth=depth, notes=notes: _sums(split, rows, seed, depth, notes),
+            lambda k, notes=notes: notes[k],
+        )
+    return {"FIGS": pool}
+
+
+def _sums(split: Split, rows: Rows, seed: int, depth: int | None, notes: list[str]) -> Joined:
+    """Return the sums after every split, and put down what they are."""
     most = RULES[len(everything(split)[1]) <= FEW]
-
-    def grown(rows: Rows) -> Path:
-        model = Growing(max_rules=most, random_state=seed).fit(*rows)
-        order = np.argsort([int(model.class_map[k]) for k in range(split.classes)])
-        paths = []
-        for trees in model.history:
-            made = [_tree(nodes, rows[0], split.columns) for nodes in trees]
-            values = [found[:, order] for _, found in made]
-            if split.classes == 2:
-                values = [found[:, 1:] - found[:, :1] for found in values]
-            outputs = values[0].shape[1]
-            whole = Sum([tree for tree, _ in made], values, np.zeros(outputs))
-            paths.append(Codebooks(split, whole, rows, [len(made)]))
-        # it ends early where all leaves are pure
-        paths += paths[-1:] * (most - len(paths))
-        if not notes:
-            notes.extend(f"{k + 1} splits, {path.note(m)}" for k, path in enumerate(paths) for m in range(len(path)))
-        return Joined(paths)
-
-    return {"FIGS": judged(split, grown, lambda k: notes[k])}
+    model = Growing(max_rules=most, max_depth=depth, random_state=seed).fit(*rows)
+    order = np.argsort([int(model.class_map[k]) for k in range(split.classes)])
+    paths = []
+    for trees in model.history:
+        made = [_tree(nodes, rows[0], split.columns) for nodes in trees]
+        values = [found[:, order] for _, found in made]
+        if split.classes == 2:
+            values = [found[:, 1:] - found[:, :1] for found in values]
+        whole = Sum([tree for tree, _ in made], values, np.zeros(values[0].shape[1]))
+        paths.append(Codebooks(split, whole, rows, [len(made)]))
+    # it ends early where all leaves are pure
+    paths += paths[-1:] * (most - len(paths))
+    if not notes:
+        text = "any depth" if depth is None else f"depth {depth}"
+        notes += [f"{k + 1} splits, {text}, {path.note(m)}" for k, path in enumerate(paths) for m in range(len(path))]
+    return Joined(paths)
 
 
 class Joined(Path):
