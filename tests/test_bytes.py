@@ -328,7 +328,7 @@ def test_every_candidate_of_the_later_rivals_survives_its_bytes(bench, load, mon
     monkeypatch.setattr(bench["diet"], "SHAPES", ((2, 0.5), (4, 0.5)))
     monkeypatch.setattr(bench["diet"], "VALUES", (12,))
     monkeypatch.setattr(bench["diet"], "PENALTIES", (1e-4,))
-    monkeypatch.setattr(bench["diet"], "MOST_TREES", 9)
+    monkeypatch.setattr(bench["diet"], "MOST_TREES", {True: 9, False: 9})
     monkeypatch.setattr(bench["slim"], "THRESHOLDS", (12,))
     monkeypatch.setattr(bench["slim"], "BOUNDS", (2, 20))
     for train in (bench["diet"].diet, bench["slim"].slim):
@@ -366,7 +366,7 @@ def test_optimal_trees_survive_their_bytes(bench, load, monkeypatch):
     monkeypatch.setattr(optimal, "SEARCHES", ((1, 0.0), (2, 0.0)))
     monkeypatch.setattr(optimal, "DEPTHS", {2: (10, (1, 3))})
     rows = split.X["train"], split.y["train"]
-    one, two = (optimal._of_all_thresholds(split, rows).model(k) for k in (1, 3))
+    one, two = (optimal._of_all_thresholds(split, rows, depth, 0.0).model(1) for depth in (1, 2))
     stump = DecisionTreeClassifier(max_depth=1).fit(*rows)
     grown = DecisionTreeClassifier(max_depth=2).fit(*rows)
     assert np.mean(one.predict(rows[0]) == rows[1]) >= stump.score(*rows)

@@ -19,13 +19,14 @@ from pool import BUDGETS, Candidate, Path, Rows, judged
 from scipy.sparse import csr_array
 from sources import Columns, Split
 
-SHAPES = ((2, 0.3), (2, 0.8), (4, 0.2), (4, 0.5), (8, 0.3))
+SHAPES = ((2, 0.3), (2, 0.8), (4, 0.15), (4, 0.5), (8, 0.2), (16, 0.3))
 """Leaves and learning rate."""
 PENALTIES = (0.0, 1e-5, 1e-4)
 """Of log loss a row that a bit of the dictionary costs."""
-VALUES = (12, 48)
+VALUES = (10, 80)
 """Thresholds of a feature at most."""
-MOST_TREES = 250
+MOST_TREES = {True: 250, False: 400}
+"""Of two classes, and of more."""
 DAMPING = 1.0
 """Added to second derivatives, as in the other boosting rival."""
 REAL_BITS = 12
@@ -74,17 +75,21 @@ class Conditions:
 
 
 def _thresholds(column: np.ndarray, bits: int, most: int) -> list[float]:
-    """Return ascending thresholds; of real numbers such of few bits, near the quantiles."""
-    values = np.unique(column)
+    """Return ascending thresholds, of real numbers such of few bits.
+
+    Where there are too many values they lie at quantiles, values weighted by the square root of their rows, so that a
+    value of most rows leaves thresholds to the others.
+    """
+    values, counts = np.unique(column, return_counts=True)
     if len(values) - 1 <= most:
         gaps = list(pairwise(values))
     else:
-        ordered = np.sort(column)
-        near = np.clip(np.arange(1, most + 1) / (most + 1), 0, 1)
-        slack = 0.25 / (most + 1)
-        low, high = (ordered[((near + d) * (len(ordered) - 1)).astype(int)] for d in (-slack, slack))
-        above = values[np.minimum(np.searchsorted(values, high, side="right"), len(values) - 1)]
-        gaps = [(a, b) for a, b in zip(low, above, strict=True) if a < b]
+        reached = np.cumsum(np.sqrt(counts))
+        near = np.arange(1, most + 1) / (most + 1)
+        slack = 0.25 / (most + 1)  # of the way to the next one, to either side
+        low, high = (np.searchsorted(reached, reached[-1] * (near + d)) for d in (-slack, slack))
+        gaps = [(values[a], values[min(b + 1, len(values) - 1)]) for a, b in zip(low, high, strict=True)]
+        gaps = [(a, b) for a, b in gaps if a < b]
     if bits:
         return sorted({float(np.floor((a + b) / 2)) if b - a > 1 else float(a) for a, b in gaps})
     return sorted({short_half(float(a), float(b)) for a, b in gaps})
@@ -215,7 +220,7 @@ def diet(split: Split, seed: int) -> dict[str, list[Candidate]]:
                 def grown(rows: Rows, leaves=leaves, rate=rate, most=most, penalty=penalty, notes=notes) -> Path:
                     booster = Booster(conditions(rows, most), len(split.columns), rows[1], split.classes, penalty)
                     # so many as surely fill the largest budget
-                    trees = int(min(MOST_TREES, max(BUDGETS) * 8 / (4 * leaves)))
+                    trees = int(min(MOST_TREES[outputs == 1], max(BUDGETS) * 8 / (4 * leaves)))
                     whole = booster.boosted(leaves, rate, trees)
                     path = Codebooks(split, whole, rows, [k * outputs for k in stages(trees // outputs)])
                     if not notes:

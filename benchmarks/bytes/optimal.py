@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from coding import storable
@@ -18,8 +19,10 @@ from sources import Split
 
 SECONDS = 6.0
 """Of one search; in the four folds of small tables a quarter of it. What is found until then is taken."""
-SEARCHES = ((2, 0.0), (3, 0.0), (3, 0.005), (4, 0.0), (4, 0.002))
+SEARCHES = ((2, 0.0), (3, 0.0), (4, 0.0), (4, 0.002))
 """Depth, and price of a split in terms of the share of wrong rows; of ConTree."""
+WIDTHS = (16, 32)
+"""Of the thresholds of ConTree."""
 DEPTHS = {3: (150, range(1, 8)), 4: (50, (8, 9, 10, 11, 12, 13, 15))}
 """Thresholds that STreeD may choose from, and splits at most, by depth."""
 
@@ -59,59 +62,58 @@ def _seconds(split: Split, rows: Rows) -> float:
     return SECONDS / len(parts) if inside else SECONDS
 
 
-def _of_all_thresholds(split: Split, rows: Rows) -> Path:
-    models = []
-    for depth, price in SEARCHES:
-        search = ConTree(max_depth=depth, complexity_cost=price, time_limit=_seconds(split, rows))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it tells when time is over
-            root = search.fit(*rows).get_tree()
-        flat = _flat(
-            root,
-            lambda node: node.is_leaf_node(),
-            lambda node: (node.get_split_feature(), node.get_split_threshold()),
-            lambda node: (node.get_left(), node.get_right()),
-            lambda node: node.get_label(),
-        )
-        models += [_packed(flat, split, width) for width in (16, 32)]
-    return Path(models)
+def _of_all_thresholds(split: Split, rows: Rows, depth: int, price: float) -> Path:
+    search = ConTree(max_depth=depth, complexity_cost=price, time_limit=_seconds(split, rows))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells when time is over
+        root = search.fit(*rows).get_tree()
+    flat = _flat(
+        root,
+        lambda node: node.is_leaf_node(),
+        lambda node: (node.get_split_feature(), node.get_split_threshold()),
+        lambda node: (node.get_left(), node.get_right()),
+        lambda node: node.get_label(),
+    )
+    return Path([_packed(flat, split, width) for width in WIDTHS])
 
 
-def _of_chosen_thresholds(split: Split, rows: Rows, seed: int) -> Path:
-    models = []
-    for depth, (number, sizes) in DEPTHS.items():
-        feature, threshold = (np.array(a) for a in zip(*boosted_bits(rows, split.classes, seed, number), strict=True))
-        front = Front.of_bits(feature, threshold, split.columns)
-        seen = front.integers(rows[0], split.columns).astype(np.int32)
-        search = STreeDClassifier("accuracy", max_depth=depth)
-        left = _seconds(split, rows)
-        found = None
-        for size in sizes:
-            if left > 0.05:  # less is not worth a start
-                search.set_params(max_num_nodes=size, time_limit=left)
-                began = time.monotonic()
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    search.fit(seen, rows[1])
-                left -= time.monotonic() - began
-                if search.is_fitted() and search.fit_result.is_feasible():
-                    found = _flat(
-                        search.get_tree(),
-                        lambda node: node.is_leaf_node(),
-                        lambda node, front=front: (front.chosen[node.feature], front.threshold[node.feature]),
-                        lambda node: (node.left_child, node.right_child),
-                        lambda node: node.label,
-                    )
-            if found is None:
-                found = _flat(None, lambda _: True, tuple, tuple, lambda _: int(np.bincount(rows[1]).argmax()))
-            models.append(_packed(found, split, 16))
+def _of_chosen_thresholds(split: Split, rows: Rows, seed: int, depth: int) -> Path:
+    number, sizes = DEPTHS[depth]
+    feature, threshold = (np.array(a) for a in zip(*boosted_bits(rows, split.classes, seed, number), strict=True))
+    front = Front.of_bits(feature, threshold, split.columns)
+    seen = front.integers(rows[0], split.columns).astype(np.int32)
+    search = STreeDClassifier("accuracy", max_depth=depth)
+    # of the first, where not even one is found in time
+    flat = _flat(None, lambda _: True, tuple, tuple, lambda _: int(np.bincount(rows[1]).argmax()))
+    models, left = [], _seconds(split, rows)
+    for size in sizes:
+        if left > 0.05:  # less is not worth a start
+            search.set_params(max_num_nodes=size, time_limit=left)
+            began = time.monotonic()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                search.fit(seen, rows[1])
+            left -= time.monotonic() - began
+            if search.is_fitted() and search.fit_result.is_feasible():
+                flat = _flat(
+                    search.get_tree(),
+                    lambda node: node.is_leaf_node(),
+                    lambda node: (front.chosen[node.feature], front.threshold[node.feature]),
+                    lambda node: (node.left_child, node.right_child),
+                    lambda node: node.label,
+                )
+        models.append(_packed(flat, split, 16))
     return Path(models)
 
 
 def optimal(split: Split, seed: int) -> dict[str, list[Candidate]]:
     """Search trees of at most four levels."""
-    all_notes = [f"ConTree, depth {depth}, {price:g} a split, {w} bits" for depth, price in SEARCHES for w in (16, 32)]
-    chosen_notes = [f"STreeD, depth {depth}, {size} splits" for depth, (_, sizes) in DEPTHS.items() for size in sizes]
-    pool = judged(split, lambda rows: _of_all_thresholds(split, rows), lambda k: all_notes[k])
-    pool += judged(split, lambda rows: _of_chosen_thresholds(split, rows, seed), lambda k: chosen_notes[k])
+    pool = []
+    for depth, price in SEARCHES:
+        notes = [f"ConTree, depth {depth}, {price:g} a split, {width} bits" for width in WIDTHS]
+        search = partial(_of_all_thresholds, split, depth=depth, price=price)
+        pool += judged(split, search, notes.__getitem__)
+    for depth, (_, sizes) in DEPTHS.items():
+        notes = [f"STreeD, depth {depth}, {size} splits" for size in sizes]
+        pool += judged(split, partial(_of_chosen_thresholds, split, seed=seed, depth=depth), notes.__getitem__)
     return {"optimal trees": pool}
