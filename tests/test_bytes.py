@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -284,6 +284,21 @@ def test_short_thresholds_lie_between_the_values(bench):
     assert packed.short_half(1.0 + 1e-6, 1.0 + 2e-6) == 1.0
 
 
+def test_codebooks_of_few_values_are_the_best(bench):
+    codebook, rng = bench["codebook"], np.random.default_rng(8)
+    for trial in range(20):
+        values, weights = rng.normal(size=7), rng.integers(1, 9, size=7)
+        found = codebook._means(values, weights, 2 + trial % 2)
+
+        def error(centers, values=values, weights=weights):
+            return np.sum(weights * ((values[:, None] - centers) ** 2).min(axis=1))
+
+        ordered = np.argsort(values)
+        for cuts in combinations(range(1, 7), 1 + trial % 2):
+            parts = np.split(ordered, cuts)
+            assert error(found) <= error(np.array([np.average(values[p], weights=weights[p]) for p in parts])) + 1e-6
+
+
 def test_a_diet_pays_for_every_new_feature_and_threshold(bench):
     split, diet = table(bench, load_breast_cancer), bench["diet"]
     X, y = split.X["train"], split.y["train"]
@@ -328,7 +343,7 @@ def test_every_candidate_of_the_later_rivals_survives_its_bytes(bench, load, mon
     monkeypatch.setattr(bench["diet"], "SHAPES", ((2, 0.5), (4, 0.5)))
     monkeypatch.setattr(bench["diet"], "VALUES", (12,))
     monkeypatch.setattr(bench["diet"], "PENALTIES", (1e-4,))
-    monkeypatch.setattr(bench["diet"], "MOST_TREES", {True: 9, False: 9})
+    monkeypatch.setattr(bench["diet"], "MOST_TREES", {True: 27, False: 27})
     monkeypatch.setattr(bench["slim"], "THRESHOLDS", (12,))
     monkeypatch.setattr(bench["slim"], "BOUNDS", (2, 20))
     for train in (bench["diet"].diet, bench["slim"].slim):

@@ -15,7 +15,7 @@ from bitstream import width_of
 from codebook import Codebooks, Sum
 from packed_shared import short_half
 from packed_trees import Tree
-from pool import BUDGETS, Candidate, Path, Rows, judged
+from pool import BUDGETS, FEW, Candidate, Path, Rows, everything, judged
 from scipy.sparse import csr_array
 from sources import Columns, Split
 
@@ -26,7 +26,7 @@ PENALTIES = (0.0, 1e-5, 1e-4)
 VALUES = (10, 80)
 """Thresholds of a feature at most."""
 MOST_TREES = {True: 250, False: 400}
-"""Of two classes, and of more."""
+"""Of two classes, and of more; of small tables, which have four folds, a third."""
 DAMPING = 1.0
 """Added to second derivatives, as in the other boosting rival."""
 REAL_BITS = 12
@@ -205,6 +205,7 @@ def stages(most: int) -> list[int]:
 def diet(split: Split, seed: int) -> dict[str, list[Candidate]]:
     """Boost with all settings; beginnings with codebooks of all sizes are candidates."""
     pool, outputs = [], 1 if split.classes == 2 else split.classes
+    limit = MOST_TREES[outputs == 1] // (3 if len(everything(split)[1]) <= FEW else 1)
     known: dict[tuple[int, int], tuple[Rows, Conditions]] = {}
 
     def conditions(rows: Rows, most: int) -> Conditions:
@@ -220,7 +221,7 @@ def diet(split: Split, seed: int) -> dict[str, list[Candidate]]:
                 def grown(rows: Rows, leaves=leaves, rate=rate, most=most, penalty=penalty, notes=notes) -> Path:
                     booster = Booster(conditions(rows, most), len(split.columns), rows[1], split.classes, penalty)
                     # so many as surely fill the largest budget
-                    trees = int(min(MOST_TREES[outputs == 1], max(BUDGETS) * 8 / (4 * leaves)))
+                    trees = int(min(limit, max(BUDGETS) * 8 / (4 * leaves)))
                     whole = booster.boosted(leaves, rate, trees)
                     path = Codebooks(split, whole, rows, [k * outputs for k in stages(trees // outputs)])
                     if not notes:
