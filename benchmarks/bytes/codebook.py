@@ -152,7 +152,7 @@ def _exact_means(values: np.ndarray, weights: np.ndarray, number: int) -> np.nda
     m = len(values)
     total, first, second = (np.concatenate([[0.0], np.cumsum(weights * values**p)]) for p in (0, 1, 2))
     start, stop = np.arange(m)[:, None], np.arange(1, m + 1)[None, :]
-    mass = np.maximum(total[stop] - total[start], 1e-300)
+    mass = np.where(start < stop, total[stop] - total[start], 1.0)
     error = second[stop] - second[start] - (first[stop] - first[start]) ** 2 / mass
     error = np.where(start < stop, np.maximum(error, 0.0), np.inf)  # of one center for values[start:stop]
     best, cuts = error[0], []
