@@ -5,7 +5,8 @@
 
 Appends to benchmarks/results/bytes.jsonl (bytes_quick.jsonl with --quick); what is finished is never run again.
 Rewrites the tables beside it (.md), and of the full run the plot (needs matplotlib) and the table in README.md;
---tables only rewrites these. The straight-through rival needs the extra `bench`.
+--tables only rewrites these. The rivals straight-through, optimal trees and figs
+need the extra `bench`.
 """
 
 from __future__ import annotations

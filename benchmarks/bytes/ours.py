@@ -58,5 +58,5 @@ def ours(split: Split, seed: int) -> dict[str, list[Candidate]]:
     pool = []
     for chosen in clf.front_:
         model = Compact(split.columns, split.classes, clf.models_[chosen.max_bytes], clf.schema_)
-        pool.append(Candidate(chosen.size_bytes, chosen.accuracy, lambda model=model: model, chosen.text))
+        pool.append(Candidate(chosen.size_bytes, chosen.score, lambda model=model: model, chosen.text))
     return {"ours": pool}

@@ -108,7 +108,7 @@ def _fronts(rows: Rows, columns: Columns, classes: int, seed: int) -> dict[str, 
         tree = DecisionTreeClassifier(max_leaf_nodes=number + 1, random_state=seed).fit(*rows).tree_
         inner = tree.feature >= 0
         found[f"{number} bits of a tree"] = Front.of_bits(tree.feature[inner], tree.threshold[inner], columns)
-    bits = _boosted_bits(rows, classes, seed, max(BITS))
+    bits = boosted_bits(rows, classes, seed, max(BITS))
     for number in BITS:
         feature, threshold = (np.array(each) for each in zip(*bits[:number], strict=True))
         found[f"{number} bits of boosted stumps"] = Front.of_bits(feature, threshold, columns)
@@ -120,7 +120,7 @@ def _fronts(rows: Rows, columns: Columns, classes: int, seed: int) -> dict[str, 
     return found
 
 
-def _boosted_bits(rows: Rows, classes: int, seed: int, most: int) -> list[tuple[int, float]]:
+def boosted_bits(rows: Rows, classes: int, seed: int, most: int) -> list[tuple[int, float]]:
     """Return different thresholds in the order in which boosting takes them."""
     model = HistGradientBoostingClassifier(
         learning_rate=0.3,

@@ -69,6 +69,8 @@ class Chosen:
         The network with its encoder.
     accuracy : float
         Of its plan on held-out rows, weighted.
+    score : float
+        The figure by which it was chosen: half of it is the mean accuracy of plans that are nearly the same.
     text : str
         Its plan in words.
     reason : str
@@ -79,6 +81,7 @@ class Chosen:
     size_bytes: int
     placed: Placed
     accuracy: float
+    score: float
     text: str
     reason: str
 
@@ -304,7 +307,13 @@ class Search:
             second = others[0]
             reason += f"; next: {second.accuracy:.2%} with {second.size} bytes ({second.text})"
         return Chosen(
-            max_bytes=most, size_bytes=size, placed=placed, accuracy=judged.accuracy, text=judged.text, reason=reason
+            max_bytes=most,
+            size_bytes=size,
+            placed=placed,
+            accuracy=judged.accuracy,
+            score=-self._rank(judged)[0],
+            text=judged.text,
+            reason=reason,
         )
 
     def _say(self, judged: _Judged) -> None:
