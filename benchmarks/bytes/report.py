@@ -39,8 +39,8 @@ used. Int8: weights of 8 bits, an exponent per feature, a scale per layer, biase
 first layer, whichever does better. Binarized networks: input features with thresholds, or grids of 2 to 8 bits
 with exponent and offset, integer weights packed, biases.
 
-*ours*: the public `CompactBDNNClassifier`, given training and validation rows and the budgets, with its defaults but for
-a time limit of 240 seconds that hardly any table reaches; it judges by folds of its own within these rows
+*ours*: the public `CompactBDNNClassifier`, given training and validation rows and the budgets, with its defaults but
+for a time limit of 240 seconds that hardly any table reaches; it judges by folds of its own within these rows
 (`docs/compact.md`). Its networks are in the packed format of the package (`docs/packed_format.md`).
 *straight-through*: thresholds of boosted stumps and trees, grids, shapes and integers as in ours, but no rules, trained
 in PyTorch, without sums, and packed by `benchmarks/bytes/packed_networks.py`, which takes up to a tenth more bytes.
