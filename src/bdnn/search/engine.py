@@ -57,6 +57,8 @@ class Search(SearchedNetwork):
     ----------
     rounds : int
         Descents and perturbations so far.
+    started : bool
+        Whether the first start is there, from which the first descent begins.
     optima : list of Network
         Starts, the networks after each sweep of a descent, and where perturbations ended, if they are collected; to be
         emptied by the caller.
@@ -68,7 +70,7 @@ class Search(SearchedNetwork):
         self.optima: list[Network] = []
         self._seconds_of_neuron = 0.0
         self._budget = Budget()
-        self.rounds = 0
+        self.rounds, self.started = 0, False
 
     def begin(self, budget: Budget) -> None:
         """Take the limits of the search."""
@@ -281,6 +283,7 @@ class Search(SearchedNetwork):
                 self.randomize()
             if attempt % 4 != 3:
                 self._collect_optimum()
+                self.started = True
                 yield
                 yield from self.approach()
             yield from self.descend()
