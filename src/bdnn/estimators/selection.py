@@ -146,7 +146,9 @@ def is_open(settings: Any) -> bool:
     """Whether the hidden layers of an estimator are left open, or raise InputError if they are another word."""
     sizes = settings.hidden_layer_sizes
     if isinstance(sizes, str) and sizes != AUTO:
-        raise InputError(f"hidden_layer_sizes must be {AUTO!r} or a sequence of positive integers, got {sizes!r}")
+        raise InputError(
+            f"hidden_layer_sizes must be a sequence of positive integers, got {sizes!r}, or {AUTO!r}, which chooses"
+        )
     return isinstance(sizes, str)
 
 
@@ -300,11 +302,14 @@ class _Halving:
                 if self.interrupted:
                     return
             left = [trial for trial in self.judged if trial in left]
+            if left and left[0].accuracy >= 1 - _SURE:
+                return  # nothing can be better
 
     def _try(self, trial: _Trial, rounds: int, seconds: float) -> None:
         """Judge a shape by runs without each of the parts."""
         began, right, total = reading(), 0.0, 0.0
-        method = limited(self._method, trial.problem, rounds)
+        # a polish takes most of the time of a short run, and changes no decision on the rows that train
+        method = limited(replace(self._method, polish="none"), trial.problem, rounds)
         for position, (training, others) in enumerate(self._parts):
             given = trial.problem
             X, y, weight = (np.asarray(each) for each in (given.X, given.y, given.sample_weight))
@@ -341,7 +346,7 @@ class _Halving:
 
 
 def _parts(problem: Problem, budget: Budget) -> list[tuple[Indices, Indices | None]]:
-    """Return rows that train and rows that judge, None for those that the problem holds out, for each run of a shape."""
+    """Return rows that train and rows that judge, for each run of a shape; None for those that a problem holds out."""
     rows, seed = np.flatnonzero(np.asarray(problem.sample_weight) > 0), budget.seed
     most = int(np.clip(_ROWS_PER_SECOND * min(budget.seconds, _SECONDS), _LEAST_ROWS, _MOST_ROWS))
     if len(rows) > most:
