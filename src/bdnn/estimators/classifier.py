@@ -30,7 +30,7 @@ from bdnn.estimators.operating_point import moved, wanted_point
 from bdnn.estimators.probabilities import UNCALIBRATED, own_time
 from bdnn.estimators.selection import AUTO, Inputs, Tried, chooses, chosen, usual_sizes
 from bdnn.libraries import limited_threads
-from bdnn.methods import METHODS, method_for
+from bdnn.methods import METHODS, automatic, method_for
 from bdnn.methods.local_search import LocalSearch
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
@@ -397,7 +397,8 @@ class BDNNClassifier(Exportable, FittedNetwork):
         with limited_threads(budget.threads, "blas"):
             own = own_time(budget, self.probability)
             self.selection_: tuple[Tried, ...] = ()
-            if isinstance(method, LocalSearch) and chooses(self, problem, own):
+            searched = isinstance(method, LocalSearch) and automatic(problem) == LocalSearch.name  # no proof is near
+            if searched and chooses(self, problem, own):
                 found = chosen(self, (columns, labels, training), given, problem_of, method, own, listener)
                 given, problem, self.selection_ = found.inputs, found.problem, found.tried
                 result = found.train(listener)

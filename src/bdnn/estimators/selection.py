@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from sklearn.base import clone
@@ -32,7 +32,6 @@ from bdnn.clock import reading
 from bdnn.errors import InputError
 from bdnn.estimators.held_out import folds_of_some
 from bdnn.estimators.inputs import column_names, encoded, fitted_encoder, numbers_as_table
-from bdnn.methods import automatic
 from bdnn.methods.local_search import LocalSearch
 from bdnn.splitting import split
 
@@ -40,12 +39,13 @@ if TYPE_CHECKING:
     from bdnn.budget import Budget
     from bdnn.encoding.encoder import Encoder
     from bdnn.encoding.raw import RawTable
-    from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.network.network import Network
     from bdnn.problem.problem import Problem
     from bdnn.result import Result
     from bdnn.status import Progress, ProgressCallback
     from bdnn.types import Array, Indices, Reals
+
+Estimator = TypeVar("Estimator")
 
 AUTO = "auto"
 """What `hidden_layer_sizes` is if the shape is left open."""
@@ -68,16 +68,24 @@ _SURE = 1e-9  # accuracies closer than that differ by rounding
 
 
 class _Step(NamedTuple):
-    """A step of the halving: how many shapes are left, the rounds of their runs, and its part of the time."""
+    """A step of the halving: how many shapes are left, rounds and epochs of their runs, and its part of the time."""
 
     shapes: int
     rounds: int
+    longer: int
     share: float
 
 
 # A surrogate without a descent, 0 rounds, takes tenths of a second and is the best network for other data where these
-# are noisy, as most tables are; so all shapes get one, and half of the time is for that
-_STEPS = (_Step(2 * len(_WIDTHS), 0, 0.5), _Step(4, 1, 0.2), _Step(2, 30, 0.2), _Step(1, 300, 0.1))
+# are noisy, as most tables are; so all shapes get one, and the most time is for that. Four times the epochs help wide
+# networks on many classes (2 % of covertype's rows), and a descent where labels have little noise
+_STEPS = (
+    _Step(2 * len(_WIDTHS), 0, 1, 0.4),
+    _Step(3, 0, 4, 0.25),
+    _Step(3, 1, 1, 0.15),
+    _Step(2, 30, 1, 0.1),
+    _Step(1, 300, 1, 0.1),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,9 @@ class Tried:
     accuracy : float
         On held-out rows, weighted as the loss is.
     rounds : int
-        Limit on the rounds of the search in its longest run, or of several of the same accuracy the shortest.
+        Limit on the rounds of the search with that accuracy; 0 is the surrogate of a start without a descent.
+    longer : int
+        Factor of the epochs of that surrogate.
     seconds : float
         Of all its runs.
     """
@@ -102,6 +112,7 @@ class Tried:
     thresholds: int | None
     accuracy: float
     rounds: int
+    longer: int
     seconds: float
 
     @property
@@ -159,12 +170,12 @@ def usual_sizes(settings: Any) -> Any:
     return settings.network_.widths[:-1] if _has_start(settings) else USUAL
 
 
-def with_usual_sizes(estimator: BDNNClassifier) -> BDNNClassifier:
+def with_usual_sizes(estimator: Estimator) -> Estimator:
     """Return the settings of an estimator that chooses nothing; itself, if it leaves nothing open."""
     if not is_open(estimator):
         return estimator
-    settings: BDNNClassifier = clone(estimator)
-    settings.hidden_layer_sizes = USUAL
+    settings: Estimator = clone(estimator)
+    settings.set_params(hidden_layer_sizes=USUAL)  # type: ignore[attr-defined]  # scikit-learn is untyped
     return settings
 
 
@@ -173,10 +184,9 @@ def _has_start(settings: Any) -> bool:
 
 
 def chooses(settings: Any, problem: Problem, budget: Budget) -> bool:
-    """Whether shapes are tried: where local search trains, without what asks for a certain shape."""
+    """Whether shapes are tried for a problem that local search suits: not with what asks for a certain shape."""
     return (
         is_open(settings)
-        and automatic(problem) == LocalSearch.name  # not if a proof is near
         and not _has_start(settings)
         and not problem.robust
         and settings.max_features is None
@@ -233,7 +243,7 @@ def chosen(
         raise KeyboardInterrupt
     best, *_ = halving.judged
     if best.problem.validation is None and best.rounds < _STEPS[-1].rounds:
-        method, budget = limited(method, best.problem, best.rounds), with_rounds(budget, best.rounds)
+        method, budget = limited(method, best.problem, best.rounds, best.longer), with_rounds(budget, best.rounds)
     tried = tuple(trial.tried() for trial in halving.judged)
     return Choice(best.way, best.problem, method, budget, tried, best.network if halving.interrupted else None)
 
@@ -261,7 +271,7 @@ class _Trial:
 
     def __init__(self, way: Inputs, problem: Problem, width: tuple[int, ...]) -> None:
         self.way, self.problem, self.width = way, problem, width
-        self.accuracy, self.rounds, self.seconds = -1.0, 0, 0.0
+        self.accuracy, self.rounds, self.longer, self.seconds = -1.0, 0, 1, 0.0
         self.network: Network | None = None
 
     @property
@@ -270,7 +280,7 @@ class _Trial:
         return -self.accuracy, sum(self.width), self.way.encoder.n_inputs
 
     def tried(self) -> Tried:
-        return Tried(self.width, self.way.thresholds, self.accuracy, self.rounds, self.seconds)
+        return Tried(self.width, self.way.thresholds, self.accuracy, self.rounds, self.longer, self.seconds)
 
 
 class _Halving:
@@ -298,25 +308,25 @@ class _Halving:
                 remaining = end - reading()
                 if remaining <= 0 and self.judged:
                     break
-                self._try(trial, step.rounds, remaining / (len(left) - position))
+                self._try(trial, step, remaining / (len(left) - position))
                 if self.interrupted:
                     return
             left = [trial for trial in self.judged if trial in left]
             if left and left[0].accuracy >= 1 - _SURE:
                 return  # nothing can be better
 
-    def _try(self, trial: _Trial, rounds: int, seconds: float) -> None:
+    def _try(self, trial: _Trial, step: _Step, seconds: float) -> None:
         """Judge a shape by runs without each of the parts."""
         began, right, total = reading(), 0.0, 0.0
         # a polish takes most of the time of a short run, and changes no decision on the rows that train
-        method = limited(replace(self._method, polish="none"), trial.problem, rounds)
+        method = limited(replace(self._method, polish="none"), trial.problem, step.rounds, step.longer)
         for position, (training, others) in enumerate(self._parts):
             given = trial.problem
             X, y, weight = (np.asarray(each) for each in (given.X, given.y, given.sample_weight))
             part = replace(
                 trial.problem, X=X[training], y=y[training], sample_weight=weight[training], validation=None, copy=False
             )
-            limits = with_rounds(self._budget.within(began + seconds - reading()), rounds)
+            limits = with_rounds(self._budget.within(began + seconds - reading()), step.rounds)
             limits = limits.within(limits.remaining / (len(self._parts) - position))
             result = method(part, limits, None, self._listener(trial))
             if result.interrupted:
@@ -332,7 +342,7 @@ class _Halving:
             total += float(counts.sum())
         trial.seconds += reading() - began
         if right / total > trial.accuracy + _SURE:
-            trial.accuracy, trial.rounds = right / total, rounds
+            trial.accuracy, trial.rounds, trial.longer = right / total, step.rounds, step.longer
 
     def _listener(self, trial: _Trial) -> ProgressCallback | None:
         listener, phase = self._on_progress, f"choosing, {trial.tried().described}"
@@ -363,9 +373,9 @@ def _parts(problem: Problem, budget: Budget) -> list[tuple[Indices, Indices | No
     return [(rows[training], rows[others]) for training, others in found]
 
 
-def limited(method: LocalSearch, problem: Problem, rounds: int) -> LocalSearch:
+def limited(method: LocalSearch, problem: Problem, rounds: int, longer: int) -> LocalSearch:
     """Return a method for so many rounds: a surrogate alone for 0, where weights have biases that it can train."""
-    return replace(method, descends=rounds > 0 or not problem.fit_intercept)
+    return replace(method, descends=rounds > 0 or not problem.fit_intercept, longer=longer)
 
 
 def with_rounds(budget: Budget, rounds: int) -> Budget:

@@ -193,6 +193,7 @@ def search_into(
     polishes: bool = False,
     promised: bool = False,
     descends: bool = True,
+    longer: int = 1,
 ) -> tuple[str, bool]:
     """Search, and submit the networks found to the run.
 
@@ -210,6 +211,8 @@ def search_into(
         Whether it is a shortfall of the run if the time is not enough for one descent.
     descends : bool
         Whether there is a search beyond the first start.
+    longer : int
+        Factor of the epochs of surrogates.
 
     Returns
     -------
@@ -231,6 +234,9 @@ def search_into(
             searches = [kind(data, seed, collect) for seed in seeds]
     if budget.exhausted:
         return _unsearched(run, promised), False
+    for search in searches:
+        if isinstance(search, Search):
+            search.longer = longer
     watch = _Watch(run, budget, searches, polishes, descends)
     with run.phase("search"), limited_threads(1):
         try:

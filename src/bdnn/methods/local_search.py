@@ -42,6 +42,8 @@ class LocalSearch(TrainingMethod):
     descends : bool, default=True
         False ends the search with the gradient surrogate of the first start, whose loss is larger than what descents
         reach. On data that are learned by heart it often is the better network for other data.
+    longer : int, default=1
+        Factor of the epochs of gradient surrogates.
 
     Notes
     -----
@@ -60,6 +62,7 @@ class LocalSearch(TrainingMethod):
 
     polish: str = "margin"
     descends: bool = True
+    longer: int = 1
 
     def _check(self, problem: Problem, budget: Budget) -> None:
         if budget.nodes is not None:
@@ -75,7 +78,7 @@ class LocalSearch(TrainingMethod):
         if not run.closed:
             limits = self._time_to_search(run)
             message, interrupted = search_into(
-                run, limits, start, polishes=polishes, promised=True, descends=self.descends
+                run, limits, start, polishes=polishes, promised=True, descends=self.descends, longer=self.longer
             )
         if polishes and not interrupted and not polish(run, run.budget):
             run.fell_short(NO_TIME_TO_POLISH)
