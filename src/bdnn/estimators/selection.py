@@ -34,6 +34,7 @@ from bdnn.estimators.held_out import folds_of_some
 from bdnn.estimators.inputs import column_names, encoded, fitted_encoder, numbers_as_table
 from bdnn.methods.local_search import LocalSearch
 from bdnn.splitting import split
+from bdnn.status import Status
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
@@ -317,7 +318,7 @@ class _Halving:
 
     def _try(self, trial: _Trial, step: _Step, seconds: float) -> None:
         """Judge a shape by runs without each of the parts."""
-        began, right, total = reading(), 0.0, 0.0
+        began, right, total, cut = reading(), 0.0, 0.0, False
         # a polish takes most of the time of a short run, and changes no decision on the rows that train
         method = limited(replace(self._method, polish="none"), trial.problem, step.rounds, step.longer)
         for position, (training, others) in enumerate(self._parts):
@@ -333,6 +334,8 @@ class _Halving:
                 self.interrupted = True
                 return
             trial.network = result.network
+            # a search that the time cut off says nothing of what a whole one would do
+            cut |= step.rounds > 0 and result.nodes < (limits.rounds or 0) and result.status != Status.OPTIMAL
             if others is None:
                 assert trial.problem.validation is not None
                 asked, codes, counts = (np.asarray(each) for each in trial.problem.validation)
@@ -341,7 +344,7 @@ class _Halving:
             right += float(counts @ (result.network.predict_index(asked) == codes))
             total += float(counts.sum())
         trial.seconds += reading() - began
-        if right / total > trial.accuracy + _SURE:
+        if not cut and right / total > trial.accuracy + _SURE:
             trial.accuracy, trial.rounds, trial.longer = right / total, step.rounds, step.longer
 
     def _listener(self, trial: _Trial) -> ProgressCallback | None:
