@@ -61,7 +61,8 @@ _FEW_ROWS = 1000  # up to here four folds judge a shape: a quarter of few rows s
 _SOME_ROWS = 4000  # up to here two parts judge it, beyond one
 # rows of runs for each second of the fit, at least and at most: presolve alone takes some hundredths of a second for
 # 10,000 rows, and there are a dozen runs and more
-_ROWS_PER_SECOND, _LEAST_ROWS, _MOST_ROWS = 1500, 4000, 50_000
+_ROWS_PER_SECOND, _LEAST_ROWS, _MOST_ROWS = 1200, 4000, 50_000
+_MOST_JUDGES = 8000  # rows that judge a shape, to a third of a percent
 _SHARE = 0.6  # of the time for the fit; the network that is chosen often needs little more
 _SECONDS = 60.0  # the time for a fit without a limit, as the default has it
 _LEAST_SECONDS = 1.0  # for the fit: with less, runs end before their first local optimum
@@ -360,20 +361,29 @@ class _Halving:
 
 def _parts(problem: Problem, budget: Budget) -> list[tuple[Indices, Indices | None]]:
     """Return rows that train and rows that judge, for each run of a shape; None for those that a problem holds out."""
-    rows, seed = np.flatnonzero(np.asarray(problem.sample_weight) > 0), budget.seed
+    rows, seed, rng = (
+        np.flatnonzero(np.asarray(problem.sample_weight) > 0),
+        budget.seed,
+        np.random.default_rng(budget.seed),
+    )
     most = int(np.clip(_ROWS_PER_SECOND * min(budget.seconds, _SECONDS), _LEAST_ROWS, _MOST_ROWS))
-    if len(rows) > most:
-        first = rows[np.unique(problem.codes[rows], return_index=True)[1]]  # no class is lost
-        rows = np.union1d(np.random.default_rng(seed).choice(rows, most, replace=False), first)
+
+    def drawn(some: Indices, number: int) -> Indices:
+        if len(some) <= number:
+            return some
+        first = some[np.unique(problem.codes[some], return_index=True)[1]]  # no class is lost
+        return np.union1d(rng.choice(some, number, replace=False), first)
+
     if problem.validation is not None:
-        return [(rows, None)]
+        return [(drawn(rows, most), None)]
+    rows = drawn(rows, _MOST_ROWS)
     X, codes = np.asarray(problem.X)[rows], problem.codes[rows]
     found: list[tuple[Indices, Indices]] = []
     if len(rows) > _FEW_ROWS:
         with suppress(InputError):  # of classes with one row
             found = [split(X, codes, FRACTION, seed + k) for k in range(1 + (len(rows) <= _SOME_ROWS))]
     found = found or folds_of_some(X, codes, seed)
-    return [(rows[training], rows[others]) for training, others in found]
+    return [(drawn(rows[training], most), drawn(rows[others], _MOST_JUDGES)) for training, others in found]
 
 
 def limited(method: LocalSearch, problem: Problem, rounds: int, longer: int) -> LocalSearch:
