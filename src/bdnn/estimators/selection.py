@@ -361,11 +361,8 @@ class _Halving:
 
 def _parts(problem: Problem, budget: Budget) -> list[tuple[Indices, Indices | None]]:
     """Return rows that train and rows that judge, for each run of a shape; None for those that a problem holds out."""
-    rows, seed, rng = (
-        np.flatnonzero(np.asarray(problem.sample_weight) > 0),
-        budget.seed,
-        np.random.default_rng(budget.seed),
-    )
+    seed, rng = budget.seed, np.random.default_rng(budget.seed)
+    rows = np.flatnonzero(np.asarray(problem.sample_weight) > 0)
     most = int(np.clip(_ROWS_PER_SECOND * min(budget.seconds, _SECONDS), _LEAST_ROWS, _MOST_ROWS))
 
     def drawn(some: Indices, number: int) -> Indices:
