@@ -247,7 +247,7 @@ def test_saved_models_predict_the_same(settings, tmp_path):
     assert other.feature_names_in_.tolist() == ["p", "q"]
     assert other.result_.to_dict() == clf.result_.to_dict()
     assert other.weights == clf.weights
-    assert tuple(other.hidden_layer_sizes) == tuple(clf.hidden_layer_sizes)
+    assert tuple(other.hidden_layer_sizes) == clf.network_.widths[:-1]
     other.fit(frame, y)
 
 

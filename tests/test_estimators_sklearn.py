@@ -31,8 +31,8 @@ VARIANTS = [
     BDNNClassifier(solver="idle", head="argmax", **PLAIN),
     # really solved, up to the root node
     BDNNClassifier(hidden_layer_sizes=(), **PLAIN),
-    BDNNClassifier(method="local_search", random_state=0),
-    BDNNClassifier(method="local_search", weights="integer", random_state=0),
+    BDNNClassifier((2,), "local_search", random_state=0),
+    BDNNClassifier((2,), "local_search", weights="integer", random_state=0),
 ]
 # a limit on nodes and rounds, unlike one on time, lets fits repeat
 LIMITS = {"exact": {"nodes": 1}, "local_search": {"rounds": 5}}

@@ -57,20 +57,33 @@ TEXT_OUT = OutputFile(dash=True)
 
 
 class HiddenSizes(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
-    """``16,8`` for two hidden layers, ``none`` for no hidden layer."""
+    """``16,8`` for two hidden layers, ``none`` for no hidden layer.
+
+    Parameters
+    ----------
+    auto : bool
+        Whether ``auto`` is accepted, for layers that are chosen.
+    """
 
     name = "sizes"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """Return the sizes."""
+    def __init__(self, auto: bool = False) -> None:
+        self.auto = auto
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...] | str:
+        """Return the sizes, or the word "auto"."""
         if isinstance(value, tuple):
             return value
-        if value.strip().lower() == "none":
+        word = value.strip().lower()
+        if word == "none":
             return ()
+        if self.auto and word == "auto":
+            return "auto"
         try:
             return tuple(int(size) for size in value.split(","))
         except ValueError:
-            self.fail(f"{value!r} is not a list of layer sizes such as 2 or 16,8, nor 'none'", param, ctx)
+            words = "nor 'none' or 'auto'" if self.auto else "nor 'none'"
+            self.fail(f"{value!r} is not a list of layer sizes such as 2 or 16,8, {words}", param, ctx)
 
 
 class Factor(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
@@ -219,8 +232,10 @@ CLASS_WEIGHT = click.option(
 def estimator_options(command: Command) -> Command:
     """Give a command one option per parameter of the estimator."""
     options = (
-        click.option("--hidden", "hidden_layer_sizes", type=HiddenSizes(), default="2", show_default=True,
-                     help="Neurons of each hidden layer, such as 2 or 16,8; 'none' for no hidden layer."),
+        click.option("--hidden", "hidden_layer_sizes", type=HiddenSizes(auto=True), default="auto",
+                     show_default=True,
+                     help="Neurons of each hidden layer, such as 2 or 16,8; 'none' for no hidden layer; 'auto': none "
+                     "to 32, and thresholds or not, chosen by held-out accuracy; 2 where a proof is near."),
         click.option("--method", default="auto", show_default=True,
                      help="auto, exact, local_search, alternating or data_splitting."),
         click.option("--weights", default="continuous", show_default=True, help="continuous or integer."),
@@ -268,7 +283,8 @@ def estimator_options(command: Command) -> Command:
         click.option("--missing-indicator", default="auto", show_default=True,
                      help="Bits that say where a value is missing: auto (where it pays), always or never."),
         click.option("--thresholds", type=int, default=None,
-                     help="Most bits x >= t in place of a numeric column.  [default: its value as it is]"),
+                     help="Most bits x >= t in place of a numeric column.  [default: its value as it is, or as "
+                     "--hidden auto chooses]"),
         CLASS_WEIGHT,
         click.option("--probability", type=ProbabilityRule(), is_flag=False, flag_value=RULES[0], default=False,
                      help="Calibrate probabilities of the classes: cross-fit, which is also meant by the option alone, "

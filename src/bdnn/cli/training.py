@@ -136,6 +136,7 @@ def train(
             report |= {f"held_out_{name}": measured[name] for name in ("rows", "accuracy", "balanced_accuracy")}
         if clf.calibration_ is not None:
             report["calibration"] = reporting.calibration_report(clf.calibration_)
+        report["selection"] = reporting.selection_report(clf.selection_)
         report["model_file"] = None
         # whatever cannot be printed or saved must not cost the rest
         ending, tell = Ending(), partial(say, err=STDOUT in (out, certificate))
@@ -251,7 +252,8 @@ def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: boo
 
 def _check_size(read: TrainingTable, settings: dict[str, Any]) -> None:
     """Refuse a network that could not be saved before it is trained."""
-    hidden, n_classes = settings["hidden_layer_sizes"], len(np.unique(read.labels[read.rows]))
+    sizes = settings["hidden_layer_sizes"]
+    hidden, n_classes = (() if sizes == "auto" else sizes), len(np.unique(read.labels[read.rows]))
     loss = Loss("argmax" if settings["head"] == "argmax" else "threshold", n_classes)
     if all(size > 0 for size in hidden):  # else the training says what is wrong
         integer = settings["weights"] == "integer"

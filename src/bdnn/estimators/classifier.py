@@ -28,8 +28,10 @@ from bdnn.estimators.inputs import (
 )
 from bdnn.estimators.operating_point import moved, wanted_point
 from bdnn.estimators.probabilities import UNCALIBRATED, own_time
+from bdnn.estimators.selection import AUTO, Inputs, Tried, chooses, chosen, usual_sizes
 from bdnn.libraries import limited_threads
-from bdnn.methods import METHODS, method_for
+from bdnn.methods import METHODS, automatic, method_for
+from bdnn.methods.local_search import LocalSearch
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.writing import save_model
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 # parameters that a problem takes, and checks, as they are
 _AS_GIVEN = (
-    "hidden_layer_sizes", "head", "weights", "weight_bound", "fit_intercept", "margin", "input_bits", "regularizer",
+    "head", "weights", "weight_bound", "fit_intercept", "margin", "input_bits", "regularizer",
     "regularization", "robust_norm", "robust_model", "max_features",
 )  # fmt: skip
 
@@ -60,8 +62,14 @@ class BDNNClassifier(Exportable, FittedNetwork):
 
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int, default=(2,)
-        Neurons of each hidden layer; () for a single layer.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Neurons of each hidden layer; () for a single layer. "auto" tries none, 2, 4, 8, 16 and 32 neurons in the first
+        part of the time, with the columns as they are and, if `thresholds` is None, with 16 thresholds for each number,
+        and trains the shape of the highest accuracy on held-out rows, weighted as the loss is, on all rows; see
+        `selection_`. Few rows are soon learned by heart, so it also chooses how long to search, and may end early. It
+        is (2,) without a choice where a proof is near or another choice is made: with up to 100 different rows, methods
+        but local search, a regularizer, `certificate`, `checkpoint`, a robust radius, `max_features`, `monotonic`, and
+        less than a second of time; the layers of the network that a warm start goes on from.
     method : {"auto", "exact", "local_search", "alternating", "data_splitting"}, default="auto"
         How to train. "exact": mixed-integer program, with a bound on the loss of every network of the class.
         "local_search": exact line searches in weight space, for any amount of data; they reach by far the best loss in
@@ -142,7 +150,8 @@ class BDNNClassifier(Exportable, FittedNetwork):
         Whether columns with missing values get a bit that says where. "auto": where frequencies of the classes among
         the training rows, cross-validated, say that it pays. Missing values are replaced in any case.
     thresholds : int or None, default=None
-        Most bits x >= t that take the place of a numeric column, at quantiles; None for its value as it is.
+        Most bits x >= t that take the place of a numeric column, at quantiles; None for its value as it is, or what
+        ``hidden_layer_sizes="auto"`` chooses.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, by label; labels that are left out weigh 1. "balanced" gives all classes the
         same total weight on the training rows, in an exact ratio where integers below 2^30 allow it.
@@ -181,6 +190,10 @@ class BDNNClassifier(Exportable, FittedNetwork):
         The trained network; it alone predicts.
     encoder_ : bdnn.encoding.encoder.Encoder
         How columns become inputs of the network.
+    selection_ : tuple of Tried
+        With ``hidden_layer_sizes="auto"`` the shapes that were tried, the chosen one first: `hidden_layer_sizes`,
+        `thresholds`, `accuracy` on held-out rows, the `rounds` of search that it is of, and `seconds`. Empty if none
+        were.
     result_ : Result
         Status, audited loss, bound, gap and history of the training.
     classes_ : ndarray of shape (n_classes,)
@@ -212,7 +225,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
 
     def __init__(
         self,
-        hidden_layer_sizes: Sequence[int] = (2,),
+        hidden_layer_sizes: Sequence[int] | str = AUTO,
         method: str = "auto",
         weights: str = "continuous",
         weight_bound: int = 1,
@@ -350,25 +363,31 @@ class BDNNClassifier(Exportable, FittedNetwork):
                     "output was moved; leave either out"
                 )
         training, held_out = held_out_rows(columns, labels, self.get_params(deep=False), budget.seed)
-        self.encoder_ = made_encoder(self, columns, labels, training, budget.seed)
-        inputs = encoded(self.encoder_, columns)
+        encoder = made_encoder(self, columns, labels, training, budget.seed)
+        given = Inputs(self.thresholds, encoder, encoded(encoder, columns))
         row_weight, class_weight = training_weights(self.class_weight, labels, weight, training)
-        validation: tuple[Any, ...] | None = None
-        if held_out is not None and self.validation_fraction:
-            shares = validation_weights(self.class_weight, labels, held_out)
-            validation = (inputs[held_out], labels[held_out], *shares)
-        problem = Problem(
-            X=inputs[training],
-            y=labels[training],
-            sample_weight=row_weight,
-            validation=validation,
-            robust_radius=radius_of_inputs(self.encoder_, self.robust_radius),
-            monotonic=signs_of_inputs(self.encoder_, self.monotonic),
-            feature_groups=None if self.encoder_.is_identity else self.encoder_.column_of_input,
-            feature_names=self.encoder_.network_names,
-            copy=False,  # the problem is not kept
-            **{name: getattr(self, name) for name in _AS_GIVEN},
-        )
+
+        def problem_of(way: Inputs, sizes: Sequence[int]) -> Problem:
+            encoder, inputs = way.encoder, way.inputs
+            validation: tuple[Any, ...] | None = None
+            if held_out is not None and self.validation_fraction:
+                shares = validation_weights(self.class_weight, labels, held_out)
+                validation = (inputs[held_out], labels[held_out], *shares)
+            return Problem(
+                X=inputs[training],
+                y=labels[training],
+                sample_weight=row_weight,
+                hidden_layer_sizes=sizes,
+                validation=validation,
+                robust_radius=radius_of_inputs(encoder, self.robust_radius),
+                monotonic=signs_of_inputs(encoder, self.monotonic),
+                feature_groups=None if encoder.is_identity else encoder.column_of_input,
+                feature_names=encoder.network_names,
+                copy=False,  # the problem is not kept
+                **{name: getattr(self, name) for name in _AS_GIVEN},
+            )
+
+        problem = problem_of(given, usual_sizes(self))
         method = method_for(self, problem)
         if problem.robust and self.robust_model == "worst_case":
             method = AttackAndRepair(method)
@@ -376,7 +395,16 @@ class BDNNClassifier(Exportable, FittedNetwork):
         listener = on_progress or (ProgressLines() if self.verbose else None)
         # more BLAS threads than were asked for would wait for each other on a busy machine
         with limited_threads(budget.threads, "blas"):
-            result = method(problem, own_time(budget, self.probability), start, listener)
+            own = own_time(budget, self.probability)
+            self.selection_: tuple[Tried, ...] = ()
+            searched = isinstance(method, LocalSearch) and automatic(problem) == LocalSearch.name  # no proof is near
+            if searched and chooses(self, problem, own):
+                found = chosen(self, (columns, labels, training), given, problem_of, method, own, listener)
+                given, problem, self.selection_ = found.inputs, found.problem, found.tried
+                result = found.train(listener)
+            else:
+                result = method(problem, own, start, listener)
+        inputs, self.encoder_ = given.inputs, given.encoder
         result = with_class_weight(result, class_weight, self.class_weight)
         if wanted is not None and held_out is not None:
             rows = (inputs[held_out], labels[held_out], None if weight is None else weight[held_out])
@@ -412,10 +440,15 @@ class BDNNClassifier(Exportable, FittedNetwork):
         check_is_fitted(self)
         save_model(path, self._contents(table))
 
+    def _shape(self) -> dict[str, Any]:
+        """Return the parameters that give the shape of the network without a choice."""
+        thresholds = self.selection_[0].thresholds if self.selection_ else self.thresholds
+        return {"hidden_layer_sizes": self.network_.widths[:-1], "thresholds": thresholds}
+
     def _contents(self, table: TableInfo | None = None) -> Model:
         """Return the contents of a model file."""
         settings = storable(self.get_params())
-        settings["hidden_layer_sizes"] = list(self.network_.widths[:-1])
+        settings |= storable(self._shape())
         settings["robust_radius"] = np.asarray(self.robust_radius, dtype=float).tolist()
         result = getattr(self, "result_", None)
         return Model(self.network_, settings, result, table, self.encoder_, calibration=self.calibration_)
@@ -438,7 +471,7 @@ def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClas
     network, encoder = model.network, model.encoder_in_use
     clf.network_, clf.classes_, clf.encoder_ = network, network.classes, encoder
     clf.n_features_in_ = len(encoder.columns)
-    clf.calibration_ = model.calibration
+    clf.calibration_, clf.selection_ = model.calibration, ()
     if model.result is not None:
         clf.result_ = model.result
         clf.class_weight_ = np.array(model.result.class_weight or np.ones(len(network.classes)))

@@ -38,6 +38,7 @@ from bdnn.estimators.members import (
 )
 from bdnn.estimators.probabilities import ProbabilisticClassifier, own_time
 from bdnn.estimators.random_layers import random_hidden, with_outputs
+from bdnn.estimators.selection import with_usual_sizes
 from bdnn.libraries import limited_threads
 from bdnn.model_file.contents import EnsembleMember, EnsembleModel, Model
 from bdnn.model_file.packed import ensemble_size, unpack
@@ -71,7 +72,8 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
     ----------
     estimator : BDNNClassifier or None, default=None
         Settings of the members, and of the encoder that they share; None for 32 hidden neurons and ternary weights,
-        trained by local search. Its time limit, threads and seed are set by the ensemble.
+        trained by local search. ``hidden_layer_sizes="auto"`` is (2,) here, as members have no time to choose. Its
+        time limit, threads and seed are set by the ensemble.
     scheme : {"one_vs_one", "one_vs_rest", "multiclass"}, default="multiclass"
         What a member decides: between two classes, between one class and all others, or among all.
     n_estimators : int, default=10
@@ -276,7 +278,7 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
 
     def _settings(self) -> BDNNClassifier:
         if self.estimator is not None:
-            return self.estimator
+            return with_usual_sizes(self.estimator)
         return BDNNClassifier(_DEFAULT_HIDDEN, method="local_search", weights="integer")
 
     def _tasks(self, rng: np.random.RandomState) -> list[Task]:

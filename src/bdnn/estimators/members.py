@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bdnn.errors import InputError
+from bdnn.estimators.selection import usual_sizes
 from bdnn.problem.problem import Problem
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def in_order(
 def integer_problem(clf: BDNNClassifier, X: Reals, targets: Integers, weight: Floats | None) -> Problem:
     """Return the problem of a member of integer weights and outputs that compete."""
     return Problem(
-        X=X, y=targets, sample_weight=weight, hidden_layer_sizes=clf.hidden_layer_sizes, head="argmax",
+        X=X, y=targets, sample_weight=weight, hidden_layer_sizes=usual_sizes(clf), head="argmax",
         weights="integer", weight_bound=clf.weight_bound, input_bits=clf.input_bits,
     )  # fmt: skip
 

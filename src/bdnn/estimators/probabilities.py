@@ -258,6 +258,7 @@ class ProbabilisticClassifier(BaseClassifier):
                 made: ProbabilisticClassifier = clone(self)
                 own = made.get_params(deep=False)
                 made.set_params(**{name: value for name, value in _PLAIN.items() if name in own})
+                made.set_params(**self._shape())
                 made.set_params(random_state=budget.seed, time_limit=None if math.isinf(seconds) else seconds)
                 made._warns = False
                 named = {"feature_names": names} if names is not None and "checkpoint" in own else {}
@@ -272,6 +273,10 @@ class ProbabilisticClassifier(BaseClassifier):
             with suppress(KeyboardInterrupt), limited_threads(budget.threads, "blas"):
                 self.calibration_ = calibrated(self, rule, data, held_out, fold, budget)
         return rule is None or self.calibration_ is not None
+
+    def _shape(self) -> dict[str, Any]:
+        """Return parameters for classifiers that are trained on parts of the rows, if they were chosen by all."""
+        return {}
 
     def calibration_values(self, inputs: Reals) -> Floats:
         """Return what logits are an affine map of, for checked inputs."""

@@ -186,7 +186,14 @@ def seconds_of_polish(run: Run) -> float:
 
 
 def search_into(
-    run: Run, budget: Budget, start: Network | None = None, *, polishes: bool = False, promised: bool = False
+    run: Run,
+    budget: Budget,
+    start: Network | None = None,
+    *,
+    polishes: bool = False,
+    promised: bool = False,
+    descends: bool = True,
+    longer: int = 1,
 ) -> tuple[str, bool]:
     """Search, and submit the networks found to the run.
 
@@ -202,6 +209,10 @@ def search_into(
         Whether local optima are polished before they are judged on held-out data.
     promised : bool
         Whether it is a shortfall of the run if the time is not enough for one descent.
+    descends : bool
+        Whether there is a search beyond the first start.
+    longer : int
+        Factor of the epochs of surrogates.
 
     Returns
     -------
@@ -223,7 +234,10 @@ def search_into(
             searches = [kind(data, seed, collect) for seed in seeds]
     if budget.exhausted:
         return _unsearched(run, promised), False
-    watch = _Watch(run, budget, searches, polishes)
+    for search in searches:
+        if isinstance(search, Search):
+            search.longer = longer
+    watch = _Watch(run, budget, searches, polishes, descends)
     with run.phase("search"), limited_threads(1):
         try:
             if len(searches) == 1:
@@ -240,7 +254,7 @@ def search_into(
         except KeyboardInterrupt:
             interrupted = True
         watch.submit()
-    if promised and not interrupted and watch.late and min(search.rounds for search in searches) == 0:
+    if promised and descends and not interrupted and watch.late and min(search.rounds for search in searches) == 0:
         run.fell_short("the time limit passed before the search reached a first local optimum")
     return INTERRUPTED if interrupted else watch.message, interrupted
 
@@ -256,12 +270,14 @@ def _unsearched(run: Run, promised: bool) -> str:
 class _Watch:
     """Submits the best network of all searches now and then, and says when to stop."""
 
-    def __init__(self, run: Run, budget: Budget, searches: list[Search | SupportSearch], polishes: bool) -> None:
+    def __init__(
+        self, run: Run, budget: Budget, searches: list[Search | SupportSearch], polishes: bool, descends: bool
+    ) -> None:
         self._run, self._budget, self._searches, self._polishes = run, budget, searches, polishes
         self._submitted, self._next, self._reported = np.inf, 0.0, 0.0
         self._best, self._rounds_of_best = np.inf, 0
         self._next_judged = 0.0
-        self.late = False
+        self._descends, self.late = descends, False
         self.message = "nothing left to improve"
 
     def finished(self) -> bool:
@@ -282,6 +298,9 @@ class _Watch:
             return True
         if self._budget.exhausted:
             self.message, self.late = "time limit reached", True
+            return True
+        if not self._descends and all(search.started for search in self._searches):
+            self.message = "the start that was asked for is found"
             return True
         if self._budget.rounds is not None:
             self.message = "round limit reached"

@@ -39,6 +39,11 @@ class LocalSearch(TrainingMethod):
     polish : {"margin", "none"}, default="margin"
         "margin" moves every neuron of the best network to the separator of largest margin between the training points
         it fires on and the others, which changes no decision on them; of up to 10^8 input numbers.
+    descends : bool, default=True
+        False ends the search with the gradient surrogate of the first start, whose loss is larger than what descents
+        reach. On data that are learned by heart it often is the better network for other data.
+    longer : int, default=1
+        Factor of the epochs of gradient surrogates.
 
     Notes
     -----
@@ -56,6 +61,8 @@ class LocalSearch(TrainingMethod):
     choices: ClassVar[Mapping[str, Sequence[str]]] = {"polish": POLISHES}
 
     polish: str = "margin"
+    descends: bool = True
+    longer: int = 1
 
     def _check(self, problem: Problem, budget: Budget) -> None:
         if budget.nodes is not None:
@@ -70,7 +77,9 @@ class LocalSearch(TrainingMethod):
             submit_given(run, start)
         if not run.closed:
             limits = self._time_to_search(run)
-            message, interrupted = search_into(run, limits, start, polishes=polishes, promised=True)
+            message, interrupted = search_into(
+                run, limits, start, polishes=polishes, promised=True, descends=self.descends, longer=self.longer
+            )
         if polishes and not interrupted and not polish(run, run.budget):
             run.fell_short(NO_TIME_TO_POLISH)
         return Ending(message, interrupted)

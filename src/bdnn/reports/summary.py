@@ -16,6 +16,7 @@ from bdnn.result import MEASURES
 if TYPE_CHECKING:
     from bdnn.calibration import Calibration
     from bdnn.encoding.encoder import Encoder
+    from bdnn.estimators.selection import Tried
     from bdnn.model_file.contents import Model
     from bdnn.network.network import Network
     from bdnn.result import OperatingPoint, Result
@@ -134,12 +135,29 @@ def training_text(report: dict[str, Any]) -> str:
         ("operating point", _point_text(r["operating_point"])),
         ("probabilities", _calibration_text(r.get("calibration"))),
         ("held-out accuracy", held_out),
+        ("chosen", _chosen_text(r.get("selection"))),
         ("network size", f"{r['n_parameters']} weights and biases, {r['size_bytes']} bytes"),
         ("saved to", r["model_file"]),
     ]
     text = "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
     columns = [(column["name"], column["kind"], column["inputs"]) for column in r.get("columns", ())]
     return f"{columns_text(columns)}\n{text}" if columns else text
+
+
+def selection_report(tried: Sequence[Tried]) -> list[dict[str, Any]]:
+    """Return the shapes that were tried, the chosen one first."""
+    return [
+        asdict(each) | {"hidden_layer_sizes": list(each.hidden_layer_sizes), "described": each.described}
+        for each in tried
+    ]
+
+
+def _chosen_text(selection: list[dict[str, Any]] | None) -> str | None:
+    if not selection:
+        return None
+    best, *others = selection
+    following = f" (next: {others[0]['described']}, {others[0]['accuracy']:.1%})" if others else ""
+    return f"{best['described']}, by held-out accuracy {best['accuracy']:.1%}{following}"
 
 
 def _status_text(report: dict[str, Any]) -> str:

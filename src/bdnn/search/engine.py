@@ -57,6 +57,10 @@ class Search(SearchedNetwork):
     ----------
     rounds : int
         Descents and perturbations so far.
+    longer : int
+        Factor of the epochs of surrogates.
+    started : bool
+        Whether the first start is there, from which the first descent begins.
     optima : list of Network
         Starts, the networks after each sweep of a descent, and where perturbations ended, if they are collected; to be
         emptied by the caller.
@@ -68,7 +72,7 @@ class Search(SearchedNetwork):
         self.optima: list[Network] = []
         self._seconds_of_neuron = 0.0
         self._budget = Budget()
-        self.rounds = 0
+        self.rounds, self.longer, self.started = 0, 1, False
 
     def begin(self, budget: Budget) -> None:
         """Take the limits of the search."""
@@ -106,7 +110,7 @@ class Search(SearchedNetwork):
 
     def smooth(self, budget: Budget) -> Iterator[None]:
         """Start from the best epoch of a surrogate; yields every few hundredths of a second."""
-        start = SmoothStart(self.state, self._rng)
+        start = SmoothStart(self.state, self._rng, self.longer)
         try:
             yield from start.train(budget)
         finally:  # also if the caller stops here
@@ -281,6 +285,7 @@ class Search(SearchedNetwork):
                 self.randomize()
             if attempt % 4 != 3:
                 self._collect_optimum()
+                self.started = True
                 yield
                 yield from self.approach()
             yield from self.descend()

@@ -106,10 +106,12 @@ class SmoothStart:
         What is searched.
     rng : numpy.random.Generator
         Of its random choices.
+    longer : int
+        Factor of the number of epochs.
     """
 
-    def __init__(self, state: State, rng: np.random.Generator) -> None:
-        self._state, self._rounds = state, _rounds_in_training(state)
+    def __init__(self, state: State, rng: np.random.Generator, longer: int = 1) -> None:
+        self._state, self._rounds, self._longer = state, _rounds_in_training(state), longer
         self._scale = _shared_scale(state.unit) if self._rounds else state.unit
         self._sample = sample = Sample.of(state, rng, self._scale)
         self._spread = 1.0
@@ -123,6 +125,7 @@ class SmoothStart:
     def train(self, budget: Budget) -> Iterator[None]:
         """Train until the epochs or the time are over; yields every few hundredths of a second."""
         network, (batch, epochs) = self._network, self._sample.schedule
+        epochs *= self._longer
         n, p = self._state.X.shape
         longest = epochs
         if self._rounds and budget.rounds is None:

@@ -83,6 +83,11 @@ class SupportSearch:
         """Choices and perturbations so far."""
         return self._finished + (0 if self._running is None else self._running.rounds)
 
+    @property
+    def started(self) -> bool:
+        """Whether the first start is there, with a descent: choices of columns begin from it."""
+        return self.rounds > 0
+
     def best_network(self) -> Network:
         """Return the best network so far."""
         network = self._found[1]
