@@ -236,7 +236,7 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         clf.result_ = with_class_weight(result, class_weight, self.class_weight)
         clf.network_, clf.encoder_, clf.classes_ = network, encoder, network.classes
         clf.class_weight_ = np.ones(len(network.classes)) if class_weight is None else class_weight
-        clf.calibration_ = None
+        clf.calibration_, clf.selection_ = None, ()
         clf.n_features_in_ = self.n_features_in_
         if hasattr(self, "feature_names_in_"):
             clf.feature_names_in_ = self.feature_names_in_

@@ -337,9 +337,8 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
     def _counted_inputs(self, inputs: Reals, with_votes: bool = True) -> tuple[Integers, Floats]:
         """Return the same of checked inputs."""
         inputs = inputs.astype(np.float64, copy=False)
-        shape = (len(inputs), len(self.classes_))
+        rows, shape = np.arange(len(inputs)), (len(inputs), len(self.classes_))
         votes, sums = np.zeros(shape, dtype=np.int64), np.zeros(shape)
-        rows = np.arange(len(inputs))
         for member in self.members_:
             every = len(member.features) == inputs.shape[1]
             values, codes = inputs if every else inputs[:, member.features], member.network.classes
