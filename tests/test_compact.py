@@ -42,7 +42,7 @@ def trainer(seed=0, classes=2):
     y = (X[:, 0] + 0.2 * X[:, 2] > 1).astype(int) + (classes > 2) * (X[:, 1] > 0.8)
     encoder = Encoder.identity(["a", "b", "c", "d"], 4, [0.0] * 4)
     rows = Rows(X, y.astype(np.intp), np.ones(len(y)))
-    return Trainer(rows, Source.of(encoder, X), np.arange(classes), seed), rows
+    return Trainer(rows, Source.of(encoder, X), np.arange(classes), seed, 10**4, FAST), rows
 
 
 @pytest.mark.parametrize("classes", [2, 3])

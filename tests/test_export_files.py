@@ -9,6 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
+import bdnn
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier
 from bdnn.errors import ExportError, InputError, MissingDependencyError
 from bdnn.export import host
@@ -237,11 +238,21 @@ def test_estimators_export_themselves(tmp_path):
 
 
 def test_the_header_holds_the_hash_of_a_certificate(run, model, tmp_path):
-    proof = tmp_path / "proof.json"
+    X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 0, 0, 1]
+    clf = BDNNClassifier((), method="exact", certificate=True, random_state=0).fit(X, y)
+    proof, out = tmp_path / "proof.json", tmp_path / "out"
+    bdnn.save_certificate(clf.result_.certificate, proof)
+    clf.export("c", out, data=X, certificate=proof)
+    digest = hashlib.sha256(proof.read_bytes()).hexdigest()
+    assert f"certificate (SHA-256): {digest}" in (out / "model.h").read_text()
+    other = BDNNClassifier((), weights="integer", time_limit=0.2, random_state=0).fit([[0], [1]], [0, 1])
+    with pytest.raises(InputError, match="2 inputs"):
+        other.export("c", tmp_path / "none", certificate=proof)
     proof.write_bytes(b"{}")
-    assert run("export", model, "--to", "c", "--out", tmp_path / "out", "--scale", 2, "--certificate", proof)[0] == 0
-    digest = hashlib.sha256(b"{}").hexdigest()
-    assert f"certificate (SHA-256): {digest}" in (tmp_path / "out" / "my_model.h").read_text()
+    with pytest.raises(InputError, match="is no certificate"):
+        clf.export("c", tmp_path / "none", data=X, certificate=proof)
+    code, _, said = run("export", model, "--to", "c", "--out", tmp_path / "none", "--scale", 2, "--certificate", proof)
+    assert code == 2 and "is no certificate" in said and not (tmp_path / "none").exists()
 
 
 @needs_cc

@@ -127,6 +127,7 @@ def _heard(quiet: bool, line: str) -> None:
 def _report(clf: CompactBDNNClassifier, read: TrainingTable) -> dict[str, Any]:
     """Return the figures of all networks."""
     report = reporting.training_report(clf.result_, read.table, read.rows, clf.encoder_)
+    report["size_bytes"] = clf.size_bytes_  # columns included, as in the packed file
     report["front"] = {}
     for chosen in clf.front_:
         model = clf.models_[chosen.max_bytes]

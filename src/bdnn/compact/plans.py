@@ -18,7 +18,7 @@ _HIDDEN = ((3, 1), (12, 1), (32, 3))
 """Hidden neurons, and their largest weights."""
 _RULES = ((40, 1), (120, 3), (350, 3), (1000, 3))
 """Most rules, and the largest weights of the outputs behind them."""
-MOST_RULES = max(most for most, _ in _RULES)
+RULES = tuple(most for most, _ in _RULES)
 LEAVES = (4, 8)
 """Of the boosted trees whose leaves are rules."""
 _SMOOTH_BOUNDS = {"stumps": (7, 31), "tree": (7,), "rules": (7, 31), "grid": (15,), "fine": (127,)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bdnn.compact.inputs import Source
     from bdnn.types import Floats, Indices
@@ -24,6 +24,8 @@ _RATE = 0.3
 _VALUES_OF_RULES = 32
 """Most values of an input that the trees of rules tell apart, so that rules share thresholds."""
 _TREES_OF_FOREST = 50
+_AT_ONCE = 32
+"""Rounds of boosting between two looks at the clock."""
 
 
 class Rows(NamedTuple):
@@ -38,23 +40,25 @@ class Rows(NamedTuple):
         return Rows(self.X[rows], self.y[rows], self.weight[rows])
 
 
-def _boosted(rows: Rows, seed: int, **settings: Any) -> Any:
+def _boosted(rows: Rows, seed: int, trees: int, enough: Callable[[], bool], **settings: Any) -> Iterator[Any]:
+    """Yield the nodes of trees in the order in which boosting grows them, some at a time, until it is enough."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(
         **{"learning_rate": _RATE} | settings,
         min_samples_leaf=min(20, len(rows.y) // 40 + 1),  # as by default, less for few rows
         early_stopping=False,
+        warm_start=True,
         random_state=seed,
     )
-    return model.fit(rows.X, rows.y, rows.weight)
-
-
-def _trees(model: Any) -> Iterator[Any]:
-    """Yield the nodes of the trees of boosting in the order in which they were grown."""
-    for stage in model._predictors:
-        for grown in stage:
-            yield grown.nodes
+    stages, done = 0, 0
+    while stages < trees and not enough():
+        stages = min(stages + _AT_ONCE, trees)
+        model.set_params(max_iter=stages).fit(rows.X, rows.y, rows.weight)
+        for stage in model._predictors[done:]:
+            for grown in stage:
+                yield grown.nodes
+        done = stages
 
 
 def _usable(rows: Rows, source: Source) -> Rows:
@@ -62,16 +66,18 @@ def _usable(rows: Rows, source: Source) -> Rows:
     return rows._replace(X=np.where(source.dated, 0.0, rows.X)) if source.dated.any() else rows
 
 
-def stump_bits(rows: Rows, source: Source, seed: int, most: int) -> list[tuple[int, float]]:
+def stump_bits(rows: Rows, source: Source, seed: int, most: int, enough: Callable[[], bool]) -> list[tuple[int, float]]:
     """Return different pairs of input and threshold in the order in which boosted stumps take them, `most` at most."""
     n_classes = len(np.unique(rows.y))
     trees = ceil(2 * most / (1 if n_classes == 2 else n_classes))
     found: dict[tuple[int, float], None] = {}
-    for nodes in _trees(_boosted(_usable(rows, source), seed, max_iter=trees, max_leaf_nodes=2)):
+    for nodes in _boosted(_usable(rows, source), seed, trees, enough, max_leaf_nodes=2):
         for node in nodes:
             if not node["is_leaf"]:
                 j = int(node["feature_idx"])
                 found[j, source.threshold(j, float(node["num_threshold"]))] = None
+        if len(found) >= most:
+            break
     return list(found)[:most]
 
 
@@ -86,19 +92,18 @@ def tree_bits(rows: Rows, source: Source, seed: int, most: int) -> list[tuple[in
     return [(j, source.threshold(j, above)) for j, above in pairs]
 
 
-def rules(rows: Rows, source: Source, seed: int, leaves: int, most: int) -> list[Rule]:
+def rules(rows: Rows, source: Source, seed: int, leaves: int, most: int, enough: Callable[[], bool]) -> list[Rule]:
     """Return what the leaves of boosted trees ask for, in the order in which boosting grows them, `most` at most.
 
     One leaf of every tree is left out, as it is where no other one is.
     """
     n_classes = len(np.unique(rows.y))
     trees = ceil(1.2 * most / ((leaves - 1) * (1 if n_classes == 2 else n_classes)))
-    model = _boosted(
-        _usable(rows, source), seed, max_iter=trees, max_leaf_nodes=leaves, max_bins=_VALUES_OF_RULES,
-        l2_regularization=1.0,
-    )  # fmt: skip
     found: dict[Rule, None] = {}
-    for nodes in _trees(model):
+    for nodes in _boosted(
+        _usable(rows, source), seed, trees, enough, max_leaf_nodes=leaves, max_bins=_VALUES_OF_RULES,
+        l2_regularization=1.0,
+    ):  # fmt: skip
         listed = _leaves(nodes, source)
         longest = max(range(len(listed)), key=lambda k: len(listed[k]))
         found |= dict.fromkeys(rule for k, rule in enumerate(listed) if k != longest and rule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 
 from bdnn.budget import Budget
 from bdnn.compact.inputs import BitInputs, GridInputs, Inputs, Placed, Source
-from bdnn.compact.plans import MOST_RULES, STUMPS, Plan, rounds
+from bdnn.compact.plans import RULES, STUMPS, Plan, fits, rounds
 from bdnn.compact.proposals import Rows, Rule, importance, rules, stump_bits, tree_bits
 from bdnn.compact.regression import regression
 from bdnn.methods.local_search import LocalSearch
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _LEAST_SECONDS = 0.02
 """Of a search, if there is no time left: some descent of a network that is better than none."""
+_SHARE_AFTER_TREES = 0.5
+"""Of the time that is left for searches when trees that propose end growing."""
 _LARGEST_INPUT = 2**8 - 1
 """Of the finest grid."""
 
@@ -90,12 +93,26 @@ class Trainer:
         Labels.
     seed : int
         Of everything.
+    max_bytes : int
+        Largest budget: no more thresholds and rules are asked for than plans within it may use.
+    budget : Budget
+        Of the whole search, started: trees grow for at most a part of it.
     """
 
-    def __init__(self, rows: Rows, source: Source, classes: Any, seed: int) -> None:
+    def __init__(self, rows: Rows, source: Source, classes: Any, seed: int, max_bytes: int, budget: Budget) -> None:
         self._rows, self._source, self._classes, self._seed = rows, source, classes, seed
         self._n_classes = len(classes)
+        self._budget = budget
+        self._most_stumps = max((size for size in STUMPS if self._fits(Plan("stumps", size), max_bytes)), default=1)
+        self._most_rules = max((size for size in RULES if self._fits(Plan("rules", size), max_bytes)), default=1)
         self._once = Once()
+
+    def _fits(self, plan: Plan, max_bytes: int) -> bool:
+        return fits(plan, self._source.n, self._n_classes, max_bytes)
+
+    def _enough(self) -> bool:
+        """Tell whether trees have grown long enough for what comes after them."""
+        return self._budget.remaining < _SHARE_AFTER_TREES * self._budget.seconds < math.inf
 
     def is_repeated(self, plan: Plan) -> bool:
         """Tell whether there are so few thresholds that a smaller plan has them all."""
@@ -125,7 +142,12 @@ class Trainer:
 
     def _stumps(self) -> list[tuple[int, float]]:
         """Return thresholds in the order in which boosted stumps take them."""
-        return self._once("stumps", lambda: stump_bits(self._rows, self._source, self._seed, max(STUMPS)) or [(0, 0.0)])
+
+        def make() -> list[tuple[int, float]]:
+            found = stump_bits(self._rows, self._source, self._seed, self._most_stumps, self._enough)
+            return found or [(0, 0.0)]
+
+        return self._once("stumps", make)
 
     def _rule_layer(self, plan: Plan) -> tuple[BitInputs, Integers]:
         """Return the bits that rules are about, and the weights of their neurons, of shape (n_rules, n_bits)."""
@@ -133,7 +155,9 @@ class Trainer:
 
     def _all_rules(self, plan: Plan) -> list[Rule]:
         def make() -> list[Rule]:
-            return rules(self._rows, self._source, self._seed, plan.bits, MOST_RULES) or [((0, 0.0, True),)]
+            return rules(self._rows, self._source, self._seed, plan.bits, self._most_rules, self._enough) or [
+                ((0, 0.0, True),)
+            ]
 
         return self._once(("rules", plan.bits), make)
 
@@ -227,8 +251,8 @@ def summed(networks: Sequence[Network]) -> Network:
     return Network((hidden, outputs), first.head, first.classes)
 
 
-def constant_model(label: int, source: Source, classes: Any) -> Placed:
-    """Return the network that gives all rows the same class, with its encoder."""
+def constant_model(label: int, source: Source, classes: Any) -> Trained:
+    """Return the network that gives all rows the same class."""
     network = constant(label, 1, len(classes))
     usable = int(np.flatnonzero(~source.dated)[0]) if not source.dated.all() else 0
-    return BitInputs.of([(usable, 1.0)]).placed(source, network.layers, network.head, classes)
+    return Trained(BitInputs.of([(usable, 1.0)]), Network(network.layers, network.head, classes), source)

@@ -30,7 +30,7 @@ from bdnn.methods.run import Run
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.writing import save_model
 from bdnn.network.schema import Schema
-from bdnn.problem.problem import Problem
+from bdnn.problem.problem import Problem, checked_weights
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
@@ -183,9 +183,12 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         budgets = _budgets(self.max_bytes)
         options_of(self)
         columns, labels, given = self._training_data(X, y, sample_weight, self, feature_names)
+        checked_weights(given, len(labels), copy=False)
         classes, codes = np.unique(labels, return_inverse=True)
         if len(classes) < 2:
-            raise InputError(f"y must have at least two classes, got only {classes[0]!r}")
+            raise InputError(
+                f"y must have at least two classes, got only 1 class, {classes[0]}; give rows of another one"
+            )
         encoder = fitted_encoder(self, columns, labels, slice(None), self, budget.seed)
         weight, class_weight = training_weights(self.class_weight, labels, given, slice(None))
         inputs = np.asarray(encoded(encoder, columns), dtype=np.float64)
@@ -236,7 +239,7 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         clf.result_ = with_class_weight(result, class_weight, self.class_weight)
         clf.network_, clf.encoder_, clf.classes_ = network, encoder, network.classes
         clf.class_weight_ = np.ones(len(network.classes)) if class_weight is None else class_weight
-        clf.calibration_, clf.selection_ = None, ()
+        clf.calibration_, clf.selection_, clf.schema_ = None, (), self.schema_
         clf.n_features_in_ = self.n_features_in_
         if hasattr(self, "feature_names_in_"):
             clf.feature_names_in_ = self.feature_names_in_

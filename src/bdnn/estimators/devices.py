@@ -197,7 +197,8 @@ class Exportable:
         Parameters
         ----------
         schema : Schema or None
-            What the reader knows, as `schema` returns it; None for that without data.
+            What the reader knows, as `schema` returns it; None for that without data, or for the attribute `schema_`
+            of networks that were made for a number of bytes.
 
         Returns
         -------
@@ -213,7 +214,12 @@ class Exportable:
         """
         check_is_fitted(self)
         model = self._contents()
-        return pack(model, Schema.of(model) if schema is None else schema)
+        known = getattr(self, "schema_", None) if schema is None else schema
+        if known is not None and not isinstance(known, Schema):
+            raise InputError(
+                f"schema must be a bdnn.Schema, as the method schema returns it, got {type(known).__name__}"
+            )
+        return pack(model, Schema.of(model) if known is None else known)
 
     def _raw(self, X: Any) -> RawTable | None:
         if X is None:

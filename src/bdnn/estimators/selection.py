@@ -66,6 +66,7 @@ _MOST_JUDGES = 8000  # rows that judge a shape, to a third of a percent
 _SHARE = 0.6  # of the time for the fit; the network that is chosen often needs little more
 _SECONDS = 60.0  # the time for a fit without a limit, as the default has it
 _LEAST_SECONDS = 1.0  # for the fit: with less, runs end before their first local optimum
+_MOMENT = 0.05  # seconds for a network where nothing else is known
 _SURE = 1e-9  # accuracies closer than that differ by rounding
 
 
@@ -241,8 +242,10 @@ def chosen(
         halving.run(_SHARE * left)
     except KeyboardInterrupt:
         halving.interrupted = True
-    if not halving.judged:  # it was interrupted in the first run
-        raise KeyboardInterrupt
+    if not halving.judged:  # it was interrupted in the first run: what a moment gives is better than nothing
+        usual = make(given, usual_sizes(settings))
+        quick = replace(method, polish="none")(usual, budget.within(_MOMENT)).network
+        return Choice(given, usual, method, budget, (), quick)
     best, *_ = halving.judged
     if best.problem.validation is None and best.rounds < _STEPS[-1].rounds:
         method, budget = limited(method, best.problem, best.rounds, best.longer), with_rounds(budget, best.rounds)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -136,7 +137,7 @@ def scales_of(
         shown = ",".join(suggested) if len(different) > 1 or len(suggested) < _FEW else different.pop()
         raise InputError(
             f"a device takes integers; declare how many of them are one unit of {listed(lacking)}, {hint}"
-            f"{' of each' if len(lacking) > 1 and data is None else ''}: for example --scale {shown}"
+            f"{' of each' if len(lacking) > 1 and data is None else ''}: for example --scale {quote(shown)}"
             f"{'' if data is not None else ', or give a table with --data'}"
         )
     return found

@@ -22,6 +22,22 @@ RESERVED = frozenset(
 )
 """Words that C, C++, Python or Verilog keep for themselves: a name is good in all of them."""
 
+TAKEN = frozenset(
+    # headers of the standard library of C, which a file of the same name would hide
+    "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg stdatomic "
+    "stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype stdc "
+    # functions of Python, and modules of MicroPython and boards
+    "abs all any array bin binascii bluetooth bool boot btree builtins bytearray bytes callable chr cmath code "
+    "collections cryptolib deflate dict dir divmod enumerate eval exec filter format framebuf gc getattr hasattr hash "
+    "hashlib heapq hex id input io isinstance issubclass iter json len list machine map max micropython min neopixel "
+    "network next object oct open ord os ota platform pow print property random range re repr reversed round "
+    "select set "
+    "setattr slice socket sorted ssl str struct sum super sys tuple type uctypes vars zip zlib "
+    # of Arduino
+    "arduino setup loop serial wire spi".split()
+)
+"""Names of files, functions and modules that an export would hide."""
+
 
 def checked_name(name: str) -> str:
     """Return a name for the files and functions of an export.
@@ -31,8 +47,11 @@ def checked_name(name: str) -> str:
     InputError
         If it is no identifier of all targets.
     """
-    if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name) or name.lower() in RESERVED:
-        why = "is a word of a language" if isinstance(name, str) and name.lower() in RESERVED else "is no identifier"
+    word = name.lower() if isinstance(name, str) else ""
+    if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name) or word in RESERVED | TAKEN:
+        why = "is no identifier"
+        if word in RESERVED | TAKEN:
+            why = "is a word of a language" if word in RESERVED else "is that of a header, function or module there"
         raise InputError(
             f"the name {name!r} {why}; give one of letters, digits and underscores that begins with a letter, of at "
             f"most 40 characters (--name)"
@@ -44,7 +63,7 @@ def name_of(text: str) -> str:
     """Return a name made of any text, of a file for example."""
     word = identifier(text).lower()[:40].strip("_")
     word = word if word[:1].isalpha() else f"model_{word}"[:40].strip("_")
-    return f"{word}_model" if word in RESERVED else word
+    return f"{word}_model" if word in RESERVED | TAKEN else word
 
 
 def identifier(text: str) -> str:

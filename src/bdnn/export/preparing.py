@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.errors import ExportError
+from bdnn.checker.file import read_certificate
+from bdnn.errors import CertificateFileError, ExportError, InputError
 from bdnn.export.building import integer_program
 from bdnn.export.golden import golden_rows
 from bdnn.export.inputs import Interface, device_rows
@@ -81,5 +82,24 @@ def facts_of(model: Model | EnsembleModel, certificate: FilePath | None) -> dict
         facts["ensemble"] = f"{len(model.members)} networks, voting {model.settings.get('voting')}"
         facts["numbers of the networks"] = f"{sum(m.network.size_bytes for m in model.members)} bytes"
     if certificate is not None:
+        _check_certificate(model, certificate)
         facts["certificate (SHA-256)"] = hashlib.sha256(Path(certificate).read_bytes()).hexdigest()
     return facts
+
+
+def _check_certificate(model: Model | EnsembleModel, path: FilePath) -> None:
+    """Refuse a file that is no certificate, or one about other networks than the model could be."""
+    try:
+        found = read_certificate(path)
+    except CertificateFileError as error:
+        raise InputError(f"{path} is no certificate of 'bdnn train --certificate': {error}") from None
+    if not isinstance(model, Model):
+        raise InputError("certificates are about single networks, and the model is an ensemble: leave it out")
+    network = model.network
+    said = found.n_features, tuple(found.hidden_layer_sizes), list(found.classes)
+    own = network.n_features, tuple(network.widths[:-1]), network.classes.tolist()
+    if said != own:
+        raise InputError(
+            f"{path} is about networks of {said[0]} inputs, hidden layers {list(said[1])} and classes {said[2]}, and "
+            f"the model has {own[0]}, {list(own[1])} and {own[2]}: give that of its training, or leave it out"
+        )

@@ -110,7 +110,12 @@ def unpack(data: bytes, schema: Schema) -> Model | EnsembleModel:
     ------
     PackedError
         If the bytes hold no model of this schema.
+    InputError
+        If they are no bytes, or it is no schema.
     """
+    if not isinstance(data, bytes) or not isinstance(schema, Schema):
+        kinds = type(data).__name__, type(schema).__name__
+        raise InputError(f"packed models are bytes, read by a bdnn.Schema; got {kinds[0]} and {kinds[1]}")
     reader = Reader(data, schema.layout.slots)
     kind = reader.digit(KINDS)
     model: Model | EnsembleModel

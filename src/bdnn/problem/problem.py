@@ -169,7 +169,7 @@ class Problem:
         put("y", _own(y, self.y, copy))
         put("classes", classes)
         put("codes", codes)
-        put("sample_weight", _weights(self.sample_weight, m, copy))
+        put("sample_weight", checked_weights(self.sample_weight, m, copy))
         put("hidden_layer_sizes", _sizes(self.hidden_layer_sizes))
         choice("head", self.head, ("auto", *get_args(Head)))
         if self.head == "auto":
@@ -325,7 +325,8 @@ def _finite_matrix(X: ArrayLike, copy: bool) -> Reals:
     raise InputError(f"X holds values above {_LARGEST_VALUE:g} in column {column}; rescale that column")
 
 
-def _weights(sample_weight: ArrayLike | None, m: int, copy: bool) -> Floats:
+def checked_weights(sample_weight: ArrayLike | None, m: int, copy: bool) -> Floats:
+    """Return weights of m rows, or raise InputError if they are none; 1 for None."""
     if sample_weight is None:
         # takes no memory
         return np.broadcast_to(np.float64(1.0), (m,))
@@ -375,7 +376,7 @@ def _validation(
         raise InputError("validation holds labels that do not occur in y")
     codes = np.searchsorted(classes, y)
     codes.setflags(write=False)
-    return X, codes, _weights(validation[2] if len(validation) > 2 else None, len(X), copy)
+    return X, codes, checked_weights(validation[2] if len(validation) > 2 else None, len(X), copy)
 
 
 def _sizes(sizes: Sequence[int] | int) -> tuple[int, ...]:
