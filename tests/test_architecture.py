@@ -48,6 +48,7 @@ FLOORS = [
         "__main__",
         "calibration",
         "cli",
+        "devices",
         "export",
         "estimators",
         "model_file",

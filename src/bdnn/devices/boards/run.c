@@ -1,0 +1,89 @@
+/* A program that decides rows, compares the answers, paints the stack, and takes the time of each decision.
+   It prints: bdnn WRONG FIRST SUM_HIGH SUM_LOW MOST STACK end, in hexadecimal. */
+#include "board.h"
+#include "decide.h"
+
+extern const uint8_t bdnn_rows[], bdnn_expected[];
+
+static BDNN_ELEMENT row[BDNN_PLACES];
+
+/* Does nothing: what its call takes is not part of a decision. */
+static __attribute__((noinline, noclone)) bdnn_answer nothing(BDNN_ELEMENT *x)
+{
+    bdnn_answer a;
+    __asm__ volatile("" : "=r"(a) : "r"(x) : "memory");
+    return a;
+}
+
+/* Returns the ticks of a call; the same instructions call a decision and nothing. */
+static __attribute__((noinline, noclone)) board_ticks ticks(bdnn_answer (*what)(BDNN_ELEMENT *))
+{
+    board_ticks before = board_now(), after;
+    bdnn_answer answer = what(row);
+    __asm__ volatile("" : : "r"(answer) : "memory");
+    after = board_now();
+    return (board_ticks)(after - before);
+}
+
+static INLINE const uint8_t *fetch(void *to, const uint8_t *from, uint16_t count)
+{
+    volatile uint8_t *place = (volatile uint8_t *)to;
+    while (count-- != 0u) {
+        *place++ = board_byte(from++);
+    }
+    __asm__ volatile("" : : : "memory");
+    return from;
+}
+
+int main(void)
+{
+    uint32_t wrong = 0u, first = 0u, high = 0u, low = 0u, most = 0u, stack = 0u, number;
+    const uint8_t *from;
+    uint8_t pass, clock;
+    board_start();
+    for (pass = 0u; pass < 2u; pass++) { /* a byte that is left as the first pattern is not left as the second one */
+        const uint8_t *right = bdnn_expected, pattern = pass == 0u ? 0xA5u : 0x5Au;
+        uint8_t *const top = board_stack();
+        volatile uint8_t *place;
+        for (place = board_bottom(top); place < top; place++) {
+            *place = pattern;
+        }
+        from = bdnn_rows;
+        for (number = 0u; number < BDNN_ROWS; number++) {
+            BDNN_EXPECTED expected;
+            from = fetch(row, from, sizeof row);
+            right = fetch(&expected, right, sizeof expected);
+            if (bdnn_decide(row) != expected && pass == 0u) {
+                first = wrong == 0u ? number : first;
+                wrong++;
+            }
+        }
+        for (place = board_bottom(top); place < top && *place == pattern; place++) {
+        }
+        stack = (uint32_t)(top - place) > stack ? (uint32_t)(top - place) : stack;
+    }
+    from = bdnn_rows;
+    for (number = 0u; number < BDNN_ROWS; number++) {
+        board_ticks taken[3];
+        uint32_t units;
+        for (clock = 0u; clock < 3u; clock++) { /* nothing and a decision by a fine clock, a decision by a coarse one */
+            (void)fetch(row, from, sizeof row);
+            board_clock(clock == 2u);
+            taken[clock] = ticks(clock == 0u ? nothing : bdnn_decide);
+        }
+        from += sizeof row;
+        units = board_units(taken[0], taken[1], taken[2]);
+        most = units > most ? units : most;
+        low += units;
+        high += low < units;
+    }
+    board_text("bdnn ");
+    board_number(wrong);
+    board_number(first);
+    board_number(high);
+    board_number(low);
+    board_number(most);
+    board_number(stack);
+    board_text("end\n");
+    board_stop();
+}

@@ -1,0 +1,144 @@
+"""Devices that can be measured, by name."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bdnn.errors import InputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from bdnn.devices.code import Unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A device, its compiler and its emulator.
+
+    Attributes
+    ----------
+    name, title : str
+        As it is asked for, and in words.
+    compiler, compiler_package : str
+        The command, and the Debian packages that have it.
+    flags : tuple of str
+        For the compiler.
+    start : tuple of str
+        Files of ours that are compiled with every program.
+    linking : tuple of str
+        Flags for the linker.
+    emulator : tuple of str
+        Command of the emulator, before the program.
+    emulator_package : str
+        The Debian package that has it.
+    second : tuple of str
+        Another emulator, which answers are compared with if some are wrong; may be empty.
+    unit : {"cycles", "instructions"}
+        What the emulator counts.
+    flash, ram : int
+        Bytes for program and rows, and for variables and stack.
+    double : int
+        Bytes of a double.
+    """
+
+    name: str
+    title: str
+    compiler: str
+    compiler_package: str
+    flags: tuple[str, ...]
+    start: tuple[str, ...]
+    linking: tuple[str, ...]
+    emulator: tuple[str, ...]
+    emulator_package: str
+    second: tuple[str, ...] = ()
+    unit: Unit
+    flash: int
+    ram: int
+    double: int
+
+    @property
+    def has_compiler(self) -> bool:
+        """Whether the compiler is installed."""
+        return shutil.which(self.compiler) is not None
+
+    @property
+    def has_emulator(self) -> bool:
+        """Whether the emulator is installed."""
+        return shutil.which(self.emulator[0]) is not None
+
+    def check_compiler(self) -> None:
+        """Raise MissingDependencyError if the compiler is not installed."""
+        if not self.has_compiler:
+            raise MissingDependencyError(
+                f"the device {self.name} needs the compiler {self.compiler}, which is not installed; "
+                f"on Debian, run: apt install {self.compiler_package}"
+            )
+
+    def tool(self, name: str) -> str:
+        """Return another command of the compiler's family, such as nm."""
+        return f"{self.compiler.removesuffix('gcc')}{name}"
+
+
+_BOARD = 4 * 2**20  # bytes of flash, and as many of RAM, that both the linker scripts and the emulated boards have
+
+
+def _cortex(name: str, title: str, flags: tuple[str, ...], board: str) -> Device:
+    # an instruction takes 2^7 ns, of which the board's timer of 25 MHz tells every one
+    return Device(
+        name=name, title=title,
+        compiler="arm-none-eabi-gcc", compiler_package="gcc-arm-none-eabi libnewlib-arm-none-eabi",
+        flags=("-mthumb", *flags), start=("cortex.c",),
+        linking=("--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", "-T", "cortex.ld"),
+        emulator=("qemu-system-arm", "-machine", board, "-nographic", "-monitor", "none", "-serial", "none",
+                  "-icount", "shift=7", "-semihosting-config", "enable=on,target=native", "-kernel"),
+        emulator_package="qemu-system-arm",
+        unit="instructions", flash=_BOARD, ram=_BOARD, double=8,
+    )  # fmt: skip
+
+
+DEVICES: dict[str, Device] = {
+    "atmega328p": Device(
+        name="atmega328p", title="ATmega328P, 8 bits (Arduino Uno)",
+        compiler="avr-gcc", compiler_package="gcc-avr avr-libc",
+        flags=("-mmcu=atmega328p",), start=(), linking=(),
+        emulator=("simavr", "-m", "atmega328p", "-f", "16000000"), emulator_package="simavr",
+        second=("qemu-system-avr", "-machine", "uno", "-nographic", "-monitor", "none", "-serial", "stdio", "-bios"),
+        unit="cycles", flash=32 * 2**10, ram=2 * 2**10, double=4,
+    ),
+    # the M3 of the board also executes the code of an M0
+    "cortex-m0": _cortex("cortex-m0", "Arm Cortex-M0, 32 bits", ("-mcpu=cortex-m0",), "mps2-an385"),
+    "cortex-m4": _cortex(
+        "cortex-m4", "Arm Cortex-M4 with single-precision floating point, 32 bits",
+        ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"), "mps2-an386",
+    ),
+    "rv32imac": Device(
+        name="rv32imac", title="RISC-V RV32IMAC, 32 bits",
+        compiler="riscv64-unknown-elf-gcc", compiler_package="gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
+        flags=("-march=rv32imac", "-mabi=ilp32", "--specs=picolibc.specs"), start=("riscv.c",),
+        linking=("-nostartfiles", "-T", "riscv.ld"),
+        emulator=("qemu-system-riscv32", "-machine", "virt", "-nographic", "-monitor", "none", "-serial", "stdio",
+                  "-bios", "none", "-icount", "shift=0", "-kernel"),
+        emulator_package="qemu-system-misc",
+        unit="instructions", flash=_BOARD, ram=_BOARD, double=8,
+    ),
+}  # fmt: skip
+"""By name."""
+
+
+def device_of(name: str) -> Device:
+    """Return a device.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name.
+    """
+    if name not in DEVICES:
+        raise InputError(f"the device must be one of {', '.join(DEVICES)}, got {name!r}")
+    return DEVICES[name]
+
+
+def installed() -> tuple[str, ...]:
+    """Return the names of the devices whose compiler is installed."""
+    return tuple(name for name, device in DEVICES.items() if device.has_compiler)
