@@ -54,22 +54,27 @@ def _headers(name: str) -> dict[str, str]:
 def _emlearn_trees(sample: Sample, kind: str, trained: Trained) -> Iterator[Candidate]:
     """Yield inlined code and tables, each for integers of 16 bits, and inlined code for bytes where rows are bytes.
 
-    Classes of leaves are voted for; it compares x < t, and truncates thresholds, which are therefore made integers.
+    Leaves vote for classes. The code of a single tree also holds a function that gives the class without a vote; it is
+    not meant to be called, but smaller. Thresholds are truncated and x < t is asked, so they are made integers before.
     """
     n = sample.X["train"].shape[1]
-    for form, element in (("inline", "int16_t"), ("inline", "uint8_t"), ("loadable", "int16_t")):
-        if (element == "uint8_t" and not sample.is_bytes) or (form == "loadable" and n > MOST_COLUMNS):
-            continue
 
-        def write(form: str = form, element: str = element) -> dict[str, str]:
-            made = emlearn.convert(of_integers(trained.model), method=form, dtype=element)
-            code = _quoted(made.save(name="model", include_proba=False))
-            headers = _headers("eml_trees.h") if form == "loadable" else {}
-            return headers | _wrapped(code, element, f"return (int)model_predict(x, {n});")
+    def write(form: str, element: str) -> dict[str, str]:
+        method = "loadable" if form == "loadable" else "inline"
+        made = emlearn.convert(of_integers(trained.model), method=method, dtype=element)
+        code = _quoted(made.save(name="model", include_proba=False))
+        function = "model_tree_0" if form == "tree alone" else "model_predict"
+        headers = _headers("eml_trees.h") if form == "loadable" else {}
+        return headers | _wrapped(code, element, f"return (int){function}(x, {n});")
 
+    forms = ["inline"] if kind == "forest" else ["inline", "tree alone"]
+    listed = [(form, element) for form in forms for element in ("int16_t", "uint8_t")[: 1 + sample.is_bytes]]
+    listed += [("loadable", "int16_t")] if n <= MOST_COLUMNS else []
+    for form, element in listed:
         yield Candidate(
             method=f"emlearn {kind}", form=f"{form}, {element}", setting=trained.setting, weight=trained.weight,
-            write=write, element=element, rows=_same, expected=_by_votes(trained), sample=sample,
+            write=partial(write, form, element), element=element, rows=_same, expected=_by_votes(trained),
+            sample=sample,
         )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,7 +24,7 @@ STRENGTHS = (0.01, 0.1, 1.0, 30.0)
 """Of logistic regression: C."""
 WIDTHS = (1, 2, 3, 4, 6, 8, 16, 32)
 FEATURES = (3, 5, 8, 12, 20, 32, 64)
-COARSE = {"leaves": (256, 1024, 2048), "trees": (5, 10, 20, 40), "forest": (64, 256, 512, 1024)}
+COARSE = {"leaves": (256, 2048), "trees": (5, 10, 15, 20, 30), "forest": (128, 384, 1024)}
 """For images."""
 
 
@@ -67,16 +67,19 @@ def trees(sample: Sample) -> list[Trained]:
 
 @lru_cache(maxsize=1)
 def forests(sample: Sample) -> list[Trained]:
-    """Train random forests, and forests of extremely randomized trees."""
+    """Train random forests, and forests of extremely randomized trees; those of fewer trees are their beginnings."""
     large = _is_large(sample)
     kinds = {"random forest": RandomForestClassifier}
     if not large:
         kinds["extra trees"] = ExtraTreesClassifier
+    counts = COARSE["trees"] if large else TREES
     made = []
     for name, kind in kinds.items():
-        for count in COARSE["trees"] if large else TREES:
-            for leaves in COARSE["forest"] if large else FOREST_LEAVES:
-                model = kind(count, max_leaf_nodes=leaves, random_state=0).fit(sample.X["train"], sample.y["train"])
+        for leaves in COARSE["forest"] if large else FOREST_LEAVES:
+            whole = kind(max(counts), max_leaf_nodes=leaves, random_state=0).fit(sample.X["train"], sample.y["train"])
+            for count in counts:
+                model = copy(whole).set_params(n_estimators=count)
+                model.estimators_ = whole.estimators_[:count]
                 nodes = sum(tree.tree_.node_count for tree in model.estimators_)
                 made.append(Trained(model, f"{name}, {count} trees of {leaves} leaves", nodes))
     return _different(made)
@@ -107,7 +110,7 @@ def logistics(sample: Sample) -> list[Trained]:
     X, y = sample.X["train"], sample.y["train"]
     n, large = X.shape[1], _is_large(sample)
     numbers = [n]
-    while numbers[-1] > 1 and not (large and numbers[-1] < n / 4):
+    while numbers[-1] > 1 and not (large and numbers[-1] < n):
         numbers.append(numbers[-1] - 1 if numbers[-1] <= 8 else int(0.7 * numbers[-1]))
     made = []
     for strength in (1.0,) if large else STRENGTHS:
@@ -136,7 +139,7 @@ def perceptrons(sample: Sample) -> list[Trained]:
     device and weights survive being written with six decimals.
     """
     X, y, large = sample.X["train"], sample.y["train"], _is_large(sample)
-    forest = RandomForestClassifier(50, min_samples_leaf=3, random_state=0).fit(X, y)
+    forest = RandomForestClassifier(10 if large else 50, min_samples_leaf=3, random_state=0).fit(X, y)
     order = np.argsort(-forest.feature_importances_, kind="stable")
     numbers = sorted({min(number, X.shape[1]) for number in ((100, 300) if large else (*FEATURES, X.shape[1]))})
     made = []
@@ -144,7 +147,7 @@ def perceptrons(sample: Sample) -> list[Trained]:
         chosen = np.sort(order[:some])
         factors = 2.0 ** -np.rint(np.log2(np.maximum(X[:, chosen].std(axis=0), 2.0**-10)))
         seen = X[:, chosen] * factors
-        for width in (16, 32, 48) if large else _widths(sample, some):
+        for width in (16, 32) if large else _widths(sample, some):
             made.append(Trained(*_perceptron(seen, y, width, some), chosen, factors))
     return made
 
@@ -157,7 +160,7 @@ def _widths(sample: Sample, some: int) -> Iterator[int]:
 
 def _perceptron(seen: np.ndarray, y: np.ndarray, width: int, some: int) -> tuple[MLPClassifier, str, int]:
     mean, spread = _scaling(seen)
-    epochs, batch = (12, 256) if len(y) > MANY else (30, 256) if len(y) > 2000 else (120, 64)
+    epochs, batch = (8, 256) if len(y) > MANY else (30, 256) if len(y) > 2000 else (120, 64)
     model = MLPClassifier((width,), learning_rate_init=0.01, max_iter=epochs, batch_size=batch, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it need not converge

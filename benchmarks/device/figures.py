@@ -1,0 +1,5 @@
+"""Tables."""
+
+
+def write(path):
+    """Write."""

@@ -1,0 +1,132 @@
+"""The choice among candidates by validation accuracy and flash, and what is measured of the chosen ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from candidates import Candidate
+from own_networks import OURS
+
+from bdnn.devices import Code, measure
+from bdnn.errors import ExportError
+
+TOLERANCE = 0.005
+"""Of validation accuracy: half a percentage point."""
+COMPILED = 6
+LIGHTEST = 2
+"""Candidates of a method that are compiled to find the smallest: as many of each form, the lightest ones, but two."""
+MOST_ROWS = 500
+"""Test rows that are run on an emulated device."""
+ANCHORS = ("ours", "rival")
+"""Whose best validation accuracy is to be reached."""
+
+
+def anchors(candidates: Iterable[Candidate]) -> dict[str, float]:
+    """Return our best validation accuracy, and that of the best rival."""
+    best = dict.fromkeys(ANCHORS, 0.0)
+    for each in candidates:
+        key = ANCHORS[each.method != OURS]
+        best[key] = max(best[key], each.validation)
+    return best
+
+
+class Sizes:
+    """Measures candidates on devices, each once."""
+
+    def __init__(self, devices: Sequence[str]) -> None:
+        self.devices = devices
+        self._flash: dict[tuple[int, str], int | None] = {}
+        self._kept: list[Candidate] = []
+
+    def flash(self, candidate: Candidate, device: str) -> int | None:
+        """Return bytes of flash; None if the program cannot be linked for the device, which is too small for it."""
+        key = id(candidate), device
+        if key not in self._flash:
+            self._kept.append(candidate)  # an id is only unique while its object lives
+            try:
+                self._flash[key] = measure(_code(candidate), device, run=False).flash
+            except ExportError:
+                self._flash[key] = None
+        return self._flash[key]
+
+    def smallest(self, candidates: Sequence[Candidate], least: float) -> dict[str, Any]:
+        """Return what was measured of the smallest candidate of a method whose validation accuracy is enough.
+
+        The setting is that of the least flash on the first device that it fits on; the form is the smallest on each
+        device. If no candidate is good enough, the most accurate ones are chosen from.
+        """
+        reached = [each for each in candidates if each.validation >= least - TOLERANCE - 1e-12]
+        best = max(each.validation for each in candidates)
+        pool = reached or [each for each in candidates if each.validation == best]
+        setting = self._setting(pool)
+        forms = [each for each in pool if each.setting == setting]
+        found = {"method": forms[0].method, "setting": setting, "reached": bool(reached), "devices": {}}
+        for device in self.devices:
+            fitting = [each for each in forms if self.flash(each, device) is not None]
+            if fitting:
+                chosen = min(fitting, key=lambda each: self.flash(each, device))
+                found["devices"][device] = _measured(chosen, device)
+        shown = next((each for each in forms if each.form in _forms(found)), forms[0])
+        accuracies = {"validation": shown.validation, "test": shown.test}
+        return found | {part: round(value, 5) for part, value in accuracies.items()}
+
+    def _setting(self, pool: Sequence[Candidate]) -> str:
+        forms = dict.fromkeys(each.form for each in pool)
+        light = []
+        for form in forms:
+            same = sorted(
+                (each for each in pool if each.form == form), key=lambda each: (each.weight, -each.validation)
+            )
+            light += same[: COMPILED // len(forms)]
+        for device in self.devices:
+            known = [each for each in light if self.flash(each, device) is not None]
+            if known:
+                return min(known, key=lambda each: (self.flash(each, device), -each.validation)).setting
+        return min(light, key=lambda each: each.weight).setting
+
+
+def _forms(found: dict[str, Any]) -> list[str]:
+    return [each["form"] for each in found["devices"].values()][:1]
+
+
+def _code(candidate: Candidate) -> Code:
+    rows = candidate.device_rows("test")
+    return Code(
+        files=candidate.files, sources=candidate.sources, header="classifier.h", predict="classifier(x)",
+        element=candidate.element, rows=rows, expected=candidate.answers["test"], flags=candidate.flags,
+    )  # fmt: skip
+
+
+def _measured(candidate: Candidate, device: str) -> dict[str, Any]:
+    """Return figures of a run for the result file."""
+    found = measure(_code(candidate), device, most_rows=MOST_ROWS)
+    if found.wrong_rows and found.remark is None:
+        raise AssertionError(f"{candidate.method}, {candidate.setting}: {found.wrong_rows} rows differ on {device}")
+    columns = candidate.device_rows("test").shape[1]
+    figures = {
+        "form": candidate.form, "flash": found.flash, "ram": found.ram, "stack": found.stack, "columns": columns,
+        "mean": None if found.cycles_mean is None else round(float(found.cycles_mean), 1), "most": found.cycles_most,
+        "unit": found.unit, "rows": found.rows, "wrong": found.wrong_rows, "floats": list(found.float_functions),
+        "compiler": found.compiler, "why_not_run": found.why_not_run, "remark": found.remark,
+    }  # fmt: skip
+    return {key: value for key, value in figures.items() if value is not None}
+
+
+def of_data_set(candidates: Sequence[Candidate], devices: Sequence[str]) -> dict[str, Any]:
+    """Return all figures of a data set: for each anchor, the smallest candidate of every method."""
+    sizes = Sizes(devices)
+    by_method: dict[str, list[Candidate]] = {}
+    for each in candidates:
+        by_method.setdefault(each.method, []).append(each)
+    wanted = anchors(candidates)
+    methods = sorted(by_method, key=lambda method: method != OURS)
+    return {
+        "anchors": {name: round(least, 5) for name, least in wanted.items()},
+        "candidates": {method: len({each.setting for each in by_method[method]}) for method in methods},
+        "found": {
+            name: [sizes.smallest(by_method[method], least) for method in methods] for name, least in wanted.items()
+        },
+        "test_rows": int(np.size(candidates[0].sample.y["test"])),
+    }
