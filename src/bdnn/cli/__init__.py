@@ -19,6 +19,7 @@ import click
 import bdnn
 from bdnn.cli.cards import card
 from bdnn.cli.certification import certify
+from bdnn.cli.devices import size
 from bdnn.cli.export import export
 from bdnn.cli.models import evaluate, inspect, predict
 from bdnn.cli.output import escape_what_cannot_be_encoded, say
@@ -43,7 +44,7 @@ def cli() -> None:
     """Train binarized neural networks by mathematical optimization, with audited losses and bounds."""
 
 
-for _command in (bound, card, certify, evaluate, export, inspect, plot, predict, report, train, verify):
+for _command in (bound, card, certify, evaluate, export, inspect, plot, predict, report, size, train, verify):
     cli.add_command(_command)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import bdnn
-from bdnn.cli.options import FILE
+from bdnn.cli.options import FILE, Command, with_options
 from bdnn.cli.output import say
 from bdnn.cli.reading import model_features
 from bdnn.cli.table_options import TABLE, Names, format_options
@@ -24,6 +24,57 @@ if TYPE_CHECKING:
 
 
 _MANY = 20  # files whose names are not said: more are one for each row, and the packages of C have fewer
+
+
+def interface_options(command: Command) -> Command:
+    """Give a command the options on what a device gives, and what the files are to be made for."""
+    options = (
+        click.option(
+            "--scale",
+            multiple=True,
+            metavar="COLUMN=N[,...]",
+            help="Integers per unit: with temp=100, 2350 stands for 23.5; N alone is for all other numeric columns.",
+        ),
+        click.option(
+            "--range",
+            "ranges",
+            multiple=True,
+            metavar="COLUMN=LOW:HIGH[,...]",
+            help="Least and largest value of a column.  [default: those of a type that holds the data]",
+        ),
+        click.option(
+            "--missing",
+            multiple=True,
+            type=Names(),
+            metavar="COLUMN[,COLUMN]",
+            help="Columns whose values may be missing on the device, besides those of the model and the data.",
+        ),
+        click.option(
+            "--optimize",
+            type=click.Choice(["size", "speed"]),
+            default="size",
+            show_default=True,
+            help="What is to be little.",
+        ),
+        click.option(
+            "--input-bits",
+            type=int,
+            default=8,
+            show_default=True,
+            help="Bits of each input, where continuous weights are made integers.",
+        ),
+    )
+    return with_options(command, options)
+
+
+def declared(
+    names: Sequence[str], scale: Sequence[str], ranges: Sequence[str], missing: Sequence[str]
+) -> dict[str, Any]:
+    """Return what is declared of columns, as `export` and `device_size` take it, of the words of options."""
+    each, every = _scales(scale, names)
+    return {
+        "scale": each, "every_scale": every, "ranges": _ranges(ranges, names), "missing": _columns(missing, names),
+    }  # fmt: skip
 
 
 @click.command()
@@ -46,36 +97,7 @@ _MANY = 20  # files whose names are not said: more are one for each row, and the
     help="Table that says which integers occur, such as that of the training; continuous weights need it.  "
     "[default: that of --check]",
 )
-@click.option(
-    "--scale",
-    multiple=True,
-    metavar="COLUMN=N[,...]",
-    help="Integers per unit: with temp=100, 2350 stands for 23.5; N alone is for all other numeric columns.",
-)
-@click.option(
-    "--range",
-    "ranges",
-    multiple=True,
-    metavar="COLUMN=LOW:HIGH[,...]",
-    help="Least and largest value of a column.  [default: those of a type that holds the data]",
-)
-@click.option(
-    "--missing",
-    multiple=True,
-    type=Names(),
-    metavar="COLUMN[,COLUMN]",
-    help="Columns whose values may be missing on the device, besides those of the model and the data.",
-)
-@click.option(
-    "--optimize", type=click.Choice(["size", "speed"]), default="size", show_default=True, help="What is to be little."
-)
-@click.option(
-    "--input-bits",
-    type=int,
-    default=8,
-    show_default=True,
-    help="Bits of each input, where continuous weights are made integers.",
-)
+@interface_options
 @click.option(
     "--radius", type=float, default=None, help="With vnnlib: how far each number of a row may be moved, in its units."
 )
@@ -104,17 +126,13 @@ def export(
     model, classifier = load_any(model_file), bdnn.load(model_file)
     names = model.encoder_in_use.names
     tables = {path: model_features(model, path, reading) for path in {check, data} if path is not None}
-    each, every = _scales(scale, names)
     done = classifier.export(
         target,
         out,
         name=name_of(model_file.stem) if name is None else name,
         data=None if data is None else tables[data],
         check=None if check is None else tables[check],
-        scale=each,
-        every_scale=every,
-        ranges=_ranges(ranges, names),
-        missing=_columns(missing, names),
+        **declared(names, scale, ranges, missing),
         **settings,
     )
     if as_json:

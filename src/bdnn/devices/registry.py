@@ -67,13 +67,18 @@ class Device:
         """Whether the emulator is installed."""
         return shutil.which(self.emulator[0]) is not None
 
+    @property
+    def without_compiler(self) -> str:
+        """What is said if the compiler is not installed."""
+        return (
+            f"the device {self.name} needs the compiler {self.compiler}, which is not installed; on Debian, run: "
+            f"apt install {self.compiler_package}"
+        )
+
     def check_compiler(self) -> None:
         """Raise MissingDependencyError if the compiler is not installed."""
         if not self.has_compiler:
-            raise MissingDependencyError(
-                f"the device {self.name} needs the compiler {self.compiler}, which is not installed; "
-                f"on Debian, run: apt install {self.compiler_package}"
-            )
+            raise MissingDependencyError(self.without_compiler)
 
     def tool(self, name: str) -> str:
         """Return another command of the compiler's family, such as nm."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from bdnn.devices.models import measured_model
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
 from bdnn.estimators.inputs import given_columns, numbers_as_table
@@ -18,6 +19,7 @@ from bdnn.export.inputs import Interface
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from bdnn.devices.code import Measured
     from bdnn.encoding.encoder import Encoder
     from bdnn.export.request import Optimize
     from bdnn.files import FilePath
@@ -108,15 +110,7 @@ class Exportable:
             If the files cannot be written.
         """
         check_is_fitted(self)
-        scales = {} if scale is None or isinstance(scale, int) else dict(scale)
-        interface = Interface(
-            scale=scales,
-            every_scale=scale if isinstance(scale, int) else every_scale,
-            ranges={
-                column: (_exact(column, low), _exact(column, high)) for column, (low, high) in (ranges or {}).items()
-            },
-            missing=tuple(missing),
-        )
+        interface = _interface(scale, every_scale, ranges, missing)
         wanted = Wanted(
             target=target, out=out, name=name, interface=interface, optimize=optimize, input_bits=input_bits,
             certificate=certificate, radius=radius,
@@ -124,6 +118,51 @@ class Exportable:
         given = self._raw(data)
         same = check is not None and check is data
         return export(self._contents(), wanted, self._indices, given, given if same else self._raw(check))
+
+    def device_size(
+        self,
+        devices: Sequence[str] | None = None,
+        *,
+        data: ArrayLike | RawTable | None = None,
+        scale: Mapping[str, int] | int | None = None,
+        every_scale: int | None = None,
+        ranges: Mapping[str, tuple[float | str, float | str]] | None = None,
+        missing: Sequence[str] = (),
+        optimize: Optimize = "size",
+        input_bits: int = 8,
+    ) -> dict[str, Measured]:
+        """Measure bytes of flash and RAM, cycles and stack of the C on devices, by compilers and emulators.
+
+        Parameters
+        ----------
+        devices : sequence of str or None
+            Keys of `bdnn.devices.DEVICES`, such as "atmega328p"; None for all whose compiler is installed.
+        data : array-like of shape (n_samples, n_features), data frame or None
+            Rows that are run on the emulated devices besides golden ones, and that say which integers occur.
+        scale, every_scale, ranges, missing, optimize, input_bits
+            As in `export`; `optimize` is also what the compiler is to make little.
+
+        Returns
+        -------
+        dict of str to bdnn.devices.Measured
+            By device; `wrong_rows` counts the rows that got another answer than that of `predict`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        InputError
+            If a device is unknown, or the model or a column cannot be expressed by integers as declared.
+        ExportError
+            If a compiler refuses the files.
+        MissingDependencyError
+            If a compiler is not installed; without the emulator, there are bytes of flash and RAM alone.
+        """
+        check_is_fitted(self)
+        return measured_model(
+            self._contents(), self._indices, devices, data=self._raw(data),
+            interface=_interface(scale, every_scale, ranges, missing), optimize=optimize, input_bits=input_bits,
+        )  # fmt: skip
 
     def _raw(self, X: Any) -> RawTable | None:
         if X is None:
@@ -135,6 +174,21 @@ class Exportable:
         """Return the indices of the classes that are predicted."""
         where = {label: index for index, label in enumerate(self.classes_.tolist())}
         return np.array([where[label] for label in self.predict(table).tolist()], dtype=np.intp)
+
+
+def _interface(
+    scale: Mapping[str, int] | int | None,
+    every_scale: int | None,
+    ranges: Mapping[str, tuple[float | str, float | str]] | None,
+    missing: Sequence[str],
+) -> Interface:
+    """Return what is declared of the columns."""
+    return Interface(
+        scale={} if scale is None or isinstance(scale, int) else dict(scale),
+        every_scale=scale if isinstance(scale, int) else every_scale,
+        ranges={column: (_exact(column, low), _exact(column, high)) for column, (low, high) in (ranges or {}).items()},
+        missing=tuple(missing),
+    )
 
 
 def _exact(column: str, value: float | str | Fraction) -> Fraction:

@@ -17,7 +17,7 @@ from bdnn.export.golden import golden_rows
 from bdnn.export.host import octets
 from bdnn.export.inputs import Interface, device_rows
 from bdnn.export.names import checked_name
-from bdnn.export.request import Files, ModelRequest, Optimize, Request
+from bdnn.export.request import OPTIMIZE, Files, ModelRequest, Optimize, Request
 from bdnn.export.targets import MODEL_TARGETS, names, target_of
 from bdnn.files import check_folder, write_folder
 from bdnn.model_file.contents import Model
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bdnn.export.program import IntegerProgram
     from bdnn.files import FilePath
     from bdnn.model_file.contents import EnsembleModel
-    from bdnn.types import Indices
+    from bdnn.types import Indices, Integers
 
 MANIFEST = "bdnn-export.json"
 """File that lists the others of an export; it says which may be replaced."""
@@ -109,12 +109,47 @@ def export(
     if wanted.target in MODEL_TARGETS:
         return _of_model(model, wanted, predict, data, check)
     target, name = target_of(wanted.target), checked_name(wanted.name)
-    choice("optimize", wanted.optimize, ("size", "speed"))
+    choice("optimize", wanted.optimize, OPTIMIZE)
     old = _checked_place(wanted.out, name)
     if check is not None:
         target.check_tools()
     known = check if data is None else data
-    program = integer_program(model, wanted.interface, known, wanted.input_bits)
+    request, rows = prepared(
+        model, name, wanted.interface, predict, known, optimize=wanted.optimize, input_bits=wanted.input_bits,
+        certificate=wanted.certificate,
+    )  # fmt: skip
+    program = request.program
+    files = dict(target.files(request))
+    n_checked = 0
+    if check is not None:
+        given = rows if rows is not None and check is known else device_rows(program.inputs, check)
+        n_checked = _all_equal(target.decide(request, files, given), predict(check))
+    manifest = _manifest(request, wanted.target, files, program.classes)
+    manifest |= {"optimize": request.optimize, "inputs": _inputs_of(program)}
+    return _written(wanted, files, manifest, old, program, n_checked)
+
+
+def prepared(
+    model: Model | EnsembleModel,
+    name: str,
+    interface: Interface,
+    predict: Callable[[RawTable], Indices],
+    known: RawTable | None,
+    *,
+    optimize: Optimize = "size",
+    input_bits: int = 8,
+    certificate: FilePath | None = None,
+) -> tuple[Request, Integers | None]:
+    """Return a model as an integer program with golden rows, and the device integers of a table, if one is known.
+
+    Raises
+    ------
+    InputError
+        If something cannot be expressed by integers.
+    ExportError
+        If the integers decide a row of the table otherwise than the model.
+    """
+    program = integer_program(model, interface, known, input_bits)
     rows = None
     if known is not None:
         rows = device_rows(program.inputs, known)
@@ -125,17 +160,10 @@ def export(
             )
     golden = golden_rows(program, rows)
     request = Request(
-        program=program, name=name, optimize=wanted.optimize, rows=golden, answers=program.run(golden),
-        facts=facts_of(model, wanted.certificate),
+        program=program, name=name, optimize=optimize, rows=golden, answers=program.run(golden),
+        facts=facts_of(model, certificate),
     )  # fmt: skip
-    files = dict(target.files(request))
-    n_checked = 0
-    if check is not None:
-        given = rows if rows is not None and check is known else device_rows(program.inputs, check)
-        n_checked = _all_equal(target.decide(request, files, given), predict(check))
-    manifest = _manifest(request, wanted.target, files, program.classes)
-    manifest |= {"optimize": request.optimize, "inputs": _inputs_of(program)}
-    return _written(wanted, files, manifest, old, program, n_checked)
+    return request, rows
 
 
 def _of_model(

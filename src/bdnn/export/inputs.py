@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -125,6 +125,15 @@ def scales_of(
             f"{'' if data is not None else ', or give a table with --data'}"
         )
     return found
+
+
+def decimal_scales(columns: Iterable[RawColumn]) -> dict[str, int]:
+    """Return by name the smallest power of ten for each numeric column on whose scale all known values lie, above 1.
+
+    Values that are on no such scale are rounded on the finest one that 16 bits hold.
+    """
+    known = ((column.name, column.values[~column.missing]) for column in columns if column.kind == "numeric")
+    return {name: scale for name, values in known if (scale := _decimal_scale(values)) > 1}
 
 
 def _decimal_scale(values: Array | None) -> int:

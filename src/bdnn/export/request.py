@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bdnn.types import Indices, Integers
 
 Optimize = Literal["size", "speed"]
+OPTIMIZE: tuple[Optimize, ...] = ("size", "speed")
 
 Files = Mapping[str, str | bytes]
 """Contents of files by their paths in the folder of an export, with slashes: texts, but for formats that are none."""

@@ -33,6 +33,7 @@ from bdnn.reports import wording
 from bdnn.reports.card import card_of_inputs
 from bdnn.reports.card_text import Block, blocks
 from bdnn.reports.contents import Robustness, Source, parts_of, proof_of, robustness_of
+from bdnn.reports.on_device import on_device
 from bdnn.version import __version__
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def report(
     columns: RawTable | None = None,
     commands: Sequence[str] = (),
     on_progress: ProgressCallback | None = None,
+    devices: Sequence[str] | None = None,
 ) -> str:
     """Write a model card: a page of HTML with figures and pictures of a network, which loads nothing from elsewhere.
 
@@ -115,6 +117,9 @@ def report(
         Commands that reproduce training and report; Python calls if empty.
     on_progress : callable or None
         Receives the progress of the certification, as in `bdnn.certify`.
+    devices : sequence of str or None
+        Keys of `bdnn.devices.DEVICES` that the model is measured on; None for all whose compiler is installed, which
+        takes seconds, and empty for none.
 
     Returns
     -------
@@ -130,7 +135,7 @@ def report(
     CertificateError
         If the certificate does not hold for the training rows; nothing is written then.
     MissingDependencyError
-        If matplotlib or Jinja2 is not installed.
+        If matplotlib or Jinja2 is not installed, or the compiler of a device that is named.
 
     Examples
     --------
@@ -180,6 +185,7 @@ def report(
         missing=[] if source is None else [(n, c, _shown(v)) for n, (c, v) in source.missing.items()],
         network=wording.network_facts(network),
         card=_card(card, inputs, columns, labels, None if rows is None else trained_on),
+        device=on_device(card, inputs, columns, devices),
         training=None if card.result is None else wording.training_facts(card, card.result),
         proof=proof,
         proof_facts=None if proof is None else wording.proof_facts(proof),

@@ -11,13 +11,13 @@ typedef __typeof__(BDNN_PREDICT) bdnn_answer;
 /* The compiler must not know what becomes of the row: it would move the call beyond the readings of a clock. */
 #define BDNN_OPAQUE(x) __asm__ volatile("" : "+r"(x) : : "memory")
 
-static __attribute__((noinline, noclone, used)) bdnn_answer bdnn_stub(BDNN_ELEMENT *x)
+#ifdef BDNN_STUB
+static __attribute__((noinline, noclone)) bdnn_answer bdnn_stub(BDNN_ELEMENT *x)
 {
     BDNN_OPAQUE(x);
     return (bdnn_answer) * (const volatile uint8_t *)x;
 }
-
-#ifndef BDNN_STUB
+#else
 static __attribute__((noinline, noclone)) bdnn_answer bdnn_decide(BDNN_ELEMENT *x)
 {
     BDNN_OPAQUE(x);
