@@ -45,7 +45,8 @@ def row(method, flash, test, reached=True, **more):
 def lines(rows):
     settings = {"devices": ["atmega328p"]}
     record = {"key": "a", "data": "heart", "seed": 0, "settings": settings, "anchors": {"ours": 0.9, "rival": 0.9}}
-    record |= {"found": {"ours": rows, "rival": rows}, "test_rows": 61, "cpu": 60.0, "candidates": {}}
+    pairs = [each for rival in rows[1:] for each in (rows[0], rival)]
+    record |= {"found": {"ours": rows, "rival": rows, "pairs": pairs}, "test_rows": 61, "cpu": 60.0, "candidates": {}}
     machine = {"processor": "a processor", "cores": 1, "python": "3.11", "packages": {"bdnn": "0.1"}}
     return "".join(json.dumps(each) + "\n" for each in ({"machine": machine}, record))
 
@@ -63,7 +64,13 @@ def test_a_smaller_rival_is_a_loss(bench, tmp_path):
     assert "| At our accuracy | 1 of 1 | 1 of 1 | 1 of 1 |" in won and "## Lost\n\nNothing." in won
     lost = page(bench, tmp_path, [row("bdnn", 50, 0.9), row("emlearn MLP", 50, 0.9, mean=30.0)])
     assert "| At our accuracy | 0 of 1 | 0 of 1 | 0 of 1 |" in lost
-    assert "ours 50 bytes, 90.0 %; emlearn MLP 50 bytes, 90.0 %" in lost
+    assert lost.count("ours 50 bytes, 90.0 %; emlearn MLP 50 bytes, 90.0 %") == 3
+
+
+def test_pairs_are_judged_one_by_one(bench, tmp_path):
+    text = page(bench, tmp_path, [row("bdnn", 50, 0.9), row("emlearn tree", 40, 0.9), row("emlearn forest", 60, 0.9)])
+    assert "| At each rival's own accuracy, one by one | 1 of 2 | 1 of 2 |" in text
+    assert "| At our accuracy | 0 of 1 | 0 of 1 |" in text
 
 
 def test_a_rival_below_the_anchor_can_still_be_better_on_the_test_part(bench, tmp_path):
@@ -80,7 +87,7 @@ def test_what_does_not_fit_and_floats_and_wrong_rows_are_said(bench, tmp_path):
     rows = [row("bdnn", 50, 0.9, stack=70, floats=["__addsf3"], wrong=2), row("emlearn tree", 40_000, 0.9)]
     text = page(bench, tmp_path, rows)
     assert "(40,000)" in text and "1 of 1 | 1 of 1" in text and "__addsf3" in text
-    assert "take at most 70 bytes of RAM" in text and "not below 64" in text and "same code on a host: 4." in text
+    assert "take at most 70 bytes of RAM" in text and "not below 64" in text and "same code on a host: 6." in text
 
 
 def test_the_page_is_that_of_the_results(bench, tmp_path):

@@ -37,19 +37,25 @@ class Sizes:
 
     def __init__(self, devices: Sequence[str]) -> None:
         self.devices = devices
-        self._flash: dict[tuple[int, str], int | None] = {}
-        self._kept: list[Candidate] = []
+        self._flash: dict[tuple[Candidate, str], int | None] = {}
+        self._figures: dict[tuple[Candidate, str], dict[str, Any]] = {}
 
     def flash(self, candidate: Candidate, device: str) -> int | None:
         """Return bytes of flash; None if the program cannot be linked for the device, which is too small for it."""
-        key = id(candidate), device
+        key = candidate, device
         if key not in self._flash:
-            self._kept.append(candidate)  # an id is only unique while its object lives
             try:
                 self._flash[key] = measure(_code(candidate), device, run=False).flash
             except ExportError:
                 self._flash[key] = None
         return self._flash[key]
+
+    def figures(self, candidate: Candidate, device: str) -> dict[str, Any]:
+        """Return the figures of a run."""
+        key = candidate, device
+        if key not in self._figures:
+            self._figures[key] = _measured(candidate, device)
+        return self._figures[key]
 
     def smallest(self, candidates: Sequence[Candidate], least: float) -> dict[str, Any]:
         """Return what was measured of the smallest candidate of a method whose validation accuracy is enough.
@@ -67,7 +73,7 @@ class Sizes:
             fitting = [each for each in forms if self.flash(each, device) is not None]
             if fitting:
                 chosen = min(fitting, key=lambda each: self.flash(each, device))
-                found["devices"][device] = _measured(chosen, device)
+                found["devices"][device] = self.figures(chosen, device)
         shown = next((each for each in forms if each.form in _forms(found)), forms[0])
         accuracies = {"validation": shown.validation, "test": shown.test}
         return found | {part: round(value, 5) for part, value in accuracies.items()}
@@ -115,18 +121,24 @@ def _measured(candidate: Candidate, device: str) -> dict[str, Any]:
 
 
 def of_data_set(candidates: Sequence[Candidate], devices: Sequence[str]) -> dict[str, Any]:
-    """Return all figures of a data set: for each anchor, the smallest candidate of every method."""
+    """Return all figures of a data set: for each anchor, the smallest candidate of every method.
+
+    As "pairs", our smallest candidate and a rival's, one after the other, at the best validation accuracy of the rival.
+    """
     sizes = Sizes(devices)
     by_method: dict[str, list[Candidate]] = {}
     for each in candidates:
         by_method.setdefault(each.method, []).append(each)
     wanted = anchors(candidates)
     methods = sorted(by_method, key=lambda method: method != OURS)
+    found = {name: [sizes.smallest(by_method[method], least) for method in methods] for name, least in wanted.items()}
+    found["pairs"] = []
+    for method in methods[1:]:
+        best = max(each.validation for each in by_method[method])
+        found["pairs"] += [sizes.smallest(by_method[each], best) for each in (OURS, method)]
     return {
         "anchors": {name: round(least, 5) for name, least in wanted.items()},
         "candidates": {method: len({each.setting for each in by_method[method]}) for method in methods},
-        "found": {
-            name: [sizes.smallest(by_method[method], least) for method in methods] for name, least in wanted.items()
-        },
+        "found": found,
         "test_rows": int(np.size(candidates[0].sample.y["test"])),
     }
