@@ -21,9 +21,11 @@ OURS = "bdnn"
 NAME = "model"
 SMALL = 2_000
 """Up to so many training rows, searches are given less time."""
-SECONDS = {"small": 1.5, "large": 3.0, "images": 200.0}
+SECONDS = {"small": 1.0, "large": 2.0, "images": 120.0}
 """Of a search, twice as many with hidden neurons: more time hardly lowers these losses."""
 COLUMNS = (2, 3, 4, 6, 8, 12, 16, 24)
+FEW = ((1, 1), (1, 3), (2, 1), (2, 3), (4, 3), (16, 3), (64, 3))
+"""Thresholds and largest weights of networks on few columns."""
 PAIR_SECONDS = 8.0
 """For all members of an ensemble."""
 
@@ -80,9 +82,9 @@ def settings(sample: Sample) -> Iterator[Setting]:
             yield Setting(scheme=scheme, bound=bound, seconds=PAIR_SECONDS)
         yield Setting(scheme="multiclass", members=3, seconds=PAIR_SECONDS)
         return
-    for thresholds, bound in product((None, 1, 2, 4, 8), (1, 3, 7)):
+    for thresholds, bound in product((None, 1, 2, 4, 8, 16, 32, 64), (1, 3, 7)):
         yield Setting(thresholds=thresholds, bound=bound, seconds=plain)
-    for columns, thresholds, bound in product((k for k in COLUMNS if k < n), (1, 2, 4), (1, 3)):
+    for columns, (thresholds, bound) in product((k for k in COLUMNS if k < n), FEW):
         yield Setting(columns=columns, thresholds=thresholds, bound=bound, seconds=plain)
     for width, columns in product((2, 4), (None, 8)):
         if columns is None or columns < n:
