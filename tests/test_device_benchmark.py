@@ -113,11 +113,11 @@ def sample(bench):
 
 
 def stump(bench, threshold, weight=1, form="a", setting=None, expected=None):
-    code = f'#include "classifier.h"\nint classifier(const int16_t *x) {{ return x[0] > {threshold}; }}\n'
-    files = {"classifier.h": bench["candidates"].declaration("int16_t"), "classifier.c": code}
+    code = f"#include <stdint.h>\nstatic int over(const int16_t *x) {{ return x[0] > {threshold}; }}\n"
+    files = {bench["candidates"].HEADER: code}
     return bench["candidates"].Candidate(
         method="stump", form=form, setting=setting or str(threshold), weight=weight, write=lambda: files,
-        element="int16_t", rows=lambda X: X, expected=expected, sample=sample(bench),
+        predict="over(x)", element="int16_t", rows=lambda X: X, expected=expected, sample=sample(bench),
     )  # fmt: skip
 
 

@@ -16,6 +16,8 @@ from samples import Sample
 TYPES = {"int8_t": np.int8, "uint8_t": np.uint8, "int16_t": np.int16, "float": np.float32, "double": np.float64}
 """Of numpy, by those of C that rows have."""
 
+HEADER = "classifier.h"
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Candidate:
@@ -28,8 +30,11 @@ class Candidate:
     weight : int
         Nodes, weights or bytes: of candidates of one method and form, lighter ones are taken to be smaller.
     write : callable
-        Returns headers and sources. `classifier.c` defines `int classifier(const ELEMENT *x)`, `classifier.h` declares
-        it.
+        Returns headers and sources.
+    header, sources : str and tuple of str
+        Of these, what the program includes and what is compiled; code that its program includes has no source.
+    predict : str
+        Expression in C for the class of the row x.
     element : str
         Type of the elements of a row.
     rows : callable
@@ -46,7 +51,9 @@ class Candidate:
     setting: str
     weight: int
     write: Callable[[], Mapping[str, str]]
-    sources: tuple[str, ...] = ("classifier.c",)
+    header: str = HEADER
+    sources: tuple[str, ...] = ()
+    predict: str
     element: str
     rows: Callable[[np.ndarray], np.ndarray]
     flags: tuple[str, ...] = ()
@@ -86,15 +93,11 @@ class Candidate:
         return float(np.mean(self.answers["test"] == self.sample.y["test"]))
 
 
-def declaration(element: str) -> str:
-    """Return the header that declares the classifier."""
-    return f"#include <stdint.h>\nint classifier(const {element} *x);\n"
-
-
-_LOOP = """#include "classifier.h"
-void run(const {element} *x, long rows, long columns, int32_t *answers)
+_LOOP = """#include "{header}"
+#include <stdint.h>
+void run({element} *x, long rows, long columns, int32_t *answers)
 {{
-    for (long k = 0; k < rows; k++) answers[k] = classifier(x + k * columns);
+    for (long k = 0; k < rows; k++, x += columns) answers[k] = {predict};
 }}
 """
 
@@ -105,7 +108,9 @@ def compiled(candidate: Candidate) -> Callable[[np.ndarray], np.ndarray]:
         folder = Path(name)
         for path, text in candidate.files.items():
             (folder / path).write_text(text)
-        (folder / "loop.c").write_text(_LOOP.format(element=candidate.element))
+        (folder / "loop.c").write_text(
+            _LOOP.format(header=candidate.header, element=candidate.element, predict=candidate.predict)
+        )
         # without optimization: most candidates decide few rows, and large ones take the compiler long
         words = ["cc", "-std=gnu11", "-O0", "-w", "-shared", "-fPIC", *candidate.flags, "-o", "model.so"]
         subprocess.run([*words, "loop.c", *candidate.sources, "-lm"], cwd=folder, check=True, timeout=600)

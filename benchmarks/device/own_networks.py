@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from candidates import Candidate, declaration
+from candidates import Candidate
 from samples import Sample
 from training import MANY
 
@@ -104,6 +104,7 @@ def own(sample: Sample) -> Iterator[Candidate]:
         files, columns, element = _exported(clf, sample)
         yield Candidate(
             method=OURS, form="size", setting=setting.text, weight=len(files[f"{NAME}.c"]), write=files.copy,
+            header=f"{NAME}.h", sources=(f"{NAME}.c",), predict=f"{NAME}_predict(x)",
             element=element, rows=partial(_columns, columns), expected=partial(_predicted, clf), sample=sample,
         )  # fmt: skip
 
@@ -127,6 +128,4 @@ def _exported(clf: BDNNClassifier | BDNNEnsembleClassifier, sample: Sample) -> t
         inputs = json.loads(Path(folder, "bdnn-export.json").read_text())["inputs"]
     columns = [int(each["column"].removeprefix("x")) for each in inputs]
     element = files[f"{NAME}.h"].split("typedef ")[1].split(" ")[0]
-    function = f"int classifier(const {element} *x)\n{{\n    return {NAME}_predict(x);\n}}\n"
-    files |= {"classifier.h": declaration(element), "classifier.c": f'#include "{NAME}.c"\n\n{function}'}
     return files, columns, element

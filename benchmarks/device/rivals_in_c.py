@@ -12,7 +12,7 @@ import emlearn
 import m2cgen
 import micromlgen
 import numpy as np
-from candidates import Candidate, declaration
+from candidates import HEADER, Candidate
 from emlearn import net
 from samples import Sample
 from training import Trained, forests, logistics, of_integers, perceptrons, trees
@@ -24,6 +24,7 @@ _HEADERS = {
 }
 _SINGLE = ("-fsingle-precision-constant",)
 """Literals without a suffix are floats: no arithmetic in doubles."""
+_EMLEARN_FUNCTION = "int32_t model_predict(const {element} *features, int32_t features_length)"
 MOST_COLUMNS = 127
 """That emlearn's tables of trees can name."""
 
@@ -63,9 +64,8 @@ def _emlearn_trees(sample: Sample, kind: str, trained: Trained) -> Iterator[Cand
         method = "loadable" if form == "loadable" else "inline"
         made = emlearn.convert(of_integers(trained.model), method=method, dtype=element)
         code = _quoted(made.save(name="model", include_proba=False))
-        function = "model_tree_0" if form == "tree alone" else "model_predict"
         headers = _headers("eml_trees.h") if form == "loadable" else {}
-        return headers | _wrapped(code, element, f"return (int){function}(x, {n});")
+        return headers | _included(code, _EMLEARN_FUNCTION.format(element=element))
 
     forms = ["inline"] if kind == "forest" else ["inline", "tree alone"]
     listed = [(form, element) for form in forms for element in ("int16_t", "uint8_t")[: 1 + sample.is_bytes]]
@@ -74,7 +74,7 @@ def _emlearn_trees(sample: Sample, kind: str, trained: Trained) -> Iterator[Cand
         yield Candidate(
             method=f"emlearn {kind}", form=f"{form}, {element}", setting=trained.setting, weight=trained.weight,
             write=partial(write, form, element), element=element, rows=_same, expected=_by_votes(trained),
-            sample=sample,
+            predict=f"{'model_tree_0' if form == 'tree alone' else 'model_predict'}(x, {n})", sample=sample,
         )  # fmt: skip
 
 
@@ -111,34 +111,37 @@ def _emlearn_network(sample: Sample, trained: Trained) -> Iterator[Candidate]:
         else:
             with patch.object(net, "c_activation_function", net.ACTIVATION_FUNCTIONS.index):
                 code = net.c_generate_net_inline(*layers, "model")
-        return _headers("eml_net.h") | _wrapped(_quoted(code), "float", f"return (int)model_predict(x, {n});")
+        return _headers("eml_net.h") | _included(_quoted(code), _EMLEARN_FUNCTION.format(element="float"))
 
     for form in ("inline", "loadable"):
         yield Candidate(
             method="emlearn MLP", form=f"{form}, float", setting=trained.setting, weight=trained.weight,
-            write=partial(write, form), element="float", rows=trained.inputs, sample=sample,
+            write=partial(write, form), predict=f"model_predict(x, {n})", element="float", rows=trained.inputs,
+            sample=sample,
         )  # fmt: skip
 
 
 def _m2cgen(sample: Sample, kind: str, trained: Trained) -> Iterator[Candidate]:
     """Yield its code as it is, in doubles, and with floats in their place."""
     classes = sample.classes
+    one_score = kind == "logistic regression" and classes == 2
 
     def write(element: str) -> dict[str, str]:
         code = m2cgen.export_to_c(trained.model).replace("double", element)
-        if "void score" not in code:
-            return _wrapped(code, element, f"return score(({element} *)x) > 0;")
-        return _wrapped(
-            code, element,
-            f"{element} scores[{classes}];\n    int best = 0;\n    score(({element} *)x, scores);\n"
-            f"    for (int k = 1; k < {classes}; k++) if (scores[k] > scores[best]) best = k;\n    return best;",
-        )  # fmt: skip
+        if one_score:
+            return _included(code, f"{element} score({element} *input)")
+        decide = (
+            f"static int decide({element} *x)\n{{\n    {element} scores[{classes}];\n    int best = 0;\n"
+            f"    score(x, scores);\n    for (int k = 1; k < {classes}; k++) if (scores[k] > scores[best]) best = k;\n"
+            "    return best;\n}\n"
+        )
+        return _included(f"{code}\n{decide}", f"void score({element} *input, {element} *output)")
 
     for element in ("double", "float"):
         yield Candidate(
             method=f"m2cgen {kind}", form=element, setting=trained.setting, weight=trained.weight,
-            write=partial(write, element), element=element, rows=trained.inputs,
-            flags=_SINGLE if element == "float" else (),
+            write=partial(write, element), predict="score(x) > 0" if one_score else "decide(x)", element=element,
+            rows=trained.inputs, flags=_SINGLE if element == "float" else (),
             expected=trained.model.predict if kind == "tree" else None, sample=sample,
         )  # fmt: skip
 
@@ -151,17 +154,15 @@ def _micromlgen(sample: Sample, kind: str, trained: Trained) -> Iterator[Candida
     def write() -> dict[str, str]:
         text = micromlgen.port(trained.model)
         body = text[text.index("int predict(float *x) {") : text.index("protected:")]
-        code = body.replace("int predict(float *x)", "int classifier(const float *x)")
-        return {"classifier.h": declaration("float"), "classifier.c": f'#include "classifier.h"\n{code}'}
+        return _included(body, "int predict(float *x)")
 
     for form, flags in (("double", ()), ("float", _SINGLE)):
         yield Candidate(
             method=f"micromlgen {kind}", form=form, setting=trained.setting, weight=trained.weight, write=write,
-            element="float", rows=_same, flags=flags, expected=_by_votes(trained), sample=sample,
+            predict="predict(x)", element="float", rows=_same, flags=flags, expected=_by_votes(trained), sample=sample,
         )  # fmt: skip
 
 
-def _wrapped(code: str, element: str, body: str) -> dict[str, str]:
-    """Return the files of code and of the function that calls it."""
-    function = f"int classifier(const {element} *x)\n{{\n    {body}\n}}\n"
-    return {"classifier.h": declaration(element), "classifier.c": f'#include "classifier.h"\n{code}\n\n{function}'}
+def _included(code: str, function: str) -> dict[str, str]:
+    """Return a header of code, whose function is static, so that the compiler may put it where it is called."""
+    return {HEADER: f"#include <stdint.h>\nstatic {function};\n\n{code}\n"}

@@ -100,7 +100,7 @@ def _forms(found: dict[str, Any]) -> list[str]:
 def _code(candidate: Candidate) -> Code:
     rows = candidate.device_rows("test")
     return Code(
-        files=candidate.files, sources=candidate.sources, header="classifier.h", predict="classifier(x)",
+        files=candidate.files, sources=candidate.sources, header=candidate.header, predict=candidate.predict,
         element=candidate.element, rows=rows, expected=candidate.answers["test"], flags=candidate.flags,
     )  # fmt: skip
 
