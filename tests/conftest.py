@@ -29,3 +29,9 @@ def run(capsys):
         return stop.value.code, out, err
 
     return runner
+
+
+@pytest.fixture(autouse=True)
+def no_devices(monkeypatch):
+    """Keep reports from measuring devices unless they are told which: that takes seconds."""
+    monkeypatch.setattr("bdnn.reports.on_device.installed", tuple)

@@ -151,8 +151,8 @@ def octets_of_rows(code: Code, rows: Array, double: int) -> bytes:
     return np.ascontiguousarray(rows).astype(ends.dtype.newbyteorder("<")).tobytes()
 
 
-def octets_of_answers(answers: Array) -> tuple[str, bytes]:
-    """Return the narrowest C type that holds answers, and the answers in it."""
+def octets_of_answers(answers: Array, chosen: Array) -> tuple[str, bytes]:
+    """Return the narrowest C type that holds all answers, and some of them in it."""
     low, high = int(answers.min(initial=0)), int(answers.max(initial=0))
     bits = next(bits for bits in (8, 16, 32, 64) if -(2 ** (bits - 1)) <= low and high < 2 ** (bits - 1))
-    return f"int{bits}_t", answers.astype(f"<i{bits // 8}").tobytes()
+    return f"int{bits}_t", answers[chosen].astype(f"<i{bits // 8}").tobytes()

@@ -15,6 +15,32 @@ SECONDS = 60.0
 _REPORT = re.compile(rb"bdnn ((?:[0-9a-f]{8} ){6})end")
 
 
+_SKIPS = r"\t(?:cpse|sbrc|sbrs|sbic|sbis)\t.*\n.*\t"  # if a condition holds, the next instruction is skipped
+
+FAULTS: dict[str, tuple[str, str]] = {
+    # the lowest four bits of the constant are 12 to 15, and a mask of simavr leaves out a bit that tells it from a jump
+    "simavr": (
+        _SKIPS + r"(?:adiw|sbiw)\tr\d+, 0x[0-9a-f]?[c-f]\b",
+        "simavr 1.6 takes some adiw and sbiw for jumps of two words where they are skipped, as they are here",
+    ),
+    # after such an instruction QEMU continues where the program counter points to, which was not moved if it is skipped
+    "qemu-system-avr": (
+        _SKIPS + r"(?:reti?|e?ijmp|e?icall)\b",
+        "qemu-system-avr 7.2 goes astray where a ret is skipped, as it is here",
+    ),
+}
+"""What emulators get wrong: how it looks in a disassembly, and what is said of it.
+
+Both were found by executing a program in single steps on both emulators, until their registers differed.
+"""
+
+
+def fault(emulator: Sequence[str], disassembly: str) -> str | None:
+    """Return what an emulator is known to get wrong about a program, or None."""
+    pattern, text = FAULTS.get(emulator[0], ("", None))
+    return text if pattern and re.search(pattern, disassembly) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a program reported: wrong rows and the first one, sum and most of what decisions took, bytes of stack."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bdnn.devices.code import Code, Measured, octets_of_answers, octets_of_rows
-from bdnn.devices.emulating import SECONDS, Found, emulated
-from bdnn.devices.registry import Device, device_of
+from bdnn.devices.emulating import SECONDS, Found, emulated, fault
+from bdnn.devices.registry import BOARDS, Device, device_of
+from bdnn.errors import ExportError
 from bdnn.export.host import run as run_tool
 from bdnn.export.host import write_all
 from bdnn.export.request import OPTIMIZE
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from bdnn.types import Indices
 
 _FEW_ROWS = 16  # that are run if all of them take too long
-_SPARE = 1_536  # bytes of flash that the program which runs rows takes, with its output and vectors, besides the rows
+_SPARE = 4_096  # bytes of flash: more than the program that runs rows takes with its output, the rows aside
 _SPARE_RAM = 64  # bytes of RAM for the stack of that program, its row aside
 _SEED = 0  # of the rows that are chosen: the same model has the same figures
 
@@ -74,7 +75,7 @@ def measure(
     choice("optimize", optimize, OPTIMIZE)
     target.check_compiler()
     with _Folder.of(code, target, optimize) as folder:
-        with_it, stub = folder.link("size"), folder.link("size", "-DBDNN_STUB", classifier=False)
+        with_it, stub = folder.link_size(), folder.link_size("-DBDNN_STUB")
         flash, ram = (whole - rest for whole, rest in zip(folder.bytes_of(with_it), folder.bytes_of(stub), strict=True))
         measured = Measured(
             device=device, optimize=optimize, flash=flash, ram=ram, compiler=compiler_text(target.compiler),
@@ -92,11 +93,11 @@ def _obstacle(code: Code, device: Device, measured: Measured) -> str | None:
         return (
             f"the emulator {device.emulator[0]} is not installed; on Debian, run: apt install {device.emulator_package}"
         )
-    row = len(octets_of_rows(code, code.rows[:1], device.double))
     if not len(code.rows):
         return "there are no rows"
-    if measured.flash + _SPARE + row > device.flash:
-        return f"{measured.flash} bytes and the program that runs rows do not fit into {device.flash} bytes of flash"
+    row = len(octets_of_rows(code, code.rows[:1], device.double))
+    if measured.flash > device.flash:
+        return f"{measured.flash} bytes do not fit into {device.flash} bytes of flash"
     if measured.ram + row + _SPARE_RAM > device.ram:
         return f"{measured.ram} bytes and a row of {row} bytes do not fit into {device.ram} bytes of RAM"
     return None
@@ -104,10 +105,12 @@ def _obstacle(code: Code, device: Device, measured: Measured) -> str | None:
 
 def _run(code: Code, device: Device, folder: _Folder, measured: Measured, most_rows: int | None) -> Measured:
     """Return what was measured, with the figures of a run."""
-    answer = len(octets_of_answers(code.expected)[1]) // len(code.expected)
-    width = len(octets_of_rows(code, code.rows[:1], device.double)) + answer
-    fit = (device.flash - measured.flash - _SPARE) // width
-    for most in (min(fit, len(code.rows) if most_rows is None else most_rows), _FEW_ROWS):
+    wanted = len(code.rows) if most_rows is None else min(most_rows, len(code.rows))
+    fit = _rows_that_fit(code, device, folder, measured, wanted)
+    if not fit:
+        words = f"{measured.flash} bytes, a row and what runs it do not fit into {device.flash} bytes of flash"
+        return replace(measured, why_not_run=words)
+    for most in (fit, _FEW_ROWS):
         chosen = stratified(code.expected, most)
         program = folder.link_run(code, chosen)
         found = emulated(device.emulator, program)
@@ -115,29 +118,48 @@ def _run(code: Code, device: Device, folder: _Folder, measured: Measured, most_r
             break
     if found is None:
         return replace(measured, why_not_run=f"{device.emulator[0]} gave no answers within {SECONDS:g} s")
-    mistaken = device.second != () and folder.skips_long_words(program)
-    other = emulated(device.second, program) if (found.wrong or mistaken) and device.second else None
+    doubts: list[str] = []
+    other = None
+    if device.second:
+        text = folder.disassembly(program)
+        doubt, second_doubt = fault(device.emulator, text), fault(device.second, text)
+        doubts += [doubt] if doubt else []
+        if found.wrong or doubt:
+            doubts += [second_doubt] if second_doubt else []
+            other = None if second_doubt else emulated(device.second, program)
     first = found if other is None else other
     measured = replace(
         measured, stack=first.stack, rows=len(chosen), wrong_rows=first.wrong,
         first_wrong=int(chosen[first.first]) if first.wrong else None,
-        remark=_remark(device, mistaken, found, other),
+        remark=_remark(device, doubts, found, other),
     )  # fmt: skip
     if first.wrong != found.wrong:  # whoever decides otherwise than the device does not count its cycles
         return measured
     return replace(measured, cycles_mean=found.sum / len(chosen), cycles_most=found.most, unit=device.unit)
 
 
-def _remark(device: Device, mistaken: bool, found: Found, other: Found | None) -> str | None:
-    """Return what must be said if an emulator is known to be wrong about a program, or two of them differ."""
-    if not mistaken and (other is None or other.wrong == found.wrong):
+def _rows_that_fit(code: Code, device: Device, folder: _Folder, measured: Measured, wanted: int) -> int:
+    """Return how many rows fit into the flash of a device, at most as many as are wanted."""
+    one = np.arange(1)
+    width = len(octets_of_rows(code, code.rows[one], device.double)) + len(octets_of_answers(code.expected, one)[1])
+    if measured.flash + _SPARE + wanted * width <= device.flash:
+        return wanted
+    try:
+        used, _ = folder.bytes_of(folder.link_run(code, one))
+    except ExportError:  # the linker has no room: what it links was linked before, without a row
+        return 0
+    return min(wanted, 1 + (device.flash - used) // width)
+
+
+def _remark(device: Device, doubts: Sequence[str], found: Found, other: Found | None) -> str | None:
+    """Return what must be said if emulators are known to be wrong about a program, or two of them differ."""
+    differ = other is not None and other.wrong != found.wrong
+    if not doubts and not differ:
         return None
-    said = [_MISTAKE] if mistaken else []
-    second = "" if other is None else f", by {device.second[0]} {other.wrong}"
-    said.append(f"{found.wrong} rows are wrong by {device.emulator[0]}{second}")
-    if other is not None and other.wrong != found.wrong:
-        said.append(f"cycles, which only {device.emulator[0]} counts, are left out")
-    return "; ".join(said)
+    second = "" if other is None else f", {other.wrong} by {device.second[0]}"
+    counts = f"wrong rows: {found.wrong} by {device.emulator[0]}{second}"
+    left_out = [f"cycles, which only {device.emulator[0]} counts, are left out"] if differ else []
+    return "; ".join([*doubts, counts, *left_out])
 
 
 def stratified(labels: Indices, most: int) -> Indices:
@@ -174,8 +196,10 @@ class _Folder:
         self.path, self.device = path, device
         self.words = [device.compiler, *device.flags, _LEVEL[optimize], *_COMMON, *code.flags]
         write_all(code.files, path)
+        boards = path / BOARDS
+        boards.mkdir()
         for each in files("bdnn.devices").joinpath("boards").iterdir():
-            path.joinpath(each.name).write_bytes(each.read_bytes())
+            boards.joinpath(each.name).write_bytes(each.read_bytes())
         path.joinpath("bdnn_code.h").write_text(
             f'#include "{code.header}"\n{code.declarations}\n#define BDNN_ELEMENT {code.element}\n'
             f"#define BDNN_PLACES {code.rows.shape[1]}\n#define BDNN_PREDICT ({code.predict})\n",
@@ -193,20 +217,25 @@ class _Folder:
         with tempfile.TemporaryDirectory(prefix="bdnn-") as folder:
             yield cls(Path(folder), code, device, optimize)
 
-    def link(self, main: str, *more: str, classifier: bool = True) -> Path:
-        """Link a main program, with the classifier or without, and return the file."""
-        out = self.path / f"{main}{'' if classifier else '_stub'}.elf"
-        words = [*self.words, *more, "-o", out.name, f"{main}.c", *self.device.start]
-        run_tool([*words, *(self.objects if classifier else ()), *self.device.linking, "-lm"], self.path)
-        return out
+    def link(self, out: str, *sources: str) -> Path:
+        """Link a program and return the file."""
+        run_tool([*self.words, "-o", out, *sources, *self.device.start, *self.device.linking, "-lm"], self.path)
+        return self.path / out
+
+    def link_size(self, *stub: str) -> Path:
+        """Link the program whose bytes are counted, with the classifier or the stub, and return the file."""
+        # an object that is not used still makes the linker take what initializes its variables
+        objects = () if stub else self.objects
+        return self.link("stub.elf" if stub else "size.elf", f"{BOARDS}/size.c", *stub, *objects, *self.device.sizing)
 
     def link_run(self, code: Code, chosen: Indices) -> Path:
         """Link the program that runs some rows, and return the file."""
-        kind, answers = octets_of_answers(code.expected[chosen])
+        kind, answers = octets_of_answers(code.expected, chosen)
         rows = octets_of_rows(code, code.rows[chosen], self.device.double)
         self.path.joinpath("bdnn_rows.bin").write_bytes(rows)
         self.path.joinpath("bdnn_expected.bin").write_bytes(answers)
-        return self.link("run", f"-DBDNN_ROWS={len(chosen)}UL", f"-DBDNN_EXPECTED={kind}", "rows.S")
+        counts = (f"-DBDNN_ROWS={len(chosen)}UL", f"-DBDNN_EXPECTED={kind}")
+        return self.link("run.elf", f"{BOARDS}/run.c", f"{BOARDS}/rows.S", *counts, *self.objects)
 
     def bytes_of(self, program: Path) -> tuple[int, int]:
         """Return the bytes of a program in flash, and of its variables in RAM."""
@@ -218,10 +247,9 @@ class _Folder:
             ram += int(size, 16) * ("ALLOC" in words and "READONLY" not in words)
         return flash, ram
 
-    def skips_long_words(self, program: Path) -> bool:
-        """Whether an AVR program skips what simavr 1.6 takes for a jump: its mask leaves out a bit that tells them."""
-        text = run_tool([self.device.tool("objdump"), "-d", program.name], self.path).decode("utf-8", "replace")
-        return re.search(_SKIP, text) is not None
+    def disassembly(self, program: Path) -> str:
+        """Return the instructions of a program."""
+        return run_tool([self.device.tool("objdump"), "-d", program.name], self.path).decode("utf-8", "replace")
 
     def float_functions(self, program: Path) -> tuple[str, ...]:
         """Return the functions for floating-point numbers that are linked, one name for each."""
@@ -229,14 +257,21 @@ class _Folder:
         by_place: dict[str, str] = {}
         for place, name in re.findall(r"^([0-9a-f]+) [TtWw] (\S+)$", text, flags=re.MULTILINE):
             if _FLOAT.fullmatch(name):
-                by_place[place] = min(by_place.get(place, name), name, key=_preference)
-        return tuple(sorted(by_place.values()))
+                plain = _PLAIN.get(name.removeprefix("__aeabi_"), name)
+                by_place[place] = min(by_place.get(place, plain), plain, key=_preference)
+        return tuple(sorted(set(by_place.values())))
 
 
-_SKIP = r"\t(?:cpse|sbrc|sbrs|sbic|sbis)\t.*\n.*\t(?:adiw|sbiw)\tr\d+, 0x[0-9a-f]?[c-f]\t"
-"""A conditional skip of an addition or subtraction of a constant whose lowest four bits are 12 to 15."""
-
-_MISTAKE = "simavr 1.6 takes some adiw and sbiw for jumps of two words where they are skipped, as they are here"
+_PLAIN = {
+    **{f"{kind}{what}": f"__{what}{size}3" for kind, size in (("f", "sf"), ("d", "df")) for what in
+       ("add", "sub", "mul", "div")},
+    **{f"{kind}2{sign}iz": f"__fix{long}{size}si" for kind, size in (("f", "sf"), ("d", "df")) for sign, long in
+       (("", ""), ("u", "uns"))},
+    **{f"{sign}i2{kind}": f"__float{long}si{size}" for kind, size in (("f", "sf"), ("d", "df")) for sign, long in
+       (("", ""), ("u", "un"))},
+    "f2d": "__extendsfdf2", "d2f": "__truncdfsf2",
+}  # fmt: skip
+"""GCC's names of functions for floating point by those of Arm."""
 
 
 def _preference(name: str) -> tuple[bool, str]:

@@ -13,8 +13,8 @@ from bdnn.devices.registry import DEVICES, device_of, installed
 from bdnn.errors import MissingDependencyError
 from bdnn.export.c import C
 from bdnn.export.c_header import value_type
-from bdnn.export.exporting import prepared
 from bdnn.export.inputs import Interface
+from bdnn.export.preparing import prepared
 from bdnn.export.request import OPTIMIZE
 from bdnn.problem.problem import choice
 

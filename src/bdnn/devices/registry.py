@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from bdnn.devices.code import Unit
 
 
+BOARDS = "bdnn_boards"
+"""Folder of our files beside those of a classifier, which may have any other names."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """A device, its compiler and its emulator.
@@ -28,6 +32,8 @@ class Device:
         Files of ours that are compiled with every program.
     linking : tuple of str
         Flags for the linker.
+    sizing : tuple of str
+        Further ones where bytes are counted, so that what the device has no room for is counted, too.
     emulator : tuple of str
         Command of the emulator, before the program.
     emulator_package : str
@@ -49,6 +55,7 @@ class Device:
     flags: tuple[str, ...]
     start: tuple[str, ...]
     linking: tuple[str, ...]
+    sizing: tuple[str, ...] = ()
     emulator: tuple[str, ...]
     emulator_package: str
     second: tuple[str, ...] = ()
@@ -93,8 +100,8 @@ def _cortex(name: str, title: str, flags: tuple[str, ...], board: str) -> Device
     return Device(
         name=name, title=title,
         compiler="arm-none-eabi-gcc", compiler_package="gcc-arm-none-eabi libnewlib-arm-none-eabi",
-        flags=("-mthumb", *flags), start=("cortex.c",),
-        linking=("--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", "-T", "cortex.ld"),
+        flags=("-mthumb", *flags), start=(f"{BOARDS}/cortex.c",),
+        linking=("--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", f"-L{BOARDS}", "-T", "cortex.ld"),
         emulator=("qemu-system-arm", "-machine", board, "-nographic", "-monitor", "none", "-serial", "none",
                   "-icount", "shift=7", "-semihosting-config", "enable=on,target=native", "-kernel"),
         emulator_package="qemu-system-arm",
@@ -107,6 +114,8 @@ DEVICES: dict[str, Device] = {
         name="atmega328p", title="ATmega328P, 8 bits (Arduino Uno)",
         compiler="avr-gcc", compiler_package="gcc-avr avr-libc",
         flags=("-mmcu=atmega328p",), start=(), linking=(),
+        # the whole of the address spaces that the linker knows
+        sizing=("-Wl,--defsym=__TEXT_REGION_LENGTH__=0x800000,--defsym=__DATA_REGION_LENGTH__=0xfe00",),
         emulator=("simavr", "-m", "atmega328p", "-f", "16000000"), emulator_package="simavr",
         second=("qemu-system-avr", "-machine", "uno", "-nographic", "-monitor", "none", "-serial", "stdio", "-bios"),
         unit="cycles", flash=32 * 2**10, ram=2 * 2**10, double=4,
@@ -120,8 +129,8 @@ DEVICES: dict[str, Device] = {
     "rv32imac": Device(
         name="rv32imac", title="RISC-V RV32IMAC, 32 bits",
         compiler="riscv64-unknown-elf-gcc", compiler_package="gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
-        flags=("-march=rv32imac", "-mabi=ilp32", "--specs=picolibc.specs"), start=("riscv.c",),
-        linking=("-nostartfiles", "-T", "riscv.ld"),
+        flags=("-march=rv32imac", "-mabi=ilp32", "--specs=picolibc.specs"), start=(f"{BOARDS}/riscv.c",),
+        linking=("-nostartfiles", f"-L{BOARDS}", "-T", "riscv.ld"),
         emulator=("qemu-system-riscv32", "-machine", "virt", "-nographic", "-monitor", "none", "-serial", "stdio",
                   "-bios", "none", "-icount", "shift=0", "-kernel"),
         emulator_package="qemu-system-misc",

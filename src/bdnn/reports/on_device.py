@@ -67,7 +67,9 @@ def on_device(model: Model, X: Floats, columns: RawTable | None, devices: Sequen
     def predict(given: RawTable) -> Indices:
         return model.network.predict_index(encoder.transform(given))
 
-    scales = {} if table is None else decimal_scales(table.columns)
+    # the others enter the network as they are, and have to be integers
+    scaled = {code.name for code in encoder.columns if code.thresholds or model.network.grid is not None}
+    scales = decimal_scales(column for column in (table.columns if table else ()) if column.name in scaled)
     try:
         interface = Interface(scale=scales)
         found = measured_model(model, predict, chosen, data=table, interface=interface, most_rows=_ROWS_RUN)

@@ -7,6 +7,12 @@ extern const uint8_t bdnn_rows[], bdnn_expected[];
 
 static BDNN_ELEMENT row[BDNN_PLACES];
 
+/* The compiler does not know it: the program has the same length for all numbers of rows. */
+static const volatile uint32_t rows = BDNN_ROWS;
+
+/* In memory, since a register that holds it may be saved on the stack, and would look like paint there. */
+static volatile uint8_t pattern;
+
 /* Does nothing: what its call takes is not part of a decision. */
 static __attribute__((noinline, noclone)) bdnn_answer nothing(BDNN_ELEMENT *x)
 {
@@ -25,7 +31,7 @@ static __attribute__((noinline, noclone)) board_ticks ticks(bdnn_answer (*what)(
     return (board_ticks)(after - before);
 }
 
-static INLINE const uint8_t *fetch(void *to, const uint8_t *from, uint16_t count)
+static INLINE const uint8_t *fetch(void *to, const uint8_t *from, uint32_t count)
 {
     volatile uint8_t *place = (volatile uint8_t *)to;
     while (count-- != 0u) {
@@ -42,14 +48,15 @@ int main(void)
     uint8_t pass, clock;
     board_start();
     for (pass = 0u; pass < 2u; pass++) { /* a byte that is left as the first pattern is not left as the second one */
-        const uint8_t *right = bdnn_expected, pattern = pass == 0u ? 0xA5u : 0x5Au;
+        const uint8_t *right = bdnn_expected;
         uint8_t *const top = board_stack();
         volatile uint8_t *place;
+        pattern = pass == 0u ? 0xA5u : 0x5Au;
         for (place = board_bottom(top); place < top; place++) {
             *place = pattern;
         }
         from = bdnn_rows;
-        for (number = 0u; number < BDNN_ROWS; number++) {
+        for (number = 0u; number < rows; number++) {
             BDNN_EXPECTED expected;
             from = fetch(row, from, sizeof row);
             right = fetch(&expected, right, sizeof expected);
@@ -63,7 +70,7 @@ int main(void)
         stack = (uint32_t)(top - place) > stack ? (uint32_t)(top - place) : stack;
     }
     from = bdnn_rows;
-    for (number = 0u; number < BDNN_ROWS; number++) {
+    for (number = 0u; number < rows; number++) {
         board_ticks taken[3];
         uint32_t units;
         for (clock = 0u; clock < 3u; clock++) { /* nothing and a decision by a fine clock, a decision by a coarse one */
