@@ -84,7 +84,10 @@ def test_a_rival_below_the_anchor_can_still_be_better_on_the_test_part(bench, tm
 
 
 def test_what_does_not_fit_and_floats_and_wrong_rows_are_said(bench, tmp_path):
-    rows = [row("bdnn", 50, 0.9, stack=70, floats=["__addsf3"], wrong=2), row("emlearn tree", 40_000, 0.9)]
+    rows = [
+        row("bdnn", 50, 0.9, stack=70, floats=["__addsf3"], wrong=2),
+        row("emlearn tree", 40_000, 0.9, too_large=True),
+    ]
     text = page(bench, tmp_path, rows)
     assert "(40,000)" in text and "1 of 1 | 1 of 1" in text and "__addsf3" in text
     assert "take at most 70 bytes of RAM" in text and "not below 64" in text and "same code on a host: 6." in text
@@ -136,14 +139,23 @@ def test_the_smallest_setting_that_reaches_the_anchor_is_taken(bench, monkeypatc
         for weight, (setting, threshold) in enumerate(by_setting.items())
         for form in ("a", "b")
     ]
-    bytes_of = {("exact", "a"): 90, ("exact", "b"): 70, ("near", "a"): 60, ("near", "b"): None, ("far", "a"): 10}
+    bytes_of = {("exact", "a"): 90, ("exact", "b"): 70, ("near", "a"): 60, ("near", "b"): None, ("far", "a"): 20}
     sizes = bench["sizes"].Sizes(["atmega328p", "rv32imac"])
-    flash = lambda each, device: bytes_of.get((each.setting, each.form), 10)  # noqa: E731
-    monkeypatch.setattr(sizes, "flash", flash)
-    monkeypatch.setattr(bench["sizes"], "_measured", lambda each, device: {"form": each.form, "device": device})
+
+    def order(each, device):
+        found = bytes_of.get((each.setting, each.form), 10)
+        return None if found is None else (each.setting == "far" and each.form == "b", found)
+
+    monkeypatch.setattr(sizes, "order", order)
+    monkeypatch.setattr(bench["sizes"], "_measured", lambda each, device, run: {"form": each.form, "device": device})
     for each in made:
         each.__dict__["answers"] = {"test": each.expected(each.sample.X["test"])}  # no compiler is needed
-    wanted = {1.0: ("exact", "b", True), 0.905: ("near", "a", True), 1.1: ("exact", "b", False)}
+    wanted = {
+        1.0: ("exact", "b", True),
+        0.905: ("near", "a", True),
+        0.8: ("far", "a", True),
+        1.1: ("exact", "b", False),
+    }
     for least, (setting, form, reached) in wanted.items():
         found = sizes.smallest(made, least)
         assert (found["setting"], found["reached"]) == (setting, reached)

@@ -71,12 +71,7 @@ class Entry:
     def figures(self) -> dict[str, Any] | None:
         """What was measured; None if it does not fit on the device."""
         found = self.row["devices"].get(self.device)
-        return found if found is not None and fits(self.device, found) else None
-
-
-def fits(device: str, found: dict[str, Any]) -> bool:
-    """Return whether flash and RAM of a device are enough."""
-    return found["flash"] <= DEVICES[device].flash and found["ram"] + (found.get("stack") or 0) <= DEVICES[device].ram
+        return found if found is not None and "too_large" not in found else None
 
 
 def cells(records: list[dict[str, Any]]) -> Iterator[tuple[Entry, list[Entry]]]:

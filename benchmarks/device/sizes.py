@@ -9,7 +9,7 @@ import numpy as np
 from candidates import Candidate
 from own_networks import OURS
 
-from bdnn.devices import Code, measure
+from bdnn.devices import DEVICES, Code, Measured, measure
 from bdnn.errors import ExportError
 
 TOLERANCE = 0.005
@@ -19,6 +19,9 @@ LIGHTEST = 2
 """Candidates of a method that are compiled to find the smallest: as many of each form, the lightest ones, but two."""
 MOST_ROWS = 500
 """Test rows that are run on an emulated device."""
+STACK = 200
+"""Bytes of RAM that are left for it: the most that one of these classifiers was seen to take on an AVR is 195."""
+_TOO_LARGE = "it does not fit into flash or RAM"
 ANCHORS = ("ours", "rival")
 """Whose best validation accuracy is to be reached."""
 
@@ -37,24 +40,26 @@ class Sizes:
 
     def __init__(self, devices: Sequence[str]) -> None:
         self.devices = devices
-        self._flash: dict[tuple[Candidate, str], int | None] = {}
+        self._order: dict[tuple[Candidate, str], tuple[bool, int] | None] = {}
         self._figures: dict[tuple[Candidate, str], dict[str, Any]] = {}
 
-    def flash(self, candidate: Candidate, device: str) -> int | None:
-        """Return bytes of flash; None if the program cannot be linked for the device, which is too small for it."""
+    def order(self, candidate: Candidate, device: str) -> tuple[bool, int] | None:
+        """Return whether it is too large for the device, and bytes of flash; None if it cannot even be linked."""
         key = candidate, device
-        if key not in self._flash:
+        if key not in self._order:
             try:
-                self._flash[key] = measure(_code(candidate), device, run=False).flash
+                found = measure(_code(candidate), device, run=False)
+                self._order[key] = too_large(candidate, found), found.flash
             except ExportError:
-                self._flash[key] = None
-        return self._flash[key]
+                self._order[key] = None
+        return self._order[key]
 
     def figures(self, candidate: Candidate, device: str) -> dict[str, Any]:
         """Return the figures of a run."""
         key = candidate, device
         if key not in self._figures:
-            self._figures[key] = _measured(candidate, device)
+            order = self.order(candidate, device)
+            self._figures[key] = _measured(candidate, device, run=order is not None and not order[0])
         return self._figures[key]
 
     def smallest(self, candidates: Sequence[Candidate], least: float) -> dict[str, Any]:
@@ -70,9 +75,9 @@ class Sizes:
         forms = [each for each in pool if each.setting == setting]
         found = {"method": forms[0].method, "setting": setting, "reached": bool(reached), "devices": {}}
         for device in self.devices:
-            fitting = [each for each in forms if self.flash(each, device) is not None]
-            if fitting:
-                chosen = min(fitting, key=lambda each: self.flash(each, device))
+            linked = [each for each in forms if self.order(each, device) is not None]
+            if linked:
+                chosen = min(linked, key=lambda each: self.order(each, device))
                 found["devices"][device] = self.figures(chosen, device)
         shown = next((each for each in forms if each.form in _forms(found)), forms[0])
         accuracies = {"validation": shown.validation, "test": shown.test}
@@ -87,9 +92,9 @@ class Sizes:
             )
             light += same[: COMPILED // len(forms)]
         for device in self.devices:
-            known = [each for each in light if self.flash(each, device) is not None]
-            if known:
-                return min(known, key=lambda each: (self.flash(each, device), -each.validation)).setting
+            linked = [each for each in light if self.order(each, device) is not None]
+            if linked:
+                return min(linked, key=lambda each: (self.order(each, device), -each.validation)).setting
         return min(light, key=lambda each: each.weight).setting
 
 
@@ -105,9 +110,15 @@ def _code(candidate: Candidate) -> Code:
     )  # fmt: skip
 
 
-def _measured(candidate: Candidate, device: str) -> dict[str, Any]:
-    """Return figures of a run for the result file."""
-    found = measure(_code(candidate), device, most_rows=MOST_ROWS)
+def too_large(candidate: Candidate, found: Measured) -> bool:
+    """Return whether a device has too little flash, or too little RAM for the variables, a row and the stack."""
+    device, row = DEVICES[found.device], candidate.device_rows("test")[:1].nbytes
+    return found.flash > device.flash or found.ram + row + STACK > device.ram
+
+
+def _measured(candidate: Candidate, device: str, run: bool) -> dict[str, Any]:
+    """Return figures for the result file, of a run if it is not too large."""
+    found = measure(_code(candidate), device, run=run, most_rows=MOST_ROWS)
     if found.wrong_rows and found.remark is None:
         raise AssertionError(f"{candidate.method}, {candidate.setting}: {found.wrong_rows} rows differ on {device}")
     columns = candidate.device_rows("test").shape[1]
@@ -115,7 +126,8 @@ def _measured(candidate: Candidate, device: str) -> dict[str, Any]:
         "form": candidate.form, "flash": found.flash, "ram": found.ram, "stack": found.stack, "columns": columns,
         "mean": None if found.cycles_mean is None else round(float(found.cycles_mean), 1), "most": found.cycles_most,
         "unit": found.unit, "rows": found.rows, "wrong": found.wrong_rows, "floats": list(found.float_functions),
-        "compiler": found.compiler, "why_not_run": found.why_not_run, "remark": found.remark,
+        "compiler": found.compiler, "why_not_run": found.why_not_run if run else _TOO_LARGE, "remark": found.remark,
+        "too_large": None if run else True,
     }  # fmt: skip
     return {key: value for key, value in figures.items() if value is not None}
 
