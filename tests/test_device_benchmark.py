@@ -61,10 +61,10 @@ def page(bench, tmp_path, rows):
 
 def test_a_smaller_rival_is_a_loss(bench, tmp_path):
     won = page(bench, tmp_path, [row("bdnn", 50, 0.9), row("emlearn MLP", 80, 0.9, mean=40.0)])
-    assert "| At our accuracy | 1 of 1 | 1 of 1 | 1 of 1 |" in won and "## Lost\n\nNothing." in won
+    assert "| At our accuracy | 1 of 1 | 1 of 1 | 1 of 1 |" in won and "\n\nNothing.\n\n" in won
     lost = page(bench, tmp_path, [row("bdnn", 50, 0.9), row("emlearn MLP", 50, 0.9, mean=30.0)])
     assert "| At our accuracy | 0 of 1 | 0 of 1 | 0 of 1 |" in lost
-    assert lost.count("ours 50 bytes, 90.0 %; emlearn MLP 50 bytes, 90.0 %") == 3
+    assert lost.count("ours 50 on ATmega328P (test 90.0 %); emlearn MLP 50 on ATmega328P (test 90.0 %)") == 3
 
 
 def test_pairs_are_judged_one_by_one(bench, tmp_path):

@@ -57,6 +57,10 @@ of an AVR, so that these take RAM there.
 layer, with thresholds or integers as inputs, on few or all columns; exported with `export("c")`, with the ranges of all
 rows. The code of `benchmarks/device` has all grids."""
 
+_LOST = """\
+Flash in bytes, where a rival that reaches the anchor takes as little, or one that decides as many test rows right; and
+what reaches an anchor that we do not reach. Where rivals take fewer cycles is in the tables above."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -123,7 +127,7 @@ def tables(records: list[dict[str, Any]], machines: list[dict[str, Any]]) -> str
     """Return the whole page."""
     lines = ["# On microcontrollers", "", "From `python benchmarks/device`.", "", _NOTES, ""]
     lines += ["## In short", "", *_summary(records), "", "## Against each rival", "", *_against(records)]
-    lines += ["", "## Lost", "", *_lost(records)]
+    lines += ["", "## Lost", "", _LOST, "", *_lost(records)]
     for record in records:
         least = ", ".join(f"{TITLES[a].lower()}: {100 * v:.1f} %" for a, v in record["anchors"].items())
         lines += ["", f"## {record['data']}", "", f"Validation accuracy {least}. {record['test_rows']:,} test rows."]
@@ -204,26 +208,31 @@ def _against(records: list[dict[str, Any]]) -> list[str]:
 
 
 def _lost(records: list[dict[str, Any]]) -> list[str]:
-    """List every cell where a rival is as small at the anchor, or no worse on the test part with as little flash."""
-    lines = []
+    """List where a rival is as small at the anchor, or no worse on the test part in as little flash."""
+    groups: dict[tuple[str, str, int, int], list[tuple[Entry, list[Entry]]]] = {}
     for own, rivals in cells(records):
-        losses = {each.row["method"]: each for each in (*lost_to(own, rivals), *dominating(own, rivals))}
-        if not losses and own.row["reached"] and own.figures:
+        groups.setdefault((own.data, own.anchor, id(own.row), id(rivals[0].row)), []).append((own, rivals))
+    lines = []
+    for group in groups.values():
+        losses: dict[str, list[Entry]] = {}
+        for own, rivals in group:
+            for each in rivals:
+                if each in lost_to(own, rivals) or each in dominating(own, rivals):
+                    losses.setdefault(each.row["method"], []).append(each)
+        own = group[0][0]
+        if not losses and own.row["reached"] and all(each.figures for each, _ in group):
             continue
-        mine = _bytes(own.figures)
-        why = "" if own.row["reached"] else "; we do not reach the anchor"
-        named = "; ".join(
-            f"{name} {_bytes(each.figures)}, {100 * each.row['test']:.1f} %" for name, each in losses.items()
-        )
-        lines.append(
-            f"- {own.data}, {TITLES[own.anchor].lower()}, {SHORT[own.device]}: ours {mine}, "
-            f"{100 * own.row['test']:.1f} %{why}{'; ' if named else ''}{named}"
-        )
+        parts = [f"ours {_listed([each for each, _ in group])}"]
+        parts += [] if own.row["reached"] else ["we do not reach the anchor"]
+        parts += [f"{name} {_listed(entries)}" for name, entries in losses.items()]
+        lines.append(f"- {own.data}, {TITLES[own.anchor].lower()}: {'; '.join(parts)}")
     return lines or ["Nothing."]
 
 
-def _bytes(figures: dict[str, Any] | None) -> str:
-    return "does not fit" if figures is None else f"{figures['flash']:,} bytes"
+def _listed(entries: list[Entry]) -> str:
+    """Return the bytes of one classifier on some devices, and its test accuracy."""
+    found = ", ".join(f"{_large(e.row['devices'].get(e.device), e.figures)} on {SHORT[e.device]}" for e in entries)
+    return f"{found} (test {100 * entries[0].row['test']:.1f} %)"
 
 
 def _table(record: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
