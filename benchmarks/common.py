@@ -16,7 +16,19 @@ from bdnn.tables import filled, medians, read_table
 
 RESULTS = Path(__file__).parent / "results"
 _DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data"
-_PACKAGES = ("bdnn", "numpy", "scipy", "scikit-learn", "highspy", "pyscipopt", "ortools", "gurobipy")
+_PACKAGES = (
+    "bdnn",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "highspy",
+    "pyscipopt",
+    "ortools",
+    "gurobipy",
+    "emlearn",
+    "m2cgen",
+    "micromlgen",
+)
 
 
 def add_data_option(parser: Any) -> None:
@@ -32,6 +44,19 @@ def load(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
         sys.exit(f"{path} is missing: give the folder with the data sets as --data or BDNN_DATA")
     table = read_table(path, "target")
     return filled(table, medians(table, np.arange(len(table.X)))), table.labels
+
+
+def images(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return training and test images, gray levels 0 to 255 by row, and their labels."""
+    arrays = []
+    for part in ("train", "test"):
+        path = folder / f"{name}_{part}.npz"
+        if not path.exists():
+            sys.exit(f"{path} is missing: give the folder with the data sets as --data or BDNN_DATA")
+        with np.load(path, allow_pickle=False) as file:
+            arrays += [file["X"].astype(np.float32), file["y"].astype(np.int64)]
+    X, y, X_test, y_test = arrays
+    return X, y, X_test, y_test
 
 
 def drawn(X: np.ndarray, y: np.ndarray, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import straight_integer
-from common import RESULTS, add_data_option, machine, rewrite_readme
+from common import RESULTS, add_data_option, images, machine, rewrite_readme
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
@@ -61,19 +60,6 @@ RIVALS = {
 }
 STRAIGHT = "straight-through"
 NAMES = (*OURS, *RIVALS, STRAIGHT)
-
-
-def images(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return training and test images, gray levels 0 to 255 by row, and their labels."""
-    arrays = []
-    for part in ("train", "test"):
-        path = folder / f"{name}_{part}.npz"
-        if not path.exists():
-            sys.exit(f"{path} is missing: give the folder with the data sets as --data or BDNN_DATA")
-        with np.load(path, allow_pickle=False) as file:
-            arrays += [file["X"].astype(np.float32), file["y"].astype(np.int64)]
-    X, y, X_test, y_test = arrays
-    return X, y, X_test, y_test
 
 
 def drawn(y: np.ndarray, size: int, draw: int) -> np.ndarray:

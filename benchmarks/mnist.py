@@ -12,8 +12,8 @@ import time
 
 import numpy as np
 import straight_integer
-from common import RESULTS, add_data_option, machine, rewrite_readme
-from few_shot import images, lines_of
+from common import RESULTS, add_data_option, images, machine, rewrite_readme
+from few_shot import lines_of
 from threadpoolctl import threadpool_limits
 
 from bdnn import BDNNClassifier, Network
