@@ -1,6 +1,7 @@
 """The best network within a number of bytes: always within, equal for equal seeds, right on raw tables."""
 
 import json
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +16,7 @@ from bdnn.compact.proposals import Rows
 from bdnn.compact.training import Trainer, complete, constant
 from bdnn.compact.training import summed as sum_of
 from bdnn.encoding.encoder import Encoder
-from bdnn.errors import InputError
+from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.frames import raw_table
 from bdnn.network.network import Layer
 from bdnn.network.packing import packed
@@ -111,6 +112,35 @@ def test_files_load_as_ordinary_classifiers(tmp_path):
     again = bdnn.load(tmp_path / "small.json")
     np.testing.assert_array_equal(again.predict(rows), clf.predict(rows))
     assert again.result_.method == "compact"
+    assert len(again.to_bytes()) == len(clf.to_bytes()) == clf.size_bytes_ <= 40
+    for changed in ({"schema": 3}, {"schema": {"columns": []}}):
+        broken = json.loads((tmp_path / "small.json").read_text()) | changed
+        (tmp_path / "broken.json").write_text(json.dumps(broken))
+        with pytest.raises(ModelFileError):
+            bdnn.load(tmp_path / "broken.json")
+    again.set_params(time_limit=0.5).fit(rows, labels)
+    assert bdnn.from_bytes(again.to_bytes(), again.schema()).predict(rows).tolist() == again.predict(rows).tolist()
+
+
+def test_a_network_that_is_good_stays_for_larger_budgets():
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 9, (400, 30))
+    y = (X[:, 3] >= 5).astype(int)
+    clf = CompactBDNNClassifier((6, 2000), time_limit=2, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        clf.fit(X, y)
+    right = [clf.models_[most].score(X, y) for most in (6, 2000)]
+    assert right[0] == 1.0 == right[1]
+
+
+def test_the_time_limit_holds_for_wide_tables():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 200))
+    clf = CompactBDNNClassifier(64, time_limit=1e-3, random_state=0)
+    with pytest.warns(Warning):
+        clf.fit(X, X[:, :5].sum(axis=1) > 0)
+    assert len(clf.tried_) <= 2  # one search at most, and the class that is most frequent
 
 
 @pytest.mark.parametrize("wrong", [0, -3, 2.5, True, "128", (), (8, 0), None])

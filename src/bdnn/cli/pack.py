@@ -13,6 +13,7 @@ from bdnn.cli.output import check_files, save_output, say
 from bdnn.cli.reading import model_features
 from bdnn.cli.table_options import TABLE, format_options
 from bdnn.files import write
+from bdnn.model_file.contents import Model
 from bdnn.model_file.packed import pack as packed_model
 from bdnn.model_file.packed import schema_file
 from bdnn.model_file.reading import load_any
@@ -42,7 +43,8 @@ def pack(model_file: Path, out: Path, data: Path | None, reading: Reading) -> No
     beside = schema_file(out)
     check_files({"--out": out, "its schema": beside}, {"MODEL": model_file, "--data": data})
     model = load_any(model_file)
-    schema = Schema.of(model, None if data is None else model_features(model, data, reading))
+    known = model.schema if isinstance(model, Model) and data is None else None
+    schema = known or Schema.of(model, None if data is None else model_features(model, data, reading))
     contents = packed_model(model, schema)
     text = json.dumps(schema.to_dict()) + "\n"
     save_output("schema", beside, lambda place: write(place, text.encode()))

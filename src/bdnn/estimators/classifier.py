@@ -410,6 +410,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
             rows = (inputs[held_out], labels[held_out], None if weight is None else weight[held_out])
             result = moved(result, problem, wanted, rows, warns=self._warns)
         self.result_, self.network_, self.classes_ = result, result.network, problem.classes
+        self.__dict__.pop("schema_", None)  # of a network that was loaded
         self._interrupted = result.interrupted
         if not self._calibrate(columns, labels, weight, held_out, budget):
             self.result_ = replace(result, shortfalls=(*result.shortfalls, UNCALIBRATED))
@@ -451,7 +452,9 @@ class BDNNClassifier(Exportable, FittedNetwork):
         settings |= storable(self._shape())
         settings["robust_radius"] = np.asarray(self.robust_radius, dtype=float).tolist()
         result = getattr(self, "result_", None)
-        return Model(self.network_, settings, result, table, self.encoder_, calibration=self.calibration_)
+        return Model(
+            self.network_, settings, result, table, self.encoder_, self.calibration_, getattr(self, "schema_", None)
+        )
 
 
 def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:
@@ -472,6 +475,8 @@ def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClas
     clf.network_, clf.classes_, clf.encoder_ = network, network.classes, encoder
     clf.n_features_in_ = len(encoder.columns)
     clf.calibration_, clf.selection_ = model.calibration, ()
+    if model.schema is not None:
+        clf.schema_ = model.schema
     if model.result is not None:
         clf.result_ = model.result
         clf.class_weight_ = np.array(model.result.class_weight or np.ones(len(network.classes)))

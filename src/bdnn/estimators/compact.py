@@ -271,7 +271,7 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         model = self.models_[max(self.models_)]
         settings = storable(model.get_params())
         settings["hidden_layer_sizes"] = list(self.network_.widths[:-1])
-        return Model(self.network_, settings, self.result_, table, self.encoder_)
+        return Model(self.network_, settings, self.result_, table, self.encoder_, schema=self.schema_)
 
 
 def _budgets(given: object) -> tuple[int, ...]:

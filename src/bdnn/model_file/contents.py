@@ -12,6 +12,7 @@ from bdnn.splitting import SPLIT_VERSION
 if TYPE_CHECKING:
     from bdnn.calibration import Calibration
     from bdnn.network.network import Network
+    from bdnn.network.schema import Schema
     from bdnn.result import Result
     from bdnn.types import Array, Indices
 
@@ -92,6 +93,8 @@ class Model:
         How columns become inputs; None in older files, whose inputs are columns.
     calibration : Calibration or None
         Probabilities from the pre-activations of all neurons.
+    schema : Schema or None
+        What the reader of its packed bytes knows, if it was made for a number of them.
     """
 
     network: Network
@@ -100,6 +103,7 @@ class Model:
     table: TableInfo | None = None
     encoder: Encoder | None = None
     calibration: Calibration | None = None
+    schema: Schema | None = None
 
     @property
     def encoder_in_use(self) -> Encoder:

@@ -30,6 +30,7 @@ from bdnn.model_file.contents import (
 from bdnn.model_file.packed import schema_file, unpack_file
 from bdnn.network.grid import InputGrid
 from bdnn.network.network import Layer, Network
+from bdnn.network.schema import Schema
 from bdnn.problem.audit import Audit
 from bdnn.result import MEASURES, BoundStep, Incumbent, OperatingPoint, Result
 from bdnn.status import Status
@@ -120,6 +121,7 @@ def _parse(raw: bytes) -> Model | EnsembleModel:
             return _ensemble(data)
         network = _network(_part(data, "network", dict))
         calibration = _part(data, "calibration", dict, optional=True)
+        schema = _part(data, "schema", dict, optional=True)
         return Model(
             network,
             settings=_settings(_part(data, "settings", dict, optional=True)),
@@ -127,6 +129,7 @@ def _parse(raw: bytes) -> Model | EnsembleModel:
             table=_table(_part(data, "table", dict, optional=True), network.n_features),
             encoder=_encoder(_part(data, "encoder", dict, optional=True), network.n_features, network.feature_names),
             calibration=_calibration(calibration, sum(network.widths), len(network.classes)),
+            schema=None if schema is None else Schema.from_dict(schema),
         )
     except InputError as error:
         raise ModelFileError(_shortened(str(error), 300)) from None

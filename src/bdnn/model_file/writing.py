@@ -97,16 +97,20 @@ def check_size(widths: Sequence[int], feature_names: Sequence[str], weight_bound
 
 def _to_json(model: Model) -> dict[str, Any]:
     network, table = model.network, model.table
-    return {
-        "format": FORMAT,
-        "version": _version(model),
-        "bdnn": __version__,
-        "network": _network_to_json(network),
-        "encoder": None if model.encoder is None else model.encoder.to_json(),
-        "settings": model.settings,
-        "result": None if model.result is None else model.result.to_dict(),
-        "table": None if table is None else {f.name: getattr(table, f.name) for f in fields(table)},
-    } | _calibration_to_json(model.calibration)
+    return (
+        {
+            "format": FORMAT,
+            "version": _version(model),
+            "bdnn": __version__,
+            "network": _network_to_json(network),
+            "encoder": None if model.encoder is None else model.encoder.to_json(),
+            "settings": model.settings,
+            "result": None if model.result is None else model.result.to_dict(),
+            "table": None if table is None else {f.name: getattr(table, f.name) for f in fields(table)},
+        }
+        | _calibration_to_json(model.calibration)
+        | ({} if model.schema is None else {"schema": model.schema.to_dict()})
+    )
 
 
 def _version(model: Model | EnsembleModel) -> int:
