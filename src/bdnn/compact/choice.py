@@ -307,24 +307,40 @@ class Search:
         ranked = self._ranked(most)
         tries = 0
         for judged in ranked:
-            enough = not self._interrupted and self._budget.remaining > self._last_seconds(judged) / _LONGER
-            trained = judged.make(self._budget) if enough else judged.fallback()
-            self._unfinished |= not enough and judged.plan is not None
-            placed = trained.placed()
-            if (size := self._size(placed)) > most:
+            score, reason = -self._rank(judged)[0], self._reason(judged, ranked, most)
+            fitting = []
+            for trained in self._networks(judged, score):
+                placed = trained.placed()
+                if (size := self._size(placed)) <= most:
+                    found = Chosen(
+                        max_bytes=most, size_bytes=size, placed=placed, accuracy=judged.accuracy, score=score,
+                        text=judged.text, reason=reason,
+                    )  # fmt: skip
+                    fitting.append((self._merit(trained, size, score), found))
+            if not fitting:
                 continue
-            merit = self._merit(trained, size, score := -self._rank(judged)[0])
-            found = Chosen(
-                max_bytes=most, size_bytes=size, placed=placed, accuracy=judged.accuracy, score=score,
-                text=judged.text, reason=self._reason(judged, ranked, most),
-            )  # fmt: skip
             tries += 1
-            if self._best is None or merit > self._best[0]:
-                self._best = merit, found
-            if merit >= score - _MUCH_WORSE or tries == _TRIES:
+            best = max(fitting, key=lambda each: each[0])
+            if self._best is None or best[0] > self._best[0]:
+                self._best = best
+            if best[0] >= score - _MUCH_WORSE or tries == _TRIES:
                 break
         assert self._best is not None
         return replace(self._best[1], max_bytes=most)
+
+    def _networks(self, judged: _Judged, score: float) -> Iterator[Trained]:
+        """Yield the network of all rows if there is time for it, and that of the first fold if it is needed."""
+        if not self._interrupted and self._budget.remaining > self._last_seconds(judged) / _LONGER:
+            trained = judged.make(self._budget)
+            yield trained
+            if self._right(trained) >= score - _MUCH_WORSE:
+                return
+        self._unfinished |= judged.plan is not None
+        yield judged.fallback()
+
+    def _right(self, trained: Trained) -> float:
+        """Return the accuracy on all rows."""
+        return float(np.average(trained.answers(self._rows.X) == self._rows.y, weights=self._rows.weight))
 
     def _merit(self, trained: Trained, size: int, score: float) -> float:
         """Return how accurate a network of all rows is on others, as far as can be said.
@@ -332,9 +348,8 @@ class Search:
         Hardly more than on the rows of its training; and not much less, as there are few networks of so few bytes
         (Occam's bound: A. Blumer et al., Information Processing Letters 24 (1987), doi:10.1016/0020-0190(87)90114-1).
         """
-        rows = self._rows
-        right = float(np.average(trained.answers(rows.X) == rows.y, weights=rows.weight))
-        bound = sqrt((8 * size * log(2) + _CONFIDENCE) / (2 * len(rows.y)))
+        right = self._right(trained)
+        bound = sqrt((8 * size * log(2) + _CONFIDENCE) / (2 * len(self._rows.y)))
         return max(min(score, right), right - bound)
 
     def _reason(self, judged: _Judged, ranked: Sequence[_Judged], most: int) -> str:

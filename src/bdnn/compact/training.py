@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _LEAST_SECONDS = 0.02
 """Of a search, if there is no time left: some descent of a network that is better than none."""
-_SHARE_AFTER_TREES = 0.5
-"""Of the time that is left for searches when trees that propose end growing."""
+_SHARE_OF_TREES = 0.15
+"""Of the time that is left that trees may grow before what they propose is searched with."""
 _LARGEST_INPUT = 2**8 - 1
 """Of the finest grid."""
 
@@ -110,9 +110,10 @@ class Trainer:
     def _fits(self, plan: Plan, max_bytes: int) -> bool:
         return fits(plan, self._source.n, self._n_classes, max_bytes)
 
-    def _enough(self) -> bool:
-        """Tell whether trees have grown long enough for what comes after them."""
-        return self._budget.remaining < _SHARE_AFTER_TREES * self._budget.seconds < math.inf
+    def _until(self) -> Callable[[], bool]:
+        """Return what tells whether trees that grow from now on have grown long enough."""
+        left = self._budget.remaining
+        return lambda: self._budget.remaining < (1 - _SHARE_OF_TREES) * left < math.inf
 
     def is_repeated(self, plan: Plan) -> bool:
         """Tell whether there are so few thresholds that a smaller plan has them all."""
@@ -144,7 +145,7 @@ class Trainer:
         """Return thresholds in the order in which boosted stumps take them."""
 
         def make() -> list[tuple[int, float]]:
-            found = stump_bits(self._rows, self._source, self._seed, self._most_stumps, self._enough)
+            found = stump_bits(self._rows, self._source, self._seed, self._most_stumps, self._until())
             return found or [(0, 0.0)]
 
         return self._once("stumps", make)
@@ -155,7 +156,7 @@ class Trainer:
 
     def _all_rules(self, plan: Plan) -> list[Rule]:
         def make() -> list[Rule]:
-            return rules(self._rows, self._source, self._seed, plan.bits, self._most_rules, self._enough) or [
+            return rules(self._rows, self._source, self._seed, plan.bits, self._most_rules, self._until()) or [
                 ((0, 0.0, True),)
             ]
 
