@@ -247,7 +247,7 @@ def plot(scores: Scores, names: list[str], methods: list[str], folder: Path) -> 
     rows = -(-len(names) // columns)
     figure, axes = pyplot.subplots(rows, columns, figsize=(3.2 * columns, 2.5 * rows), squeeze=False, sharex=True)
     rivals = [method for method in methods if method != OURS]
-    styles = {OURS: ("#000000", "o", "-")} | dict(zip(rivals, STYLES, strict=True))
+    styles = {OURS: ("#000000", "o", "-")} | dict(zip(rivals, STYLES, strict=False))
     for axis, name in zip(axes.flat, names, strict=False):
         for method in methods:
             points = [(b, 100 * mean(v.values())) for b in BUDGETS if (v := scores.get((name, method, b)))]
