@@ -142,7 +142,7 @@ def test_a_sentinel_through_the_command_in_a_fresh_process(tmp_path, hidden):
 
 def test_spikes_through_the_command(capsys, tmp_path):
     file = table(tmp_path / "spikes.csv", *spiked_rows())
-    words = ("--target", "y", "--weights", "integer", "--test-fraction", "0", "--json", "--quiet")
+    words = ("--target", "y", "--weights", "integer", "--test-fraction", "0", "--json", "--quiet", "--hidden", "2")
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", str(file), *words, "--time-limit", "20"])
     report = json.loads(capsys.readouterr().out)

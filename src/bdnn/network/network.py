@@ -185,7 +185,7 @@ class Network:
         --------
         >>> net = Network([([[1, -1]], [0])], head="threshold", classes=["no", "yes"])
         >>> Network.from_bytes(net.to_bytes(), net.schema) == net, net.size_bytes
-        (True, 3)
+        (True, 2)
         """
         return bytes(_packing[0]().packed(self, self.schema if schema is None else schema))
 
