@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from emlearn import net
 from samples import Sample
 from training import Trained, forests, logistics, of_integers, perceptrons, trees
 
+sys.setrecursionlimit(100_000)  # m2cgen and micromlgen walk down trees by recursion, some frames for each node
 _EMLEARN = Path(emlearn.__file__).parent
 _HEADERS = {
     "eml_trees.h": ("eml_trees.h", "eml_common.h", "eml_log.h"),
