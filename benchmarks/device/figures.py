@@ -49,9 +49,9 @@ not mean to be called. emlearn truncates thresholds; they are made integers befo
 scikit-learn does. emlearn networks with one hidden layer, in floats, on the most important columns, in units in which
 these spread by about 1: version 0.23 cannot write inlined code as it is (corrected here), and its fixed-point code
 computes nothing (`FIXME: implement`). m2cgen trees and logistic regression on ever fewer columns, in doubles or floats,
-whichever is smaller. micromlgen trees and random forests as C, with thresholds in doubles or floats; its logistic
-regression of two classes answers the wrong class, and is left out. emlearn and micromlgen keep no tables in the flash
-of an AVR, so that these take RAM there.
+whichever is smaller. micromlgen trees and random forests of up to 8,000 nodes as C, with thresholds in doubles or
+floats; its logistic regression of two classes answers the wrong class, and is left out. emlearn and micromlgen keep no
+tables in the flash of an AVR, so that these take RAM there.
 
 **Ours.** `BDNNClassifier` and `BDNNEnsembleClassifier` with integer weights, without hidden neurons or with one hidden
 layer, with thresholds or integers as inputs, on few or all columns; exported with `export("c")`, with the ranges of all

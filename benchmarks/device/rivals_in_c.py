@@ -26,6 +26,8 @@ _HEADERS = {
 }
 _SINGLE = ("-fsingle-precision-constant",)
 """Literals without a suffix are floats: no arithmetic in doubles."""
+MOST_NODES = 8_000
+"""Of forests that micromlgen writes: their code is one function, which compilers take minutes for if it is longer."""
 _EMLEARN_FUNCTION = "int32_t model_predict(const {element} *features, int32_t features_length)"
 MOST_COLUMNS = 127
 """That emlearn's tables of trees can name."""
@@ -150,7 +152,8 @@ def _m2cgen(sample: Sample, kind: str, trained: Trained) -> Iterator[Candidate]:
 
 def _micromlgen(sample: Sample, kind: str, trained: Trained) -> Iterator[Candidate]:
     """Yield the body of its C++ method as a C function, with thresholds in doubles as they are, and in floats."""
-    if kind == "forest" and type(trained.model).__name__ != "RandomForestClassifier":
+    is_forest = kind == "forest"
+    if is_forest and (type(trained.model).__name__ != "RandomForestClassifier" or trained.weight > MOST_NODES):
         return
 
     def write() -> dict[str, str]:
