@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _FEW_ROWS = 16  # that are run if all of them take too long
 _SPARE = 4_096  # bytes of flash: more than the program that runs rows takes with its output, the rows aside
 _SPARE_RAM = 64  # bytes of RAM for the stack of that program itself, its row aside: with less it reports nothing
-# bytes for the stack, with less of which a program that gives no answers may be one that overwrote its variables: of the
-# classifiers of benchmarks/device none takes more than 195 on an ATmega
+# bytes for the stack, with less of which a program that gives no answers may be one that overwrote its variables: none
+# of the classifiers of benchmarks/device takes more than 195 on an ATmega
 _LITTLE_RAM = 200
 _SEED = 0  # of the rows that are chosen: the same model has the same figures
 
