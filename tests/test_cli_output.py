@@ -223,6 +223,19 @@ def test_a_network_whose_file_could_be_too_large_is_refused_before_the_training(
     assert run(*words, "--hidden", 8)[0] == 0
 
 
+@pytest.mark.parametrize("values", [("0.5", "1.5"), ("false", "true")])
+def test_the_largest_shape_that_may_be_chosen_counts(run, here, monkeypatch, values):
+    rows = [f"{values[k % 2]},{values[k // 2 % 2]},{k % 2}\n" for k in range(8)]
+    (here / "table.csv").write_text("a,b,target\n" + "".join(rows))
+    monkeypatch.setattr("bdnn.model_file.writing._OTHER_BYTES", 1000)
+    monkeypatch.setattr("bdnn.model_file.contents.MAX_BYTES", 20_000)
+    words = ("train", "table.csv", "--method", "local_search", "--time-limit", 0.2, "-q", "--out", "x.json")
+    code, _, err = run(*words)
+    numbers = values[0] == "0.5"  # with 16 thresholds each, 32 neurons, and one output
+    assert (code == 2) == numbers == ("with 1089 weights and biases" in err), err
+    assert run(*words, "--hidden", "none")[0] == 0
+
+
 @posix
 def test_standard_output_that_takes_nothing_is_an_error_and_the_network_is_saved(here):
     with open("/dev/full", "wb") as full:

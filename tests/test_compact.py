@@ -7,6 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+from threadpoolctl import threadpool_limits
 
 import bdnn
 from bdnn import Budget, CompactBDNNClassifier, Network
@@ -134,6 +136,25 @@ def test_a_network_that_is_good_stays_for_larger_budgets():
     assert right[0] == 1.0 == right[1]
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_job_is_one_thread(jobs, monkeypatch):
+    counts = set()
+    original = Trainer.network
+
+    def counted(self, plan, budget):
+        counts.add(_openmp_effective_n_threads())
+        return original(self, plan, budget)
+
+    def impatient(line):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "network", counted)
+    with threadpool_limits(2):
+        clf = CompactBDNNClassifier(9, random_state=0, n_jobs=jobs)
+        clf.fit(*load_iris(return_X_y=True), on_progress=impatient)
+    assert counts == {1}
+
+
 def test_the_time_limit_holds_for_wide_tables():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(500, 200))
@@ -153,6 +174,19 @@ def test_wrong_budgets_are_refused(wrong):
 def test_one_class_is_refused():
     with pytest.raises(InputError, match="at least two classes"):
         CompactBDNNClassifier().fit([[0.0], [1.0]], ["a", "a"])
+
+
+def test_a_network_of_one_byte_gives_no_column_weight(run, tmp_path):
+    out = tmp_path / "m.json"
+    words = ("train", "examples/data/breast_cancer_wisconsin.csv", "--max-bytes", 1, "--time-limit", 0.5, "--out", out)
+    code, printed, _ = run(*words, "--json", "--quiet")
+    assert code == 0
+    listed = [json.loads(printed)["columns"], json.loads(run("inspect", out, "--json")[1])["columns"]]
+    clf = bdnn.load(out)
+    bdnn.from_bytes(clf.to_bytes(), clf.schema_).save(out)
+    listed.append(json.loads(run("inspect", out, "--json")[1])["columns"])
+    for columns in listed:
+        assert all(c["inputs"] == "left out" or c["inputs"].endswith(", without weight") for c in columns)
 
 
 def test_ctrl_c_keeps_what_was_found():

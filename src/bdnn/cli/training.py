@@ -35,6 +35,7 @@ from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.reading import load_model
 from bdnn.model_file.writing import check_size
 from bdnn.network.losses import Loss
+from bdnn.problem.shapes import AUTO, largest
 from bdnn.progress import shown_progress
 from bdnn.reports import summary as reporting
 
@@ -252,8 +253,10 @@ def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: boo
 
 def _check_size(read: TrainingTable, settings: dict[str, Any]) -> None:
     """Refuse a network that could not be saved before it is trained."""
-    sizes = settings["hidden_layer_sizes"]
-    hidden, n_classes = (() if sizes == "auto" else sizes), len(np.unique(read.labels[read.rows]))
+    if settings["hidden_layer_sizes"] == AUTO:
+        n_numeric = sum(column.kind == "numeric" for column in read.table.features.columns)
+        settings = largest(settings, len(read.rows), n_numeric)
+    hidden, n_classes = settings["hidden_layer_sizes"], len(np.unique(read.labels[read.rows]))
     loss = Loss("argmax" if settings["head"] == "argmax" else "threshold", n_classes)
     if all(size > 0 for size in hidden):  # else the training says what is wrong
         integer = settings["weights"] == "integer"

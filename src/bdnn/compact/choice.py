@@ -15,6 +15,7 @@ from bdnn.clock import reading
 from bdnn.compact import plans as plans_module
 from bdnn.compact.plans import Plan, fits, ruled, summed
 from bdnn.compact.training import Trained, Trainer, constant_model
+from bdnn.libraries import limited_threads
 from bdnn.network.packing import packed_size
 
 if TYPE_CHECKING:
@@ -268,11 +269,12 @@ class Search:
         if self._trainers[0].is_repeated(plan):
             return None
         began, test = reading(), self._tests[k]
-        trained = self._trainers[k].network(plan, self._budget.within(max(left * _SHARE_OF_A_SEARCH, 0.05)))
+        with limited_threads(1, "openmp"):  # a limit of OpenMP is one of the thread that sets it
+            trained = self._trainers[k].network(plan, self._budget.within(max(left * _SHARE_OF_A_SEARCH, 0.05)))
         right = float(test.weight[trained.answers(test.X) == test.y].sum())
         placed = trained.placed()
         size = self._size(placed) if k == 0 else 0
-        return right, size, reading() - began
+        return right, size, max(reading() - began, self._trainers[k].shared_seconds(plan))
 
     def _size(self, placed: Placed) -> int:
         return packed_size(placed.network, self._schema, placed.encoder)

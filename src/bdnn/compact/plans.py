@@ -69,6 +69,11 @@ class Plan:
         """The plan of one member, of those of the same name."""
         return replace(self, members=1)
 
+    @property
+    def regression(self) -> Plan:
+        """What plans have in common whose weights are rounded from those of the same logistic regression."""
+        return replace(self, bound=1)
+
     def is_near(self, other: Plan) -> bool:
         """Tell whether another plan differs in one thing only, and in size by little: it should do about as well."""
         pairs = [(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]

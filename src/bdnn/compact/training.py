@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from bdnn.budget import Budget
+from bdnn.clock import reading
 from bdnn.compact.inputs import BitInputs, GridInputs, Inputs, Placed, Source
 from bdnn.compact.plans import RULES, STUMPS, Plan, fits, rounds
 from bdnn.compact.proposals import Rows, Rule, importance, rules, stump_bits, tree_bits
-from bdnn.compact.regression import regression
+from bdnn.compact.regression import regression, rounded
 from bdnn.methods.local_search import LocalSearch
 from bdnn.network.network import Layer, Network
 from bdnn.problem.problem import Problem
@@ -62,9 +63,16 @@ class Trained:
 
 
 class Once:
-    """Makes each thing once, also if several threads ask for it at the same time."""
+    """Makes each thing once, also if several threads ask for it at the same time.
+
+    Attributes
+    ----------
+    seconds : dict
+        What it took, by key.
+    """
 
     def __init__(self) -> None:
+        self.seconds: dict[Any, float] = {}
         self._made: dict[Any, Any] = {}
         self._locks: dict[Any, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -75,7 +83,9 @@ class Once:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
             if key not in self._made:
+                began = reading()
                 self._made[key] = make()
+                self.seconds[key] = reading() - began
             found: Made = self._made[key]
             return found
 
@@ -119,6 +129,10 @@ class Trainer:
         """Tell whether there are so few thresholds that a smaller plan has them all."""
         smaller = [size for size in STUMPS if size < plan.size]
         return plan.inputs == "stumps" and bool(smaller) and len(self._stumps()) <= smaller[-1]
+
+    def shared_seconds(self, plan: Plan) -> float:
+        """Return what the regression of a plan took, which plans of other bounds share with it."""
+        return self._once.seconds.get(("regression", plan.regression, 0), 0.0) if plan.penalty else 0.0
 
     def network(self, plan: Plan, budget: Budget) -> Trained:
         """Return the network of a plan."""
@@ -189,7 +203,9 @@ class Trainer:
             return constant(int(present[0]), X.shape[1], self._n_classes)
         if plan.penalty:
             rows = Rows(X[weighs], y[weighs], weight[weighs])
-            return complete(regression(rows, plan.penalty, plan.bound), self._n_classes)
+            key = "regression", plan.regression, number  # the same for all bounds
+            logits = self._once(key, lambda: regression(rows, plan.penalty))
+            return complete(rounded(logits, rows, plan.bound), self._n_classes)
         problem = Problem(
             X=X[weighs], y=y[weighs], sample_weight=weight[weighs], weights="integer", weight_bound=plan.bound,
             hidden_layer_sizes=(plan.hidden,) if plan.hidden else (), copy=False,

@@ -28,7 +28,7 @@ from bdnn.estimators.inputs import (
 )
 from bdnn.estimators.operating_point import moved, wanted_point
 from bdnn.estimators.probabilities import UNCALIBRATED, own_time
-from bdnn.estimators.selection import AUTO, Inputs, Tried, chooses, chosen, usual_sizes
+from bdnn.estimators.selection import Inputs, Tried, chooses, chosen, usual_sizes
 from bdnn.libraries import limited_threads
 from bdnn.methods import METHODS, automatic, method_for
 from bdnn.methods.local_search import LocalSearch
@@ -36,6 +36,7 @@ from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.writing import save_model
 from bdnn.problem.problem import Problem, choice
+from bdnn.problem.shapes import AUTO
 from bdnn.progress import ProgressLines
 
 if TYPE_CHECKING:

@@ -33,6 +33,8 @@ from bdnn.errors import InputError
 from bdnn.estimators.held_out import folds_of_some
 from bdnn.estimators.inputs import column_names, encoded, fitted_encoder, numbers_as_table
 from bdnn.methods.local_search import LocalSearch
+from bdnn.problem import shapes
+from bdnn.problem.shapes import AUTO, THRESHOLDS, USUAL, has_thresholds
 from bdnn.splitting import split
 from bdnn.status import Status
 
@@ -48,15 +50,6 @@ if TYPE_CHECKING:
 
 Estimator = TypeVar("Estimator")
 
-AUTO = "auto"
-"""What `hidden_layer_sizes` is if the shape is left open."""
-
-USUAL = (2,)
-"""Hidden neurons where nothing is tried."""
-
-_WIDTHS = ((), (2,), (4,), (8,), (16,), (32,))  # up to what a microcontroller holds, each twice the one before
-_THRESHOLDS = 16  # bits of a number: quantiles close enough that a network rarely misses the values between them
-_MAX_NUMBERS = 25_000_000  # of a table of bits, which has 200 MB then
 _FEW_ROWS = 1000  # up to here four folds judge a shape: a quarter of few rows says little, and runs on them are short
 _SOME_ROWS = 4000  # up to here two parts judge it, beyond one
 # rows of runs for each second of the fit, at least and at most: presolve alone takes some hundredths of a second for
@@ -83,7 +76,7 @@ class _Step(NamedTuple):
 # are noisy, as most tables are; so all shapes get one, and the most time is for that. Four times the epochs help wide
 # networks on many classes (2 % of covertype's rows), and a descent where labels have little noise
 _STEPS = (
-    _Step(2 * len(_WIDTHS), 0, 1, 0.4),
+    _Step(2 * len(shapes.WIDTHS), 0, 1, 0.4),
     _Step(3, 0, 4, 0.25),
     _Step(3, 1, 1, 0.15),
     _Step(2, 30, 1, 0.1),
@@ -235,7 +228,7 @@ def chosen(
     ways = [given]
     if settings.thresholds is None and (bits := _with_thresholds(settings, *data, given, budget.seed)) is not None:
         ways.append(bits)
-    trials = [_Trial(way, make(way, width), width) for way in ways for width in _WIDTHS]
+    trials = [_Trial(way, make(way, width), width) for way in ways for width in shapes.WIDTHS]
     left = budget.remaining if math.isfinite(budget.remaining) else _SECONDS
     halving = _Halving(trials, method, budget, on_progress)
     try:
@@ -257,18 +250,17 @@ def _with_thresholds(
     settings: Any, columns: Reals | RawTable, labels: Array, rows: slice | Indices, given: Inputs, seed: int
 ) -> Inputs | None:
     """Return inputs with thresholds in the place of numbers; None where that is the same, or too much."""
-    numeric = [j for j, code in enumerate(given.encoder.columns) if code.kind == "numeric" and code.used]
-    if not numeric or len(labels) * _THRESHOLDS * len(numeric) > _MAX_NUMBERS:
+    if not has_thresholds(len(labels), sum(c.kind == "numeric" and c.used for c in given.encoder.columns)):
         return None
     other = copy.copy(settings)
-    other.thresholds = _THRESHOLDS
+    other.thresholds = THRESHOLDS
     table = numbers_as_table(columns, column_names(settings)) if isinstance(columns, np.ndarray) else columns
     with warnings.catch_warnings():  # they were given for the columns as they are
         warnings.simplefilter("ignore")
         encoder = fitted_encoder(other, table, labels, rows, other, seed)
         if encoder.n_inputs == given.encoder.n_inputs:  # numbers of two values
             return None
-        return Inputs(_THRESHOLDS, encoder, encoded(encoder, table, warns=False))
+        return Inputs(THRESHOLDS, encoder, encoded(encoder, table, warns=False))
 
 
 class _Trial:
