@@ -1,7 +1,8 @@
 // A network as a drawing: inputs on the left, neurons that fire filled, outputs on the right.
 
 const MOST_NODES = 24; // of a layer that are drawn: more lines cannot be told apart
-const [ROW, LAYER, NAMES, LABELS, TOP] = [26, 150, 210, 170, 30]; // pixels
+const [ROW, LAYER, LABELS, TOP, LETTER] = [26, 130, 165, 30, 7.6]; // pixels
+const LONGEST = 26; // letters of a name; the others are cut, and shown by a tooltip
 const SVG = "http://www.w3.org/2000/svg";
 
 function svg(name, attributes, text) {
@@ -42,10 +43,12 @@ function drawn(place, model, network) {
     return kept(new Array(size).fill(0).map((_, j) => Math.max(0, ...weights[k].map((row) => Math.abs(row[j])))));
   });
   const tallest = Math.max(1, ...nodes.map((each) => each.length));
-  const width = NAMES + LAYER * network.layers.length + LABELS;
+  const letters = Math.max(4, ...nodes[0].map((j) => Math.min([...model.inputs[network.features[j]].name].length, LONGEST)));
+  const names = 24 + LETTER * letters;
+  const width = names + LAYER * network.layers.length + LABELS;
   const height = TOP + ROW * (tallest + 1);
   const picture = svg("svg", { role: "img", width, height, viewBox: `0 0 ${width} ${height}` });
-  const x = (k) => NAMES + k * LAYER;
+  const x = (k) => names + k * LAYER;
   const y = (k, n) => TOP + ROW * (n + 0.5 + (tallest - nodes[k].length) / 2);
   const lines = [];
   weights.forEach((layer, k) => {
@@ -76,7 +79,7 @@ function drawn(place, model, network) {
       circles.push({ node, k, i });
       if (k === 0) {
         const { name } = model.inputs[network.features[i]];
-        const text = svg("text", { x: x(k) - 14, y: y(k, n) + 4, "text-anchor": "end" }, shortened(name, 26));
+        const text = svg("text", { x: x(k) - 14, y: y(k, n) + 4, "text-anchor": "end" }, shortened(name, LONGEST));
         text.append(svg("title", {}, name));
         picture.append(text);
       } else if (last) {

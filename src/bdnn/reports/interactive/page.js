@@ -23,6 +23,18 @@ function shown(value) {
   return Number.isInteger(value) && Math.abs(value) < 1e15 ? String(value) : String(Number(value.toPrecision(6)));
 }
 
+/** A positive number to six digits, never above it. */
+function lowered(value) {
+  const near = Number(value.toPrecision(6));
+  return String(near <= value ? near : Number((value * (1 - 2e-6)).toPrecision(6)));
+}
+
+/** A positive number to six digits, never below it. */
+function raised(value) {
+  const near = Number(value.toPrecision(6));
+  return String(near >= value ? near : Number((value * (1 + 2e-6)).toPrecision(6)));
+}
+
 /** A cell as text, in full. */
 function cellText(column, cell) {
   if (cell === null) return "missing";
@@ -237,7 +249,7 @@ function sameCells(a, b) {
 function radiusText(known, name) {
   const keeps = `keeps the decision on ${name}`;
   if (known.radius === null) return `Proven: every change of numbers ${keeps}.`;
-  const far = shown(known.radius);
+  const far = lowered(known.radius);
   if (known.undecided) {
     return `Proven: every change of numbers by up to ${far} ${keeps}. Whether a larger one does was not decided in the time.`;
   }
@@ -263,11 +275,6 @@ function showRobustness(result) {
   }
 }
 
-/** A number to six digits, none of them too large. */
-function lowered(value) {
-  const text = Number(value.toPrecision(6));
-  return String(text <= value ? text : Number((value * (1 - 1e-6)).toPrecision(6)));
-}
 
 function whereText(known, name) {
   const base = model.rows[state.row];
@@ -275,7 +282,7 @@ function whereText(known, name) {
   if (known.attack !== null && sameCells(state.cells, known.attack)) return `The inputs are those of the nearest attack on ${name}.`;
   const far = model.live === null ? null : distance(model, state.cells, base);
   const within = far !== null && (known.radius === null || (known.attained ? far < known.radius : far <= known.radius));
-  if (within) return `The inputs are at distance ${shown(far)} from ${name}, within its radius: the decision is proven to be the same.`;
+  if (within) return `The inputs are at distance ${raised(far)} from ${name}, within its radius: the decision is proven to be the same.`;
   return `The inputs have moved. The radius is that of ${name} as it is in the table.`;
 }
 
@@ -283,7 +290,7 @@ function showAttack(known) {
   const base = model.rows[state.row];
   const rows = model.columns.flatMap((column, j) =>
     known.attack[j] === base[j] ? [] : [[column.name, cellText(column, base[j]), cellText(column, known.attack[j])]]);
-  const decided = `${shown(known.distance)} away, where the decision is ${model.classes[known.code]}`;
+  const decided = `${raised(known.distance)} away, where the decision is ${model.classes[known.code]}`;
   filled(byId("changes"), ["column", `row ${model.numbers[state.row]}`, decided], rows);
 }
 

@@ -64,7 +64,7 @@ class Subject:
         if self.labels is None:
             return []
         right = self.predict(self.table) == label_codes(self.model.classes, self.labels, len(self.table))
-        parts = [("all rows", right)]
+        parts = [("rows", right)]
         if trained is not None:
             parts = [("training rows", right[trained]), ("held-out rows", np.delete(right, trained))]
         return [(float(part.mean()), len(part), name) for name, part in parts if len(part)]
