@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bdnn.estimators.ensemble import BDNNEnsembleClassifier, from_bytes, load
     from bdnn.network.schema import Schema
     from bdnn.reports.card import score_card
+    from bdnn.reports.interactive.page import interactive_report
     from bdnn.reports.page import report
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "attack",
     "certify",
     "from_bytes",
+    "interactive_report",
     "load",
     "plotting",
     "report",
@@ -59,6 +61,7 @@ _LATER = {
     "attack": "bdnn.certification.random_attack",
     "certify": "bdnn.certification.engine",
     "from_bytes": "bdnn.estimators.ensemble",
+    "interactive_report": "bdnn.reports.interactive.page",
     "load": "bdnn.estimators.ensemble",
     "Schema": "bdnn.network.schema",
     "report": "bdnn.reports.page",
