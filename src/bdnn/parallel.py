@@ -43,6 +43,8 @@ Found = TypeVar("Found")
 _LOOK, _ASK = 0.1, 0.5
 # bytes from which an array travels by itself: less is as quick within the rest
 _OWN_BUFFER = 1 << 12
+# bytes at whose multiples arrays begin, as those of NumPy do, which adds the numbers of others in another order
+_ALIGNED = 16
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
@@ -257,7 +259,8 @@ class Workers(Generic[Shared]):
             with self.stop._instead_of_signals():
                 found = iter(self._parallel(self._jobs(work, tasks)))
                 try:
-                    yield from found
+                    for each in found:  # noqa: UP028  # `yield from` would hand on what the caller raises
+                        yield each
                 except BaseException:
                     self.stop.request()
                     with warnings.catch_warnings():
@@ -311,7 +314,9 @@ def packed(value: object) -> tuple[Array, ...]:
 def unpacked(parts: tuple[Array, ...]) -> Any:
     """Return a value whose arrays are views of the parts that `packed` made; it may be read-only."""
     head, *buffers = parts
-    return pickle.loads(head.data, buffers=buffers)
+    return pickle.loads(
+        head.data, buffers=[each if each.ctypes.data % _ALIGNED == 0 else each.copy() for each in buffers]
+    )
 
 
 def _done_here(work: Callable[..., Found], shared: object, number: int, task: object, stop: Stop) -> tuple[int, Found]:
