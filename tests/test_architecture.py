@@ -26,6 +26,7 @@ FLOORS = [
         "labels",
         "libraries",
         "linear_programs",
+        "parallel",
         "regression_targets",
         "status",
         "types",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from numbers import Integral, Real
 
@@ -37,8 +38,9 @@ def thread_count(n_jobs: int | None) -> int:
     Parameters
     ----------
     n_jobs : int or None
-        Threads if it is positive, and None for 1; -1 for all processors that this process may use (its affinity and the
-        limits of its container count), -2 for all but one and so on, but one at least.
+        Threads if it is positive; None for those that `joblib.parallel_config` asks for on this machine, or else 1; -1
+        for all processors that this process may use (its affinity and the limits of its container count), -2 for all
+        but one and so on, but one at least.
 
     Returns
     -------
@@ -56,14 +58,29 @@ def thread_count(n_jobs: int | None) -> int:
     (1, 3, 1)
     """
     if n_jobs is None:
-        return 1
+        return _configured()
     if isinstance(n_jobs, bool | np.bool_) or not isinstance(n_jobs, Integral) or n_jobs == 0:
         raise InputError(
             f"n_jobs must be a positive integer, -1 for all processors, -2 for all but one and so on, or None for 1, "
             f"got {n_jobs!r}"
         )
+    return _counted(int(n_jobs))
+
+
+def _counted(n_jobs: int) -> int:
     if n_jobs > 0:
-        return int(n_jobs)
+        return n_jobs
     import joblib
 
-    return max(1, int(joblib.cpu_count()) + 1 + int(n_jobs))
+    return max(1, int(joblib.cpu_count()) + 1 + n_jobs)
+
+
+def _configured() -> int:
+    """Return the threads of this machine that joblib is configured for; a solver cannot use those of a cluster."""
+    if "joblib" not in sys.modules:  # nobody has, and its import takes long
+        return 1
+    from joblib.parallel import get_active_backend
+
+    backend, n_jobs = get_active_backend()
+    is_local = type(backend).__module__ == "joblib._parallel_backends"
+    return _counted(int(n_jobs)) if is_local and n_jobs else 1
