@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from bdnn.calibration import pre_activations
 from bdnn.cli.options import FILE, TEXT_OUT
 from bdnn.cli.output import check_files, save_csv, say
-from bdnn.cli.reading import filled_inputs, model_table, target_of
+from bdnn.cli.reading import answers, model_table, target_of
 from bdnn.cli.table_options import TABLE, Names, format_options, label_options
 from bdnn.errors import InputError
-from bdnn.model_file.reading import load_model
+from bdnn.labels import label_codes
+from bdnn.model_file.contents import EnsembleModel
+from bdnn.model_file.reading import load_any, load_model
 from bdnn.reports import summary as reporting
-from bdnn.reports.metrics import measures_text
+from bdnn.reports.metrics import measures, measures_text
 
 if TYPE_CHECKING:
     from bdnn.tables import Reading
@@ -48,25 +49,29 @@ def predict(
 ) -> None:
     """Predict the rows of a table; other columns than the model's features are ignored.
 
-    Columns that name rows (--id of the training) and those to keep come first.
+    The model may be a network or an ensemble. Columns that name rows (--id of the training) and those to keep come
+    first.
     """
     check_files({"--out": out}, {"MODEL": model_file, "DATA": data})
-    model = load_model(model_file)
+    model = load_any(model_file)
     if proba and model.calibration is None:
+        kind, how = "the network", "with --probability"
+        if isinstance(model, EnsembleModel):
+            kind, how = "the ensemble", "as BDNNEnsembleClassifier(probability=True)"
         raise InputError(
-            f"{model_file} has no probabilities: train it with --probability, which calibrates them; --scores gives "
-            f"the outputs of the network as they are"
+            f"{model_file} has no probabilities: train it {how}, which calibrates them; --scores gives the outputs of "
+            f"{kind} as they are"
         )
     table = model_table(model, data, None, reading=reading, carry=keep)
-    X = filled_inputs(model, table)
-    columns: dict[str, Any] = {"prediction": model.network.predict(X)}
+    found = answers(model_file, model, table)
+    columns: dict[str, Any] = {"prediction": model.classes[found.codes]}
     if scores:
-        values = model.network.decision_function(X)
-        names = ["score"] if values.ndim == 1 else [f"score_{label}" for label in model.network.classes]
-        columns |= dict(zip(names, np.atleast_2d(values.T), strict=True))
-    if proba and model.calibration is not None:
-        shares = model.calibration.probabilities(pre_activations(model.network, X))
-        columns |= {f"probability_{label}": share for label, share in zip(model.network.classes, shares.T, strict=True)}
+        names = ["score"] if found.scores.ndim == 1 else [f"score_{label}" for label in model.classes]
+        columns |= dict(zip(names, np.atleast_2d(found.scores.T), strict=True))
+    if proba and found.probabilities is not None:
+        columns |= {
+            f"probability_{label}": share for label, share in zip(model.classes, found.probabilities.T, strict=True)
+        }
     listed = [*table.carried.values(), *(column.tolist() for column in columns.values())]
     save_csv("table", out, [*table.carried, *columns], lambda: zip(*listed, strict=True))
 
@@ -79,11 +84,16 @@ def predict(
 def evaluate(
     model_file: Path, data: Path, target: str | None, missing_labels: str | None, reading: Reading, as_json: bool
 ) -> None:
-    """Print accuracy, precision and recall of classes, area under the ROC curve and confusion matrix on a table."""
-    model = load_model(model_file)
+    """Print accuracy, precision and recall of classes, area under the ROC curve and confusion matrix on a table.
+
+    The model may be a network or an ensemble.
+    """
+    model = load_any(model_file)
     table = model_table(model, data, target_of(model, target), missing_labels, reading)
     assert table.labels is not None
-    report = reporting.evaluation(model, filled_inputs(model, table), table.labels)
+    found = answers(model_file, model, table)
+    truth = label_codes(model.classes, table.labels, len(table.labels))
+    report = measures(model.classes, truth, *found)
     if table.n_unlabeled:
         report["rows_without_label"] = table.n_unlabeled
     say(json.dumps(report) if as_json else measures_text(report))
