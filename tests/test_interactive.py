@@ -199,11 +199,14 @@ def test_sliders_step_through_the_values_of_a_column():
     for values in columns:
         found = ruler(np.asarray(values, dtype=float))
         unit = Fraction(10) ** found["exponent"]
-        assert found["low"] * unit <= Fraction(float(min(values))) <= (found["low"] + 1) * unit
-        assert (found["high"] - 1) * unit <= Fraction(float(max(values))) <= found["high"] * unit
+        on_scale = found["exponent"] in (0, -2)
+        for end, value, out in (("low", min(values), -1), ("high", max(values), 1)):
+            assert not on_scale or float(f"{found[end]}e{found['exponent']}") == value
+            assert on_scale or 0 <= out * (found[end] * unit - Fraction(float(value))) < unit
         steps = found["high"] - found["low"]
-        assert 0 < steps <= 2000 or found["exponent"] in (0, -2)
+        assert 0 < steps <= 2001 or on_scale
     assert ruler(np.array([0.5, 1.25])) == {"low": 50, "high": 125, "exponent": -2}
+    assert ruler(np.array([0.3, 0.7, 89.4])) == {"low": 3, "high": 894, "exponent": -1}
     assert ruler(np.array([])) == {"low": 0, "high": 1, "exponent": 0}
     assert ruler(np.array([7.0])) == {"low": 7, "high": 7, "exponent": 0}
 

@@ -23,18 +23,6 @@ function shown(value) {
   return Number.isInteger(value) && Math.abs(value) < 1e15 ? String(value) : String(Number(value.toPrecision(6)));
 }
 
-/** A positive number to six digits, never above it. */
-function lowered(value) {
-  const near = Number(value.toPrecision(6));
-  return String(near <= value ? near : Number((value * (1 - 2e-6)).toPrecision(6)));
-}
-
-/** A positive number to six digits, never below it. */
-function raised(value) {
-  const near = Number(value.toPrecision(6));
-  return String(near >= value ? near : Number((value * (1 + 2e-6)).toPrecision(6)));
-}
-
 /** A cell as text, in full. */
 function cellText(column, cell) {
   if (cell === null) return "missing";
@@ -170,7 +158,7 @@ function controlOf(column, j) {
     box.setAttribute("aria-label", `${column.name} is missing${counts}`);
   }
   parts.append(...inner.parts.slice(2));
-  byId("columns").append(element("div", { className: "column", role: "group", "aria-label": column.name }, parts));
+  byId("columns").append(element("div", { className: "column" }, parts));
   controls.push({ j, control });
 }
 
@@ -249,12 +237,13 @@ function sameCells(a, b) {
 function radiusText(known, name) {
   const keeps = `keeps the decision on ${name}`;
   if (known.radius === null) return `Proven: every change of numbers ${keeps}.`;
-  const far = lowered(known.radius);
+  // in full, since a proof does not hold for more digits of a rounded number
+  const far = String(known.radius);
   if (known.undecided) {
     return `Proven: every change of numbers by up to ${far} ${keeps}. Whether a larger one does was not decided in the time.`;
   }
-  if (known.attained) return `Certified radius ${far}. Proven: every change of numbers by less than ${far} ${keeps}.`;
-  return `Certified radius ${far}. Proven: every change of numbers by up to ${far} ${keeps}.`;
+  const reach = known.attained ? "less than that" : "up to that";
+  return `Certified radius ${far}. Proven: every change of numbers by ${reach} ${keeps}.`;
 }
 
 function showRobustness(result) {
@@ -270,7 +259,7 @@ function showRobustness(result) {
   byId("live").hidden = model.live === null || !model.live.linear;
   if (!byId("live").hidden) {
     const radius = linearRadius(model, state.cells);
-    const text = radius === Infinity ? "No change of numbers changes this decision" : `No change of numbers by less than ${lowered(radius)} changes this decision`;
+    const text = radius === Infinity ? "No change of numbers changes this decision" : `No change of numbers by less than ${radius} changes this decision`;
     say("live-text", `${text}: the page computed this from the weights, and rounded it down.`);
   }
 }
@@ -282,7 +271,7 @@ function whereText(known, name) {
   if (known.attack !== null && sameCells(state.cells, known.attack)) return `The inputs are those of the nearest attack on ${name}.`;
   const far = model.live === null ? null : distance(model, state.cells, base);
   const within = far !== null && (known.radius === null || (known.attained ? far < known.radius : far <= known.radius));
-  if (within) return `The inputs are at distance ${raised(far)} from ${name}, within its radius: the decision is proven to be the same.`;
+  if (within) return `The inputs are at distance ${far} from ${name}, within its radius: the decision is proven to be the same.`;
   return `The inputs have moved. The radius is that of ${name} as it is in the table.`;
 }
 
@@ -290,8 +279,8 @@ function showAttack(known) {
   const base = model.rows[state.row];
   const rows = model.columns.flatMap((column, j) =>
     known.attack[j] === base[j] ? [] : [[column.name, cellText(column, base[j]), cellText(column, known.attack[j])]]);
-  const decided = `${raised(known.distance)} away, where the decision is ${model.classes[known.code]}`;
-  filled(byId("changes"), ["column", `row ${model.numbers[state.row]}`, decided], rows);
+  say("attacked", `At distance ${known.distance}, the decision is ${model.classes[known.code]}.`);
+  filled(byId("changes"), ["column", `row ${model.numbers[state.row]}`, "attack"], rows);
 }
 
 function load(cells) {
@@ -344,7 +333,7 @@ function begin() {
   const unseen = model.columns.filter((column) => !column.seen).map((column) => column.name);
   if (unseen.length > 0) {
     byId("unseen").hidden = false;
-    byId("unseen").querySelector("summary").textContent = `${unseen.length} columns that no decision depends on`;
+    byId("unseen").querySelector("summary").append(`: ${unseen.length}`);
     byId("unseen").querySelector("ul").append(...unseen.map((name) => element("li", {}, name)));
   }
   byId("rows").append(...model.rows.map((_, k) => {

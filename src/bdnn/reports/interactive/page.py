@@ -231,7 +231,7 @@ def _rendered(
         data=Markup(plain),
         card=parts,
         device=on_device(model, subject.inputs, subject.table, devices, subject.predict),
-        attacker=data["why"] or _ATTACKER_TEXT,
+        attacker="" if data["why"] else _ATTACKER_TEXT,
         facts=_facts(subject, trained),
         versions=f"Made with bdnn {__version__}, Python {platform.python_version()}, NumPy {np.__version__}.",
         n_rows=len(data["rows"]),

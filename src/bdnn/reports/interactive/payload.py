@@ -143,10 +143,12 @@ def ruler(values: Floats, thresholds: Sequence[float] = ()) -> Plain:
     """
     known = np.asarray(values if len(values) else thresholds if len(thresholds) else (0.0, 1.0), dtype=np.float64)
     low, high = float(known.min()), float(known.max())
-    exponent = next((-k for k in range(_MOST_DECIMALS + 1) if _on_scale(known, 10.0**k)), None)
-    if exponent is None or _count(low, high, exponent) > _MOST_STEPS:
-        width = (high / _STEPS - low / _STEPS) or abs(high) or 1.0
-        exponent = math.floor(math.log10(width))
+    for k in range(_MOST_DECIMALS + 1):
+        if _on_scale(known, 10.0**k) and (high - low) * 10.0**k <= _MOST_STEPS:
+            first, last = (int(np.rint(end * 10.0**k)) for end in (low, high))
+            return {"low": first, "high": last, "exponent": -k}
+    width = (high / _STEPS - low / _STEPS) or abs(high) or 1.0
+    exponent = math.floor(math.log10(width))
     unit = Fraction(10) ** exponent
     return {"low": math.floor(Fraction(low) / unit), "high": math.ceil(Fraction(high) / unit), "exponent": exponent}
 
@@ -154,10 +156,6 @@ def ruler(values: Floats, thresholds: Sequence[float] = ()) -> Plain:
 def _on_scale(values: Floats, scale: float) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.array_equal(np.rint(values * scale) / scale, values))
-
-
-def _count(low: float, high: float, exponent: int) -> Fraction:
-    return (Fraction(high) - Fraction(low)) / Fraction(10) ** exponent
 
 
 def cells_of_rows(table: RawTable, rows: Indices) -> list[list[Cell]]:
