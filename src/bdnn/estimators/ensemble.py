@@ -106,9 +106,10 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
         by four more ensembles in half of the time, or a quarter that no member is trained on.
     time_limit : float or None, default=60.0
         Seconds for the whole fit, shared evenly among the members that are still to be trained; None for no limit.
-    n_jobs : int or None, default=1
-        Members that are trained at the same time, counted as joblib counts: None means 1, -1 all processors that may be
-        used, -2 all but one.
+    n_jobs : int or None, default=None
+        Members that are trained at the same time, counted as joblib counts: None means what `joblib.parallel_config`
+        says or else 1, -1 all processors that may be used, -2 all but one. They are trained by threads, unless
+        `joblib.parallel_config` names processes or a cluster.
     random_state : int, RandomState instance or None, default=None
         Seed.
 
@@ -160,7 +161,7 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
         class_weight: Mapping[Any, float] | str | None = None,
         probability: bool | str = False,
         time_limit: float | None = 60.0,
-        n_jobs: int | None = 1,
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.estimator = estimator
