@@ -258,7 +258,7 @@ def estimator_options(command: Command) -> Command:
                      help="Data splitting: one cluster, or one per class."),
         click.option("--blocks", default="layers", show_default=True, help="Alternating: layers or neurons."),
         click.option("--starts", "n_starts", type=int, default=1, show_default=True,
-                     help="Alternating: starts."),
+                     help="Alternating and local search: starts."),
         click.option("--checkpoint", type=OUT, default=None,
                      help="Exact, activation: file to write the state of the run to, and to go on from if it exists."),
         click.option("--incumbents", default="search", show_default=True,
@@ -299,7 +299,7 @@ def estimator_options(command: Command) -> Command:
                      "(+1) or less (-1) likely as the column grows; two classes."),
         click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for the whole fit."),
         click.option("--jobs", "n_jobs", type=int, default=1, show_default=True,
-                     help=f"Threads of the solver or of the search; {JOBS_HELP}."),
+                     help=f"Threads of the solver, or starts and shapes that are trained at once; {JOBS_HELP}."),
         click.option("--seed", "random_state", type=SEED, default=0, show_default=True,
                      help="Seed of the split and of the training."),
     )  # fmt: skip

@@ -110,7 +110,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
     blocks : {"layers", "neurons"}, default="layers"
         Alternating: the parts that are solved for one at a time.
     n_starts : int, default=1
-        Alternating: number of starts.
+        Alternating and local search: number of starts. Those of a local search are independent and share the time.
     certificate : bool, default=False
         Exact method, formulation "activation": whether ``result_.certificate`` holds a proof that
         `bdnn.verify_certificate` can check without a solver; for two classes. It is an error with other methods.
@@ -174,9 +174,11 @@ class BDNNClassifier(Exportable, FittedNetwork):
         be reached. None keeps the network of the training.
     time_limit : float or None, default=60.0
         Seconds for the whole fit; None for no limit.
-    n_jobs : int or None, default=1
-        Threads of the solver, or of the local search, counted as joblib counts: None means 1, -1 all processors that
-        may be used, -2 all but one.
+    n_jobs : int or None, default=None
+        Threads of the solver, or starts of a local search, shapes and folds that are trained at the same time, counted
+        as joblib counts: None means what `joblib.parallel_config` says or else 1, -1 all processors that may be used,
+        -2 all but one. What is independent is done by threads, unless `joblib.parallel_config` names processes or a
+        cluster; the same seed gives the same network, if the time does not end the search.
     random_state : int, RandomState instance or None, default=None
         Seed.
     warm_start : bool, default=False
@@ -263,7 +265,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
         probability: bool | str = False,
         decision_threshold: Mapping[str, Any] | None = None,
         time_limit: float | None = 60.0,
-        n_jobs: int | None = 1,
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         verbose: int = 0,

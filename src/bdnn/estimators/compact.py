@@ -75,8 +75,9 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         As for `bdnn.BDNNClassifier`. Class weights count in the training and in the accuracy by which is chosen.
     time_limit : float or None, default=60.0
         Seconds for the whole fit; None for no limit. The search ends before if it has tried everything it knows.
-    n_jobs : int or None, default=1
-        Networks that are trained side by side, counted as joblib counts.
+    n_jobs : int or None, default=None
+        Networks that are trained side by side, counted as joblib counts: None means what `joblib.parallel_config` says
+        or else 1. They are trained by threads, unless `joblib.parallel_config` names processes or a cluster.
     random_state : int, RandomState instance or None, default=None
         Seed. The same seed gives the same networks if the time is enough, whatever `n_jobs` is.
     verbose : int, default=0
@@ -125,7 +126,7 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         missing_indicator: str = "auto",
         class_weight: Mapping[Any, float] | str | None = None,
         time_limit: float | None = 60.0,
-        n_jobs: int | None = 1,
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:

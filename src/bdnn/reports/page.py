@@ -56,7 +56,7 @@ def report(
     attacker: Mapping[str, Any] | None = None,
     points: int = 200,
     time_limit: float = 60.0,
-    n_jobs: int | None = 1,
+    n_jobs: int | None = None,
     random_state: int = 0,
     source: Source | None = None,
     columns: RawTable | None = None,
