@@ -86,7 +86,9 @@ class ExactTraining(TrainingMethod):
         activation = self.formulation == "activation" or (self._free and not uncovered)
         if activation and not limits:
             path = None if self.checkpoint is None else Path(self.checkpoint)
-            training_run = ActivationTraining(run, path, searches=searches, certificate=self.certificate)
+            training_run = ActivationTraining(
+                run, path, searches=searches, certificate=self.certificate, enumerates=self._free
+            )
             return Ending(*training_run.train(start))
         if self.checkpoint is not None:
             raise InputError(
