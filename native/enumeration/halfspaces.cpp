@@ -108,10 +108,10 @@ bool Halfspaces::search(const std::vector<Index>& points, const double* gain, do
     }
     const double before = least;
     // all of them or none: what a hyperplane beyond all points does
-    const double total = std::accumulate(gain, gain + m, 0.0);
-    if (std::min(total, 0.0) < least) {
-        least = std::min(total, 0.0);
-        inside_.assign(m, total < 0.0);
+    total_ = std::accumulate(gain, gain + m, 0.0);
+    if (std::min(total_, 0.0) < least) {
+        least = std::min(total_, 0.0);
+        inside_.assign(m, total_ < 0.0);
     }
     if (dimension() == 1) search_line(least);
     else search_pencils(least);
@@ -123,17 +123,16 @@ void Halfspaces::search_line(double& least) {
     order_.resize(m);
     std::iota(order_.begin(), order_.end(), Index{0});
     std::sort(order_.begin(), order_.end(), [&](Index i, Index j) { return x_[0][i] < x_[0][j]; });
-    const double total = std::accumulate(gain_, gain_ + m, 0.0);
     double sum = 0.0;
     Index end = 0;
     bool upper = false;
     for (Index k = 0; k + 1 < m; ++k) {
         sum += gain_[order_[k]];
         if (x_[0][order_[k]] == x_[0][order_[k + 1]]) continue;
-        if (std::min(sum, total - sum) < least) {
-            least = std::min(sum, total - sum);
+        if (std::min(sum, total_ - sum) < least) {
+            least = std::min(sum, total_ - sum);
             end = k + 1;
-            upper = total - sum < sum;
+            upper = total_ - sum < sum;
         }
     }
     poll_.spent(static_cast<std::size_t>(20 * m));
@@ -335,6 +334,10 @@ void Halfspaces::correct(Pencil& pencil) {
     for (Index i = 0; i < count(); ++i) {
         error_[i] = error;
         if (std::fabs(b_[i]) > error && std::fabs(a_[i]) + std::fabs(b_[i]) > doubtful) continue;
+        if (std::find(pencil.pivot, pencil.pivot + dimension() - 1, i) != pencil.pivot + dimension() - 1) {
+            error_[i] = 0.0;
+            continue;
+        }
         make_exact(pencil);
         a_[i] = exact_form(pencil, i, false).value(unit_of(pencil, false));
         b_[i] = exact_form(pencil, i, true).value(unit_of(pencil, true));
@@ -380,7 +383,11 @@ void Halfspaces::look(Pencil& pencil, double& least) {
         flat_.assign(pencil.pivot, pencil.pivot + dimension() - 1);
     }
     flat_gain_ = 0.0;
-    for (Index i : flat_) flat_gain_ += std::min(gain_[i], 0.0);
+    rest_ = total_;
+    for (Index i : flat_) {
+        flat_gain_ += std::min(gain_[i], 0.0);
+        rest_ -= gain_[i];
+    }
     const Index buckets = one_bucket_ ? 1 : buckets_;
     std::fill_n(sums_.data(), 2 * buckets, 0.0);
     if (one_bucket_) {
@@ -391,10 +398,8 @@ void Halfspaces::look(Pencil& pencil, double& least) {
     // what is on the positive side: at angle 0 what was not reversed; all points that are passed change sides
     double change = 0.0;
     for (Index k = 0; k < 2 * buckets; ++k) change += sums_[k];
-    const double start = sums.upper;
-    rest_ = 2.0 * start - change;  // gains of all points off the flat
+    double now = 0.5 * (rest_ + change);
     sorted_ = false;
-    double now = start;
     for (Index k = 0; k < buckets; ++k) {
         const double down = sums_[2 * k], up = sums_[2 * k + 1];
         if (std::min(now - up, rest_ - now + down) + flat_gain_ < least)

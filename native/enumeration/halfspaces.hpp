@@ -109,7 +109,8 @@ class Halfspaces {
     std::vector<std::uint8_t> in_line_;
     Index buckets_ = 1;
     bool one_bucket_ = false, sorted_ = false;
-    double flat_gain_ = 0.0, rest_ = 0.0;
+    double total_ = 0.0;                    // of all gains
+    double flat_gain_ = 0.0, rest_ = 0.0;  // of the points on the flat that help inside, of all points off the flat
 };
 
 }  // namespace bdnn::enumeration

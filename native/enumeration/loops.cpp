@@ -39,6 +39,34 @@ BDNN_INLINE void forms_loop(Index points, const double* const* x, const double* 
 // rounding of a key whose a and b are exact, with room
 constexpr double KEY_ERROR = 0x1p-49;
 
+// as parameters, since compilers do not see that local pointers have no aliases
+BDNN_INLINE Sums keys_loop(Index points, const double* BDNN_RESTRICT a, const double* BDNN_RESTRICT b,
+                           const double* BDNN_RESTRICT error, const double* BDNN_RESTRICT gain, double shift,
+                           double scale, double* BDNN_RESTRICT key, double* BDNN_RESTRICT turned,
+                           double* BDNN_RESTRICT doubt, std::int32_t* BDNN_RESTRICT bucket) {
+    std::int64_t flat = 0, unsure = 0;
+    for (Index i = 0; i < points; ++i) {
+        const double p = a[i], q = b[i], size = std::fabs(p) + std::fabs(q);
+        // no branches, so that several points are looked at at once: 1 for (0, 0), -1 if it is reversed
+        const double zero = size > 0.0 ? 0.0 : 1.0;
+        const double first = p < 0.0 ? -1.0 : 1.0, other = q == 0.0 ? first : 1.0, sign = q < 0.0 ? -1.0 : other;
+        const double inverse = (1.0 - zero) / (size + zero);
+        const double at = -sign * p * inverse;
+        const double around = 4.0 * error[i] * inverse + KEY_ERROR;
+        const double place = (at + shift) * scale, margin = (around + KEY_ERROR) * scale;
+        const auto number = static_cast<std::int32_t>(place);
+        const double part = place - number;
+        key[i] = at;
+        doubt[i] = around;
+        bucket[i] = number;
+        turned[i] = sign * (1.0 - zero) * gain[i];
+        const double nearest = part < 0.5 ? part : 1.0 - part;
+        flat += zero > 0.0 ? 1 : 0;
+        unsure += nearest < margin ? 1 : 0;
+    }
+    return {flat, unsure != 0};
+}
+
 }  // namespace
 
 BDNN_CLONES
@@ -51,34 +79,8 @@ void forms(int inputs, Index points, const double* const* x, const double* origi
 
 BDNN_CLONES
 Sums keys(Index points, const Keys& given) {
-    const double* BDNN_RESTRICT a = given.a;
-    const double* BDNN_RESTRICT b = given.b;
-    const double* BDNN_RESTRICT error = given.error;
-    const double* BDNN_RESTRICT gain = given.gain;
-    double* BDNN_RESTRICT key = given.key;
-    double* BDNN_RESTRICT turned = given.turned;
-    double* BDNN_RESTRICT doubt = given.doubt;
-    std::int32_t* BDNN_RESTRICT bucket = given.bucket;
-    const double shift = given.shift, scale = given.scale;
-    double upper = 0.0, flat = 0.0, unsure = 0.0;
-    for (Index i = 0; i < points; ++i) {
-        const double p = a[i], q = b[i], size = std::fabs(p) + std::fabs(q);
-        const bool zero = !(size > 0.0), reversed = q < 0.0 || (q == 0.0 && p < 0.0);
-        const double inverse = zero ? 0.0 : 1.0 / size;
-        const double at = (reversed ? p : -p) * inverse, g = zero ? 0.0 : gain[i];
-        const double around = 4.0 * error[i] * inverse + KEY_ERROR;
-        const double place = (at + shift) * scale, margin = (around + KEY_ERROR) * scale;
-        const auto number = static_cast<std::int32_t>(place);
-        const double part = place - number;
-        key[i] = at;
-        doubt[i] = around;
-        bucket[i] = number;
-        turned[i] = reversed ? -g : g;
-        upper += reversed ? 0.0 : g;
-        flat += zero ? 1.0 : 0.0;
-        unsure += part < margin || part > 1.0 - margin ? 1.0 : 0.0;
-    }
-    return {upper, static_cast<std::int64_t>(flat), unsure > 0.0};
+    return keys_loop(points, given.a, given.b, given.error, given.gain, given.shift, given.scale, given.key,
+                     given.turned, given.doubt, given.bucket);
 }
 
 }  // namespace bdnn::enumeration::loops

@@ -30,9 +30,8 @@ struct Keys {
 };
 
 struct Sums {
-    double upper = 0.0;    // gains of points that were not reversed
     std::int64_t flat = 0;  // points with (0, 0)
-    bool unsure = false;   // whether a key is so near an end of its bucket that it may belong to the next one
+    bool unsure = false;    // whether a key is so near an end of its bucket that it may belong to the next one
 };
 
 Sums keys(Index points, const Keys& given);

@@ -41,7 +41,7 @@ _LARGEST_SUM = 2.0**50
 # relative error of a sum of such costs that are not whole numbers of units
 _SUM_ERROR = 1e-12
 # seconds for a look at a point, measured with 5,000 points of two features and 700 of three, and for each point
-_PER_LOOK, _PER_POINT = 1.2e-8, 1e-6
+_PER_LOOK, _PER_POINT = 6e-9, 1e-6
 # price of residuals, and pivots, of the linear program that finds weights, as in `bdnn.branch_and_cut.cuts`
 _RESIDUAL, _PIVOTS = 100.0, 100_000
 # seconds between reports
