@@ -202,8 +202,8 @@ def halfspaces(
 ) -> tuple[bool, int]:
     """Look at all ways in which a halfspace divides points with one to four coordinates.
 
-    ``X`` holds the points by coordinate, of shape (n, p); they must span the space. ``gain`` is what it costs that a point
-    is inside, less what it costs that it is outside; the objective is the sum of the gains inside. Where it is below
-    ``least``, ``inside`` becomes 1 at the points of the best halfspace and 0 at the others. ``proceed`` is asked about
-    every 10 ms whether to go on. Return whether all were seen, and the least objective.
+    ``X`` holds the points by coordinate, of shape (n, p); they must span the space. ``gain`` is what it costs that a
+    point is inside, less what it costs that it is outside; the objective is the sum of the gains inside. Where it is
+    below ``least``, ``inside`` becomes 1 at the points of the best halfspace and 0 at the others. ``proceed`` is asked
+    about every 10 ms whether to go on. Return whether all were seen, and the least objective.
     """

@@ -196,8 +196,7 @@ class ActivationTraining:
 
     def _see_all(self, arrangement: Arrangement) -> str:
         """See all halfspaces; return why that ended."""
-        with self._run.phase("solve", "enumerate"):
-            return exact_halfspaces.see_all(self._run, arrangement, self._run.budget)
+        return exact_halfspaces.see_all(self._run, arrangement, self._run.budget)
 
     def _written(self, interrupted: bool) -> Certificate | None:
         """Return the certificate, or None if the limit passes meanwhile and the proof is kept in the checkpoint."""

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from bdnn.problem.presolve import Presolved
     from bdnn.types import Bools, Floats, Indices
 
-# independent features of points, as the compiled core takes them
-_MAX_FEATURES = 4
+MAX_FEATURES = 4
+"""Independent features of points, as the compiled core takes them."""
 # columns among which independent ones are sought, and points: dependence is decided in fractions
 _MAX_COLUMNS, _MAX_POINTS = 16, 200_000
 # bits between the first and the last digit of a column: what the compiled core takes, less some for moved origins
@@ -88,7 +88,7 @@ class Arrangement:
     def seconds(self) -> float:
         """About how many seconds it takes to see all halfspaces."""
         k, m = self.points.shape
-        return self.on.shape[1] * m * (_PER_LOOK * math.comb(m, k - 1) + _PER_POINT)
+        return float(self.on.shape[1] * m * (_PER_LOOK * math.comb(m, k - 1) + _PER_POINT))
 
     def search(self, best: float, proceed: Callable[[], bool]) -> tuple[bool, float, Network | None]:
         """Go through all halfspaces.
@@ -163,7 +163,7 @@ def covers(reduced: Presolved) -> str:
             return what
     columns = _independent(reduced)
     if columns is None:
-        return f"more than {_MAX_FEATURES} independent columns"
+        return f"more than {MAX_FEATURES} independent columns"
     if any(_n_bits(column) > _MAX_BITS for column in _raw_columns(reduced)[:, columns].T):
         return "numbers whose digits are so far apart"
     return ""
@@ -181,6 +181,9 @@ def see_all(run: Run, arrangement: Arrangement, budget: Budget) -> str:
     budget : Budget
         Limits of this work. A limit leaves the bound as it was.
     """
+    if run.closed:
+        run.covers(run.reduced.scope)
+        return "nothing left to improve"
     reported = reading()
 
     def proceed() -> bool:
@@ -190,7 +193,8 @@ def see_all(run: Run, arrangement: Arrangement, budget: Budget) -> str:
             run.report()
         return not budget.exhausted
 
-    finished, bound, network = arrangement.search(run.incumbent.objective, proceed)
+    with run.phase("solve", "enumerate"):
+        finished, bound, network = arrangement.search(run.incumbent.objective, proceed)
     if network is not None:
         run.submit(network, "enumeration", bound)
     if not finished:
@@ -206,7 +210,7 @@ def _raw_columns(reduced: Presolved) -> Floats:
 
 
 def _independent(reduced: Presolved) -> Indices | None:
-    return independent_columns(_raw_columns(reduced), _MAX_FEATURES)
+    return independent_columns(_raw_columns(reduced), MAX_FEATURES)
 
 
 def _n_bits(column: Floats) -> int:
