@@ -12,6 +12,7 @@ from bdnn import Budget, Problem
 from bdnn._native.search import halfspaces
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.exact.independence import independent_columns
+from bdnn.methods import starts
 from bdnn.methods.exact import ExactTraining
 from bdnn.methods.exact_halfspaces import UNFINISHED, Arrangement, covers
 from bdnn.problem.presolve import presolve
@@ -37,65 +38,81 @@ def random_points(rng, n, most):
             return rng.permutation(X).astype(float)
 
 
-@pytest.mark.parametrize(("n", "most", "seeds"), [(1, 12, 10), (2, 11, 25), (3, 11, 25), (4, 9, 12)])
+def divisions(X):
+    """All ways in which halfspaces divide integer points that span the space, by hyperplanes through some of them."""
+    m, n = X.shape
+    found, seen = {(False,) * m, (True,) * m}, set()
+    for corners in itertools.combinations(range(m), n) if n else ():
+        edges = X[list(corners[1:])] - X[corners[0]]
+        minors = [np.linalg.det(np.delete(edges, k, axis=1)) if n > 1 else 1.0 for k in range(n)]
+        normal = np.rint(minors) * (-1) ** np.arange(n)
+        side = (X - X[corners[0]]) @ normal
+        on = side == 0
+        if not normal.any() or on.tobytes() in seen:
+            continue
+        seen.add(on.tobytes())
+        for part in divisions(np.delete(X[on], np.argmax(normal != 0), axis=1)):
+            for inside in (side > 0, side < 0):
+                inside[on] = part
+                found.add(tuple(inside.tolist()))
+    return found
+
+
+@pytest.mark.parametrize(("n", "most"), [(1, 6), (2, 7), (3, 7)])
+def test_the_oracle_finds_what_linear_programs_find(n, most):
+    X = random_points(np.random.default_rng(n), n, most)
+    patterns = neuron_patterns(tuple(map(tuple, X.tolist())), "continuous")
+    assert divisions(X) == set(map(tuple, patterns.astype(bool).tolist()))
+
+
+@pytest.mark.parametrize(("n", "most", "seeds"), [(1, 12, 10), (2, 12, 25), (3, 9, 20), (4, 8, 6)])
 def test_the_best_halfspace_is_that_of_brute_force(n, most, seeds):
     for seed in range(seeds):
         rng = np.random.default_rng([n, seed])
         X = random_points(rng, n, most)
         gain = rng.integers(-4, 5, len(X))
-        patterns = neuron_patterns(tuple(map(tuple, X.tolist())), "continuous")
-        expected = (patterns @ gain).min()
+        patterns = divisions(X)
+        expected = min(gain[list(inside)].sum() for inside in patterns)
         for points in (X, X * WIDE + 7.0, np.ldexp(X, rng.integers(-300, 300, n))):
             finished, least, inside = best_halfspace(points, gain)
             assert finished
             assert least == gain[inside].sum() == expected, (n, seed)
-            assert np.any(np.all(patterns == inside, axis=1)), (n, seed)
-
-
-def sides_of_lines(X):
-    """What lines in the plane divide, by lines through two points and by turning them a little about one of these."""
-    for i, j in itertools.combinations(range(len(X)), 2):
-        (dx, dy) = X[j] - X[i]
-        side = np.sign(dx * (X[:, 1] - X[i, 1]) - dy * (X[:, 0] - X[i, 0]))
-        along = dx * (X[:, 0] - X[i, 0]) + dy * (X[:, 1] - X[i, 1])
-        for cut in (*np.unique(along[side == 0]), np.inf):
-            for below, above in itertools.product((True, False), repeat=2):
-                yield np.where(side == 0, np.where(along < cut, below, above), side > 0)
-                yield np.where(side == 0, np.where(along < cut, below, above), side < 0)
+            assert tuple(inside.tolist()) in patterns, (n, seed)
 
 
 @pytest.mark.parametrize("grid", [6, 9, 1000])
 def test_many_points_in_the_plane(grid):
     # more than are looked at without buckets
     rng = np.random.default_rng(grid)
-    X = np.unique(rng.integers(0, grid, (45, 2)), axis=0)
+    X = np.unique(rng.integers(0, grid, (40, 2)), axis=0).astype(float)
     gain = rng.integers(-4, 5, len(X))
-    expected = min(gain[inside].sum() for inside in sides_of_lines(X))
-    for points in (X.astype(float), X * WIDE - 5.0):
+    patterns = divisions(X)
+    expected = min(gain[list(inside)].sum() for inside in patterns)
+    for points in (X, X * WIDE - 5.0):
         finished, least, inside = best_halfspace(points, gain)
         assert finished
         assert least == gain[inside].sum() == expected
+        assert tuple(inside.tolist()) in patterns
 
 
-def test_points_that_decimals_nearly_put_in_line():
-    # 0.1, 0.2 and 0.3 are no equal steps: the point in the middle is off the line, and can be cut off alone
-    X = np.array([[0.1, 0.1], [0.2, 0.2], [0.3, 0.3], [0.1, 0.4], [0.3, 0.7]])
-    line = X[:3, 1].copy()
-    line[1] = np.nextafter(line[1], 1.0)
-    for middle, least in ((X[:3, 1], -1), (line, -2)):
-        points = X.copy()
-        points[:3, 1] = middle
-        gain = np.array([5, -2, 5, -1, 5]) if least == -2 else np.array([1, -2, 1, 9, 9])
-        finished, found, inside = best_halfspace(points, gain)
+def test_points_that_are_in_line_up_to_the_last_digit():
+    x = np.array([0.1, 0.2, 0.4, 0.1, 0.4])
+    line = np.array([0.1, 0.2, 0.4, 0.9, 0.0])  # the first three are in line, multiples of one double
+    gain = np.array([1, -2, 1, 2, 2])  # the second is to be cut off alone
+    for change, least in ((0.0, -1), (1.0, -2), (-1.0, -2)):
+        y = line.copy()
+        y[1] = np.nextafter(y[1], y[1] + change)
+        gain[3:] = (9, -9) if change < 0 else (-9, 9)
+        finished, found, inside = best_halfspace(np.column_stack([x, y]), gain)
         assert finished
-        assert gain[inside].sum() == found
+        assert found == gain[inside].sum() == least - 9
 
 
 def test_a_problem_as_brute_force_has_it():
-    for seed in range(30):
+    for seed in range(12):
         rng = np.random.default_rng(seed)
         n = int(rng.integers(1, 4))
-        X = random_points(rng, n, 9)
+        X = random_points(rng, n, 6)
         X = X[rng.integers(0, len(X), len(X) + 3)]  # with equal rows
         if len(np.unique(X, axis=0)) < 2:
             continue
@@ -111,12 +128,16 @@ def test_a_problem_as_brute_force_has_it():
         assert result.nodes == 0
 
 
-def test_branch_and_cut_agrees():
+def test_branch_and_cut_agrees(monkeypatch):
+    # neither starts nor larger margins matter here
+    monkeypatch.setattr(starts, "layered", lambda *_: iter(()))
+    monkeypatch.setattr("bdnn.methods.exact.polish", lambda *_: True)
+    monkeypatch.setattr("bdnn.methods.exact_activation.polish", lambda *_: True)
     closed = 0
     for seed in range(200):
         rng = np.random.default_rng([7, seed])
         n = int(rng.integers(1, 5))
-        m = int(rng.integers(n + 3, (60, 60, 40, 16)[n - 1]))
+        m = int(rng.integers(n + 3, (30, 30, 24, 16)[n - 1]))
         X = [rng.integers(0, 7, (m, n)).astype(float), np.round(rng.normal(size=(m, n)), 1), rng.normal(size=(m, n))]
         score = X[seed % 3] @ rng.normal(size=n) + 0.4 * rng.normal(size=m)
         y = (score > np.median(score)).astype(int)

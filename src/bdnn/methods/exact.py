@@ -18,7 +18,7 @@ from bdnn.methods.exact_activation import ActivationTraining
 from bdnn.methods.exact_halfspaces import Arrangement
 from bdnn.methods.exact_milp import train_with_program
 from bdnn.methods.exact_supports import relaxed, train_over_supports
-from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_incumbents, submit_starts
+from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
 from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
 from bdnn.problem.problem import Problem
 
@@ -103,11 +103,11 @@ class ExactTraining(TrainingMethod):
                 'formulation "activation", which covers two classes, continuous weights with biases, and at most '
                 "one hidden layer of up to five neurons, and for problems without limits on columns"
             )
+        if self.formulation == "enumeration" and run.problem.weights == "continuous":
+            return self._over_halfspaces(run, start)
         with run.phase("start"):
             if not searches or not submit_incumbents(run, start):
                 submit_starts(run, start)
-        if self.formulation == "enumeration" and run.problem.weights == "continuous":
-            return self._over_halfspaces(run)
         if activation or self.formulation == "enumeration":
             return self._over_supports(run, run.budget)
         if self._free and self._has_bounds_of_supports(run):
@@ -148,8 +148,10 @@ class ExactTraining(TrainingMethod):
         bounds = self.formulation != "enumeration" and bool(run.problem.limits)
         return self._worked(run, partial(train_over_supports, run, budget, bounds=bounds))
 
-    def _over_halfspaces(self, run: Run) -> Ending:
-        """Go through the halfspaces of few features, after the starts."""
+    def _over_halfspaces(self, run: Run, start: Network | None) -> Ending:
+        """Go through the halfspaces of few features: no search finds a network as fast."""
+        with run.phase("start"):
+            submit_given(run, start)
         return self._worked(run, partial(exact_halfspaces.see_all, run, Arrangement.of(run.reduced), run.budget))
 
     def _worked(self, run: Run, work: Callable[[], str]) -> Ending:
