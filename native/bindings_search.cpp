@@ -527,7 +527,7 @@ void bind_search(nb::module_& m) {
           "ridge"_a);
     m.attr("BLOCK") = search::BLOCK;
     m.attr("MOST_NEAR") = search::MOST_NEAR;
-    m.attr("__all__") = nb::make_tuple("BLOCK", "MOST_NEAR", "RobustState", "State", "StraightThrough", "gains",
+    m.attr("__all__") = nb::make_tuple("BLOCK", "MOST_NEAR", "RobustState", "State", "StraightThrough", "gains", "halfspaces",
                                        "improve_neuron", "improve_neurons", "improve_robust_neuron", "integer_neurons",
                                        "lattice_search", "line_search", "toward");
 }

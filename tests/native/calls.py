@@ -181,6 +181,13 @@ def _integer_neurons(w: World) -> Built:
     return search.integer_neurons, [*integers, low, high, low.copy(), np.zeros(n + 1, dtype=np.int64), 0, 1000, True]
 
 
+@call("search.halfspaces")
+def _halfspaces(w: World) -> Built:
+    n, p = int(w.rng.integers(1, 5)), w.POINTS
+    X = w.rng.integers(-3, 4, size=(n, p)) * float(w.rng.choice([1.0, 0.1, 1e-30]))
+    return search.halfspaces, [X, w.rng.integers(-3, 4, size=p), np.zeros(p, dtype=np.uint8), 1, go_on]
+
+
 @call("search.toward")
 def _toward(w: World) -> Built:
     n, p = w.FEATURES, w.POINTS

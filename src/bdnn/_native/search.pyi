@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -195,4 +195,15 @@ def integer_neurons(
     and becomes where to go on after ``count`` of them. Where the objective is below ``least``, weights and, last, bias
     are written into ``found``. With ``nonzero``, weights of 0 are left out. Return whether weights are left, and the
     least objective.
+    """
+
+def halfspaces(
+    X: _Floats, gain: NDArray[np.int64], inside: NDArray[np.uint8], least: int, proceed: Callable[[], bool] | None
+) -> tuple[bool, int]:
+    """Look at all ways in which a halfspace divides points with one to four coordinates.
+
+    ``X`` holds the points by coordinate, of shape (n, p); they must span the space. ``gain`` is what it costs that a
+    point is inside, less what it costs that it is outside; the objective is the sum of the gains inside. Where it is
+    below ``least``, ``inside`` becomes 1 at the points of the best halfspace and 0 at the others. ``proceed`` is asked
+    about every 10 ms whether to go on. Return whether all were seen, and the least objective.
     """

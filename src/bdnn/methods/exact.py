@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,16 +13,17 @@ from bdnn.backends.threads import INTERRUPTED
 from bdnn.branch_and_cut.program import covers
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.formulations import training
-from bdnn.methods import exact_enumeration
+from bdnn.methods import exact_enumeration, exact_halfspaces
 from bdnn.methods.exact_activation import ActivationTraining
+from bdnn.methods.exact_halfspaces import Arrangement
 from bdnn.methods.exact_milp import train_with_program
 from bdnn.methods.exact_supports import relaxed, train_over_supports
-from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_incumbents, submit_starts
+from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
 from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
 from bdnn.problem.problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from bdnn.budget import Budget
     from bdnn.methods.run import Run
@@ -47,9 +49,10 @@ class ExactTraining(TrainingMethod):
         "activation" is a branch and cut of our own over the activations of the points: no big constants, no margin, no
         solver; for continuous weights with biases, and no hidden layer or one: of up to five neurons with two classes,
         of one to three with more, see `bdnn.branch_and_cut.output_maps.output_maps`. "big_m" is the model of the
-        paper, section 2. "enumeration" goes through all integer weights of one neuron without hidden layer, for
-        all choices of columns if these are limited. "auto" takes the first where it can, or the last where it is done
-        well within the time, unless a solver was named.
+        paper, section 2. "enumeration" goes through all networks without hidden layer: all integer weights of one
+        neuron, for all choices of columns if these are limited; or, with continuous weights and at most four
+        independent columns, all halfspaces of the points. "auto" takes the first where it can, or the last where it
+        is done well within the time, unless a solver was named.
     reductions : tuple of str
         Symmetry reductions, see `bdnn.formulations.training`.
     incumbents : {"search", "none"}, default="search"
@@ -86,7 +89,9 @@ class ExactTraining(TrainingMethod):
         activation = self.formulation == "activation" or (self._free and not uncovered)
         if activation and not limits:
             path = None if self.checkpoint is None else Path(self.checkpoint)
-            training_run = ActivationTraining(run, path, searches=searches, certificate=self.certificate)
+            training_run = ActivationTraining(
+                run, path, searches=searches, certificate=self.certificate, enumerates=self._free
+            )
             return Ending(*training_run.train(start))
         if self.checkpoint is not None:
             raise InputError(
@@ -98,6 +103,8 @@ class ExactTraining(TrainingMethod):
                 'formulation "activation", which covers two classes, continuous weights with biases, and at most '
                 "one hidden layer of up to five neurons, and for problems without limits on columns"
             )
+        if self.formulation == "enumeration" and run.problem.weights == "continuous":
+            return self._over_halfspaces(run, start)
         with run.phase("start"):
             if not searches or not submit_incumbents(run, start):
                 submit_starts(run, start)
@@ -139,9 +146,19 @@ class ExactTraining(TrainingMethod):
     def _over_supports(self, run: Run, budget: Budget) -> Ending:
         """Branch over the columns, after the starts."""
         bounds = self.formulation != "enumeration" and bool(run.problem.limits)
+        return self._worked(run, partial(train_over_supports, run, budget, bounds=bounds))
+
+    def _over_halfspaces(self, run: Run, start: Network | None) -> Ending:
+        """Go through the halfspaces of few features: no search finds a network as fast."""
+        with run.phase("start"):
+            submit_given(run, start)
+        return self._worked(run, partial(exact_halfspaces.see_all, run, Arrangement.of(run.reduced), run.budget))
+
+    def _worked(self, run: Run, work: Callable[[], str]) -> Ending:
+        """Raise the bound by work that says why it ended, and make the margins larger."""
         message, interrupted = "nothing left to improve", False
         try:
-            message = train_over_supports(run, budget, bounds=bounds)
+            message = work()
             if not run.closed and run.bound <= run.reduced.irreducible and run.budget.exhausted:
                 run.fell_short("the time limit passed before a bound was computed")
             if not polish(run, run.budget) and not run.budget.exhausted:
@@ -159,10 +176,12 @@ class ExactTraining(TrainingMethod):
                 'depending on their number; use "big_m" or "auto"',
                 uncovered,
             )
-        if self.formulation == "enumeration" and (what := exact_enumeration.covers(run.reduced)):
+        kind = exact_halfspaces if run.problem.weights == "continuous" else exact_enumeration
+        if self.formulation == "enumeration" and (what := kind.covers(run.reduced)):
             raise NotCoveredError(
-                f'formulation "enumeration" does not cover {what}: it needs integer weights with biases, no hidden '
-                'layer, and two classes with a threshold head; use "big_m" or "auto"',
+                f'formulation "enumeration" does not cover {what}: it needs no hidden layer, biases, and either '
+                "integer weights, two classes and a threshold head, or continuous weights and at most "
+                f'{exact_halfspaces.MAX_FEATURES} independent columns; use "big_m" or "auto"',
                 what,
             )
         n_classes = len(run.problem.classes)

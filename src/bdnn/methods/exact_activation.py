@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from bdnn.backends.threads import INTERRUPTED, Late
 from bdnn.branch_and_cut import engine
@@ -12,7 +12,9 @@ from bdnn.branch_and_cut.engine import Proof
 from bdnn.branch_and_cut.parts import Parts
 from bdnn.branch_and_cut.program import n_columns
 from bdnn.clock import reading
+from bdnn.methods import exact_halfspaces
 from bdnn.methods.autosave import Autosave
+from bdnn.methods.exact_halfspaces import Arrangement
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ _FIRST_NODES = 200
 _SEARCH_PER_PROOF = 2.0
 # time beyond the limit for the polish and for writing a certificate: a share of the limit, and some seconds
 _OVERTIME_SHARE, _OVERTIME = 0.05, 1.0
+# seconds of seeing all halfspaces that are not worth waiting for a tree, share of the time in which they must be seen
+# by estimate, and nodes of a tree between looks at whether it takes longer than they
+_AT_ONCE, _HALFSPACES_SHARE, _FEW_NODES = 0.5, 0.7, 10
 # the shortest time that a budget may have
 _MIN_SECONDS = 1e-3
 
@@ -48,10 +53,18 @@ class ActivationTraining:
         Whether local searches look for networks, before the proof and where it takes long.
     certificate : bool
         Whether the proof is recorded and written down.
+    enumerates : bool
+        Whether halfspaces of few features may be gone through instead, where there is neither checkpoint nor
+        certificate, nor a limit on nodes.
     """
 
-    def __init__(self, run: Run, checkpoint: Path | None, *, searches: bool, certificate: bool) -> None:
+    def __init__(
+        self, run: Run, checkpoint: Path | None, *, searches: bool, certificate: bool, enumerates: bool = False
+    ) -> None:
         self._run, self._searches, self._certificate = run, searches, certificate
+        enumerates = enumerates and checkpoint is None and not certificate and run.budget.nodes is None
+        covered = enumerates and not exact_halfspaces.covers(run.reduced)
+        self._arrangement = Arrangement.of(run.reduced) if covered else None
         self._autosave = Autosave(run, checkpoint, certificate)
         self._keeps = checkpoint is not None
         self._proof: Proof | None = None
@@ -106,9 +119,15 @@ class ActivationTraining:
         """Search, and work on the bound; return why that ended."""
         run = self._run
         self._autosave.begin()
+        if self._arrangement is not None and self._arrangement.seconds <= _AT_ONCE:
+            with run.phase("start"):
+                submit_given(run, start)
+            return "nothing left to improve" if run.closed else self._see_all(self._arrangement)
         with run.phase("start"):
             self._first_search(start)
         self._autosave.save()
+        if n_columns(run.reduced) > _MAX_COLUMNS and not run.closed and self._is_short(self._arrangement):
+            return self._see_all(self._arrangement)
         if n_columns(run.reduced) > _MAX_COLUMNS:
             with run.phase("build"):
                 parts = Parts(run)
@@ -143,6 +162,12 @@ class ActivationTraining:
         """Work on the proof until it is closed or a limit is reached; return why it ended."""
         run, autosave = self._run, self._autosave
         may_search = self._searches and not autosave.searched_again
+        if self._arrangement is not None:
+            ending = self._prove_for(proof, self._arrangement.seconds)
+            if ending is not engine.Ending.PAUSED:
+                return ending.message
+            if self._is_short(self._arrangement):
+                return self._see_all(self._arrangement)
         with run.phase("solve"):
             ending = engine.work(run, proof, _FIRST_NODES if may_search else None)
         if ending is engine.Ending.PAUSED:
@@ -156,6 +181,22 @@ class ActivationTraining:
             with run.phase("solve"):
                 ending = engine.work(run, proof)
         return ending.message
+
+    def _prove_for(self, proof: Proof, seconds: float) -> engine.Ending:
+        """Work on the proof for about so many seconds at most."""
+        with self._run.phase("solve"):
+            ending = engine.Ending.PAUSED
+            while ending is engine.Ending.PAUSED and proof.seconds < seconds:
+                ending = engine.work(self._run, proof, proof.nodes + _FEW_NODES)
+        return ending
+
+    def _is_short(self, arrangement: Arrangement | None) -> TypeGuard[Arrangement]:
+        """Whether there are halfspaces to see, and by estimate there is time to see them all."""
+        return arrangement is not None and arrangement.seconds <= _HALFSPACES_SHARE * self._run.budget.remaining
+
+    def _see_all(self, arrangement: Arrangement) -> str:
+        """See all halfspaces; return why that ended."""
+        return exact_halfspaces.see_all(self._run, arrangement, self._run.budget)
 
     def _written(self, interrupted: bool) -> Certificate | None:
         """Return the certificate, or None if the limit passes meanwhile and the proof is kept in the checkpoint."""
