@@ -47,6 +47,11 @@ class Incumbents(Protocol):
         """Whether the limit on nodes is reached."""
         ...
 
+    @property
+    def nodes_left(self) -> int | None:
+        """Nodes that may still be solved; None for no limit."""
+        ...
+
     def submit(self, network: Network, source: str) -> Evaluated:
         """Audit a network, keep it if it is better than the best, and return its evaluation."""
         ...

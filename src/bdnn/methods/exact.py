@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from bdnn.backends import backend
 from bdnn.backends.threads import INTERRUPTED
+from bdnn.branch_and_cut.crew import Threads
 from bdnn.branch_and_cut.program import covers
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.formulations import training
@@ -86,7 +88,8 @@ class ExactTraining(TrainingMethod):
         activation = self.formulation == "activation" or (self._free and not uncovered)
         if activation and not limits:
             path = None if self.checkpoint is None else Path(self.checkpoint)
-            training_run = ActivationTraining(run, path, searches=searches, certificate=self.certificate)
+            crew = partial(Threads, size=run.budget.threads) if run.budget.threads > 1 else None
+            training_run = ActivationTraining(run, path, searches=searches, certificate=self.certificate, crew=crew)
             return Ending(*training_run.train(start))
         if self.checkpoint is not None:
             raise InputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +14,13 @@ from bdnn.branch_and_cut.engine import Proof
 from bdnn.branch_and_cut.parts import Parts
 from bdnn.branch_and_cut.program import n_columns
 from bdnn.clock import reading
+from bdnn.libraries import limited_threads
 from bdnn.methods.autosave import Autosave
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.certificate import Certificate
+    from bdnn.branch_and_cut.crew import Crew, OpenCrew
     from bdnn.budget import Budget
     from bdnn.methods.run import Run
     from bdnn.network.network import Network
@@ -48,9 +52,14 @@ class ActivationTraining:
         Whether local searches look for networks, before the proof and where it takes long.
     certificate : bool
         Whether the proof is recorded and written down.
+    crew : callable or None
+        Gives the workers that bound the loss; None for none but this thread.
     """
 
-    def __init__(self, run: Run, checkpoint: Path | None, *, searches: bool, certificate: bool) -> None:
+    def __init__(
+        self, run: Run, checkpoint: Path | None, *, searches: bool, certificate: bool, crew: OpenCrew | None
+    ) -> None:
+        self._open_crew = crew
         self._run, self._searches, self._certificate = run, searches, certificate
         self._autosave = Autosave(run, checkpoint, certificate)
         self._keeps = checkpoint is not None
@@ -120,7 +129,19 @@ class ActivationTraining:
         with run.phase("build"):
             self._proof = proof = Proof(run, record=self._certificate)
             self._autosave.keep(proof)
-        return "nothing left to improve" if run.closed else self._prove(proof, start)
+        if run.closed:
+            return "nothing left to improve"
+        with self._crew() as crew:
+            return self._prove(proof, start, crew)
+
+    @contextmanager
+    def _crew(self) -> Iterator[Crew | None]:
+        """Give the workers."""
+        if self._open_crew is None:
+            yield None
+            return
+        with limited_threads(1, "blas"), self._open_crew(self._run.reduced, self._run.budget.seed) as crew:
+            yield crew
 
     def _first_search(self, start: Network | None) -> None:
         """Submit starting networks: those that need no search, and unless an earlier run has done so, of a search."""
@@ -139,12 +160,12 @@ class ActivationTraining:
         # if there was only no time for the search, a later run may do it
         self._autosave.searched = searched or not self._searches or run.closed
 
-    def _prove(self, proof: Proof, start: Network | None) -> str:
+    def _prove(self, proof: Proof, start: Network | None, crew: Crew | None) -> str:
         """Work on the proof until it is closed or a limit is reached; return why it ended."""
         run, autosave = self._run, self._autosave
         may_search = self._searches and not autosave.searched_again
         with run.phase("solve"):
-            ending = engine.work(run, proof, _FIRST_NODES if may_search else None)
+            ending = engine.work(run, proof, _FIRST_NODES if may_search else None, crew)
         if ending is engine.Ending.PAUSED:
             # it is not easy, so a better network is worth more time
             with run.phase("start"):
@@ -154,7 +175,7 @@ class ActivationTraining:
             autosave.searched_again = True
             autosave.save()
             with run.phase("solve"):
-                ending = engine.work(run, proof)
+                ending = engine.work(run, proof, crew=crew)
         return ending.message
 
     def _written(self, interrupted: bool) -> Certificate | None:
