@@ -55,7 +55,8 @@ class Frontier:
     root : Node
         The first one.
     best : float
-        Objective of the best network known, in units.
+        Objective of the best network known, in units. What is to be shown is that nothing costs less; it falls with
+        every better network.
     step : int
         Solutions that save less than this many units are of no interest; at least 1.
     record : bool
@@ -63,8 +64,6 @@ class Frontier:
 
     Attributes
     ----------
-    best : float
-        What is to be shown is that nothing costs less. It falls with every better network.
     nodes : int
         Nodes solved.
     doubtful : int or None
