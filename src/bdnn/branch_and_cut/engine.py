@@ -253,7 +253,8 @@ class _Work:
 
     def _enough_for(self, crew: Crew) -> bool:
         """Whether there are enough open nodes to begin to hand them out."""
-        return sum(tree.n_waiting for tree in self._proof.trees) >= min(_NODES_PER_WORKER * crew.size, _MANY_NODES)
+        wanted = min(_NODES_PER_WORKER * crew.size, _MANY_NODES)
+        return wanted > 0 and sum(tree.n_waiting for tree in self._proof.trees) >= wanted
 
     def _together(self, crew: Crew) -> bool:
         """Work with a crew until a limit is reached or nothing is left; return whether there is use in going on so."""
@@ -266,7 +267,7 @@ class _Work:
                     break
                 left = self._nodes_left()
                 team.hand_out(lambda: self._choice(team), self._end - reading(), left, proof.probing is None)
-                if not team.n_out:
+                if not team.n_out:  # for want of workers, say
                     break
                 team.collect(max(0.0, min(_REPORT, self._end - reading())))
                 self._close_probing(team)
