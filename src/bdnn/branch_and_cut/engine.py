@@ -17,6 +17,7 @@ from bdnn.branch_and_cut.program import programs
 from bdnn.branch_and_cut.team import Team
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.clock import reading
+from bdnn.status import TeamState
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.crew import Crew
@@ -272,7 +273,7 @@ class _Work:
                 team.collect(max(0.0, min(_REPORT, self._end - reading())))
                 self._close_probing(team)
                 if reading() - self._reported > _REPORT:
-                    self._report()
+                    self._report(TeamState(team.size, team.n_out, sum(tree.n_waiting for tree in proof.trees)))
             orderly = True
         finally:
             team.close(orderly=orderly)
@@ -337,14 +338,14 @@ class _Work:
         self._incumbents.count_nodes(nodes)
         return self._incumbents.out_of_nodes or (self._pause is not None and nodes >= self._pause)
 
-    def _report(self) -> None:
+    def _report(self, team: TeamState | None = None) -> None:
         incumbents, proof = self._incumbents, self._proof
         spare = incumbents.budget.remaining - proof.writing_seconds
         self._reported = now = reading()
         self._end = now + spare
         proof.seconds, self._counted = proof.seconds + now - self._counted, now
         incumbents.raise_bound(proof.points.loss(proof.bound) / incumbents.reduced.loss_unit)
-        incumbents.count_nodes(proof.nodes)
+        incumbents.count_nodes(proof.nodes, team)
         incumbents.report()
 
     def _ending(self) -> Ending:
