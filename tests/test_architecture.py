@@ -43,6 +43,7 @@ FLOORS = [
     ["backends"],
     ["formulations"],
     ["branch_and_cut", "certification", "polish", "rounding", "search"],
+    ["cluster"],
     ["methods"],
     [
         "__init__",
@@ -69,6 +70,8 @@ BESIDE = {0, len(FLOORS) - 1}
 LONGEST_CHAIN, LONGEST_FILE, LONG_FILE, LONG_SHARE = 13, 500, 350, 0.1
 
 OPTIONAL = {
+    "dask",
+    "distributed",
     "duckdb",
     "pyscipopt",
     "ortools",

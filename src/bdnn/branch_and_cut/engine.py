@@ -14,10 +14,13 @@ from bdnn.branch_and_cut.checkpoint import Arrays, cuts_to_arrays, restore_cuts,
 from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.probing import ProbingTrees
 from bdnn.branch_and_cut.program import programs
+from bdnn.branch_and_cut.team import Team
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.clock import reading
+from bdnn.status import TeamState
 
 if TYPE_CHECKING:
+    from bdnn.branch_and_cut.crew import Crew
     from bdnn.branch_and_cut.incumbents import Incumbents
     from bdnn.network.network import Network
 
@@ -34,6 +37,10 @@ _MIN_GAIN = 2e-7
 _FAR, _ALONE = 0.6, 10.0
 # seconds that the probing trees work at a time: twice as long as the trees themselves
 _PROBING_SLICE = 4.0
+# the same of several workers: jobs of probing trees for one of the trees themselves
+_PROBING_SHARE = _PROBING_SLICE / _SLICE
+# open nodes for each worker, or in all, from which on they are handed out: before, the root and its cuts come first
+_NODES_PER_WORKER, _MANY_NODES = 2, 8
 
 
 class Ending(Enum):
@@ -85,6 +92,8 @@ class Proof:
         One for each output function.
     probing : ProbingTrees or None
         Of the same programs, unless the trees are recorded.
+    submit : callable
+        Receives a network and returns its audited objective, in units.
     seconds : float
         Worked on it, by earlier runs too.
     """
@@ -99,6 +108,7 @@ class Proof:
             return points.units(incumbents.submit(network, "activation").objective)
 
         best = points.units(incumbents.incumbent.objective)
+        self.submit = submit
         self.trees = [Tree(program, self.cuts, best, submit, record=record) for program in each]
         self.probing = None if record else ProbingTrees(each, self.cuts, submit)
         self.seconds = 0.0
@@ -170,7 +180,7 @@ class Proof:
             raise ValueError("seconds")
 
 
-def work(incumbents: Incumbents, proof: Proof, pause: int | None = None) -> Ending:
+def work(incumbents: Incumbents, proof: Proof, pause: int | None = None, crew: Crew | None = None) -> Ending:
     """Work on the trees, the lowest bound first, until all are closed or a limit is reached.
 
     Parameters
@@ -181,13 +191,15 @@ def work(incumbents: Incumbents, proof: Proof, pause: int | None = None) -> Endi
         Of its problem. It can be kept whenever there is a report.
     pause : int or None
         Stop when so many nodes were solved in all, by earlier runs too.
+    crew : Crew or None
+        Of the same problem: workers that do the work; None to do it here.
 
     Returns
     -------
     Ending
         Why it ended.
     """
-    return _Work(incumbents, proof, pause).run()
+    return _Work(incumbents, proof, pause, crew).run()
 
 
 class _Work:
@@ -195,12 +207,12 @@ class _Work:
 
     Parameters
     ----------
-    incumbents, proof, pause
+    incumbents, proof, pause, crew
         As for `work`.
     """
 
-    def __init__(self, incumbents: Incumbents, proof: Proof, pause: int | None) -> None:
-        self._incumbents, self._proof, self._pause = incumbents, proof, pause
+    def __init__(self, incumbents: Incumbents, proof: Proof, pause: int | None, crew: Crew | None) -> None:
+        self._incumbents, self._proof, self._pause, self._crew = incumbents, proof, pause, crew
         self._limited = pause is not None or incumbents.budget.nodes is not None
         self._reported, self._counted = 0.0, reading()
         self._end = reading() + incumbents.budget.remaining - proof.writing_seconds
@@ -209,14 +221,15 @@ class _Work:
 
     def run(self) -> Ending:
         """Work until a limit is reached or nothing is left to do."""
-        proof, points = self._proof, self._proof.points
+        proof = self._proof
         while not self._over():
-            best = points.units(self._incumbents.incumbent.objective)
-            for tree in proof.trees:
-                tree.best = min(tree.best, best)
-                tree.step = 1 if points.exact else max(1, int(_MIN_GAIN * tree.best))
+            best = self._lower_cutoffs()
             if not self._open() or self._enough():
                 break
+            if self._crew is not None and self._enough_for(self._crew):
+                if not self._together(self._crew):
+                    self._crew = None  # the work goes on here
+                continue
             probing = self._probing(best)
             if probing is not None and reading() > self._alone:
                 self._until = reading() + _PROBING_SLICE
@@ -229,6 +242,72 @@ class _Work:
             tree.run(self._proceed)
         self._report()
         return self._ending()
+
+    def _lower_cutoffs(self) -> float:
+        """Let the trees know the best objective, and return it, in units."""
+        points = self._proof.points
+        best = points.units(self._incumbents.incumbent.objective)
+        for tree in self._proof.trees:
+            tree.best = min(tree.best, best)
+            tree.step = 1 if points.exact else max(1, int(_MIN_GAIN * tree.best))
+        return best
+
+    def _enough_for(self, crew: Crew) -> bool:
+        """Whether there are enough open nodes to begin to hand them out."""
+        wanted = min(_NODES_PER_WORKER * crew.size, _MANY_NODES)
+        return wanted > 0 and sum(tree.n_waiting for tree in self._proof.trees) >= wanted
+
+    def _together(self, crew: Crew) -> bool:
+        """Work with a crew until a limit is reached or nothing is left; return whether there is use in going on so."""
+        proof, orderly = self._proof, False
+        team = Team(crew, proof.cuts, proof.submit)
+        try:
+            while not self._over() and not team.gives_up:
+                self._lower_cutoffs()
+                if not self._open() or self._enough():
+                    break
+                left = self._nodes_left()
+                team.hand_out(lambda: self._choice(team), self._end - reading(), left, proof.probing is None)
+                if not team.n_out:  # for want of workers, say
+                    break
+                team.collect(max(0.0, min(_REPORT, self._end - reading())))
+                self._close_probing(team)
+                if reading() - self._reported > _REPORT:
+                    self._report(TeamState(team.size, team.n_out, sum(tree.n_waiting for tree in proof.trees)))
+            orderly = True
+        finally:
+            team.close(orderly=orderly)
+        return not team.gives_up
+
+    def _choice(self, team: Team) -> tuple[int, Tree] | None:
+        """Return the tree to take nodes from and the number of its program; None if there are no nodes."""
+        trees = self._proof.trees
+        probing = self._probing(trees[0].best)
+        if probing is not None and reading() > self._alone:
+            found, at_work = probing.lowest(trees), team.jobs_of([tree for _, tree in probing.begun()])
+            if found is not None and found[1].n_waiting and at_work <= _PROBING_SHARE * team.jobs_of(trees):
+                return found
+        waiting = [(tree.least, team.jobs_of([tree]), number) for number, tree in enumerate(trees) if tree.n_waiting]
+        if not waiting:
+            return None
+        number = min(waiting)[2]
+        return number, trees[number]
+
+    def _close_probing(self, team: Team) -> None:
+        """Let the trees profit from the probing trees that are done."""
+        if self._proof.probing is None:
+            return
+        for number, tree in self._proof.probing.begun():
+            if not tree.open and not team.jobs_of([tree]) and not self._proof.probing.close(number, self._proof.trees):
+                self._alone = reading() + _ALONE  # it would fail again
+
+    def _nodes_left(self) -> int | None:
+        """Return how many nodes may be solved before a limit or a pause."""
+        left = self._incumbents.nodes_left
+        if self._pause is None:
+            return left
+        until = self._pause - self._proof.nodes
+        return until if left is None else min(left, until)
 
     def _open(self) -> list[Tree]:
         """Return the trees that are not finished."""
@@ -246,6 +325,8 @@ class _Work:
         now = reading()
         if now - self._reported > _REPORT:
             self._report()
+        if self._crew is not None and self._enough_for(self._crew):
+            return False
         return now < min(self._until, self._end) and not (self._limited and self._enough())
 
     def _over(self) -> bool:
@@ -257,14 +338,14 @@ class _Work:
         self._incumbents.count_nodes(nodes)
         return self._incumbents.out_of_nodes or (self._pause is not None and nodes >= self._pause)
 
-    def _report(self) -> None:
+    def _report(self, team: TeamState | None = None) -> None:
         incumbents, proof = self._incumbents, self._proof
         spare = incumbents.budget.remaining - proof.writing_seconds
         self._reported = now = reading()
         self._end = now + spare
         proof.seconds, self._counted = proof.seconds + now - self._counted, now
         incumbents.raise_bound(proof.points.loss(proof.bound) / incumbents.reduced.loss_unit)
-        incumbents.count_nodes(proof.nodes)
+        incumbents.count_nodes(proof.nodes, team)
         incumbents.report()
 
     def _ending(self) -> Ending:

@@ -90,17 +90,39 @@ class ProbingTrees:
             Asked at every node and round.
         """
         while proceed():
-            number = min(range(len(trees)), key=lambda k: trees[k].bound)
-            main, tree = trees[number], self._trees[number]
-            if tree is None:
-                aim = main.bound + max(1, math.ceil(_SHARE * (main.best - main.bound)))
-                if aim >= main.best:
-                    return
-                tree = self._trees[number] = Tree(self._programs[number], self._cuts, aim, self._submit)
+            if (found := self.lowest(trees)) is None:
+                return
+            number, tree = found
             tree.run(proceed)
-            if not tree.open:
-                self._nodes += tree.nodes
-                self._trees[number] = None
-                if tree.bound <= main.bound:  # rounding errors
-                    return
-                main.lift(int(tree.bound))
+            if not tree.open and not self.close(number, trees):
+                return
+
+    def lowest(self, trees: list[Tree]) -> tuple[int, Tree] | None:
+        """Return a tree that may lift the one of `trees` that holds the bound down, and the number of its program.
+
+        None if there is nothing to be gained.
+        """
+        number = min(range(len(trees)), key=lambda k: trees[k].bound)
+        main, tree = trees[number], self._trees[number]
+        if tree is None:
+            aim = main.bound + max(1, math.ceil(_SHARE * (main.best - main.bound)))
+            if aim >= main.best:
+                return None
+            tree = self._trees[number] = Tree(self._programs[number], self._cuts, aim, self._submit)
+        return number, tree
+
+    def begun(self) -> list[tuple[int, Tree]]:
+        """Return the trees that are being worked on, and the numbers of their programs."""
+        return [(number, tree) for number, tree in enumerate(self._trees) if tree is not None]
+
+    def close(self, number: int, trees: list[Tree]) -> bool:
+        """Lift one of `trees` by the tree of the same program, which is done; return whether that raised its bound."""
+        tree = self._trees[number]
+        if tree is None:
+            return False
+        self._nodes += tree.nodes
+        self._trees[number] = None
+        if tree.bound <= trees[number].bound:  # rounding errors
+            return False
+        trees[number].lift(int(tree.bound))
+        return True

@@ -19,6 +19,9 @@ from bdnn.result import MEASURES
 Command = Callable[..., None]
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+CLUSTER_HELP = (
+    "Where subtrees are worked on: the address of a scheduler of Dask, or local:N for N processes of this machine."
+)
 JOBS_HELP = "-1 for all usable processors, -2 for all but one"
 SEED = click.IntRange(0, 2**31 - 1)  # as `bdnn.Budget` takes it
 
@@ -261,6 +264,7 @@ def estimator_options(command: Command) -> Command:
                      help="Alternating and local search: starts."),
         click.option("--checkpoint", type=OUT, default=None,
                      help="Exact, activation: file to write the state of the run to, and to go on from if it exists."),
+        click.option("--cluster", default=None, help=f"Exact, activation. {CLUSTER_HELP}"),
         click.option("--incumbents", default="search", show_default=True,
                      help="Programs start from a short local search, or none."),
         click.option("--polish", default="margin", show_default=True,

@@ -15,7 +15,17 @@ import numpy as np
 import bdnn
 from bdnn.checker.rows import table_part
 from bdnn.cli.compact import Budgets, train_compact
-from bdnn.cli.options import CLASS_WEIGHT, FILE, OUT, SEED, TEXT_OUT, HiddenSizes, estimator_options
+from bdnn.cli.options import (
+    CLASS_WEIGHT,
+    CLUSTER_HELP,
+    FILE,
+    JOBS_HELP,
+    OUT,
+    SEED,
+    TEXT_OUT,
+    HiddenSizes,
+    estimator_options,
+)
 from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import (
     TrainingTable,
@@ -183,6 +193,8 @@ def train(
     default=None,
     help="File to write the state of the run to, and to go on from if it exists.",
 )
+@click.option("--jobs", "n_jobs", type=int, default=1, show_default=True, help=f"Threads; {JOBS_HELP}.")
+@click.option("--cluster", default=None, help=CLUSTER_HELP)
 @click.option(
     "--seed", "random_state", type=SEED, default=0, show_default=True, help="Seed of the split and of the run."
 )

@@ -117,6 +117,8 @@ class BDNNClassifier(Exportable, FittedNetwork):
     checkpoint : path-like or None, default=None
         Exact method, formulation "activation": file to which the state of the run is written, from the first second
         on and at least once a minute; if it exists, the run goes on from there.
+    cluster : distributed.Client, str or None, default=None
+        Exact method, formulation "activation": where subtrees are worked on: a client, an address or "local:N".
     incumbents : {"search", "none"}, default="search"
         The methods that solve programs: "search" begins with a short local search; "none" gives the plain method.
     polish : {"margin", "none"}, default="margin"
@@ -246,6 +248,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
         n_starts: int = 1,
         certificate: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
+        cluster: object = None,
         incumbents: str = "search",
         polish: str = "margin",
         robust_radius: float | ArrayLike = 0.0,
@@ -288,6 +291,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
         self.n_starts = n_starts
         self.certificate = certificate
         self.checkpoint = checkpoint
+        self.cluster = cluster
         self.incumbents = incumbents
         self.polish = polish
         self.robust_radius = robust_radius
@@ -311,6 +315,15 @@ class BDNNClassifier(Exportable, FittedNetwork):
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
+
+    def __sklearn_clone__(self) -> Self:
+        cluster, self.cluster = self.cluster, None  # a client is not to be copied
+        try:
+            copied: Self = super().__sklearn_clone__()
+        finally:
+            self.cluster = cluster
+        copied.cluster = cluster
+        return copied
 
     def fit(
         self,

@@ -59,6 +59,7 @@ _PLAIN: dict[str, Any] = {
     "decision_threshold": None,
     "certificate": False,
     "checkpoint": None,
+    "cluster": None,
     "warm_start": False,
     "verbose": 0,
 }

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bdnn.backends import backend
 from bdnn.backends.threads import INTERRUPTED
+from bdnn.branch_and_cut.crew import Threads
 from bdnn.branch_and_cut.program import covers
+from bdnn.cluster.connection import check_cluster
+from bdnn.cluster.subtrees import cluster_crew
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.formulations import training
 from bdnn.methods import exact_enumeration, exact_halfspaces
@@ -25,6 +28,7 @@ from bdnn.problem.problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from bdnn.branch_and_cut.crew import OpenCrew
     from bdnn.budget import Budget
     from bdnn.methods.run import Run
     from bdnn.network.network import Network
@@ -63,6 +67,9 @@ class ExactTraining(TrainingMethod):
     checkpoint : path-like or None
         File to which "activation" writes its state, from the first second on and at least once a minute, whatever it is
         doing, and from which it goes on if it exists already. It must be of the same data and architecture.
+    cluster : distributed.Client, str or None, default=None
+        Where "activation" has subtrees worked on: a client of Dask, the address of its scheduler, or "local:N" for N
+        processes of this machine. None for the threads of the budget.
 
     References
     ----------
@@ -78,9 +85,11 @@ class ExactTraining(TrainingMethod):
     incumbents: str = "search"
     certificate: bool = False
     checkpoint: str | os.PathLike[str] | None = None
+    cluster: object = None
 
     def _check(self, problem: Problem, budget: Budget) -> None:
         backend(self.solver, problem)
+        check_cluster(self.cluster)
 
     def _train(self, run: Run, start: Network | None) -> Ending:
         uncovered, searches = self._uncovered(run), self.incumbents == "search"
@@ -89,13 +98,22 @@ class ExactTraining(TrainingMethod):
         activation = self.formulation == "activation" or (self._free and not uncovered)
         if activation and not limits:
             path = None if self.checkpoint is None else Path(self.checkpoint)
+            crew: OpenCrew | None = partial(Threads, size=run.budget.threads) if run.budget.threads > 1 else None
+            if self.cluster is not None:
+                crew = partial(cluster_crew, cluster=self.cluster)
             training_run = ActivationTraining(
-                run, path, searches=searches, certificate=self.certificate, enumerates=self._free
-            )
+                run, path, searches=searches, certificate=self.certificate, crew=crew,
+                enumerates=self._free and self.cluster is None,
+            )  # fmt: skip
             return Ending(*training_run.train(start))
         if self.checkpoint is not None:
             raise InputError(
                 'a checkpoint can be written only by formulation "activation", and only without limits on columns'
+            )
+        if self.cluster is not None:
+            raise InputError(
+                f'a cluster works on formulation "activation" only, which does not cover {uncovered or "this run"}: '
+                "leave cluster out, or choose that formulation, without limits on columns"
             )
         if self.certificate:
             raise InputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
@@ -12,6 +14,7 @@ from bdnn.branch_and_cut.engine import Proof
 from bdnn.branch_and_cut.parts import Parts
 from bdnn.branch_and_cut.program import n_columns
 from bdnn.clock import reading
+from bdnn.libraries import limited_threads
 from bdnn.methods import exact_halfspaces
 from bdnn.methods.autosave import Autosave
 from bdnn.methods.exact_halfspaces import Arrangement
@@ -19,6 +22,7 @@ from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, sub
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.certificate import Certificate
+    from bdnn.branch_and_cut.crew import Crew, OpenCrew
     from bdnn.budget import Budget
     from bdnn.methods.run import Run
     from bdnn.network.network import Network
@@ -53,14 +57,18 @@ class ActivationTraining:
         Whether local searches look for networks, before the proof and where it takes long.
     certificate : bool
         Whether the proof is recorded and written down.
+    crew : callable or None
+        Gives the workers that bound the loss; None for none but this thread.
     enumerates : bool
         Whether halfspaces of few features may be gone through instead, where there is neither checkpoint nor
         certificate, nor a limit on nodes.
     """
 
     def __init__(
-        self, run: Run, checkpoint: Path | None, *, searches: bool, certificate: bool, enumerates: bool = False
-    ) -> None:
+        self, run: Run, checkpoint: Path | None, *,
+        searches: bool, certificate: bool, crew: OpenCrew | None, enumerates: bool = False,
+    ) -> None:  # fmt: skip
+        self._open_crew = crew
         self._run, self._searches, self._certificate = run, searches, certificate
         enumerates = enumerates and checkpoint is None and not certificate and run.budget.nodes is None
         covered = enumerates and not exact_halfspaces.covers(run.reduced)
@@ -139,7 +147,19 @@ class ActivationTraining:
         with run.phase("build"):
             self._proof = proof = Proof(run, record=self._certificate)
             self._autosave.keep(proof)
-        return "nothing left to improve" if run.closed else self._prove(proof, start)
+        if run.closed:
+            return "nothing left to improve"
+        with self._crew() as crew:
+            return self._prove(proof, start, crew)
+
+    @contextmanager
+    def _crew(self) -> Iterator[Crew | None]:
+        """Give the workers."""
+        if self._open_crew is None:
+            yield None
+            return
+        with limited_threads(1, "blas"), self._open_crew(self._run.reduced, self._run.budget.seed) as crew:
+            yield crew
 
     def _first_search(self, start: Network | None) -> None:
         """Submit starting networks: those that need no search, and unless an earlier run has done so, of a search."""
@@ -158,7 +178,7 @@ class ActivationTraining:
         # if there was only no time for the search, a later run may do it
         self._autosave.searched = searched or not self._searches or run.closed
 
-    def _prove(self, proof: Proof, start: Network | None) -> str:
+    def _prove(self, proof: Proof, start: Network | None, crew: Crew | None) -> str:
         """Work on the proof until it is closed or a limit is reached; return why it ended."""
         run, autosave = self._run, self._autosave
         may_search = self._searches and not autosave.searched_again
@@ -169,7 +189,7 @@ class ActivationTraining:
             if self._is_short(self._arrangement):
                 return self._see_all(self._arrangement)
         with run.phase("solve"):
-            ending = engine.work(run, proof, _FIRST_NODES if may_search else None)
+            ending = engine.work(run, proof, _FIRST_NODES if may_search else None, crew)
         if ending is engine.Ending.PAUSED:
             # it is not easy, so a better network is worth more time
             with run.phase("start"):
@@ -179,7 +199,7 @@ class ActivationTraining:
             autosave.searched_again = True
             autosave.save()
             with run.phase("solve"):
-                ending = engine.work(run, proof)
+                ending = engine.work(run, proof, crew=crew)
         return ending.message
 
     def _prove_for(self, proof: Proof, seconds: float) -> engine.Ending:

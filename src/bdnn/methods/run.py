@@ -18,7 +18,7 @@ from bdnn.methods.candidate import Candidate
 from bdnn.problem.audit import audit
 from bdnn.problem.presolve import Presolved, presolve
 from bdnn.result import BoundStep, Incumbent, Result
-from bdnn.status import Progress, ProgressCallback, Status
+from bdnn.status import Progress, ProgressCallback, Status, TeamState
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
@@ -84,6 +84,7 @@ class Run:
         self._nodes = self._earlier_nodes = self._rounds = self._n_mismatched = self._n_solved = 0
         # a regularizer that comes second is not known to be least before that was asked
         self._penalty_proven = problem.regularization != "lexicographic"
+        self._team: TeamState | None = None
         self._starts: list[Candidate] = []
         self._history: list[Incumbent] = []
         self._bounds = [BoundStep(budget.elapsed, self._bound)]
@@ -333,8 +334,6 @@ class Run:
             self._bounds.pop()
         self._bounds.append(BoundStep(now, bound))
 
-    # the course of the run
-
     @contextmanager
     def phase(self, name: str, shown: str = "", *, reports: bool = True) -> Iterator[None]:
         """Report a phase of the run as it begins, and add its seconds to the timings.
@@ -366,7 +365,7 @@ class Run:
             self._told = min(self._told, self._best.objective, part.objective if part else math.inf)
             phase, rounds = (part.phase, part.rounds) if part else (self._phase, self._rounds)
             seconds, bound = self._budget.elapsed, min(self._bound, self._told)
-            self._on_progress(Progress(seconds, self._told, bound, self._nodes, phase, rounds))
+            self._on_progress(Progress(seconds, self._told, bound, self._nodes, phase, rounds, self._team))
 
     def save_with(self, save: Callable[[], None] | None) -> None:
         """Call `save` with every report from now on, before the listener: the moment to write down what is known."""
@@ -385,9 +384,9 @@ class Run:
         """Note which solver is called."""
         self._solver = name
 
-    def count_nodes(self, nodes: int) -> None:
-        """Note how many nodes there are so far, as `nodes` counts them."""
-        self._nodes = nodes
+    def count_nodes(self, nodes: int, team: TeamState | None = None) -> None:
+        """Note how many nodes there are so far, as `nodes` counts them, and how those stand who work on them."""
+        self._nodes, self._team = nodes, team
 
     def resume_nodes(self, nodes: int) -> None:
         """Take over the number of nodes of earlier runs, which the budget does not count."""
