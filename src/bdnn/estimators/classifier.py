@@ -28,7 +28,8 @@ from bdnn.estimators.inputs import (
 )
 from bdnn.estimators.operating_point import moved, wanted_point
 from bdnn.estimators.probabilities import UNCALIBRATED, own_time
-from bdnn.estimators.selection import AUTO, Inputs, Tried, chooses, chosen, usual_sizes
+from bdnn.estimators.selection import AUTO, chooses, chosen, usual_sizes
+from bdnn.estimators.shape_trials import Inputs, Tried
 from bdnn.libraries import limited_threads
 from bdnn.methods import METHODS, automatic, method_for
 from bdnn.methods.local_search import LocalSearch
