@@ -10,6 +10,7 @@ import joblib
 import pytest
 
 BACKENDS = ("none", "sequential", "threading", "loky", "dask")
+AWAY = ("loky", "dask")
 
 
 @pytest.fixture(scope="module")

@@ -172,11 +172,11 @@ def fits(monkeypatch):
     """Time limits of members as they are trained, and what happens at some of them."""
     plain, limits, events = BDNNClassifier.fit, [], {}
 
-    def fit(self, *arguments, **settings):
+    def fit(self, *arguments):
         limits.append(self.time_limit)
         if events.get(len(limits)) == "between":
             raise KeyboardInterrupt
-        plain(self, *arguments, **settings)
+        plain(self, *arguments)
         if events.get(len(limits)) == "within":
             self.result_ = replace(self.result_, interrupted=True)
         return self

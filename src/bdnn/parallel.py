@@ -183,6 +183,8 @@ class Workers(Generic[Shared]):
         How many tasks are done at the same time at most; a cluster has its own number.
     shared : object
         What all tasks need. It is not changed.
+    stop : Stop or None
+        A request that others may make, too.
 
     Attributes
     ----------
@@ -195,9 +197,9 @@ class Workers(Generic[Shared]):
         Whether tasks see the memory of this process, so that what they change is seen.
     """
 
-    def __init__(self, threads: int, shared: Shared) -> None:
+    def __init__(self, threads: int, shared: Shared, stop: Stop | None = None) -> None:
         self._threads, self._shared = threads, shared
-        self.count, self.stop, self.here = 1, Stop(), True
+        self.count, self.stop, self.here = 1, stop or Stop(), True
         self._stack = ExitStack()
         self._parallel: Any = None
         self._token, self._packed = uuid.uuid4().hex, tuple[Any, ...]()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +22,7 @@ from bdnn.problem.problem import Problem
 
 if TYPE_CHECKING:
     from bdnn.network.losses import Head
+    from bdnn.status import ProgressCallback
     from bdnn.types import Floats, Indices, Integers
 
 
@@ -63,19 +64,28 @@ class Trained:
 
 
 class Once:
-    """Makes each thing once, also if several threads ask for it at the same time.
-
-    Attributes
-    ----------
-    seconds : dict
-        What it took, by key.
-    """
+    """Makes each thing once, also if several threads ask for it at the same time; it travels without what was made."""
 
     def __init__(self) -> None:
-        self.seconds: dict[Any, float] = {}
-        self._made: dict[Any, Any] = {}
+        self._made: dict[Any, tuple[Any, float]] = {}
         self._locks: dict[Any, threading.Lock] = {}
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[Once], tuple[()]]:
+        return type(self), ()
+
+    def known(self, keys: Iterable[Any]) -> dict[Any, Any]:
+        """Return what was made for some keys, and what it took."""
+        return {key: self._made[key] for key in keys if key in self._made}
+
+    def learn(self, made: Mapping[Any, Any]) -> None:
+        """Take over what was made elsewhere, unless it is there."""
+        for key, value in made.items():
+            self._made.setdefault(key, value)
+
+    def seconds(self, key: Any) -> float:
+        """Return what it took to make a thing, 0 if it was not made."""
+        return self._made[key][1] if key in self._made else 0.0
 
     def __call__(self, key: Any, make: Callable[[], Made]) -> Made:
         """Return what was made for a key, or make it."""
@@ -84,9 +94,9 @@ class Once:
         with lock:
             if key not in self._made:
                 began = reading()
-                self._made[key] = make()
-                self.seconds[key] = reading() - began
-            found: Made = self._made[key]
+                made = make()
+                self._made[key] = made, reading() - began
+            found: Made = self._made[key][0]
             return found
 
 
@@ -125,18 +135,41 @@ class Trainer:
         left = self._budget.remaining
         return lambda: self._budget.remaining < (1 - _SHARE_OF_TREES) * left < math.inf
 
-    def is_repeated(self, plan: Plan) -> bool:
-        """Tell whether there are so few thresholds that a smaller plan has them all."""
+    def is_repeated(self, plan: Plan, known: bool = False) -> bool:
+        """Tell whether there are so few thresholds that a smaller plan has them all; no if they must be `known`."""
         smaller = [size for size in STUMPS if size < plan.size]
-        return plan.inputs == "stumps" and bool(smaller) and len(self._stumps()) <= smaller[-1]
+        if plan.inputs != "stumps" or not smaller or (known and not self._once.known(["stumps"])):
+            return False
+        return len(self._stumps()) <= smaller[-1]
 
     def shared_seconds(self, plan: Plan) -> float:
         """Return what the regression of a plan took, which plans of other bounds share with it."""
-        return self._once.seconds.get(("regression", plan.regression, 0), 0.0) if plan.penalty else 0.0
+        return self._once.seconds(("regression", plan.regression, 0)) if plan.penalty else 0.0
 
-    def network(self, plan: Plan, budget: Budget) -> Trained:
-        """Return the network of a plan."""
-        network = summed([self._member(plan, number, budget) for number in range(plan.members)])
+    def known(self, plan: Plan) -> dict[Any, Any]:
+        """Return what has been made for a plan: proposals of trees, and the networks that it adds up."""
+        proposals = {
+            "grid": "importance",
+            "tree": ("tree", plan.size),
+            "stumps": "stumps",
+            "rules": ("rules", plan.bits),
+        }
+        regressions = (
+            [("regression", plan.regression, number) for number in range(plan.members)] if plan.penalty else []
+        )
+        members = [(plan.single, number) for number in range(plan.members)]
+        return self._once.known([proposals[plan.inputs], *regressions, *members])
+
+    def learn(self, made: Mapping[Any, Any]) -> None:
+        """Take over what another one has made for the same rows."""
+        self._once.learn(made)
+
+    def network(self, plan: Plan, budget: Budget, listener: ProgressCallback | None = None) -> Trained:
+        """Return the network of a plan.
+
+        A listener may raise KeyboardInterrupt, which comes through.
+        """
+        network = summed([self._member(plan, number, budget, listener) for number in range(plan.members)])
         layers = list(network.layers)
         inputs: Inputs = self._inputs(plan) if plan.inputs != "rules" else self._rule_layer(plan)[0]
         if plan.inputs == "rules":
@@ -152,7 +185,7 @@ class Trainer:
             return self._once(key, lambda: GridInputs.of(order[: plan.size], rows.X, source, plan.bits))
         if plan.inputs == "tree":
             key = ("tree", plan.size)
-            return self._once(key, lambda: BitInputs.of(tree_bits(rows, source, seed, plan.size) or [(0, 0.0)]))
+            return BitInputs.of(self._once(key, lambda: tree_bits(rows, source, seed, plan.size) or [(0, 0.0)]))
         return BitInputs.of(self._stumps()[: plan.size])
 
     def _stumps(self) -> list[tuple[int, float]]:
@@ -190,10 +223,10 @@ class Trainer:
             return self._once(("signals", plan.size, plan.bits), make)
         return make()
 
-    def _member(self, plan: Plan, number: int, budget: Budget) -> Network:
-        return self._once((plan.single, number), lambda: self._searched(plan, number, budget))
+    def _member(self, plan: Plan, number: int, budget: Budget, listener: ProgressCallback | None) -> Network:
+        return self._once((plan.single, number), lambda: self._searched(plan, number, budget, listener))
 
-    def _searched(self, plan: Plan, number: int, budget: Budget) -> Network:
+    def _searched(self, plan: Plan, number: int, budget: Budget, listener: ProgressCallback | None) -> Network:
         X, y, weight = self._signals(plan), self._rows.y, self._rows.weight
         if number:
             drawn = np.random.default_rng([self._seed, number]).integers(len(y), size=len(y))
@@ -215,7 +248,10 @@ class Trainer:
             rounds=rounds(plan, self._n_classes),
             seed=(1000 * self._seed + number) % 2**31,
         )
-        return complete(LocalSearch()(problem, limits).network, self._n_classes)
+        result = LocalSearch()(problem, limits, None, listener)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        return complete(result.network, self._n_classes)
 
 
 def _layer_of(found: Sequence[Rule]) -> tuple[BitInputs, Integers]:

@@ -28,13 +28,15 @@ from bdnn.estimators.inputs import (
 )
 from bdnn.estimators.operating_point import moved, wanted_point
 from bdnn.estimators.probabilities import UNCALIBRATED, own_time
-from bdnn.estimators.selection import Inputs, Tried, chooses, chosen, usual_sizes
+from bdnn.estimators.selection import chooses, chosen, usual_sizes
+from bdnn.estimators.shape_trials import Inputs, Tried
 from bdnn.libraries import limited_threads
 from bdnn.methods import METHODS, automatic, method_for
 from bdnn.methods.local_search import LocalSearch
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.writing import save_model
+from bdnn.parallel import Teller
 from bdnn.problem.problem import Problem, choice
 from bdnn.problem.shapes import AUTO
 from bdnn.progress import ProgressLines
@@ -409,6 +411,8 @@ class BDNNClassifier(Exportable, FittedNetwork):
             method = AttackAndRepair(method)
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)
+        if self._stop is not None:
+            listener = Teller(self._stop, listener)
         # more BLAS threads than were asked for would wait for each other on a busy machine
         with limited_threads(budget.threads, "blas"):
             own = own_time(budget, self.probability)

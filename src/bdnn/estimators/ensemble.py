@@ -226,7 +226,7 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
         together = 1 if self.hidden == "trained" else self.n_estimators
         groups = [tasks[start : start + together] for start in range(0, len(tasks), together)]
         training_data = Training(self._settings(), inputs, codes, weight, self.scheme, self.hidden)
-        members, short, self._interrupted = trained_members(training_data, groups, budget)
+        members, short, self._interrupted = trained_members(training_data, groups, budget, self._stop)
         self.members_ = tuple(members)
         if not self._interrupted and self._warns:
             self._warn(f"{what} ({count} of {len(groups)} training runs)" for what, count in sorted(short.items()))

@@ -14,8 +14,7 @@ from sklearn.base import clone
 from bdnn.estimators.members import Task, integer_problem, rows_of
 from bdnn.estimators.random_layers import random_hidden, with_outputs
 from bdnn.model_file.contents import EnsembleMember
-from bdnn.parallel import Stop, Teller, Workers
-from bdnn.progress import ProgressLines
+from bdnn.parallel import Stop, Workers
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
@@ -71,7 +70,7 @@ class _Trained:
 
 
 def trained_members(
-    training: Training, groups: Sequence[list[Task]], budget: Budget
+    training: Training, groups: Sequence[list[Task]], budget: Budget, stop: Stop | None
 ) -> tuple[list[EnsembleMember], Counter[str], bool]:
     """Train groups of members, as many at the same time as the budget has threads or joblib has workers.
 
@@ -88,7 +87,7 @@ def trained_members(
         Whether Ctrl-C came.
     """
     found: dict[int, _Trained] = {}
-    with Workers(min(budget.threads, len(groups)), training) as workers:
+    with Workers(min(budget.threads, len(groups)), training, stop) as workers:
         left = list(range(len(groups)))
 
         def tasks() -> Iterator[_Group]:
@@ -138,9 +137,8 @@ def _train(training: Training, task: _Group, stop: Stop) -> _Trained:
         clf.set_params(hidden_layer_sizes=(), head="argmax")
     left = own.remaining
     clf.set_params(time_limit=None if math.isinf(left) else max(left, _LEAST_SECONDS))
-    clf._warns = False
-    listener = ProgressLines() if clf.verbose else None
-    clf.fit(parts[0], targets, weight, on_progress=listener if stopped else Teller(stop, listener))
+    clf._warns, clf._stop = False, None if stopped else stop
+    clf.fit(parts[0], targets, weight)
     networks = with_outputs(drawn, clf.network_) if drawn else [clf.network_]
     members = [EnsembleMember(network, each.features) for network, each in zip(networks, task.members, strict=True)]
     return _Trained(members, clf.result_.shortfalls, clf.result_.interrupted)

@@ -18,7 +18,7 @@ from bdnn.result import MEASURES
 if TYPE_CHECKING:
     from bdnn.calibration import Calibration
     from bdnn.encoding.encoder import Encoder
-    from bdnn.estimators.selection import Tried
+    from bdnn.estimators.shape_trials import Tried
     from bdnn.model_file.contents import Model
     from bdnn.network.network import Network
     from bdnn.result import OperatingPoint, Result
