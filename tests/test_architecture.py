@@ -42,6 +42,7 @@ FLOORS = [
     ["backends"],
     ["formulations"],
     ["branch_and_cut", "certification", "polish", "rounding", "search"],
+    ["partitions"],
     ["methods"],
     [
         "__init__",

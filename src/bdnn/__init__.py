@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bdnn.network.schema import Schema
     from bdnn.reports.card import score_card
     from bdnn.reports.page import report
+    from bdnn.tables.dataset import open_parquet
 
 __all__ = [
     "BDNNClassifier",
@@ -42,6 +43,7 @@ __all__ = [
     "certify",
     "from_bytes",
     "load",
+    "open_parquet",
     "plotting",
     "report",
     "save_certificate",
@@ -60,6 +62,7 @@ _LATER = {
     "certify": "bdnn.certification.engine",
     "from_bytes": "bdnn.estimators.ensemble",
     "load": "bdnn.estimators.ensemble",
+    "open_parquet": "bdnn.tables.dataset",
     "Schema": "bdnn.network.schema",
     "report": "bdnn.reports.page",
     "save_certificate": "bdnn.checker.check",

@@ -146,9 +146,7 @@ def gains(
     outputs of an argmax head, the scores to beat; they have room for all points looked at. Return how many there are.
     """
 
-def line_sums(
-    state: State, neuron: int, directions: _Floats, axes: _Floats, before: _Floats, sums: _Floats
-) -> None:
+def line_sums(state: State, neuron: int, directions: _Floats, axes: _Floats, before: _Floats, sums: _Floats) -> None:
     """Add what happens along lines of a neuron to sums by bucket, from the points of a state.
 
     ``directions`` are the changes of weights and, last, of the bias, one line each, and ``axes`` scale, low end and

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bdnn.partitions.line_search import whole_axis
 from bdnn.partitions.tasks import Lines, Setting, Weights, places_of
@@ -12,7 +13,9 @@ from bdnn.search import kernels
 
 if TYPE_CHECKING:
     from bdnn.partitions.store import Block
-    from bdnn.types import Floats, Indices
+    from bdnn.types import Array, Floats, Indices
+
+    Rows = NDArray[np.int32]
 
 # rows of the sample that are looked at for a neuron: enough for directions and the spread of breakpoints
 _LOOKED_AT = 2**16
@@ -22,7 +25,7 @@ _MEASURED = 2**12
 _NEWTON, _SINGLE = 0.5, 0.3
 # most weights that move together besides Newton steps, and inputs that these combine (as in the search in memory)
 _FEW, _MOST_NEWTON, _FEW_NEWTON = 4, 128, 32
-# range of ridges and widths of Newton steps, as powers: those of the search in memory (native/search/improve_neuron.hpp)
+# range of ridges and widths of Newton steps, as powers of 10 and 2: those of native/search/improve_neuron.hpp
 _RIDGE, _NEAREST = 4.0, 6.0
 
 
@@ -79,7 +82,7 @@ class Directions:
         return Lines(neuron, directions, axes, count)
 
     def _direction(
-        self, k: int, number: int, layer: int, signal: Floats, active: Indices, a: Floats, gain: Floats
+        self, k: int, number: int, layer: int, signal: Array, active: Rows, a: Floats, gain: Floats
     ) -> Floats:
         """Return changes of the weights and, last, of the bias."""
         rng, setting, n = self._rng, self._setting, len(signal)
@@ -112,7 +115,7 @@ class Directions:
             step[-1] = -step[:-1] @ middle
         return step
 
-    def _scale(self, direction: Floats, signal: Floats, active: Indices, a: Floats) -> float:
+    def _scale(self, direction: Floats, signal: Array, active: Rows, a: Floats) -> float:
         """Return the median distance of breakpoints, so that half of them are in the middle half of the axis."""
         some = slice(None, None, -(-len(active) // _MEASURED))
         slope = direction[:-1] @ signal[:, active[some]].astype(np.float64) + direction[-1]

@@ -107,7 +107,8 @@ def exact_intervals(
         limit = most if finer <= _MOST_FINER else 2**62
         wanted = tuple(s.wanted.astype(np.uint8) for s in todo)
         task = Breakpoints(setting, weights, tuple(s.lines for s in todo), wanted, limit)
-        for search, found in zip(todo, rows.total(task, check), strict=True):
+        answers: list[Found] = rows.total(task, check)
+        for search, found in zip(todo, answers, strict=True):
             search.take_breakpoints(found)
     return [search.interval for search in searches if search.interval is not None]
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import FileIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -111,8 +113,9 @@ class Store:
         self._memory, self._folder = memory, folder
         self._blocks: list[_Stored] = []
         self._place: Path | None = None
-        self._file: IO[bytes] | None = None
+        self._file: FileIO | None = None
         self._written = 0
+        self._reading = threading.Lock()
         self.n_rows = 0
 
     def __enter__(self) -> Store:
@@ -165,7 +168,7 @@ class Store:
         )  # fmt: skip
         if len(content) <= self._memory:
             self._memory -= len(content)
-            self._blocks.append(_Stored(*(getattr(stored, name) for name in stored.__slots__[:-1]), content))
+            self._blocks.append(replace(stored, memory=content))
         else:
             self._memory = 0.0  # smaller blocks that come later are written as well, so that all is read in order
             self._write(content)
@@ -176,7 +179,7 @@ class Store:
         try:
             if self._file is None:
                 self._place = Path(tempfile.mkdtemp(prefix="bdnn-rows-", dir=self._folder))
-                self._file = open(self._place / "blocks", "w+b", buffering=0)  # noqa: SIM115  # closed by close()
+                self._file = FileIO(self._place / "blocks", "w+")
             self._file.seek(self._written)
             at = 0
             while at < len(content):
@@ -199,10 +202,11 @@ class Store:
         else:
             assert self._file is not None
             content = bytearray(sum(t.itemsize for t in types) * stored.m)
-            self._file.seek(stored.place)
-            at, view = 0, memoryview(content)
-            while at < len(content) and (got := self._file.readinto(view[at:])):  # type: ignore[attr-defined]
-                at += got
+            with self._reading:
+                self._file.seek(stored.place)
+                at, view = 0, memoryview(content)
+                while at < len(content) and (got := self._file.readinto(view[at:])):
+                    at += got
         arrays, start = [], 0
         for kind in types:
             arrays.append(np.frombuffer(content, dtype=kind, count=stored.m, offset=start))

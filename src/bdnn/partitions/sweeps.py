@@ -107,8 +107,17 @@ class Sweeps:
         self._timed(began)
         return totals
 
-    def run(self, least: float = 0.0, rounds: int | None = None) -> bool:
+    def run(self, least: float = 0.0, rounds: int | None = None, after: Callable[[], None] | None = None) -> bool:
         """Go on until some rounds in a row bring nothing, or the loss is no more than `least`.
+
+        Parameters
+        ----------
+        least : float
+            A loss that no network is below.
+        rounds : int or None
+            Of which there are no more, in all.
+        after : callable or None
+            Called after each round.
 
         Returns
         -------
@@ -121,6 +130,8 @@ class Sweeps:
                 return False
             stalled = 0 if self._round() else stalled + 1
             self.rounds += 1
+            if after is not None:
+                after()
         return True
 
     def _round(self) -> bool:

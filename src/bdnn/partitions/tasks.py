@@ -1,8 +1,8 @@
 """What is computed on parts of the rows: pure tasks, whose answers are added up wherever the parts are.
 
-Weights in the search are multiples of one power of two, so small that all sums of them are exact in any order: no answer
-depends on how rows are cut into parts. A weight that is no such multiple is rounded, by less than 2^-50 of the total;
-audits take the weights as they are.
+Weights in the search are multiples of one power of two, so small that all sums of them are exact in any order: no
+answer depends on how rows are cut into parts. A weight that is no such multiple is rounded, by less than 2^-50 of the
+total; audits take the weights as they are.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ A = TypeVar("A")
 
 # digits of a double: sums of this many units are exact
 _DIGITS = 52
+# rows of an audit at a time, whose arrays stay in the cache: measured, ten times as fast as with 2^16 rows
+_AUDITED_AT_ONCE = 2**11
 # different breakpoints of one line that are collected, a hundred megabytes with what sorting them takes; where there
 # are more, buckets are made finer first
 MOST_BREAKPOINTS = 2**20
@@ -260,8 +262,8 @@ class Breakpoints(Task[list[Found]]):
         t, place = np.unique(np.concatenate([one.t, other.t]), return_inverse=True)
         if len(t) > self.most:
             return Found(None, nothing, nothing)
-        up = np.bincount(place, np.concatenate([one.up, other.up]), len(t))
-        down = np.bincount(place, np.concatenate([one.down, other.down]), len(t))
+        up = np.bincount(place, np.concatenate([one.up, other.up]), len(t)).astype(np.float64)
+        down = np.bincount(place, np.concatenate([one.down, other.down]), len(t)).astype(np.float64)
         return Found(t, up, down)
 
 
@@ -295,24 +297,26 @@ class Audited(Task[AuditSums]):
     def of(self, block: Block) -> AuditSums:
         """Return the sums of a block."""
         network, codes = self.network, np.asarray(block.codes, dtype=np.intp)
-        weight, X = block.weights(self.of_class), block.X.T
-        terms: list[float] = []
-        rational, n = 0, network.loss.n_classes
-        confusion = np.zeros((n, n), dtype=np.int64)
-        one = network.loss.one_per_point and n == 2
-        for rows, losses, more in network.losses_by_block(X, codes):
-            rational += more
+        n, m = network.loss.n_classes, len(codes)
+        losses, index = np.empty(m, dtype=np.intp), np.empty(m, dtype=np.intp)
+        simple, rational = network.loss.one_per_point and n == 2, 0
+        for start in range(0, m, _AUDITED_AT_ONCE):
+            piece = slice(start, start + _AUDITED_AT_ONCE)
+            X = np.ascontiguousarray(block.X[:, piece].T, dtype=np.float64)
+            for rows, found, more in network.losses_by_block(X, own := codes[piece]):
+                losses[piece][rows] = found
+                rational += more
             # of two classes a wrong answer says which it was
-            own = codes[rows]
-            index = np.where(losses > 0, 1 - own, own) if one else network.predict_index(X[rows])
-            times = None if block.count is None else block.count[rows]
-            confusion += np.bincount(own * n + index, times, n * n).astype(np.int64).reshape(n, n)
-            w = np.ones(len(own)) if weight is None else weight[rows]
-            if times is not None:
-                w = w * times  # rows are merged only where their weights are integers
-            terms += exact_parts(weighted_terms(w, losses))
+            index[piece] = np.where(losses[piece] > 0, 1 - own, own) if simple else network.predict_index(X)
+        counts = np.bincount(codes * n + index, block.count, n * n)
+        confusion = np.rint(counts).astype(np.int64).reshape(n, n)
+        weight = block.weights(self.of_class)
+        weight = np.ones(m) if weight is None else weight
+        if block.count is not None:
+            weight = weight * block.count  # only rows without weights of their own are merged: the product is exact
+        terms = exact_parts(weighted_terms(weight, losses))
         wrong = int(confusion.sum() - np.trace(confusion))
-        return AuditSums(exact_parts(terms), wrong, rational, confusion)
+        return AuditSums(terms, wrong, rational, confusion)
 
     def added(self, one: AuditSums, other: AuditSums) -> AuditSums:
         """Return the sums of both."""
@@ -352,8 +356,8 @@ class Irreducible(Task[float]):
         if len(first) == len(index):
             return 0.0
         n = self.setting.loss.n_classes
-        totals = np.bincount(index.ravel() * n + block.codes, weight, len(first) * n).reshape(len(first), n)
-        return self.setting.loss.irreducible(totals)
+        totals = np.bincount(index.ravel() * n + block.codes, weight, len(first) * n).astype(np.float64)
+        return self.setting.loss.irreducible(totals.reshape(len(first), n))
 
     def added(self, one: float, other: float) -> float:
         """Return the sum."""

@@ -24,6 +24,7 @@ from bdnn.tables.table import Table
 from bdnn.tables.useless import without_useless
 
 if TYPE_CHECKING:
+    from bdnn.tables.dataset import DataSet
     from bdnn.types import Array, Floats
 
 GUESS = ""
@@ -43,7 +44,7 @@ class _Names:
 
 
 def read_table(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | DataSet,
     target: str | None = None,
     features: Sequence[str] | None = None,
     drop: Iterable[str] = (),
@@ -62,8 +63,8 @@ def read_table(
 
     Parameters
     ----------
-    path : path-like
-        The file; ``-`` is standard input.
+    path : path-like or DataSet
+        The file; ``-`` is standard input, and a folder or pattern a Parquet data set.
     target : str or None
         Column of the labels; `GUESS` to find it.
     features : sequence of str or None
