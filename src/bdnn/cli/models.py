@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
 from bdnn.calibration import pre_activations
+from bdnn.cli.data_sets import evaluated, model_rows, predictions
 from bdnn.cli.options import FILE, TEXT_OUT
 from bdnn.cli.output import check_files, save_csv, say
 from bdnn.cli.reading import filled_inputs, model_table, target_of
-from bdnn.cli.table_options import TABLE, Names, format_options, label_options
+from bdnn.cli.table_options import ROWS, Names, format_options, label_options
 from bdnn.errors import InputError
 from bdnn.model_file.reading import load_model
 from bdnn.reports import summary as reporting
 from bdnn.reports.metrics import measures_text
+from bdnn.tables.dataset import is_pattern
 
 if TYPE_CHECKING:
     from bdnn.tables import Reading
+    from bdnn.types import Array, Reals
 
 
 @click.command()
 @click.argument("model_file", metavar="MODEL", type=FILE)
-@click.argument("data", type=TABLE)
+@click.argument("data", type=ROWS)
 @click.option("--out", type=TEXT_OUT, default=None, help="CSV file to write; - is standard output.  [default: -]")
 @click.option("--scores", is_flag=True, help="Add the pre-activations of the outputs.")
 @click.option("--proba", is_flag=True, help="Add the probabilities of the classes; needs a model of --probability.")
@@ -57,23 +60,34 @@ def predict(
             f"{model_file} has no probabilities: train it with --probability, which calibrates them; --scores gives "
             f"the outputs of the network as they are"
         )
+    names = ["prediction"]
+    if scores:
+        single = model.network.widths[-1] == 1
+        names += ["score"] if single else [f"score_{label}" for label in model.network.classes]
+    if proba:
+        names += [f"probability_{label}" for label in model.network.classes]
+
+    def more(X: Reals) -> list[Array]:
+        columns: list[Array] = []
+        if scores:
+            columns += list(np.atleast_2d(model.network.decision_function(X).T))
+        if proba and model.calibration is not None:
+            columns += list(model.calibration.probabilities(pre_activations(model.network, X)).T)
+        return columns
+
+    if is_pattern(data):
+        rows = model_rows(model, data, None, None, reading, keep)
+        save_csv("table", out, [*rows.carry, *names], predictions(model, rows, more))
+        return
     table = model_table(model, data, None, reading=reading, carry=keep)
     X = filled_inputs(model, table)
-    columns: dict[str, Any] = {"prediction": model.network.predict(X)}
-    if scores:
-        values = model.network.decision_function(X)
-        names = ["score"] if values.ndim == 1 else [f"score_{label}" for label in model.network.classes]
-        columns |= dict(zip(names, np.atleast_2d(values.T), strict=True))
-    if proba and model.calibration is not None:
-        shares = model.calibration.probabilities(pre_activations(model.network, X))
-        columns |= {f"probability_{label}": share for label, share in zip(model.network.classes, shares.T, strict=True)}
-    listed = [*table.carried.values(), *(column.tolist() for column in columns.values())]
-    save_csv("table", out, [*table.carried, *columns], lambda: zip(*listed, strict=True))
+    listed = [*table.carried.values(), *(column.tolist() for column in (model.network.predict(X), *more(X)))]
+    save_csv("table", out, [*table.carried, *names], lambda: zip(*listed, strict=True))
 
 
 @click.command()
 @click.argument("model_file", metavar="MODEL", type=FILE)
-@click.argument("data", type=TABLE)
+@click.argument("data", type=ROWS)
 @label_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
@@ -81,11 +95,17 @@ def evaluate(
 ) -> None:
     """Print accuracy, precision and recall of classes, area under the ROC curve and confusion matrix on a table."""
     model = load_model(model_file)
-    table = model_table(model, data, target_of(model, target), missing_labels, reading)
-    assert table.labels is not None
-    report = reporting.evaluation(model, filled_inputs(model, table), table.labels)
-    if table.n_unlabeled:
-        report["rows_without_label"] = table.n_unlabeled
+    if is_pattern(data):
+        rows = model_rows(model, data, target_of(model, target), missing_labels, reading)
+        report = evaluated(model, rows)
+        unlabeled = rows.n_rows - report["rows"]
+    else:
+        table = model_table(model, data, target_of(model, target), missing_labels, reading)
+        assert table.labels is not None
+        report = reporting.evaluation(model, filled_inputs(model, table), table.labels)
+        unlabeled = table.n_unlabeled
+    if unlabeled:
+        report["rows_without_label"] = unlabeled
     say(json.dumps(report) if as_json else measures_text(report))
 
 

@@ -211,7 +211,7 @@ class _Fit:
                 began = reading()
                 confusion = StoredRows(held_out, budget.threads).total(task).confusion
                 self.seconds["held-out accuracy"] = reading() - began
-            stored = sum(1 for _ in range(len(training))), training.file_bytes + held_out.file_bytes
+            stored = len(training), training.n_points, training.file_bytes + held_out.file_bytes
         self._keep(inner, encoder, outcome, facts, sample, confusion, stored)
 
     def _held_out(self, first: int, count: int) -> Bools:
@@ -299,7 +299,7 @@ class _Fit:
 
     def _keep(
         self, inner: Any, encoder: Encoder, outcome: Improved, facts: Facts, sample: Table,
-        confusion: Indices | None, stored: tuple[int, int],
+        confusion: Indices | None, stored: tuple[int, int, int],
     ) -> None:  # fmt: skip
         """Give the classifier its attributes."""
         clf = self.clf
@@ -310,18 +310,18 @@ class _Fit:
         self.seconds |= outcome.seconds
         if not outcome.interrupted and math.isinf(outcome.loss):
             self.shortfalls.append("the time limit left no time for a pass over all rows")
-        clf.result_ = self._result(inner.result_, outcome)
+        clf.result_ = self._result(inner.result_, outcome, stored[1])
         clf._interrupted = outcome.interrupted
         clf.partitioned_ = Partitioned(
             sample=sample, n_rows=self.source.n_rows, n_unlabeled=facts.n_unlabeled, n_training=facts.n_training,
             n_held_out=facts.n_held_out, sample_loss=outcome.start_loss, loss=outcome.loss, confusion=confusion,
-            missing=dict(facts.missing), unseen=dict(facts.unseen), n_blocks=stored[0], file_bytes=stored[1],
+            missing=dict(facts.missing), unseen=dict(facts.unseen), n_blocks=stored[0], file_bytes=stored[2],
             passes=outcome.passes, seconds=dict(self.seconds),
         )  # fmt: skip
         if clf._warns:
             clf._warn(clf.result_.shortfalls)
 
-    def _result(self, of_sample: Result, outcome: Improved) -> Result:
+    def _result(self, of_sample: Result, outcome: Improved, n_points: int) -> Result:
         """Return the result for all rows."""
         before = of_sample.timings["total"]
         message = outcome.message.replace("interrupted", INTERRUPTED, 1) if outcome.interrupted else outcome.message
@@ -340,7 +340,7 @@ class _Fit:
             message=message,
             interrupted=outcome.interrupted and not self.shortfalls,
             n_rows=outcome.n_audited,
-            n_distinct=outcome.n_audited,
+            n_distinct=min(n_points, outcome.n_audited),
             nodes=of_sample.nodes + outcome.rounds,
             history=tuple(replace(step, seconds=before + step.seconds) for step in outcome.history),
             bounds=(),

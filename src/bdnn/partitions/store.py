@@ -130,6 +130,11 @@ class Store:
         return len(self._blocks)
 
     @property
+    def n_points(self) -> int:
+        """How many rows there are after merging."""
+        return sum(stored.m for stored in self._blocks)
+
+    @property
     def file_bytes(self) -> int:
         """Size of the temporary file."""
         return self._written

@@ -53,7 +53,7 @@ def open_parquet(path: str | os.PathLike[str], *, drop: Sequence[str] = (), na: 
         name = os.path.basename(os.path.normpath(text))
     else:
         files = [text] if os.path.exists(text) else sorted(glob.glob(text, recursive=True))
-        name = os.path.basename(text)
+        name = os.path.basename(text) if len(files) == 1 and files[0] == text else text
     if not files:
         what = "the folder holds no file that ends in .parquet" if os.path.isdir(text) else "no file matches it"
         raise InputError(f"there is no data set {text!r}: {what}")

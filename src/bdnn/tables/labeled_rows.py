@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 PART_ROWS = 2**18
 """Rows of a part, at most: some tens of megabytes for twenty columns."""
 
+_PLAIN_NAME = str.maketrans("*?[]", "----")  # no wildcards in the name of a file
 _SIMPLE = ("numeric", "boolean", "date")  # kinds that a column of the file has by its type
 
 
@@ -177,7 +178,7 @@ class LabeledRows:
             Whether columns that cannot help are left out, except those that are the same in the sample only.
         """
         with tempfile.TemporaryDirectory(prefix="bdnn-sample-") as folder:
-            place = Path(folder) / f"sample of {self.data.name.translate(str.maketrans('*?[]', '----'))}"
+            place = Path(folder) / f"sample of {Path(self.data.name).name.translate(_PLAIN_NAME)}"
             self._write_sample(place, drawn, excluded, rare)
             reading = self.data.reading
             table = self._read(place, reading, tidy)
