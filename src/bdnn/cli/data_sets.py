@@ -41,9 +41,7 @@ def opened(data: Path, drop: Sequence[str] = (), reading: Reading | None = None)
         raise InputError(f"{found.name} has no column {absent[0]!r}")
     kinds = {name: kind for name, kind in kinds.items() if kind != "drop"}
     na = None if reading is None else reading.na
-    return DataSet(
-        found.name, found.files, found.counts, found.columns, tuple(dict.fromkeys(out)), Reading(na=na, kinds=kinds)
-    )
+    return replace(found, drop=tuple(dict.fromkeys(out)), na=na, kinds=kinds)
 
 
 def rows_beyond_memory(clf: BDNNClassifier, data: Path, choice: TableChoice) -> LabeledRows | None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bdnn.columns import listed, quoted
 from bdnn.errors import InputError
 from bdnn.tables import database
 from bdnn.tables.database import Column
-from bdnn.tables.options import Reading
 
-_PLAIN = Reading()
 _WILD = frozenset("*?[")
 
 
@@ -86,7 +84,7 @@ def _opened(files: tuple[str, ...], name: str, drop: tuple[str, ...], na: tuple[
         raise InputError(f"{name} has no {listed(absent)}; its columns are {quoted(list(columns))}")
     if not sum(counts):
         raise InputError(f"{name} has no rows")
-    return DataSet(name, files, tuple(counts), columns, drop, Reading(na=na))
+    return DataSet(name, files, tuple(counts), columns, drop, na)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -105,8 +103,10 @@ class DataSet:
         Columns of the files.
     drop : tuple of str
         Columns that are left out.
-    reading : Reading
-        What stands for missing values, and kinds that are given.
+    na : tuple of str or None
+        What stands for missing values in text, besides empty cells; None for the usual words.
+    kinds : mapping of str to str
+        Kinds of columns that are given, as in `bdnn.tables.Reading`.
     """
 
     name: str
@@ -114,7 +114,8 @@ class DataSet:
     counts: tuple[int, ...]
     columns: Mapping[str, Column]
     drop: tuple[str, ...] = ()
-    reading: Reading = _PLAIN
+    na: tuple[str, ...] | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_rows(self) -> int:

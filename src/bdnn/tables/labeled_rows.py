@@ -94,6 +94,10 @@ class LabeledRows:
             raise InputError(f"{self.data.name} has no {listed(absent)}; its columns are {quoted(list(names))}")
 
     @property
+    def _reading(self) -> Reading:
+        return Reading(na=self.data.na, kinds=self.data.kinds)
+
+    @property
     def n_rows(self) -> int:
         """Rows of all files."""
         return self.data.n_rows
@@ -104,7 +108,7 @@ class LabeledRows:
 
     def table(self, tidy: bool = True) -> Table:
         """Return all rows, in memory."""
-        return self._read(self.data, self.data.reading, tidy)
+        return self._read(self.data, self._reading, tidy)
 
     def find_classes(self, classes: Array | None = None) -> dict[int, int]:
         """Find the labels of all rows; return how many rows each class has, by its index.
@@ -131,7 +135,7 @@ class LabeledRows:
             counts.update({str(text): int(count) for text, count in db.execute(query).fetchall()})
         texts = sorted(counts)
         known = np.full(len(texts), -1) if classes is None else label_rules.text_codes(texts, classes)
-        words = None if self.data.reading.na is None else self.data.reading.markers.everywhere
+        words = None if self.data.na is None else self._reading.markers.everywhere
         bare = [text.strip() for text in texts]
         gap = [label_rules.is_missing(b) if words is None else b.lower() in words for b in bare]
         gaps = np.array(gap, dtype=bool) & (known < 0)
@@ -180,7 +184,7 @@ class LabeledRows:
         with tempfile.TemporaryDirectory(prefix="bdnn-sample-") as folder:
             place = Path(folder) / f"sample of {Path(self.data.name).name.translate(_PLAIN_NAME)}"
             self._write_sample(place, drawn, excluded, rare)
-            reading = self.data.reading
+            reading = self._reading
             table = self._read(place, reading, tidy)
             left_out = [n for n in self.data.names if n not in (*table.names, self.target, self.weight)] if tidy else []
             kept = self._constant([str(place)], left_out) - self._constant(self.data.files, left_out)
@@ -257,7 +261,7 @@ class LabeledRows:
             for file in self.data.files:
                 query = f"SELECT DISTINCT {column.sql} FROM {database.parquet_table(Path(file))}"
                 texts |= {text for (text,) in database.connection().execute(query).fetchall() if text is not None}
-            markers = self.data.reading.markers
+            markers = self._reading.markers
             bare = sorted({text.strip() for text in texts if not markers.means_missing(text)})
             found[name] = tuple(sorted(set(level_names(bare, what).values())))
         return found
@@ -279,7 +283,7 @@ class LabeledRows:
         if absent := [name for name in known if name not in names]:
             raise InputError(f"{self.data.name} has no {listed(absent)}; its columns are {quoted(names)}")
         index = {name: j for j, name in enumerate(names)}
-        scan = Scan("", tuple(self.data.columns.values()), self.data.reading.markers)
+        scan = Scan("", tuple(self.data.columns.values()), self._reading.markers)
         first = 0
         for file, count in zip(self.data.files, self.data.counts, strict=True):
             for at in range(0, count, PART_ROWS):
