@@ -43,7 +43,7 @@ FLOORS = [
     ["backends"],
     ["formulations"],
     ["branch_and_cut", "certification", "polish", "rounding", "search"],
-    ["cluster"],
+    ["cluster", "partitions"],
     ["methods"],
     [
         "__init__",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bdnn.reports.card import score_card
     from bdnn.reports.interactive.page import interactive_report
     from bdnn.reports.page import report
+    from bdnn.tables.dataset import open_parquet
 
 __all__ = [
     "BDNNClassifier",
@@ -44,6 +45,7 @@ __all__ = [
     "from_bytes",
     "interactive_report",
     "load",
+    "open_parquet",
     "plotting",
     "report",
     "save_certificate",
@@ -63,6 +65,7 @@ _LATER = {
     "from_bytes": "bdnn.estimators.ensemble",
     "interactive_report": "bdnn.reports.interactive.page",
     "load": "bdnn.estimators.ensemble",
+    "open_parquet": "bdnn.tables.dataset",
     "Schema": "bdnn.network.schema",
     "report": "bdnn.reports.page",
     "save_certificate": "bdnn.checker.check",

@@ -146,6 +146,19 @@ def gains(
     outputs of an argmax head, the scores to beat; they have room for all points looked at. Return how many there are.
     """
 
+def line_sums(state: State, neuron: int, directions: _Floats, axes: _Floats, before: _Floats, sums: _Floats) -> None:
+    """Add what happens along lines of a neuron to sums by bucket, from the points of a state.
+
+    ``directions`` are the changes of weights and, last, of the bias, one line each, and ``axes`` scale, low end and
+    buckets per unit of each line's axis ``u = t / (scale + abs(t))``. ``before`` receives the objective at t = -inf
+    less that at t = 0, and ``sums`` the positive and the negative jumps in each bucket; both are added to.
+    """
+
+def line_breakpoints(
+    state: State, neuron: int, direction: _Floats, axis: _Floats, wanted: NDArray[np.uint8]
+) -> tuple[_Floats, _Floats, _Floats]:
+    """Return the breakpoints in some buckets of a line, as `line_sums` has them: ascending t, and the jumps at each."""
+
 def line_search(
     a: _Floats, s: _Floats, g: _Floats, integer: bool, rng: NDArray[np.uint64]
 ) -> tuple[float, float, float]:

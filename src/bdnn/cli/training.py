@@ -15,6 +15,7 @@ import numpy as np
 import bdnn
 from bdnn.checker.rows import table_part
 from bdnn.cli.compact import Budgets, train_compact
+from bdnn.cli.data_sets import rows_beyond_memory, train_on_rows, with_rows
 from bdnn.cli.options import (
     CLASS_WEIGHT,
     CLUSTER_HELP,
@@ -38,7 +39,7 @@ from bdnn.cli.reading import (
     table_info,
 )
 from bdnn.cli.stopping import finishing, heard, repeated, requested
-from bdnn.cli.table_options import TABLE, table_options
+from bdnn.cli.table_options import ROWS, TABLE, table_options
 from bdnn.encoding.codes import PARTS
 from bdnn.errors import InputError, NotCoveredError, UnorderedColumnError
 from bdnn.model_file.contents import Model, TableInfo
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("data", type=TABLE)
+@click.argument("data", type=ROWS)
 @table_options
 @estimator_options
 @click.option(
@@ -105,8 +106,9 @@ def train(
 ) -> None:
     """Train a network on a table and save it.
 
-    DATA is a CSV file of any delimiter, packed or not, or a Parquet file; - is standard input. What has to be assumed
-    of it is said on standard error.
+    DATA is a CSV file of any delimiter, packed or not, or a Parquet file; - is standard input. A folder of Parquet
+    files, or a pattern such as 'data/*.parquet', is a data set, whose rows need not fit into memory. What has to be
+    assumed of it is said on standard error.
     """  # fmt: skip
     choice, settings = table_choice(settings)
     if max_bytes is not None:
@@ -134,13 +136,20 @@ def train(
         clf.set_params(warm_start=True)
         clf.network_, clf.encoder_ = model.network, start_encoder(model)
         classes = clf.network_.classes
-    read = read_training_table(data, choice, classes=classes, model=model)
-    if out is not None:
-        _check_size(read, settings)
-    _fit(clf, read, settings["time_limit"], quiet)
-    info = table_info(clf, read, choice)
+    if (rows := rows_beyond_memory(clf, data, choice)) is not None:
+        read = train_on_rows(clf, rows, choice, quiet)
+        info = replace(table_info(clf, read, choice), test_fraction=None, seed=None)
+        _name_signal(clf)
+    else:
+        read = read_training_table(data, choice, classes=classes, model=model)
+        if out is not None:
+            _check_size(read, settings)
+        _fit(clf, read, settings["time_limit"], quiet)
+        info = table_info(clf, read, choice)
     with finishing():
         report = reporting.training_report(clf.result_, read.table, read.rows, clf.encoder_)
+        if rows is not None:
+            report = with_rows(report, clf)
         if len(read.held_out):
             inputs = inputs_of(clf.encoder_, clf.encoder_.matched(read.columns(read.held_out)))
             measured = reporting.evaluation(Model(clf.network_), inputs, read.labels[read.held_out])
@@ -259,6 +268,11 @@ def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: boo
     except KeyboardInterrupt:
         if not hasattr(clf, "result_"):  # else the training was over
             raise
+    _name_signal(clf)
+
+
+def _name_signal(clf: BDNNClassifier) -> None:
+    """Say in the result which signal ended the training, if one did."""
     if (asked := requested()) and clf.result_.interrupted:
         clf.result_ = replace(clf.result_, message=clf.result_.message.replace("Ctrl-C", asked))
 

@@ -28,6 +28,7 @@ from bdnn.estimators.inputs import (
 )
 from bdnn.estimators.operating_point import moved, wanted_point
 from bdnn.estimators.probabilities import UNCALIBRATED, own_time
+from bdnn.estimators.row_sources import fit_to_rows, is_rows
 from bdnn.estimators.selection import chooses, chosen, usual_sizes
 from bdnn.estimators.shape_trials import Inputs, Tried
 from bdnn.libraries import limited_threads
@@ -190,6 +191,9 @@ class BDNNClassifier(Exportable, FittedNetwork):
         the new one is then never worse on the new data.
     verbose : int, default=0
         1 prints a line with every improvement to stderr.
+    memory_limit : int, str or None, default=None
+        Bytes, such as "4GB", that a fit to a data set (`bdnn.open_parquet`) may take; if its rows do not fit, a sample
+        is trained on and improved on all of them, part by part. None for half of the memory; see the guide.
 
     Attributes
     ----------
@@ -274,6 +278,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         verbose: int = 0,
+        memory_limit: int | str | None = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.method = method
@@ -317,6 +322,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
+        self.memory_limit = memory_limit
 
     def __sklearn_clone__(self) -> Self:
         cluster, self.cluster = self.cluster, None  # a client is not to be copied
@@ -340,12 +346,12 @@ class BDNNClassifier(Exportable, FittedNetwork):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), or data frame
+        X : array-like of shape (n_samples, n_features), data frame or data set
             Columns of numbers, truth values, text, categories or dates, in which values may be missing.
-        y : array-like of shape (n_samples,)
-            Labels of at least two classes.
-        sample_weight : array-like of shape (n_samples,) or None
-            Non-negative weights of the samples in the loss.
+        y : array-like of shape (n_samples,), or str
+            Labels of at least two classes; of a data set the name of their column.
+        sample_weight : array-like of shape (n_samples,), str or None
+            Non-negative weights of the samples in the loss; of a data set the name of their column.
         feature_names : sequence of str or None
             Names of the columns of an array; a data frame brings its own.
         on_progress : callable or None
@@ -368,6 +374,9 @@ class BDNNClassifier(Exportable, FittedNetwork):
         sklearn.exceptions.ConvergenceWarning
             If the time was too short for more than closing the gap; ``result_.shortfalls`` says what was cut off.
         """
+        if is_rows(X):
+            fit_to_rows(self, X, y, sample_weight, on_progress)
+            return self
         budget = self._budget(seed_of(self.random_state))
         options_of(self)
         columns, labels, weight = self._training_data(X, y, sample_weight, self, feature_names)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 
 from bdnn.calibration import pre_activations
 from bdnn.certification.columns import certify_columns
@@ -13,6 +14,7 @@ from bdnn.certification.engine import certify
 from bdnn.encoding.raw import RawTable
 from bdnn.estimators.inputs import warn_unseen
 from bdnn.estimators.probabilities import ProbabilisticClassifier
+from bdnn.estimators.row_sources import is_rows, predicted, scored
 
 if TYPE_CHECKING:
     from bdnn.certification.result import Certification
@@ -35,10 +37,35 @@ class FittedNetwork(ProbabilisticClassifier):
         return pre_activations(self.network_, inputs)
 
     def predict(self, X: ArrayLike | RawTable) -> Array:
-        """Return the predicted label of each row of X, shape (n_samples,)."""
+        """Return the predicted label of each row of X, shape (n_samples,); of a data set part by part."""
+        if is_rows(X):
+            check_is_fitted(self)
+            return predicted(self.network_, self.encoder_, X)
         inputs = self._inputs(X)
         labels: Array = self.network_.predict(inputs)
         return labels
+
+    def score(self, X: ArrayLike | RawTable, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the fraction of the rows of X whose predicted label is correct.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or data set
+            Inputs.
+        y : array-like of shape (n_samples,), or str
+            Labels; of a data set the name of their column.
+        sample_weight : array-like of shape (n_samples,), str or None
+            Weights of the samples; of a data set the name of their column.
+
+        Returns
+        -------
+        float
+            Accuracy.
+        """
+        if is_rows(X):
+            check_is_fitted(self)
+            return scored(self.network_, self.encoder_, X, y, sample_weight)
+        return super().score(X, y, sample_weight)
 
     def decision_function(self, X: ArrayLike | RawTable) -> Floats:
         """Return the pre-activations of the outputs.

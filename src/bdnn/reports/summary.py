@@ -151,6 +151,7 @@ def training_text(report: dict[str, Any]) -> str:
         ),
         ("operating point", _point_text(r["operating_point"])),
         ("probabilities", _calibration_text(r.get("calibration"))),
+        ("all rows", _passes_text(r["beyond_memory"]) if "beyond_memory" in r else None),
         ("held-out accuracy", held_out),
         ("chosen", _chosen_text(r.get("selection"))),
         ("network size", f"{r['n_parameters']} weights and biases, {r['size_bytes']} bytes"),
@@ -159,6 +160,12 @@ def training_text(report: dict[str, Any]) -> str:
     text = "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
     columns = [(column["name"], column["kind"], column["inputs"]) for column in r.get("columns", ())]
     return f"{columns_text(columns)}\n{text}" if columns else text
+
+
+def _passes_text(found: dict[str, Any]) -> str:
+    """Return what the search over rows beyond memory did."""
+    before = "" if found["sample_loss"] is None else f", whose network has a loss of {found['sample_loss']:.12g} on all"
+    return f"{found['passes']} passes after a sample of {found['sample_rows']} rows{before}"
 
 
 def selection_report(tried: Sequence[Tried]) -> list[dict[str, Any]]:
