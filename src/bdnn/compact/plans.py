@@ -21,6 +21,11 @@ _RULES = ((40, 1), (120, 3), (350, 3), (1000, 3))
 RULES = tuple(most for most, _ in _RULES)
 LEAVES = (4, 8)
 """Of the boosted trees whose leaves are rules."""
+BOOSTED = (60, 120, 240, 480, 960, 1600)
+"""Most rules of boosted trees whose leaves keep their values, each for one class; 1,600 take about 8,000 bytes."""
+_BOOSTED_LEAVES = (4, 8, 16, 32)
+_BOOSTED_BOUND = 15
+"""Largest rounded value of a leaf; 7 and 31 did about as well."""
 _SMOOTH_BOUNDS = {"stumps": (7, 31), "tree": (7,), "rules": (7, 31), "grid": (15,), "fine": (127,)}
 """Largest weights of outputs from a logistic regression, which rounding must not spoil."""
 _FINE = 8
@@ -40,12 +45,13 @@ class Plan:
 
     Attributes
     ----------
-    inputs : {"stumps", "tree", "grid", "rules"}
-        Bits of boosted stumps or of a tree, grids, or bits behind a hidden layer of rules.
+    inputs : {"stumps", "tree", "grid", "rules", "boosted"}
+        Bits of boosted stumps or of a tree, grids, bits behind a hidden layer of rules, or rules with the values that
+        boosting gives them.
     size : int
         How many bits, inputs on grids, or rules, at most.
     bits : int
-        Of a grid; leaves of the trees of rules.
+        Of a grid; leaves of the trees of rules or of boosting.
     hidden : int
         Hidden neurons that are searched for; 0 for none.
     bound : int
@@ -74,6 +80,11 @@ class Plan:
         """What plans have in common whose weights are rounded from those of the same logistic regression."""
         return replace(self, bound=1)
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether there is a hidden layer of rules, which trees propose."""
+        return self.inputs in ("rules", "boosted")
+
     def is_near(self, other: Plan) -> bool:
         """Tell whether another plan differs in one thing only, and in size by little: it should do about as well."""
         pairs = [(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]
@@ -89,6 +100,7 @@ class Plan:
             "tree": f"{self.size} thresholds of a tree",
             "grid": f"{self.size} inputs of {self.bits} bits",
             "rules": f"{self.size} rules of trees with {self.bits} leaves",
+            "boosted": f"{self.size} rules of boosted trees with {self.bits} leaves and their values",
         }[self.inputs]
         more = [f"{self.hidden} hidden neurons"] if self.hidden else []
         more.append(f"weights up to {self.bound}")
@@ -118,6 +130,17 @@ def hidden(of: Plan) -> list[Plan]:
 def ruled() -> list[Plan]:
     """Return plans with a hidden layer of rules."""
     return [Plan("rules", most, leaves, bound=bound) for leaves in LEAVES for most, bound in _RULES]
+
+
+def boosted(n_classes: int) -> list[Plan]:
+    """Return plans of boosted trees as they are, but for the rounding, of one round at least."""
+    outputs = 1 if n_classes == _FEW_CLASSES else n_classes
+    return [
+        Plan("boosted", most, leaves, bound=_BOOSTED_BOUND)
+        for leaves in _BOOSTED_LEAVES
+        for most in BOOSTED
+        if (leaves - 1) * outputs <= most
+    ]
 
 
 def summed(of: Plan, many_rows: bool) -> list[Plan]:
@@ -165,6 +188,8 @@ def fits(plan: Plan, n_inputs: int, n_classes: int, max_bytes: int) -> bool:
     weight = log2(2 * plan.bound + 1)
     if plan.inputs == "rules":
         estimate = plan.size * (12 + weight * outputs)
+    elif plan.inputs == "boosted":
+        estimate = plan.size * (20 + weight)
     else:
         each = 2 + ceil(log2(max(n_inputs, 2))) + (6 if plan.inputs == "grid" else 8)
         estimate = plan.size * each + plan.size * (plan.hidden or outputs) * weight

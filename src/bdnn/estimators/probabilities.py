@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from bdnn.calibration import Calibration, probability_rule
 from bdnn.estimators.base import BaseClassifier, seed_of
-from bdnn.estimators.held_out import folds, folds_of_some
+from bdnn.estimators.held_out import drawn, folds, folds_of_some
 from bdnn.estimators.inputs import encoded, rows_of_columns
 from bdnn.estimators.regressions import Affine, Figures, Fit, best, reading, separate, shared
 from bdnn.libraries import limited_threads
@@ -107,11 +107,8 @@ def calibrated(
     columns, codes, weight = data
     generator = np.random.default_rng(budget.seed)
 
-    def drawn(rows: Indices, most: int = _MOST_ROWS) -> Indices:
-        if len(rows) <= most:
-            return rows
-        first = rows[np.unique(codes[rows], return_index=True)[1]]  # no class is lost
-        return np.union1d(generator.choice(rows, most, replace=False), first)
+    def some(rows: Indices, most: int = _MOST_ROWS) -> Indices:
+        return drawn(rows, codes, most, generator)
 
     def values_of(classifier: Any, rows: Indices) -> Floats:
         inputs = encoded(classifier.encoder_, rows_of_columns(columns, rows), warns=False)
@@ -124,13 +121,13 @@ def calibrated(
     n_outputs = estimator.calibration_outputs
     if rule == "held_out":
         assert held_out is not None
-        rows = drawn(held_out)
+        rows = some(held_out)
         parts = folds_of_some(rows_of_columns(columns, rows), codes[rows], budget.seed)
         found = best([reading(_READING_OF_HELD_OUT)], (values_of(estimator, rows), *fitted(rows)), parts)
         return _calibration(rule, *found, len(rows))
     # first, as the time that it takes is that of the other regressions, which the networks of the folds have to leave
     began = budget.remaining
-    everything = drawn(np.arange(len(codes)))
+    everything = some(np.arange(len(codes)))
     own = _signals(values_of(estimator, everything), *fitted(everything), n_outputs)
     each = began - budget.remaining if math.isfinite(began) else 0.0
     made, trusts = folds(columns, codes, budget.seed), _trusts(len(own.bias), len(estimator.classes_))
@@ -142,13 +139,13 @@ def calibrated(
         # what the last one took beyond its limit, as many rows do, the others will take, too
         left = max(began - regressions, _LEAST_NETWORKS * began) / following - over
         limit = max(min((1 - NETWORK_SHARE) * budget.seconds / len(made), left), _LEAST_SECONDS)
-        rows = drawn(training)  # of very many, all would cost more time to prepare than there is
+        rows = some(training)  # of very many, all would cost more time to prepare than there is
         other = fold(rows, limit)
         over = max(began - budget.remaining - limit, 0.0) if math.isfinite(began) else 0.0
         if other is None:
             return None
         signals = _signals(values_of(other, rows), *fitted(rows), n_outputs)
-        order.append(drawn(others, _MOST_ROWS // len(made)))
+        order.append(some(others, _MOST_ROWS // len(made)))
         seen.append(signals(values_of(other, order[-1])))
     rows, fold_of = np.concatenate(order), np.repeat(np.arange(len(made)), [len(part) for part in order])
     parts = [(np.flatnonzero(fold_of != one), np.flatnonzero(fold_of == one)) for one in range(len(made))]
@@ -246,33 +243,41 @@ class ProbabilisticClassifier(BaseClassifier):
         return 0 if probability_rule(self.probability) is None else seed_of(self.random_state)
 
     def _calibrate(
-        self, columns: Reals | RawTable, labels: Array, weight: Floats | None, held_out: Indices | None, budget: Budget
+        self,
+        columns: Reals | RawTable,
+        labels: Array,
+        weight: Floats | None,
+        held_out: Indices | None,
+        budget: Budget,
+        fold: Callable[[Indices, float], Any] | None = None,
     ) -> bool:
-        """Calibrate after the training, and return whether nothing fell short."""
+        """Calibrate after the training, and return whether nothing fell short; `fold` is as in `calibrated`."""
         self.calibration_ = None
         rule = probability_rule(self.probability)
         if rule is not None and not self._interrupted:
-            names = getattr(self, "feature_names_in_", None)
-
-            def fold(rows: Indices, seconds: float) -> ProbabilisticClassifier | None:
-                made: ProbabilisticClassifier = clone(self)
-                own = made.get_params(deep=False)
-                made.set_params(**{name: value for name, value in _PLAIN.items() if name in own})
-                made.set_params(**self._shape())
-                made.set_params(random_state=budget.seed, time_limit=None if math.isinf(seconds) else seconds)
-                made._warns = False
-                named = {"feature_names": names} if names is not None and "checkpoint" in own else {}
-                made.fit(
-                    rows_of_columns(columns, rows), labels[rows], None if weight is None else weight[rows], **named
-                )
-                return None if made._interrupted else made
-
+            fold = fold or partial(self._of_fold, (columns, labels, weight), budget.seed)
             data = columns, np.searchsorted(self.classes_, labels), weight
             # a request to stop ends what is asked for beyond the network, which stays
             # and threads of BLAS beyond those that were asked for would wait for each other on a busy machine
             with suppress(KeyboardInterrupt), limited_threads(budget.threads, "blas"):
                 self.calibration_ = calibrated(self, rule, data, held_out, fold, budget)
         return rule is None or self.calibration_ is not None
+
+    def _of_fold(
+        self, data: tuple[Reals | RawTable, Array, Floats | None], seed: int, rows: Indices, seconds: float
+    ) -> ProbabilisticClassifier | None:
+        """Return such a classifier of some rows, None if its training was interrupted."""
+        columns, labels, weight = data
+        made: ProbabilisticClassifier = clone(self)
+        own = made.get_params(deep=False)
+        made.set_params(**{name: value for name, value in _PLAIN.items() if name in own})
+        made.set_params(**self._shape())
+        made.set_params(random_state=seed, time_limit=None if math.isinf(seconds) else seconds)
+        made._warns = False
+        names = getattr(self, "feature_names_in_", None)
+        named = {"feature_names": names} if names is not None and "checkpoint" in own else {}
+        made.fit(rows_of_columns(columns, rows), labels[rows], None if weight is None else weight[rows], **named)
+        return None if made._interrupted else made
 
     def _shape(self) -> dict[str, Any]:
         """Return parameters for classifiers that are trained on parts of the rows, if they were chosen by all."""
