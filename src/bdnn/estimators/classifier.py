@@ -14,6 +14,7 @@ from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError, ModelFileError
 from bdnn.estimators.base import seed_of, storable
 from bdnn.estimators.class_weights import by_label, training_weights, validation_weights, with_class_weight
+from bdnn.estimators.devices import Exportable
 from bdnn.estimators.fitted import FittedNetwork
 from bdnn.estimators.frames import Categorical
 from bdnn.estimators.held_out import held_out_rows
@@ -51,7 +52,7 @@ _MAPPINGS = ("class_weight", "decision_threshold", "monotonic")
 """Settings that may be objects."""
 
 
-class BDNNClassifier(FittedNetwork):
+class BDNNClassifier(Exportable, FittedNetwork):
     """Binarized deep neural network, trained by mathematical optimization.
 
     Neurons fire 1 if their pre-activation is >= 0, otherwise 0. The reported loss is always recomputed with exact

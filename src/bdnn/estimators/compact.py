@@ -20,6 +20,7 @@ from bdnn.errors import InputError
 from bdnn.estimators.base import seed_of, storable
 from bdnn.estimators.class_weights import training_weights, with_class_weight
 from bdnn.estimators.classifier import BDNNClassifier
+from bdnn.estimators.devices import Exportable
 from bdnn.estimators.fitted import FittedNetwork
 from bdnn.estimators.frames import Categorical
 from bdnn.estimators.held_out import drawn, folds_of_some, held_out_rows
@@ -56,7 +57,7 @@ class _Encoding(NamedTuple):
     classes: Array
 
 
-class CompactBDNNClassifier(FittedNetwork):
+class CompactBDNNClassifier(Exportable, FittedNetwork):
     """The most accurate network of integers that takes at most so many bytes.
 
     Inputs, shapes, weight bounds and sums of networks are searched for within the budget, and judged by rows that

@@ -12,7 +12,6 @@ from bdnn.calibration import pre_activations
 from bdnn.certification.columns import certify_columns
 from bdnn.certification.engine import certify
 from bdnn.encoding.raw import RawTable
-from bdnn.estimators.devices import Exportable
 from bdnn.estimators.inputs import warn_unseen
 from bdnn.estimators.probabilities import ProbabilisticClassifier
 from bdnn.model_file.contents import Model, TableInfo
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from bdnn.types import Array, Floats, Reals
 
 
-class FittedNetwork(Exportable, ProbabilisticClassifier):
+class FittedNetwork(ProbabilisticClassifier):
     """A classifier whose `network_` alone predicts."""
 
     network_: Network
