@@ -34,6 +34,8 @@ _PENALTIES = {"inputs": (0.5, 5.0), "rules": (3.0, 15.0)}
 """Of logistic regressions, in units of scikit-learn's 1 / C: one for few rows, one for many; rules are many."""
 _DEEP = 16
 """Leaves of the trees of more rules, whose outputs come from a logistic regression only: there are many of them."""
+_BETWEEN = 600
+"""Rules whose outputs come from a logistic regression: of a thousand, many classes take more than 8,192 bytes."""
 _FEW_CLASSES = 2
 _MUCH_LARGER = 2.0
 """A plan whose estimate is so many times the largest budget is not tried: weights of 0 rarely save as much."""
@@ -164,6 +166,7 @@ def smooth(plans: Iterable[Plan]) -> list[Plan]:
     """
     inputs = dict.fromkeys((p.inputs, p.size, p.bits) for p in plans if not p.hidden and p.members == 1)
     inputs |= {(kind, size, _DEEP): None for kind, size, _ in inputs if kind == "rules"}
+    inputs |= {(kind, _BETWEEN, leaves): None for kind, _, leaves in inputs if kind == "rules"}
     found = []
     for kind, size, bits in inputs:
         name = "fine" if kind == "grid" and bits == _FINE else kind
