@@ -141,10 +141,13 @@ class Trainer:
     def network(self, plan: Plan, budget: Budget) -> Trained:
         """Return the network of a plan."""
         network = summed([self._member(plan, number, budget) for number in range(plan.members)])
+        layers = network.layers
+        inputs: Inputs
         if not plan.has_rules:
-            return Trained(self._inputs(plan), network, self._source)
-        inputs, signs = _layer_of(self._grown(plan).rules[: network.n_features])
-        layers = Layer(signs, -(signs > 0).sum(axis=1)), *network.layers
+            inputs = self._inputs(plan)
+        else:
+            inputs, signs = _layer_of(self._grown(plan).rules[: network.n_features])
+            layers = Layer(signs, -(signs > 0).sum(axis=1)), *layers
         return Trained(inputs, Network(layers, network.head, self._classes), self._source)
 
     def _inputs(self, plan: Plan) -> BitInputs | GridInputs:
