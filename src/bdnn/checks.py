@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
+from typing import TypeVar
 
 import numpy as np
 
 from bdnn.errors import InputError
+
+Entry = TypeVar("Entry")
 
 
 def name_tuple(what: str, names: Sequence[str] | None, count: int) -> tuple[str, ...] | None:
@@ -21,6 +24,35 @@ def name_tuple(what: str, names: Sequence[str] | None, count: int) -> tuple[str,
     if len(listed) != count:
         raise InputError(f"{what} must have one name per column ({count}), got {len(listed)}")
     return listed
+
+
+def entry(what: str, name: str, table: Mapping[str, Entry], known: Iterable[str] | None = None) -> Entry:
+    """Return what a table has by a name.
+
+    Parameters
+    ----------
+    what : str
+        What is looked for, in a word.
+    name : str
+        What was given.
+    table : mapping
+        By name.
+    known : iterable of str or None
+        Names that an error lists, None for those of the table.
+
+    Returns
+    -------
+    object
+        The entry.
+
+    Raises
+    ------
+    InputError
+        If there is none of the name.
+    """
+    if name not in table:
+        raise InputError(f"the {what} must be one of {', '.join(table if known is None else known)}, got {name!r}")
+    return table[name]
 
 
 def radius_limit(radius: float | None) -> float:

@@ -12,8 +12,8 @@ import numpy as np
 
 from bdnn.compact import plans as plans_module
 from bdnn.compact.judging import Folds, Part, Task, judged_by_fold
-from bdnn.compact.plans import Plan, fits, ruled, summed
-from bdnn.compact.training import Trained, Trainer, constant_model
+from bdnn.compact.plans import Plan, boosted, fits, ruled, summed
+from bdnn.compact.training import Retraining, Trained, Trainer, constant_model, most_frequent
 from bdnn.parallel import Workers
 
 if TYPE_CHECKING:
@@ -73,8 +73,10 @@ class Chosen:
         Of its plan on held-out rows, weighted.
     score : float
         The figure by which it was chosen: half of it is the mean accuracy of plans that are nearly the same.
+    plan : Plan or None
+        The plan; None for the class that is most frequent.
     text : str
-        Its plan in words.
+        The plan in words.
     reason : str
         Why it was chosen.
     """
@@ -84,6 +86,7 @@ class Chosen:
     placed: Placed
     accuracy: float
     score: float
+    plan: Plan | None
     text: str
     reason: str
 
@@ -182,13 +185,16 @@ class Search:
         return [self._chosen(most) for most in self._max_bytes]
 
     def _stages(self) -> Iterator[list[Plan]]:
-        """Yield plans that come next, by what is known of those before."""
+        """Yield plans that come next, by what is known of those before; none if there is one class only."""
+        if len(np.unique(self._rows.y)) < 2:
+            return
         plain = self._sensible(plans_module.plain(self._source.n))
         yield plain
         hidden = self._sensible(plan for of in self._best_inputs(plain) for plan in plans_module.hidden(of))
         yield hidden
         rules = self._sensible(ruled())
         yield rules
+        yield self._sensible(boosted(len(self._classes)))
         yield self._sensible(plans_module.smooth([*plain, *rules]))
         many = len(self._rows.y) > _MANY_ROWS
         for group in (plain, hidden, rules):
@@ -279,11 +285,15 @@ class Search:
     def _last_seconds(self, judged: _Judged) -> float:
         return judged.seconds / len(self._folds.trainers) * self._of_fold * _LONGER
 
+    @property
+    def retraining(self) -> Retraining:
+        """What trains networks of plans on other rows of the same inputs."""
+        return Retraining(self._source, self._classes, self._budget.seed, self._max_bytes[-1])
+
     def _constant(self) -> _Judged:
-        weights = np.bincount(self._rows.y, self._rows.weight, minlength=len(self._classes))
-        label = int(weights.argmax())
+        label = most_frequent(self._rows)
         model = constant_model(label, self._source, self._classes)
-        share = float(weights[label] / weights.sum())
+        share = float(np.average(self._rows.y == label, weights=self._rows.weight))
         return _Judged(None, self._folds.size(model.placed()), share, 0.0, lambda _: model, lambda: model)
 
     def _ranked(self, most: int) -> list[_Judged]:
@@ -308,7 +318,7 @@ class Search:
                 if (size := self._folds.size(placed)) <= most:
                     found = Chosen(
                         max_bytes=most, size_bytes=size, placed=placed, accuracy=judged.accuracy, score=score,
-                        text=judged.text, reason=reason,
+                        plan=judged.plan, text=judged.text, reason=reason,
                     )  # fmt: skip
                     fitting.append((self._merit(trained, size, score), found))
             if not fitting:

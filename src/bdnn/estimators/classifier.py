@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
 
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError, ModelFileError
@@ -36,14 +35,12 @@ from bdnn.methods import METHODS, automatic, method_for
 from bdnn.methods.local_search import LocalSearch
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
-from bdnn.model_file.writing import save_model
 from bdnn.parallel import Teller
 from bdnn.problem.problem import Problem, choice
 from bdnn.problem.shapes import AUTO
 from bdnn.progress import ProgressLines
 
 if TYPE_CHECKING:
-    from bdnn.files import FilePath
     from bdnn.network.network import Network
     from bdnn.status import ProgressCallback
 
@@ -447,28 +444,6 @@ class BDNNClassifier(Exportable, FittedNetwork):
         if self._warns:
             self._warn(self.result_.shortfalls)
         return self
-
-    def save(self, path: FilePath | IO[bytes], table: TableInfo | None = None) -> None:
-        """Write the fitted estimator to a JSON model file, which `bdnn.load` reads.
-
-        Parameters
-        ----------
-        path : path-like or binary file
-            Where to write.
-        table : TableInfo or None
-            How the training table was read, if it came from a file.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-        InputError
-            If a label or a setting cannot be stored, or the file would be too large.
-        OutputError
-            (an OSError) If the file cannot be written.
-        """
-        check_is_fitted(self)
-        save_model(path, self._contents(table))
 
     def _shape(self) -> dict[str, Any]:
         """Return the parameters that give the shape of the network without a choice."""

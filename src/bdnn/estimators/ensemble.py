@@ -173,12 +173,8 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), or data frame
-            Columns of numbers, truth values, text, categories or dates, in which values may be missing.
-        y : array-like of shape (n_samples,)
-            Labels of at least two classes.
-        sample_weight : array-like of shape (n_samples,) or None
-            Non-negative weights of the samples in the loss.
+        X, y, sample_weight : array-like
+            As for `bdnn.BDNNClassifier.fit`.
 
         Returns
         -------

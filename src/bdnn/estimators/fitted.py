@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,9 +15,12 @@ from bdnn.encoding.raw import RawTable
 from bdnn.estimators.inputs import warn_unseen
 from bdnn.estimators.probabilities import ProbabilisticClassifier
 from bdnn.estimators.row_sources import is_rows, predicted, scored
+from bdnn.model_file.contents import Model, TableInfo
+from bdnn.model_file.writing import save_model
 
 if TYPE_CHECKING:
     from bdnn.certification.result import Certification
+    from bdnn.files import FilePath
     from bdnn.network.network import Network
     from bdnn.types import Array, Floats, Reals
 
@@ -26,6 +29,9 @@ class FittedNetwork(ProbabilisticClassifier):
     """A classifier whose `network_` alone predicts."""
 
     network_: Network
+
+    def _contents(self, table: TableInfo | None = None) -> Model:
+        raise NotImplementedError
 
     @property
     def calibration_outputs(self) -> int:
@@ -124,3 +130,25 @@ class FittedNetwork(ProbabilisticClassifier):
             warn_unseen(self.encoder_.unseen(columns))
             return certify_columns(self.network_, self.encoder_, columns, y, level_changes=level_changes, **settings)
         return certify(self.network_, columns, y, **settings)
+
+    def save(self, path: FilePath | IO[bytes], table: TableInfo | None = None) -> None:
+        """Write the network to a JSON model file, which `bdnn.load` reads as a `BDNNClassifier`.
+
+        Parameters
+        ----------
+        path : path-like or binary file
+            Where to write.
+        table : TableInfo or None
+            How the training table was read, if it came from a file.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        InputError
+            If a label or a setting cannot be stored, or the file would be too large.
+        OutputError
+            (an OSError) If the file cannot be written.
+        """
+        check_is_fitted(self)
+        save_model(path, self._contents(table))

@@ -22,7 +22,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from bdnn.calibration import Calibration, probability_rule
 from bdnn.estimators.base import BaseClassifier, seed_of
-from bdnn.estimators.held_out import folds, folds_of_some
+from bdnn.estimators.held_out import drawn, folds, folds_of_some
 from bdnn.estimators.inputs import encoded, rows_of_columns
 from bdnn.estimators.regressions import Affine, Figures, Fit, best, reading, separate, shared
 from bdnn.libraries import limited_threads
@@ -111,27 +111,24 @@ def calibrated(
     columns, codes, weight = data
     generator = np.random.default_rng(budget.seed)
 
-    def drawn(rows: Indices, most: int = _MOST_ROWS) -> Indices:
-        if len(rows) <= most:
-            return rows
-        first = rows[np.unique(codes[rows], return_index=True)[1]]  # no class is lost
-        return np.union1d(generator.choice(rows, most, replace=False), first)
+    def some(rows: Indices, most: int = _MOST_ROWS) -> Indices:
+        return drawn(rows, codes, most, generator)
 
     everything = _Folds(columns, codes, weight, fold, estimator.calibration_outputs)
     if rule == "held_out":
         assert held_out is not None
-        rows = drawn(held_out)
+        rows = some(held_out)
         parts = folds_of_some(rows_of_columns(columns, rows), codes[rows], budget.seed)
         asked = (everything.values_of(estimator, rows), *everything.fitted(rows))
         found = best([reading(_READING_OF_HELD_OUT)], asked, parts)
         return _calibration(rule, *found, len(rows))
     # first, as the time that it takes is that of the other regressions, which the networks of the folds have to leave
     began = budget.remaining
-    own = everything.signals(estimator, drawn(np.arange(len(codes))))
+    own = everything.signals(estimator, some(np.arange(len(codes))))
     each = began - budget.remaining if math.isfinite(began) else 0.0
     made, trusts = folds(columns, codes, budget.seed), _trusts(len(own.bias), len(estimator.classes_))
     # of very many rows, all would cost more time to prepare than there is
-    parts_of = [(drawn(training), drawn(others, _MOST_ROWS // len(made))) for training, others in made]
+    parts_of = [(some(training), some(others, _MOST_ROWS // len(made))) for training, others in made]
     found_of: dict[int, Floats] = {}
     over = [0.0]
     with Workers(min(budget.threads, len(made)), everything) as workers:
@@ -313,33 +310,41 @@ class ProbabilisticClassifier(BaseClassifier):
         return 0 if probability_rule(self.probability) is None else seed_of(self.random_state)
 
     def _calibrate(
-        self, columns: Reals | RawTable, labels: Array, weight: Floats | None, held_out: Indices | None, budget: Budget
+        self,
+        columns: Reals | RawTable,
+        labels: Array,
+        weight: Floats | None,
+        held_out: Indices | None,
+        budget: Budget,
+        fold: Callable[[Indices, float, Stop], Any] | None = None,
     ) -> bool:
-        """Calibrate after the training, and return whether nothing fell short."""
+        """Calibrate after the training, and return whether nothing fell short; `fold` is as in `calibrated`."""
         self.calibration_ = None
         rule = probability_rule(self.probability)
         if rule is not None and not self._interrupted:
-            names = getattr(self, "feature_names_in_", None)
-
-            def fold(rows: Indices, seconds: float, stop: Stop) -> ProbabilisticClassifier | None:
-                made: ProbabilisticClassifier = clone(self)
-                own = made.get_params(deep=False)
-                made.set_params(**{name: value for name, value in _PLAIN.items() if name in own})
-                made.set_params(**self._shape())
-                made.set_params(random_state=budget.seed, time_limit=None if math.isinf(seconds) else seconds, n_jobs=1)
-                made._warns, made._stop = False, stop
-                named = {"feature_names": names} if names is not None and "checkpoint" in own else {}
-                made.fit(
-                    rows_of_columns(columns, rows), labels[rows], None if weight is None else weight[rows], **named
-                )
-                return None if made._interrupted else made
-
+            fold = fold or partial(self._of_fold, (columns, labels, weight), budget.seed)
             data = columns, np.searchsorted(self.classes_, labels), weight
             # a request to stop ends what is asked for beyond the network, which stays
             # and threads of BLAS beyond those that were asked for would wait for each other on a busy machine
             with suppress(KeyboardInterrupt), limited_threads(budget.threads, "blas"):
                 self.calibration_ = calibrated(self, rule, data, held_out, fold, budget)
         return rule is None or self.calibration_ is not None
+
+    def _of_fold(
+        self, data: tuple[Reals | RawTable, Array, Floats | None], seed: int, rows: Indices, seconds: float, stop: Stop
+    ) -> ProbabilisticClassifier | None:
+        """Return such a classifier of some rows, None if its training was interrupted."""
+        columns, labels, weight = data
+        made: ProbabilisticClassifier = clone(self)
+        own = made.get_params(deep=False)
+        made.set_params(**{name: value for name, value in _PLAIN.items() if name in own})
+        made.set_params(**self._shape())
+        made.set_params(random_state=seed, time_limit=None if math.isinf(seconds) else seconds, n_jobs=1)
+        made._warns, made._stop = False, stop
+        names = getattr(self, "feature_names_in_", None)
+        named = {"feature_names": names} if names is not None and "checkpoint" in own else {}
+        made.fit(rows_of_columns(columns, rows), labels[rows], None if weight is None else weight[rows], **named)
+        return None if made._interrupted else made
 
     def _shape(self) -> dict[str, Any]:
         """Return parameters for classifiers that are trained on parts of the rows, if they were chosen by all."""

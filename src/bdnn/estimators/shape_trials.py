@@ -13,7 +13,7 @@ import numpy as np
 from bdnn.calibration import FRACTION
 from bdnn.clock import reading
 from bdnn.errors import InputError
-from bdnn.estimators.held_out import folds_of_some
+from bdnn.estimators.held_out import drawn, folds_of_some
 from bdnn.methods.local_search import LocalSearch
 from bdnn.parallel import Stop, Teller, Workers
 from bdnn.problem import shapes
@@ -257,22 +257,19 @@ def _parts(problem: Problem, budget: Budget) -> list[tuple[Indices, Indices | No
     rows = np.flatnonzero(np.asarray(problem.sample_weight) > 0)
     most = int(np.clip(_ROWS_PER_SECOND * min(budget.seconds, SECONDS), _LEAST_ROWS, _MOST_ROWS))
 
-    def drawn(some: Indices, number: int) -> Indices:
-        if len(some) <= number:
-            return some
-        first = some[np.unique(problem.codes[some], return_index=True)[1]]  # no class is lost
-        return np.union1d(rng.choice(some, number, replace=False), first)
+    def some(of: Indices, number: int) -> Indices:
+        return drawn(of, problem.codes, number, rng)
 
     if problem.validation is not None:
-        return [(drawn(rows, most), None)]
-    rows = drawn(rows, _MOST_ROWS)
+        return [(some(rows, most), None)]
+    rows = some(rows, _MOST_ROWS)
     X, codes = np.asarray(problem.X)[rows], problem.codes[rows]
     found: list[tuple[Indices, Indices]] = []
     if len(rows) > _FEW_ROWS:
         with suppress(InputError):  # of classes with one row
             found = [split(X, codes, FRACTION, seed + k) for k in range(1 + (len(rows) <= _SOME_ROWS))]
     found = found or folds_of_some(X, codes, seed)
-    return [(drawn(rows[training], most), drawn(rows[others], _MOST_JUDGES)) for training, others in found]
+    return [(some(rows[training], most), some(rows[others], _MOST_JUDGES)) for training, others in found]
 
 
 def limited(method: LocalSearch, problem: Problem, rounds: int, longer: int) -> LocalSearch:
