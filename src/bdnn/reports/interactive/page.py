@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bdnn.status import ProgressCallback
     from bdnn.types import Indices
 
-_MOST_WEIGHTS = 20_000  # with which the page computes a radius in a tenth of a second, whenever an input moves
+_MOST_WEIGHTS = 5_000  # with which the page computes a radius in a tenth of a second, whenever an input moves
 _HERE = "bdnn.reports.interactive"
 _ATTACKER_TEXT = (
     "Radii and attacks of the rows in the list were computed by bdnn certify when this page was made: they are proven. "
