@@ -147,7 +147,7 @@ def interactive_report(
     data = model_plain(subject.model, _refusing_gaps(subject), subject.table) | robust | {
         "rows": cells_of_rows(subject.table, rows),
         "numbers": numbers[rows].tolist(),
-        "codes": subject.predict(subject.table.take(rows)).tolist(),
+        "codes": subject.codes[rows].tolist(),
         "labels": labels_plain(subject.labels, rows),
     }  # fmt: skip
     page = _rendered(subject, data, trained, title, devices)
