@@ -19,6 +19,7 @@ import pytest
 
 import bdnn
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network
+from bdnn.certification.columns import certify_table
 from bdnn.encoding.codes import ColumnCode, date_parts
 from bdnn.encoding.encoder import Encoder
 from bdnn.encoding.raw import RawColumn, RawTable
@@ -181,16 +182,44 @@ def test_radii_of_weighted_sums_are_those_of_certify_or_a_little_less(norm):
         plain["live"] = {"norm": norm, "scale": scale.tolist()}
         given = {"model": plain, "rows": X.tolist(), "attacks": found.attack.tolist()}
         code = (
-            "const { model, rows, attacks } = given; console.log(JSON.stringify([rows.map((row) => linearRadius(model,"
-            " row)), rows.map((row, i) => distance(model, attacks[i], row))]));"
+            "const { model, rows, attacks } = given;"
+            "const radii = [linearRadius, boxRadius].map((radius) => rows.map((row) => radius(model, row)));"
+            "console.log(JSON.stringify([...radii, rows.map((row, i) => distance(model, attacks[i], row))]));"
         )
-        radii, distances = map(np.array, in_node(code, given))
+        radii, boxes, distances = map(np.array, in_node(code, given))
         assert np.all(radii <= found.distance) and np.allclose(radii, found.distance, rtol=1e-6)
+        assert norm != "inf" or (np.all(boxes <= found.distance) and np.allclose(boxes, found.distance, rtol=1e-6))
         # distances are rounded up
         exact = np.abs((found.attack - X) / scale)
         order = {"inf": np.inf, "1": 1, "2": 2}[norm]
         assert np.all(distances >= np.linalg.norm(exact, order, axis=1) * (1 - 1e-15))
         assert np.allclose(distances, found.distance, rtol=1e-6)
+
+
+@needs_node
+@pytest.mark.filterwarnings("ignore:levels that were not seen")
+def test_radii_behind_thresholds_grids_and_neurons_are_proven_and_without_neurons_those_of_certify():
+    given, founds = [], []
+    for seed in (10, 15, 19, 57, 58, 60, 65, 73, 85, 7, 12, 33, 51, 59, 61, 83):  # the last seven have hidden layers
+        case = random_case(seed)
+        encoder = case.model.encoder_in_use
+        table = encoder.matched(case.table)
+        few = table.take(np.arange(5))
+        founds.append((certify_table(case.model.network, encoder, few), case.model.network))
+        plain = model_plain(case.model, encoder, table) | {
+            "live": {"norm": "inf", "scale": [1.0] * len(encoder.columns)}
+        }
+        given.append({"model": plain, "rows": cells_of_rows(few, np.arange(5))})
+    code = (
+        "console.log(JSON.stringify(given.map(({ model, rows }) => rows.map((row) => String(boxRadius(model, row))))));"
+    )
+    positive = 0
+    for texts, (found, network) in zip(in_node(code, given), founds, strict=True):
+        radii = np.array([float(text.replace("Infinity", "inf")) for text in texts])
+        assert np.all(radii <= found.distance) and not found.undecided.any()
+        assert len(network.layers) > 1 or np.all(radii >= found.radius * (1 - 1e-9))
+        positive += int(np.sum(np.isfinite(radii) & (radii > 0) & (len(network.layers) > 1)))
+    assert positive >= 10
 
 
 def test_sliders_step_through_the_values_of_a_column():

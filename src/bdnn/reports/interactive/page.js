@@ -256,14 +256,18 @@ function showRobustness(result) {
     say("where", whereText(known, name));
     if (known.attack !== null) showAttack(known);
   }
-  byId("live").hidden = model.live === null || !model.live.linear;
-  if (!byId("live").hidden) {
-    const radius = linearRadius(model, state.cells);
-    const text = radius === Infinity ? "No change of numbers changes this decision" : `No change of numbers by less than ${radius} changes this decision`;
-    say("live-text", `${text}: the page computed this from the weights, and rounded it down.`);
-  }
+  byId("live").hidden = model.live === null || model.live.rule === null;
+  if (!byId("live").hidden) say("live-text", liveText());
 }
 
+function liveText() {
+  const radius = model.live.rule === "box" ? boxRadius(model, state.cells) : linearRadius(model, state.cells);
+  const computed = "The page computed this from the weights and rounded it down";
+  const more = model.live.exact ? `${computed}.` : `${computed}; perhaps larger changes keep the decision, too.`;
+  if (radius === 0) return model.live.exact ? "The least change of numbers may change this decision." : "The page finds no radius here.";
+  if (radius === Infinity) return `No change of numbers changes this decision. ${more}`;
+  return `No change of numbers by less than ${radius} changes this decision. ${more}`;
+}
 
 function whereText(known, name) {
   const base = model.rows[state.row];

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from bdnn.status import ProgressCallback
     from bdnn.types import Indices
 
+_MOST_WEIGHTS = 5_000  # with which the page computes a radius in a tenth of a second, whenever an input moves
 _HERE = "bdnn.reports.interactive"
 _ATTACKER_TEXT = (
     "Radii and attacks of the rows in the list were computed by bdnn certify when this page was made: they are proven. "
@@ -72,7 +73,8 @@ def interactive_report(
     """Write a page on which the inputs of a row are moved by sliders, and the decision of the model is seen.
 
     The page is one HTML file that loads nothing. It holds the model, and decides in the browser exactly as `predict`
-    does. For some rows it shows the certified radius and the nearest attack, which are computed here.
+    does. For some rows it shows the certified radius and the nearest attack, which are computed here; at other inputs,
+    it computes a radius itself where it can.
 
     Parameters
     ----------
@@ -145,7 +147,7 @@ def interactive_report(
     data = model_plain(subject.model, _refusing_gaps(subject), subject.table) | robust | {
         "rows": cells_of_rows(subject.table, rows),
         "numbers": numbers[rows].tolist(),
-        "codes": subject.predict(subject.table.take(rows)).tolist(),
+        "codes": subject.codes[rows].tolist(),
         "labels": labels_plain(subject.labels, rows),
     }  # fmt: skip
     page = _rendered(subject, data, trained, title, devices)
@@ -196,16 +198,16 @@ def _mixes_numbers(encoder: Encoder) -> bool:
 
 
 def _live(model: Model, attacker: Mapping[str, Any]) -> Plain:
-    """Return the norm and the units of columns, and whether the page can compute radii: of weighted sums of numbers."""
+    """Return the norm and the units of columns, and which radii the page can compute itself at any inputs."""
     encoder, network = model.encoder_in_use, model.network
-    scale = attacker.get("scale")
+    scale, norm = attacker.get("scale"), str(attacker.get("norm", "inf"))
     units = np.broadcast_to(np.asarray(1.0 if scale is None else scale, dtype=np.float64), (len(encoder.columns),))
     plain = encoder.is_identity and all(code.kind == "numeric" for code in encoder.columns)
-    return {
-        "norm": str(attacker.get("norm", "inf")),
-        "scale": units.tolist(),
-        "linear": plain and network.grid is None and len(network.layers) == 1,
-    }
+    flat = len(network.layers) == 1
+    rule = None
+    if network.n_parameters <= _MOST_WEIGHTS:
+        rule = "box" if norm == "inf" else "linear" if plain and flat and network.grid is None else None
+    return {"norm": norm, "scale": units.tolist(), "rule": rule, "exact": flat}
 
 
 def _rendered(

@@ -39,7 +39,9 @@ class Subject:
     table : RawTable
         Rows, matched to its encoder.
     predict : callable
-        Its decisions.
+        Decides rows.
+    codes : ndarray of shape (m,)
+        What it decides of these rows.
     labels : ndarray of shape (m,) or None
         Of the rows.
     """
@@ -47,6 +49,7 @@ class Subject:
     model: Model | EnsembleModel
     table: RawTable
     predict: Predict
+    codes: Indices
     labels: Array | None
 
     @property
@@ -63,7 +66,7 @@ class Subject:
         """Return accuracy, number and name of training rows and others, or of all if it is not known which they are."""
         if self.labels is None:
             return []
-        right = self.predict(self.table) == label_codes(self.model.classes, self.labels, len(self.table))
+        right = self.codes == label_codes(self.model.classes, self.labels, len(self.table))
         parts = [("rows", right)]
         if trained is not None:
             parts = [("training rows", right[trained]), ("held-out rows", np.delete(right, trained))]
@@ -113,7 +116,8 @@ def subject_of(
         if len(labels) != len(table):
             raise InputError(f"y must have one label per row of X ({len(table)}), got {len(labels)}")
         label_codes(contents.classes, labels, len(table))
-    return Subject(contents, contents.encoder_in_use.matched(table), predict, labels)
+    table = contents.encoder_in_use.matched(table)
+    return Subject(contents, table, predict, predict(table), labels)
 
 
 def _predictor(model: Model) -> Predict:
