@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -17,8 +17,9 @@ from bdnn.errors import BDNNError
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.cuts import Cuts
     from bdnn.branch_and_cut.program import Program
+    from bdnn.branch_and_cut.rank_rows import RankRows
     from bdnn.network.network import Network
-    from bdnn.types import Floats, Integers
+    from bdnn.types import Bools, Floats, Integers
 
 _Verdict = Literal["closed", "open", "doubtful", "stopped"]
 
@@ -45,6 +46,7 @@ _INTEGRAL = 1e-6
 # linear programs of a node that may end in trouble before it is branched or given up
 _RETRIES = 3
 
+_RANK = -2  # in place of a neuron: the row is a rank row
 _NOTHING = np.zeros(0, dtype=np.int64)  # the labels of no rows, for when there are no new cuts
 
 
@@ -63,6 +65,10 @@ class Tree(Frontier):
         Solutions that save less than this many units are of no interest; at least 1.
     record : bool
         Whether the proof is written down.
+    ranks : RankRows or None
+        Rank rows of the program, shared with other trees.
+    given_up : ndarray of shape (v,), bool, or None
+        Columns that are 1 from the start. Proofs do not say so: it must be the value that suits every row best.
 
     Attributes
     ----------
@@ -79,20 +85,28 @@ class Tree(Frontier):
         *,
         step: int = 1,
         record: bool = False,
+        ranks: RankRows | None = None,
+        given_up: Bools | None = None,
     ) -> None:
+        self.ranks, self._ranks_taken = ranks, 0
         self.program, self.cuts, self._submit = program, cuts, submit
         self.v = len(program.cost)
         lower = np.zeros(self.v, dtype=np.int8)
         if program.always >= 0:
             lower[program.always] = 1
+        self._given_up = np.zeros(self.v, dtype=bool) if given_up is None else given_up
+        lower[self._given_up] = 1
         super().__init__(Node(0, 0, 0, lower, np.ones(self.v, dtype=np.int8)), best, step, record)
         self.rows = Rows(program.cost, min(_CAPACITY, _ROWS_PER_COLUMN * self.v + _SPARE_ROWS))
         self._max_size = min(self.rows.room - _FREE_ROWS, _KEPT_ROWS + self.v // 4)
         self._trial = covering.dictionary(self.rows.scaled_cost, self.rows.room, self.rows.room)
-        self._source: list[tuple[int, int]] = []  # of each row: cut and neuron, or -1 - linking row and -1
+        # of each row: cut and neuron, -1 - linking row and -1, or -1 - rank row and -2
+        self._source: list[tuple[int, int]] = []
         self._taken = 0
         self.gain, self.tried = np.zeros((2, self.v)), np.zeros((2, self.v))
-        for number, (_, _, columns) in enumerate(program.linking_rows):
+        for number, (soft, _, columns) in enumerate(program.linking_rows):
+            if self._given_up[soft]:
+                continue
             values = np.where(np.arange(len(columns)) == 0, 1, -1).astype(np.int64)
             self.rows.add(columns, values, 2 - len(columns))
             self._source.append((-1 - number, -1))
@@ -236,18 +250,37 @@ class Tree(Frontier):
         return True
 
     def _store(self) -> Integers:
-        """Make rows of new cuts for all neurons; return their labels."""
-        if self._taken == len(self.cuts):
+        """Make rows of new cuts for all neurons, and of new rank rows; return their labels."""
+        n_cuts, n_ranks = len(self.cuts), len(self.ranks) if self.ranks is not None else 0
+        if self._taken == n_cuts and self._ranks_taken == n_ranks:
             return _NOTHING
         labels: list[int] = []
-        while self._taken < len(self.cuts):
-            stored = self.rows.add_set(self.cuts.sets[self._taken], self.program.columns, self.program.always)
+        for number in self._new_sets():
+            stored = self.rows.add_set(self.cuts.sets[number], self.program.columns, self.program.always)
             for neuron, label in enumerate(stored.tolist()):
                 if label >= 0:
-                    self._source.append((self._taken, neuron))
+                    self._source.append((number, neuron))
                     labels.append(label)
-            self._taken += 1
+            self._taken = number + 1
+        self._taken = max(self._taken, n_cuts)
+        if self.ranks is not None:
+            labels += self._store_ranks(self.ranks)
         return np.array(labels, dtype=np.int64)
+
+    def _new_sets(self) -> Iterable[int]:
+        """Return the sets that were found since rows were made of others, as far as they are of use here."""
+        return range(self._taken, len(self.cuts))
+
+    def _store_ranks(self, ranks: RankRows) -> list[int]:
+        """Make rows of new rank rows; return their labels."""
+        labels: list[int] = []
+        for number, rank in enumerate(ranks.rows[self._ranks_taken :], start=self._ranks_taken):
+            label = self.rows.add(rank.columns, rank.values, rank.bound)
+            if label >= 0:
+                self._source.append((-1 - number, _RANK))
+                labels.append(label)
+        self._ranks_taken = len(ranks)
+        return labels
 
     def _cut(self, x: Floats, lower: Floats, tries: int) -> int:
         """Enter violated rows, known ones first; return how many."""
@@ -311,6 +344,10 @@ class Tree(Frontier):
             gains[side] = max(reached - objective, 0.0)
         return gains
 
+    def _evaluate(self, weights: Floats) -> float:
+        """Return what the network of an integral solution costs."""
+        return self._submit(self.program.network(weights))
+
     def _integral(self, node: Node, x: Floats) -> list[Node]:
         """Make a network of an integral solution, or find out why there is none."""
         if self._cut(x, x, _ROOT_TRIES):  # the rounds were used up before
@@ -326,6 +363,6 @@ class Tree(Frontier):
             if separating is None:
                 return self._give_up(node)
             weights[neuron] = separating
-        self.best = min(self.best, self._submit(self.program.network(weights)))
+        self.best = min(self.best, self._evaluate(weights))
         # everything in the node costs at least as much, which its rows show when it is solved again
         return [node] if node.bound > self.cutoff else self._give_up(node)
