@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import RESULTS, add_data_option, machine, rewrite
+from common import RESULTS, add_data_option, machine
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
@@ -119,6 +119,16 @@ def chosen_width(lines: list[dict[str, Any]], name: str, seed: int) -> int | Non
     return next((ln["width"] for ln in lines if (ln["table"], ln["method"], ln["seed"]) == (name, OURS, seed)), None)
 
 
+def known(path: Path, seeds: range) -> list[dict[str, Any]]:
+    """Return the runs of a result file for some seeds."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [
+        line
+        for line in lines
+        if "table" in line and line["seed"] in seeds and (line["method"] not in (OURS, AS_WIDE) or "width" in line)
+    ]
+
+
 def report(lines: list[dict[str, Any]]) -> str:
     """Return the table of means over the seeds, in percent."""
     cells: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -156,19 +166,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--file", type=Path, default=FILE, help="lines of runs")
-    parser.add_argument("--tables", action="store_true", help="write the table in the documentation and nothing else")
+    parser.add_argument("--tables", action="store_true", help="print the table and run nothing")
     options = parser.parse_args()
-    known = [json.loads(line) for line in options.file.read_text().splitlines()] if options.file.exists() else []
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    lines = [
-        line
-        for line in known
-        if "table" in line and line["seed"] in seeds and (line["method"] not in (OURS, AS_WIDE) or "width" in line)
-    ]
+    lines = known(options.file, seeds)
     done = {(line["table"], line["method"], line["seed"]) for line in lines}
     if not options.tables:
         with options.file.open("a") as file:
-            if not known:
+            if not file.tell():
                 file.write(json.dumps({"machine": machine()}) + "\n")
             for name in TABLES:
                 if options.only and not any(part in name for part in options.only.split(",")):
@@ -181,8 +186,6 @@ def main() -> None:
                             file.write(json.dumps(lines[-1]) + "\n")
                             file.flush()
     print(report(lines) or "no table has runs of all methods")
-    if options.tables and report(lines):
-        rewrite("docs/tables.md", "accuracy", report(lines))
 
 
 if __name__ == "__main__":

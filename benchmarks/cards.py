@@ -13,7 +13,7 @@ import time
 import warnings
 
 import numpy as np
-from common import RESULTS, add_data_option, load, rewrite, write_results
+from common import RESULTS, add_data_option, load, write_results
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
@@ -123,7 +123,6 @@ def main() -> None:
     if not arguments.proofs:
         results["splits"] = {name: splits(X, y, arguments.search) for name, (X, y) in tables.items()}
     write_results("cards", results)
-    rewrite("docs/cards.md", "cards", text(results))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ Networks are trained by local search: 10 hidden neurons on breast cancer, 32 on 
 points, for MNIST those of the test set, get their smallest perturbations in the norms inf, 1 and 2, within the range of
 the grades or pixels, on one thread, in time of the thread. The rival minimizes the radius in norm inf by HiGHS: a
 variable for each feature and the radius, a binary for each hidden neuron, big-M constants from the range of the inputs,
-no bounds from a smaller ball and no start. Rewrites benchmarks/results/certify.json and
-the table in README.md.
+no bounds from a smaller ball and no start. Rewrites benchmarks/results/certify.json.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import argparse
 import time
 
 import numpy as np
-from common import add_data_option, load, rewrite_readme, write_results
+from common import add_data_option, load, write_results
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from bdnn import BDNNClassifier, attack, certify
@@ -138,7 +137,6 @@ def main() -> None:
             print({key: value for key, value in row.items() if key != "rival"}, flush=True)
     results = {"time_limit": options.seconds, "rival_time_limit": options.rival_seconds, "rows": rows}
     write_results("certify", results)
-    rewrite_readme("certify", text(results))
 
 
 def text(results) -> str:

@@ -92,13 +92,8 @@ def write_results(name: str, results: Any) -> None:
     print(f"wrote {path.relative_to(Path(__file__).parents[1])}")
 
 
-def rewrite_readme(mark: str, text: str) -> None:
-    """Replace what stands between the marks ``<!-- MARK: start -->`` and ``<!-- MARK: end -->`` in README.md."""
-    rewrite("README.md", mark, text)
-
-
 def rewrite(name: str, mark: str, text: str) -> None:
-    """Do the same in a file of the repository."""
+    """Replace what stands between ``<!-- MARK: start -->`` and ``<!-- MARK: end -->`` in a file of the repository."""
     path = Path(__file__).parents[1] / name
     before, rest = path.read_text().split(f"<!-- {mark}: start -->\n")
     _, after = rest.split(f"<!-- {mark}: end -->")

@@ -6,8 +6,7 @@ Ours is `method="exact"` as it comes, local search included, the median of three
 paper on HiGHS and on SCIP, without a start from our search, the faster of the two (a solver that reaches the time limit
 runs once, else three times). Who is not done by then counts as the limit. Ours is measured alone on the machine where a
 time is demanded; the other runs share it, one core each, if there are several workers. What was measured before is
-kept, except with --ours, which measures ours anew. Rewrites benchmarks/results/exact.json
-and the table in README.md.
+kept, except with --ours, which measures ours anew. Rewrites benchmarks/results/exact.json.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from multiprocessing import get_context
 from statistics import median
 
 import numpy as np
-from common import RESULTS, add_data_option, drawn, load, rewrite_readme, write_results
+from common import RESULTS, add_data_option, drawn, load, write_results
 
 from bdnn import Budget, Problem, Status
 from bdnn.methods import METHODS
@@ -87,14 +86,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only instances with this in their name")
     parser.add_argument("--ours", action="store_true", help="measure ours anew, the rival only where it is missing")
     parser.add_argument("--workers", type=int, default=1, help="runs side by side, each on its own core")
-    parser.add_argument("--table", action="store_true", help="measure nothing, only rewrite the table")
     options = parser.parse_args()
     path = RESULTS / "exact.json"
     known = json.loads(path.read_text())["results"] if path.exists() else {}
     rows = {row["instance"]: row for row in known.get("rows", []) if known["time_limit"] == options.seconds}
-    if options.table:
-        rewrite_readme("exact", text(known))
-        return
     compiled = Problem(X=np.arange(12.0)[:, None], y=np.arange(12) % 2, hidden_layer_sizes=(2,))
     METHODS["exact"]()(compiled, Budget(seconds=300))
     order, missing = [], []
@@ -130,7 +125,6 @@ def main() -> None:
             jobs[job] = name, who
         for job in as_completed(jobs):
             note(*jobs[job], job.result())
-    rewrite_readme("exact", text(json.loads(path.read_text())["results"]))
 
 
 def finished(row, limit):

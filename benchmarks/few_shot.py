@@ -1,8 +1,8 @@
 """MNIST and Fashion-MNIST from a few images per class: ternary networks and ensembles beside their rivals.
 
 Each draw of images is one line of results/few_shot.jsonl; a run that was stopped goes on from there, and draws that
-lack one of the methods are measured anew. Rewrites the tables in README.md. The published figures of the BeMi ensemble
-are those of A. Bernardelli et al., arXiv:2212.03659.
+lack one of the methods are measured anew. Rewrites the tables beside it (.md). The published figures of the BeMi
+ensemble are those of A. Bernardelli et al., arXiv:2212.03659.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import straight_integer
-from common import RESULTS, add_data_option, images, machine, rewrite_readme
+from common import RESULTS, add_data_option, images, machine
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
@@ -159,8 +159,6 @@ def main() -> None:
     text = tables(complete(path))
     command = f"python benchmarks/few_shot.py{' --quick' if options.quick else ''}"
     (RESULTS / f"{stem}.md").write_text(f"{NOTE} From `{command}`.\n\n{text}")
-    if not options.quick:
-        rewrite_readme("few images", text.rstrip("\n"))
     print(text)
 
 

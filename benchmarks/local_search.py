@@ -11,8 +11,8 @@ local search, in 30 s, reaches it; no times where they got no further than the c
 first_call: the first and the second `fit` of a fresh process, which reaches a loss of 0 at once.
 
 Errors are audited losses. A time is kept if `fit` takes no more than the limit and 10 %, or 2 s. All runs on one core
-(--core). Parts that are run replace those in benchmarks/results/local_search.json; the
-table in README.md is rewritten. `--only TEXT` runs the cases whose names have that text and writes nothing.
+(--core). Parts that are run replace those in benchmarks/results/local_search.json. `--only TEXT` runs the cases whose
+names have that text and writes nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import time
 from statistics import median
 
 import numpy as np
-from common import RESULTS, add_data_option, drawn, load, rewrite_readme, write_results
+from common import RESULTS, add_data_option, drawn, load, write_results
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
@@ -401,7 +401,6 @@ def main() -> None:
                 write_results("local_search", {name: results[name] for name in PARTS if name in results})
     if options.only:
         return
-    rewrite_readme("local search", table(results))
     for part in options.parts:
         for row in results[part]:
             for key, value in {"": row, **{k: v for k, v in row.items() if isinstance(v, dict)}}.items():

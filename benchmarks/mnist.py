@@ -1,7 +1,7 @@
 """All of MNIST in 8 kB and 32 kB of ternary weights: local search beside straight-through gradients of the same size.
 
 Both have one thread and the same processor time. Each network is one line of results/mnist.jsonl; a run that was
-stopped goes on from there. Rewrites the table in README.md.
+stopped goes on from there. Rewrites the table beside it (.md).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 import straight_integer
-from common import RESULTS, add_data_option, images, machine, rewrite_readme
+from common import RESULTS, add_data_option, images, machine
 from few_shot import lines_of
 from threadpoolctl import threadpool_limits
 
@@ -84,8 +84,6 @@ def main() -> None:
     (RESULTS / f"{stem}.md").write_text(
         f"MNIST, ternary weights, one thread, the same processor time, from `{command}`.\n\n{text}"
     )
-    if not options.quick:
-        rewrite_readme("mnist", text.rstrip("\n"))
     print(text)
 
 

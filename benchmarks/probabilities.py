@@ -4,8 +4,7 @@
 
 Log-loss and Brier score on 30 % of the rows that no one has seen, mean over the seeds; at most 3,000 rows of a table.
 Every fit has the same time, which "cross_fit" shares among five networks. Maps that were not chosen are fitted on the
-held-out rows and the network of "held_out". Rewrites benchmarks/results/probabilities.json and the tables of
-docs/classes.md.
+held-out rows and the network of "held_out". Rewrites benchmarks/results/probabilities.json.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import add_data_option, drawn, load, rewrite, write_results
+from common import add_data_option, drawn, load, write_results
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_wine
 from sklearn.isotonic import IsotonicRegression
@@ -140,7 +139,6 @@ def main() -> None:
     text = tables(results)
     print(text)
     write_results("probabilities", {"seconds": options.seconds, "tables": results})
-    rewrite("docs/classes.md", "probabilities", text)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python benchmarks/robust_models.py [--seconds 60]
 
-Rewrites benchmarks/results/robust_models.json and the table in README.md.
+Rewrites benchmarks/results/robust_models.json.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from common import drawn, load, rewrite_readme, write_results
+from common import drawn, load, write_results
 
 from bdnn import Budget, Problem
 from bdnn.methods import METHODS
@@ -45,13 +45,17 @@ def main() -> None:
             print(row, flush=True)
             results.append(row)
     write_results("robust_models", results)
+
+
+def table(results: list[dict]) -> str:
+    """Return results as Markdown."""
     lines = ["| rows | model | " + " | ".join(f"radius {radius:g}" for radius in RADII) + " |"]
     lines.append("|---|---|" + "---|" * len(RADII))
     for rows in ROWS:
         for model in ("interval", "pattern"):
             cells = [shown(row[model]) for row in results if row["rows"] == rows]
             lines.append(f"| {rows} | {model} | {' | '.join(cells)} |")
-    rewrite_readme("robust models", "\n".join(lines))
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

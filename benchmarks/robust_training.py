@@ -7,8 +7,7 @@ deviations of the training rows) and on all training pictures of MNIST 4 against
 1), norm inf. Test points get their smallest perturbations, within the range of the pixels, on one thread; the attacked
 accuracy is that of `bdnn.attack`. Points whose balls meet bound the robust training accuracy of every classifier. Part
 "repair": attack and repair against the three-valued model on rows of breast cancer, by solvers. Rewrites
-benchmarks/results/robust_training.json, the picture docs/images/trade_off.png and tables in README.md and
-docs/robustness.md.
+benchmarks/results/robust_training.json and the picture docs/images/trade_off.png.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import time
 
 import numpy as np
 from certify import pictures
-from common import RESULTS, add_data_option, drawn, load, rewrite, rewrite_readme, write_results
+from common import RESULTS, add_data_option, drawn, load, write_results
 
 from bdnn import BDNNClassifier, attack, certify
 from bdnn.problem.collisions import irreducible_robust_loss
@@ -231,13 +230,7 @@ def main() -> None:
             results[part] = others + rows
             write_results("robust_training", results)
     if "scale" in results:
-        text = table_of_scale(results["scale"])
-        rewrite_readme("robust training", text)
-        picture = "![Certified accuracy over radii](images/trade_off.png)"
-        rewrite("docs/robustness.md", "trade-off", f"{text}\n\n{picture}")
         draw(results["scale"], path.parents[2] / "docs" / "images" / "trade_off.png")
-    if "repair" in results:
-        rewrite_readme("repair", table_of_repair(results["repair"]))
 
 
 if __name__ == "__main__":

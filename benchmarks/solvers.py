@@ -2,8 +2,7 @@
 
     python benchmarks/solvers.py [--data DIR] [--seconds 30] [--seeds 3]
 
-A run that is not optimal by the time limit counts as the limit. Rewrites benchmarks/results/solvers.json and the table
-in README.md.
+A run that is not optimal by the time limit counts as the limit. Rewrites benchmarks/results/solvers.json.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import math
 import time
 from statistics import median
 
-from common import add_data_option, drawn, load, rewrite_readme, write_results
+from common import add_data_option, drawn, load, write_results
 from sklearn.datasets import load_iris, load_wine
 
 from bdnn import Budget, Problem, Status
@@ -87,7 +86,6 @@ def main() -> None:
                 summary[f"{kind}, {solver}"] = round(mean, 3)
     print("geometric means of seconds:", summary)
     write_results("solvers", {"time_limit": options.seconds, "rows": rows, "geometric_means": summary})
-    rewrite_readme("solvers", table(rows, options.seconds))
 
 
 def table(rows: list[dict], limit: float) -> str:

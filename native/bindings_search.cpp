@@ -13,8 +13,10 @@
 #include <nanobind/stl/vector.h>
 
 #include "arrays.hpp"
+#include "binding_tools.hpp"
 #include "search/improve_interval.hpp"
 #include "search/improve_neuron.hpp"
+#include "search/line_buckets.hpp"
 #include "search/straight_through.hpp"
 
 namespace bdnn {
@@ -257,6 +259,72 @@ Index gains(PyState& st, Index neuron, Index first, Index step, nb::handle activ
                 .collect(first, step, active.data(), g.data(), offset.data());
         });
     });
+}
+
+// An axis of buckets, from scale, low end and buckets per unit.
+search::Axis axis_of(const double* numbers, Index count) {
+    for (Index k = 0; k < 3; ++k) require(std::isfinite(numbers[k]), "axes", "must be finite");
+    require(numbers[0] > 0.0 && numbers[2] > 0.0, "axes", "must have a positive scale, and buckets");
+    require(count >= 1 && count <= MOST_POINTS / 2, "sums", "must have from 1 to 2^30 buckets");
+    return {numbers[0], numbers[1], numbers[2], count};
+}
+
+void line_sums(PyState& st, Index neuron, nb::handle directions_array, nb::handle axes_array, nb::handle before_array,
+               nb::handle sums_array) {
+    Matrix<const double> directions(directions_array, "directions"), axes(axes_array, "axes");
+    Vector<double> before(before_array, "before");
+    Matrix<double> sums(sums_array, "sums");
+    const search::Layers& layers = st.net().layers;
+    Index inputs = layers.inputs(layers.place(st.neuron(neuron)).layer);
+    std::size_t lines = directions.shape(0);
+    directions.sized(1, static_cast<std::size_t>(inputs) + 1, "directions").finite("directions");
+    axes.sized(0, lines, "axes").sized(1, 3, "axes");
+    before.sized(0, lines, "before");
+    sums.sized(0, lines, "sums");
+    require(sums.shape(1) % 2 == 0, "sums", "must have two entries for each bucket");
+    std::vector<search::Axis> each;
+    for (std::size_t k = 0; k < lines; ++k) each.push_back(axis_of(axes.row(k), static_cast<Index>(sums.shape(1) / 2)));
+    Use use(st.busy, "state");
+    st.visit([&](auto& state) {
+        return released([&](search::Interrupt& stop) {
+            search::with_lines(state, neuron, stop, [&](auto& found) {
+                for (std::size_t k = 0; k < lines && !stop.stopped(); ++k)
+                    before[k] += found.sums(directions.row(k), directions.row(k)[inputs], each[k], sums.row(k));
+            });
+            return 0;
+        });
+    });
+}
+
+nb::tuple line_breakpoints(PyState& st, Index neuron, nb::handle direction_array, nb::handle axis_array,
+                           nb::handle wanted_array) {
+    Vector<const double> direction(direction_array, "direction"), axis(axis_array, "axis");
+    Vector<const std::uint8_t> wanted(wanted_array, "wanted");
+    const search::Layers& layers = st.net().layers;
+    Index inputs = layers.inputs(layers.place(st.neuron(neuron)).layer);
+    direction.sized(0, static_cast<std::size_t>(inputs) + 1, "direction").finite("direction");
+    axis.sized(0, 3, "axis");
+    search::Axis buckets = axis_of(axis.data(), static_cast<Index>(wanted.size()));
+    std::vector<search::Jumps> jumps;
+    {
+        Use use(st.busy, "state");
+        jumps = st.visit([&](auto& state) {
+            return released([&](search::Interrupt& stop) {
+                std::vector<search::Jumps> all;
+                search::with_lines(state, neuron, stop, [&](auto& found) {
+                    all = found.breakpoints(direction.data(), direction[inputs], buckets, wanted.data());
+                });
+                return all;
+            });
+        });
+    }
+    auto part = [&](double search::Jumps::* member) {
+        std::vector<double> values;
+        values.reserve(jumps.size());
+        for (const search::Jumps& each : jumps) values.push_back(each.*member);
+        return copied(values);
+    };
+    return nb::make_tuple(part(&search::Jumps::t), part(&search::Jumps::up), part(&search::Jumps::down));
 }
 
 // Points on a line, from three arrays of the same length.
@@ -521,15 +589,17 @@ void bind_search(nb::module_& m) {
     bind_state(m);
     bind_robust_state(m);
     bind_training(m);
+    m.def("line_sums", &line_sums, "state"_a, "neuron"_a, "directions"_a, "axes"_a, "before"_a, "sums"_a);
+    m.def("line_breakpoints", &line_breakpoints, "state"_a, "neuron"_a, "direction"_a, "axis"_a, "wanted"_a);
     m.def("line_search", &line_search, "a"_a, "s"_a, "g"_a, "integer"_a, "rng"_a);
     m.def("lattice_search", &lattice_search, "a"_a, "s"_a, "g"_a, "t_min"_a, "t_max"_a, "rng"_a);
     m.def("toward", &toward, "X"_a, "center"_a, "unit"_a, "features"_a, "points"_a, "a"_a, "g"_a, "width"_a, "start"_a,
           "ridge"_a);
     m.attr("BLOCK") = search::BLOCK;
     m.attr("MOST_NEAR") = search::MOST_NEAR;
-    m.attr("__all__") = nb::make_tuple("BLOCK", "MOST_NEAR", "RobustState", "State", "StraightThrough", "gains",
+    m.attr("__all__") = nb::make_tuple("BLOCK", "MOST_NEAR", "RobustState", "State", "StraightThrough", "gains", "halfspaces",
                                        "improve_neuron", "improve_neurons", "improve_robust_neuron", "integer_neurons",
-                                       "lattice_search", "line_search", "toward");
+                                       "lattice_search", "line_breakpoints", "line_search", "line_sums", "toward");
 }
 
 }  // namespace bdnn

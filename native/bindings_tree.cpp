@@ -49,6 +49,7 @@ std::size_t drop_slack_rows(Program& D, double least, nb::handle dropped_object)
     const Vector<std::int64_t> dropped(dropped_object, "dropped");
     const Use use(D);
     require(dropped.size() >= D.rows(), "dropped", "must have room for all rows");
+    const Released release;
     return D.drop_slack_rows(least, {dropped.data(), dropped.size()});
 }
 
@@ -115,7 +116,10 @@ nb::ndarray<nb::numpy, double, nb::ndim<2>> penalties_of(Program& D, nb::handle 
     const std::size_t n = columns.size();
     double* data = new double[2 * n];
     nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<double*>(p); });
-    D.penalties_of(span_of(columns), {data, n}, {data + n, n});
+    {
+        const Released release;
+        D.penalties_of(span_of(columns), {data, n}, {data + n, n});
+    }
     return nb::ndarray<nb::numpy, double, nb::ndim<2>>(data, {2, n}, owner);
 }
 
@@ -125,6 +129,7 @@ void copy_into(Program& target, Program& D) {
     const Use use(D);
     if (&target == &D) return;
     const Use other(target);
+    const Released release;
     target.copy_from(D);
 }
 
@@ -323,6 +328,7 @@ void bind_pool_in_program(nb::class_<Pool>& type) {
     type.def("drop", [](Pool& pool, Program& D, double least) {
         check_match(pool, D);
         const Use use(pool), other(D);
+        const Released release;
         pool.drop(D, least);
     });
     type.def("discard", [](Pool& pool, Program& D, nb::handle object) {
@@ -334,6 +340,7 @@ void bind_pool_in_program(nb::class_<Pool>& type) {
     type.def("rebuild", [](Pool& pool, Program& D) {
         check_match(pool, D);
         const Use use(pool), other(D);
+        const Released release;
         return pool.rebuild(D);
     });
     type.def("violated", [](Pool& pool, nb::handle x_object, double least, std::int64_t most) {
@@ -369,6 +376,7 @@ void bind_pool_in_program(nb::class_<Pool>& type) {
         x.sized(0, pool.columns(), "x");
         require(most >= 0, "most", "must not be negative");
         const Use use(pool), other(D);
+        const Released release;
         return pool.enter(D, pool.violated(span_of(x), least, static_cast<std::size_t>(most)));
     });
 }

@@ -26,6 +26,7 @@ FLOORS = [
         "labels",
         "libraries",
         "linear_programs",
+        "parallel",
         "regression_targets",
         "status",
         "types",
@@ -42,6 +43,7 @@ FLOORS = [
     ["backends"],
     ["formulations"],
     ["branch_and_cut", "certification", "polish", "rounding", "search"],
+    ["cluster", "partitions"],
     ["methods"],
     [
         "__init__",
@@ -68,6 +70,8 @@ BESIDE = {0, len(FLOORS) - 1}
 LONGEST_CHAIN, LONGEST_FILE, LONG_FILE, LONG_SHARE = 13, 500, 350, 0.1
 
 OPTIONAL = {
+    "dask",
+    "distributed",
     "duckdb",
     "pyscipopt",
     "ortools",

@@ -11,6 +11,8 @@ from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
+from bdnn import Network
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 OWN = (
     "bitstream",
@@ -63,7 +65,7 @@ def table(bench, load=load_wine, seed=0):
 def again(model, split):
     data = model.encode()
     assert len(data) == model.size
-    decoded = type(model).decode(data, split.columns, split.classes)
+    decoded = model.decoded(data)
     for part in split.X.values():
         assert np.array_equal(decoded.predict(part), model.predict(part))
     assert decoded.encode() == data
@@ -75,7 +77,7 @@ def test_bits_come_back(bench):
     stream, actions = bench["bitstream"], []
     out = stream.Writer()
     for _ in range(300):
-        kind = rng.choice(["unsigned", "signed", "count", "real", "digits"])
+        kind = rng.choice(["unsigned", "signed", "count", "real"])
         width = int(rng.integers(1, 20))
         if kind == "unsigned":
             actions.append((kind, width, int(rng.integers(2**width))))
@@ -83,10 +85,8 @@ def test_bits_come_back(bench):
             actions.append((kind, width, int(rng.integers(-(2 ** (width - 1)), 2 ** (width - 1)))))
         elif kind == "count":
             actions.append((kind, None, int(rng.integers(1000))))
-        elif kind == "real":
-            actions.append((kind, 32, float(np.float32(rng.normal()))))
         else:
-            actions.append((kind, int(rng.integers(2, 20)), rng.integers(0, 2, size=int(rng.integers(30)))))
+            actions.append((kind, 32, float(np.float32(rng.normal()))))
         kind, width, value = actions[-1]
         bits = out.bits
         out.count(value) if kind == "count" else getattr(out, kind)(value, width)
@@ -94,24 +94,11 @@ def test_bits_come_back(bench):
             assert out.bits - bits == stream.count_bits(value)
     data = stream.Reader(out.to_bytes())
     for kind, width, value in actions:
-        if kind == "digits":
-            assert np.array_equal(data.digits(len(value), width), value)
-        else:
-            assert (data.count() if kind == "count" else getattr(data, kind)(width)) == value
+        assert (data.count() if kind == "count" else getattr(data, kind)(width)) == value
     with pytest.raises(ValueError, match="fit"):
         stream.Writer().unsigned(4, 2)
     with pytest.raises(ValueError, match="early"):
         data.unsigned(64)
-
-
-@pytest.mark.parametrize("base", range(2, 30))
-def test_digits_take_no_more_bits_than_one_by_one(bench, base):
-    stream, rng = bench["bitstream"], np.random.default_rng(base)
-    values = rng.integers(0, base, size=101)
-    out = stream.Writer()
-    out.digits(values, base)
-    assert 101 * np.log2(base) <= out.bits <= 101 * stream.width_of(base)
-    assert np.array_equal(stream.Reader(out.to_bytes()).digits(101, base), values)
 
 
 @pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
@@ -140,80 +127,40 @@ def test_every_candidate_of_every_rival_survives_its_bytes(bench, load, monkeypa
 
 @pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
 def test_binarized_networks_survive_their_bytes(bench, load):
-    packed, Network = bench["packed_networks"], importlib.import_module("bdnn").Network
+    packed, inputs = bench["packed_networks"], importlib.import_module("bdnn.compact.inputs")
     split, rng = table(bench, load), np.random.default_rng(1)
-    n, outputs = len(split.columns), 1 if split.classes == 2 else split.classes
-    for trial in range(30):
+    (source, _), X = packed.known(split), bench["pool"].everything(split)[0]
+    outputs = 1 if split.classes == 2 else split.classes
+    for trial in range(16):
         if trial % 2:
-            feature = rng.integers(n, size=9)
-            threshold = split.X["train"][rng.integers(len(split.y["train"]), size=9), feature]
-            front = packed.Front.of_bits(feature, threshold, split.columns, 16 if trial % 4 == 1 else 32)
+            feature = rng.integers(X.shape[1], size=9)
+            above = X[rng.integers(len(X), size=9), feature]
+            pairs = [(int(j), source.threshold(int(j), float(t))) for j, t in zip(feature, above, strict=True)]
+            front = inputs.BitInputs.of(pairs)
         else:
-            front = packed.Front.of_grid(rng.permutation(n)[:6], split.X["train"], split.columns, 1 + trial % 6)
-        sizes, P = [len(front.chosen), *rng.integers(1, 6, size=trial % 3), outputs], int(rng.integers(1, 9))
+            front = inputs.GridInputs.of(rng.permutation(X.shape[1])[:6], X, source, 1 + trial % 6)
+        sizes, P = [len(front.feature), *rng.integers(1, 6, size=trial % 3), outputs], int(rng.integers(1, 9))
         layers = [
             (rng.integers(-P, P + 1, size=(d, k)) * (rng.random((d, k)) < 0.6), rng.integers(-9, 9, size=d))
             for k, d in pairwise(sizes)
         ]
-        head = "threshold" if outputs == 1 else "argmax"
-        model = packed.Binarized(
-            split.columns, split.classes, front, Network(layers, head=head, classes=range(split.classes))
-        )
+        network = Network(layers, head="threshold" if outputs == 1 else "argmax", classes=range(split.classes))
+        model = packed.Binarized.of(split, front, network)
         again(model, split)
-        pruned = model.without_idle_inputs()
-        again(pruned, split)
-        assert pruned.size <= model.size + 1
-        assert np.array_equal(pruned.predict(split.X["test"]), model.predict(split.X["test"]))
+        assert np.array_equal(model.predict(X), network.predict(front.values(X)))
 
 
-@pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
-def test_rules_are_hidden_neurons_and_survive_their_bytes(bench, load):
-    packed, Network = bench["packed_networks"], importlib.import_module("bdnn").Network
-    split, rng = table(bench, load), np.random.default_rng(3)
-    n, outputs = len(split.columns), 1 if split.classes == 2 else split.classes
-    X = split.X["train"]
-    for trial in range(20):
-        pairs = []
-        for _ in range(6):
-            feature = rng.integers(n, size=1)
-            stored = bench["coding"].storable(X[rng.integers(len(X)), feature], feature, split.columns, 16)
-            pairs.append((int(feature[0]), float(stored[0])))
-        pairs = sorted(set(pairs))
-        rules = []
-        for _ in range(1 + trial):
-            some = rng.permutation(len(pairs))[: rng.integers(1, 4)]
-            rules.append(tuple((*pairs[k], bool(rng.integers(2))) for k in some))
-        front = packed.Rules.of(rules, split.columns)
-        for held, rule in zip(front.integers(X, split.columns).T, rules, strict=True):
-            expected = np.all([(X[:, feature] > threshold) == over for feature, threshold, over in rule], axis=0)
-            assert np.array_equal(held, expected)
-        last = (
-            rng.integers(-3, 4, size=(outputs, len(rules))) * (rng.random(len(rules)) < 0.7),
-            rng.integers(-2, 3, outputs),
-        )
-        head = "threshold" if outputs == 1 else "argmax"
-        network = Network([last], head=head, classes=range(split.classes))
-        model = packed.Ruled(split.columns, split.classes, front, network)
-        for each in (model, model.without_idle_inputs()):
-            again(each, split)
-            seen = each.front.bits.integers(split.X["test"], split.columns)
-            assert each.whole.is_integer
-            assert np.array_equal(each.whole.predict(seen), model.predict(split.X["test"]))
-
-
-def test_rules_of_trees_are_those_of_their_leaves(bench):
+def test_the_straight_through_rival_sees_what_ours_sees(bench):
     split, plans = table(bench, load_breast_cancer), bench["plans"]
-    rows = split.X["train"], split.y["train"]
-    for leaves in plans.LEAVES:
-        found = plans.rules(rows, split.columns, split.classes, leaves, 0)
-        assert len(set(found)) == len(found) <= max(plans.RULES)
-        assert all(1 <= len(rule) < leaves for rule in found)
-        assert all(len({(feature, over) for feature, _, over in rule}) == len(rule) for rule in found)
-        held = bench["packed_networks"].Rules.of(found, split.columns).integers(rows[0], split.columns)
-        # leaves of one tree exclude each other
-        assert held[:, :3].sum(axis=1).max() == 1
-    assert [p.most for p in plans.rule_plans({4: 1000})] == list(plans.RULES)
-    assert [p.most for p in plans.rule_plans({4: 280})] == list(plans.RULES)[:2]
+    given = plans.Fronts(split, 0)
+    rows = bench["pool"].everything(split)
+    named = {name: given.whole(name) for name in given.names}
+    for name, front in named.items():
+        assert 1 < len(front.feature) <= int(name.split()[0])
+        seen = front.values(rows[0])
+        assert seen.min() >= 0 and seen.max() <= (255 if "8 bits" in name else 15 if "4 bits" in name else 3)
+    found = {plan: [bench["pool"].Candidate(9, 0.5, None)] for plan in plans.plain_plans(given)}
+    assert {plan.hidden for plan in plans.hidden_plans(split, given, found)} == {3, 12, 32}
 
 
 def random_tree(rng, split, leaves, bench):

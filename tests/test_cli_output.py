@@ -1,5 +1,7 @@
 """What commands write and print, from processes of their own: what may not be replaced, full disks, encodings."""
 
+import ctypes
+import inspect
 import json
 import os
 import re
@@ -8,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from bdnn.cli.output import Ending
 from bdnn.errors import OutputError
 from bdnn.methods.run import Run
 from bdnn.model_file import load_model
+from bdnn.tables import scan
 
 CANCER = Path(__file__).parent.parent / "examples" / "data" / "breast_cancer_wisconsin.csv"
 XOR = "a,b,target\n0,0,even\n0,1,odd\n1,0,odd\n1,1,even\n"
@@ -219,6 +223,19 @@ def test_a_network_whose_file_could_be_too_large_is_refused_before_the_training(
     assert run(*words, "--hidden", 8)[0] == 0
 
 
+@pytest.mark.parametrize("values", [("0.5", "1.5"), ("false", "true")])
+def test_the_largest_shape_that_may_be_chosen_counts(run, here, monkeypatch, values):
+    rows = [f"{values[k % 2]},{values[k // 2 % 2]},{k % 2}\n" for k in range(8)]
+    (here / "table.csv").write_text("a,b,target\n" + "".join(rows))
+    monkeypatch.setattr("bdnn.model_file.writing._OTHER_BYTES", 1000)
+    monkeypatch.setattr("bdnn.model_file.contents.MAX_BYTES", 20_000)
+    words = ("train", "table.csv", "--method", "local_search", "--time-limit", 0.2, "-q", "--out", "x.json")
+    code, _, err = run(*words)
+    numbers = values[0] == "0.5"  # with 16 thresholds each, 32 neurons, and one output
+    assert (code == 2) == numbers == ("with 1089 weights and biases" in err), err
+    assert run(*words, "--hidden", "none")[0] == 0
+
+
 @posix
 def test_standard_output_that_takes_nothing_is_an_error_and_the_network_is_saved(here):
     with open("/dev/full", "wb") as full:
@@ -362,6 +379,29 @@ def test_a_signal_before_there_is_a_network_says_so(tmp_path):
     # click moves to a new line, below the ^C
     assert (process.returncode, err.lstrip()) == (1, "bdnn: error: stopped by SIGTERM before there was a result\n")
     assert not (tmp_path / "m.json").exists()
+
+
+@posix
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_duckdb_reads_a_table_says_so(run, here, monkeypatch, name):
+    """DuckDB asks for signals in its query, and makes another error of what their handlers raise."""
+
+    class Interrupted:
+        def __init__(self, database):
+            self.database = database
+
+        def execute(self, *given):
+            # no bytecode runs after it, so that it is DuckDB that hears of the signal
+            send = partial(ctypes.CDLL(None)["raise"], int(getattr(signal, name)))
+            send.__signature__ = inspect.Signature()
+            self.database.create_function("send", send, [], "INTEGER", side_effects=True)
+            return self.database.execute("SELECT send()")
+
+    real = scan.connection
+    monkeypatch.setattr(scan, "connection", lambda threads=1: Interrupted(real(threads)))
+    code, out, err = run(*TRAIN, "--out", "x.json")
+    asked = "Ctrl-C" if name == "SIGINT" else name
+    assert (code, out, err.lstrip()) == (1, "", f"bdnn: error: stopped by {asked} before there was a result\n")
 
 
 @posix

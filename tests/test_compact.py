@@ -6,10 +6,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.metrics import log_loss
+from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+from threadpoolctl import threadpool_limits
 
 import bdnn
 from bdnn import Budget, CompactBDNNClassifier, Network
+from bdnn.compact import choice, plans
 from bdnn.compact.inputs import BitInputs, GridInputs, Source
 from bdnn.compact.plans import Plan, hidden, plain, ruled, smooth, summed
 from bdnn.compact.proposals import Rows
@@ -17,6 +22,7 @@ from bdnn.compact.training import Trainer, complete, constant
 from bdnn.compact.training import summed as sum_of
 from bdnn.encoding.encoder import Encoder
 from bdnn.errors import InputError, ModelFileError
+from bdnn.estimators.compact import _folds
 from bdnn.estimators.frames import raw_table
 from bdnn.libraries import limited_threads
 from bdnn.network.network import Layer
@@ -134,6 +140,91 @@ def test_a_network_that_is_good_stays_for_larger_budgets():
     assert right[0] == 1.0 == right[1]
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_job_is_one_thread(jobs, monkeypatch):
+    counts = set()
+    original = Trainer.network
+
+    def counted(self, *given):
+        counts.add(_openmp_effective_n_threads())
+        return original(self, *given)
+
+    def impatient(line):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "network", counted)
+    with threadpool_limits(2):
+        clf = CompactBDNNClassifier(9, random_state=0, n_jobs=jobs)
+        clf.fit(*load_iris(return_X_y=True), on_progress=impatient)
+    assert counts == {1}
+
+
+@pytest.fixture
+def few_plans(monkeypatch):
+    """Two plans, which need no limit of time."""
+    monkeypatch.setattr(plans, "plain", lambda n: [Plan("stumps", 6), Plan("grid", min(n, 4), 4)])
+    for name in ("hidden", "smooth"):
+        monkeypatch.setattr(plans, name, lambda given: [])
+    for name in ("ruled", "boosted", "summed"):
+        monkeypatch.setattr(choice, name, lambda *given: [])
+
+
+def test_probabilities_cost_no_bytes(few_plans, tmp_path):
+    X, y = load_iris(return_X_y=True)
+    kept = np.arange(150) % 3 > 0
+    settings = {"time_limit": None, "random_state": 0}
+    plain = CompactBDNNClassifier((4, 30), **settings).fit(X[kept], y[kept])
+    clf = CompactBDNNClassifier((4, 30), **settings, probability=True).fit(X[kept], y[kept])
+    assert clf.to_bytes() == plain.to_bytes() and clf.size_bytes_ == plain.size_bytes_
+    shares = clf.predict_proba(X[~kept])
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert log_loss(y[~kept], shares) < 0.5 < log_loss(y[~kept], np.full((50, 3), 1 / 3))
+    assert clf.calibration_.log_loss < 0.5 and clf.calibration_.rule == "cross_fit"
+    assert all(each.predict_proba(X).shape == (150, 3) for each in clf.models_.values())
+    clf.save(tmp_path / "m.json")
+    np.testing.assert_array_equal(bdnn.load(tmp_path / "m.json").predict_proba(X[~kept]), shares)
+    with pytest.raises(AttributeError, match=r"set CompactBDNNClassifier\(probability=True\)"):
+        plain.predict_proba(X)
+    held_out = clone(clf).set_params(probability="held_out").fit(X[kept], y[kept])
+    assert held_out.result_.n_rows == 75 and log_loss(y[~kept], held_out.predict_proba(X[~kept])) < 0.6
+
+
+def test_probabilities_of_a_constant_are_the_shares(few_plans):
+    X, y = load_breast_cancer(return_X_y=True)
+    clf = CompactBDNNClassifier(1, time_limit=None, random_state=0, probability=True).fit(X[:200], y[:200])
+    np.testing.assert_allclose(clf.predict_proba(X[:3])[:, 1], np.mean(y[:200]), atol=0.01)
+
+
+def test_ctrl_c_leaves_out_probabilities():
+    def impatient(line):
+        raise KeyboardInterrupt
+
+    clf = CompactBDNNClassifier(9, random_state=0, probability=True)
+    with pytest.warns(Warning, match="probabilities could be calibrated"):
+        clf.fit(*load_iris(return_X_y=True), on_progress=impatient)
+    assert clf.calibration_ is None and not hasattr(clf, "predict_proba")
+
+
+def test_rows_and_classes_without_weight(few_plans):
+    X, y = load_iris(return_X_y=True)
+    weight = (y > 0) * 1.0
+    two = CompactBDNNClassifier(20, time_limit=None, random_state=0).fit(X, y, weight)
+    assert set(two.predict(X[y > 0])) == {1, 2} and np.mean(two.predict(X[y > 0]) == y[y > 0]) > 0.85
+    alone = CompactBDNNClassifier(20, time_limit=None, random_state=0).fit(X, y, (y == 2) * 1.0)
+    assert set(alone.predict(X)) == {2} and alone.size_bytes_ == 1
+    with pytest.raises(InputError, match="zero in every row"):
+        CompactBDNNClassifier(class_weight={0: 0}).fit(X, y, (y == 0) * 1.0)
+
+
+def test_equal_rows_are_dealt_like_others():
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.integers(0, 9, (30, 2)), 4, axis=0).astype(float)
+    rows = Rows(X, np.repeat(rng.integers(0, 2, 30), 4).astype(np.intp), np.ones(120))
+    for training, held_out in _folds(rows, 0):
+        assert len(np.intersect1d(training, held_out)) == 0
+        assert {tuple(x) for x in X[training]} & {tuple(x) for x in X[held_out]}
+
+
 def test_the_time_limit_holds_for_wide_tables():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(500, 200))
@@ -153,6 +244,19 @@ def test_wrong_budgets_are_refused(wrong):
 def test_one_class_is_refused():
     with pytest.raises(InputError, match="at least two classes"):
         CompactBDNNClassifier().fit([[0.0], [1.0]], ["a", "a"])
+
+
+def test_a_network_of_one_byte_gives_no_column_weight(run, tmp_path):
+    out = tmp_path / "m.json"
+    words = ("train", "examples/data/breast_cancer_wisconsin.csv", "--max-bytes", 1, "--time-limit", 0.5, "--out", out)
+    code, printed, _ = run(*words, "--json", "--quiet")
+    assert code == 0
+    listed = [json.loads(printed)["columns"], json.loads(run("inspect", out, "--json")[1])["columns"]]
+    clf = bdnn.load(out)
+    bdnn.from_bytes(clf.to_bytes(), clf.schema_).save(out)
+    listed.append(json.loads(run("inspect", out, "--json")[1])["columns"])
+    for columns in listed:
+        assert all(c["inputs"] == "left out" or c["inputs"].endswith(", without weight") for c in columns)
 
 
 def test_ctrl_c_keeps_what_was_found():
@@ -175,6 +279,12 @@ def test_an_output_without_rows_never_wins():
         assert set(constant(label, 3, 3).predict_index(X)) == {label}
     for label in range(2):
         assert set(constant(label, 3, 2).predict_index(X)) == {label}
+
+
+def test_constants_are_no_part_of_sums_of_hidden_layers():
+    hidden = Network((Layer(np.ones((2, 3), int), [-1, -2]), Layer(np.array([[1, 2]]), [-2])), "threshold", [0, 1])
+    for networks in ([hidden, constant(1, 3, 2)], [constant(0, 3, 2), hidden]):
+        assert sum_of(networks) == hidden
 
 
 def test_sums_add_outputs():

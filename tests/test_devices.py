@@ -108,6 +108,26 @@ def test_what_does_not_end_or_fit_is_said(monkeypatch):
         measure(in_header("return nonsense;", "int8_t", [[1]], [0]), "atmega328p")
 
 
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_stack_that_does_not_fit_is_said(fits):
+    """The second row fills more of the stack than there is, and so variables, of which one is the answer."""
+    need_device("atmega328p")
+    body = """static volatile uint8_t kept[1700];
+    volatile uint8_t here[{}];
+    int16_t k;
+    for (k = (int16_t)sizeof here - 1; k >= 0 && x[0] == 2; k--) here[k] = 1u;
+    return kept[1699];"""
+    code = in_header(body.format(150 if fits else 400), "int8_t", [[1], [2], [1]], [0, 0, 0])
+    found = measure(code, "atmega328p")
+    if fits:
+        assert (found.why_not_run, found.wrong_rows, found.rows) == (None, 0, 3) and 150 <= found.stack < 180
+        return
+    words = re.fullmatch(r"the stack does not fit: the (\d+) bytes of RAM that are left for it were all used",
+                         found.why_not_run)  # fmt: skip
+    assert 150 < int(words[1]) < 2_048 - 1_700
+    assert (found.stack, found.rows, found.wrong_rows, found.cycles_mean) == (None, 0, 0, None)
+
+
 def test_as_many_rows_are_run_as_fit_into_flash():
     need_device("atmega328p")
     rows = np.arange(20_000).reshape(-1, 2) % 100

@@ -80,6 +80,51 @@ def test_commands_run_one_after_the_other(name, tmp_path):
     run_commands(name, tmp_path)
 
 
+SESSIONS = ("raw_csv.md",)
+"""Pages that show what the commands on them print."""
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_commands_print_what_pages_show(name, tmp_path, run):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    with contextlib.chdir(tmp_path):
+        for session in blocks(TEXTS[name], "console"):
+            command, shown = session.split("\n", 1)
+            prompt, program, *words = shlex.split(command)
+            code, out, err = run(*words)
+            assert (prompt, program, code) == ("$", "bdnn", 0)
+            assert in_no_time(err + out) == in_no_time(shown)
+
+
+def in_no_time(text):
+    """Leave out how long something took."""
+    return re.sub(r"\d+\.\d s\b", "? s", text)
+
+
+CONNECTING = {
+    "asyncio",
+    "ftplib",
+    "http",
+    "imaplib",
+    "poplib",
+    "requests",
+    "smtplib",
+    "socket",
+    "ssl",
+    "urllib",
+    "xmlrpc",
+}
+"""Modules that open connections."""
+
+
+def test_no_module_opens_a_connection_as_the_questions_page_says():
+    assert "no module of it imports what would" in TEXTS["faq.md"]
+    found = set()
+    for file in (ROOT / "src" / "bdnn").rglob("*.py"):
+        found |= set(re.findall(r"^\s*(?:import|from) (\w+)", file.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert {"numpy", "click"} <= found and not CONNECTING & found
+
+
 def skip_without(packages):
     """Skip a test, and say which packages of Debian it lacks, if a tool of theirs is not installed."""
     if gone := [package for tool, package in packages.items() if shutil.which(tool) is None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 from dataclasses import replace
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import log_loss
 
 import bdnn
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Budget, Network, Schema
@@ -352,6 +354,53 @@ def test_files_of_single_networks_still_give_classifiers(tmp_path):
     X, y = blobs()
     BDNNClassifier((2,), method="local_search").fit(X, y).save(tmp_path / "model.json")
     assert type(bdnn.load(tmp_path / "model.json")) is BDNNClassifier
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], ["a", "b", "c"]], ids=len)
+def test_commands_predict_and_evaluate_by_files_of_ensembles(labels, tmp_path, run):
+    X, letters = blobs()
+    codes = np.unique(letters, return_inverse=True)[1] % len(labels)
+    y = np.array(labels)[codes]
+    frame = pd.DataFrame(X.astype(int), columns=list("vwxyz")).assign(color=np.where(codes > 0, "red", "blue"))
+    clf = BDNNEnsembleClassifier(TERNARY, n_estimators=2, probability="held_out", time_limit=2, random_state=0)
+    clf.fit(frame, y).save(tmp_path / "m.json")
+    frame.loc[0, "color"] = "green"
+    frame.loc[1, "v"] = None
+    frame.assign(label=y, name=[f"row {i}" for i in range(len(y))]).to_csv(tmp_path / "t.csv", index=False)
+    files = tmp_path / "m.json", tmp_path / "t.csv"
+    code, out, err = run("predict", *files, "--scores", "--proba", "--keep", "name")
+    assert code == 0 and "not seen in the training, in 1 row of column 'color'" in err and len(err.splitlines()) == 1
+    found = pd.read_csv(io.StringIO(out))
+    assert found.pop("name").tolist() == [f"row {i}" for i in range(len(y))]
+    assert found.pop("prediction").tolist() == clf.predict(frame).tolist()
+    scores = ["score"] if len(labels) == 2 else [f"score_{label}" for label in labels]
+    assert [*found] == scores + [f"probability_{label}" for label in labels]
+    np.testing.assert_array_equal(np.squeeze(found[scores].to_numpy()), clf.decision_function(frame))
+    np.testing.assert_array_equal(found.iloc[:, len(scores) :].to_numpy(), clf.predict_proba(frame))
+    code, out, err = run("evaluate", *files, "--target", "label", "--json")
+    report = json.loads(out)
+    assert (code, report["rows"], report["classes"]) == (0, len(y), labels)
+    assert report["accuracy"] == clf.score(frame, y)
+    assert report["log_loss"] == pytest.approx(log_loss(y, clf.predict_proba(frame)), rel=1e-12)
+    code, out, err = run("evaluate", *files)
+    assert (code, out) == (2, "") and "does not name its target column; give it with --target" in err
+
+
+def test_what_commands_cannot_predict_by_an_ensemble(tmp_path, run):
+    X, y = blobs()
+    BDNNEnsembleClassifier(TERNARY, n_estimators=1, time_limit=1, random_state=0).fit(X, y).save(tmp_path / "m.json")
+    np.savetxt(tmp_path / "t.csv", X, delimiter=",", header="a,b,c,d,e", comments="")
+    code, out, err = run("predict", tmp_path / "m.json", tmp_path / "t.csv", "--proba")
+    assert (code, out) == (2, "") and "has no probabilities: train it as BDNNEnsembleClassifier(probability=" in err
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    code, out, err = run("predict", tmp_path / "m.json", tmp_path / "t.csv")
+    assert (code, out) == (2, "") and "takes 5 features whose names it does not know" in err
+    data = json.loads((tmp_path / "m.json").read_text())
+    data["settings"]["scheme"] = "pairs"
+    (tmp_path / "m.json").write_text(json.dumps(data))
+    (tmp_path / "t.csv").write_text("a,b,c,d,e\n1,2,3,4,5\n")
+    code, out, err = run("predict", tmp_path / "m.json", tmp_path / "t.csv")
+    assert (code, out) == (2, "") and "m.json: not a usable model file: scheme must be one of" in err
 
 
 def changed(data, path, value):

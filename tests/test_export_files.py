@@ -1,16 +1,18 @@
 """Files of exports: the command, the estimators, packages for devices, folders, and what is refused."""
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import subprocess
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bdnn
-from bdnn import BDNNClassifier, BDNNEnsembleClassifier
+from bdnn import BDNNClassifier, BDNNEnsembleClassifier, cli
 from bdnn.errors import ExportError, InputError, MissingDependencyError
 from bdnn.export import host
 from bdnn.export.c import C
@@ -32,16 +34,16 @@ ROWS = """20.5,red,true,1,yes
 """
 
 
-@pytest.fixture
-def table(tmp_path):
-    path = tmp_path / "rows.csv"
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "rows.csv"
     path.write_text(HEAD + ROWS * 4, encoding="utf-8")
     return path
 
 
-@pytest.fixture
-def model(run, table, tmp_path):
-    path = tmp_path / "My model.json"
+@pytest.fixture(scope="module")
+def model(table):
+    path = table.parent / "My model.json"
     words = (
         "--weights",
         "integer",
@@ -54,8 +56,10 @@ def model(run, table, tmp_path):
         "--drop",
         "day",
     )
-    code, _, err = run("train", table, *words, "--test-fraction", 0, "--time-limit", 0.3, "--quiet", "--out", path)
-    assert code == 0, err
+    words = ("train", table, *words, "--test-fraction", 0, "--time-limit", 0.3, "--quiet", "--out", path)
+    with pytest.raises(SystemExit) as stop:
+        cli.main([str(word) for word in words])
+    assert not stop.value.code
     return path
 
 
@@ -109,6 +113,15 @@ REFUSED = {
     "column": (["--to", "c", "--scale", "tmp=2"], "scales are declared for column 'tmp'"),
     "form": (["--to", "c", "--scale", "temp"], "--scale must be such as"),
     "range": (["--to", "c", "--scale", "2", "--range", "temp=5"], "--range must be such as temp=-20:60"),
+    "range of all": (["--to", "c", "--scale", "2", "--range", "5"], "such as temp=-20:60, or -20:60 for all numeric"),
+    "numbers of all": (
+        ["--to", "c", "--scale", "2", "--range", "a:b"],
+        "the range of column 'temp' must be two numbers",
+    ),
+    "narrow for all": (
+        ["--to", "c", "--scale", "2", "--range", "0:20", "--data", "TABLE"],
+        "row 1, column 'temp': 20.5 is not",
+    ),
     "numbers": (["--to", "c", "--scale", "2", "--range", "temp=a:b"], "the range of column 'temp' must be two numbers"),
     "narrow": (
         ["--to", "c", "--scale", "2", "--range", "temp=0:20", "--data", "TABLE"],
@@ -126,6 +139,24 @@ def test_what_is_refused(run, model, table, tmp_path, what):
     assert code == 2 and err.startswith("bdnn: error: ") and len(err.splitlines()) == 1
     assert any(part in err for part in message.split("|")), err
     assert not out.exists()
+
+
+def test_one_range_is_for_all_numeric_columns_but_those_that_have_their_own(tmp_path, run):
+    X = pd.DataFrame(itertools.product([0, 3], ["red", "green"], [0, 3]), columns=["a", "color", "b"])
+    clf = BDNNClassifier((), weights="integer", method="exact").fit(X, X.a + X.b > 3)
+    clf.save(tmp_path / "m.json")
+
+    def ranges(folder):
+        inputs = json.loads((folder / MANIFEST).read_text())["inputs"]
+        return {each["column"]: (each["low"], each["high"]) for each in inputs if each["kind"] == "numeric"}
+
+    words = ("--to", "c", "--range", "b=0:7", "--range", "-3:99", "--out", tmp_path / "one")
+    assert run("export", tmp_path / "m.json", *words)[0] == 0
+    assert ranges(tmp_path / "one") == {"a": (-3, 99), "b": (0, 7)}
+    clf.export("c", tmp_path / "two", ranges=(-3, "99"))
+    assert ranges(tmp_path / "two") == {"a": (-3, 99), "b": (-3, 99)}
+    with pytest.raises(InputError, match="the range of column 'a' must go from a number to a larger one"):
+        clf.export("c", tmp_path / "three", ranges=(4, 3))
 
 
 def test_folders_of_others_are_refused(run, model, tmp_path):

@@ -1,15 +1,19 @@
-"""What the README shows works."""
+"""What the README shows works, and its figures are those of the result files."""
 
-import json
+import contextlib
+import importlib.util
+import io
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
 from bdnn import cli
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [
     line.split("&&")[-1].strip()
@@ -18,12 +22,16 @@ COMMANDS = [
     for line in block.splitlines()
     if "bdnn " in line
 ]
+PYTHON = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("block", [block for language, block in BLOCKS if language == "python"])
-def test_python_blocks_run(block, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("block", "shown"), PYTHON)
+def test_python_blocks_print_what_is_shown(block, shown, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(block, "README.md", "exec"), {})
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(block, "README.md", "exec"), {})
+    assert printed.getvalue() == shown
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -36,46 +44,37 @@ def test_commands_have_options_that_exist(command):
 
 def test_the_first_two_commands_are_marked_for_continuous_integration():
     main_job, test_command = README.index("<!-- main job -->"), README.index("<!-- test command -->")
-    assert main_job < test_command < README.index("## ")
+    assert main_job < test_command < README.index("## From Python")
     assert "bdnn train examples/data/breast_cancer_wisconsin.csv --target target --hidden 2 --method exact" in README
 
 
-def cells_of(mark):
-    """The rows of a table of the README below its head."""
-    _, rest = README.split(f"<!-- {mark}: start -->\n")
-    table, _ = rest.split(f"<!-- {mark}: end -->")
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()[2:]]
+def test_it_is_short_and_has_an_example():
+    assert PYTHON
+    assert len(README.splitlines()) <= 150
+    assert len(README.encode()) <= 9_000
 
 
-def results_of(name):
-    path = Path(__file__).parents[1] / "benchmarks" / "results" / f"{name}.json"
-    if not path.parent.is_dir():
+def test_links_lead_to_files():
+    if not (ROOT / "docs").is_dir():
+        pytest.skip("the documentation is not part of this distribution")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.fixture
+def headline(monkeypatch):
+    """The module that makes the table."""
+    path = ROOT / "benchmarks" / "headline.py"
+    if not path.exists():
         pytest.skip("the benchmarks are not part of this distribution")
-    return json.loads(path.read_text())["results"]
+    monkeypatch.setattr(sys, "path", [str(path.parent), *sys.path])
+    spec = importlib.util.spec_from_file_location("headline", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_the_table_of_solvers_is_that_of_the_result_file():
-    results = results_of("solvers")
-    limit, shown = results["time_limit"], cells_of("solvers")
-    assert [row[0] for row in shown] == [row["instance"] for row in results["rows"]]
-    solvers = [name for name in ("highs", "scip", "cpsat", "gurobi") if any(name in row for row in results["rows"])]
-    for cells, row in zip(shown, results["rows"], strict=True):
-        for cell, name in zip(cells[1:], solvers, strict=True):
-            found = row.get(name, {})
-            if "seconds" not in found:
-                assert cell == "–"
-            elif found["seconds"] < limit:
-                assert float(cell) == pytest.approx(found["seconds"], abs=0.006)
-            else:
-                assert [float(number) for number in cell.split("..")] == [found["bound"], found["loss"]]
-
-
-def test_the_table_of_robust_models_is_that_of_the_result_file():
-    results = results_of("robust_models")
-    shown = {(int(rows), model): cells for rows, model, *cells in cells_of("robust models")}
-    assert set(shown) == {(row["rows"], model) for row in results for model in ("interval", "pattern")}
-    for (rows, model), cells in shown.items():
-        found = [row[model] for row in results if row["rows"] == rows]
-        for cell, result in zip(cells, found, strict=True):
-            numbers = [result["loss"]] if result["status"] == "optimal" else [result["bound"], result["loss"]]
-            assert [float(number) for number in cell.split("..")] == numbers
+def test_the_figures_are_those_of_the_result_files(headline):
+    shown = README.split("<!-- headline: start -->\n")[1].split("\n<!-- headline: end -->")[0]
+    assert shown == headline.table()
+    assert sum(any(character.isdigit() for character in line) for line in shown.splitlines()) >= len(headline.ROWS)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import bdnn.estimators.classifier as classifier_module
-import bdnn.estimators.selection as selection
+import bdnn.problem.shapes as shapes
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Budget, Problem, load
 from bdnn.errors import InputError
 from bdnn.methods.local_search import LocalSearch
@@ -21,7 +21,7 @@ SETTINGS = {"random_state": 0, "time_limit": 20.0}
 @pytest.fixture(autouse=True)
 def few_short_runs(monkeypatch):
     """Fewer widths, and a clock that makes limits of time the same on every machine."""
-    monkeypatch.setattr(selection, "_WIDTHS", ((), (4,), (16,)))
+    monkeypatch.setattr(shapes, "WIDTHS", ((), (4,), (16,)))
     with ticking(step=1e-3) as clock:
         yield clock
 

@@ -4,7 +4,7 @@
     python benchmarks/bytes --tables
 
 Appends to benchmarks/results/bytes.jsonl (bytes_quick.jsonl with --quick); what is finished is never run again.
-Rewrites the tables beside it (.md), and of the full run the plot (needs matplotlib) and the table in README.md;
+Rewrites the tables beside it (.md), and of the full run the plot (needs matplotlib);
 --tables only rewrites these. The rivals straight-through, optimal trees and figs
 need the extra `bench`.
 """
@@ -22,7 +22,7 @@ sys.path.insert(1, str(Path(__file__).parents[1]))
 
 import report
 from cells import cells, run
-from common import RESULTS, add_data_option, rewrite_readme
+from common import RESULTS, add_data_option
 
 
 def main() -> None:
@@ -38,9 +38,7 @@ def main() -> None:
             run(cells(options.quick), path, options.data, options.cells)
     finally:
         if path.exists():
-            means = report.write(path, cells(options.quick))
-            if not options.quick:
-                rewrite_readme("accuracy per byte", means)
+            report.write(path, cells(options.quick))
 
 
 if __name__ == "__main__":

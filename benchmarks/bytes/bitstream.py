@@ -36,15 +36,6 @@ class Writer:
         kind, integer = (np.float16, np.uint16) if width == 16 else (np.float32, np.uint32)
         self.unsigned(int(np.array(value, dtype=kind).view(integer)), width)
 
-    def digits(self, values: np.ndarray, base: int) -> None:
-        """Append numbers from 0 to ``base - 1``, several to a group of bits where that saves some."""
-        size, width = grouping(base)
-        for start in range(0, len(values), size):
-            group, number = values[start : start + size], 0
-            for digit in group:
-                number = number * base + int(digit)
-            self.unsigned(number, width if len(group) == size else width_of(base ** len(group)))
-
     def to_bytes(self) -> bytes:
         """Return all bits, filled up with zeros to whole bytes."""
         size = ceil(self.bits / 8)
@@ -80,17 +71,6 @@ class Reader:
         kind, integer = (np.float16, np.uint16) if width == 16 else (np.float32, np.uint32)
         return float(np.array(self.unsigned(width), dtype=integer).view(kind))
 
-    def digits(self, number: int, base: int) -> np.ndarray:
-        """Read as `Writer.digits`."""
-        size, width = grouping(base)
-        values = np.zeros(number, dtype=np.int64)
-        for start in range(0, number, size):
-            stop = min(start + size, number)
-            group = self.unsigned(width if stop - start == size else width_of(base ** (stop - start)))
-            for at in range(stop - 1, start - 1, -1):
-                group, values[at] = divmod(group, base)
-        return values
-
 
 def count_bits(value: int) -> int:
     """Return the bits of `Writer.count`."""
@@ -100,10 +80,3 @@ def count_bits(value: int) -> int:
 def width_of(values: int) -> int:
     """Return the bits that tell so many values apart."""
     return max(values - 1, 0).bit_length()
-
-
-def grouping(base: int) -> tuple[int, int]:
-    """Return how many digits go together, at most 8, and in how many bits: 5 ternary digits in 8 bits."""
-    sizes = range(1, 9)
-    best = min(sizes, key=lambda size: (width_of(base**size) / size, size))
-    return best, width_of(base**best)

@@ -6,15 +6,15 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import partial
+from math import ceil
 
 import numpy as np
 from coding import storable
-from packed_networks import Front
 from packed_trees import Tree, Trees
-from plans import boosted_bits
 from pool import Candidate, Path, Rows, folds, judged
 from pycontree import ConTree
 from pystreed import STreeDClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sources import Split
 
 SECONDS = 6.0
@@ -77,11 +77,30 @@ def _of_all_thresholds(split: Split, rows: Rows, depth: int, price: float) -> Pa
     return Path([_packed(flat, split, width) for width in WIDTHS])
 
 
+def _thresholds(split: Split, rows: Rows, seed: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return features and different thresholds t of ``x > t`` that boosted stumps take first, sorted."""
+    model = HistGradientBoostingClassifier(
+        learning_rate=0.3,
+        max_iter=ceil(2 * most / (1 if split.classes == 2 else split.classes)),
+        max_leaf_nodes=2,
+        min_samples_leaf=min(20, len(rows[1]) // 40 + 1),
+        early_stopping=False,
+        random_state=seed,
+    ).fit(*rows)
+    stumps = [
+        nodes[~nodes["is_leaf"].astype(bool)] for stage in model._predictors for nodes in (t.nodes for t in stage)
+    ]
+    pairs = dict.fromkeys((int(n["feature_idx"]), float(n["num_threshold"])) for nodes in stumps for n in nodes)
+    feature, threshold = (np.array(each) for each in zip(*list(pairs)[:most], strict=True))
+    stored = storable(threshold, feature, split.columns, 16)
+    ordered = sorted(set(zip(feature.tolist(), stored.tolist(), strict=True)))
+    return np.array([f for f, _ in ordered], dtype=int), np.array([t for _, t in ordered])
+
+
 def _of_chosen_thresholds(split: Split, rows: Rows, seed: int, depth: int) -> Path:
     number, sizes = DEPTHS[depth]
-    feature, threshold = (np.array(a) for a in zip(*boosted_bits(rows, split.classes, seed, number), strict=True))
-    front = Front.of_bits(feature, threshold, split.columns)
-    seen = front.integers(rows[0], split.columns).astype(np.int32)
+    feature, threshold = _thresholds(split, rows, seed, number)
+    seen = (rows[0][:, feature] > threshold).astype(np.int32)
     search = STreeDClassifier("accuracy", max_depth=depth)
     # of the first, where not even one is found in time
     flat = _flat(None, lambda _: True, tuple, tuple, lambda _: int(np.bincount(rows[1]).argmax()))
@@ -98,7 +117,7 @@ def _of_chosen_thresholds(split: Split, rows: Rows, seed: int, depth: int) -> Pa
                 flat = _flat(
                     search.get_tree(),
                     lambda node: node.is_leaf_node(),
-                    lambda node: (front.chosen[node.feature], front.threshold[node.feature]),
+                    lambda node: (feature[node.feature], threshold[node.feature]),
                     lambda node: (node.left_child, node.right_child),
                     lambda node: node.label,
                 )

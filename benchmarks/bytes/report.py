@@ -43,7 +43,7 @@ with exponent and offset, integer weights packed, biases.
 for a time limit of 240 seconds that hardly any table reaches; it judges by folds of its own within these rows
 (`docs/compact.md`). Its networks are in the packed format of the package (`docs/packed_format.md`).
 *straight-through*: thresholds of boosted stumps and trees, grids, shapes and integers as in ours, but no rules, trained
-in PyTorch, without sums, and packed by `benchmarks/bytes/packed_networks.py`, which takes up to a tenth more bytes.
+in PyTorch, without sums, and packed in the same format.
 *boosting on a diet* (arXiv:2510.26557): trees whose gains pay for every first use of a feature or threshold, by the
 bits that it takes; all trees share one dictionary of conditions and one codebook of 4 to 32 leaf values, and nodes
 hold indices as wide as these need. Values are integers without a scale; thresholds lie where float16 has the most
@@ -51,7 +51,7 @@ trailing zeros, which are not stored; the shape is stored once if all trees are 
 STreeD, at most four levels, 6 seconds a search, in folds a quarter; what is found until then. *FIGS*: trees
 that grow together, of imodels, packed as those on a diet. *SLIM*: score cards of small integers for thresholds that
 boosting chooses first, by coordinate descent on the share of errors plus a price for each weight, from rounded logistic
-regression, as no exact search ends within seconds; packed as binarized networks.
+regression, as no exact search ends within seconds; packed as ours.
 Processor seconds of all fits of a method on one data set and seed are at the end. What ours tries was developed on
 other splits of some of these tables (seeds from 100), and changed after looks at test results: finer grids and more
 members after seed 0, as were the 8-bit rivals, which rounded badly at first; rules after seeds 0 and 1; and in the

@@ -11,12 +11,13 @@ import warnings
 
 import numpy as np
 from packed_networks import Binarized, Front
-from plans import boosted_bits
+from plans import stumps
 from pool import Candidate, Path, Rows, judged
 from sklearn.linear_model import LogisticRegression
 from sources import Split
 
 from bdnn import Network
+from bdnn.compact.inputs import BitInputs
 
 THRESHOLDS = (5, 12, 32, 96, 256)
 """To choose from, those that boosting takes first."""
@@ -104,10 +105,8 @@ def slim(split: Split, seed: int) -> dict[str, list[Candidate]]:
     def cards(rows: Rows) -> Path:
         models = []
         for number in THRESHOLDS:
-            bits = boosted_bits(rows, split.classes, seed, number)
-            feature, threshold = (np.array(each) for each in zip(*bits, strict=True))
-            front = Front.of_bits(feature, threshold, split.columns)
-            seen = front.integers(rows[0], split.columns).astype(np.int64)
+            front = BitInputs.of(stumps(rows, split, seed, number))
+            seen = front.values(rows[0]).astype(np.int64)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # it need not converge
                 model = LogisticRegression(max_iter=100).fit(seen, rows[1])
@@ -127,4 +126,4 @@ def _card(
     b = np.clip(np.rint(scale * model.intercept_), -WIDER * bound, WIDER * bound).astype(np.int64)
     head = "threshold" if split.classes == 2 else "argmax"
     network = Network([improved(seen, y, W, b, bound, price)], head=head, classes=range(split.classes))
-    return Binarized(split.columns, split.classes, front, network).without_idle_inputs()
+    return Binarized.of(split, front, network)

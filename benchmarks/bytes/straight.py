@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import torch
-from packed_networks import Binarized, Front
+from packed_networks import Binarized
 from plans import Fronts, Plan, hidden_plans, plain_plans
 from pool import Candidate, everything, halves
 from sources import Split
@@ -126,17 +126,14 @@ def straight_through(split: Split, seed: int) -> dict[str, list[Candidate]]:
 def _candidate(plan: Plan, given: Fronts, split: Split, seed: int) -> Candidate:
     [(rows, (X, labels))] = halves(split)
 
-    def packed(front: Front, network: Network) -> Binarized:
-        return Binarized(split.columns, split.classes, front, network).without_idle_inputs()
-
     front = given.of(rows)[plan.front]
-    held_out = front.integers(X, split.columns)
+    held_out = front.values(X)
 
     def judge(network: Network) -> float:
         return float(np.mean(network.predict(held_out) == labels))
 
     most = STEPS[len(rows[1]) >= 1000]
-    inputs = front.integers(rows[0], split.columns)
+    inputs = front.values(rows[0])
     network, steps = _train(inputs, rows[1], split.classes, plan, seed, most, judge)
 
     @cache
@@ -144,6 +141,6 @@ def _candidate(plan: Plan, given: Fronts, split: Split, seed: int) -> Candidate:
         X, y = everything(split)
         front = given.whole(plan.front)
         longer = min(most, round(steps * len(y) / len(rows[1])))
-        return packed(front, _train(front.integers(X, split.columns), y, split.classes, plan, seed, longer)[0])
+        return Binarized.of(split, front, _train(front.values(X), y, split.classes, plan, seed, longer)[0])
 
-    return Candidate(packed(front, network).size, judge(network), final, plan.note)
+    return Candidate(Binarized.of(split, front, network).size, judge(network), final, plan.note)

@@ -18,6 +18,9 @@ TYPES = {"int8_t": np.int8, "uint8_t": np.uint8, "int16_t": np.int16, "float": n
 
 HEADER = "classifier.h"
 
+OURS, NEURAL = "bdnn", "emlearn MLP"
+"""Methods: ours, and the rival that is a neural network."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Candidate:
@@ -44,6 +47,8 @@ class Candidate:
     expected : callable or None
         Answers of the trained model itself, that the C code must give, where both are exact; else they are those of the
         C code.
+    fast : Candidate or None
+        The same classifier as it is written where time matters more than bytes; None if that makes no difference.
     """
 
     method: str
@@ -58,6 +63,7 @@ class Candidate:
     rows: Callable[[np.ndarray], np.ndarray]
     flags: tuple[str, ...] = ()
     expected: Callable[[np.ndarray], np.ndarray] | None = None
+    fast: Candidate | None = None
     sample: Sample = field(repr=False)
 
     def device_rows(self, part: str) -> np.ndarray:

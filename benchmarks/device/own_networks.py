@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from candidates import Candidate
+from candidates import OURS, Candidate
 from samples import Sample
 from training import MANY
 
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier
 
-OURS = "bdnn"
 NAME = "model"
 SMALL = 2_000
 """Up to so many training rows, searches are given less time."""
@@ -101,12 +101,18 @@ def own(sample: Sample) -> Iterator[Candidate]:
     """Yield our candidates."""
     for setting in settings(sample):
         clf = setting.fitted(sample)
-        files, columns, element = _exported(clf, sample)
-        yield Candidate(
-            method=OURS, form="size", setting=setting.text, weight=len(files[f"{NAME}.c"]), write=files.copy,
-            header=f"{NAME}.h", sources=(f"{NAME}.c",), predict=f"{NAME}_predict(x)",
-            element=element, rows=partial(_columns, columns), expected=partial(_predicted, clf), sample=sample,
-        )  # fmt: skip
+        yield replace(_candidate(clf, sample, setting, "size"), fast=_candidate(clf, sample, setting, "speed"))
+
+
+def _candidate(
+    clf: BDNNClassifier | BDNNEnsembleClassifier, sample: Sample, setting: Setting, optimize: Literal["size", "speed"]
+) -> Candidate:
+    files, columns, element = _exported(clf, sample, optimize)
+    return Candidate(
+        method=OURS, form=optimize, setting=setting.text, weight=len(files[f"{NAME}.c"]), write=files.copy,
+        header=f"{NAME}.h", sources=(f"{NAME}.c",), predict=f"{NAME}_predict(x)",
+        element=element, rows=partial(_columns, columns), expected=partial(_predicted, clf), sample=sample,
+    )  # fmt: skip
 
 
 def _columns(columns: list[int], X: np.ndarray) -> np.ndarray:
@@ -117,13 +123,15 @@ def _predicted(clf: BDNNClassifier | BDNNEnsembleClassifier, X: np.ndarray) -> n
     return clf.predict(X.astype(float))
 
 
-def _exported(clf: BDNNClassifier | BDNNEnsembleClassifier, sample: Sample) -> tuple[dict[str, str], list[int], str]:
+def _exported(
+    clf: BDNNClassifier | BDNNEnsembleClassifier, sample: Sample, optimize: Literal["size", "speed"]
+) -> tuple[dict[str, str], list[int], str]:
     """Return headers and sources, the columns that a row has, and the type of its elements.
 
     All rows say which integers occur, as `--data TABLE` does.
     """
     with tempfile.TemporaryDirectory() as folder:
-        clf.export("c", folder, name=NAME, data=sample.whole.astype(float))
+        clf.export("c", folder, name=NAME, data=sample.whole.astype(float), optimize=optimize)
         files = {f"{NAME}.{end}": Path(folder, f"{NAME}.{end}").read_text() for end in ("h", "c")}
         inputs = json.loads(Path(folder, "bdnn-export.json").read_text())["inputs"]
     columns = [int(each["column"].removeprefix("x")) for each in inputs]

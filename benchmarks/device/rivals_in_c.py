@@ -13,7 +13,7 @@ import emlearn
 import m2cgen
 import micromlgen
 import numpy as np
-from candidates import HEADER, Candidate
+from candidates import HEADER, NEURAL, Candidate
 from emlearn import net
 from samples import Sample
 from training import Trained, forests, logistics, of_integers, perceptrons, trees
@@ -119,7 +119,7 @@ def _emlearn_network(sample: Sample, trained: Trained) -> Iterator[Candidate]:
 
     for form in ("inline", "loadable"):
         yield Candidate(
-            method="emlearn MLP", form=f"{form}, float", setting=trained.setting, weight=trained.weight,
+            method=NEURAL, form=f"{form}, float", setting=trained.setting, weight=trained.weight,
             write=partial(write, form), predict=f"model_predict(x, {n})", element="float", rows=trained.inputs,
             sample=sample,
         )  # fmt: skip

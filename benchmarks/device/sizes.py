@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from candidates import Candidate
-from own_networks import OURS
+from candidates import NEURAL, OURS, Candidate
 
 from bdnn.devices import DEVICES, Code, Measured, measure
 from bdnn.errors import ExportError
+
+if TYPE_CHECKING:
+    from bdnn.export.request import Optimize
 
 TOLERANCE = 0.005
 """Of validation accuracy: half a percentage point."""
@@ -22,6 +25,8 @@ MOST_ROWS = 500
 STACK = 200
 """Bytes of RAM that are left for it: the most that one of these classifiers was seen to take on an AVR is 195."""
 _TOO_LARGE = "it does not fit into flash or RAM"
+FOR_SPEED = (OURS, NEURAL)
+"""Methods of which the chosen candidates are also built for speed: by their fast form, and by `-O2`."""
 ANCHORS = ("ours", "rival")
 """Whose best validation accuracy is to be reached."""
 
@@ -41,7 +46,7 @@ class Sizes:
     def __init__(self, devices: Sequence[str]) -> None:
         self.devices = devices
         self._order: dict[tuple[Candidate, str], tuple[bool, int] | None] = {}
-        self._figures: dict[tuple[Candidate, str], dict[str, Any]] = {}
+        self._figures: dict[tuple[Candidate, str, Optimize], dict[str, Any]] = {}
 
     def order(self, candidate: Candidate, device: str) -> tuple[bool, int] | None:
         """Return whether it is too large for the device, and bytes of flash; None if it cannot even be linked."""
@@ -54,12 +59,12 @@ class Sizes:
                 self._order[key] = None
         return self._order[key]
 
-    def figures(self, candidate: Candidate, device: str) -> dict[str, Any]:
+    def figures(self, candidate: Candidate, device: str, optimize: Optimize = "size") -> dict[str, Any]:
         """Return the figures of a run."""
-        key = candidate, device
+        key = candidate, device, optimize
         if key not in self._figures:
             order = self.order(candidate, device)
-            self._figures[key] = _measured(candidate, device, run=order is not None and not order[0])
+            self._figures[key] = _measured(candidate, device, order is not None and not order[0], optimize)
         return self._figures[key]
 
     def smallest(self, candidates: Sequence[Candidate], least: float) -> dict[str, Any]:
@@ -79,6 +84,10 @@ class Sizes:
             if linked:
                 chosen = min(linked, key=lambda each: self.order(each, device))
                 found["devices"][device] = self.figures(chosen, device)
+            if linked and forms[0].method in FOR_SPEED:
+                fast = [each.fast or each for each in linked]
+                figures = [self.figures(each, device, "speed") for each in fast if self.order(each, device) is not None]
+                found.setdefault("fast", {})[device] = min(figures, key=lambda each: each.get("mean", math.inf))
         shown = next((each for each in forms if each.form in _forms(found)), forms[0])
         accuracies = {"validation": shown.validation, "test": shown.test}
         return found | {part: round(value, 5) for part, value in accuracies.items()}
@@ -116,9 +125,9 @@ def too_large(candidate: Candidate, found: Measured) -> bool:
     return found.flash > device.flash or found.ram + row + STACK > device.ram
 
 
-def _measured(candidate: Candidate, device: str, run: bool) -> dict[str, Any]:
+def _measured(candidate: Candidate, device: str, run: bool, optimize: Optimize) -> dict[str, Any]:
     """Return figures for the result file, of a run if it is not too large."""
-    found = measure(_code(candidate), device, run=run, most_rows=MOST_ROWS)
+    found = measure(_code(candidate), device, optimize, run=run, most_rows=MOST_ROWS)
     if found.wrong_rows and found.remark is None:
         raise AssertionError(f"{candidate.method}, {candidate.setting}: {found.wrong_rows} rows differ on {device}")
     columns = candidate.device_rows("test").shape[1]

@@ -4,7 +4,7 @@
     python benchmarks/study --tables
 
 Appends to benchmarks/results/study.jsonl (study_quick.jsonl with --quick) and rewrites the tables in the .md file
-beside it, and of the full study the table of README.md; --tables only rewrites them, for both studies. The ReLU
+beside it; --tables only rewrites them, for both studies. The ReLU
 network needs the extra `bench`.
 """
 
@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import runner
 import tables
-from common import RESULTS, add_data_option, rewrite_readme
+from common import RESULTS, add_data_option
 from registry import cells
 
 TITLES = {
@@ -44,8 +44,6 @@ def main() -> None:
         for each in TITLES if options.tables else (name,):
             if (results := RESULTS / f"{each}.jsonl").exists():
                 print("wrote", tables.write(results, cells(each == "study_quick"), TITLES[each]).name)
-                if each == "study":
-                    rewrite_readme("which method", tables.overview(results, cells()))
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def notebook(script, folder):
 
 
 def tables():
-    """Write the tables of the benchmarks from their result files, by the functions that also write the README's."""
+    """Write the tables of the benchmarks from their result files, by the functions of their scripts."""
     sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "benchmarks" / "study")]
     try:
         registry, study, results = (importlib.import_module(name) for name in ("registry", "tables", "common"))
@@ -105,9 +105,25 @@ def tables():
             text = (results.RESULTS / f"{name}.md").read_text(encoding="utf-8").split("\n", title)[title]
             write(f"tables/{name}.md", text.replace(" ± ", "\u00a0±\u00a0"))  # without its title, lines unbroken
         write("tables/reading.md", (results.RESULTS / "reading.md").read_text(encoding="utf-8"))
-        for name, table in (("exact", "text"), ("certify", "text"), ("local_search", "table")):
+        for name, table in (
+            ("exact", "text"),
+            ("certify", "text"),
+            ("local_search", "table"),
+            ("robust_models", "table"),
+        ):
             content = json.loads((results.RESULTS / f"{name}.json").read_text())["results"]
             write(f"tables/{name}.md", getattr(importlib.import_module(name), table)(content) + "\n")
+        cards = json.loads((results.RESULTS / "cards.json").read_text())["results"]
+        write("tables/cards.md", importlib.import_module("cards").text(cards) + "\n")
+        probabilities = json.loads((results.RESULTS / "probabilities.json").read_text())["results"]["tables"]
+        write("tables/probabilities.md", importlib.import_module("probabilities").tables(probabilities) + "\n")
+        accuracy = importlib.import_module("accuracy")
+        runs = accuracy.known(accuracy.FILE, range(3))
+        write("tables/accuracy.md", (accuracy.report(runs) or "Not all methods have been run.") + "\n")
+        robust = json.loads((results.RESULTS / "robust_training.json").read_text())["results"]
+        module = importlib.import_module("robust_training")
+        write("tables/robust_training.md", module.table_of_scale(robust["scale"]) + "\n")
+        write("tables/repair.md", module.table_of_repair(robust["repair"]) + "\n")
         solvers = json.loads((results.RESULTS / "solvers.json").read_text())["results"]
         text = importlib.import_module("solvers").table(solvers["rows"], solvers["time_limit"])
         write("tables/solvers.md", text + "\n")

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from bdnn.estimators.ensemble import BDNNEnsembleClassifier, from_bytes, load
     from bdnn.network.schema import Schema
     from bdnn.reports.card import score_card
+    from bdnn.reports.interactive.page import interactive_report
     from bdnn.reports.page import report
+    from bdnn.tables.dataset import open_parquet
 
 __all__ = [
     "BDNNClassifier",
@@ -41,7 +43,9 @@ __all__ = [
     "attack",
     "certify",
     "from_bytes",
+    "interactive_report",
     "load",
+    "open_parquet",
     "plotting",
     "report",
     "save_certificate",
@@ -59,7 +63,9 @@ _LATER = {
     "attack": "bdnn.certification.random_attack",
     "certify": "bdnn.certification.engine",
     "from_bytes": "bdnn.estimators.ensemble",
+    "interactive_report": "bdnn.reports.interactive.page",
     "load": "bdnn.estimators.ensemble",
+    "open_parquet": "bdnn.tables.dataset",
     "Schema": "bdnn.network.schema",
     "report": "bdnn.reports.page",
     "save_certificate": "bdnn.checker.check",

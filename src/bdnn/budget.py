@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
+from typing import Any
 
-from bdnn.clock import reading
+from bdnn.clock import place, reading
 from bdnn.errors import InputError
 
 
@@ -15,6 +17,7 @@ class Budget:
     """Limits on time, nodes, rounds and threads, and the seed.
 
     A budget that has not been started is a plain setting and can be reused; `start` returns a copy whose clock runs.
+    A budget that travels to another machine, whose clock says something else, has as much time left there as here.
 
     Parameters
     ----------
@@ -67,6 +70,10 @@ class Budget:
             raise InputError(f"{rule}, got {value!r}")
         object.__setattr__(self, name, int(value))
 
+    def __reduce__(self) -> tuple[Callable[..., Budget], tuple[object, ...]]:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return _arrived, (values, self.elapsed, place())
+
     def start(self) -> Budget:
         """Return a budget whose clock runs: this one if it does already, else a copy started now."""
         return self if self.started is not None else replace(self, started=reading())
@@ -89,3 +96,11 @@ class Budget:
     def exhausted(self) -> bool:
         """Whether the time is used up."""
         return self.remaining <= 0.0
+
+
+def _arrived(values: dict[str, Any], elapsed: float, origin: str) -> Budget:
+    """Return a budget that was sent from somewhere."""
+    comparable = origin == place() != ""
+    if values["started"] is not None and not comparable:
+        values = values | {"started": reading() - elapsed}
+    return Budget(**values)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
+from typing import TypeVar
 
 import numpy as np
 
 from bdnn.errors import InputError
+
+Entry = TypeVar("Entry")
 
 
 def name_tuple(what: str, names: Sequence[str] | None, count: int) -> tuple[str, ...] | None:
@@ -20,6 +24,35 @@ def name_tuple(what: str, names: Sequence[str] | None, count: int) -> tuple[str,
     if len(listed) != count:
         raise InputError(f"{what} must have one name per column ({count}), got {len(listed)}")
     return listed
+
+
+def entry(what: str, name: str, table: Mapping[str, Entry], known: Iterable[str] | None = None) -> Entry:
+    """Return what a table has by a name.
+
+    Parameters
+    ----------
+    what : str
+        What is looked for, in a word.
+    name : str
+        What was given.
+    table : mapping
+        By name.
+    known : iterable of str or None
+        Names that an error lists, None for those of the table.
+
+    Returns
+    -------
+    object
+        The entry.
+
+    Raises
+    ------
+    InputError
+        If there is none of the name.
+    """
+    if name not in table:
+        raise InputError(f"the {what} must be one of {', '.join(table if known is None else known)}, got {name!r}")
+    return table[name]
 
 
 def radius_limit(radius: float | None) -> float:
@@ -37,8 +70,9 @@ def thread_count(n_jobs: int | None) -> int:
     Parameters
     ----------
     n_jobs : int or None
-        Threads if it is positive, and None for 1; -1 for all processors that this process may use (its affinity and the
-        limits of its container count), -2 for all but one and so on, but one at least.
+        Threads if it is positive; None for those that `joblib.parallel_config` asks for on this machine, or else 1; -1
+        for all processors that this process may use (its affinity and the limits of its container count), -2 for all
+        but one and so on, but one at least.
 
     Returns
     -------
@@ -56,14 +90,29 @@ def thread_count(n_jobs: int | None) -> int:
     (1, 3, 1)
     """
     if n_jobs is None:
-        return 1
+        return _configured()
     if isinstance(n_jobs, bool | np.bool_) or not isinstance(n_jobs, Integral) or n_jobs == 0:
         raise InputError(
             f"n_jobs must be a positive integer, -1 for all processors, -2 for all but one and so on, or None for 1, "
             f"got {n_jobs!r}"
         )
+    return _counted(int(n_jobs))
+
+
+def _counted(n_jobs: int) -> int:
     if n_jobs > 0:
-        return int(n_jobs)
+        return n_jobs
     import joblib
 
-    return max(1, int(joblib.cpu_count()) + 1 + int(n_jobs))
+    return max(1, int(joblib.cpu_count()) + 1 + n_jobs)
+
+
+def _configured() -> int:
+    """Return the threads of this machine that joblib is configured for; a solver cannot use those of a cluster."""
+    if "joblib" not in sys.modules:  # nobody has, and its import takes long
+        return 1
+    from joblib.parallel import get_active_backend
+
+    backend, n_jobs = get_active_backend()
+    is_local = type(backend).__module__ == "joblib._parallel_backends"
+    return _counted(int(n_jobs)) if is_local and n_jobs else 1

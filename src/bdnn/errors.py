@@ -1,5 +1,7 @@
 """The errors of bdnn: a small tree in which every error is also the builtin that its readers expect."""
 
+from __future__ import annotations
+
 
 class BDNNError(Exception):
     """Base of every error that bdnn raises on purpose."""
@@ -20,6 +22,9 @@ class NotCoveredError(InputError):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[NotCoveredError], tuple[str, str]]:
+        return type(self), (str(self), self.reason)
+
 
 class UnorderedColumnError(InputError):
     """A sign for a column without an order: what is said `before` an `example`, an input and its sign, and `after`."""
@@ -27,6 +32,9 @@ class UnorderedColumnError(InputError):
     def __init__(self, before: str, example: tuple[str, int], after: str) -> None:
         super().__init__(f"{before}{{{example[0]!r}: {example[1]}}}{after}")
         self.before, self.example, self.after = before, example, after
+
+    def __reduce__(self) -> tuple[type[UnorderedColumnError], tuple[str, tuple[str, int], str]]:
+        return type(self), (self.before, self.example, self.after)
 
 
 class MarginError(InputError):

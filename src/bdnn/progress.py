@@ -39,7 +39,8 @@ class ProgressLines:
 
 
 def _state(progress: Progress) -> str:
-    return f"incumbent {progress.objective:g}  bound {progress.bound:g}  gap {progress.gap:.1%}"
+    team = "" if progress.team is None else f"  ({progress.team})"
+    return f"incumbent {progress.objective:g}  bound {progress.bound:g}  gap {progress.gap:.1%}{team}"
 
 
 def attacks_text(progress: Progress) -> str:

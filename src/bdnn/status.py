@@ -24,10 +24,23 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TeamState:
+    """How several workers stand: how many they are, tasks that are out, and open nodes that nobody works on."""
+
+    workers: int
+    tasks: int
+    frontier: int
+
+    def __str__(self) -> str:
+        workers = f"{self.workers} worker{'s' * (self.workers != 1)}"
+        return f"{workers}, {self.tasks} task{'s' * (self.tasks != 1)}, {self.frontier} open"
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """State of a running method: seconds since the start, best audited objective, bound, nodes, what it is doing.
 
-    `rounds` are those of the local search that runs, or was the last to run.
+    `rounds` are those of the local search that runs, or was the last to run; `team` is None unless several work.
     """
 
     seconds: float
@@ -36,6 +49,7 @@ class Progress:
     nodes: int
     phase: str
     rounds: int = 0
+    team: TeamState | None = None
 
     @property
     def gap(self) -> float:

@@ -16,6 +16,7 @@ Reals = NDArray[np.floating[Any]]
 Integers = NDArray[np.int64]
 Indices = NDArray[np.intp]
 Bits = NDArray[np.int8]
+Bytes = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 
 Norm = Literal["inf", "1", "2"]

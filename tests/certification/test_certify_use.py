@@ -13,7 +13,7 @@ import pytest
 
 import bdnn
 from bdnn import BDNNClassifier, Budget, Network, certify, cli
-from bdnn.certification import engine
+from bdnn.certification import many_points
 from bdnn.certification.pattern_search import NODES_PER_CALL, PatternSearch
 from bdnn.clock import replaced
 from bdnn.errors import InputError
@@ -201,7 +201,7 @@ class Slow(int):
 
 
 def test_nodes_of_threads_are_counted_once_each():
-    run = engine._Run(Budget().start(), None, [])
+    run = many_points._Run(Budget().start(), None, [])
     nodes = Slow(1)
     nodes.other = threading.Thread(target=run.report, args=(5,))
     run.report(nodes)

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from bdnn import Budget, Network, certify, cli
+from bdnn import Budget, Network, certify, cli, tables
 from bdnn.certification.attacker import perturbations
 from bdnn.certification.mixed_integer_point import point_at
 from bdnn.model_file import Model, save_model
@@ -147,24 +147,41 @@ def test_what_is_attained_counts_below_its_radius():
     assert curve.certified.tolist() == [1.0, 1.0, 1.0, 1.0, 0.0] and curve.attacked.tolist() == curve.certified.tolist()
 
 
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("hidden", [False, True])
-def test_many_integers_through_the_command(capsys, tmp_path, norm, hidden):
+@pytest.fixture(scope="module")
+def many_integers(tmp_path_factory):
+    """A file of one row of 784 integers, the row, weights, and a reader of tables that reads the file once."""
     n, rng = 784, np.random.default_rng(3)
     W = rng.choice([-1, 1], (1, n))
     x = rng.integers(1, 255, n)
+    path = tmp_path_factory.mktemp("integers") / "data.csv"
+    with open(path, "w", newline="") as file:
+        write = csv.writer(file).writerow
+        write([*(f"p{j}" for j in range(n)), "label"])
+        write([*x.tolist(), "yes"])
+    read, found = tables.read_table, {}
+
+    def read_once(*given, **settings):
+        asked = repr((given, settings))
+        if asked not in found:
+            found[asked] = read(*given, **settings)
+        return found[asked]
+
+    return path, x, W, read_once
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("hidden", [False, True])
+def test_many_integers_through_the_command(capsys, tmp_path, monkeypatch, many_integers, norm, hidden):
+    data, x, W, read_once = many_integers
+    monkeypatch.setattr(tables, "read_table", read_once)
     layers = [(W, [-int(W[0] @ x)])]  # the row lies on the border, from which one step leads over
     if hidden:
         layers.append((np.array([[1]]), np.array([-1])))
-    names = tuple(f"p{j}" for j in range(n))
+    names = tuple(f"p{j}" for j in range(len(x)))
     network = Network(layers, head="threshold", classes=["no", "yes"], feature_names=names)
     save_model(tmp_path / "model.json", Model(network))
-    with open(tmp_path / "data.csv", "w", newline="") as file:
-        write = csv.writer(file).writerow
-        write([*names, "label"])
-        write([*x.tolist(), "yes"])
     files, options = (
-        (tmp_path / "model.json", tmp_path / "data.csv"),
+        (tmp_path / "model.json", data),
         ("--target", "label", "--integer", "--norm", norm),
     )
     for form in (["--json"], []):

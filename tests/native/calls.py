@@ -153,6 +153,27 @@ def _gains(w: World) -> Built:
     return search.gains, [w.state, neuron, 0, 2, np.zeros(p, dtype=np.int32), np.zeros(p), np.zeros(p)]
 
 
+def _lines(w: World, count: int) -> tuple[int, np.ndarray, np.ndarray]:
+    neuron = int(w.rng.integers(0, w.state.b.size))
+    k = int(np.searchsorted(w.state.b_from, neuron, side="right")) - 1
+    inputs = w.FEATURES if k == 0 else int(w.state.width[k - 1])
+    axes = np.column_stack([w.rng.random(count) + 0.1, np.full(count, -1.0), np.full(count, 4.0)])
+    return neuron, w.rng.normal(size=(count, inputs + 1)), axes
+
+
+@call("search.line_sums")
+def _line_sums(w: World) -> Built:
+    neuron, directions, axes = _lines(w, 3)
+    return search.line_sums, [w.state, neuron, directions, axes, np.zeros(3), np.zeros((3, 16))]
+
+
+@call("search.line_breakpoints")
+def _line_breakpoints(w: World) -> Built:
+    neuron, directions, axes = _lines(w, 1)
+    wanted = w.rng.integers(0, 2, 8).astype(np.uint8)
+    return search.line_breakpoints, [w.state, neuron, directions[0], axes[0], wanted]
+
+
 @call("search.improve_robust_neuron")
 def _improve_robust_neuron(w: World) -> Built:
     return search.improve_robust_neuron, [w.robust_state, int(w.rng.integers(0, w.state.b.size)), 4, 0.3]
@@ -179,6 +200,13 @@ def _integer_neurons(w: World) -> Built:
     integers = [w.rng.integers(-3, 4, size=shape).astype(np.int32) for shape in ((n, p), p)]
     low, high = np.full(n, -2, dtype=np.int32), np.full(n, 2, dtype=np.int32)
     return search.integer_neurons, [*integers, low, high, low.copy(), np.zeros(n + 1, dtype=np.int64), 0, 1000, True]
+
+
+@call("search.halfspaces")
+def _halfspaces(w: World) -> Built:
+    n, p = int(w.rng.integers(1, 5)), w.POINTS
+    X = w.rng.integers(-3, 4, size=(n, p)) * float(w.rng.choice([1.0, 0.1, 1e-30]))
+    return search.halfspaces, [X, w.rng.integers(-3, 4, size=p), np.zeros(p, dtype=np.uint8), 1, go_on]
 
 
 @call("search.toward")

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -146,6 +146,19 @@ def gains(
     outputs of an argmax head, the scores to beat; they have room for all points looked at. Return how many there are.
     """
 
+def line_sums(state: State, neuron: int, directions: _Floats, axes: _Floats, before: _Floats, sums: _Floats) -> None:
+    """Add what happens along lines of a neuron to sums by bucket, from the points of a state.
+
+    ``directions`` are the changes of weights and, last, of the bias, one line each, and ``axes`` scale, low end and
+    buckets per unit of each line's axis ``u = t / (scale + abs(t))``. ``before`` receives the objective at t = -inf
+    less that at t = 0, and ``sums`` the positive and the negative jumps in each bucket; both are added to.
+    """
+
+def line_breakpoints(
+    state: State, neuron: int, direction: _Floats, axis: _Floats, wanted: NDArray[np.uint8]
+) -> tuple[_Floats, _Floats, _Floats]:
+    """Return the breakpoints in some buckets of a line, as `line_sums` has them: ascending t, and the jumps at each."""
+
 def line_search(
     a: _Floats, s: _Floats, g: _Floats, integer: bool, rng: NDArray[np.uint64]
 ) -> tuple[float, float, float]:
@@ -195,4 +208,15 @@ def integer_neurons(
     and becomes where to go on after ``count`` of them. Where the objective is below ``least``, weights and, last, bias
     are written into ``found``. With ``nonzero``, weights of 0 are left out. Return whether weights are left, and the
     least objective.
+    """
+
+def halfspaces(
+    X: _Floats, gain: NDArray[np.int64], inside: NDArray[np.uint8], least: int, proceed: Callable[[], bool] | None
+) -> tuple[bool, int]:
+    """Look at all ways in which a halfspace divides points with one to four coordinates.
+
+    ``X`` holds the points by coordinate, of shape (n, p); they must span the space. ``gain`` is what it costs that a
+    point is inside, less what it costs that it is outside; the objective is the sum of the gains inside. Where it is
+    below ``least``, ``inside`` becomes 1 at the points of the best halfspace and 0 at the others. ``proceed`` is asked
+    about every 10 ms whether to go on. Return whether all were seen, and the least objective.
     """

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn.branch_and_cut.tree import Node, Tree
+from bdnn.branch_and_cut.frontier import Node
+from bdnn.branch_and_cut.tree import Tree
 from bdnn.errors import InputError
 from bdnn.files import writing
 from bdnn.network.network import Layer, Network

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from bdnn.branch_and_cut.linear_program import Dictionary
     from bdnn.types import Bits, Floats, Integers
 
+GONE = 1 << 40
+"""Slots from this on are of rows that are gone for good; the core numbers them so."""
+
 # multipliers are rounded to this many bits, or fewer so that sums with all costs are exact in doubles and 64 bits
 _SCALE_BITS, _SUM_BITS = 30, 46
 # costs up to which a linear program is not scaled: its tolerances are absolute

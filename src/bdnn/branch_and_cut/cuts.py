@@ -77,16 +77,22 @@ class Cuts:
 
     def add(self, support: Integers) -> int:
         """Store the requirements of some signed rows, ascending; return the number of the set, -1 if it is known."""
+        known = len(self.sets)
+        number = self.put(support)
+        return number if number == known else -1
+
+    def put(self, support: Integers) -> int:
+        """Store the requirements of some signed rows, ascending, if they are new; return the number of the set."""
         members = self.points.row_requirement[support].astype(np.int64, copy=False)
         if not (members[1:] > members[:-1]).all():  # several rows of one requirement
             members = np.unique(members)
         key = members.tobytes()
         if key in self._known:
-            return -1
-        self._known[key] = len(self.sets)
+            return self._known[key]
+        self._known[key] = number = len(self.sets)
         self.sets.append(members)
         self.supports.append(np.array(support, dtype=np.int64))
-        return len(self.sets) - 1
+        return number
 
     def proven(self, numbers: set[int]) -> dict[int, bool]:
         """Tell which of some sets are inseparable beyond doubt; what is cheap to decide is decided for all sets."""

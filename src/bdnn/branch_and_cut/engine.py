@@ -14,11 +14,17 @@ from bdnn.branch_and_cut.checkpoint import Arrays, cuts_to_arrays, restore_cuts,
 from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.probing import ProbingTrees
 from bdnn.branch_and_cut.program import programs
+from bdnn.branch_and_cut.rank_rows import RankRows, ranks_to_arrays, restore_ranks
+from bdnn.branch_and_cut.rank_work import RankWork
+from bdnn.branch_and_cut.team import Team
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.clock import reading
+from bdnn.status import TeamState
 
 if TYPE_CHECKING:
+    from bdnn.branch_and_cut.crew import Crew
     from bdnn.branch_and_cut.incumbents import Incumbents
+    from bdnn.branch_and_cut.rank_blocks import Separators
     from bdnn.network.network import Network
 
 # seconds that one of several trees works: long beside a node, short beside a minute
@@ -34,6 +40,14 @@ _MIN_GAIN = 2e-7
 _FAR, _ALONE = 0.6, 10.0
 # seconds that the probing trees work at a time: twice as long as the trees themselves
 _PROBING_SLICE = 4.0
+# seconds of work on rank rows, between those of the trees
+_RANK_SLICE = 8.0
+# rank rows are looked for while the gap is this share of the objective, and as many typical costs
+_WIDE, _MANY = 0.1, 3.0
+# the same of several workers: jobs of probing trees for one of the trees themselves
+_PROBING_SHARE = _PROBING_SLICE / _SLICE
+# open nodes for each worker, or in all, from which on they are handed out: before, the root and its cuts come first
+_NODES_PER_WORKER, _MANY_NODES = 2, 8
 
 
 class Ending(Enum):
@@ -74,6 +88,8 @@ class Proof:
         With a best network.
     record : bool
         Whether the trees are recorded for a certificate.
+    separators : Separators or None
+        Finds networks of one neuron, against which subsets of the points for rank rows are chosen.
 
     Attributes
     ----------
@@ -85,11 +101,13 @@ class Proof:
         One for each output function.
     probing : ProbingTrees or None
         Of the same programs, unless the trees are recorded.
+    submit : callable
+        Receives a network and returns its audited objective, in units.
     seconds : float
         Worked on it, by earlier runs too.
     """
 
-    def __init__(self, incumbents: Incumbents, *, record: bool) -> None:
+    def __init__(self, incumbents: Incumbents, *, record: bool, separators: Separators | None = None) -> None:
         each = programs(incumbents.reduced)
         self.points = points = each[0].points
         self.cuts = Cuts(points, np.random.default_rng(incumbents.budget.seed))
@@ -99,8 +117,15 @@ class Proof:
             return points.units(incumbents.submit(network, "activation").objective)
 
         best = points.units(incumbents.incumbent.objective)
-        self.trees = [Tree(program, self.cuts, best, submit, record=record) for program in each]
-        self.probing = None if record else ProbingTrees(each, self.cuts, submit)
+        self.submit = submit
+        self.ranks = [RankRows(program, self.cuts) for program in each]
+        self.trees = [
+            Tree(program, self.cuts, best, submit, record=record, ranks=ranks)
+            for program, ranks in zip(each, self.ranks, strict=True)
+        ]
+        self.probing = None if record else ProbingTrees(each, self.cuts, submit, self.ranks)
+        self._rank_work: list[RankWork | None] = [None for _ in each]
+        self._seed, self._separators = incumbents.budget.seed, separators
         self.seconds = 0.0
         self._sampled: dict[int, float] = {}
 
@@ -112,7 +137,8 @@ class Proof:
     @property
     def nodes(self) -> int:
         """Nodes solved, by earlier runs too."""
-        return sum(tree.nodes for tree in self.trees) + (self.probing.nodes if self.probing is not None else 0)
+        ranks = sum(work.nodes for work in self._rank_work if work is not None)
+        return sum(tree.nodes for tree in self.trees) + (self.probing.nodes if self.probing is not None else 0) + ranks
 
     @property
     def writing_seconds(self) -> float:
@@ -153,6 +179,8 @@ class Proof:
         arrays = {"seconds": np.array(self.seconds), **cuts_to_arrays(self.cuts)}
         for number, tree in enumerate(self.trees):
             arrays |= tree_to_arrays(tree, f"{number}")
+        for number, ranks in enumerate(self.ranks):
+            arrays |= ranks_to_arrays(ranks, f"{number}")
         return arrays | (self.probing.state() if self.probing is not None else {})
 
     def restore(self, arrays: Arrays) -> None:
@@ -161,6 +189,8 @@ class Proof:
         Errors of damaged arrays are those of `bdnn.branch_and_cut.checkpoint.undamaged`.
         """
         restore_cuts(arrays, self.cuts)
+        for number, ranks in enumerate(self.ranks):
+            restore_ranks(arrays, f"{number}", ranks, record=self.probing is None)
         for number, tree in enumerate(self.trees):
             restore_tree(arrays, f"{number}", tree, len(self.cuts))
         if self.probing is not None:
@@ -169,8 +199,35 @@ class Proof:
         if not 0.0 <= self.seconds < np.inf:
             raise ValueError("seconds")
 
+    def find_ranks(self, proceed: Callable[[], bool]) -> None:
+        """Look for rank rows of the program that holds the bound down, and begin its tree anew where they help.
 
-def work(incumbents: Incumbents, proof: Proof, pause: int | None = None) -> Ending:
+        `proceed` is asked at every node and round.
+        """
+        number = min(range(len(self.trees)), key=lambda k: self.trees[k].bound)
+        work = self._rank_work[number]
+        if work is None:
+            seed, ranks = [self._seed, number, len(self.ranks[number])], self.ranks[number]
+            work = RankWork(ranks, seed, self._separators, record=self.probing is None)
+            self._rank_work[number] = work
+        deals = work.deals
+        work.work(proceed)
+        if work.deals > deals:
+            self._renew(number, proceed)
+
+    def _renew(self, number: int, proceed: Callable[[], bool]) -> None:
+        """Take a new tree in place of one that has not proven more than the root of the new one does."""
+        old, ranks = self.trees[number], self.ranks[number]
+        new = Tree(
+            old.program, self.cuts, old.best, self.submit, step=old.step, record=old.record is not None, ranks=ranks
+        )
+        new.run(lambda: not new.nodes and proceed())
+        if new.bound > old.bound:
+            new.nodes += old.nodes
+            self.trees[number] = new
+
+
+def work(incumbents: Incumbents, proof: Proof, pause: int | None = None, crew: Crew | None = None) -> Ending:
     """Work on the trees, the lowest bound first, until all are closed or a limit is reached.
 
     Parameters
@@ -181,13 +238,15 @@ def work(incumbents: Incumbents, proof: Proof, pause: int | None = None) -> Endi
         Of its problem. It can be kept whenever there is a report.
     pause : int or None
         Stop when so many nodes were solved in all, by earlier runs too.
+    crew : Crew or None
+        Of the same problem: workers that do the work; None to do it here.
 
     Returns
     -------
     Ending
         Why it ended.
     """
-    return _Work(incumbents, proof, pause).run()
+    return _Work(incumbents, proof, pause, crew).run()
 
 
 class _Work:
@@ -195,12 +254,12 @@ class _Work:
 
     Parameters
     ----------
-    incumbents, proof, pause
+    incumbents, proof, pause, crew
         As for `work`.
     """
 
-    def __init__(self, incumbents: Incumbents, proof: Proof, pause: int | None) -> None:
-        self._incumbents, self._proof, self._pause = incumbents, proof, pause
+    def __init__(self, incumbents: Incumbents, proof: Proof, pause: int | None, crew: Crew | None) -> None:
+        self._incumbents, self._proof, self._pause, self._crew = incumbents, proof, pause, crew
         self._limited = pause is not None or incumbents.budget.nodes is not None
         self._reported, self._counted = 0.0, reading()
         self._end = reading() + incumbents.budget.remaining - proof.writing_seconds
@@ -209,14 +268,21 @@ class _Work:
 
     def run(self) -> Ending:
         """Work until a limit is reached or nothing is left to do."""
-        proof, points = self._proof, self._proof.points
+        proof = self._proof
         while not self._over():
-            best = points.units(self._incumbents.incumbent.objective)
-            for tree in proof.trees:
-                tree.best = min(tree.best, best)
-                tree.step = 1 if points.exact else max(1, int(_MIN_GAIN * tree.best))
+            best = self._lower_cutoffs()
             if not self._open() or self._enough():
                 break
+            if self._crew is not None and self._enough_for(self._crew):
+                if not self._together(self._crew):
+                    self._crew = None  # the work goes on here
+                continue
+            ranked = self._ranked(best)
+            if ranked:
+                self._until = reading() + _RANK_SLICE
+                proof.find_ranks(self._proceed)
+                if not self._open():
+                    continue
             probing = self._probing(best)
             if probing is not None and reading() > self._alone:
                 self._until = reading() + _PROBING_SLICE
@@ -225,10 +291,76 @@ class _Work:
                     continue
             unfinished = self._open()
             tree = min(unfinished, key=lambda tree: (tree.bound, tree.nodes))
-            self._until = reading() + (_SLICE if probing is not None or len(unfinished) > 1 else np.inf)
+            self._until = reading() + (_SLICE if ranked or probing is not None or len(unfinished) > 1 else np.inf)
             tree.run(self._proceed)
         self._report()
         return self._ending()
+
+    def _lower_cutoffs(self) -> float:
+        """Let the trees know the best objective, and return it, in units."""
+        points = self._proof.points
+        best = points.units(self._incumbents.incumbent.objective)
+        for tree in self._proof.trees:
+            tree.best = min(tree.best, best)
+            tree.step = 1 if points.exact else max(1, int(_MIN_GAIN * tree.best))
+        return best
+
+    def _enough_for(self, crew: Crew) -> bool:
+        """Whether there are enough open nodes to begin to hand them out."""
+        wanted = min(_NODES_PER_WORKER * crew.size, _MANY_NODES)
+        return wanted > 0 and sum(tree.n_waiting for tree in self._proof.trees) >= wanted
+
+    def _together(self, crew: Crew) -> bool:
+        """Work with a crew until a limit is reached or nothing is left; return whether there is use in going on so."""
+        proof, orderly = self._proof, False
+        team = Team(crew, proof.cuts, proof.submit)
+        try:
+            while not self._over() and not team.gives_up:
+                self._lower_cutoffs()
+                if not self._open() or self._enough():
+                    break
+                left = self._nodes_left()
+                team.hand_out(lambda: self._choice(team), self._end - reading(), left, proof.probing is None)
+                if not team.n_out:  # for want of workers, say
+                    break
+                team.collect(max(0.0, min(_REPORT, self._end - reading())))
+                self._close_probing(team)
+                if reading() - self._reported > _REPORT:
+                    self._report(TeamState(team.size, team.n_out, sum(tree.n_waiting for tree in proof.trees)))
+            orderly = True
+        finally:
+            team.close(orderly=orderly)
+        return not team.gives_up
+
+    def _choice(self, team: Team) -> tuple[int, Tree] | None:
+        """Return the tree to take nodes from and the number of its program; None if there are no nodes."""
+        trees = self._proof.trees
+        probing = self._probing(trees[0].best)
+        if probing is not None and reading() > self._alone:
+            found, at_work = probing.lowest(trees), team.jobs_of([tree for _, tree in probing.begun()])
+            if found is not None and found[1].n_waiting and at_work <= _PROBING_SHARE * team.jobs_of(trees):
+                return found
+        waiting = [(tree.least, team.jobs_of([tree]), number) for number, tree in enumerate(trees) if tree.n_waiting]
+        if not waiting:
+            return None
+        number = min(waiting)[2]
+        return number, trees[number]
+
+    def _close_probing(self, team: Team) -> None:
+        """Let the trees profit from the probing trees that are done."""
+        if self._proof.probing is None:
+            return
+        for number, tree in self._proof.probing.begun():
+            if not tree.open and not team.jobs_of([tree]) and not self._proof.probing.close(number, self._proof.trees):
+                self._alone = reading() + _ALONE  # it would fail again
+
+    def _nodes_left(self) -> int | None:
+        """Return how many nodes may be solved before a limit or a pause."""
+        left = self._incumbents.nodes_left
+        if self._pause is None:
+            return left
+        until = self._pause - self._proof.nodes
+        return until if left is None else min(left, until)
 
     def _open(self) -> list[Tree]:
         """Return the trees that are not finished."""
@@ -241,11 +373,21 @@ class _Work:
             return None
         return proof.probing
 
+    def _ranked(self, best: float) -> bool:
+        """Whether rank rows may help: the trees have worked alone, and much is left."""
+        proof = self._proof
+        if self._limited or reading() <= self._alone:
+            return False
+        typical = float(proof.points.weight.mean()) if len(proof.points.weight) else 1.0
+        return best - proof.bound >= max(_WIDE * best, _MANY * typical)
+
     def _proceed(self) -> bool:
         """Report now and then; return whether to go on."""
         now = reading()
         if now - self._reported > _REPORT:
             self._report()
+        if self._crew is not None and self._enough_for(self._crew):
+            return False
         return now < min(self._until, self._end) and not (self._limited and self._enough())
 
     def _over(self) -> bool:
@@ -257,14 +399,14 @@ class _Work:
         self._incumbents.count_nodes(nodes)
         return self._incumbents.out_of_nodes or (self._pause is not None and nodes >= self._pause)
 
-    def _report(self) -> None:
+    def _report(self, team: TeamState | None = None) -> None:
         incumbents, proof = self._incumbents, self._proof
         spare = incumbents.budget.remaining - proof.writing_seconds
         self._reported = now = reading()
         self._end = now + spare
         proof.seconds, self._counted = proof.seconds + now - self._counted, now
         incumbents.raise_bound(proof.points.loss(proof.bound) / incumbents.reduced.loss_unit)
-        incumbents.count_nodes(proof.nodes)
+        incumbents.count_nodes(proof.nodes, team)
         incumbents.report()
 
     def _ending(self) -> Ending:

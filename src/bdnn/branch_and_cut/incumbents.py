@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from bdnn.budget import Budget
     from bdnn.network.network import Network
     from bdnn.problem.presolve import Presolved
+    from bdnn.status import TeamState
 
 
 class Evaluated(Protocol):
@@ -47,12 +48,17 @@ class Incumbents(Protocol):
         """Whether the limit on nodes is reached."""
         ...
 
+    @property
+    def nodes_left(self) -> int | None:
+        """Nodes that may still be solved; None for no limit."""
+        ...
+
     def submit(self, network: Network, source: str) -> Evaluated:
         """Audit a network, keep it if it is better than the best, and return its evaluation."""
         ...
 
-    def count_nodes(self, nodes: int) -> None:
-        """Note how many nodes there are so far, those of earlier runs included."""
+    def count_nodes(self, nodes: int, team: TeamState | None = None) -> None:
+        """Note how many nodes there are so far, those of earlier runs included, and how several workers stand."""
         ...
 
     def raise_bound(self, solver_bound: float) -> None:

@@ -14,6 +14,7 @@ from bdnn.branch_and_cut.tree import Tree
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.cuts import Cuts
     from bdnn.branch_and_cut.program import Program
+    from bdnn.branch_and_cut.rank_rows import RankRows
     from bdnn.network.network import Network
 
 # share of the gap by which a probing tree is to raise the bound: small aims are reached soon
@@ -34,6 +35,8 @@ class ProbingTrees:
         Inseparable sets, shared with other trees.
     submit : callable
         Receives a network and returns its audited objective, in units.
+    ranks : list of RankRows
+        Of the same programs.
 
     Attributes
     ----------
@@ -41,8 +44,14 @@ class ProbingTrees:
         Nodes solved.
     """
 
-    def __init__(self, programs: list[Program], cuts: Cuts, submit: Callable[[Network], float]) -> None:
-        self._programs, self._cuts, self._submit = programs, cuts, submit
+    def __init__(
+        self,
+        programs: list[Program],
+        cuts: Cuts,
+        submit: Callable[[Network], float],
+        ranks: list[RankRows],
+    ) -> None:
+        self._programs, self._cuts, self._submit, self._ranks = programs, cuts, submit, ranks
         self._trees: list[Tree | None] = [None] * len(programs)
         self._nodes = 0
 
@@ -75,7 +84,7 @@ class ProbingTrees:
             aim = float(arrays[f"aim {number}"])
             if not math.isfinite(aim):
                 raise ValueError("aim of a probing tree")
-            tree = Tree(self._programs[number], self._cuts, aim, self._submit)
+            tree = self._new_tree(number, aim)
             restore_tree(arrays, f"scout {number}", tree, len(self._cuts))
             self._trees[number] = tree
 
@@ -90,17 +99,42 @@ class ProbingTrees:
             Asked at every node and round.
         """
         while proceed():
-            number = min(range(len(trees)), key=lambda k: trees[k].bound)
-            main, tree = trees[number], self._trees[number]
-            if tree is None:
-                aim = main.bound + max(1, math.ceil(_SHARE * (main.best - main.bound)))
-                if aim >= main.best:
-                    return
-                tree = self._trees[number] = Tree(self._programs[number], self._cuts, aim, self._submit)
+            if (found := self.lowest(trees)) is None:
+                return
+            number, tree = found
             tree.run(proceed)
-            if not tree.open:
-                self._nodes += tree.nodes
-                self._trees[number] = None
-                if tree.bound <= main.bound:  # rounding errors
-                    return
-                main.lift(int(tree.bound))
+            if not tree.open and not self.close(number, trees):
+                return
+
+    def lowest(self, trees: list[Tree]) -> tuple[int, Tree] | None:
+        """Return a tree that may lift the one of `trees` that holds the bound down, and the number of its program.
+
+        None if there is nothing to be gained.
+        """
+        number = min(range(len(trees)), key=lambda k: trees[k].bound)
+        main, tree = trees[number], self._trees[number]
+        if tree is None:
+            aim = main.bound + max(1, math.ceil(_SHARE * (main.best - main.bound)))
+            if aim >= main.best:
+                return None
+            tree = self._trees[number] = self._new_tree(number, aim)
+        return number, tree
+
+    def begun(self) -> list[tuple[int, Tree]]:
+        """Return the trees that are being worked on, and the numbers of their programs."""
+        return [(number, tree) for number, tree in enumerate(self._trees) if tree is not None]
+
+    def close(self, number: int, trees: list[Tree]) -> bool:
+        """Lift one of `trees` by the tree of the same program, which is done; return whether that raised its bound."""
+        tree = self._trees[number]
+        if tree is None:
+            return False
+        self._nodes += tree.nodes
+        self._trees[number] = None
+        if tree.bound <= trees[number].bound:  # rounding errors
+            return False
+        trees[number].lift(int(tree.bound))
+        return True
+
+    def _new_tree(self, number: int, aim: float) -> Tree:
+        return Tree(self._programs[number], self._cuts, aim, self._submit, ranks=self._ranks[number])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from bdnn.branch_and_cut import linear_program as covering
-from bdnn.branch_and_cut.cut_pool import Rows
-from bdnn.branch_and_cut.proof_log import Record
+from bdnn.branch_and_cut.cut_pool import GONE, Rows
+from bdnn.branch_and_cut.frontier import Frontier, Node
+from bdnn.branch_and_cut.proof_log import RANK
 from bdnn.errors import BDNNError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bdnn.branch_and_cut.program import Program
     from bdnn.branch_and_cut.rank_rows import RankRows
     from bdnn.network.network import Network
-    from bdnn.types import Bits, Bools, Floats, Integers
+    from bdnn.types import Bools, Floats, Integers
 
 _Verdict = Literal["closed", "open", "doubtful", "stopped"]
 
@@ -47,40 +47,10 @@ _INTEGRAL = 1e-6
 # linear programs of a node that may end in trouble before it is branched or given up
 _RETRIES = 3
 
-_RANK = -2  # in place of a neuron: the row is a rank row
 _NOTHING = np.zeros(0, dtype=np.int64)  # the labels of no rows, for when there are no new cuts
 
 
-@dataclass(order=True)
-class Node:
-    """An open node: a box, and what is proven of it. The least one is next.
-
-    Attributes
-    ----------
-    bound : int
-        No solution in it costs less, in units.
-    minus_depth : int
-        Among equals the deepest is next.
-    serial : int
-        Order of creation.
-    lower, upper : ndarray of shape (v,), int8
-        The box.
-    record_id : int
-        Its number in the record.
-    proof : int
-        In the record, of its bound.
-    """
-
-    bound: int
-    minus_depth: int
-    serial: int
-    lower: Bits = field(compare=False)
-    upper: Bits = field(compare=False)
-    record_id: int = field(compare=False, default=0)
-    proof: int = field(compare=False, default=0)
-
-
-class Tree:
+class Tree(Frontier):
     """Branch and cut for one program.
 
     Parameters
@@ -102,18 +72,8 @@ class Tree:
 
     Attributes
     ----------
-    best : float
-        Objective of the best network known, in units; what is to be shown is that nothing costs less. It falls with
-        every better network.
     gain, tried : ndarray of shape (2, v)
         Pseudo-costs: how much branching on each column down and up has raised the bound, and how often.
-    nodes : int
-        Nodes solved.
-    doubtful : int or None
-        Least bound of the nodes that rounding errors kept from being decided.
-    torn : bool
-        Whether an interruption came where the record and `open_nodes` need not fit together: what is proven holds, but
-        the tree cannot be gone on with.
     """
 
     def __init__(
@@ -129,26 +89,21 @@ class Tree:
         given_up: Bools | None = None,
     ) -> None:
         self.ranks, self._ranks_taken = ranks, 0
-        self.program, self.cuts, self.best, self.step, self._submit = program, cuts, best, step, submit
+        self._given_up = np.zeros(len(program.cost), dtype=bool) if given_up is None else given_up
+        self.program, self.cuts, self._submit = program, cuts, submit
         self.v = len(program.cost)
-        self.record = Record() if record else None
-        self.rows = Rows(program.cost, min(_CAPACITY, _ROWS_PER_COLUMN * self.v + _SPARE_ROWS))
-        self._max_size = min(self.rows.room - _FREE_ROWS, _KEPT_ROWS + self.v // 4)
-        self._trial = covering.dictionary(self.rows.scaled_cost, self.rows.room, self.rows.room)
-        self._source: list[tuple[int, int]] = []  # of each row: cut and neuron, -1 - linking row and -1, or -1 - rank row and -2
-        self._given_up = np.zeros(self.v, dtype=bool) if given_up is None else given_up
-        self._taken = 0
-        self.gain, self.tried = np.zeros((2, self.v)), np.zeros((2, self.v))
-        self._serial = itertools.count()
-        self.nodes = 0
-        self.doubtful: int | None = None
-        self.torn = False
-        self._current: Node | None = None
         lower = np.zeros(self.v, dtype=np.int8)
         if program.always >= 0:
             lower[program.always] = 1
         lower[self._given_up] = 1
-        self._heap = [Node(0, 0, 0, lower, np.ones(self.v, dtype=np.int8))]
+        super().__init__(Node(0, 0, 0, lower, np.ones(self.v, dtype=np.int8)), best, step, record)
+        self.rows = Rows(program.cost, min(_CAPACITY, _ROWS_PER_COLUMN * self.v + _SPARE_ROWS))
+        self._max_size = min(self.rows.room - _FREE_ROWS, _KEPT_ROWS + self.v // 4)
+        self._trial = covering.dictionary(self.rows.scaled_cost, self.rows.room, self.rows.room)
+        # of each row: cut and neuron, -1 - linking row and -1, or -1 - rank row and `RANK`
+        self._source: list[tuple[int, int]] = []
+        self._taken = 0
+        self.gain, self.tried = np.zeros((2, self.v)), np.zeros((2, self.v))
         for number, (soft, _, columns) in enumerate(program.linking_rows):
             if self._given_up[soft]:
                 continue
@@ -156,35 +111,11 @@ class Tree:
             self.rows.add(columns, values, 2 - len(columns))
             self._source.append((-1 - number, -1))
 
-    @property
-    def cutoff(self) -> float:
-        """The cost that a node must be shown to exceed before it is closed."""
-        return self.best - self.step
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing is left that could be better."""
-        return self.bound > self.cutoff
-
-    @property
-    def bound(self) -> float:
-        """No solution costs less, in units."""
-        bounds = [float(node.bound) for node in (*self._heap[:1], self._current) if node is not None]
-        if self.doubtful is not None:
-            bounds.append(float(self.doubtful))
-        # closed nodes cost more than the cutoff; costs are integers
-        return min([*bounds, float(np.floor(self.cutoff)) + 1.0])
-
-    @property
-    def open(self) -> bool:
-        """Whether there is something left to do."""
-        return bool(self._heap) and (self.record is not None or self._heap[0].bound <= self.cutoff)
-
     def run(self, proceed: Callable[[], bool]) -> None:
         """Work until the tree is closed or `proceed`, which is asked at every node and round, says no."""
         self.rows.proceed = self.cuts.proceed = proceed
         try:
-            while self.open and proceed():
+            while self.n_waiting and proceed():
                 # still counted until decided, and before it is taken, so that an interruption loses nothing
                 self._current = node = self._heap[0]
                 heapq.heappop(self._heap)
@@ -199,36 +130,15 @@ class Tree:
         finally:
             self.rows.proceed = self.cuts.proceed = None
 
-    def finish_record(self) -> Record:
-        """Close the nodes that are open with what is proven of them, and return the record."""
-        if self.record is None:
-            raise ValueError("the tree is not recorded")
-        for node in self.open_nodes():
-            self.record.close_below(node.record_id, node.proof)
-        self._heap.clear()
-        return self.record
-
-    def open_nodes(self) -> list[Node]:
-        """Return what is left to do; between runs, or when `proceed` is asked or a network submitted."""
-        current = self._current
-        return self._heap if current is None else [*(node for node in self._heap if node is not current), current]
-
     def resume(self, nodes: list[Node], gain: Floats, tried: Floats, solved: int, doubtful: int) -> None:
         """Go on from the nodes and numbers of an earlier run; `doubtful` is -1 for none."""
-        self._heap, self._current = list(nodes), None
-        heapq.heapify(self._heap)
+        self.replace(nodes, solved, None if doubtful < 0 else doubtful)
         self.gain, self.tried = gain.copy(), tried.copy()
-        self.nodes, self.doubtful = solved, None if doubtful < 0 else doubtful
-        self._serial = itertools.count(1 + max((node.serial for node in nodes), default=0))
 
-    def lift(self, bound: int) -> None:
-        """Raise what is left to do to a bound that was proven elsewhere; not of a recorded tree, between runs."""
-        if self.record is not None:
-            raise ValueError("what was proven elsewhere is not in the record of this tree")
-        for node in self.open_nodes():
-            node.bound = max(node.bound, bound)
-        heapq.heapify(self._heap)
-        self.doubtful = None if self.doubtful is None else max(self.doubtful, bound)
+    def cuts_in_use(self) -> set[int]:
+        """Return the cuts whose rows the linear program holds."""
+        slots = self.rows.slot
+        return {cut for cut, _ in self._named(np.flatnonzero((slots >= 0) & (slots < GONE))) if cut >= 0}
 
     # one node
 
@@ -367,7 +277,7 @@ class Tree:
         for number, rank in enumerate(ranks.rows[self._ranks_taken :], start=self._ranks_taken):
             label = self.rows.add(rank.columns, rank.values, rank.bound)
             if label >= 0:
-                self._source.append((-1 - number, _RANK))
+                self._source.append((-1 - number, RANK))
                 labels.append(label)
         self._ranks_taken = len(ranks)
         return labels

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bdnn.budget import Budget
-from bdnn.certification.attacker import (
-    feature_mask,
-    perturbations,
-)
+from bdnn.certification.attacker import Perturbations, feature_mask, perturbations
 from bdnn.certification.cells import Space
-from bdnn.certification.engine import Question, certify, decided, point_seconds, right_points
+from bdnn.certification.engine import Question, certify, point_seconds, right_points
 from bdnn.certification.levels import LevelSearch
 from bdnn.certification.limits import Clock
+from bdnn.certification.many_points import collected, decided
 from bdnn.certification.result import Certification
 from bdnn.certification.verdict import Verdict
 from bdnn.checks import radius_limit, thread_count
@@ -29,7 +27,7 @@ from bdnn.network.network import Network
 from bdnn.status import ProgressCallback
 
 if TYPE_CHECKING:
-    from bdnn.types import Floats
+    from bdnn.types import Bools, Floats, Indices
 
 
 def certify_columns(
@@ -48,7 +46,7 @@ def certify_columns(
     level_changes: int = 0,
     budget: Budget | None = None,
     point_time_limit: float = 60.0,
-    n_jobs: int | None = 1,
+    n_jobs: int | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> Certification:
     """Decide exactly whether changes of the cells of rows change the decisions of a network.
@@ -112,22 +110,10 @@ def certify_columns(
     integers = space.integers(integer)
     codes = network.predict_index(space.inputs)
     still = feature_mask(space.names, "frozen", frozen)
-    changed = np.zeros(len(codes), dtype=np.int64)
-
-    def answer(i: int, report: Callable[[int], None]) -> Verdict:
-        own = replace(allowed, free=allowed.free & ~space.gaps[i])
-        choices = space.ranges(i, own, integers) + (space.levels(i, still) if level_changes else [])
-
-        def decide(left: float, z: Floats, code: int, tell: Callable[[int], None]) -> Verdict:
-            return Question(network, own, integers, limit, left).answer(z, code, tell)
-
-        task = space.search(i, int(codes[i]), own, integers, limit, decide)
-        found = LevelSearch(task, choices, int(level_changes)).run(Clock(reading() + seconds, report))
-        changed[i] = found.changed
-        return found.verdict
-
+    asked = _Rows(space, allowed, integers, codes, still, limit, seconds, int(level_changes))
     clean = right_points(network, codes, y)
-    found = decided(space.points, clean, answer, radius, norm, budget, threads, on_progress)
+    verdicts, interrupted = decided(space.points, clean, asked, budget, threads, on_progress)
+    found = collected(space.points, clean, verdicts, radius, str(norm), interrupted)
     attacked = np.isfinite(found.distance)
     attack = np.full(space.inputs.shape, np.nan)
     attack[attacked] = space.seen(found.attack[attacked])
@@ -137,7 +123,35 @@ def certify_columns(
         return found
     # changes of level alone, at radius 0, may have changed a decision, or not be decided
     robust = found.robust if radius is not None else clean & ((found.radius > 0) | (~found.undecided & ~found.attained))
+    changed = np.array([verdict.changed for verdict in verdicts], dtype=np.int64)
     return replace(found, robust=robust, level_changes=int(level_changes), changed=changed)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What is asked of the rows of a table."""
+
+    space: Space
+    allowed: Perturbations
+    integers: Bools
+    codes: Indices
+    still: Bools
+    limit: float
+    seconds: float
+    level_changes: int
+
+    def answer(self, i: int, report: Callable[[int], None]) -> Verdict:
+        """Decide one row."""
+        space, integers, limit = self.space, self.integers, self.limit
+        own = replace(self.allowed, free=self.allowed.free & ~space.gaps[i])
+        choices = space.ranges(i, own, integers) + (space.levels(i, self.still) if self.level_changes else [])
+
+        def decide(left: float, z: Floats, code: int, tell: Callable[[int], None]) -> Verdict:
+            return Question(space.network, own, integers, limit, left).answer(z, code, tell)
+
+        task = space.search(i, int(self.codes[i]), own, integers, limit, decide)
+        found = LevelSearch(task, choices, self.level_changes).run(Clock(reading() + self.seconds, report))
+        return replace(found.verdict, changed=found.changed)
 
 
 def certify_table(

@@ -1,12 +1,10 @@
-"""Certification of many points: checks, limits, progress and threads around the searches."""
+"""Certification of points: checks of what is asked, and the searches that answer it."""
 
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -19,6 +17,7 @@ from bdnn.certification.attacker import Perturbations, check_points, integer_fea
 from bdnn.certification.deep import CellSearch
 from bdnn.certification.limits import Clock, Stopped
 from bdnn.certification.linear import search_half_space
+from bdnn.certification.many_points import collected, decided
 from bdnn.certification.mixed_integer_point import point_at
 from bdnn.certification.one_layer import SubsetSearch
 from bdnn.certification.result import Certification
@@ -28,46 +27,11 @@ from bdnn.clock import reading
 from bdnn.errors import InputError
 from bdnn.labels import label_codes
 from bdnn.network.network import Network
-from bdnn.status import Progress, ProgressCallback
+from bdnn.status import ProgressCallback
 
 if TYPE_CHECKING:
     from bdnn.certification.point import Point
-    from bdnn.types import Array, Bools, Floats, Indices
-
-_EVERY = 0.2  # seconds between reports: smooth for a reader, nothing for the searches
-_WAIT = 0.1  # seconds after which Ctrl-C is noticed
-
-
-@dataclass
-class _Run:
-    """What the threads share."""
-
-    budget: Budget
-    listener: ProgressCallback | None
-    verdicts: list[Verdict]
-    nodes: int = 0
-    last: float = -math.inf
-    stopped: bool = False
-    done: list[int] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def report(self, nodes: int) -> None:
-        """Count nodes of a thread, tell the listener, one thread at a time, and stop where that is wanted."""
-        with self.lock:
-            self.nodes += nodes
-            counted = self.nodes
-            spent = self.budget.nodes is not None and counted >= self.budget.nodes
-            if self.stopped or spent or self.budget.exhausted:
-                raise Stopped
-            now = reading()
-            if self.listener is None or now - self.last < _EVERY:
-                return
-            self.last = now
-            attacked = sum(self.verdicts[i].attack is not None for i in self.done)
-            robust = sum(self.verdicts[i].robust for i in self.done)
-            m = len(self.verdicts)
-            phase = f"{len(self.done)} of {m} points"
-            self.listener(Progress(self.budget.elapsed, float(m - robust), float(attacked), counted, phase))
+    from bdnn.types import Bools, Floats, Indices
 
 
 def certify(
@@ -84,7 +48,7 @@ def certify(
     integer: ArrayLike = False,
     budget: Budget | None = None,
     point_time_limit: float = 60.0,
-    n_jobs: int | None = 1,
+    n_jobs: int | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> Certification:
     """Decide exactly whether perturbations of inputs change the decisions of a network.
@@ -118,7 +82,9 @@ def certify(
     point_time_limit : float
         Seconds for a point.
     n_jobs : int or None
-        Threads, counted as joblib counts: None means 1, -1 all processors that may be used, -2 all but one.
+        Points that are decided at the same time, counted as joblib counts: None means what `joblib.parallel_config`
+        says or else 1, -1 all processors that may be used, -2 all but one. They are decided by threads, unless
+        `joblib.parallel_config` names processes or a cluster.
     on_progress : callable or None
         Receives a `bdnn.status.Progress` several times a second: as objective the points not yet proven robust, as
         bound those with an attack.
@@ -158,12 +124,9 @@ def certify(
     threads = thread_count(n_jobs)
     codes = network.predict_index(points)
     clean = right_points(network, codes, y)
-    question = Question(network, allowed, integers, limit, seconds)
-
-    def answer(i: int, report: Callable[[int], None]) -> Verdict:
-        return question.answer(points[i], int(codes[i]), report)
-
-    return decided(points, clean, answer, radius, norm, budget, threads, on_progress)
+    asked = _Points(points, codes, Question(network, allowed, integers, limit, seconds))
+    verdicts, interrupted = decided(points, clean, asked, budget, threads, on_progress)
+    return collected(points, clean, verdicts, radius, str(norm), interrupted)
 
 
 def point_seconds(limit: float) -> float:
@@ -178,80 +141,17 @@ def right_points(network: Network, codes: Indices, y: ArrayLike | None) -> Bools
     return np.ones(len(codes), dtype=bool) if y is None else codes == label_codes(network.classes, y, len(codes))
 
 
-def decided(
-    points: Floats,
-    clean: Bools,
-    answer: Callable[[int, Callable[[int], None]], Verdict],
-    radius: float | None,
-    norm: str,
-    budget: Budget | None,
-    threads: int,
-    on_progress: ProgressCallback | None,
-) -> Certification:
-    """Answer a question for every point that is right itself.
+@dataclass(frozen=True)
+class _Points:
+    """A question to points."""
 
-    Parameters
-    ----------
-    points : ndarray of shape (m, n)
-        Points, of which attacks are variants.
-    clean : ndarray of shape (m,), bool
-        Which of them are right.
-    answer : callable
-        Takes the index of a point, and a function to be called with the number of new nodes, which may stop the search.
-    radius : float or None
-        Radius in question.
-    norm : str
-        Norm.
-    budget : Budget or None
-        Limits of the whole run.
-    threads : int
-        Number of threads.
-    on_progress : callable or None
-        Listener.
+    points: Floats
+    codes: Indices
+    question: Question
 
-    Returns
-    -------
-    Certification
-        Ctrl-C ends the run early and leaves the rest undecided.
-    """
-    run = _Run((budget or Budget()).start(), on_progress, [Verdict() for _ in points])
-
-    def work(i: int) -> None:
-        if not run.stopped:
-            run.verdicts[i] = answer(i, run.report) if clean[i] else _wrong(points[i])
-            run.done.append(i)
-
-    interrupted = False
-    try:
-        _for_all(work, len(points), min(threads, max(len(points), 1)), run)
-    except KeyboardInterrupt:
-        run.stopped = interrupted = True
-    for i in np.flatnonzero(~clean).tolist():
-        run.verdicts[i] = _wrong(points[i])  # known without any search
-    return _collected(points, clean, run.verdicts, radius, str(norm), interrupted)
-
-
-def _wrong(x: Floats) -> Verdict:
-    """Return the verdict on a point that is wrong itself."""
-    return Verdict(0.0, x.copy(), 0.0, True)
-
-
-def _for_all(work: Callable[[int], None], count: int, jobs: int, run: _Run) -> None:
-    if jobs == 1:
-        for i in range(count):
-            work(i)
-        return
-    with ThreadPoolExecutor(jobs, thread_name_prefix="bdnn-certify") as pool:
-        try:
-            left = {pool.submit(work, i) for i in range(count)}
-            while left:  # short waits, so that Ctrl-C is noticed
-                done, left = wait(left, timeout=_WAIT, return_when=FIRST_COMPLETED)
-                for one in done:
-                    one.result()
-        except BaseException:
-            run.stopped = True  # else the pool waits for the points that are being worked on
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    def answer(self, i: int, report: Callable[[int], None]) -> Verdict:
+        """Decide one point."""
+        return self.question.answer(self.points[i], int(self.codes[i]), report)
 
 
 @dataclass(frozen=True)
@@ -301,35 +201,3 @@ class Question:
         # of all planes at once, as any of them may decide
         radius, exact = (first_layer or point()).lattice_radius(verdict.radius)
         return replace(verdict, radius=radius, decided=verdict.decided or exact, seconds=reading() - began)
-
-
-def _collected(
-    points: Floats,
-    clean: Array,
-    verdicts: list[Verdict],
-    asked: float | None,
-    norm: str,
-    interrupted: bool,
-) -> Certification:
-    radius = np.array([v.radius for v in verdicts])
-    distance = np.array([v.distance for v in verdicts])
-    decided = np.array([v.decided for v in verdicts], dtype=bool)
-    attack = np.full(points.shape, np.nan)
-    for i, v in enumerate(verdicts):
-        if v.attack is not None:
-            attack[i] = v.attack
-    robust = clean.copy() if asked is None else decided & (distance == np.inf)
-    return Certification(
-        robust=robust,
-        undecided=~decided,
-        radius=radius,
-        attained=(distance == radius) & np.isfinite(distance),
-        attack=attack,
-        distance=distance,
-        clean=clean,
-        seconds=np.array([v.seconds for v in verdicts]),
-        nodes=np.array([v.nodes for v in verdicts], dtype=np.int64),
-        asked=None if asked is None else float(asked),
-        norm=norm,
-        interrupted=interrupted,
-    )

@@ -30,6 +30,8 @@ class Verdict:
         Nodes of branch and bound.
     seconds : float
         Time spent.
+    changed : int
+        Columns of a row whose level the attack changes.
     """
 
     radius: float = 0.0
@@ -38,6 +40,7 @@ class Verdict:
     decided: bool = False
     nodes: int = 0
     seconds: float = 0.0
+    changed: int = 0
 
     @property
     def robust(self) -> bool:

@@ -88,7 +88,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (InputError, ModelFileError, CertificateFileError, MissingDependencyError) as error:
         return _fail(str(error), 2)
     except (click.Abort, KeyboardInterrupt):
-        return _fail(f"stopped by {requested() or 'Ctrl-C'} before there was a result", 1)
+        return _stopped()
     except BrokenPipeError:
         _abandon(sys.stdout)
         return 1
@@ -96,7 +96,15 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _fail(str(error) or type(error).__name__, 1)
     except (TypeError, ValueError) as error:  # scikit-learn's own checks of the data
         return _fail(str(error), 2)
+    except RuntimeError:  # DuckDB makes one of the KeyboardInterrupt that ends its query
+        if not requested():
+            raise
+        return _stopped()
     return 0
+
+
+def _stopped() -> int:
+    return _fail(f"stopped by {requested() or 'Ctrl-C'} before there was a result", 1)
 
 
 def _flushed(code: int) -> int:

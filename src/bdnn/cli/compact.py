@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from bdnn.estimators.compact import CompactBDNNClassifier
 
 _OWN = (
-    "max_categories", "min_frequency", "missing_indicator", "class_weight", "time_limit", "n_jobs", "random_state",
+    "max_categories", "min_frequency", "missing_indicator", "class_weight", "probability", "time_limit", "n_jobs",
+    "random_state",
 )  # fmt: skip
 """Settings of the estimator; whatever else shapes a network is what the search decides on."""
 
@@ -128,6 +129,8 @@ def _report(clf: CompactBDNNClassifier, read: TrainingTable) -> dict[str, Any]:
     """Return the figures of all networks."""
     report = reporting.training_report(clf.result_, read.table, read.rows, clf.encoder_)
     report["size_bytes"] = clf.size_bytes_  # columns included, as in the packed file
+    if clf.calibration_ is not None:
+        report["calibration"] = reporting.calibration_report(clf.calibration_)
     report["front"] = {}
     for chosen in clf.front_:
         model = clf.models_[chosen.max_bytes]

@@ -15,12 +15,13 @@ from bdnn.cli.output import say
 from bdnn.cli.reading import model_features
 from bdnn.cli.table_options import TABLE, Names, format_options
 from bdnn.errors import InputError
-from bdnn.export.inputs import ranged
+from bdnn.export.inputs import for_numbers, ranged
 from bdnn.export.names import name_of
 from bdnn.export.targets import names as target_names
 from bdnn.model_file.reading import load_any
 
 if TYPE_CHECKING:
+    from bdnn.encoding.codes import ColumnCode
     from bdnn.encoding.encoder import Encoder
     from bdnn.tables import Reading
 
@@ -42,8 +43,8 @@ def interface_options(command: Command) -> Command:
             "ranges",
             multiple=True,
             metavar="COLUMN=LOW:HIGH[,...]",
-            help="Least and largest value of a column, or of a part of a date ('day year=2000:2099').  "
-            "[default: those of a type that holds the data]",
+            help="Least and largest value of a column, or of a part of a date ('day year=2000:2099'); LOW:HIGH alone "
+            "is for all other numeric columns.  [default: those of a type that holds the data]",
         ),
         click.option(
             "--missing",
@@ -76,7 +77,7 @@ def declared(encoder: Encoder, scale: Sequence[str], ranges: Sequence[str], miss
     return {
         "scale": each,
         "every_scale": every,
-        "ranges": _ranges(ranges, ranged(encoder.columns)),
+        "ranges": _ranges(ranges, encoder.columns),
         "missing": _columns(missing, encoder.names),
     }
 
@@ -170,14 +171,21 @@ def _scales(values: Sequence[str], names: Sequence[str]) -> tuple[dict[str, int]
     return {name: int(given) for name, given in pairs}, int(numbers[-1]) if numbers else None
 
 
-def _ranges(values: Sequence[str], names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    found = {}
-    for name, given in _pairs("--range", values, names, "temp=-20:60"):
-        low, colon, high = given.partition(":")
-        if not colon:
-            raise InputError(f"--range must be such as temp=-20:60, got {name}={given}")
-        found[name] = (low, high)
+def _ranges(values: Sequence[str], columns: Sequence[ColumnCode]) -> dict[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    form = "temp=-20:60, or -20:60 for all numeric columns"
+    for value in (value for value in values if "=" not in value):
+        found |= for_numbers(columns, _ends(value, form))
+    for name, given in _pairs("--range", [value for value in values if "=" in value], ranged(columns), form):
+        found[name] = _ends(given, form, f"{name}=")
     return found
+
+
+def _ends(given: str, form: str, before: str = "") -> tuple[str, str]:
+    low, colon, high = given.partition(":")
+    if not colon:
+        raise InputError(f"--range must be such as {form}, got {before}{given}")
+    return low, high
 
 
 def _columns(values: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:

@@ -19,6 +19,9 @@ from bdnn.result import MEASURES
 Command = Callable[..., None]
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+CLUSTER_HELP = (
+    "Where subtrees are worked on: the address of a scheduler of Dask, or local:N for N processes of this machine."
+)
 JOBS_HELP = "-1 for all usable processors, -2 for all but one"
 SEED = click.IntRange(0, 2**31 - 1)  # as `bdnn.Budget` takes it
 
@@ -258,9 +261,10 @@ def estimator_options(command: Command) -> Command:
                      help="Data splitting: one cluster, or one per class."),
         click.option("--blocks", default="layers", show_default=True, help="Alternating: layers or neurons."),
         click.option("--starts", "n_starts", type=int, default=1, show_default=True,
-                     help="Alternating: starts."),
+                     help="Alternating and local search: starts."),
         click.option("--checkpoint", type=OUT, default=None,
                      help="Exact, activation: file to write the state of the run to, and to go on from if it exists."),
+        click.option("--cluster", default=None, help=f"Exact, activation. {CLUSTER_HELP}"),
         click.option("--incumbents", default="search", show_default=True,
                      help="Programs start from a short local search, or none."),
         click.option("--polish", default="margin", show_default=True,
@@ -298,8 +302,11 @@ def estimator_options(command: Command) -> Command:
                      help="Columns with a sign, such as age=+1,chol=-1: the second class in order may only become more "
                      "(+1) or less (-1) likely as the column grows; two classes."),
         click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for the whole fit."),
+        click.option("--memory-limit", default=None, metavar="SIZE",
+                     help="Memory for the rows of a Parquet data set, such as 4GB; where they do not fit, a sample is "
+                     "trained on, and improved on all rows.  [default: half of the memory]"),
         click.option("--jobs", "n_jobs", type=int, default=1, show_default=True,
-                     help=f"Threads of the solver or of the search; {JOBS_HELP}."),
+                     help=f"Threads of the solver, or starts and shapes that are trained at once; {JOBS_HELP}."),
         click.option("--seed", "random_state", type=SEED, default=0, show_default=True,
                      help="Seed of the split and of the training."),
     )  # fmt: skip

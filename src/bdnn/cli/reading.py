@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import numpy as np
 
+import bdnn
 from bdnn import tables
+from bdnn.calibration import pre_activations
 from bdnn.cli.output import say
 from bdnn.cli.table_options import FORMAT_OPTIONS, reading_of
 from bdnn.columns import listed, quoted
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import InputError
-from bdnn.model_file.contents import TableInfo
+from bdnn.labels import label_codes
+from bdnn.model_file.contents import EnsembleModel, TableInfo
 from bdnn.regression_targets import check_discrete, regression_hint
 from bdnn.splitting import SPLIT_VERSION, split
 from bdnn.tables import Known, Reading, Table
@@ -25,7 +28,7 @@ from bdnn.tables import Known, Reading, Table
 if TYPE_CHECKING:
     from bdnn.encoding.encoder import Encoder
     from bdnn.estimators.classifier import BDNNClassifier
-    from bdnn.model_file.contents import EnsembleModel, Model
+    from bdnn.model_file.contents import Model
     from bdnn.types import Array, Floats
 
 _PLAIN = Reading()
@@ -270,6 +273,33 @@ def model_features(model: Model | EnsembleModel, data: Path, reading: Reading = 
     return features
 
 
+class Answers(NamedTuple):
+    """What a model says of rows: indices of classes, scores, and probabilities if it has them."""
+
+    codes: Array
+    scores: Floats
+    probabilities: Floats | None
+
+
+def answers(model_file: Path, model: Model | EnsembleModel, table: Table) -> Answers:
+    """Return what the model of a file says of the rows of a table."""
+    shares = None
+    if isinstance(model, EnsembleModel):
+        ensemble, features = bdnn.load(model_file), table.features
+        _refuse_lasting_gaps(model, features)
+        _say_unseen(model.encoder_in_use, features)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of levels that were not seen, as was just said
+            labels, scores = ensemble.predict(features), ensemble.decision_function(features)
+            if model.calibration is not None:
+                shares = ensemble.predict_proba(features)
+        return Answers(label_codes(model.classes, labels, len(labels)), scores, shares)
+    X = filled_inputs(model, table)
+    if model.calibration is not None:
+        shares = model.calibration.probabilities(pre_activations(model.network, X))
+    return Answers(model.network.predict_index(X), model.network.decision_function(X), shares)
+
+
 def _refuse_lasting_gaps(model: Model | EnsembleModel, features: RawTable) -> None:
     # a packed model has replacements for those columns only in which values may be missing
     own = model.table is None
@@ -287,12 +317,16 @@ def filled_inputs(model: Model, table: Table) -> Array:
 
 def inputs_of(encoder: Encoder, features: RawTable) -> Floats:
     """Return the inputs that columns become; levels that the encoder does not know are counted on standard error."""
+    _say_unseen(encoder, features)
+    return encoder.transform(features)
+
+
+def _say_unseen(encoder: Encoder, features: RawTable) -> None:
     if unseen := encoder.unseen(features):
         counts = ", ".join(
             f"{count} row{'s' if count > 1 else ''} of column {name!r}" for name, count in unseen.items()
         )
         say(f"levels that were not seen in the training, in {counts}; they set none of the inputs", err=True)
-    return encoder.transform(features)
 
 
 def start_encoder(model: Model) -> Encoder:
@@ -337,7 +371,7 @@ def model_inputs(
     return filled_inputs(model, table), table.labels
 
 
-def target_of(model: Model, target: str | None) -> str:
+def target_of(model: Model | EnsembleModel, target: str | None) -> str:
     """Return the target column: the given one, or that of the training."""
     target = target or (model.table.target if model.table is not None else None)
     if target is None:

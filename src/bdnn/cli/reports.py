@@ -16,14 +16,19 @@ from bdnn.cli.stopping import finishing, heard
 from bdnn.cli.table_options import TABLE, label_options
 from bdnn.cli.training_rows import training_rows_of
 from bdnn.cli.verification import certificate_errors
+from bdnn.errors import InputError
 from bdnn.files import write
-from bdnn.model_file.reading import load_model
+from bdnn.model_file.contents import Model
+from bdnn.model_file.reading import load_any, load_model
 from bdnn.progress import attacks_text, shown_progress
 from bdnn.reports.contents import Source
 
 if TYPE_CHECKING:
-    from bdnn.model_file.contents import Model
     from bdnn.tables import Reading, Table
+
+
+_ROWS = 200  # that are certified: enough to tell accuracies to a few percent, and soon done
+_ROWS_MOVED = 20  # on an interactive page: somebody chooses one from a list
 
 
 @click.command()
@@ -41,11 +46,16 @@ if TYPE_CHECKING:
 )
 @attacker_options
 @click.option(
+    "--interactive",
+    is_flag=True,
+    help="Write a page with sliders for the inputs of a row, which decides in the browser as the model does.",
+)
+@click.option(
     "--rows",
     type=click.IntRange(0),
-    default=200,
-    show_default=True,
-    help="Rows that are certified, drawn at random from the held-out ones if they are known; 0 for none.",
+    default=None,
+    help="Rows that are certified, drawn at random from the held-out ones if they are known; 0 for none.  "
+    f"[default: {_ROWS}, or {_ROWS_MOVED} with --interactive]",
 )
 @click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for certifying all rows.")
 @click.option("--jobs", "n_jobs", type=int, default=1, show_default=True, help=f"Threads; {JOBS_HELP}.")
@@ -60,7 +70,8 @@ def report(
     out: Path,
     certificate: Path | None,
     radii: tuple[float, ...],
-    rows: int,
+    interactive: bool,
+    rows: int | None,
     time_limit: float,
     n_jobs: int,
     seed: int,
@@ -69,9 +80,23 @@ def report(
 ) -> None:
     """Write a model card: one HTML page on the data, the network, its training, proofs, accuracy and robustness.
 
-    Training rows are reported apart from held-out ones if DATA is the table that 'bdnn train' read.
+    Training rows are reported apart from held-out ones if DATA is the table that 'bdnn train' read. With --interactive
+    the page is another one: the inputs of a row are moved by sliders, and it shows the decision, which neurons fire,
+    the certified radii of some rows and the nearest attacks. It loads and sends nothing. Ensembles have this page only.
     """  # fmt: skip
     check_files({"--out": out}, {"MODEL": model_file, "DATA": data, "--certificate": certificate})
+    if interactive:
+        if certificate is not None or radii or rows == 0:
+            words = "--certificate and --radius; leave them out" if rows != 0 else "--rows 0; it starts from a row"
+            raise InputError(f"an interactive page has no place for {words}")
+        settings = {"points": _ROWS_MOVED if rows is None else rows, "time_limit": time_limit, "n_jobs": n_jobs}
+        with shown_progress(time_limit, quiet, attacks_text) as listener:
+            page = _interactive(
+                model_file, data, target, missing_labels, reading, changes, random_state=seed,
+                on_progress=heard(listener), **settings,
+            )  # fmt: skip
+        _save("page", page, out)
+        return
     model = load_model(model_file)
     target = target_of(model, target)
     weight = None if certificate is None or model.table is None else model.table.weight
@@ -95,7 +120,7 @@ def report(
             radii=radii,
             attacker=attacker(table.features.numbers(), **changes),
             columns=table.features,
-            points=rows,
+            points=_ROWS if rows is None else rows,
             time_limit=time_limit,
             n_jobs=n_jobs,
             random_state=seed,
@@ -103,9 +128,43 @@ def report(
             commands=_commands(model, model_file, data, target, certificate),
             on_progress=heard(listener),
         )
+    _save("report", page, out)
+
+
+def _save(what: str, page: str, out: Path) -> None:
     contents = page.encode("utf-8", "backslashreplace")  # names of files may hold what is no text
     with finishing():
-        save_output("report", out, lambda place: write(place, contents))
+        save_output(what, out, lambda place: write(place, contents))
+
+
+def _interactive(
+    model_file: Path,
+    data: Path,
+    target: str | None,
+    missing_labels: str | None,
+    reading: Reading,
+    changes: dict[str, Any],
+    **settings: Any,
+) -> str:
+    """Return the interactive page of a model, an ensemble or not; labels are shown if their column is known."""
+    model = load_any(model_file)
+    target = target or (None if model.table is None else model.table.target)
+    table = model_table(model, data, target, missing_labels, reading)
+    training_rows = None
+    if isinstance(model, Model):
+        X = filled_inputs(model, table)
+        training_rows = None if table.labels is None else training_rows_of(model, table, X)
+    # what predicts of an ensemble is its classifier
+    return bdnn.interactive_report(
+        model if isinstance(model, Model) else bdnn.load(model_file),
+        table.features,
+        table.labels,
+        title=f"{model_file.name} at work",
+        training_rows=training_rows,
+        row_numbers=table.rows,
+        attacker=attacker(table.features.numbers(), **changes),
+        **settings,
+    )
 
 
 def _missing(model: Model, table: Table) -> dict[str, tuple[int, float | str]]:

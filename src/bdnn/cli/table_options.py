@@ -12,8 +12,20 @@ import click
 from bdnn import labels, tables
 from bdnn.cli.options import FILE, Command, with_options
 from bdnn.errors import InputError
+from bdnn.tables.dataset import is_pattern
 
 TABLE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+
+
+class RowsType(click.Path):
+    """A table, or a Parquet data set: a folder or a pattern."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        return Path(value) if is_pattern(value) else super().convert(value, param, ctx)
+
+
+ROWS = RowsType(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
 class Names(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4

@@ -15,7 +15,18 @@ import numpy as np
 import bdnn
 from bdnn.checker.rows import table_part
 from bdnn.cli.compact import Budgets, train_compact
-from bdnn.cli.options import CLASS_WEIGHT, FILE, OUT, SEED, TEXT_OUT, HiddenSizes, estimator_options
+from bdnn.cli.data_sets import rows_beyond_memory, train_on_rows, with_rows
+from bdnn.cli.options import (
+    CLASS_WEIGHT,
+    CLUSTER_HELP,
+    FILE,
+    JOBS_HELP,
+    OUT,
+    SEED,
+    TEXT_OUT,
+    HiddenSizes,
+    estimator_options,
+)
 from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import (
     TrainingTable,
@@ -28,13 +39,14 @@ from bdnn.cli.reading import (
     table_info,
 )
 from bdnn.cli.stopping import finishing, heard, repeated, requested
-from bdnn.cli.table_options import TABLE, table_options
+from bdnn.cli.table_options import ROWS, TABLE, table_options
 from bdnn.encoding.codes import PARTS
 from bdnn.errors import InputError, NotCoveredError, UnorderedColumnError
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.reading import load_model
 from bdnn.model_file.writing import check_size
 from bdnn.network.losses import Loss
+from bdnn.problem.shapes import AUTO, largest
 from bdnn.progress import shown_progress
 from bdnn.reports import summary as reporting
 
@@ -45,7 +57,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("data", type=TABLE)
+@click.argument("data", type=ROWS)
 @table_options
 @estimator_options
 @click.option(
@@ -94,8 +106,9 @@ def train(
 ) -> None:
     """Train a network on a table and save it.
 
-    DATA is a CSV file of any delimiter, packed or not, or a Parquet file; - is standard input. What has to be assumed
-    of it is said on standard error.
+    DATA is a CSV file of any delimiter, packed or not, or a Parquet file; - is standard input. A folder of Parquet
+    files, or a pattern such as 'data/*.parquet', is a data set, whose rows need not fit into memory. What has to be
+    assumed of it is said on standard error.
     """  # fmt: skip
     choice, settings = table_choice(settings)
     if max_bytes is not None:
@@ -123,13 +136,20 @@ def train(
         clf.set_params(warm_start=True)
         clf.network_, clf.encoder_ = model.network, start_encoder(model)
         classes = clf.network_.classes
-    read = read_training_table(data, choice, classes=classes, model=model)
-    if out is not None:
-        _check_size(read, settings)
-    _fit(clf, read, settings["time_limit"], quiet)
-    info = table_info(clf, read, choice)
+    if (rows := rows_beyond_memory(clf, data, choice)) is not None:
+        read = train_on_rows(clf, rows, choice, quiet)
+        info = replace(table_info(clf, read, choice), test_fraction=None, seed=None)
+        _name_signal(clf)
+    else:
+        read = read_training_table(data, choice, classes=classes, model=model)
+        if out is not None:
+            _check_size(read, settings)
+        _fit(clf, read, settings["time_limit"], quiet)
+        info = table_info(clf, read, choice)
     with finishing():
         report = reporting.training_report(clf.result_, read.table, read.rows, clf.encoder_)
+        if rows is not None:
+            report = with_rows(report, clf)
         if len(read.held_out):
             inputs = inputs_of(clf.encoder_, clf.encoder_.matched(read.columns(read.held_out)))
             measured = reporting.evaluation(Model(clf.network_), inputs, read.labels[read.held_out])
@@ -182,6 +202,8 @@ def train(
     default=None,
     help="File to write the state of the run to, and to go on from if it exists.",
 )
+@click.option("--jobs", "n_jobs", type=int, default=1, show_default=True, help=f"Threads; {JOBS_HELP}.")
+@click.option("--cluster", default=None, help=CLUSTER_HELP)
 @click.option(
     "--seed", "random_state", type=SEED, default=0, show_default=True, help="Seed of the split and of the run."
 )
@@ -246,14 +268,21 @@ def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: boo
     except KeyboardInterrupt:
         if not hasattr(clf, "result_"):  # else the training was over
             raise
+    _name_signal(clf)
+
+
+def _name_signal(clf: BDNNClassifier) -> None:
+    """Say in the result which signal ended the training, if one did."""
     if (asked := requested()) and clf.result_.interrupted:
         clf.result_ = replace(clf.result_, message=clf.result_.message.replace("Ctrl-C", asked))
 
 
 def _check_size(read: TrainingTable, settings: dict[str, Any]) -> None:
     """Refuse a network that could not be saved before it is trained."""
-    sizes = settings["hidden_layer_sizes"]
-    hidden, n_classes = (() if sizes == "auto" else sizes), len(np.unique(read.labels[read.rows]))
+    if settings["hidden_layer_sizes"] == AUTO:
+        n_numeric = sum(column.kind == "numeric" for column in read.table.features.columns)
+        settings = largest(settings, len(read.rows), n_numeric)
+    hidden, n_classes = settings["hidden_layer_sizes"], len(np.unique(read.labels[read.rows]))
     loss = Loss("argmax" if settings["head"] == "argmax" else "threshold", n_classes)
     if all(size > 0 for size in hidden):  # else the training says what is wrong
         integer = settings["weights"] == "integer"

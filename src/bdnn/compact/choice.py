@@ -9,13 +9,12 @@ from math import log, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
-from joblib import Parallel, delayed
 
-from bdnn.clock import reading
 from bdnn.compact import plans as plans_module
-from bdnn.compact.plans import Plan, fits, ruled, summed
-from bdnn.compact.training import Trained, Trainer, constant_model
-from bdnn.network.packing import packed_size
+from bdnn.compact.judging import Folds, Part, Task, judged_by_fold
+from bdnn.compact.plans import Plan, boosted, fits, ruled, summed
+from bdnn.compact.training import Retraining, Trained, Trainer, constant_model, most_frequent
+from bdnn.parallel import Workers
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 _MANY_ROWS = 1000
 """With more rows than that, held-out rows say nearly as much as folds, and sums of networks gain less."""
-_SHARE_OF_A_SEARCH = 0.25
-"""Of the time left that one search may take: whatever else is to be tried needs some, too."""
 _SHARE_OF_NEIGHBORS = 0.5
 """Of the accuracy by which is chosen; 0.3 and 0.7 did about as well."""
 _MUCH_WORSE, _TRIES = 0.03, 3
@@ -76,8 +73,10 @@ class Chosen:
         Of its plan on held-out rows, weighted.
     score : float
         The figure by which it was chosen: half of it is the mean accuracy of plans that are nearly the same.
+    plan : Plan or None
+        The plan; None for the class that is most frequent.
     text : str
-        Its plan in words.
+        The plan in words.
     reason : str
         Why it was chosen.
     """
@@ -87,6 +86,7 @@ class Chosen:
     placed: Placed
     accuracy: float
     score: float
+    plan: Plan | None
     text: str
     reason: str
 
@@ -139,9 +139,10 @@ class Search:
         self._rows, self._source, self._schema, self._budget = rows, source, schema, budget
         self._classes = classes = schema.labels
         self._max_bytes, self._listener = tuple(max_bytes), listener
-        self._tests = [rows.take(rest) for _, rest in folds]
         given = source, classes, budget.seed, max(max_bytes), budget
-        self._trainers = [Trainer(rows.take(some), *given) for some, _ in folds]
+        self._folds = Folds(
+            [Trainer(rows.take(some), *given) for some, _ in folds], [rows.take(rest) for _, rest in folds], schema
+        )
         self._all = Trainer(rows, *given)
         self._of_fold = len(rows.y) / max(len(folds[0][0]), 1)
         self._judged: dict[Plan, _Judged] = {}
@@ -174,8 +175,9 @@ class Search:
         After Ctrl-C they are networks of the first fold; it is passed on if none is known yet.
         """
         try:
-            for plans in self._stages():
-                self._judge(plans)
+            with Workers(self._budget.threads, self._folds) as workers:
+                for plans in self._stages():
+                    self._judge(plans, workers)
         except KeyboardInterrupt:
             if not self._judged:
                 raise
@@ -183,13 +185,16 @@ class Search:
         return [self._chosen(most) for most in self._max_bytes]
 
     def _stages(self) -> Iterator[list[Plan]]:
-        """Yield plans that come next, by what is known of those before."""
+        """Yield plans that come next, by what is known of those before; none if there is one class only."""
+        if len(np.unique(self._rows.y)) < 2:
+            return
         plain = self._sensible(plans_module.plain(self._source.n))
         yield plain
         hidden = self._sensible(plan for of in self._best_inputs(plain) for plan in plans_module.hidden(of))
         yield hidden
         rules = self._sensible(ruled())
         yield rules
+        yield self._sensible(boosted(len(self._classes)))
         yield self._sensible(plans_module.smooth([*plain, *rules]))
         many = len(self._rows.y) > _MANY_ROWS
         for group in (plain, hidden, rules):
@@ -227,55 +232,50 @@ class Search:
         best = (next((j.plan for j in self._known(group) if j.size <= most), None) for most in self._max_bytes)
         return [plan for plan in dict.fromkeys(best) if plan is not None]
 
-    def _judge(self, plans: Sequence[Plan]) -> None:
+    def _judge(self, plans: Sequence[Plan], workers: Workers[Folds]) -> None:
         """Train plans on all folds, side by side, and count what is right on the rows held out."""
         new = [plan for plan in dict.fromkeys(plans) if plan not in self._judged]
-        tasks = [delayed(self._fold)(plan, k) for plan in new for k in range(len(self._trainers))]
-        done = Parallel(self._budget.threads, prefer="threads", return_as="generator")(tasks)
-        total = sum(float(test.weight.sum()) for test in self._tests)
-        parts: list[tuple[float, int, float] | None] = []
-        for part in done:
-            parts.append(part)
-            if len(parts) < len(self._trainers):
-                continue
-            plan, each, parts = new.pop(0), parts, []
-            finished = [part for part in each if part is not None]
-            if len(finished) < len(each):
-                continue
-            seconds = sum(part[2] for part in finished)
-            self._near[plan] = [other for other in self._judged if plan.is_near(other)]
-            for other in self._near[plan]:
-                self._near[other].append(plan)
-            self._judged[plan] = judged = _Judged(
-                plan, finished[0][1], sum(part[0] for part in finished) / total, seconds,
-                partial(self._all.network, plan),
-                partial(self._of_first_fold, plan),
-            )  # fmt: skip
-            self._say(judged)
+        trainers = self._folds.trainers
+
+        def tasks() -> Iterator[Task]:
+            for plan in new:
+                for k, trainer in enumerate(trainers):
+                    if workers.stop.requested:
+                        return
+                    first = trainers[0].known(plan) if k and plan.inputs == "stumps" else {}
+                    yield Task(plan, k, self._budget, trainer.known(plan), first, self._reserve())
+
+        waiting: dict[int, Part | None] = {}
+        following = 0
+        for number, (part, late) in workers.do(judged_by_fold, tasks()):
+            waiting[number] = part
+            self._unfinished |= late
+            if part is not None:
+                trainers[number % len(trainers)].learn(part.known)
+            while all(following * len(trainers) + k in waiting for k in range(len(trainers))):
+                parts = [waiting.pop(following * len(trainers) + k) for k in range(len(trainers))]
+                self._take(new[following], [each for each in parts if each is not None])
+                following += 1
+        if workers.stop.requested:
+            raise KeyboardInterrupt
+
+    def _take(self, plan: Plan, parts: list[Part]) -> None:
+        """Take what all folds say of a plan, if they do."""
+        if len(parts) < len(self._folds.trainers):
+            return
+        total = sum(float(test.weight.sum()) for test in self._folds.tests)
+        self._near[plan] = [other for other in self._judged if plan.is_near(other)]
+        for other in self._near[plan]:
+            self._near[other].append(plan)
+        self._judged[plan] = judged = _Judged(
+            plan, parts[0].size, sum(part.right for part in parts) / total, sum(part.seconds for part in parts),
+            partial(self._all.network, plan),
+            partial(self._of_first_fold, plan),
+        )  # fmt: skip
+        self._say(judged)
 
     def _of_first_fold(self, plan: Plan) -> Trained:
-        return self._trainers[0].network(plan, self._budget)
-
-    def _fold(self, plan: Plan, k: int) -> tuple[float, int, float] | None:
-        """Return the weight of the rows that are right, the bytes, and the seconds.
-
-        None if there is no time left, or a smaller plan is the same.
-        """
-        left = self._budget.remaining - self._reserve()
-        if left <= 0:
-            self._unfinished = True
-            return None
-        if self._trainers[0].is_repeated(plan):
-            return None
-        began, test = reading(), self._tests[k]
-        trained = self._trainers[k].network(plan, self._budget.within(max(left * _SHARE_OF_A_SEARCH, 0.05)))
-        right = float(test.weight[trained.answers(test.X) == test.y].sum())
-        placed = trained.placed()
-        size = self._size(placed) if k == 0 else 0
-        return right, size, reading() - began
-
-    def _size(self, placed: Placed) -> int:
-        return packed_size(placed.network, self._schema, placed.encoder)
+        return self._folds.trainers[0].network(plan, self._budget)
 
     def _reserve(self) -> float:
         """Return the seconds that the last trainings may take."""
@@ -283,14 +283,18 @@ class Search:
         return sum(self._last_seconds(each) for each in plans.values())
 
     def _last_seconds(self, judged: _Judged) -> float:
-        return judged.seconds / len(self._trainers) * self._of_fold * _LONGER
+        return judged.seconds / len(self._folds.trainers) * self._of_fold * _LONGER
+
+    @property
+    def retraining(self) -> Retraining:
+        """What trains networks of plans on other rows of the same inputs."""
+        return Retraining(self._source, self._classes, self._budget.seed, self._max_bytes[-1])
 
     def _constant(self) -> _Judged:
-        weights = np.bincount(self._rows.y, self._rows.weight, minlength=len(self._classes))
-        label = int(weights.argmax())
+        label = most_frequent(self._rows)
         model = constant_model(label, self._source, self._classes)
-        share = float(weights[label] / weights.sum())
-        return _Judged(None, self._size(model.placed()), share, 0.0, lambda _: model, lambda: model)
+        share = float(np.average(self._rows.y == label, weights=self._rows.weight))
+        return _Judged(None, self._folds.size(model.placed()), share, 0.0, lambda _: model, lambda: model)
 
     def _ranked(self, most: int) -> list[_Judged]:
         """Return what fits into a budget, the best first, of equal ones the smallest; the constant one is last."""
@@ -311,10 +315,10 @@ class Search:
             fitting = []
             for trained in self._networks(judged, score):
                 placed = trained.placed()
-                if (size := self._size(placed)) <= most:
+                if (size := self._folds.size(placed)) <= most:
                     found = Chosen(
                         max_bytes=most, size_bytes=size, placed=placed, accuracy=judged.accuracy, score=score,
-                        text=judged.text, reason=reason,
+                        plan=judged.plan, text=judged.text, reason=reason,
                     )  # fmt: skip
                     fitting.append((self._merit(trained, size, score), found))
             if not fitting:

@@ -21,6 +21,11 @@ _RULES = ((40, 1), (120, 3), (350, 3), (1000, 3))
 RULES = tuple(most for most, _ in _RULES)
 LEAVES = (4, 8)
 """Of the boosted trees whose leaves are rules."""
+BOOSTED = (60, 120, 240, 480, 960, 1600)
+"""Most rules of boosted trees whose leaves keep their values, each for one class; 1,600 take about 8,000 bytes."""
+_BOOSTED_LEAVES = (4, 8, 16, 32)
+_BOOSTED_BOUND = 15
+"""Largest rounded value of a leaf; 7 and 31 did about as well."""
 _SMOOTH_BOUNDS = {"stumps": (7, 31), "tree": (7,), "rules": (7, 31), "grid": (15,), "fine": (127,)}
 """Largest weights of outputs from a logistic regression, which rounding must not spoil."""
 _FINE = 8
@@ -29,6 +34,8 @@ _PENALTIES = {"inputs": (0.5, 5.0), "rules": (3.0, 15.0)}
 """Of logistic regressions, in units of scikit-learn's 1 / C: one for few rows, one for many; rules are many."""
 _DEEP = 16
 """Leaves of the trees of more rules, whose outputs come from a logistic regression only: there are many of them."""
+_BETWEEN = 600
+"""Rules whose outputs come from a logistic regression: of a thousand, many classes take more than 8,192 bytes."""
 _FEW_CLASSES = 2
 _MUCH_LARGER = 2.0
 """A plan whose estimate is so many times the largest budget is not tried: weights of 0 rarely save as much."""
@@ -40,12 +47,13 @@ class Plan:
 
     Attributes
     ----------
-    inputs : {"stumps", "tree", "grid", "rules"}
-        Bits of boosted stumps or of a tree, grids, or bits behind a hidden layer of rules.
+    inputs : {"stumps", "tree", "grid", "rules", "boosted"}
+        Bits of boosted stumps or of a tree, grids, bits behind a hidden layer of rules, or rules with the values that
+        boosting gives them.
     size : int
         How many bits, inputs on grids, or rules, at most.
     bits : int
-        Of a grid; leaves of the trees of rules.
+        Of a grid; leaves of the trees of rules or of boosting.
     hidden : int
         Hidden neurons that are searched for; 0 for none.
     bound : int
@@ -69,6 +77,16 @@ class Plan:
         """The plan of one member, of those of the same name."""
         return replace(self, members=1)
 
+    @property
+    def regression(self) -> Plan:
+        """What plans have in common whose weights are rounded from those of the same logistic regression."""
+        return replace(self, bound=1)
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether there is a hidden layer of rules, which trees propose."""
+        return self.inputs in ("rules", "boosted")
+
     def is_near(self, other: Plan) -> bool:
         """Tell whether another plan differs in one thing only, and in size by little: it should do about as well."""
         pairs = [(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]
@@ -84,6 +102,7 @@ class Plan:
             "tree": f"{self.size} thresholds of a tree",
             "grid": f"{self.size} inputs of {self.bits} bits",
             "rules": f"{self.size} rules of trees with {self.bits} leaves",
+            "boosted": f"{self.size} rules of boosted trees with {self.bits} leaves and their values",
         }[self.inputs]
         more = [f"{self.hidden} hidden neurons"] if self.hidden else []
         more.append(f"weights up to {self.bound}")
@@ -115,6 +134,17 @@ def ruled() -> list[Plan]:
     return [Plan("rules", most, leaves, bound=bound) for leaves in LEAVES for most, bound in _RULES]
 
 
+def boosted(n_classes: int) -> list[Plan]:
+    """Return plans of boosted trees as they are, but for the rounding, of one round at least."""
+    outputs = 1 if n_classes == _FEW_CLASSES else n_classes
+    return [
+        Plan("boosted", most, leaves, bound=_BOOSTED_BOUND)
+        for leaves in _BOOSTED_LEAVES
+        for most in BOOSTED
+        if (leaves - 1) * outputs <= most
+    ]
+
+
 def summed(of: Plan, many_rows: bool) -> list[Plan]:
     """Return plans of sums of the networks of a plan.
 
@@ -136,6 +166,7 @@ def smooth(plans: Iterable[Plan]) -> list[Plan]:
     """
     inputs = dict.fromkeys((p.inputs, p.size, p.bits) for p in plans if not p.hidden and p.members == 1)
     inputs |= {(kind, size, _DEEP): None for kind, size, _ in inputs if kind == "rules"}
+    inputs |= {(kind, _BETWEEN, leaves): None for kind, _, leaves in inputs if kind == "rules"}
     found = []
     for kind, size, bits in inputs:
         name = "fine" if kind == "grid" and bits == _FINE else kind
@@ -160,6 +191,8 @@ def fits(plan: Plan, n_inputs: int, n_classes: int, max_bytes: int) -> bool:
     weight = log2(2 * plan.bound + 1)
     if plan.inputs == "rules":
         estimate = plan.size * (12 + weight * outputs)
+    elif plan.inputs == "boosted":
+        estimate = plan.size * (20 + weight)
     else:
         each = 2 + ceil(log2(max(n_inputs, 2))) + (6 if plan.inputs == "grid" else 8)
         estimate = plan.size * each + plan.size * (plan.hidden or outputs) * weight

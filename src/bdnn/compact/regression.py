@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from bdnn.network.network import Layer, Network
 if TYPE_CHECKING:
     from bdnn.compact.proposals import Rows
     from bdnn.network.losses import Head
-    from bdnn.types import Floats, Integers
+    from bdnn.types import Floats, Indices, Integers
 
 _ITERATIONS = 300
 """Of the regression: enough for bits; it need not converge, as its weights are rounded."""
@@ -20,8 +20,17 @@ _SCALES = 12
 """Lengths of the weights that are tried: from those at which the largest fits to twice as long, the largest cut off."""
 
 
-def regression(rows: Rows, penalty: float, bound: int) -> Network:
-    """Return a network of integer weights up to a bound, for rows with at least two classes.
+class Affine(NamedTuple):
+    """Logits as an affine map of what a network sees: of the second of two classes, or of each of more."""
+
+    weights: Floats
+    bias: Floats
+    classes: Indices
+    """Codes of the classes, ascending."""
+
+
+def regression(rows: Rows, penalty: float) -> Affine:
+    """Return the logits of a logistic regression, for rows with at least two classes.
 
     Parameters
     ----------
@@ -29,13 +38,11 @@ def regression(rows: Rows, penalty: float, bound: int) -> Network:
         Integers that the network sees, of shape (m, k).
     penalty : float
         Weight of half the sum of squares, where the inputs are scaled to 1.
-    bound : int
-        Largest weight.
 
     Returns
     -------
-    Network
-        Of the length of weights, of some, that keeps the most log-likelihood.
+    Affine
+        Of more than two classes, the weights of an input add up to 0, as only their differences matter.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -46,10 +53,31 @@ def regression(rows: Rows, penalty: float, bound: int) -> Network:
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(rows.X / largest, rows.y, rows.weight)
     weights, bias = model.coef_ / largest, model.intercept_
-    if len(weights) > 1:  # only differences matter
+    if len(weights) > 1:
         weights, bias = weights - weights.mean(axis=0), bias - bias.mean()
-    codes = np.searchsorted(model.classes_, rows.y)
-    size = np.abs(weights).max()
+    return Affine(weights, bias, model.classes_)
+
+
+def rounded(logits: Affine, rows: Rows, bound: int) -> Network:
+    """Return a network of integer weights up to a bound that has about these logits.
+
+    Parameters
+    ----------
+    logits : Affine
+        Of a regression on the same rows, or of boosting.
+    rows : Rows
+        Integers that the network sees, of shape (m, k), of these classes only.
+    bound : int
+        Largest weight.
+
+    Returns
+    -------
+    Network
+        Of the length of weights, of some, that keeps the most log-likelihood.
+    """
+    weights, bias, classes = logits
+    codes = np.searchsorted(classes, rows.y)
+    size = np.abs(weights).max(initial=0.0)
     if not size > 0:
         size = 1.0
     best = (-np.inf, np.zeros_like(weights, dtype=np.int64), np.zeros(len(bias), dtype=np.int64))
@@ -60,7 +88,7 @@ def regression(rows: Rows, penalty: float, bound: int) -> Network:
         if fit > best[0]:
             best = (fit, W, b)
     head: Head = "threshold" if len(best[1]) == 1 else "argmax"
-    return Network((Layer(best[1], best[2]),), head, model.classes_)
+    return Network((Layer(best[1], best[2]),), head, classes)
 
 
 def _likelihood(outputs: Floats, codes: Integers, weight: Floats) -> float:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from bdnn.arrays import row_blocks
 from bdnn.budget import Budget
+from bdnn.clock import reading
 from bdnn.compact.inputs import BitInputs, GridInputs, Inputs, Placed, Source
-from bdnn.compact.plans import RULES, STUMPS, Plan, fits, rounds
-from bdnn.compact.proposals import Rows, Rule, importance, rules, stump_bits, tree_bits
-from bdnn.compact.regression import regression
+from bdnn.compact.plans import BOOSTED, RULES, STUMPS, Plan, fits, rounds
+from bdnn.compact.proposals import NOTHING, Grown, Rows, Rule, grown, importance, stump_bits, tree_bits
+from bdnn.compact.regression import Affine, regression, rounded
 from bdnn.methods.local_search import LocalSearch
 from bdnn.network.network import Layer, Network
 from bdnn.problem.problem import Problem
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from bdnn.network.losses import Head
+    from bdnn.status import ProgressCallback
     from bdnn.types import Floats, Indices, Integers
 
 
@@ -62,12 +67,28 @@ class Trained:
 
 
 class Once:
-    """Makes each thing once, also if several threads ask for it at the same time."""
+    """Makes each thing once, also if several threads ask for it at the same time; it travels without what was made."""
 
     def __init__(self) -> None:
-        self._made: dict[Any, Any] = {}
+        self._made: dict[Any, tuple[Any, float]] = {}
         self._locks: dict[Any, threading.Lock] = {}
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[Once], tuple[()]]:
+        return type(self), ()
+
+    def known(self, keys: Iterable[Any]) -> dict[Any, Any]:
+        """Return what was made for some keys, and what it took."""
+        return {key: self._made[key] for key in keys if key in self._made}
+
+    def learn(self, made: Mapping[Any, Any]) -> None:
+        """Take over what was made elsewhere, unless it is there."""
+        for key, value in made.items():
+            self._made.setdefault(key, value)
+
+    def seconds(self, key: Any) -> float:
+        """Return what it took to make a thing, 0 if it was not made."""
+        return self._made[key][1] if key in self._made else 0.0
 
     def __call__(self, key: Any, make: Callable[[], Made]) -> Made:
         """Return what was made for a key, or make it."""
@@ -75,8 +96,10 @@ class Once:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
             if key not in self._made:
-                self._made[key] = make()
-            found: Made = self._made[key]
+                began = reading()
+                made = make()
+                self._made[key] = made, reading() - began
+            found: Made = self._made[key][0]
             return found
 
 
@@ -104,7 +127,8 @@ class Trainer:
         self._n_classes = len(classes)
         self._budget = budget
         self._most_stumps = max((size for size in STUMPS if self._fits(Plan("stumps", size), max_bytes)), default=1)
-        self._most_rules = max((size for size in RULES if self._fits(Plan("rules", size), max_bytes)), default=1)
+        rules = [Plan("rules", size) for size in RULES] + [Plan("boosted", size) for size in BOOSTED]
+        self._most_rules = max((plan.size for plan in rules if self._fits(plan, max_bytes)), default=1)
         self._once = Once()
 
     def _fits(self, plan: Plan, max_bytes: int) -> bool:
@@ -115,20 +139,44 @@ class Trainer:
         left = self._budget.remaining
         return lambda: self._budget.remaining < (1 - _SHARE_OF_TREES) * left < math.inf
 
-    def is_repeated(self, plan: Plan) -> bool:
-        """Tell whether there are so few thresholds that a smaller plan has them all."""
+    def is_repeated(self, plan: Plan, known: bool = False) -> bool:
+        """Tell whether there are so few thresholds that a smaller plan has them all; no if they must be `known`."""
         smaller = [size for size in STUMPS if size < plan.size]
-        return plan.inputs == "stumps" and bool(smaller) and len(self._stumps()) <= smaller[-1]
+        if plan.inputs != "stumps" or not smaller or (known and not self._once.known(["stumps"])):
+            return False
+        return len(self._stumps()) <= smaller[-1]
 
-    def network(self, plan: Plan, budget: Budget) -> Trained:
-        """Return the network of a plan."""
-        network = summed([self._member(plan, number, budget) for number in range(plan.members)])
-        layers = list(network.layers)
-        inputs: Inputs = self._inputs(plan) if plan.inputs != "rules" else self._rule_layer(plan)[0]
-        if plan.inputs == "rules":
-            signs = self._rule_layer(plan)[1]
-            layers.insert(0, Layer(signs, -(signs > 0).sum(axis=1)))
-        return Trained(inputs, Network(tuple(layers), network.head, self._classes), self._source)
+    def shared_seconds(self, plan: Plan) -> float:
+        """Return what the regression of a plan took, which plans of other bounds share with it."""
+        return self._once.seconds(("regression", plan.regression, 0)) if plan.penalty else 0.0
+
+    def known(self, plan: Plan) -> dict[Any, Any]:
+        """Return what has been made for a plan: proposals of trees, and the networks that it adds up."""
+        proposals = {"grid": "importance", "tree": ("tree", plan.size), "stumps": "stumps"}
+        keys: list[Any] = [("grown", plan.bits) if plan.has_rules else proposals[plan.inputs]]
+        keys += [(plan.single, number) for number in range(plan.members)]
+        if plan.penalty:
+            keys += [("regression", plan.regression, number) for number in range(plan.members)]
+        return self._once.known(keys)
+
+    def learn(self, made: Mapping[Any, Any]) -> None:
+        """Take over what another one has made for the same rows."""
+        self._once.learn(made)
+
+    def network(self, plan: Plan, budget: Budget, listener: ProgressCallback | None = None) -> Trained:
+        """Return the network of a plan.
+
+        A listener may raise KeyboardInterrupt, which comes through.
+        """
+        network = summed([self._member(plan, number, budget, listener) for number in range(plan.members)])
+        layers = network.layers
+        inputs: Inputs
+        if not plan.has_rules:
+            inputs = self._inputs(plan)
+        else:
+            inputs, signs = _layer_of(self._grown(plan).rules[: network.n_features])
+            layers = Layer(signs, -(signs > 0).sum(axis=1)), *layers
+        return Trained(inputs, Network(layers, network.head, self._classes), self._source)
 
     def _inputs(self, plan: Plan) -> BitInputs | GridInputs:
         rows, source, seed = self._rows, self._source, self._seed
@@ -138,7 +186,7 @@ class Trainer:
             return self._once(key, lambda: GridInputs.of(order[: plan.size], rows.X, source, plan.bits))
         if plan.inputs == "tree":
             key = ("tree", plan.size)
-            return self._once(key, lambda: BitInputs.of(tree_bits(rows, source, seed, plan.size) or [(0, 0.0)]))
+            return BitInputs.of(self._once(key, lambda: tree_bits(rows, source, seed, plan.size) or [(0, 0.0)]))
         return BitInputs.of(self._stumps()[: plan.size])
 
     def _stumps(self) -> list[tuple[int, float]]:
@@ -150,36 +198,40 @@ class Trainer:
 
         return self._once("stumps", make)
 
-    def _rule_layer(self, plan: Plan) -> tuple[BitInputs, Integers]:
-        """Return the bits that rules are about, and the weights of their neurons, of shape (n_rules, n_bits)."""
-        return self._once(("rule layer", plan.size, plan.bits), lambda: _layer_of(self._all_rules(plan)[: plan.size]))
+    def _grown(self, plan: Plan) -> Grown:
+        """Return the boosted trees of a plan with rules."""
 
-    def _all_rules(self, plan: Plan) -> list[Rule]:
-        def make() -> list[Rule]:
-            return rules(self._rows, self._source, self._seed, plan.bits, self._most_rules, self._until()) or [
-                ((0, 0.0, True),)
-            ]
+        def make() -> Grown:
+            found = grown(self._rows, self._source, self._seed, plan.bits, self._most_rules, self._until())
+            return found if found.rules else NOTHING
 
-        return self._once(("rules", plan.bits), make)
+        return self._once(("grown", plan.bits), make)
+
+    def _held(self, plan: Plan) -> NDArray[np.uint8]:
+        """Return which of all rules of a plan's trees hold for the rows."""
+
+        def make() -> NDArray[np.uint8]:
+            bits, signs = _layer_of(self._grown(plan).rules)
+            wanted = (signs > 0).sum(axis=1)
+            held = np.empty((len(self._rows.y), len(signs)), dtype=np.uint8)
+            for rows in row_blocks(len(held), bits.feature.size + len(signs)):
+                held[rows] = bits.values(self._rows.X[rows]) @ signs.T.astype(np.float64) >= wanted
+            return held
+
+        return self._once(("held", plan.bits), make)
 
     def _signals(self, plan: Plan) -> Floats:
         """Return what is searched on: bits, integers, or which rules hold."""
+        if plan.has_rules:
+            return self._held(plan)[:, : plan.size].astype(np.float64)
+        return self._inputs(plan).values(self._rows.X)
 
-        def make() -> Floats:
-            if plan.inputs != "rules":
-                return self._inputs(plan).values(self._rows.X)
-            bits, signs = self._rule_layer(plan)
-            held = bits.values(self._rows.X) @ signs.T.astype(np.float64) >= (signs > 0).sum(axis=1)
-            return np.asarray(held, dtype=np.float64)
+    def _member(self, plan: Plan, number: int, budget: Budget, listener: ProgressCallback | None) -> Network:
+        return self._once((plan.single, number), lambda: self._searched(plan, number, budget, listener))
 
-        if plan.inputs == "rules":
-            return self._once(("signals", plan.size, plan.bits), make)
-        return make()
-
-    def _member(self, plan: Plan, number: int, budget: Budget) -> Network:
-        return self._once((plan.single, number), lambda: self._searched(plan, number, budget))
-
-    def _searched(self, plan: Plan, number: int, budget: Budget) -> Network:
+    def _searched(self, plan: Plan, number: int, budget: Budget, listener: ProgressCallback | None) -> Network:
+        if plan.inputs == "boosted":
+            return self._boosted(plan)
         X, y, weight = self._signals(plan), self._rows.y, self._rows.weight
         if number:
             drawn = np.random.default_rng([self._seed, number]).integers(len(y), size=len(y))
@@ -189,7 +241,9 @@ class Trainer:
             return constant(int(present[0]), X.shape[1], self._n_classes)
         if plan.penalty:
             rows = Rows(X[weighs], y[weighs], weight[weighs])
-            return complete(regression(rows, plan.penalty, plan.bound), self._n_classes)
+            key = "regression", plan.regression, number  # the same for all bounds
+            logits = self._once(key, lambda: regression(rows, plan.penalty))
+            return complete(rounded(logits, rows, plan.bound), self._n_classes)
         problem = Problem(
             X=X[weighs], y=y[weighs], sample_weight=weight[weighs], weights="integer", weight_bound=plan.bound,
             hidden_layer_sizes=(plan.hidden,) if plan.hidden else (), copy=False,
@@ -199,7 +253,43 @@ class Trainer:
             rounds=rounds(plan, self._n_classes),
             seed=(1000 * self._seed + number) % 2**31,
         )
-        return complete(LocalSearch()(problem, limits).network, self._n_classes)
+        result = LocalSearch()(problem, limits, None, listener)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        return complete(result.network, self._n_classes)
+
+    def _boosted(self, plan: Plan) -> Network:
+        """Return the network behind the rules of boosted trees whose outputs are rounded."""
+        trees = self._grown(plan)
+        if not trees.value:
+            return constant(most_frequent(self._rows), 1, self._n_classes)
+        weights, bias = trees.logits(plan.size)
+        held = self._held(plan)[:, : weights.shape[1]].astype(np.float64)
+        logits = Affine(weights, bias, np.unique(self._rows.y))
+        return complete(rounded(logits, self._rows._replace(X=held), plan.bound), self._n_classes)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Retraining:
+    """Trains networks of plans on other rows of the same inputs; it travels.
+
+    Attributes
+    ----------
+    source, classes, seed, max_bytes
+        As in `Trainer`.
+    """
+
+    source: Source
+    classes: Any
+    seed: int
+    max_bytes: int
+
+    def __call__(self, plan: Plan | None, rows: Rows, budget: Budget, listener: ProgressCallback | None) -> Trained:
+        """Return the network of a plan, or for None the one of the most frequent class."""
+        if plan is None:
+            return constant_model(most_frequent(rows), self.source, self.classes)
+        trainer = Trainer(rows, self.source, self.classes, self.seed, self.max_bytes, budget)
+        return trainer.network(plan, budget, listener)
 
 
 def _layer_of(found: Sequence[Rule]) -> tuple[BitInputs, Integers]:
@@ -210,6 +300,11 @@ def _layer_of(found: Sequence[Rule]) -> tuple[BitInputs, Integers]:
         for j, t, holds in rule:
             row[place[j, t]] = 1 if holds else -1
     return bits, signs
+
+
+def most_frequent(rows: Rows) -> int:
+    """Return the class of the largest weight."""
+    return int(np.bincount(rows.y, rows.weight).argmax())
 
 
 def constant(label: int, n_inputs: int, n_classes: int) -> Network:
@@ -238,7 +333,12 @@ def complete(network: Network, n_classes: int) -> Network:
 
 
 def summed(networks: Sequence[Network]) -> Network:
-    """Return the network whose outputs are the sums of those of the others; of at most one hidden layer."""
+    """Return the network whose outputs are the sums of those of the others; of at most one hidden layer.
+
+    Constants, which rows of one class give, are left out where others have a hidden layer.
+    """
+    depth = max(len(network.layers) for network in networks)
+    networks = [network for network in networks if len(network.layers) == depth]
     first = networks[0]
     if len(networks) == 1:
         return first

@@ -13,6 +13,7 @@ SECONDS = 60.0
 """For an emulator: classifiers of hundreds of trees decide hundreds of rows in less."""
 
 _REPORT = re.compile(rb"bdnn ((?:[0-9a-f]{8} ){6})end")
+_FULL = 1 << 31  # the bit of the bytes of stack by which the program says that it has used all of them
 
 
 _SKIPS = r"\t(?:cpse|sbrc|sbrs|sbic|sbis)\t.*\n.*\t"  # if a condition holds, the next instruction is skipped
@@ -43,13 +44,17 @@ def fault(emulator: Sequence[str], disassembly: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a program reported: wrong rows and the first one, sum and most of what decisions took, bytes of stack."""
+    """What a program reported: wrong rows and the first one, sum and most of what decisions took, bytes of stack.
+
+    If the stack is full, these are all the bytes that there are, and whatever else was reported may be wrong.
+    """
 
     wrong: int
     first: int
     sum: int
     most: int
     stack: int
+    full: bool
 
 
 def emulated(emulator: Sequence[str], program: Path) -> Found | None:
@@ -74,4 +79,4 @@ def emulated(emulator: Sequence[str], program: Path) -> Found | None:
     if report is None:
         return None
     wrong, first, high, low, most, stack = (int(word, 16) for word in report[1].split())
-    return Found(wrong, first, (high << 32) + low, most, stack)
+    return Found(wrong, first, (high << 32) + low, most, stack & ~_FULL, bool(stack & _FULL))

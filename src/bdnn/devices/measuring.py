@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 _FEW_ROWS = 16  # that are run if all of them take too long
 _SPARE = 4_096  # bytes of flash: more than the program that runs rows takes with its output, the rows aside
-_SPARE_RAM = 64  # bytes of RAM for the stack of that program, its row aside
+_SPARE_RAM = 64  # bytes of RAM for the stack of that program itself, its row aside: with less it reports nothing
+# bytes for the stack, with less of which a program that gives no answers may be one that overwrote its variables: none
+# of the classifiers of benchmarks/device takes more than 195 on an ATmega
+_LITTLE_RAM = 200
 _SEED = 0  # of the rows that are chosen: the same model has the same figures
 
 _COMMON = ("-w", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections", "-I.")
@@ -117,7 +120,10 @@ def _run(code: Code, device: Device, folder: _Folder, measured: Measured, most_r
         if found is not None or len(chosen) <= _FEW_ROWS:
             break
     if found is None:
-        return replace(measured, why_not_run=f"{device.emulator[0]} gave no answers within {SECONDS:g} s")
+        return replace(measured, why_not_run=_no_answers(device, folder, program))
+    if found.full:
+        words = f"the stack does not fit: the {found.stack} bytes of RAM that are left for it were all used"
+        return replace(measured, why_not_run=words)
     doubts: list[str] = []
     other = None
     if device.second:
@@ -136,6 +142,11 @@ def _run(code: Code, device: Device, folder: _Folder, measured: Measured, most_r
     if first.wrong != found.wrong:  # whoever decides otherwise than the device does not count its cycles
         return measured
     return replace(measured, cycles_mean=found.sum / len(chosen), cycles_most=found.most, unit=device.unit)
+
+
+def _no_answers(device: Device, folder: _Folder, program: Path) -> str:
+    words, left = f"{device.emulator[0]} gave no answers within {SECONDS:g} s", device.ram - folder.bytes_of(program)[1]
+    return f"{words}; the stack may not fit into the {left} bytes of RAM left for it" if left < _LITTLE_RAM else words
 
 
 def _rows_that_fit(code: Code, device: Device, folder: _Folder, measured: Measured, wanted: int) -> int:

@@ -6,7 +6,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bdnn.errors import InputError, MissingDependencyError
+from bdnn.checks import entry
+from bdnn.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from bdnn.devices.code import Unit
@@ -141,16 +142,8 @@ DEVICES: dict[str, Device] = {
 
 
 def device_of(name: str) -> Device:
-    """Return a device.
-
-    Raises
-    ------
-    InputError
-        If there is none of this name.
-    """
-    if name not in DEVICES:
-        raise InputError(f"the device must be one of {', '.join(DEVICES)}, got {name!r}")
-    return DEVICES[name]
+    """Return a device, or raise InputError if there is none of the name."""
+    return entry("device", name, DEVICES)
 
 
 def installed() -> tuple[str, ...]:

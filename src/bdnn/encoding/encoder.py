@@ -163,7 +163,7 @@ class Encoder:
             If a column is missing, holds what cannot be read as its kind, or lacks a value that has no replacement.
         """
         table = self.matched(raw)
-        self._check_gaps(table)
+        self.check_gaps(table)
         out = np.empty((len(table), self.n_inputs))
         jobs = [
             (code, column, code.group_of(column.levels), slice(place.start, place.stop))
@@ -182,7 +182,8 @@ class Encoder:
             yield slice(start, start + code.n_inputs)
             start += code.n_inputs
 
-    def _check_gaps(self, table: RawTable) -> None:
+    def check_gaps(self, table: RawTable) -> None:
+        """Raise InputError if a value of a matched table is missing that has no replacement."""
         unknown = [j for j, code in enumerate(self.columns) if code.used and code.fill is None]
         gaps = {j: int(table.columns[j].missing.sum()) for j in unknown}
         if bad := [self.columns[j].name for j, count in gaps.items() if count]:

@@ -136,7 +136,7 @@ def _checked_targets(y: Array) -> Array:
 
 def storable(settings: dict[str, Any]) -> dict[str, Any]:
     """Return settings as scalars, lists and dictionaries by text, which a model file can hold."""
-    stored = dict(settings)
+    stored = {name: value for name, value in settings.items() if name != "cluster"}  # of one run, as addresses are
     for name, value in stored.items():
         if isinstance(value, np.random.RandomState):
             value = None  # a generator has moved on; it cannot be stored

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
 
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError, ModelFileError
@@ -28,18 +27,20 @@ from bdnn.estimators.inputs import (
 )
 from bdnn.estimators.operating_point import moved, wanted_point
 from bdnn.estimators.probabilities import UNCALIBRATED, own_time
-from bdnn.estimators.selection import AUTO, Inputs, Tried, chooses, chosen, usual_sizes
+from bdnn.estimators.row_sources import fit_to_rows, is_rows
+from bdnn.estimators.selection import chooses, chosen, usual_sizes
+from bdnn.estimators.shape_trials import Inputs, Tried
 from bdnn.libraries import limited_threads
 from bdnn.methods import METHODS, automatic, method_for
 from bdnn.methods.local_search import LocalSearch
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
-from bdnn.model_file.writing import save_model
+from bdnn.parallel import Teller
 from bdnn.problem.problem import Problem, choice
+from bdnn.problem.shapes import AUTO
 from bdnn.progress import ProgressLines
 
 if TYPE_CHECKING:
-    from bdnn.files import FilePath
     from bdnn.network.network import Network
     from bdnn.status import ProgressCallback
 
@@ -109,13 +110,15 @@ class BDNNClassifier(Exportable, FittedNetwork):
     blocks : {"layers", "neurons"}, default="layers"
         Alternating: the parts that are solved for one at a time.
     n_starts : int, default=1
-        Alternating: number of starts.
+        Alternating and local search: number of starts. Those of a local search are independent and share the time.
     certificate : bool, default=False
         Exact method, formulation "activation": whether ``result_.certificate`` holds a proof that
         `bdnn.verify_certificate` can check without a solver; for two classes. It is an error with other methods.
     checkpoint : path-like or None, default=None
         Exact method, formulation "activation": file to which the state of the run is written, from the first second
         on and at least once a minute; if it exists, the run goes on from there.
+    cluster : distributed.Client, str or None, default=None
+        Exact method, formulation "activation": where subtrees are worked on: a client, an address or "local:N".
     incumbents : {"search", "none"}, default="search"
         The methods that solve programs: "search" begins with a short local search; "none" gives the plain method.
     polish : {"margin", "none"}, default="margin"
@@ -173,9 +176,11 @@ class BDNNClassifier(Exportable, FittedNetwork):
         be reached. None keeps the network of the training.
     time_limit : float or None, default=60.0
         Seconds for the whole fit; None for no limit.
-    n_jobs : int or None, default=1
-        Threads of the solver, or of the local search, counted as joblib counts: None means 1, -1 all processors that
-        may be used, -2 all but one.
+    n_jobs : int or None, default=None
+        Threads of the solver, or starts of a local search, shapes and folds that are trained at the same time, counted
+        as joblib counts: None means what `joblib.parallel_config` says or else 1, -1 all processors that may be used,
+        -2 all but one. What is independent is done by threads, unless `joblib.parallel_config` names processes or a
+        cluster; the same seed gives the same network, if the time does not end the search.
     random_state : int, RandomState instance or None, default=None
         Seed.
     warm_start : bool, default=False
@@ -183,6 +188,9 @@ class BDNNClassifier(Exportable, FittedNetwork):
         the new one is then never worse on the new data.
     verbose : int, default=0
         1 prints a line with every improvement to stderr.
+    memory_limit : int, str or None, default=None
+        Bytes, such as "4GB", that a fit to a data set (`bdnn.open_parquet`) may take; if its rows do not fit, a sample
+        is trained on and improved on all of them, part by part. None for half of the memory; see the guide.
 
     Attributes
     ----------
@@ -243,6 +251,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
         n_starts: int = 1,
         certificate: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
+        cluster: object = None,
         incumbents: str = "search",
         polish: str = "margin",
         robust_radius: float | ArrayLike = 0.0,
@@ -262,10 +271,11 @@ class BDNNClassifier(Exportable, FittedNetwork):
         probability: bool | str = False,
         decision_threshold: Mapping[str, Any] | None = None,
         time_limit: float | None = 60.0,
-        n_jobs: int | None = 1,
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         verbose: int = 0,
+        memory_limit: int | str | None = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.method = method
@@ -285,6 +295,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
         self.n_starts = n_starts
         self.certificate = certificate
         self.checkpoint = checkpoint
+        self.cluster = cluster
         self.incumbents = incumbents
         self.polish = polish
         self.robust_radius = robust_radius
@@ -308,6 +319,16 @@ class BDNNClassifier(Exportable, FittedNetwork):
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
+        self.memory_limit = memory_limit
+
+    def __sklearn_clone__(self) -> Self:
+        cluster, self.cluster = self.cluster, None  # a client is not to be copied
+        try:
+            copied: Self = super().__sklearn_clone__()
+        finally:
+            self.cluster = cluster
+        copied.cluster = cluster
+        return copied
 
     def fit(
         self,
@@ -322,12 +343,12 @@ class BDNNClassifier(Exportable, FittedNetwork):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), or data frame
+        X : array-like of shape (n_samples, n_features), data frame or data set
             Columns of numbers, truth values, text, categories or dates, in which values may be missing.
-        y : array-like of shape (n_samples,)
-            Labels of at least two classes.
-        sample_weight : array-like of shape (n_samples,) or None
-            Non-negative weights of the samples in the loss.
+        y : array-like of shape (n_samples,), or str
+            Labels of at least two classes; of a data set the name of their column.
+        sample_weight : array-like of shape (n_samples,), str or None
+            Non-negative weights of the samples in the loss; of a data set the name of their column.
         feature_names : sequence of str or None
             Names of the columns of an array; a data frame brings its own.
         on_progress : callable or None
@@ -350,6 +371,9 @@ class BDNNClassifier(Exportable, FittedNetwork):
         sklearn.exceptions.ConvergenceWarning
             If the time was too short for more than closing the gap; ``result_.shortfalls`` says what was cut off.
         """
+        if is_rows(X):
+            fit_to_rows(self, X, y, sample_weight, on_progress)
+            return self
         budget = self._budget(seed_of(self.random_state))
         options_of(self)
         columns, labels, weight = self._training_data(X, y, sample_weight, self, feature_names)
@@ -393,6 +417,8 @@ class BDNNClassifier(Exportable, FittedNetwork):
             method = AttackAndRepair(method)
         start: Network | None = getattr(self, "network_", None) if self.warm_start else None
         listener = on_progress or (ProgressLines() if self.verbose else None)
+        if self._stop is not None:
+            listener = Teller(self._stop, listener)
         # more BLAS threads than were asked for would wait for each other on a busy machine
         with limited_threads(budget.threads, "blas"):
             own = own_time(budget, self.probability)
@@ -418,28 +444,6 @@ class BDNNClassifier(Exportable, FittedNetwork):
         if self._warns:
             self._warn(self.result_.shortfalls)
         return self
-
-    def save(self, path: FilePath | IO[bytes], table: TableInfo | None = None) -> None:
-        """Write the fitted estimator to a JSON model file, which `bdnn.load` reads.
-
-        Parameters
-        ----------
-        path : path-like or binary file
-            Where to write.
-        table : TableInfo or None
-            How the training table was read, if it came from a file.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-        InputError
-            If a label or a setting cannot be stored, or the file would be too large.
-        OutputError
-            (an OSError) If the file cannot be written.
-        """
-        check_is_fitted(self)
-        save_model(path, self._contents(table))
 
     def _shape(self) -> dict[str, Any]:
         """Return the parameters that give the shape of the network without a choice."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
 
+from bdnn.budget import Budget
 from bdnn.compact.choice import Chosen, Search
 from bdnn.compact.inputs import Source
 from bdnn.compact.proposals import Rows
@@ -23,19 +24,20 @@ from bdnn.estimators.classifier import BDNNClassifier
 from bdnn.estimators.devices import Exportable
 from bdnn.estimators.fitted import FittedNetwork
 from bdnn.estimators.frames import Categorical
-from bdnn.estimators.held_out import folds_of_some
+from bdnn.estimators.held_out import drawn, folds_of_some, held_out_rows
 from bdnn.estimators.inputs import encoded, fitted_encoder, options_of
+from bdnn.estimators.probabilities import UNCALIBRATED, own_time
 from bdnn.libraries import limited_threads
 from bdnn.methods.run import Run
 from bdnn.model_file.contents import Model, TableInfo
-from bdnn.model_file.writing import save_model
 from bdnn.network.schema import Schema
+from bdnn.parallel import Stop, Teller
 from bdnn.problem.problem import Problem, checked_weights
 
 if TYPE_CHECKING:
-    from bdnn.budget import Budget
+    from bdnn.compact.plans import Plan
+    from bdnn.compact.training import Retraining
     from bdnn.encoding.encoder import Encoder
-    from bdnn.files import FilePath
     from bdnn.result import Result
     from bdnn.types import Array, Floats, Indices, Reals
 
@@ -75,12 +77,16 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         As for `bdnn.BDNNClassifier`. Class weights count in the training and in the accuracy by which is chosen.
     time_limit : float or None, default=60.0
         Seconds for the whole fit; None for no limit. The search ends before if it has tried everything it knows.
-    n_jobs : int or None, default=1
-        Networks that are trained side by side, counted as joblib counts.
+    n_jobs : int or None, default=None
+        Networks that are trained side by side, counted as joblib counts: None means what `joblib.parallel_config` says
+        or else 1. They are trained by threads, unless `joblib.parallel_config` names processes or a cluster.
     random_state : int, RandomState instance or None, default=None
         Seed. The same seed gives the same networks if the time is enough, whatever `n_jobs` is.
     verbose : int, default=0
         1 prints a line for every plan that was tried to stderr.
+    probability : bool, "cross_fit" or "held_out", default=False
+        As for `bdnn.BDNNClassifier`; the networks of the folds are made as the network that was chosen is. The bytes of
+        the network stay the same.
 
     Attributes
     ----------
@@ -100,7 +106,7 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         For each budget the bytes, the accuracy on held-out rows, the plan in words, and why it was chosen.
     tried_ : tuple of Tried
         Everything that was tried: plan, bytes, accuracy on held-out rows, seconds.
-    classes_, class_weight_, n_features_in_, feature_names_in_ : optional
+    calibration_, classes_, class_weight_, n_features_in_, feature_names_in_ : optional
         As of `bdnn.BDNNClassifier`.
 
     Examples
@@ -114,7 +120,6 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
     """
 
     thresholds = None
-    probability = False
 
     def __init__(
         self,
@@ -125,9 +130,10 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         missing_indicator: str = "auto",
         class_weight: Mapping[Any, float] | str | None = None,
         time_limit: float | None = 60.0,
-        n_jobs: int | None = 1,
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        probability: bool | str = False,
     ) -> None:
         self.max_bytes = max_bytes
         self.categorical_features = categorical_features
@@ -139,6 +145,7 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+        self.probability = probability
 
     def fit(
         self,
@@ -153,14 +160,8 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), or data frame
-            Columns of numbers, truth values, text, categories or dates, in which values may be missing.
-        y : array-like of shape (n_samples,)
-            Labels of at least two classes.
-        sample_weight : array-like of shape (n_samples,) or None
-            Non-negative weights of the samples.
-        feature_names : sequence of str or None
-            Names of the columns of an array; a data frame brings its own.
+        X, y, sample_weight, feature_names : optional
+            As for `bdnn.BDNNClassifier.fit`.
         on_progress : callable or None
             Receives a line of text for every plan that was tried.
 
@@ -189,89 +190,107 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
             raise InputError(
                 f"y must have at least two classes, got only 1 class, {classes[0]}; give rows of another one"
             )
-        encoder = fitted_encoder(self, columns, labels, slice(None), self, budget.seed)
-        weight, class_weight = training_weights(self.class_weight, labels, given, slice(None))
+        training, held_out = held_out_rows(columns, labels, {"probability": self.probability}, budget.seed)
+        encoder = fitted_encoder(self, columns, labels, training, self, budget.seed)
+        weight, class_weight = training_weights(self.class_weight, labels, given, training)
+        if weight is not None and not weight.any():
+            raise InputError("sample_weight and class_weight must not be zero in every row")
         inputs = np.asarray(encoded(encoder, columns), dtype=np.float64)
-        rows = Rows(inputs, codes.astype(np.intp), np.ones(len(codes)) if weight is None else weight)
-        some = _drawn(rows, _MOST_LAST_ROWS, budget.seed)
-        rows = rows if some is None else rows.take(some)
-        listener = on_progress or (_to_stderr if self.verbose else None)
         self.schema_ = Schema.of(_Encoding(encoder, classes), columns if isinstance(columns, RawTable) else inputs)
-        search = Search(
-            rows, _folds(rows, budget.seed), Source.of(encoder, rows.X), self.schema_, budgets, budget, listener
-        )
+        inputs, codes = inputs[training], codes[training].astype(np.intp)
+        everything = Rows(inputs, codes, np.ones(len(codes)) if weight is None else weight)
+        own = own_time(budget, self.probability)
+        listener = on_progress or (_to_stderr if self.verbose else None)
+        search = _search(everything, encoder, self.schema_, budgets, own, listener)
         with limited_threads(1):
             self.front_ = tuple(search.run())
-            self.models_ = {
-                chosen.max_bytes: self._model(chosen, (columns, labels, weight), class_weight, budget, search)
-                for chosen in self.front_
-            }
+            self.tried_, self._interrupted = search.tried, search.interrupted
+            audited = columns, training, labels[training], weight
+            self.models_ = {each.max_bytes: self._model(each, audited, class_weight, budget) for each in self.front_}
+            calibrated = self._calibrated(search, everything, (columns, labels, given), held_out, budget)
         largest = self.models_[budgets[-1]]
-        self.tried_ = search.tried
         self.network_, self.encoder_, self.result_ = largest.network_, largest.encoder_, largest.result_
-        self.classes_, self.class_weight_, self.calibration_ = classes, largest.class_weight_, None
+        self.classes_, self.class_weight_, self.calibration_ = classes, largest.class_weight_, largest.calibration_
         self.size_bytes_ = self.front_[-1].size_bytes
-        self._interrupted = search.interrupted
-        if search.unfinished:
-            self._warn(["not everything was tried"])
+        shortfalls = ["not everything was tried"] * search.unfinished + [UNCALIBRATED] * (not calibrated)
+        if shortfalls:
+            self._warn(shortfalls)
         return self
 
     def _model(
         self,
         chosen: Chosen,
-        data: tuple[Reals | RawTable, Array, Floats | None],
+        data: tuple[Reals | RawTable, slice | Indices, Array, Floats | None],
         class_weight: Floats | None,
         budget: Budget,
-        search: Search,
     ) -> BDNNClassifier:
-        """Return the network of a budget as a fitted classifier, its loss audited on all rows."""
-        (columns, labels, weight), network, encoder = data, chosen.placed.network, chosen.placed.encoder
+        """Return the network of a budget as a fitted classifier, its loss audited on all rows of the training."""
+        (columns, training, labels, weight), network = data, chosen.placed.network
+        encoder = chosen.placed.encoder
         bound = max(1, *(int(np.abs(layer.weights).max(initial=0)) for layer in network.layers))
         clf = BDNNClassifier(
             network.widths[:-1], method="local_search", weights="integer", weight_bound=bound, head=network.head,
             input_bits=8 if network.grid is None else network.grid.bits,
             categorical_features=self.categorical_features, max_categories=self.max_categories,
             min_frequency=self.min_frequency, missing_indicator=self.missing_indicator, class_weight=self.class_weight,
-            time_limit=self.time_limit, n_jobs=self.n_jobs, random_state=self.random_state,
+            probability=self.probability, time_limit=self.time_limit, n_jobs=self.n_jobs,
+            random_state=self.random_state,
         )  # fmt: skip
-        inputs = encoded(encoder, columns, warns=False)
-        result = _audited(clf, (inputs, labels, weight), chosen, budget, search.interrupted)
+        inputs = encoded(encoder, columns, warns=False)[training]
+        result = _audited(clf, (inputs, labels, weight), chosen, budget, self._interrupted)
         clf.result_ = with_class_weight(result, class_weight, self.class_weight)
         clf.network_, clf.encoder_, clf.classes_ = network, encoder, network.classes
         clf.class_weight_ = np.ones(len(network.classes)) if class_weight is None else class_weight
         clf.calibration_, clf.selection_, clf.schema_ = None, (), self.schema_
-        clf.n_features_in_ = self.n_features_in_
+        clf.n_features_in_, clf._interrupted = self.n_features_in_, self._interrupted
         if hasattr(self, "feature_names_in_"):
             clf.feature_names_in_ = self.feature_names_in_
         return clf
 
-    def save(self, path: FilePath | IO[bytes], table: TableInfo | None = None) -> None:
-        """Write the network of the largest budget to a JSON model file, which `bdnn.load` reads as a `BDNNClassifier`.
-
-        Parameters
-        ----------
-        path : path-like or binary file
-            Where to write.
-        table : TableInfo or None
-            How the training table was read, if it came from a file.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-        InputError
-            If a label or a setting cannot be stored, or the file would be too large.
-        OutputError
-            (an OSError) If the file cannot be written.
-        """
-        check_is_fitted(self)
-        save_model(path, self._contents(table))
+    def _calibrated(
+        self,
+        search: Search,
+        everything: Rows,
+        data: tuple[Reals | RawTable, Array, Floats | None],
+        held_out: Indices | None,
+        budget: Budget,
+    ) -> bool:
+        """Calibrate the classifiers of all budgets, and return whether nothing fell short."""
+        found: dict[int, BDNNClassifier] = {}
+        for chosen in self.front_:
+            clf = self.models_[chosen.max_bytes]
+            same = found.setdefault(id(chosen.placed), clf)
+            if same is not clf:
+                clf.calibration_, clf.result_ = same.calibration_, same.result_
+            elif not clf._calibrate(
+                *data, held_out, budget, partial(_of_fold, search.retraining, everything, chosen.plan)
+            ):
+                clf.result_ = replace(clf.result_, shortfalls=(*clf.result_.shortfalls, UNCALIBRATED))
+        return all(UNCALIBRATED not in clf.result_.shortfalls for clf in self.models_.values())
 
     def _contents(self, table: TableInfo | None = None) -> Model:
         model = self.models_[max(self.models_)]
         settings = storable(model.get_params())
         settings["hidden_layer_sizes"] = list(self.network_.widths[:-1])
-        return Model(self.network_, settings, self.result_, table, self.encoder_, schema=self.schema_)
+        return Model(
+            self.network_, settings, self.result_, table, self.encoder_, self.calibration_, schema=self.schema_
+        )
+
+
+def _of_fold(
+    retraining: Retraining, everything: Rows, plan: Plan | None, rows: Indices, seconds: float, stop: Stop
+) -> BDNNClassifier | None:
+    """Return a classifier of some rows by the network of a plan, None if its training was interrupted."""
+    budget = Budget(seconds=seconds, seed=retraining.seed).start()
+    try:
+        made = retraining(plan, _weighing(everything.take(rows)), budget, Teller(stop)).placed()
+    except KeyboardInterrupt:
+        if not stop.requested:
+            raise
+        return None
+    clf = BDNNClassifier()
+    clf.network_, clf.encoder_ = made.network, made.encoder
+    return clf
 
 
 def _budgets(given: object) -> tuple[int, ...]:
@@ -284,27 +303,35 @@ def _budgets(given: object) -> tuple[int, ...]:
     raise InputError(f"max_bytes must be an integer from 1 to {_LARGEST_BUDGET}, or several, got {given!r}")
 
 
-def _drawn(rows: Rows, most: int, seed: int) -> Indices | None:
-    """Return as many rows at most, stratified; None for all."""
-    if len(rows.y) <= most:
-        return None
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(rows.y))
-    ranks = np.empty(len(order))
-    for label in np.unique(rows.y):
-        own = order[rows.y[order] == label]
-        ranks[own] = (np.arange(len(own)) + 0.5) / len(own)
-    return np.sort(np.argsort(ranks, kind="stable")[:most])
+def _search(
+    everything: Rows,
+    encoder: Encoder,
+    schema: Schema,
+    budgets: tuple[int, ...],
+    budget: Budget,
+    listener: Callable[[str], None] | None,
+) -> Search:
+    """Return the search on all rows that count, or, if these are very many, on some."""
+    rows = _weighing(everything)
+    generator = np.random.default_rng(budget.seed)
+    rows = rows.take(drawn(np.arange(len(rows.y)), rows.y, _MOST_LAST_ROWS, generator))
+    source = Source.of(encoder, everything.X)
+    return Search(rows, _folds(rows, budget.seed), source, schema, budgets, budget, listener)
+
+
+def _weighing(rows: Rows) -> Rows:
+    """Return the rows that have a weight."""
+    return rows if rows.weight.all() else rows.take(np.flatnonzero(rows.weight))
 
 
 def _folds(rows: Rows, seed: int) -> list[tuple[Indices, Indices]]:
     """Return rows to train on and rows to judge by."""
-    some = _drawn(rows, _MOST_ROWS, seed)
-    taken = np.arange(len(rows.y)) if some is None else some
+    taken = drawn(np.arange(len(rows.y)), rows.y, _MOST_ROWS, np.random.default_rng(seed))
     codes = np.unique(rows.y[taken], return_inverse=True)[1]
     if not np.any(np.bincount(codes) > 1):  # nothing to judge by
         return [(taken, taken)]
-    found = folds_of_some(rows.X[taken], codes, seed)
+    # equal rows are dealt like others: as often as they repeat here, they will repeat among rows to come
+    found = folds_of_some(rows.X[taken], codes, seed, together=False)
     if len(taken) > _FEW_ROWS:
         found = found[:_FOLDS_OF_MANY]
     return [(taken[training], taken[held_out]) for training, held_out in found]

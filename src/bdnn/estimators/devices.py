@@ -14,7 +14,7 @@ from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError
 from bdnn.estimators.inputs import given_columns, numbers_as_table
 from bdnn.export.exporting import Exported, Wanted, export
-from bdnn.export.inputs import Interface
+from bdnn.export.inputs import Interface, for_numbers
 from bdnn.model_file.packed import pack
 from bdnn.network.schema import Schema
 
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from bdnn.devices.code import Measured
+    from bdnn.encoding.codes import ColumnCode
     from bdnn.encoding.encoder import Encoder
     from bdnn.export.request import Optimize
     from bdnn.files import FilePath
     from bdnn.model_file.contents import EnsembleModel, Model
     from bdnn.types import Array, Indices
+
+    _Ends = tuple[float | str, float | str]
 
 
 class Exportable:
@@ -53,7 +56,7 @@ class Exportable:
         check: ArrayLike | RawTable | None = None,
         scale: Mapping[str, int] | int | None = None,
         every_scale: int | None = None,
-        ranges: Mapping[str, tuple[float | str, float | str]] | None = None,
+        ranges: Mapping[str, _Ends] | _Ends | None = None,
         missing: Sequence[str] = (),
         optimize: Optimize = "size",
         input_bits: int = 8,
@@ -80,9 +83,9 @@ class Exportable:
             Columns of integers need none.
         every_scale : int or None
             Integers per unit of the numeric columns that `scale` does not name.
-        ranges : dict of str to (float, float) or None
+        ranges : dict of str to (float, float), (float, float) or None
             Least and largest value of columns by name, and of parts of dates by names such as ``"inspected year"``;
-            narrow ranges make small files.
+            or of all numeric columns. Narrow ranges make small files.
         missing : sequence of str
             Columns that may be missing on the device, besides those of which the model or the data say so.
         optimize : {"size", "speed"}
@@ -113,7 +116,7 @@ class Exportable:
             If the files cannot be written.
         """
         check_is_fitted(self)
-        interface = _interface(scale, every_scale, ranges, missing)
+        interface = _interface(scale, every_scale, ranges, missing, self.encoder_.columns)
         wanted = Wanted(
             target=target, out=out, name=name, interface=interface, optimize=optimize, input_bits=input_bits,
             certificate=certificate, radius=radius,
@@ -129,7 +132,7 @@ class Exportable:
         data: ArrayLike | RawTable | None = None,
         scale: Mapping[str, int] | int | None = None,
         every_scale: int | None = None,
-        ranges: Mapping[str, tuple[float | str, float | str]] | None = None,
+        ranges: Mapping[str, _Ends] | _Ends | None = None,
         missing: Sequence[str] = (),
         optimize: Optimize = "size",
         input_bits: int = 8,
@@ -162,9 +165,10 @@ class Exportable:
             If a compiler is not installed; without the emulator, there are bytes of flash and RAM alone.
         """
         check_is_fitted(self)
+        interface = _interface(scale, every_scale, ranges, missing, self.encoder_.columns)
         return measured_model(
-            self._contents(), self._indices, devices, data=self._raw(data),
-            interface=_interface(scale, every_scale, ranges, missing), optimize=optimize, input_bits=input_bits,
+            self._contents(), self._indices, devices, data=self._raw(data), interface=interface, optimize=optimize,
+            input_bits=input_bits,
         )  # fmt: skip
 
     def schema(self, X: ArrayLike | RawTable | None = None) -> Schema:
@@ -236,14 +240,18 @@ class Exportable:
 def _interface(
     scale: Mapping[str, int] | int | None,
     every_scale: int | None,
-    ranges: Mapping[str, tuple[float | str, float | str]] | None,
+    ranges: Mapping[str, _Ends] | _Ends | None,
     missing: Sequence[str],
+    columns: Sequence[ColumnCode],
 ) -> Interface:
     """Return what is declared of the columns."""
+    each = ranges or {}
+    if not isinstance(each, Mapping):
+        each = for_numbers(columns, each)
     return Interface(
         scale={} if scale is None or isinstance(scale, int) else dict(scale),
         every_scale=scale if isinstance(scale, int) else every_scale,
-        ranges={column: (_exact(column, low), _exact(column, high)) for column, (low, high) in (ranges or {}).items()},
+        ranges={column: (_exact(column, low), _exact(column, high)) for column, (low, high) in each.items()},
         missing=tuple(missing),
     )
 

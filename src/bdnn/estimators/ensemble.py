@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
-import threading
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from numbers import Real
@@ -14,7 +11,6 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from bdnn.encoding.raw import RawTable
@@ -25,22 +21,18 @@ from bdnn.estimators.classifier import BDNNClassifier, from_model
 from bdnn.estimators.devices import Exportable
 from bdnn.estimators.held_out import held_out_rows
 from bdnn.estimators.inputs import encoded, fitted_encoder, options_of
+from bdnn.estimators.member_training import Training, trained_members
 from bdnn.estimators.members import (
     Task,
     check_contents,
     check_members,
     check_random,
-    in_order,
-    integer_problem,
     is_integer,
     outputs_of,
-    rows_of,
 )
 from bdnn.estimators.probabilities import ProbabilisticClassifier, own_time
-from bdnn.estimators.random_layers import random_hidden, with_outputs
 from bdnn.estimators.selection import with_usual_sizes
-from bdnn.libraries import limited_threads
-from bdnn.model_file.contents import EnsembleMember, EnsembleModel, Model
+from bdnn.model_file.contents import EnsembleModel, Model
 from bdnn.model_file.packed import ensemble_size, unpack
 from bdnn.model_file.reading import load_any
 from bdnn.model_file.writing import save_model
@@ -49,7 +41,6 @@ from bdnn.problem.problem import choice, positive_integer
 
 if TYPE_CHECKING:
     from bdnn.files import FilePath
-    from bdnn.network.network import Network
     from bdnn.types import Array, Floats, Integers, Reals
 
 SCHEMES = ("one_vs_one", "one_vs_rest", "multiclass")
@@ -57,8 +48,6 @@ VOTINGS = ("majority", "sum")
 HIDDEN = ("trained", "random", "comparisons")
 
 _ENCODER_SEED = 0  # seed of the parts of the rows on which missing bits are tried; any will do
-# members see inputs, which are numbers
-_AS_INPUTS = {"categorical_features": None, "missing_indicator": "never", "thresholds": None}
 _DEFAULT_HIDDEN = (32,)  # neurons: members are many, and small ones train fast
 
 
@@ -106,9 +95,10 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
         by four more ensembles in half of the time, or a quarter that no member is trained on.
     time_limit : float or None, default=60.0
         Seconds for the whole fit, shared evenly among the members that are still to be trained; None for no limit.
-    n_jobs : int or None, default=1
-        Members that are trained at the same time, counted as joblib counts: None means 1, -1 all processors that may be
-        used, -2 all but one.
+    n_jobs : int or None, default=None
+        Members that are trained at the same time, counted as joblib counts: None means what `joblib.parallel_config`
+        says or else 1, -1 all processors that may be used, -2 all but one. They are trained by threads, unless
+        `joblib.parallel_config` names processes or a cluster.
     random_state : int, RandomState instance or None, default=None
         Seed.
 
@@ -160,7 +150,7 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
         class_weight: Mapping[Any, float] | str | None = None,
         probability: bool | str = False,
         time_limit: float | None = 60.0,
-        n_jobs: int | None = 1,
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.estimator = estimator
@@ -183,12 +173,8 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), or data frame
-            Columns of numbers, truth values, text, categories or dates, in which values may be missing.
-        y : array-like of shape (n_samples,)
-            Labels of at least two classes.
-        sample_weight : array-like of shape (n_samples,) or None
-            Non-negative weights of the samples in the loss.
+        X, y, sample_weight : array-like
+            As for `bdnn.BDNNClassifier.fit`.
 
         Returns
         -------
@@ -235,43 +221,10 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
         tasks = self._tasks(generator)
         together = 1 if self.hidden == "trained" else self.n_estimators
         groups = [tasks[start : start + together] for start in range(0, len(tasks), together)]
-        stop, short = threading.Event(), Counter[str]()
-
-        def train(group: list[Task], number: int) -> list[EnsembleMember]:
-            stopped = stop.is_set()
-            if stopped and self.scheme == "multiclass":
-                return []
-            rounds = math.ceil((len(groups) - number) / budget.threads)
-            own = budget.within(0.0 if stopped else budget.remaining / rounds)
-            rows, targets = rows_of(group[0], codes, self.scheme)
-            # members decide about classes of weight 0 as if these had weight
-            member_weight = None if weight is None or not weight[rows].any() else weight[rows]
-            parts = [inputs[np.ix_(rows, task.features)] for task in group]
-            clf = clone(self._settings()).set_params(random_state=group[0].seed, n_jobs=1, **_AS_INPUTS)
-            drawn: list[Network] = []
-            if self.hidden != "trained":
-                drawn = [
-                    random_hidden(integer_problem(clf, X, targets, member_weight), task.seed, self.hidden)
-                    for X, task in zip(parts, group, strict=True)
-                ]
-                signals = [network.activations(X)[-1] for network, X in zip(drawn, parts, strict=True)]
-                parts = [np.concatenate(signals, axis=1).astype(np.float32)]
-                clf.set_params(hidden_layer_sizes=(), head="argmax")
-            left = own.remaining
-            clf.set_params(time_limit=None if math.isinf(left) else max(left, 1e-3))
-            clf._warns = False
-            clf.fit(parts[0], targets, member_weight)
-            for what in clf.result_.shortfalls:
-                short[what] += 1
-            if clf.result_.interrupted:
-                stop.set()
-            networks = with_outputs(drawn, clf.network_) if drawn else [clf.network_]
-            return [EnsembleMember(network, task.features) for network, task in zip(networks, group, strict=True)]
-
-        with limited_threads(1, "blas"):  # each member has one thread
-            self.members_ = tuple(in_order(train, groups, budget.threads, stop))
-        self._interrupted = stop.is_set()
-        if not stop.is_set() and self._warns:
+        training_data = Training(self._settings(), inputs, codes, weight, self.scheme, self.hidden)
+        members, short, self._interrupted = trained_members(training_data, groups, budget, self._stop)
+        self.members_ = tuple(members)
+        if not self._interrupted and self._warns:
             self._warn(f"{what} ({count} of {len(groups)} training runs)" for what, count in sorted(short.items()))
         self._calibrate(*everything, held_out, replace(limits, seed=seed))
         return self

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 
 from bdnn.calibration import pre_activations
 from bdnn.certification.columns import certify_columns
@@ -13,9 +14,13 @@ from bdnn.certification.engine import certify
 from bdnn.encoding.raw import RawTable
 from bdnn.estimators.inputs import warn_unseen
 from bdnn.estimators.probabilities import ProbabilisticClassifier
+from bdnn.estimators.row_sources import is_rows, predicted, scored
+from bdnn.model_file.contents import Model, TableInfo
+from bdnn.model_file.writing import save_model
 
 if TYPE_CHECKING:
     from bdnn.certification.result import Certification
+    from bdnn.files import FilePath
     from bdnn.network.network import Network
     from bdnn.types import Array, Floats, Reals
 
@@ -24,6 +29,9 @@ class FittedNetwork(ProbabilisticClassifier):
     """A classifier whose `network_` alone predicts."""
 
     network_: Network
+
+    def _contents(self, table: TableInfo | None = None) -> Model:
+        raise NotImplementedError
 
     @property
     def calibration_outputs(self) -> int:
@@ -35,10 +43,35 @@ class FittedNetwork(ProbabilisticClassifier):
         return pre_activations(self.network_, inputs)
 
     def predict(self, X: ArrayLike | RawTable) -> Array:
-        """Return the predicted label of each row of X, shape (n_samples,)."""
+        """Return the predicted label of each row of X, shape (n_samples,); of a data set part by part."""
+        if is_rows(X):
+            check_is_fitted(self)
+            return predicted(self.network_, self.encoder_, X)
         inputs = self._inputs(X)
         labels: Array = self.network_.predict(inputs)
         return labels
+
+    def score(self, X: ArrayLike | RawTable, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the fraction of the rows of X whose predicted label is correct.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or data set
+            Inputs.
+        y : array-like of shape (n_samples,), or str
+            Labels; of a data set the name of their column.
+        sample_weight : array-like of shape (n_samples,), str or None
+            Weights of the samples; of a data set the name of their column.
+
+        Returns
+        -------
+        float
+            Accuracy.
+        """
+        if is_rows(X):
+            check_is_fitted(self)
+            return scored(self.network_, self.encoder_, X, y, sample_weight)
+        return super().score(X, y, sample_weight)
 
     def decision_function(self, X: ArrayLike | RawTable) -> Floats:
         """Return the pre-activations of the outputs.
@@ -97,3 +130,25 @@ class FittedNetwork(ProbabilisticClassifier):
             warn_unseen(self.encoder_.unseen(columns))
             return certify_columns(self.network_, self.encoder_, columns, y, level_changes=level_changes, **settings)
         return certify(self.network_, columns, y, **settings)
+
+    def save(self, path: FilePath | IO[bytes], table: TableInfo | None = None) -> None:
+        """Write the network to a JSON model file, which `bdnn.load` reads as a `BDNNClassifier`.
+
+        Parameters
+        ----------
+        path : path-like or binary file
+            Where to write.
+        table : TableInfo or None
+            How the training table was read, if it came from a file.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        InputError
+            If a label or a setting cannot be stored, or the file would be too large.
+        OutputError
+            (an OSError) If the file cannot be written.
+        """
+        check_is_fitted(self)
+        save_model(path, self._contents(table))

@@ -1,11 +1,8 @@
-"""Members of an ensemble: what each of them is trained on, and in which order."""
+"""Members of an ensemble: what each of them is trained on, and what they must and must not be."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Mapping
 from numbers import Integral
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +14,7 @@ from bdnn.problem.problem import Problem
 
 if TYPE_CHECKING:
     from bdnn.estimators.classifier import BDNNClassifier
-    from bdnn.model_file.contents import EnsembleMember, EnsembleModel
+    from bdnn.model_file.contents import EnsembleModel
     from bdnn.network.network import Network
     from bdnn.types import Array, Floats, Indices, Integers, Reals
 
@@ -36,34 +33,6 @@ def rows_of(task: Task, codes: Indices, scheme: str) -> tuple[Indices, Integers]
         return np.arange(len(codes)), np.where(codes == task.classes[1], codes, -1).astype(np.int64)
     rows = np.flatnonzero(np.isin(codes, task.classes))
     return rows, codes[rows].astype(np.int64)
-
-
-def in_order(
-    train: Callable[[list[Task], int], list[EnsembleMember]],
-    groups: Sequence[list[Task]],
-    threads: int,
-    stop: threading.Event,
-) -> list[EnsembleMember]:
-    """Train groups of members; Ctrl-C sets `stop`, and ends the training if nothing is trained or it comes again."""
-    calls: list[Callable[[], list[EnsembleMember]]] = []
-    members: list[EnsembleMember] = []
-    with ThreadPoolExecutor(threads) as pool:
-        for number, group in enumerate(groups):
-            call = partial(train, group, number)
-            calls.append(call if threads == 1 else pool.submit(call).result)
-        try:
-            for result in calls:
-                try:
-                    members += result()
-                except KeyboardInterrupt:
-                    if stop.is_set() or not members:
-                        raise
-                    stop.set()
-                    members += result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return members
 
 
 def integer_problem(clf: BDNNClassifier, X: Reals, targets: Integers, weight: Floats | None) -> Problem:

@@ -19,9 +19,10 @@ come from each fold by a second regression that is fitted on the other folds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import update_wrapper
+from dataclasses import dataclass
+from functools import partial, update_wrapper
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +33,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from bdnn.calibration import Calibration, probability_rule
 from bdnn.estimators.base import BaseClassifier, seed_of
-from bdnn.estimators.held_out import folds, folds_of_some
+from bdnn.estimators.held_out import drawn, folds, folds_of_some
 from bdnn.estimators.inputs import encoded, rows_of_columns
 from bdnn.estimators.regressions import Affine, Figures, Fit, best, reading, separate, shared
 from bdnn.libraries import limited_threads
+from bdnn.parallel import Stop, Workers
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
@@ -59,6 +61,7 @@ _PLAIN: dict[str, Any] = {
     "decision_threshold": None,
     "certificate": False,
     "checkpoint": None,
+    "cluster": None,
     "warm_start": False,
     "verbose": 0,
 }
@@ -78,7 +81,7 @@ def calibrated(
     rule: str,
     data: tuple[Reals | RawTable, Indices, Floats | None],
     held_out: Indices | None,
-    fold: Callable[[Indices, float], Any],
+    fold: Callable[[Indices, float, Stop], Any],
     budget: Budget,
 ) -> Calibration | None:
     """Return the calibration of a classifier that has just been trained.
@@ -95,7 +98,8 @@ def calibrated(
     held_out : ndarray of int or None
         Rows that it was not trained on.
     fold : callable
-        Returns such a classifier that is trained on some rows within so many seconds, or None if that was interrupted.
+        Returns such a classifier that is trained on some rows within so many seconds, or None if that was interrupted,
+        as a request to stop does.
     budget : Budget
         Of the whole fit.
 
@@ -107,54 +111,113 @@ def calibrated(
     columns, codes, weight = data
     generator = np.random.default_rng(budget.seed)
 
-    def drawn(rows: Indices, most: int = _MOST_ROWS) -> Indices:
-        if len(rows) <= most:
-            return rows
-        first = rows[np.unique(codes[rows], return_index=True)[1]]  # no class is lost
-        return np.union1d(generator.choice(rows, most, replace=False), first)
+    def some(rows: Indices, most: int = _MOST_ROWS) -> Indices:
+        return drawn(rows, codes, most, generator)
 
-    def values_of(classifier: Any, rows: Indices) -> Floats:
-        inputs = encoded(classifier.encoder_, rows_of_columns(columns, rows), warns=False)
-        found: Floats = classifier.calibration_values(inputs)
-        return found
-
-    def fitted(rows: Indices) -> tuple[Indices, Floats | None]:
-        return codes[rows], None if weight is None else weight[rows]
-
-    n_outputs = estimator.calibration_outputs
+    everything = _Folds(columns, codes, weight, fold, estimator.calibration_outputs)
     if rule == "held_out":
         assert held_out is not None
-        rows = drawn(held_out)
+        rows = some(held_out)
         parts = folds_of_some(rows_of_columns(columns, rows), codes[rows], budget.seed)
-        found = best([reading(_READING_OF_HELD_OUT)], (values_of(estimator, rows), *fitted(rows)), parts)
+        asked = (everything.values_of(estimator, rows), *everything.fitted(rows))
+        found = best([reading(_READING_OF_HELD_OUT)], asked, parts)
         return _calibration(rule, *found, len(rows))
     # first, as the time that it takes is that of the other regressions, which the networks of the folds have to leave
     began = budget.remaining
-    everything = drawn(np.arange(len(codes)))
-    own = _signals(values_of(estimator, everything), *fitted(everything), n_outputs)
+    own = everything.signals(estimator, some(np.arange(len(codes))))
     each = began - budget.remaining if math.isfinite(began) else 0.0
     made, trusts = folds(columns, codes, budget.seed), _trusts(len(own.bias), len(estimator.classes_))
-    order, seen, over = [], [], 0.0
-    for number, (training, others) in enumerate(made):
-        following = len(made) - number
-        regressions = each * (following + len(trusts) * (len(made) + 1))
-        began = budget.remaining
-        # what the last one took beyond its limit, as many rows do, the others will take, too
-        left = max(began - regressions, _LEAST_NETWORKS * began) / following - over
-        limit = max(min((1 - NETWORK_SHARE) * budget.seconds / len(made), left), _LEAST_SECONDS)
-        rows = drawn(training)  # of very many, all would cost more time to prepare than there is
-        other = fold(rows, limit)
-        over = max(began - budget.remaining - limit, 0.0) if math.isfinite(began) else 0.0
-        if other is None:
+    # of very many rows, all would cost more time to prepare than there is
+    parts_of = [(some(training), some(others, _MOST_ROWS // len(made))) for training, others in made]
+    found_of: dict[int, Floats] = {}
+    over = [0.0]
+    with Workers(min(budget.threads, len(made)), everything) as workers:
+
+        def tasks() -> Iterator[_Fold]:
+            in_all = math.ceil(len(made) / workers.count)
+            for number, (training, others) in enumerate(parts_of):
+                following = math.ceil((len(made) - number) / workers.count)
+                regressions = each * (following + len(trusts) * (len(made) + 1))
+                yield _Fold(training, others, budget, following, in_all, regressions, over[-1])
+
+        for number, found_here in workers.do(_trained_fold, tasks()):
+            if found_here is None:
+                return None
+            found_of[number] = found_here[0]
+            over.append(found_here[1])
+        if workers.stop.requested:
             return None
-        signals = _signals(values_of(other, rows), *fitted(rows), n_outputs)
-        order.append(drawn(others, _MOST_ROWS // len(made)))
-        seen.append(signals(values_of(other, order[-1])))
+    order, seen = [others for _, others in parts_of], [found_of[number] for number in range(len(made))]
     rows, fold_of = np.concatenate(order), np.repeat(np.arange(len(made)), [len(part) for part in order])
     parts = [(np.flatnonzero(fold_of != one), np.flatnonzero(fold_of == one)) for one in range(len(made))]
-    trust, measured = best(trusts, (np.concatenate(seen), *fitted(rows)), parts)
+    trust, measured = best(trusts, (np.concatenate(seen), *everything.fitted(rows)), parts)
     both = own._replace(weights=trust.weights @ own.weights, bias=trust.weights @ own.bias + trust.bias)
     return _calibration(rule, both, measured, len(rows))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Folds:
+    """Columns, codes of the labels and weights of all rows, and how a classifier is trained on some of them."""
+
+    columns: Reals | RawTable
+    codes: Indices
+    weight: Floats | None
+    train: Callable[[Indices, float, Stop], Any]
+    n_outputs: int
+
+    def values_of(self, classifier: Any, rows: Indices) -> Floats:
+        """Return what logits of a classifier are an affine map of."""
+        inputs = encoded(classifier.encoder_, rows_of_columns(self.columns, rows), warns=False)
+        found: Floats = classifier.calibration_values(inputs)
+        return found
+
+    def fitted(self, rows: Indices) -> tuple[Indices, Floats | None]:
+        """Return the labels and weights of rows."""
+        return self.codes[rows], None if self.weight is None else self.weight[rows]
+
+    def signals(self, classifier: Any, rows: Indices) -> Affine:
+        """Return what the second regression sees of a classifier, fitted on some rows."""
+        return _signals(self.values_of(classifier, rows), *self.fitted(rows), self.n_outputs)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Fold:
+    """A fold: rows for the training and others, and how much of the time is for it.
+
+    Attributes
+    ----------
+    following, in_all : int
+        Rounds of folds that are trained at the same time: from this one on, and of all.
+    regressions : float
+        Seconds that have to be left.
+    over : float
+        Seconds that the last fold took beyond its limit, as many rows do: the others will take them, too.
+    """
+
+    training: Indices
+    others: Indices
+    budget: Budget
+    following: int
+    in_all: int
+    regressions: float
+    over: float
+
+
+def _trained_fold(shared: _Folds, task: _Fold, stop: Stop) -> tuple[Floats, float] | None:
+    """Return what the second regression sees on a fold, and what the training took beyond its limit.
+
+    None if that was interrupted.
+    """
+    budget = task.budget
+    began = budget.remaining
+    left = max(began - task.regressions, _LEAST_NETWORKS * began) / task.following - task.over
+    limit = max(min((1 - NETWORK_SHARE) * budget.seconds / task.in_all, left), _LEAST_SECONDS)
+    classifier = None if stop.requested else shared.train(task.training, limit, stop)
+    over = max(began - budget.remaining - limit, 0.0) if math.isfinite(began) else 0.0
+    if classifier is None:
+        return None
+    signals = shared.signals(classifier, task.training)
+    return signals(shared.values_of(classifier, task.others)), over
 
 
 def _trusts(n_signals: int, n_classes: int) -> list[Fit]:
@@ -239,6 +302,7 @@ class ProbabilisticClassifier(BaseClassifier):
         """How many of the calibration values, the last ones, are outputs."""
         return 0
 
+    _stop: Stop | None = None  # who may end a fit of the network of a fold
     _warns = True  # an ensemble warns of all its members together, and so does a fit of the networks of folds
 
     def _seed_of_rows(self) -> int:
@@ -246,33 +310,41 @@ class ProbabilisticClassifier(BaseClassifier):
         return 0 if probability_rule(self.probability) is None else seed_of(self.random_state)
 
     def _calibrate(
-        self, columns: Reals | RawTable, labels: Array, weight: Floats | None, held_out: Indices | None, budget: Budget
+        self,
+        columns: Reals | RawTable,
+        labels: Array,
+        weight: Floats | None,
+        held_out: Indices | None,
+        budget: Budget,
+        fold: Callable[[Indices, float, Stop], Any] | None = None,
     ) -> bool:
-        """Calibrate after the training, and return whether nothing fell short."""
+        """Calibrate after the training, and return whether nothing fell short; `fold` is as in `calibrated`."""
         self.calibration_ = None
         rule = probability_rule(self.probability)
         if rule is not None and not self._interrupted:
-            names = getattr(self, "feature_names_in_", None)
-
-            def fold(rows: Indices, seconds: float) -> ProbabilisticClassifier | None:
-                made: ProbabilisticClassifier = clone(self)
-                own = made.get_params(deep=False)
-                made.set_params(**{name: value for name, value in _PLAIN.items() if name in own})
-                made.set_params(**self._shape())
-                made.set_params(random_state=budget.seed, time_limit=None if math.isinf(seconds) else seconds)
-                made._warns = False
-                named = {"feature_names": names} if names is not None and "checkpoint" in own else {}
-                made.fit(
-                    rows_of_columns(columns, rows), labels[rows], None if weight is None else weight[rows], **named
-                )
-                return None if made._interrupted else made
-
+            fold = fold or partial(self._of_fold, (columns, labels, weight), budget.seed)
             data = columns, np.searchsorted(self.classes_, labels), weight
             # a request to stop ends what is asked for beyond the network, which stays
             # and threads of BLAS beyond those that were asked for would wait for each other on a busy machine
             with suppress(KeyboardInterrupt), limited_threads(budget.threads, "blas"):
                 self.calibration_ = calibrated(self, rule, data, held_out, fold, budget)
         return rule is None or self.calibration_ is not None
+
+    def _of_fold(
+        self, data: tuple[Reals | RawTable, Array, Floats | None], seed: int, rows: Indices, seconds: float, stop: Stop
+    ) -> ProbabilisticClassifier | None:
+        """Return such a classifier of some rows, None if its training was interrupted."""
+        columns, labels, weight = data
+        made: ProbabilisticClassifier = clone(self)
+        own = made.get_params(deep=False)
+        made.set_params(**{name: value for name, value in _PLAIN.items() if name in own})
+        made.set_params(**self._shape())
+        made.set_params(random_state=seed, time_limit=None if math.isinf(seconds) else seconds, n_jobs=1)
+        made._warns, made._stop = False, stop
+        names = getattr(self, "feature_names_in_", None)
+        named = {"feature_names": names} if names is not None and "checkpoint" in own else {}
+        made.fit(rows_of_columns(columns, rows), labels[rows], None if weight is None else weight[rows], **named)
+        return None if made._interrupted else made
 
     def _shape(self) -> dict[str, Any]:
         """Return parameters for classifiers that are trained on parts of the rows, if they were chosen by all."""

@@ -25,7 +25,7 @@ _LISTED_LOOP = 120  # the code of a loop over weights of inputs that are listed
 _RULE = 3  # an index and a threshold of two bytes
 _RULES_LOOP = 90  # the code of a loop over thresholds
 _COPY = 8  # storing a value
-_MOST_UNROLLED = 1_000  # weights: more fill the flash of small devices, and the caches of large ones
+_MOST_UNROLLED = 3_000  # weights: more fill 32 kB of flash on a machine of 8 bits
 # cycles, counted in the same output: adding a weight, unpacking and adding one, counting the bits of a masked byte
 _TERM_CYCLES, _PACKED_CYCLES, _LISTED_CYCLES, _WORD_CYCLES = 8, 24, 32, 60
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from bdnn.export.program import INPUT_TYPES, INTEGER_TYPES, DeviceInput, smalles
 if TYPE_CHECKING:
     from bdnn.encoding.raw import RawColumn, RawTable
     from bdnn.types import Array, Floats, Integers
+
+_Given = TypeVar("_Given")
 
 LOWEST, HIGHEST = -(2**31) + 1, 2**31 - 1
 """Device integers: 32 bits, of which the least is left for missing values."""
@@ -80,6 +82,11 @@ class Interface:
 def ranged(columns: Sequence[ColumnCode]) -> list[str]:
     """Return the names by which ranges of columns are declared: each part of a date has one of its own."""
     return [name for code in columns for name in (_part_names(code) if code.kind == "date" else [code.name])]
+
+
+def for_numbers(columns: Iterable[ColumnCode], given: _Given) -> dict[str, _Given]:
+    """Return the same for each numeric column, by name."""
+    return {code.name: given for code in columns if code.kind == "numeric"}
 
 
 def _part_names(code: ColumnCode) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bdnn.errors import InputError
+from bdnn.checks import entry
 from bdnn.export.c import C
 from bdnn.export.firmware import Arduino, EspIdf, PlatformIO, Zephyr
 from bdnn.export.micropython import MicroPython
@@ -30,13 +30,5 @@ def names() -> tuple[str, ...]:
 
 
 def target_of(name: str) -> Target:
-    """Return a target.
-
-    Raises
-    ------
-    InputError
-        If there is none of the name.
-    """
-    if name not in TARGETS:
-        raise InputError(f"the target must be one of {', '.join(names())}, got {name!r}")
-    return TARGETS[name]
+    """Return a target, or raise InputError if there is none of the name."""
+    return entry("target", name, TARGETS, names())

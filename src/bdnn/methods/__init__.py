@@ -48,11 +48,16 @@ def method_for(settings: Any, problem: Problem) -> Any:
     chosen = automatic(problem) if settings.method == "auto" else settings.method
     kind: type[Any] = METHODS[chosen]
     method = kind(**{f.name: getattr(settings, f.name) for f in fields(kind) if hasattr(settings, f.name)})
-    for name, value in {"certificate": settings.certificate or None, "checkpoint": settings.checkpoint}.items():
+    wanted = {
+        "certificate": settings.certificate or None,
+        "checkpoint": settings.checkpoint,
+        "cluster": settings.cluster,
+    }
+    for name, value in wanted.items():
         if value is not None and not hasattr(method, name):
             by = "" if settings.method == chosen else ", which method='auto' chose for this problem"
             raise InputError(
-                f"{name}={value!r} needs method='exact', got {chosen!r}{by}: other methods have no proof that "
-                f"could be kept; set method='exact' or leave {name} out"
+                f"{name}={value!r} needs method='exact', got {chosen!r}{by}: other methods have no proof to keep or to "
+                f"share out; set method='exact' or leave {name} out"
             )
     return method

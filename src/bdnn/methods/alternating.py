@@ -19,7 +19,8 @@ from bdnn.problem.problem import Problem, positive_integer
 if TYPE_CHECKING:
     from bdnn.backends.protocol import Backend
     from bdnn.budget import Budget
-    from bdnn.methods.run import Candidate, Run
+    from bdnn.methods.candidate import Candidate
+    from bdnn.methods.run import Run
     from bdnn.network.network import Network
 
 BLOCKS = ("layers", "neurons")

@@ -12,7 +12,8 @@ from bdnn.status import Status
 
 if TYPE_CHECKING:
     from bdnn.backends.protocol import Backend
-    from bdnn.methods.run import Candidate, Run
+    from bdnn.methods.candidate import Candidate
+    from bdnn.methods.run import Run
 
 # share of the time left that one block may take, and the seconds that it always has: a hard one must not take the time
 # of all others

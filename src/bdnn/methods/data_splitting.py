@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from bdnn.backends.protocol import Backend
     from bdnn.budget import Budget
     from bdnn.formulations.model import TrainingModel
-    from bdnn.methods.run import Candidate, Run
+    from bdnn.methods.candidate import Candidate
+    from bdnn.methods.run import Run
     from bdnn.network.network import Network
     from bdnn.problem.presolve import Presolved
     from bdnn.types import Bools, Floats, Indices

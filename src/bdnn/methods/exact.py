@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from bdnn.backends import backend
 from bdnn.backends.threads import INTERRUPTED
+from bdnn.branch_and_cut.crew import Threads
 from bdnn.branch_and_cut.program import covers
+from bdnn.cluster.connection import check_cluster
+from bdnn.cluster.subtrees import cluster_crew
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.formulations import training
-from bdnn.methods import exact_enumeration
+from bdnn.methods import exact_enumeration, exact_halfspaces
 from bdnn.methods.exact_activation import ActivationTraining
+from bdnn.methods.exact_halfspaces import Arrangement
 from bdnn.methods.exact_milp import train_with_program
 from bdnn.methods.exact_supports import relaxed, train_over_supports
-from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_incumbents, submit_starts
+from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
 from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
 from bdnn.problem.problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from bdnn.branch_and_cut.crew import OpenCrew
     from bdnn.budget import Budget
     from bdnn.methods.run import Run
     from bdnn.network.network import Network
@@ -47,9 +53,10 @@ class ExactTraining(TrainingMethod):
         "activation" is a branch and cut of our own over the activations of the points: no big constants, no margin, no
         solver; for continuous weights with biases, and no hidden layer or one: of up to five neurons with two classes,
         of one to three with more, see `bdnn.branch_and_cut.output_maps.output_maps`. "big_m" is the model of the
-        paper, section 2. "enumeration" goes through all integer weights of one neuron without hidden layer, for
-        all choices of columns if these are limited. "auto" takes the first where it can, or the last where it is done
-        well within the time, unless a solver was named.
+        paper, section 2. "enumeration" goes through all networks without hidden layer: all integer weights of one
+        neuron, for all choices of columns if these are limited; or, with continuous weights and at most four
+        independent columns, all halfspaces of the points. "auto" takes the first where it can, or the last where it
+        is done well within the time, unless a solver was named.
     reductions : tuple of str
         Symmetry reductions, see `bdnn.formulations.training`.
     incumbents : {"search", "none"}, default="search"
@@ -60,6 +67,9 @@ class ExactTraining(TrainingMethod):
     checkpoint : path-like or None
         File to which "activation" writes its state, from the first second on and at least once a minute, whatever it is
         doing, and from which it goes on if it exists already. It must be of the same data and architecture.
+    cluster : distributed.Client, str or None, default=None
+        Where "activation" has subtrees worked on: a client of Dask, the address of its scheduler, or "local:N" for N
+        processes of this machine. None for the threads of the budget.
 
     References
     ----------
@@ -75,9 +85,11 @@ class ExactTraining(TrainingMethod):
     incumbents: str = "search"
     certificate: bool = False
     checkpoint: str | os.PathLike[str] | None = None
+    cluster: object = None
 
     def _check(self, problem: Problem, budget: Budget) -> None:
         backend(self.solver, problem)
+        check_cluster(self.cluster)
 
     def _train(self, run: Run, start: Network | None) -> Ending:
         uncovered, searches = self._uncovered(run), self.incumbents == "search"
@@ -86,11 +98,22 @@ class ExactTraining(TrainingMethod):
         activation = self.formulation == "activation" or (self._free and not uncovered)
         if activation and not limits:
             path = None if self.checkpoint is None else Path(self.checkpoint)
-            training_run = ActivationTraining(run, path, searches=searches, certificate=self.certificate)
+            crew: OpenCrew | None = partial(Threads, size=run.budget.threads) if run.budget.threads > 1 else None
+            if self.cluster is not None:
+                crew = partial(cluster_crew, cluster=self.cluster)
+            training_run = ActivationTraining(
+                run, path, searches=searches, certificate=self.certificate, crew=crew,
+                enumerates=self._free and self.cluster is None,
+            )  # fmt: skip
             return Ending(*training_run.train(start))
         if self.checkpoint is not None:
             raise InputError(
                 'a checkpoint can be written only by formulation "activation", and only without limits on columns'
+            )
+        if self.cluster is not None:
+            raise InputError(
+                f'a cluster works on formulation "activation" only, which does not cover {uncovered or "this run"}: '
+                "leave cluster out, or choose that formulation, without limits on columns"
             )
         if self.certificate:
             raise InputError(
@@ -98,6 +121,8 @@ class ExactTraining(TrainingMethod):
                 'formulation "activation", which covers two classes, continuous weights with biases, and at most '
                 "one hidden layer of up to five neurons, and for problems without limits on columns"
             )
+        if self.formulation == "enumeration" and run.problem.weights == "continuous":
+            return self._over_halfspaces(run, start)
         with run.phase("start"):
             if not searches or not submit_incumbents(run, start):
                 submit_starts(run, start)
@@ -139,9 +164,19 @@ class ExactTraining(TrainingMethod):
     def _over_supports(self, run: Run, budget: Budget) -> Ending:
         """Branch over the columns, after the starts."""
         bounds = self.formulation != "enumeration" and bool(run.problem.limits)
+        return self._worked(run, partial(train_over_supports, run, budget, bounds=bounds))
+
+    def _over_halfspaces(self, run: Run, start: Network | None) -> Ending:
+        """Go through the halfspaces of few features: no search finds a network as fast."""
+        with run.phase("start"):
+            submit_given(run, start)
+        return self._worked(run, partial(exact_halfspaces.see_all, run, Arrangement.of(run.reduced), run.budget))
+
+    def _worked(self, run: Run, work: Callable[[], str]) -> Ending:
+        """Raise the bound by work that says why it ended, and make the margins larger."""
         message, interrupted = "nothing left to improve", False
         try:
-            message = train_over_supports(run, budget, bounds=bounds)
+            message = work()
             if not run.closed and run.bound <= run.reduced.irreducible and run.budget.exhausted:
                 run.fell_short("the time limit passed before a bound was computed")
             if not polish(run, run.budget) and not run.budget.exhausted:
@@ -159,10 +194,12 @@ class ExactTraining(TrainingMethod):
                 'depending on their number; use "big_m" or "auto"',
                 uncovered,
             )
-        if self.formulation == "enumeration" and (what := exact_enumeration.covers(run.reduced)):
+        kind = exact_halfspaces if run.problem.weights == "continuous" else exact_enumeration
+        if self.formulation == "enumeration" and (what := kind.covers(run.reduced)):
             raise NotCoveredError(
-                f'formulation "enumeration" does not cover {what}: it needs integer weights with biases, no hidden '
-                'layer, and two classes with a threshold head; use "big_m" or "auto"',
+                f'formulation "enumeration" does not cover {what}: it needs no hidden layer, biases, and either '
+                "integer weights, two classes and a threshold head, or continuous weights and at most "
+                f'{exact_halfspaces.MAX_FEATURES} independent columns; use "big_m" or "auto"',
                 what,
             )
         n_classes = len(run.problem.classes)

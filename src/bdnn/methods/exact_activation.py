@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from bdnn.backends.threads import INTERRUPTED, Late
 from bdnn.branch_and_cut import engine
@@ -12,11 +14,16 @@ from bdnn.branch_and_cut.engine import Proof
 from bdnn.branch_and_cut.parts import Parts
 from bdnn.branch_and_cut.program import n_columns
 from bdnn.clock import reading
+from bdnn.libraries import limited_threads
+from bdnn.methods import exact_halfspaces
 from bdnn.methods.autosave import Autosave
+from bdnn.methods.exact_halfspaces import Arrangement
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
+from bdnn.search.halfspace import separators
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.certificate import Certificate
+    from bdnn.branch_and_cut.crew import Crew, OpenCrew
     from bdnn.budget import Budget
     from bdnn.methods.run import Run
     from bdnn.network.network import Network
@@ -31,6 +38,9 @@ _FIRST_NODES = 200
 _SEARCH_PER_PROOF = 2.0
 # time beyond the limit for the polish and for writing a certificate: a share of the limit, and some seconds
 _OVERTIME_SHARE, _OVERTIME = 0.05, 1.0
+# seconds of seeing all halfspaces that are not worth waiting for a tree, share of the time in which they must be seen
+# by estimate, and nodes of a tree between looks at whether it takes longer than they
+_AT_ONCE, _HALFSPACES_SHARE, _FEW_NODES = 0.5, 0.7, 10
 # the shortest time that a budget may have
 _MIN_SECONDS = 1e-3
 
@@ -48,10 +58,22 @@ class ActivationTraining:
         Whether local searches look for networks, before the proof and where it takes long.
     certificate : bool
         Whether the proof is recorded and written down.
+    crew : callable or None
+        Gives the workers that bound the loss; None for none but this thread.
+    enumerates : bool
+        Whether halfspaces of few features may be gone through instead, where there is neither checkpoint nor
+        certificate, nor a limit on nodes.
     """
 
-    def __init__(self, run: Run, checkpoint: Path | None, *, searches: bool, certificate: bool) -> None:
+    def __init__(
+        self, run: Run, checkpoint: Path | None, *,
+        searches: bool, certificate: bool, crew: OpenCrew | None, enumerates: bool = False,
+    ) -> None:  # fmt: skip
+        self._open_crew = crew
         self._run, self._searches, self._certificate = run, searches, certificate
+        enumerates = enumerates and checkpoint is None and not certificate and run.budget.nodes is None
+        covered = enumerates and not exact_halfspaces.covers(run.reduced)
+        self._arrangement = Arrangement.of(run.reduced) if covered else None
         self._autosave = Autosave(run, checkpoint, certificate)
         self._keeps = checkpoint is not None
         self._proof: Proof | None = None
@@ -106,9 +128,15 @@ class ActivationTraining:
         """Search, and work on the bound; return why that ended."""
         run = self._run
         self._autosave.begin()
+        if self._arrangement is not None and self._arrangement.seconds <= _AT_ONCE:
+            with run.phase("start"):
+                submit_given(run, start)
+            return "nothing left to improve" if run.closed else self._see_all(self._arrangement)
         with run.phase("start"):
             self._first_search(start)
         self._autosave.save()
+        if n_columns(run.reduced) > _MAX_COLUMNS and not run.closed and self._is_short(self._arrangement):
+            return self._see_all(self._arrangement)
         if n_columns(run.reduced) > _MAX_COLUMNS:
             with run.phase("build"):
                 parts = Parts(run)
@@ -118,9 +146,21 @@ class ActivationTraining:
         if run.closed and not self._certificate:
             return "nothing left to improve"
         with run.phase("build"):
-            self._proof = proof = Proof(run, record=self._certificate)
+            self._proof = proof = Proof(run, record=self._certificate, separators=separators)
             self._autosave.keep(proof)
-        return "nothing left to improve" if run.closed else self._prove(proof, start)
+        if run.closed:
+            return "nothing left to improve"
+        with self._crew() as crew:
+            return self._prove(proof, start, crew)
+
+    @contextmanager
+    def _crew(self) -> Iterator[Crew | None]:
+        """Give the workers."""
+        if self._open_crew is None:
+            yield None
+            return
+        with limited_threads(1, "blas"), self._open_crew(self._run.reduced, self._run.budget.seed) as crew:
+            yield crew
 
     def _first_search(self, start: Network | None) -> None:
         """Submit starting networks: those that need no search, and unless an earlier run has done so, of a search."""
@@ -139,12 +179,18 @@ class ActivationTraining:
         # if there was only no time for the search, a later run may do it
         self._autosave.searched = searched or not self._searches or run.closed
 
-    def _prove(self, proof: Proof, start: Network | None) -> str:
+    def _prove(self, proof: Proof, start: Network | None, crew: Crew | None) -> str:
         """Work on the proof until it is closed or a limit is reached; return why it ended."""
         run, autosave = self._run, self._autosave
         may_search = self._searches and not autosave.searched_again
+        if self._arrangement is not None:
+            ending = self._prove_for(proof, self._arrangement.seconds)
+            if ending is not engine.Ending.PAUSED:
+                return ending.message
+            if self._is_short(self._arrangement):
+                return self._see_all(self._arrangement)
         with run.phase("solve"):
-            ending = engine.work(run, proof, _FIRST_NODES if may_search else None)
+            ending = engine.work(run, proof, _FIRST_NODES if may_search else None, crew)
         if ending is engine.Ending.PAUSED:
             # it is not easy, so a better network is worth more time
             with run.phase("start"):
@@ -154,8 +200,24 @@ class ActivationTraining:
             autosave.searched_again = True
             autosave.save()
             with run.phase("solve"):
-                ending = engine.work(run, proof)
+                ending = engine.work(run, proof, crew=crew)
         return ending.message
+
+    def _prove_for(self, proof: Proof, seconds: float) -> engine.Ending:
+        """Work on the proof for about so many seconds at most."""
+        with self._run.phase("solve"):
+            ending = engine.Ending.PAUSED
+            while ending is engine.Ending.PAUSED and proof.seconds < seconds:
+                ending = engine.work(self._run, proof, proof.nodes + _FEW_NODES)
+        return ending
+
+    def _is_short(self, arrangement: Arrangement | None) -> TypeGuard[Arrangement]:
+        """Whether there are halfspaces to see, and by estimate there is time to see them all."""
+        return arrangement is not None and arrangement.seconds <= _HALFSPACES_SHARE * self._run.budget.remaining
+
+    def _see_all(self, arrangement: Arrangement) -> str:
+        """See all halfspaces; return why that ended."""
+        return exact_halfspaces.see_all(self._run, arrangement, self._run.budget)
 
     def _written(self, interrupted: bool) -> Certificate | None:
         """Return the certificate, or None if the limit passes meanwhile and the proof is kept in the checkpoint."""

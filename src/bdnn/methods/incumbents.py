@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,8 +23,10 @@ if TYPE_CHECKING:
     from bdnn.methods.run import Run
     from bdnn.network.network import Network
     from bdnn.problem.problem import Problem
+    from bdnn.search.points import Points
 
 NO_TIME_TO_POLISH = "the time limit left no time to make the margins larger"
+NO_OPTIMUM = "the time limit passed before the search reached a first local optimum"
 
 # how long a polish is estimated to take before its first neuron: the time of some audits, and seconds for each number
 _POLISH_AUDITS, _POLISH_SECONDS = 3.0, 6e-8
@@ -36,8 +34,8 @@ _POLISH_AUDITS, _POLISH_SECONDS = 3.0, 6e-8
 _MAX_POLISHED = 100_000_000
 # share of the time for submitting networks of a search, so that audits do not slow it down
 _SUBMIT_SHARE = 0.05
-# seconds between looks at searches on threads, and between reports
-_POLL_SECONDS, _REPORT_SECONDS = 0.02, 0.1
+# seconds between reports
+_REPORT_SECONDS = 0.1
 # least rounds of a search, fewer with held-out data, where each round is audited; then it ends when it has done three
 # times as many as led to its best network
 _MIN_ROUNDS, _MIN_JUDGED, _PATIENCE = 400, 100, 3
@@ -119,7 +117,7 @@ def submit_incumbents(
     budget = run.budget
     seconds = min(_SHARE * budget.remaining, max_seconds)
     rounds = rounds if budget.rounds is None else min(rounds, budget.rounds)
-    short = replace(budget.within(seconds), rounds=rounds, threads=1)
+    short = replace(budget.within(seconds), rounds=rounds)
     submitted = len(run.starts)
     _, interrupted = search_into(run, short, start)
     if interrupted:
@@ -190,6 +188,7 @@ def search_into(
     budget: Budget,
     start: Network | None = None,
     *,
+    data: Points | None = None,
     polishes: bool = False,
     promised: bool = False,
     descends: bool = True,
@@ -204,7 +203,9 @@ def search_into(
     budget : Budget
         Limits of the search.
     start : Network or None
-        Where one of the threads starts.
+        Where it starts.
+    data : Points or None
+        The points, if they are there already.
     polishes : bool
         Whether local optima are polished before they are judged on held-out data.
     promised : bool
@@ -222,44 +223,35 @@ def search_into(
         Whether Ctrl-C came.
     """
     if budget.exhausted:
-        return _unsearched(run, promised), False
+        return unsearched(run, promised), False
     kind: type[Search] = RobustSearch if run.problem.robust else Search
     with run.phase("build", reports=False):  # some milliseconds
-        data, collect = points(run.reduced), run.problem.validation is not None
-        seeds = range(budget.seed, budget.seed + budget.threads)
-        searches: list[Search | SupportSearch]
+        data, collect = data or points(run.reduced), run.problem.validation is not None
+        search: Search | SupportSearch
         if chooses(data):
-            searches = [SupportSearch(data, seed, collect, kind) for seed in seeds]
+            search = SupportSearch(data, budget.seed, collect, kind)
         else:
-            searches = [kind(data, seed, collect) for seed in seeds]
+            search = kind(data, budget.seed, collect)
     if budget.exhausted:
-        return _unsearched(run, promised), False
-    for search in searches:
-        if isinstance(search, Search):
-            search.longer = longer
-    watch = _Watch(run, budget, searches, polishes, descends)
+        return unsearched(run, promised), False
+    if isinstance(search, Search):
+        search.longer = longer
+    watch = _Watch(run, budget, search, polishes, descends)
     with run.phase("search"), limited_threads(1):
         try:
-            if len(searches) == 1:
-                for _ in searches[0].run(budget, start):
-                    if watch.finished():
-                        break
-            else:
-                with _threads(searches, budget, start) as (running, errors):
-                    while not errors and any(thread.is_alive() for thread in running):
-                        time.sleep(_POLL_SECONDS)
-                        if watch.finished():
-                            break
+            for _ in search.run(budget, start):
+                if watch.finished():
+                    break
             interrupted = False
         except KeyboardInterrupt:
             interrupted = True
         watch.submit()
-    if promised and descends and not interrupted and watch.late and min(search.rounds for search in searches) == 0:
-        run.fell_short("the time limit passed before the search reached a first local optimum")
+    if promised and descends and not interrupted and watch.late and search.rounds == 0:
+        run.fell_short(NO_OPTIMUM)
     return INTERRUPTED if interrupted else watch.message, interrupted
 
 
-def _unsearched(run: Run, promised: bool) -> str:
+def unsearched(run: Run, promised: bool) -> str:
     """Return why there was no search."""
     message = "the time limit leaves no time for the search"
     if promised:
@@ -268,12 +260,12 @@ def _unsearched(run: Run, promised: bool) -> str:
 
 
 class _Watch:
-    """Submits the best network of all searches now and then, and says when to stop."""
+    """Submits the best network of a search now and then, and says when to stop."""
 
     def __init__(
-        self, run: Run, budget: Budget, searches: list[Search | SupportSearch], polishes: bool, descends: bool
+        self, run: Run, budget: Budget, search: Search | SupportSearch, polishes: bool, descends: bool
     ) -> None:
-        self._run, self._budget, self._searches, self._polishes = run, budget, searches, polishes
+        self._run, self._budget, self._search, self._polishes = run, budget, search, polishes
         self._submitted, self._next, self._reported = np.inf, 0.0, 0.0
         self._best, self._rounds_of_best = np.inf, 0
         self._next_judged = 0.0
@@ -282,14 +274,13 @@ class _Watch:
 
     def finished(self) -> bool:
         """Report, and return whether the search is over."""
-        run, rounds = self._run, min(search.rounds for search in self._searches)
-        best = min(search.best for search in self._searches)
+        run, rounds, best = self._run, self._search.rounds, self._search.best
         now = reading()
         if best < self._submitted and now >= self._next:
             self.submit()
         if now - self._reported > _REPORT_SECONDS:
             self._reported = now
-            self._count()
+            run.count_rounds(rounds)
             run.report()
         held_out = run.problem.validation is not None
         if held_out:
@@ -299,7 +290,7 @@ class _Watch:
         if self._budget.exhausted:
             self.message, self.late = "time limit reached", True
             return True
-        if not self._descends and all(search.started for search in self._searches):
+        if not self._descends and self._search.started:
             self.message = "the start that was asked for is found"
             return True
         if self._budget.rounds is not None:
@@ -314,60 +305,23 @@ class _Watch:
         self.message = f"{rounds - self._rounds_of_best} rounds brought no improvement"
         return rounds > max(patience, _PATIENCE * self._rounds_of_best)
 
-    def _count(self) -> None:
-        self._run.count_rounds(sum(search.rounds for search in self._searches))
-
     def _judge(self) -> None:
         """Judge local optima on the held-out data; not so many that this takes most of the time."""
-        for search in self._searches:
-            while search.optima:
-                network = search.optima.pop()
-                now = reading()
-                if now < self._next_judged:
-                    continue
-                if self._polishes:
-                    network = with_largest_margins(self._run, network, self._budget)
-                self._run.submit(network, "search")
-                self._next_judged = 2 * reading() - now
+        while self._search.optima:
+            network = self._search.optima.pop()
+            now = reading()
+            if now < self._next_judged:
+                continue
+            if self._polishes:
+                network = with_largest_margins(self._run, network, self._budget)
+            self._run.submit(network, "search")
+            self._next_judged = 2 * reading() - now
 
     def submit(self) -> None:
         """Submit the best network; not so often that audits take much of the time."""
-        search = min(self._searches, key=lambda each: each.best)
-        self._count()
-        if search.best < self._submitted:
+        self._run.count_rounds(self._search.rounds)
+        if self._search.best < self._submitted:
             began = reading()
-            self._submitted = search.best
-            self._run.submit(search.best_network(), "search")
+            self._submitted = self._search.best
+            self._run.submit(self._search.best_network(), "search")
             self._next = reading() + (reading() - began) / _SUBMIT_SHARE
-
-
-@contextmanager
-def _threads(
-    searches: list[Search | SupportSearch], budget: Budget, start: Network | None
-) -> Iterator[tuple[list[threading.Thread], list[BaseException]]]:
-    """Run searches on threads until the block ends; an error of one of them is raised then."""
-    stop, errors = threading.Event(), list[BaseException]()
-
-    def work(search: Search | SupportSearch, given: Network | None) -> None:
-        try:
-            for _ in search.run(budget, given):
-                if stop.is_set() or (budget.rounds is not None and search.rounds >= budget.rounds):
-                    break
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [
-        threading.Thread(target=work, args=(search, start if number == 0 else None), daemon=True)
-        for number, search in enumerate(searches)
-    ]
-    try:  # an interruption may come while they are started
-        for thread in threads:
-            thread.start()
-        yield threads, errors
-    finally:
-        stop.set()
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join()
-    if errors:
-        raise errors[0]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bdnn.errors import InputError
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, search_into, seconds_of_polish, submit_given
+from bdnn.methods.many_starts import Settings, starts_into
 from bdnn.methods.method import Ending, TrainingMethod
-from bdnn.problem.problem import Problem
+from bdnn.problem.problem import Problem, positive_integer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ class LocalSearch(TrainingMethod):
 
     The loss is piecewise constant along every direction; its breakpoints are sorted and the best interval is taken. A
     descent improves every neuron of every layer until nothing helps, then neurons are perturbed and repaired.
-    Starts come from a gradient surrogate and at random; threads search independently.
+    Starts come from a gradient surrogate and at random.
 
     Parameters
     ----------
@@ -44,12 +45,15 @@ class LocalSearch(TrainingMethod):
         reach. On data that are learned by heart it often is the better network for other data.
     longer : int, default=1
         Factor of the epochs of gradient surrogates.
+    n_starts : int, default=1
+        Independent searches, each with a seed of its own and its part of the time, of which the best network counts.
+        As many as the budget has threads, or `joblib.parallel_config` has workers, are done at the same time.
 
     Notes
     -----
-    With a limit on rounds and one thread, equal seeds give equal networks. Without one the search ends when many rounds
-    in a row bring nothing. There are no branch-and-bound nodes to be limited; ``nodes`` of the result are rounds. The
-    bound is trivial: local search proves nothing.
+    Equal seeds give equal networks if the time does not end the search, on any number of threads or workers. Without a
+    limit on rounds a search ends when many rounds in a row bring nothing. There are no branch-and-bound nodes to be
+    limited; ``nodes`` of the result are rounds. The bound is trivial: local search proves nothing.
 
     References
     ----------
@@ -63,8 +67,10 @@ class LocalSearch(TrainingMethod):
     polish: str = "margin"
     descends: bool = True
     longer: int = 1
+    n_starts: int = 1
 
     def _check(self, problem: Problem, budget: Budget) -> None:
+        positive_integer("n_starts", self.n_starts)
         if budget.nodes is not None:
             raise InputError(
                 f"local search has no branch-and-bound nodes to be limited, got Budget(nodes={budget.nodes}): limit "
@@ -77,9 +83,13 @@ class LocalSearch(TrainingMethod):
             submit_given(run, start)
         if not run.closed:
             limits = self._time_to_search(run)
-            message, interrupted = search_into(
-                run, limits, start, polishes=polishes, promised=True, descends=self.descends, longer=self.longer
-            )
+            if self.n_starts > 1:
+                settings = Settings(polishes, self.descends, self.longer)
+                message, interrupted = starts_into(run, limits, start, self.n_starts, settings)
+            else:
+                message, interrupted = search_into(
+                    run, limits, start, polishes=polishes, promised=True, descends=self.descends, longer=self.longer
+                )
         if polishes and not interrupted and not polish(run, run.budget):
             run.fell_short(NO_TIME_TO_POLISH)
         return Ending(message, interrupted)

@@ -15,7 +15,8 @@ from bdnn.status import Status
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
-    from bdnn.methods.run import Candidate, Run
+    from bdnn.methods.candidate import Candidate
+    from bdnn.methods.run import Run
     from bdnn.milp.program import Milp
     from bdnn.network.network import Network
     from bdnn.types import Floats

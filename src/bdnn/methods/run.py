@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,10 +14,11 @@ from bdnn.clock import reading
 from bdnn.errors import BDNNError, InputError
 from bdnn.formulations.model import scaled
 from bdnn.formulations.scales import regularized_margin
-from bdnn.problem.audit import Audit, audit
+from bdnn.methods.candidate import Candidate
+from bdnn.problem.audit import audit
 from bdnn.problem.presolve import Presolved, presolve
 from bdnn.result import BoundStep, Incumbent, Result
-from bdnn.status import Progress, ProgressCallback, Status
+from bdnn.status import Progress, ProgressCallback, Status, TeamState
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
@@ -34,36 +35,6 @@ _SAME_MOMENT = 1e-3
 _OVERLAP_SHARE = 0.1
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Candidate:
-    """A network that was submitted to a run.
-
-    Attributes
-    ----------
-    network : Network
-        Itself.
-    audit : Audit
-        Its sign-exact evaluation.
-    penalty : float
-        Its regularizer, without the factor.
-    objective : float
-        Loss plus weighted regularizer.
-    accuracy : float or None
-        On the held-out data.
-    """
-
-    network: Network
-    audit: Audit
-    penalty: float
-    objective: float
-    accuracy: float | None
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        """Objective, then regularizer: lower is better."""
-        return self.objective, self.penalty
-
-
 class Run:
     """The best networks so far and the best bound.
 
@@ -75,6 +46,8 @@ class Run:
         With a running clock.
     on_progress : callable or None
         Receives a `Progress` with news.
+    reduced : Presolved or None
+        The problem, presolved, if that has been done.
 
     Raises
     ------
@@ -84,7 +57,9 @@ class Run:
 
     robust_models: tuple[str, ...] = ("interval", "pattern")
 
-    def __init__(self, problem: Problem, budget: Budget, on_progress: ProgressCallback | None) -> None:
+    def __init__(
+        self, problem: Problem, budget: Budget, on_progress: ProgressCallback | None, reduced: Presolved | None = None
+    ) -> None:
         if problem.robust and problem.robust_model not in self.robust_models:
             raise InputError(
                 f"this method does not support robust_model={problem.robust_model!r}, only 'interval' and 'pattern'; "
@@ -99,7 +74,7 @@ class Run:
         self._timings: dict[str, float] = {}
         self._shortfalls: list[str] = []
         with self.phase("presolve"):
-            self._reduced = presolve(problem, _OVERLAP_SHARE * budget.remaining)
+            self._reduced = reduced or presolve(problem, _OVERLAP_SHARE * budget.remaining)
         if not self._reduced.sought_overlaps:
             self.fell_short("the time limit is too short to look for points whose balls meet")
         # a number of which every objective is a multiple, or 0; asked for at every step of a search
@@ -109,10 +84,11 @@ class Run:
         self._nodes = self._earlier_nodes = self._rounds = self._n_mismatched = self._n_solved = 0
         # a regularizer that comes second is not known to be least before that was asked
         self._penalty_proven = problem.regularization != "lexicographic"
+        self._team: TeamState | None = None
         self._starts: list[Candidate] = []
         self._history: list[Incumbent] = []
         self._bounds = [BoundStep(budget.elapsed, self._bound)]
-        self._audit_seconds = 0.0
+        self._audit_seconds, self._told = 0.0, math.inf
 
     # what is known
 
@@ -358,8 +334,6 @@ class Run:
             self._bounds.pop()
         self._bounds.append(BoundStep(now, bound))
 
-    # the course of the run
-
     @contextmanager
     def phase(self, name: str, shown: str = "", *, reports: bool = True) -> Iterator[None]:
         """Report a phase of the run as it begins, and add its seconds to the timings.
@@ -383,14 +357,15 @@ class Run:
             self._phase = before
             self._timings[name] = self._timings.get(name, 0.0) + reading() - began
 
-    def report(self) -> None:
-        """Tell those who save the run, and then the listener, where things stand."""
+    def report(self, part: Progress | None = None) -> None:
+        """Tell those who save the run, and then the listener, where things stand, or where a part of the run does."""
         if self._save is not None:
             self._save()
         if self._on_progress is not None and self._best is not None:
-            objective = self._best.objective
-            seconds, bound = self._budget.elapsed, min(self._bound, objective)
-            self._on_progress(Progress(seconds, objective, bound, self._nodes, self._phase, self._rounds))
+            self._told = min(self._told, self._best.objective, part.objective if part else math.inf)
+            phase, rounds = (part.phase, part.rounds) if part else (self._phase, self._rounds)
+            seconds, bound = self._budget.elapsed, min(self._bound, self._told)
+            self._on_progress(Progress(seconds, self._told, bound, self._nodes, phase, rounds, self._team))
 
     def save_with(self, save: Callable[[], None] | None) -> None:
         """Call `save` with every report from now on, before the listener: the moment to write down what is known."""
@@ -409,9 +384,9 @@ class Run:
         """Note which solver is called."""
         self._solver = name
 
-    def count_nodes(self, nodes: int) -> None:
-        """Note how many nodes there are so far, as `nodes` counts them."""
-        self._nodes = nodes
+    def count_nodes(self, nodes: int, team: TeamState | None = None) -> None:
+        """Note how many nodes there are so far, as `nodes` counts them, and how those stand who work on them."""
+        self._nodes, self._team = nodes, team
 
     def resume_nodes(self, nodes: int) -> None:
         """Take over the number of nodes of earlier runs, which the budget does not count."""

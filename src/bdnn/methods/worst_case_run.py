@@ -12,7 +12,8 @@ from bdnn.certification.attacker import Perturbations, perturbations
 from bdnn.certification.engine import certify
 from bdnn.certification.support import INF, ONE
 from bdnn.linear_programs import LinearProgram
-from bdnn.methods.run import Candidate, Run
+from bdnn.methods.candidate import Candidate
+from bdnn.methods.run import Run
 from bdnn.network.intervals import robust_losses
 from bdnn.problem.audit import Audit
 from bdnn.problem.problem import Problem

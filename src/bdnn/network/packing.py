@@ -102,12 +102,8 @@ def packed_size(network: Network, schema: Schema, encoder: Encoder | None = None
 
     Parameters
     ----------
-    network : Network
-        What predicts.
-    schema : Schema
-        What the reader knows.
-    encoder : Encoder or None
-        How the columns of the schema become inputs of the network; None if they are its inputs.
+    network, schema, encoder : optional
+        As for `packed`.
 
     Returns
     -------
@@ -116,7 +112,7 @@ def packed_size(network: Network, schema: Schema, encoder: Encoder | None = None
     Raises
     ------
     InputError
-        If network, encoder and schema do not fit one another.
+        As `packed` does.
     """
     out, weights = _written(network, schema, encoder)
     return out.size(weights, schema.layout.slots)

@@ -279,7 +279,7 @@ def encoder_of(layout: Layout, named: bool, inputs: Inputs, fills: dict[int, Fil
     """Return an encoder that makes these inputs, perhaps among others, and where each of them is.
 
     If the inputs are columns of numbers as they are, so are those of the encoder, and it makes all of them. Else it
-    makes no inputs of columns that are not used.
+    makes no inputs of columns that are not used. These have some replacement of missing values, as they decide nothing.
     """
     kinds = {form.kind for form in layout.columns}
     everything = not len(inputs.column)
@@ -300,7 +300,8 @@ def encoder_of(layout: Layout, named: bool, inputs: Inputs, fills: dict[int, Fil
             ColumnCode(
                 form.name,
                 form.kind,
-                fills.get(c, _ANY[form.kind] if form.missing else None),
+                # what is not used may be missing, whatever the schema says
+                fills.get(c, _ANY[form.kind] if form.missing or not mine else None),
                 form.levels,
                 form.rare,
                 tuple(thresholds.get(c, ())),

@@ -16,10 +16,11 @@ from bdnn.calibration import pre_activations
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError, RoundingError
 from bdnn.labels import label_array, label_codes
-from bdnn.model_file.contents import Model
+from bdnn.model_file.contents import EnsembleModel, Model
 from bdnn.network.network import Network
 from bdnn.reports.card_cells import cell_text, cells_of
 from bdnn.reports.card_points import Columns, Example, Points, Scale, ScoreCard, plain, signed
+from bdnn.reports.card_text import Block, blocks
 from bdnn.reports.risks import risks_of_scores
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 # seconds for turning continuous weights into integers, and the largest integers that still make a card
 _SECONDS, _LARGEST = 10.0, 10_000
+# a page has no score card if more inputs than this have points: nobody would add them up
+_MOST_POINTS = 60
 # least number of held-out rows on which risks are counted: fewer say less than the training rows, biased as those are
 _FEW = 20
 
@@ -104,7 +107,7 @@ def score_card(
 
 
 def card_of_inputs(
-    model: Model, inputs: Floats, table: RawTable | None, labels: Array, training_rows: Indices | None
+    model: Model, inputs: Floats, table: RawTable | None, labels: Array | None, training_rows: Indices | None
 ) -> ScoreCard:
     """Return the card of a model; see `score_card`.
 
@@ -116,7 +119,7 @@ def card_of_inputs(
         Inputs of the network.
     table : RawTable or None
         The columns that they come from, for the example.
-    labels : ndarray of shape (m,)
+    labels : ndarray of shape (m,) or None
         Of the rows.
     training_rows : ndarray of int or None
         Those that the model was trained on.
@@ -128,6 +131,35 @@ def card_of_inputs(
     encoder = model.encoder_in_use
     reader = ScoreCard(model.network, (), None, encoder=encoder, columns=_columns(model, encoder))
     return _made(reader, model, inputs, None if table is None else encoder.matched(table), labels, training_rows)
+
+
+def reported_card(
+    model: Model | EnsembleModel, X: Floats, columns: RawTable | None, y: Array | None, rows: Indices | None
+) -> tuple[list[Block], ScoreCard | None]:
+    """Return the parts of a card without what a page says elsewhere, and the card, if one shows the network as it is.
+
+    Parameters
+    ----------
+    model : Model or EnsembleModel
+        What predicts.
+    X : ndarray of shape (m, n_inputs)
+        Inputs of the network.
+    columns : RawTable or None
+        The columns that they come from, for the example.
+    y : ndarray of shape (m,) or None
+        Labels, for risks.
+    rows : ndarray of int or None
+        Those that the model was trained on.
+    """
+    if isinstance(model, EnsembleModel):
+        return [], None
+    network = model.network
+    if len(network.layers) > 1 or np.count_nonzero(network.layers[0].weights) > _MOST_POINTS:
+        return [], None
+    if not network.is_integer:
+        return [Block("", _CONTINUOUS)], None
+    card = replace(card_of_inputs(model, X, columns, y, rows), facts=())
+    return blocks(card), card
 
 
 def _made(
@@ -257,6 +289,11 @@ def _as_model(model: BDNNClassifier | Model | Network) -> Model:
     result, calibration = getattr(model, "result_", None), getattr(model, "calibration_", None)
     return Model(model.network_, None, result, None, getattr(model, "encoder_", None), calibration)
 
+
+_CONTINUOUS = (
+    "This network has no hidden layer, so its weights, made integers, are points to be added by hand: bdnn card MODEL "
+    "--data TABLE, or bdnn.score_card(clf, X, y), prints them."
+)
 
 _HIDDEN = (
     "a score card needs a network without hidden layer, and this one has hidden layers of {} neurons; train one with "

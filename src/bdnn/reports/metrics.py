@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 
 def measures(
-    classes: Array, truth: Indices, predicted: Indices, scores: Floats, probabilities: Floats | None = None
+    classes: Array,
+    truth: Indices,
+    predicted: Indices,
+    scores: Floats | None,
+    probabilities: Floats | None = None,
+    counts: Indices | None = None,
 ) -> dict[str, Any]:
     """Return the figures that describe predictions.
 
@@ -21,10 +26,13 @@ def measures(
         Labels.
     truth, predicted : ndarray of shape (m,)
         Indices into the classes.
-    scores : ndarray of shape (m,) or (m, n_classes)
-        Scores that are larger for the second of two classes; with more classes, one score per class.
+    scores : ndarray of shape (m,) or (m, n_classes), or None
+        Scores that are larger for the second of two classes; with more classes, one score per class. None if they are
+        not known: then there is no area.
     probabilities : ndarray of shape (m, n_classes) or None
         Probabilities of the classes, if the model has them.
+    counts : ndarray of shape (m,) or None
+        How many equal rows each stands for; None for one.
 
     Returns
     -------
@@ -39,32 +47,33 @@ def measures(
     """
     from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
-    every = np.arange(len(classes))
-    by_class = precision_recall_fscore_support(truth, predicted, labels=every, zero_division=0.0)
+    every, judged = np.arange(len(classes)), scores if probabilities is None else probabilities
+    by_class = precision_recall_fscore_support(truth, predicted, labels=every, zero_division=0.0, sample_weight=counts)
+    by_class = (*by_class[:3], by_class[3].astype(np.intp))
     recall, support = by_class[1], by_class[3]
     names = ("precision", "recall", "f1", "support")
     figures: dict[str, Any] = {
-        "rows": len(truth),
-        "accuracy": float(np.mean(truth == predicted)),
+        "rows": len(truth) if counts is None else int(counts.sum()),
+        "accuracy": float(np.average(truth == predicted, weights=counts)),
         "balanced_accuracy": float(np.mean(recall[support > 0])),
         "classes": classes.tolist(),
         "by_class": [
             dict(zip(names, values, strict=True))
             for values in zip(*(column.tolist() for column in by_class), strict=True)
         ],
-        "confusion": confusion_matrix(truth, predicted, labels=every).tolist(),
-        "roc_auc": _area(truth, scores if probabilities is None else probabilities, len(classes)),
+        "confusion": confusion_matrix(truth, predicted, labels=every, sample_weight=counts).tolist(),
+        "roc_auc": None if judged is None else _area(truth, judged, len(classes), counts),
         "roc_auc_of": "scores" if probabilities is None else "probabilities",
     }
     if probabilities is not None:
         squares = (probabilities - (truth[:, None] == every)) ** 2
         # with two classes, both have the same error, which counts once
-        figures["log_loss"] = float(log_loss(truth, probabilities, labels=every))
-        figures["brier"] = float(squares.sum(axis=1).mean() / (2 if len(classes) == 2 else 1))
+        figures["log_loss"] = float(log_loss(truth, probabilities, labels=every, sample_weight=counts))
+        figures["brier"] = float(np.average(squares.sum(axis=1), weights=counts) / (2 if len(classes) == 2 else 1))
     return figures
 
 
-def _area(truth: Indices, scores: Floats, n_classes: int) -> float | None:
+def _area(truth: Indices, scores: Floats, n_classes: int, counts: Indices | None) -> float | None:
     """Return the area under the ROC curve; with more than two classes, the mean of each one against the rest."""
     from sklearn.metrics import roc_auc_score
 
@@ -72,7 +81,11 @@ def _area(truth: Indices, scores: Floats, n_classes: int) -> float | None:
         sides = [(truth == 1, scores if scores.ndim == 1 else scores[:, 1] - scores[:, 0])]
     else:
         sides = [(truth == code, scores[:, code]) for code in range(n_classes)]
-    areas = [float(roc_auc_score(side, values)) for side, values in sides if side.any() and not side.all()]
+    areas = [
+        float(roc_auc_score(side, values, sample_weight=counts))
+        for side, values in sides
+        if side.any() and not side.all()
+    ]
     return float(np.mean(areas)) if areas else None
 
 

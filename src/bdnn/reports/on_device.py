@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from bdnn.encoding import kinds
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import BDNNError
 from bdnn.export.inputs import Interface, decimal_scales
+from bdnn.model_file.contents import EnsembleModel
 
 if TYPE_CHECKING:
     from bdnn.model_file.contents import Model
@@ -33,12 +34,18 @@ class OnDevice:
     lines: tuple[str, ...] = ()
 
 
-def on_device(model: Model, X: Floats, columns: RawTable | None, devices: Sequence[str] | None) -> OnDevice:
+def on_device(
+    model: Model | EnsembleModel,
+    X: Floats,
+    columns: RawTable | None,
+    devices: Sequence[str] | None,
+    predict: Callable[[RawTable], Indices] | None = None,
+) -> OnDevice:
     """Measure a model on devices, or say why it is not.
 
     Parameters
     ----------
-    model : Model
+    model : Model or EnsembleModel
         What is measured.
     X : ndarray of shape (m, n_inputs)
         Inputs of its network.
@@ -46,6 +53,8 @@ def on_device(model: Model, X: Floats, columns: RawTable | None, devices: Sequen
         The columns that they were made of.
     devices : sequence of str or None
         Names of devices; None for those whose compiler is installed.
+    predict : callable or None
+        Returns the indices of the classes of the rows of a table; None for those of a single network.
 
     Raises
     ------
@@ -59,20 +68,27 @@ def on_device(model: Model, X: Floats, columns: RawTable | None, devices: Sequen
     chosen = installed() if devices is None else checked_devices(devices)
     if not chosen:
         return OnDevice(lines=(f"Not measured: {no_compiler()}.",))
-    if not model.network.is_integer:
+    networks = [each.network for each in model.members] if isinstance(model, EnsembleModel) else [model.network]
+    if not all(network.is_integer for network in networks):
         words = "the weights are continuous; bdnn size MODEL --data TABLE makes them integers and measures those"
         return OnDevice(lines=(f"Not measured: {words}.",))
     encoder, table = model.encoder_in_use, _table(model, X, columns)
 
-    def predict(given: RawTable) -> Indices:
-        return model.network.predict_index(encoder.transform(given))
+    def by_network(given: RawTable) -> Indices:
+        return networks[0].predict_index(encoder.transform(given))
 
     # the others enter the network as they are, and have to be integers
-    scaled = {code.name for code in encoder.columns if code.thresholds or model.network.grid is not None}
+    scaled = {
+        code.name
+        for code in encoder.columns
+        if code.thresholds or any(network.grid is not None for network in networks)
+    }
     scales = decimal_scales(column for column in (table.columns if table else ()) if column.name in scaled)
     try:
         interface = Interface(scale=scales)
-        found = measured_model(model, predict, chosen, data=table, interface=interface, most_rows=_ROWS_RUN)
+        found = measured_model(
+            model, predict or by_network, chosen, data=table, interface=interface, most_rows=_ROWS_RUN
+        )
     except BDNNError as error:
         return OnDevice(lines=(f"Not measured: {error}.",))
     lines = [f"{name}: {scale} integers are one unit" for name, scale in scales.items()]
@@ -81,7 +97,7 @@ def on_device(model: Model, X: Floats, columns: RawTable | None, devices: Sequen
     return OnDevice(rows=tuple(map(cells, found.values())), lines=(*remarks(found.values()), *lines))
 
 
-def _table(model: Model, X: Floats, columns: RawTable | None) -> RawTable | None:
+def _table(model: Model | EnsembleModel, X: Floats, columns: RawTable | None) -> RawTable | None:
     """Return some rows of the table, which are the inputs if each column is one; None if the columns are not known."""
     encoder = model.encoder_in_use
     rows = np.unique(np.linspace(0, len(X) - 1, num=min(len(X), _ROWS), dtype=np.intp))

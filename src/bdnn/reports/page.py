@@ -8,7 +8,6 @@ import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +29,7 @@ from bdnn.plotting.files import picture
 from bdnn.plotting.structure import heaviest_features
 from bdnn.plotting.style import require_matplotlib
 from bdnn.reports import wording
-from bdnn.reports.card import card_of_inputs
-from bdnn.reports.card_text import Block, blocks
+from bdnn.reports.card import reported_card
 from bdnn.reports.contents import Robustness, Source, parts_of, proof_of, robustness_of
 from bdnn.reports.on_device import on_device
 from bdnn.version import __version__
@@ -42,14 +40,6 @@ if TYPE_CHECKING:
     from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.status import ProgressCallback
     from bdnn.types import Array, Floats
-
-# a page has no score card if more inputs than this have points: nobody would add them up
-_MOST_POINTS = 60
-
-_CONTINUOUS = (
-    "This network has no hidden layer, so its weights, made integers, are points to be added by hand: bdnn card MODEL "
-    "--data TABLE, or bdnn.score_card(clf, X, y), prints them."
-)
 
 
 def report(
@@ -66,7 +56,7 @@ def report(
     attacker: Mapping[str, Any] | None = None,
     points: int = 200,
     time_limit: float = 60.0,
-    n_jobs: int | None = 1,
+    n_jobs: int | None = None,
     random_state: int = 0,
     source: Source | None = None,
     columns: RawTable | None = None,
@@ -184,7 +174,7 @@ def report(
         classes=network.classes.tolist(),
         missing=[] if source is None else [(n, c, _shown(v)) for n, (c, v) in source.missing.items()],
         network=wording.network_facts(network),
-        card=_card(card, inputs, columns, labels, None if rows is None else trained_on),
+        card=reported_card(card, inputs, columns, labels, None if rows is None else trained_on)[0],
         device=on_device(card, inputs, columns, devices),
         training=None if card.result is None else wording.training_facts(card, card.result),
         proof=proof,
@@ -250,16 +240,6 @@ def _row_indices(rows: ArrayLike, count: int) -> Array:
 
 def _shown(value: float | str) -> str:
     return value if isinstance(value, str) else wording.number(value)
-
-
-def _card(model: Model, X: Floats, columns: RawTable | None, y: Array, rows: Array | None) -> list[Block]:
-    """Return the parts of a score card, without what the page says elsewhere; none if no card shows the network."""
-    network = model.network
-    if len(network.layers) > 1 or np.count_nonzero(network.layers[0].weights) > _MOST_POINTS:
-        return []
-    if not network.is_integer:
-        return [Block("", _CONTINUOUS)]
-    return blocks(replace(card_of_inputs(model, X, columns, y, rows), facts=()))
 
 
 def _template() -> Any:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bdnn.calibration import pre_activations
 from bdnn.labels import label_codes
 from bdnn.reports.metrics import grid, measures
@@ -16,7 +18,7 @@ from bdnn.result import MEASURES
 if TYPE_CHECKING:
     from bdnn.calibration import Calibration
     from bdnn.encoding.encoder import Encoder
-    from bdnn.estimators.selection import Tried
+    from bdnn.estimators.shape_trials import Tried
     from bdnn.model_file.contents import Model
     from bdnn.network.network import Network
     from bdnn.result import OperatingPoint, Result
@@ -35,7 +37,7 @@ def training_report(result: Result, table: Table, rows: Array, encoder: Encoder)
         "rows": len(table.rows),
         "rows_without_label": table.n_unlabeled,
         "features": len(table.names),
-        "columns": [{"name": name, "kind": kind, "inputs": words} for name, kind, words in encoder.description()],
+        "columns": _columns(encoder, network),
         # a column that gives no inputs needs no replacements
         "missing_replaced": {
             name: int(count)
@@ -75,6 +77,21 @@ def _replacement(report: dict[str, Any]) -> str:
     kinds = {column["kind"] for column in report.get("columns", ()) if column["name"] in report["missing_replaced"]}
     fills = ["the median"] * bool(kinds != {"categorical"}) + ["the most frequent level"] * ("categorical" in kinds)
     return " or ".join(fills)
+
+
+def described_columns(encoder: Encoder, network: Network) -> list[tuple[str, str, str]]:
+    """Return for each column its name, its kind, and its inputs in words, and whether the network gives them weight."""
+    weighs = np.any(network.layers[0].weights != 0, axis=0)
+    return [
+        (name, kind, words if not code.n_inputs or weighs[place].any() else f"{words}, without weight")
+        for (name, kind, words), code, place in zip(
+            encoder.description(), encoder.columns, encoder.input_slices(), strict=True
+        )
+    ]
+
+
+def _columns(encoder: Encoder, network: Network) -> list[dict[str, str]]:
+    return [{"name": name, "kind": kind, "inputs": words} for name, kind, words in described_columns(encoder, network)]
 
 
 def columns_text(rows: Sequence[tuple[str, str, str]]) -> str:
@@ -134,6 +151,7 @@ def training_text(report: dict[str, Any]) -> str:
         ),
         ("operating point", _point_text(r["operating_point"])),
         ("probabilities", _calibration_text(r.get("calibration"))),
+        ("all rows", _passes_text(r["beyond_memory"]) if "beyond_memory" in r else None),
         ("held-out accuracy", held_out),
         ("chosen", _chosen_text(r.get("selection"))),
         ("network size", f"{r['n_parameters']} weights and biases, {r['size_bytes']} bytes"),
@@ -142,6 +160,12 @@ def training_text(report: dict[str, Any]) -> str:
     text = "\n".join(f"{name:<18}{text}" for name, text in lines if text is not None)
     columns = [(column["name"], column["kind"], column["inputs"]) for column in r.get("columns", ())]
     return f"{columns_text(columns)}\n{text}" if columns else text
+
+
+def _passes_text(found: dict[str, Any]) -> str:
+    """Return what the search over rows beyond memory did."""
+    before = "" if found["sample_loss"] is None else f", whose network has a loss of {found['sample_loss']:.12g} on all"
+    return f"{found['passes']} passes after a sample of {found['sample_rows']} rows{before}"
 
 
 def selection_report(tried: Sequence[Tried]) -> list[dict[str, Any]]:
@@ -278,7 +302,7 @@ def model_text(model: Model) -> str:
             lines.append(f"operating point  {result.operating_point.described}; {_moved_by(result.operating_point)}")
     if model.calibration is not None:
         lines.append(f"probabilities  {_calibration_text(calibration_report(model.calibration))}")
-    lines += ["", columns_text(model.encoder_in_use.description())]
+    lines += ["", columns_text(described_columns(model.encoder_in_use, network))]
     names = list(network.feature_names or (f"x{j}" for j in range(network.n_features)))
     if network.grid is not None:
         lines += ["", f"inputs are rounded to {network.grid.bits}-bit integers: (x - offset) / step"]
@@ -302,9 +326,7 @@ def model_description(model: Model) -> dict[str, Any]:
     network = model.network
     return {
         "n_features": network.n_features,
-        "columns": [
-            {"name": name, "kind": kind, "inputs": words} for name, kind, words in model.encoder_in_use.description()
-        ],
+        "columns": _columns(model.encoder_in_use, network),
         "feature_names": network.feature_names,
         "head": network.head,
         "classes": network.classes.tolist(),

@@ -46,12 +46,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bdnn._native.search import BLOCK, State, gains, improve_neuron, improve_neurons, lattice_search, line_search
+from bdnn._native.search import (
+    BLOCK,
+    State,
+    gains,
+    improve_neuron,
+    improve_neurons,
+    lattice_search,
+    line_breakpoints,
+    line_search,
+    line_sums,
+    toward,
+)
 
 if TYPE_CHECKING:
     from bdnn.types import Array, Floats
 
-__all__ = ["BLOCK", "State", "gains", "improve_neuron", "improve_neurons", "lattice_search", "line_search", "new_state"]
+__all__ = [
+    "BLOCK",
+    "State",
+    "gains",
+    "improve_neuron",
+    "improve_neurons",
+    "lattice_search",
+    "line_breakpoints",
+    "line_search",
+    "line_sums",
+    "new_state",
+    "toward",
+]
 
 
 def new_state(

@@ -62,7 +62,7 @@ def points(reduced: Presolved, dtype: str | None = None) -> Points:
     reach, spread = np.zeros((2, len(X)))
     if p:
         reach[:] = [max(abs(float(column.min())), abs(float(column.max()))) for column in X]
-        spread[:] = [_deviation(column) for column in X]
+        spread[:] = [deviation(column) for column in X]
     # columns without variation do the work of biases where there are none
     spread = np.where(spread > 0, spread, np.where(reach > 0, reach, 1.0))
     return Points(
@@ -107,7 +107,7 @@ def _by_feature(reduced: Presolved, dtype: type[np.float32] | type[np.float64]) 
     return X
 
 
-def _deviation(column: Array) -> float:
+def deviation(column: Array) -> float:
     """Return the standard deviation of a column, but that of its middle part if extremes are all that makes it."""
     mean, total = column.mean(dtype=np.float64), 0.0
     for block in row_blocks(len(column), 1):

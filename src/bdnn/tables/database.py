@@ -166,9 +166,11 @@ def csv_table(path: Path, packed: str, delimiter: str, skip: int, width: int, lo
     )
 
 
-def parquet_table(path: Path) -> str:
-    """Return a Parquet file as the table of a query."""
-    return f"read_parquet({_place(path)})"
+def parquet_table(*paths: Path) -> str:
+    """Return a Parquet file, or several with the same columns, as the table of a query."""
+    if len(paths) == 1:
+        return f"read_parquet({_place(paths[0])})"
+    return f"read_parquet([{', '.join(map(_place, paths))}], union_by_name = true)"
 
 
 def parquet_columns(path: Path) -> dict[str, Column]:

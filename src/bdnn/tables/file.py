@@ -8,18 +8,18 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bdnn.errors import InputError
 from bdnn.tables import database
 from bdnn.tables.database import Column
+from bdnn.tables.dataset import DataSet, is_pattern, open_parquet
 from bdnn.tables.layout import Layout, find_layout
 from bdnn.tables.rows import rows
 from bdnn.tables.source import NotInEncodingError, Source, open_source, temporary_file, unlimited_cells
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bdnn.tables.options import Reading
 
 _DIRECT = ("none", "gzip", "zstd")  # the reader itself unpacks these
@@ -67,14 +67,14 @@ class TableFile:
 
 @contextmanager
 def table_file(
-    path: str | os.PathLike[str], reading: Reading, expected: Sequence[str] = (), *, copied: bool = False
+    path: str | os.PathLike[str] | DataSet, reading: Reading, expected: Sequence[str] = (), *, copied: bool = False
 ) -> Iterator[TableFile]:
     """Open a file; what is temporary is deleted at the end.
 
     Parameters
     ----------
-    path : path-like
-        The file; ``-`` is standard input.
+    path : path-like or DataSet
+        The file; ``-`` is standard input, and a folder or pattern a Parquet data set.
     reading : Reading
         The settings for reading that are given.
     expected : sequence of str
@@ -90,6 +90,9 @@ def table_file(
         If it cannot be read.
     """
     unlimited_cells()
+    if isinstance(path, DataSet) or is_pattern(path):
+        yield _data_set(path if isinstance(path, DataSet) else open_parquet(path))
+        return
     source = open_source(path, reading.encoding)
     if source.parquet:
         yield _parquet(source)
@@ -103,6 +106,13 @@ def table_file(
             # the first bytes were UTF-8, but later ones are not
             opened = _csv(source.in_windows_1252(), reading, expected, copied, stack)
         yield opened
+
+
+def _data_set(data: DataSet) -> TableFile:
+    return TableFile(
+        data.name, database.parquet_table(*map(Path, data.files)), tuple(data.columns.values()), tuple(data.columns),
+        True, ".", "", (), list, "row",
+    )  # fmt: skip
 
 
 def _parquet(source: Source) -> TableFile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from bdnn.tables.table import Table
 from bdnn.tables.useless import without_useless
 
 if TYPE_CHECKING:
+    from bdnn.tables.dataset import DataSet
     from bdnn.types import Array, Floats
 
 GUESS = ""
@@ -43,7 +44,7 @@ class _Names:
 
 
 def read_table(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | DataSet,
     target: str | None = None,
     features: Sequence[str] | None = None,
     drop: Iterable[str] = (),
@@ -62,8 +63,8 @@ def read_table(
 
     Parameters
     ----------
-    path : path-like
-        The file; ``-`` is standard input.
+    path : path-like or DataSet
+        The file; ``-`` is standard input, and a folder or pattern a Parquet data set.
     target : str or None
         Column of the labels; `GUESS` to find it.
     features : sequence of str or None
@@ -142,14 +143,14 @@ class _Task:
     def read(self, file: TableFile) -> Table:
         """Return the table."""
         names = _named(file)
-        kinds = {name: kind for key, kind in self.reading.kinds.items() for name in _split([key], names.all)}
+        kinds = {name: kind for key, kind in self.reading.kinds.items() for name in split_names([key], names.all)}
         there = [name for name in self.carry_if_any if name in names.all and name not in self.carry]
-        dropped = _split(self.drop, names.all)
+        dropped = split_names(self.drop, names.all)
         named = replace(
             self,
             drop=(*dropped, *(new for new, name in names.repeats.items() if name in dropped)),
-            ids=tuple(_split(self.ids, names.all)),
-            carry=(*there, *_split(self.carry, names.all)),
+            ids=tuple(split_names(self.ids, names.all)),
+            carry=(*there, *split_names(self.carry, names.all)),
             reading=replace(self.reading, kinds=kinds),
         )
         return named._read(file, names)
@@ -160,7 +161,8 @@ class _Task:
             notes.append(f"there is no {listed(gone)} to name the rows, as in the training")
         target = self.target
         if target == GUESS:
-            target, how = self._guessed(names)
+            others = {*self.drop, *self.ids, self.weight, *self.carry}
+            target, how = guessed_target([name for name in names.all if name not in others], names.unnamed)
             notes.append(how)
         wanted = self._wanted(file, names, target)
         used = [
@@ -221,18 +223,6 @@ class _Task:
             table, labels, kept, target, weight, carried, n_unlabeled, merged, tuple(notes), found.decimal,
             file.header, found.forms, len(file.columns), self.drop, self.ids,
         )  # fmt: skip
-
-    def _guessed(self, names: _Names) -> tuple[str, str]:
-        """Return the target column of a table, and a note on it."""
-        others = {*self.drop, *self.ids, self.weight, *self.carry}
-        free = [name for name in names.all if name not in others]
-        for word in _TARGETS:
-            if fitting := [name for name in free if name.lower() == word]:
-                return fitting[0], f"the target is column {fitting[0]!r} (--target)"
-        named = [name for name in free if name not in names.unnamed]
-        if not named:
-            raise InputError(f"there is no target column among {quoted(names.all)}; give --target")
-        return named[-1], f"the target is the last column, {named[-1]!r} (--target)"
 
     def _wanted(self, file: TableFile, names: _Names, target: str | None) -> list[str]:
         """Return the columns of the inputs."""
@@ -324,7 +314,18 @@ class _Task:
         return weights
 
 
-def _split(words: Iterable[str], names: Sequence[str]) -> list[str]:
+def guessed_target(free: Sequence[str], unnamed: Collection[str] = ()) -> tuple[str, str]:
+    """Return the target among columns that may be it, some of them without a name, and a note on it."""
+    for word in _TARGETS:
+        if fitting := [name for name in free if name.lower() == word]:
+            return fitting[0], f"the target is column {fitting[0]!r} (--target)"
+    named = [name for name in free if name not in unnamed]
+    if not named:
+        raise InputError(f"there is no target column among {quoted(free)}; give --target")
+    return named[-1], f"the target is the last column, {named[-1]!r} (--target)"
+
+
+def split_names(words: Iterable[str], names: Sequence[str]) -> list[str]:
     """Return names of columns; a text that is none of them may hold several, with commas between them."""
     found: list[str] = []
     for word in words:

@@ -1,5 +1,6 @@
 /* A program that decides rows, compares the answers, paints the stack, and takes the time of each decision.
-   It prints: bdnn WRONG FIRST SUM_HIGH SUM_LOW MOST STACK end, in hexadecimal. */
+   It prints: bdnn WRONG FIRST SUM_HIGH SUM_LOW MOST STACK end, in hexadecimal. The highest bit of STACK says that no
+   paint is left: whatever lies below may be overwritten, and no more rows are decided. */
 #include "board.h"
 #include "decide.h"
 
@@ -10,8 +11,13 @@ static BDNN_ELEMENT row[BDNN_PLACES];
 /* The compiler does not know it: the program has the same length for all numbers of rows. */
 static const volatile uint32_t rows = BDNN_ROWS;
 
-/* In memory, since a register that holds it may be saved on the stack, and would look like paint there. */
-static volatile uint8_t pattern;
+/* Computed anew each time: a register that holds it may be saved on the stack, and would look like paint there, and a
+   variable may be overwritten. */
+static INLINE uint8_t paint(uint8_t pass)
+{
+    __asm__ volatile("" : "+r"(pass));
+    return pass == 0u ? 0xA5u : 0x5Au;
+}
 
 /* Does nothing: what its call takes is not part of a decision. */
 static __attribute__((noinline, noclone)) bdnn_answer nothing(BDNN_ELEMENT *x)
@@ -43,7 +49,7 @@ static INLINE const uint8_t *fetch(void *to, const uint8_t *from, uint32_t count
 
 int main(void)
 {
-    uint32_t wrong = 0u, first = 0u, high = 0u, low = 0u, most = 0u, stack = 0u, number;
+    uint32_t wrong = 0u, first = 0u, high = 0u, low = 0u, most = 0u, stack = 0u, full = 0u, number;
     const uint8_t *from;
     uint8_t pass, clock;
     board_start();
@@ -51,12 +57,11 @@ int main(void)
         const uint8_t *right = bdnn_expected;
         uint8_t *const top = board_stack();
         volatile uint8_t *place;
-        pattern = pass == 0u ? 0xA5u : 0x5Au;
         for (place = board_bottom(top); place < top; place++) {
-            *place = pattern;
+            *place = paint(pass);
         }
         from = bdnn_rows;
-        for (number = 0u; number < rows; number++) {
+        for (number = 0u; number < rows && full == 0u; number++) {
             BDNN_EXPECTED expected;
             from = fetch(row, from, sizeof row);
             right = fetch(&expected, right, sizeof expected);
@@ -64,13 +69,14 @@ int main(void)
                 first = wrong == 0u ? number : first;
                 wrong++;
             }
+            full = *(volatile uint8_t *)board_bottom(top) == paint(pass) ? 0u : 0x80000000u;
         }
-        for (place = board_bottom(top); place < top && *place == pattern; place++) {
+        for (place = board_bottom(top); place < top && *place == paint(pass); place++) {
         }
         stack = (uint32_t)(top - place) > stack ? (uint32_t)(top - place) : stack;
     }
     from = bdnn_rows;
-    for (number = 0u; number < rows; number++) {
+    for (number = 0u; number < rows && full == 0u; number++) {
         board_ticks taken[3];
         uint32_t units;
         for (clock = 0u; clock < 3u; clock++) { /* nothing and a decision by a fine clock, a decision by a coarse one */
@@ -90,7 +96,7 @@ int main(void)
     board_number(high);
     board_number(low);
     board_number(most);
-    board_number(stack);
+    board_number(stack | full);
     board_text("end\n");
     board_stop();
 }

@@ -1,0 +1,254 @@
+"""Questions to many points: limits, progress, workers, and the verdicts as arrays."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+from bdnn.budget import Budget
+from bdnn.certification.limits import Stopped
+from bdnn.certification.result import Certification
+from bdnn.certification.verdict import Verdict
+from bdnn.clock import reading
+from bdnn.parallel import Stop, Workers
+from bdnn.status import Progress, ProgressCallback
+
+if TYPE_CHECKING:
+    from bdnn.types import Bools, Floats
+
+_EVERY = 0.2  # seconds between reports: smooth for a reader, nothing for the searches
+_SECONDS_OF_TASK = (
+    0.25  # points that a worker is given at once: handing out takes a worker of a cluster some hundredths
+)
+
+
+class Asked(Protocol):
+    """What is asked of every point; it travels to workers."""
+
+    def answer(self, i: int, report: Callable[[int], None]) -> Verdict:
+        """Return the verdict on a point, which is right itself.
+
+        It calls a function with the number of new nodes, which may raise `Stopped`.
+        """
+        ...
+
+
+class _Run:
+    """Verdicts, nodes and progress of all points.
+
+    Threads share one; in another process it only limits the time.
+    """
+
+    def __init__(self, budget: Budget, listener: ProgressCallback | None, verdicts: list[Verdict]) -> None:
+        self.budget, self.listener, self.verdicts = budget, listener, verdicts
+        self.nodes, self.last = 0, -math.inf
+        self.done: list[int] = []
+        self.lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[_Run], tuple[Budget, None, list[Verdict]]]:
+        return type(self), (self.budget, None, [])
+
+    def take(self, i: int, verdict: Verdict) -> None:
+        """Keep the verdict on a point."""
+        self.verdicts[i] = verdict
+        self.done.append(i)
+
+    def report(self, nodes: int) -> None:
+        """Count nodes of a thread, and tell the listener, one thread at a time."""
+        with self.lock:
+            self.nodes += nodes
+            now = reading()
+            if self.listener is None or now - self.last < _EVERY:
+                return
+            self.last = now
+            attacked = sum(self.verdicts[i].attack is not None for i in self.done)
+            robust = sum(self.verdicts[i].robust for i in self.done)
+            m = len(self.verdicts)
+            phase = f"{len(self.done)} of {m} points"
+            self.listener(Progress(self.budget.elapsed, float(m - robust), float(attacked), self.nodes, phase))
+
+
+class _Nodes:
+    """Counts the nodes of a point, up to a limit."""
+
+    def __init__(self, run: _Run, stop: Stop, limit: float) -> None:
+        self._run, self._stop, self._limit = run, stop, limit
+        self.count = 0
+
+    @property
+    def spent(self) -> bool:
+        """Whether the limit is reached."""
+        return self.count >= self._limit
+
+    def __call__(self, nodes: int) -> None:
+        """Count nodes, and stop where that is wanted."""
+        self.count += nodes
+        if self.spent or self._stop.requested or self._run.budget.exhausted:
+            raise Stopped
+        self._run.report(nodes)
+
+
+def decided(
+    points: Floats,
+    clean: Bools,
+    asked: Asked,
+    budget: Budget | None,
+    threads: int,
+    on_progress: ProgressCallback | None,
+) -> tuple[list[Verdict], bool]:
+    """Answer a question for every point that is right itself.
+
+    Parameters
+    ----------
+    points : ndarray of shape (m, n)
+        Points, of which attacks are variants.
+    clean : ndarray of shape (m,), bool
+        Which of them are right.
+    asked : Asked
+        The question.
+    budget : Budget or None
+        Limits of the whole run.
+    threads : int
+        Points that are decided at the same time; see `bdnn.parallel`.
+    on_progress : callable or None
+        Listener.
+
+    Returns
+    -------
+    verdicts : list of Verdict
+        Of all points.
+    interrupted : bool
+        Whether Ctrl-C ended the run early, which leaves the rest undecided.
+    """
+    run = _Run((budget or Budget()).start(), on_progress, [Verdict() for _ in points])
+    for i in np.flatnonzero(~clean).tolist():
+        run.take(i, Verdict(0.0, points[i].copy(), 0.0, True))  # known without any search
+    places = np.flatnonzero(clean).tolist()
+    try:
+        with Workers(min(threads, max(len(places), 1)), asked) as workers:
+            tasks = _Tasks(places, asked, run, workers)
+            for number, answers in workers.do(_answered, tasks):
+                tasks.take(number, answers)
+            return run.verdicts, workers.stop.requested and not tasks.spent
+    except KeyboardInterrupt:
+        return run.verdicts, True
+
+
+class _Answers(NamedTuple):
+    """What a task found: verdicts, their nodes, and the seconds for all of them."""
+
+    verdicts: list[Verdict]
+    nodes: list[int]
+    seconds: float
+
+
+class _Tasks:
+    """Points for workers, a few at a time, and their verdicts.
+
+    A limit on nodes acts as if one point followed the other: a verdict counts if the points before it leave that many
+    nodes, and the first point for which they do not is decided again, with what they leave.
+    """
+
+    def __init__(self, places: list[int], asked: Asked, run: _Run, workers: Workers[Asked]) -> None:
+        self._places, self._asked, self._run, self._workers = places, asked, run, workers
+        self._left = math.inf if run.budget.nodes is None else float(run.budget.nodes)
+        self._ordered = self._left < math.inf
+        self._given: list[tuple[list[int], float]] = []
+        self._waiting: dict[int, _Answers] = {}
+        self._seconds, self._answered, self._next = 0.0, 0, 0
+
+    @property
+    def spent(self) -> bool:
+        """Whether the limit on nodes is reached."""
+        return self._left <= 0
+
+    def __iter__(self) -> Iterator[tuple[list[int], float, _Run]]:
+        at, count = 0, self._workers.count
+        while at < len(self._places) and not self._workers.stop.requested:
+            size = 1
+            if self._answered and count > 1:  # less than an even share of the rest, so that all end together
+                size = int(_SECONDS_OF_TASK * self._answered / max(self._seconds, 1e-9))
+                size = max(1, min(size, (len(self._places) - at) // (2 * count)))
+            self._given.append((self._places[at : at + size], self._left))
+            at += size
+            yield *self._given[-1], self._run
+
+    def take(self, number: int, answers: _Answers) -> None:
+        """Take what a task found."""
+        self._seconds += answers.seconds
+        self._answered += len(answers.verdicts)
+        if not self._workers.here:
+            self._run.report(sum(answers.nodes))
+        self._waiting[number] = answers
+        if not self._ordered:
+            self._keep(number)
+        while self._ordered and not self.spent and self._next in self._waiting:
+            self._keep(self._next)
+            self._next += 1
+
+    def _keep(self, number: int) -> None:
+        """Keep the verdicts of a task, up to the one at which no nodes are left."""
+        places, given = self._given[number]
+        answers = self._waiting.pop(number)
+        for i, verdict, nodes in zip(places, answers.verdicts, answers.nodes, strict=False):
+            if nodes >= self._left:
+                if given != self._left:
+                    counter = _Nodes(self._run, self._workers.stop, self._left)
+                    verdict, nodes = self._asked.answer(i, counter), counter.count
+                self._workers.stop.request()
+            self._run.take(i, verdict)
+            self._left -= nodes
+            given -= nodes
+            if self.spent:
+                return
+
+
+def _answered(asked: Asked, task: tuple[list[int], float, _Run], stop: Stop) -> _Answers:
+    """Decide some points."""
+    places, left, run = task
+    began, verdicts, counts = reading(), list[Verdict](), list[int]()
+    for i in places:
+        if left <= 0 or stop.requested:
+            break
+        counter = _Nodes(run, stop, left)
+        verdicts.append(asked.answer(i, counter))
+        counts.append(counter.count)
+        left -= counter.count
+    return _Answers(verdicts, counts, reading() - began)
+
+
+def collected(
+    points: Floats,
+    clean: Bools,
+    verdicts: list[Verdict],
+    asked: float | None,
+    norm: str,
+    interrupted: bool,
+) -> Certification:
+    """Return verdicts as arrays; `asked` is the radius in question."""
+    radius = np.array([v.radius for v in verdicts])
+    distance = np.array([v.distance for v in verdicts])
+    decided = np.array([v.decided for v in verdicts], dtype=bool)
+    attack = np.full(points.shape, np.nan)
+    for i, v in enumerate(verdicts):
+        if v.attack is not None:
+            attack[i] = v.attack
+    robust = clean.copy() if asked is None else decided & (distance == np.inf)
+    return Certification(
+        robust=robust,
+        undecided=~decided,
+        radius=radius,
+        attained=(distance == radius) & np.isfinite(distance),
+        attack=attack,
+        distance=distance,
+        clean=clean,
+        seconds=np.array([v.seconds for v in verdicts]),
+        nodes=np.array([v.nodes for v in verdicts], dtype=np.int64),
+        asked=None if asked is None else float(asked),
+        norm=norm,
+        interrupted=interrupted,
+    )

@@ -1,0 +1,1 @@
+"""Work on clusters of Dask; `distributed` is imported when it is used."""

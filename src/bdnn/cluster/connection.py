@@ -1,0 +1,92 @@
+"""The way to a cluster: a client, whatever names it, and whether its workers fit."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bdnn.cluster.worker import Software
+from bdnn.errors import InputError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_LOCAL = re.compile(r"local:([1-9][0-9]{0,3})")
+_ACCEPTED = (
+    'a distributed.Client, an address such as "tcp://10.0.0.1:8786", or "local:N" for N processes of this machine'
+)
+# seconds to wait for a scheduler to answer: they start in one or two
+_CONNECT = 20.0
+
+
+def check_cluster(cluster: object) -> None:
+    """Raise `InputError` unless something names a cluster, without connecting to it."""
+    if cluster is None:
+        return
+    if isinstance(cluster, str):
+        if cluster.startswith("local") and not _LOCAL.fullmatch(cluster):
+            raise InputError(f"the cluster must be {_ACCEPTED}, got {cluster!r}")
+        _distributed()
+    elif "distributed" not in sys.modules or not isinstance(cluster, _distributed()):
+        raise InputError(f"the cluster must be {_ACCEPTED}, got {type(cluster).__name__}")
+
+
+@contextmanager
+def connected(cluster: object) -> Iterator[Client]:
+    """Give a client of a cluster; what was started for it ends with the block.
+
+    Parameters
+    ----------
+    cluster : distributed.Client or str
+        A client, which stays open, the address of a scheduler, or "local:N".
+
+    Raises
+    ------
+    InputError
+        If it names no cluster, none answers, or `distributed` is not installed.
+    """
+    check_cluster(cluster)
+    if not isinstance(cluster, str):
+        yield cluster
+        return
+    from distributed import Client, LocalCluster
+
+    if found := _LOCAL.fullmatch(cluster):
+        n_workers = int(found[1])
+        # processes, since one interpreter works on one node at a time; no dashboard where its port is taken
+        with LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0") as local:
+            with Client(local) as client:
+                yield client
+        return
+    try:
+        client = Client(cluster, timeout=_CONNECT)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"no scheduler of Dask answers at {cluster!r} ({error}); the cluster must be {_ACCEPTED}"
+        ) from None
+    with client:
+        yield client
+
+
+def check_workers(client: Client) -> None:
+    """Raise `InputError` if a worker runs other software than this process, or none that it could work with."""
+    mine = Software.here()
+    # what a worker without the package answers is an error of its import
+    answers: dict[str, object] = client.run(Software.here, on_error="return")
+    for address, theirs in answers.items():
+        if isinstance(theirs, ModuleNotFoundError):
+            raise InputError(f"bdnn is not installed where the worker {address} runs: install {mine} there")
+        if isinstance(theirs, Software):
+            mine.check(theirs, address)
+
+
+def _distributed() -> type[Client]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError("a cluster needs the package distributed: pip install 'bdnn[cluster]'") from None
+    kind: type[Client] = Client
+    return kind

@@ -1,0 +1,378 @@
+"""Independent work: tasks that joblib does on threads, in processes or on a cluster, as it is configured.
+
+Without a configuration tasks are done on threads of this process: the kernels work without Python's lock. Inside of
+``with joblib.parallel_config("loky", n_jobs=2)`` they are done by two processes, inside of
+``with joblib.parallel_config("dask")`` by the workers of the cluster that a `distributed.Client` is connected to. One
+worker is this thread. What a task finds must not depend on where it is done: a task has a seed of its own, and
+libraries use one thread in it, as sums depend on how they are split.
+
+What tasks share travels once to every process: its arrays become memory maps (joblib does that to those of its
+`max_nbytes` or more) or are scattered (Dask), so that a task is what is its own and a reference.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import uuid
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+import numpy as np
+
+from bdnn.clock import reading
+from bdnn.libraries import limited_threads
+
+if TYPE_CHECKING:
+    from bdnn.status import Progress, ProgressCallback
+    from bdnn.types import Array
+
+Shared = TypeVar("Shared")
+Task = TypeVar("Task")
+Found = TypeVar("Found")
+
+# seconds between looks at a file, and at an event of Dask, which asks the scheduler: a user waits no longer for Ctrl-C
+_LOOK, _ASK = 0.1, 0.5
+# bytes from which an array travels by itself: less is as quick within the rest
+_OWN_BUFFER = 1 << 12
+# bytes at whose multiples arrays begin, as those of NumPy do, which adds the numbers of others in another order
+_ALIGNED = 16
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+
+
+class Stop:
+    """A request to stop, which tasks look at wherever they are done."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._file: str | None = None
+        self._client: Any = None
+        self._name: str | None = None
+        self._next, self._travelled = -np.inf, False
+
+    def __reduce__(self) -> tuple[Callable[..., Stop], tuple[str | None, str | None]]:
+        return _arrived_stop, (self._file, self._name)
+
+    @property
+    def requested(self) -> bool:
+        """Whether tasks should end."""
+        if not self._event.is_set() and self._travelled and reading() >= self._next:
+            self._next = reading() + (_LOOK if self._name is None else _ASK)
+            if self._heard():
+                self._event.set()
+        return self._event.is_set()
+
+    def _heard(self) -> bool:
+        if self._file is not None and os.path.exists(self._file):
+            return True
+        if self._name is None:
+            return False
+        from distributed import Event  # type: ignore[import-not-found, unused-ignore]
+
+        try:
+            return bool(Event(self._name).is_set())
+        except Exception:  # whoever wanted the outcome has gone, and so has the scheduler
+            return True
+
+    def request(self) -> None:
+        """Ask tasks to end; this does not wait, so a handler of signals may call it."""
+        if self._event.is_set():
+            return
+        self._event.set()
+        if self._file is not None:
+            with suppress(OSError):  # it has been removed: nothing is being done any more
+                open(self._file, "wb").close()
+        if self._name is not None:
+            threading.Thread(target=self._tell_dask, daemon=True).start()
+
+    def _tell_dask(self) -> None:
+        from distributed import Event  # type: ignore[import-not-found, unused-ignore]
+
+        with suppress(Exception):  # the scheduler has gone, and the tasks with it
+            Event(self._name, client=self._client).set()
+
+    @contextmanager
+    def _reaches_processes(self, client: Any) -> Iterator[None]:
+        """Let the request reach tasks in other processes of this machine, and of Dask."""
+        folder = tempfile.mkdtemp(prefix="bdnn-")
+        self._file = os.path.join(folder, "stop")
+        if client is not None:
+            self._client, self._name = client, f"bdnn-{uuid.uuid4().hex}"
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            self._file = self._name = self._client = None
+
+    @contextmanager
+    def _instead_of_signals(self) -> Iterator[None]:
+        """Take the first signal that would raise KeyboardInterrupt as a request, on the main thread, which gets them.
+
+        joblib would break off whatever is being done, and what that has found so far would be lost.
+        """
+        before: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+        def take(number: int, frame: FrameType | None) -> None:
+            try:
+                before[number](number, frame)
+            except KeyboardInterrupt:
+                if self._event.is_set():
+                    raise
+                self.request()
+
+        if threading.current_thread() is threading.main_thread():
+            for number in (getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)):
+                handler = signal.getsignal(number)
+                if callable(handler) and not isinstance(handler, signal.Handlers):
+                    before[number] = handler
+                    signal.signal(number, take)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                with suppress(ValueError):  # a generator that is collected on another thread
+                    signal.signal(number, handler)
+
+
+def _arrived_stop(file: str | None, name: str | None) -> Stop:
+    stop = Stop()
+    stop._file, stop._name, stop._travelled = file, name, True
+    return stop
+
+
+class Teller:
+    """A listener for tasks: it ends a run when that is asked for, and tells another listener where that can hear.
+
+    Parameters
+    ----------
+    stop : Stop
+        The request.
+    listener : callable or None
+        Told of progress by one thread at a time; it does not travel to other processes.
+    """
+
+    def __init__(self, stop: Stop, listener: ProgressCallback | None = None) -> None:
+        self._stop, self._listener, self._lock = stop, listener, threading.Lock()
+
+    def __reduce__(self) -> tuple[type[Teller], tuple[Stop]]:
+        return type(self), (self._stop,)
+
+    def __call__(self, progress: Progress) -> None:
+        """Tell, or raise KeyboardInterrupt, upon which a method returns its best network."""
+        if self._stop.requested:
+            raise KeyboardInterrupt
+        if self._listener is not None:
+            with self._lock:
+                self._listener(progress)
+
+
+class Workers(Generic[Shared]):
+    """Those who do tasks, with what the tasks share; a context manager.
+
+    Parameters
+    ----------
+    threads : int
+        How many tasks are done at the same time at most; a cluster has its own number.
+    shared : object
+        What all tasks need. It is not changed.
+    stop : Stop or None
+        A request that others may make, too.
+
+    Attributes
+    ----------
+    count : int
+        How many tasks are done at the same time.
+    stop : Stop
+        Set by Ctrl-C while tasks are done by others than this thread, which would meet a KeyboardInterrupt itself. It
+        comes as one if it is repeated.
+    here : bool
+        Whether tasks see the memory of this process, so that what they change is seen.
+    """
+
+    def __init__(self, threads: int, shared: Shared, stop: Stop | None = None) -> None:
+        self._threads, self._shared = threads, shared
+        self.count, self.stop, self.here = 1, stop or Stop(), True
+        self._stack = ExitStack()
+        self._parallel: Any = None
+        self._token, self._packed = uuid.uuid4().hex, tuple[Any, ...]()
+
+    def __enter__(self) -> Self:
+        if self._threads == 1 and "joblib" not in sys.modules:  # nobody has configured it, and its import takes long
+            return self
+        import joblib
+        from joblib.parallel import get_active_backend
+
+        backend, _ = get_active_backend(prefer="threads")
+        self.count = max(1, int(backend.effective_n_jobs(self._threads)))
+        if self.count == 1:
+            return self
+        self.here = bool(getattr(backend, "supports_sharedmem", False))
+        with ExitStack() as stack:
+            if not self.here:
+                client = getattr(backend, "client", None)
+                self._packed = packed(self._shared)
+                if client is not None:
+                    # to all workers: Dask would leave the tasks to the one that has the data. Without a hash, by which
+                    # data that were released a moment ago could be taken for these
+                    self._packed = tuple(client.scatter(list(self._packed), broadcast=True, hash=False))
+                stack.enter_context(self.stop._reaches_processes(client))
+            # a task is handed out when somebody is free, so the time that it is given is what is left then
+            plan = {"pre_dispatch": "n_jobs", "batch_size": 1, "prefer": "threads"}
+            returns = "generator_unordered" if backend.supports_return_generator else "list"
+            self._parallel = stack.enter_context(joblib.Parallel(self._threads, return_as=returns, **plan))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._packed = ()
+        self._stack.close()
+
+    def do(self, work: Callable[[Shared, Task, Stop], Found], tasks: Iterable[Task]) -> Generator[tuple[int, Found]]:
+        """Do tasks, and yield their numbers and what was found, in the order in which they are done.
+
+        Parameters
+        ----------
+        work : callable
+            A function of a module, which is given what is shared, a task and the request to stop.
+        tasks : iterable
+            Tasks: asked for one after the other as somebody becomes free, perhaps on another thread and a few in
+            advance. They go on after a request to stop: `work` or this may end early then.
+
+        Yields
+        ------
+        number : int
+            Of the task.
+        found : object
+            What `work` returns.
+        """
+        with limited_threads(1):
+            if self._parallel is None:
+                for number, task in enumerate(tasks):
+                    yield number, work(self._shared, task, self.stop)
+                return
+            with self.stop._instead_of_signals():
+                found = iter(self._parallel(self._jobs(work, tasks)))
+                try:
+                    for each in found:  # noqa: UP028  # `yield from` would hand on what the caller raises
+                        yield each
+                except BaseException:
+                    self.stop.request()
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")  # of outcomes that nobody will see
+                        if hasattr(found, "close"):
+                            found.close()
+                    raise
+
+    def _jobs(self, work: Callable[[Shared, Task, Stop], Found], tasks: Iterable[Task]) -> Iterator[Any]:
+        from joblib import delayed
+
+        for number, task in enumerate(tasks):
+            if self.here:
+                yield delayed(_done_here)(work, self._shared, number, task, self.stop)
+            else:
+                yield delayed(_done_away)(work, self._token, number, task, self.stop, *self._packed)
+
+
+def seeds(seed: int, count: int) -> list[int]:
+    """Return seeds of tasks, from 0 to 2**31 - 1; the first is the seed itself, the others do not depend on how many.
+
+    Examples
+    --------
+    >>> seeds(7, 3)[:2] == seeds(7, 2), seeds(7, 1)
+    (True, [7])
+    """
+    spawned = np.random.SeedSequence(seed).spawn(count)[1:]
+    return [seed, *(int(each.generate_state(1)[0]) >> 1 for each in spawned)][:count]
+
+
+def packed(value: object) -> tuple[Array, ...]:
+    """Return bytes from which `unpacked` makes a value again; those of every larger array are an array of their own."""
+    try:  # joblib needs it, for what is defined in a user's script or notebook; earlier ones bring their own
+        import cloudpickle  # type: ignore[import-untyped, unused-ignore]
+    except ImportError:
+        from joblib.externals import cloudpickle
+
+    buffers: list[Array] = []
+
+    def is_within(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < _OWN_BUFFER:
+            return True
+        buffers.append(np.asarray(raw))
+        return False
+
+    head = cloudpickle.dumps(value, protocol=5, buffer_callback=is_within)
+    return np.frombuffer(head, dtype=np.uint8), *buffers
+
+
+def unpacked(parts: tuple[Array, ...]) -> Any:
+    """Return a value whose arrays are views of the parts that `packed` made; it may be read-only."""
+    head, *buffers = parts
+    return pickle.loads(
+        head.data, buffers=[each if each.ctypes.data % _ALIGNED == 0 else each.copy() for each in buffers]
+    )
+
+
+def _done_here(work: Callable[..., Found], shared: object, number: int, task: object, stop: Stop) -> tuple[int, Found]:
+    with _alone():
+        return number, work(shared, task, stop)
+
+
+def _done_away(
+    work: Callable[..., Found], token: str, number: int, task: object, stop: Stop, *parts: Array
+) -> tuple[int, Found]:
+    if threading.current_thread() is threading.main_thread():
+        # a terminal sends Ctrl-C to all processes: this one is told by whoever waits for it
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with _alone(), _one_thread:
+        return number, work(_kept(token, parts), task, stop)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Do what is inside without further workers."""
+    import joblib
+
+    with joblib.parallel_config("sequential"):
+        yield
+
+
+class _OneThread:
+    """Limits libraries to one thread while any task is done in a process, whichever ends last."""
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._stack = threading.Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._stack.enter_context(limited_threads(1))
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._stack.close()
+
+
+_one_thread = _OneThread()
+_keeping = threading.Lock()
+_last: dict[str, Any] = {}
+"""What the tasks share that this process did last: the next task probably has the same, and what it has prepared."""
+
+
+def _kept(token: str, parts: tuple[Array, ...]) -> Any:
+    with _keeping:
+        if token not in _last:
+            _last.clear()
+            _last[token] = unpacked(parts)
+        return _last[token]
