@@ -18,13 +18,18 @@ from bdnn.checker import class_weight as verify_class_weight
 from bdnn.checker import data as verify_data
 from bdnn.checker import file as verify_file
 from bdnn.checker import functions as verify_functions
+from bdnn.checker import proofs as verify_proofs
 from bdnn.checker import rows as verify_rows
+from bdnn.checker import trees as verify_trees
 from bdnn.checker import values as verify_parts
 from bdnn.errors import CertificateError, InputError
 from certificates import FUNCTIONS, Data, Program, holds, made
 from certified import ALTERNATING, CASES, NOTHING, TIED, changed, check, documents, refused
 
-MODULES = (verify, verify_class_weight, verify_data, verify_file, verify_functions, verify_parts, verify_rows)
+MODULES = (
+    verify, verify_class_weight, verify_data, verify_file, verify_functions, verify_parts, verify_proofs, verify_rows,
+    verify_trees,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -285,7 +290,7 @@ def chain(columns, n_proofs, rng):
 def test_bounds_are_exact_for_numbers_of_all_sizes(digits, decimal, certificates, monkeypatch):
     if digits in (40, 70):
         for name in ("_BATCH_NUMBERS", "_GROUP_NUMBERS", "_CLIMBERS"):
-            monkeypatch.setattr(verify, name, 2)
+            monkeypatch.setattr(verify_trees, name, 2)
     X, y, weight = TIED if decimal else ALTERNATING
     document = certificates["two hidden, ties and decimals" if decimal else "two hidden"]
     data, rng = Data(X, y, weight, document["data"]["classes"]), random.Random(digits)

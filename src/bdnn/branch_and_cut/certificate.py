@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bdnn.branch_and_cut.output_functions import OutputFunction
+from bdnn.branch_and_cut.proof_log import RANK
 from bdnn.checker.check import columns, data_hash, merged
 from bdnn.checker.data import network_loss
 from bdnn.errors import BDNNError
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.cuts import Cuts
+    from bdnn.branch_and_cut.proof_log import Record
+    from bdnn.branch_and_cut.rank_rows import RankRow
     from bdnn.branch_and_cut.tree import Tree
     from bdnn.network.network import Network
     from bdnn.types import Integers
@@ -73,10 +77,15 @@ def certificate(
         sets.append({"points": rank[members].tolist(), "multipliers": [hex(factor) for factor in factors]})
     layers = [{"weights": W.tolist(), "biases": b.tolist()} for W, b in network.layers]
     loss = network_loss([(layer["weights"], layer["biases"]) for layer in layers], data, problem.head)
+    with_ranks = any("ranks" in tree for tree in written)
+    newest: dict[str, Any] = {"table": None, "class_weight": None} if with_ranks else {}
+    if with_ranks:
+        for tree in written:
+            tree.setdefault("ranks", [])
     claim = min(loss, data.base + data.unit * Fraction(bound))
     return {
         "format": "bdnn-certificate",
-        "version": 1,
+        "version": 4 if with_ranks else 1,
         "data": {
             "sha256": data_hash(data),
             "n_rows": data.n_rows,
@@ -96,7 +105,7 @@ def certificate(
         "scale": trees[0].rows.scale,
         "cuts": sets,
         "trees": written,
-    }
+    } | newest
 
 
 def _tree(tree: Tree, rank: Integers, numbers: dict[int, int], signs: tuple[int, ...]) -> dict[str, Any]:
@@ -110,23 +119,63 @@ def _tree(tree: Tree, rank: Integers, numbers: dict[int, int], signs: tuple[int,
         column[i] = rank[i]
         for neuron, mine in enumerate(row):
             column[mine] = theirs[rank[i]][neuron]
-    used: dict[int, int] = {}
-    nodes: list[Any] = []
-    for node in record.nodes:
-        if isinstance(node, tuple):
-            nodes.append([int(column[node[0]]), node[1], node[2]])
-        else:
-            if node is None:
-                raise BDNNError("a node of the record of a proof was left open")
-            nodes.append(used.setdefault(node, len(used)))
-    proofs = []
-    for number in used:
-        rows: _Rows = {"cuts": [], "links": []}
-        for (cut, neuron), multiplier in zip(*record.proofs[number], strict=True):
-            if cut >= 0:
-                rows["cuts"].append([numbers.setdefault(cut, len(numbers)), neuron, int(multiplier)])
+    ranks = _ranks_behind(record, tree)
+    place = {number: k for k, number in enumerate(ranks)}
+    names = _Names(rank, column, numbers, place, program.linking_rows)
+    written: dict[str, Any] = {"implicants": [list(s) for s in function.implicants], **names.parts(record)}
+    if ranks:
+        written["ranks"] = [
+            {"points": rank[row.points].tolist(), "bound": row.bound, **names.parts(row.record)}
+            for row in ranks.values()
+            if row.record is not None
+        ]
+    return written
+
+
+def _ranks_behind(record: Record, tree: Tree) -> dict[int, RankRow]:
+    """Return the rank rows that a record rests on, and those that these rest on, in the order of their numbers."""
+    rows = tree.ranks.rows if tree.ranks is not None else []
+    behind = record.ranks
+    for number in reversed(range(len(rows))):  # each rests on earlier ones
+        if number in behind:
+            own = rows[number].record
+            if own is None:
+                raise BDNNError("a rank row of a recorded tree has no record")
+            behind |= own.ranks
+    return {number: rows[number] for number in sorted(behind)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What the checker calls points, columns, cuts and rank rows; cuts are numbered as they come."""
+
+    point: Integers
+    column: Integers
+    cuts: dict[int, int]
+    ranks: dict[int, int]
+    linking_rows: list[tuple[int, int, Integers]]
+
+    def parts(self, record: Record) -> dict[str, Any]:
+        """Return the nodes and proofs of a record."""
+        used: dict[int, int] = {}
+        nodes: list[Any] = []
+        for node in record.nodes:
+            if isinstance(node, tuple):
+                nodes.append([int(self.column[node[0]]), node[1], node[2]])
             else:
-                i, k, _ = program.linking_rows[-1 - cut]
-                rows["links"].append([int(rank[i]), k, int(multiplier)])
-        proofs.append(rows)
-    return {"implicants": [list(s) for s in function.implicants], "nodes": nodes, "proofs": proofs}
+                if node is None:
+                    raise BDNNError("a node of the record of a proof was left open")
+                nodes.append(used.setdefault(node, len(used)))
+        return {"nodes": nodes, "proofs": [self._proof(*record.proofs[number]) for number in used]}
+
+    def _proof(self, rows: list[tuple[int, int]], multipliers: Integers) -> _Rows:
+        named: _Rows = {"cuts": [], "links": []}
+        for (cut, neuron), multiplier in zip(rows, multipliers.tolist(), strict=True):
+            if cut >= 0:
+                named["cuts"].append([self.cuts.setdefault(cut, len(self.cuts)), neuron, multiplier])
+            elif neuron == RANK:
+                named.setdefault("ranks", []).append([self.ranks[-1 - cut], multiplier])
+            else:
+                i, k, _ = self.linking_rows[-1 - cut]
+                named["links"].append([int(self.point[i]), k, multiplier])
+        return named

@@ -14,6 +14,8 @@ from bdnn.branch_and_cut.checkpoint import Arrays, cuts_to_arrays, restore_cuts,
 from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.probing import ProbingTrees
 from bdnn.branch_and_cut.program import programs
+from bdnn.branch_and_cut.rank_rows import RankRows, ranks_to_arrays, restore_ranks
+from bdnn.branch_and_cut.rank_work import RankWork
 from bdnn.branch_and_cut.team import Team
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.clock import reading
@@ -22,6 +24,7 @@ from bdnn.status import TeamState
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.crew import Crew
     from bdnn.branch_and_cut.incumbents import Incumbents
+    from bdnn.branch_and_cut.rank_blocks import Separators
     from bdnn.network.network import Network
 
 # seconds that one of several trees works: long beside a node, short beside a minute
@@ -37,6 +40,10 @@ _MIN_GAIN = 2e-7
 _FAR, _ALONE = 0.6, 10.0
 # seconds that the probing trees work at a time: twice as long as the trees themselves
 _PROBING_SLICE = 4.0
+# seconds of work on rank rows, between those of the trees
+_RANK_SLICE = 8.0
+# rank rows are looked for while the gap is this share of the objective, and as many typical costs
+_WIDE, _MANY = 0.1, 3.0
 # the same of several workers: jobs of probing trees for one of the trees themselves
 _PROBING_SHARE = _PROBING_SLICE / _SLICE
 # open nodes for each worker, or in all, from which on they are handed out: before, the root and its cuts come first
@@ -81,6 +88,8 @@ class Proof:
         With a best network.
     record : bool
         Whether the trees are recorded for a certificate.
+    separators : Separators or None
+        Finds networks of one neuron, against which subsets of the points for rank rows are chosen.
 
     Attributes
     ----------
@@ -98,7 +107,7 @@ class Proof:
         Worked on it, by earlier runs too.
     """
 
-    def __init__(self, incumbents: Incumbents, *, record: bool) -> None:
+    def __init__(self, incumbents: Incumbents, *, record: bool, separators: Separators | None = None) -> None:
         each = programs(incumbents.reduced)
         self.points = points = each[0].points
         self.cuts = Cuts(points, np.random.default_rng(incumbents.budget.seed))
@@ -109,8 +118,14 @@ class Proof:
 
         best = points.units(incumbents.incumbent.objective)
         self.submit = submit
-        self.trees = [Tree(program, self.cuts, best, submit, record=record) for program in each]
-        self.probing = None if record else ProbingTrees(each, self.cuts, submit)
+        self.ranks = [RankRows(program, self.cuts) for program in each]
+        self.trees = [
+            Tree(program, self.cuts, best, submit, record=record, ranks=ranks)
+            for program, ranks in zip(each, self.ranks, strict=True)
+        ]
+        self.probing = None if record else ProbingTrees(each, self.cuts, submit, self.ranks)
+        self._rank_work: list[RankWork | None] = [None for _ in each]
+        self._seed, self._separators = incumbents.budget.seed, separators
         self.seconds = 0.0
         self._sampled: dict[int, float] = {}
 
@@ -122,7 +137,8 @@ class Proof:
     @property
     def nodes(self) -> int:
         """Nodes solved, by earlier runs too."""
-        return sum(tree.nodes for tree in self.trees) + (self.probing.nodes if self.probing is not None else 0)
+        ranks = sum(work.nodes for work in self._rank_work if work is not None)
+        return sum(tree.nodes for tree in self.trees) + (self.probing.nodes if self.probing is not None else 0) + ranks
 
     @property
     def writing_seconds(self) -> float:
@@ -163,6 +179,8 @@ class Proof:
         arrays = {"seconds": np.array(self.seconds), **cuts_to_arrays(self.cuts)}
         for number, tree in enumerate(self.trees):
             arrays |= tree_to_arrays(tree, f"{number}")
+        for number, ranks in enumerate(self.ranks):
+            arrays |= ranks_to_arrays(ranks, f"{number}")
         return arrays | (self.probing.state() if self.probing is not None else {})
 
     def restore(self, arrays: Arrays) -> None:
@@ -171,6 +189,8 @@ class Proof:
         Errors of damaged arrays are those of `bdnn.branch_and_cut.checkpoint.undamaged`.
         """
         restore_cuts(arrays, self.cuts)
+        for number, ranks in enumerate(self.ranks):
+            restore_ranks(arrays, f"{number}", ranks, record=self.probing is None)
         for number, tree in enumerate(self.trees):
             restore_tree(arrays, f"{number}", tree, len(self.cuts))
         if self.probing is not None:
@@ -178,6 +198,33 @@ class Proof:
         self.seconds = float(arrays.get("seconds", 0.0))
         if not 0.0 <= self.seconds < np.inf:
             raise ValueError("seconds")
+
+    def find_ranks(self, proceed: Callable[[], bool]) -> None:
+        """Look for rank rows of the program that holds the bound down, and begin its tree anew where they help.
+
+        `proceed` is asked at every node and round.
+        """
+        number = min(range(len(self.trees)), key=lambda k: self.trees[k].bound)
+        work = self._rank_work[number]
+        if work is None:
+            seed, ranks = [self._seed, number, len(self.ranks[number])], self.ranks[number]
+            work = RankWork(ranks, seed, self._separators, record=self.probing is None)
+            self._rank_work[number] = work
+        deals = work.deals
+        work.work(proceed)
+        if work.deals > deals:
+            self._renew(number, proceed)
+
+    def _renew(self, number: int, proceed: Callable[[], bool]) -> None:
+        """Take a new tree in place of one that has not proven more than the root of the new one does."""
+        old, ranks = self.trees[number], self.ranks[number]
+        new = Tree(
+            old.program, self.cuts, old.best, self.submit, step=old.step, record=old.record is not None, ranks=ranks
+        )
+        new.run(lambda: not new.nodes and proceed())
+        if new.bound > old.bound:
+            new.nodes += old.nodes
+            self.trees[number] = new
 
 
 def work(incumbents: Incumbents, proof: Proof, pause: int | None = None, crew: Crew | None = None) -> Ending:
@@ -230,6 +277,12 @@ class _Work:
                 if not self._together(self._crew):
                     self._crew = None  # the work goes on here
                 continue
+            ranked = self._ranked(best)
+            if ranked:
+                self._until = reading() + _RANK_SLICE
+                proof.find_ranks(self._proceed)
+                if not self._open():
+                    continue
             probing = self._probing(best)
             if probing is not None and reading() > self._alone:
                 self._until = reading() + _PROBING_SLICE
@@ -238,7 +291,7 @@ class _Work:
                     continue
             unfinished = self._open()
             tree = min(unfinished, key=lambda tree: (tree.bound, tree.nodes))
-            self._until = reading() + (_SLICE if probing is not None or len(unfinished) > 1 else np.inf)
+            self._until = reading() + (_SLICE if ranked or probing is not None or len(unfinished) > 1 else np.inf)
             tree.run(self._proceed)
         self._report()
         return self._ending()
@@ -319,6 +372,14 @@ class _Work:
         if self._limited or not proof.points.exact or proof.bound > _FAR * best:
             return None
         return proof.probing
+
+    def _ranked(self, best: float) -> bool:
+        """Whether rank rows may help: the trees have worked alone, and much is left."""
+        proof = self._proof
+        if self._limited or reading() <= self._alone:
+            return False
+        typical = float(proof.points.weight.mean()) if len(proof.points.weight) else 1.0
+        return best - proof.bound >= max(_WIDE * best, _MANY * typical)
 
     def _proceed(self) -> bool:
         """Report now and then; return whether to go on."""

@@ -14,6 +14,7 @@ from bdnn.branch_and_cut.tree import Tree
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.cuts import Cuts
     from bdnn.branch_and_cut.program import Program
+    from bdnn.branch_and_cut.rank_rows import RankRows
     from bdnn.network.network import Network
 
 # share of the gap by which a probing tree is to raise the bound: small aims are reached soon
@@ -34,6 +35,8 @@ class ProbingTrees:
         Inseparable sets, shared with other trees.
     submit : callable
         Receives a network and returns its audited objective, in units.
+    ranks : list of RankRows
+        Of the same programs.
 
     Attributes
     ----------
@@ -41,8 +44,14 @@ class ProbingTrees:
         Nodes solved.
     """
 
-    def __init__(self, programs: list[Program], cuts: Cuts, submit: Callable[[Network], float]) -> None:
-        self._programs, self._cuts, self._submit = programs, cuts, submit
+    def __init__(
+        self,
+        programs: list[Program],
+        cuts: Cuts,
+        submit: Callable[[Network], float],
+        ranks: list[RankRows],
+    ) -> None:
+        self._programs, self._cuts, self._submit, self._ranks = programs, cuts, submit, ranks
         self._trees: list[Tree | None] = [None] * len(programs)
         self._nodes = 0
 
@@ -75,7 +84,7 @@ class ProbingTrees:
             aim = float(arrays[f"aim {number}"])
             if not math.isfinite(aim):
                 raise ValueError("aim of a probing tree")
-            tree = Tree(self._programs[number], self._cuts, aim, self._submit)
+            tree = self._new_tree(number, aim)
             restore_tree(arrays, f"scout {number}", tree, len(self._cuts))
             self._trees[number] = tree
 
@@ -108,7 +117,7 @@ class ProbingTrees:
             aim = main.bound + max(1, math.ceil(_SHARE * (main.best - main.bound)))
             if aim >= main.best:
                 return None
-            tree = self._trees[number] = Tree(self._programs[number], self._cuts, aim, self._submit)
+            tree = self._trees[number] = self._new_tree(number, aim)
         return number, tree
 
     def begun(self) -> list[tuple[int, Tree]]:
@@ -126,3 +135,6 @@ class ProbingTrees:
             return False
         trees[number].lift(int(tree.bound))
         return True
+
+    def _new_tree(self, number: int, aim: float) -> Tree:
+        return Tree(self._programs[number], self._cuts, aim, self._submit, ranks=self._ranks[number])

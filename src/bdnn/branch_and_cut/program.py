@@ -218,7 +218,7 @@ class Program:
         return self.function.n_bits
 
     def solution(self, weights: Floats) -> Bools:
-        """Return the columns that are 1 in the solution of weights of signed rows, but for rounding errors."""
+        """Return which columns are 1 in the solution of weights that go with the rows, but for rounding errors."""
         products = self.points.rows @ weights.T
         unmet = np.zeros(self.columns.shape, dtype=bool)
         np.logical_or.at(unmet, self.points.row_requirement, products <= 0.0)

@@ -10,6 +10,10 @@ from bdnn.types import Array, Integers
 Proof = tuple[list[tuple[int, int]], Integers]
 
 
+RANK = -2
+"""What stands in place of a neuron where a row is a rank row."""
+
+
 class Record:
     """Nodes of a tree as they are branched and closed, or of several that hang from open nodes of another record.
 
@@ -26,7 +30,8 @@ class Record:
     nodes : list
         For each node: None while it is open, its column and two children, or the number of the proof that closes it.
     proofs : list of (rows, multipliers)
-        Rows, each as a cut and a neuron, or as -1 - linking row and -1, and their multipliers.
+        Rows, each as a cut and a neuron, as -1 - linking row and -1, or as -1 - rank row and `RANK`, and their
+        multipliers.
     cuts : set of int
         All that the proofs name.
     """
@@ -36,6 +41,11 @@ class Record:
         # the first proves that costs are not negative
         self.proofs: list[Proof] = [([], np.zeros(0, dtype=np.int64))]
         self.cuts: set[int] = set()
+
+    @property
+    def ranks(self) -> set[int]:
+        """All rank rows that the proofs name."""
+        return {-1 - cut for rows, _ in self.proofs for cut, neuron in rows if neuron == RANK}
 
     def proof(self, rows: list[tuple[int, int]], multipliers: Integers) -> int:
         """Store multipliers; return their number."""

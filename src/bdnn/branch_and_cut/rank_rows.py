@@ -21,7 +21,7 @@ from bdnn.branch_and_cut.tree import Tree
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.cuts import Cuts
     from bdnn.branch_and_cut.program import Program
-    from bdnn.types import Bools, Floats, Indices, Integers
+    from bdnn.types import Array, Bools, Floats, Indices, Integers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,6 +91,41 @@ class RankRows:
         return begin + np.flatnonzero(outside == 0)
 
 
+def ranks_to_arrays(ranks: RankRows, kind: str) -> dict[str, Array]:
+    """Return rank rows as arrays, to be stored; `kind` tells several of them apart."""
+    rows = list(ranks.rows)
+    arrays: dict[str, Array] = {
+        f"rank points {kind}": np.concatenate([*(row.points for row in rows), np.zeros(0, dtype=np.int64)]),
+        f"rank bounds {kind}": np.array([(len(row.points), row.bound) for row in rows], dtype=np.int64).reshape(-1, 2),
+    }
+    for number, row in enumerate(rows):
+        if row.record is not None:
+            arrays |= {f"{name} rank {number} {kind}": values for name, values in row.record.to_arrays().items()}
+    return arrays
+
+
+def restore_ranks(arrays: dict[str, Array], kind: str, ranks: RankRows, *, record: bool) -> None:
+    """Put the rank rows of a checkpoint into new ones; in `bdnn.branch_and_cut.checkpoint.undamaged`.
+
+    Checkpoints of earlier versions have none. The cuts must have been restored.
+    """
+    if f"rank bounds {kind}" not in arrays:
+        return
+    table, points = arrays[f"rank bounds {kind}"], arrays[f"rank points {kind}"].astype(np.int64)
+    if table.shape[1:] != (2,) or np.any(table < 1) or table[:, 0].sum() != len(points):
+        raise ValueError("rank bounds")
+    for number, part in enumerate(np.split(points, np.cumsum(table[:, 0])[:-1]) if len(table) else []):
+        if part[0] < 0 or part[-1] >= len(ranks.program.points) or np.any(np.diff(part) <= 0):
+            raise ValueError("rank points")
+        own = None
+        if record:
+            own = Record()
+            own.from_arrays({name: arrays[f"{name} rank {number} {kind}"] for name in own.to_arrays()}, len(ranks.cuts))
+            if max(own.ranks, default=-1) >= number:
+                raise ValueError("proofs of rank rows")
+        ranks.add(part, int(table[number, 1]), own)
+
+
 class SubsetTree(Tree):
     """Branch and cut for some of the points: all others are given up, and cost nothing.
 
@@ -100,6 +135,8 @@ class SubsetTree(Tree):
         Of the program of all points.
     points : ndarray of shape (k,)
         Places in `Points.point`, ascending.
+    found : callable or None
+        Receives the weights of networks that were found, which go with the signed rows.
     record : bool
         Whether proofs are written down.
 
@@ -113,7 +150,9 @@ class SubsetTree(Tree):
         The proof of it, if proofs are written down.
     """
 
-    def __init__(self, ranks: RankRows, points: Indices, *, record: bool = False) -> None:
+    def __init__(
+        self, ranks: RankRows, points: Indices, found: Callable[[Floats], None] | None = None, *, record: bool = False
+    ) -> None:
         program, every = ranks.program, ranks.program.points
         inside = np.zeros(len(every), dtype=bool)
         inside[points] = True
@@ -129,7 +168,7 @@ class SubsetTree(Tree):
             given_up=given_up,
         )  # fmt: skip
         self._root = Node(0, 0, 0, self._heap[0].lower.copy(), self._heap[0].upper.copy())
-        self.points, self.proven = points, 0
+        self.points, self.proven, self._found = points, 0, found
         self.row_record: Record | None = None
         self._everything = float(cost.sum())
         self.exact = not self._everything
@@ -184,6 +223,8 @@ class SubsetTree(Tree):
         return self.ranks.sets_within(self._inside, self._taken).tolist() if self.ranks is not None else ()
 
     def _evaluate(self, weights: Floats) -> float:
+        if self._found is not None:
+            self._found(weights)
         return float(self.program.solution(weights) @ self.program.cost)
 
 

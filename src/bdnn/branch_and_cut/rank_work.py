@@ -1,41 +1,36 @@
-"""Which subsets of the points get rank rows, and how much work each: chosen by what it has paid so far."""
+"""Which subsets of the points get rank rows, and how much work each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bdnn.branch_and_cut.rank_blocks import Patterns, blocks
 from bdnn.branch_and_cut.rank_rows import RankRows, SubsetTree
 
 if TYPE_CHECKING:
+    from bdnn.branch_and_cut.rank_blocks import Separators
     from bdnn.types import Indices
 
-# points of the first subsets, for each weight of a neuron, and the part of all points that they are at least and at
-# most: fewer points can be learned without a loss, and nearly all are as hard as the whole
-_POINTS_PER_WEIGHT, _LEAST_PART, _LARGEST_PART = 6, 0.25, 0.8
-# factor between sizes that are compared, and subsets of each that are
-_GROWTH, _COMPARED = 1.2, 3
-# how often each point is in a subset of a round: sums over subsets that cover all points alike bound the whole best
-_COVERED = 4
-# nodes for an aim in the first round, and by what they grow from round to round: a bound that is higher by one costs
-# about three times the nodes
-_FIRST_NODES, _MORE_NODES = 100, 3
+# deals with a number of blocks that bring no higher sum of bounds, after which there is one block more
+_IDLE_DEALS = 2
+# nodes for an aim in the first deal, and by what they grow: a bound that is higher by one costs about three times more
+_FIRST_NODES, _MORE_NODES = 2000, 3
 
 
 class RankWork:
-    """Finds rank rows, round by round: the next has more nodes for each subset, and larger subsets if they pay.
-
-    In a round subsets are dealt from a shuffled deck of all points. Subsets of two sizes are tried, and the size that
-    proves more for each point is gone on with.
+    """Finds rank rows of subsets that leave out one of several blocks of points: halves first, then larger ones.
 
     Parameters
     ----------
     ranks : RankRows
         Receives them.
-    seed : int
-        Of the deals.
+    seed : list of int
+        Of the choice.
+    separators : Separators or None
+        Finds networks of one neuron.
     record : bool
         Whether proofs are written down.
 
@@ -43,16 +38,19 @@ class RankWork:
     ----------
     nodes : int
         Nodes solved.
-    rounds : int
-        Rounds that are done.
+    deals : int
+        Deals of blocks that are done.
     """
 
-    def __init__(self, ranks: RankRows, seed: int, *, record: bool = False) -> None:
+    def __init__(
+        self, ranks: RankRows, seed: list[int], separators: Separators | None = None, *, record: bool = False
+    ) -> None:
         self._ranks, self._record, self._rng = ranks, record, np.random.default_rng(seed)
-        self._points = points = ranks.program.points
-        self._weight = np.bincount(points.soft_point, points.weight, len(points))
-        self.nodes = self.rounds = 0
-        self._deck = np.zeros(0, dtype=np.int64)
+        points = ranks.program.points
+        self._target = np.zeros(len(points), dtype=np.int64)
+        self._target[points.soft_point] = points.target
+        self._patterns = Patterns(ranks.program, self._rng, separators)
+        self.nodes = self.deals = 0
         self._proceed: Callable[[], bool] = lambda: True
         self._course = self._work()
 
@@ -62,63 +60,33 @@ class RankWork:
         while proceed() and next(self._course, False):
             pass
 
-    def _work(self) -> Generator[bool, None, None]:
+    def _work(self) -> Iterator[bool]:
         """Work; give True where that can be interrupted."""
-        n = len(self._points)
-        size = max(_LEAST_PART * n, float(_POINTS_PER_WEIGHT * self._points.rows.shape[1]))
-        size = min(size, _LARGEST_PART * n)
-        most = _FIRST_NODES
-        while n:
-            size = yield from self._round(size, most)
-            self.rounds, most = self.rounds + 1, most * _MORE_NODES
+        n_blocks, best, idle, most = 2, 0, 0, _FIRST_NODES
+        while 2 * n_blocks <= len(self._target):
+            block = self._dealt(n_blocks)
+            for better in blocks(self._patterns, block, self._target, self._rng):
+                block = better
+                yield True
+            total = 0
+            for k in range(n_blocks):
+                total += yield from self._solve(np.flatnonzero(block != k), most)
+            self.deals += 1
+            idle = 0 if total > best else idle + 1
+            best = max(best, total)
+            if idle >= _IDLE_DEALS:
+                n_blocks, best, idle, most = n_blocks + 1, 0, 0, most * _MORE_NODES
 
-    def _round(self, size: float, most: int) -> Generator[bool, None, float]:
-        """Try subsets of a size, and of larger ones as long as these pay more; return the last that did."""
-        n, left = len(self._points), float(_COVERED * len(self._points))
-        density: dict[float, float] = {}
-        while left > 0:
-            larger = min(_GROWTH * size, _LARGEST_PART * n)
-            for each in (size, larger):
-                if each in density:
-                    continue
-                proven: list[float] = []
-                for _ in range(_COMPARED):
-                    left -= each
-                    proven.append((yield from self._solve(self._deal(round(each)), most)))
-                density[each] = float(np.mean(proven))
-            if larger > size and density[larger] >= density[size]:
-                size = larger
-                continue
-            while left > 0:
-                left -= size
-                yield from self._solve(self._deal(round(size)), most)
-        return size
+    def _dealt(self, n_blocks: int) -> Indices:
+        """Return a random block for each point, those of each target spread evenly."""
+        order = np.argsort(self._target + self._rng.random(len(self._target)), kind="stable")
+        block = np.empty(len(order), dtype=np.int64)
+        block[order] = np.arange(len(order)) % n_blocks
+        return block
 
-    def _deal(self, size: int) -> Indices:
-        """Return the next points of the deck, of which every point comes as often as every other."""
-        taken = np.zeros(0, dtype=np.int64)
-        while len(taken) < size:
-            if not len(self._deck):
-                self._deck = self._shuffled()
-            fresh = self._deck[~np.isin(self._deck, taken)][: size - len(taken)]
-            self._deck = self._deck[~np.isin(self._deck, fresh)]
-            taken = np.concatenate([taken, fresh])
-        return np.sort(taken)
-
-    def _shuffled(self) -> Indices:
-        """Return all points in random order, those of each target spread evenly."""
-        points = self._points
-        target = np.zeros(len(points), dtype=np.int64)
-        target[points.soft_point] = points.target
-        place = np.empty(len(points))
-        for wanted in np.unique(target):
-            mine = self._rng.permutation(np.flatnonzero(target == wanted))
-            place[mine] = (np.arange(len(mine)) + self._rng.random()) / len(mine)
-        return np.argsort(place, kind="stable")
-
-    def _solve(self, points: Indices, most: int) -> Generator[bool, None, float]:
-        """Find a rank row of some points; return what was proven for each unit of their weight."""
-        tree = SubsetTree(self._ranks, points, record=self._record)
+    def _solve(self, points: Indices, most: int) -> Generator[bool, None, int]:
+        """Find a rank row of some points; return what was proven, in units."""
+        tree = SubsetTree(self._ranks, points, self._patterns.add, record=self._record)
         before = 0
         while not tree.raise_bound(most, self._proceed):
             self.nodes, before = self.nodes + tree.nodes - before, tree.nodes
@@ -127,4 +95,4 @@ class RankWork:
         if tree.proven > 0:
             self._ranks.add(points, tree.proven, tree.row_record)
         yield True
-        return tree.proven / max(float(self._weight[points].sum()), 1.0)
+        return tree.proven

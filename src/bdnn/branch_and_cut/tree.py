@@ -12,6 +12,7 @@ import numpy as np
 from bdnn.branch_and_cut import linear_program as covering
 from bdnn.branch_and_cut.cut_pool import GONE, Rows
 from bdnn.branch_and_cut.frontier import Frontier, Node
+from bdnn.branch_and_cut.proof_log import RANK
 from bdnn.errors import BDNNError
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ _INTEGRAL = 1e-6
 # linear programs of a node that may end in trouble before it is branched or given up
 _RETRIES = 3
 
-_RANK = -2  # in place of a neuron: the row is a rank row
 _NOTHING = np.zeros(0, dtype=np.int64)  # the labels of no rows, for when there are no new cuts
 
 
@@ -89,18 +89,18 @@ class Tree(Frontier):
         given_up: Bools | None = None,
     ) -> None:
         self.ranks, self._ranks_taken = ranks, 0
+        self._given_up = np.zeros(len(program.cost), dtype=bool) if given_up is None else given_up
         self.program, self.cuts, self._submit = program, cuts, submit
         self.v = len(program.cost)
         lower = np.zeros(self.v, dtype=np.int8)
         if program.always >= 0:
             lower[program.always] = 1
-        self._given_up = np.zeros(self.v, dtype=bool) if given_up is None else given_up
         lower[self._given_up] = 1
         super().__init__(Node(0, 0, 0, lower, np.ones(self.v, dtype=np.int8)), best, step, record)
         self.rows = Rows(program.cost, min(_CAPACITY, _ROWS_PER_COLUMN * self.v + _SPARE_ROWS))
         self._max_size = min(self.rows.room - _FREE_ROWS, _KEPT_ROWS + self.v // 4)
         self._trial = covering.dictionary(self.rows.scaled_cost, self.rows.room, self.rows.room)
-        # of each row: cut and neuron, -1 - linking row and -1, or -1 - rank row and -2
+        # of each row: cut and neuron, -1 - linking row and -1, or -1 - rank row and `RANK`
         self._source: list[tuple[int, int]] = []
         self._taken = 0
         self.gain, self.tried = np.zeros((2, self.v)), np.zeros((2, self.v))
@@ -277,7 +277,7 @@ class Tree(Frontier):
         for number, rank in enumerate(ranks.rows[self._ranks_taken :], start=self._ranks_taken):
             label = self.rows.add(rank.columns, rank.values, rank.bound)
             if label >= 0:
-                self._source.append((-1 - number, _RANK))
+                self._source.append((-1 - number, RANK))
                 labels.append(label)
         self._ranks_taken = len(ranks)
         return labels

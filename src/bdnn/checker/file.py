@@ -7,20 +7,23 @@ Notes
 -----
 A certificate is a JSON object of exactly these names; all that is counted is counted from 0:
 
-- ``format`` "bdnn-certificate", ``version`` 1, 2 if there is a ``table``, or 3 if classes or rows have weights or
-  columns are not inputs themselves;
+- ``format`` "bdnn-certificate", ``version`` 1, 2 if there is a ``table``, 3 if classes or rows have weights or columns
+  are not inputs themselves, or 4 if there are ``ranks``;
 - ``data``: ``sha256`` (see `bdnn.checker.data.data_hash`), ``n_rows``, ``n_features``, ``n_points``, ``classes``;
 - ``architecture``: ``hidden_layer_sizes`` ([] or [d], d at most 6), ``head`` "threshold" (one output) or "argmax"
   (two), ``weights`` "continuous", ``fit_intercept`` true;
 - ``network``: ``layers``, each with ``weights`` (one list per neuron) and ``biases``;
 - ``loss`` and ``bound``: strings such as "7" or "15/2"; ``scale``: a power of two;
 - ``cuts``: each with ``points`` and as many ``multipliers``, strings of hexadecimal digits;
-- ``table``, in versions 2 and 3: which rows and columns of a table the data are, see `bdnn.checker.rows`; in version 3
-  null if they are not of a table;
-- ``class_weight``, in version 3: how much the classes weigh, see `bdnn.checker.class_weight`;
+- ``table``, from version 2 on: which rows and columns of a table the data are, see `bdnn.checker.rows`; from version 3
+  on null if they are not of a table;
+- ``class_weight``, from version 3 on: how much the classes weigh, see `bdnn.checker.class_weight`, or null;
 - ``trees``: each with ``implicants``, ``proofs`` and ``nodes``, the root first. A proof is
   {"cuts": [[cut, neuron, multiplier], …], "links": [[point, k, multiplier], …]}. A node is
-  [column, child for 0, child for 1], or a leaf, which is the number of a proof. Every proof has a leaf.
+  [column, child for 0, child for 1], or a leaf, which is the number of a proof. Every proof has a leaf. In version 4 a
+  tree has ``ranks`` beside: what was proven of some of the points, each with ``points``, ``bound``, an integer, and
+  ``proofs`` and ``nodes`` of its own; and proofs have ``ranks`` beside: [[rank, multiplier], …]. Those of a rank name
+  earlier ranks only.
 
 What the parts mean is explained in `bdnn.checker.check`.
 """
@@ -45,6 +48,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdnn.checker.class_weight import ClassWeight, read_class_weight
+from bdnn.checker.proofs import LARGEST_INDEX, Nodes, Proof, read_node, read_proof
 from bdnn.checker.rows import TablePart, read_table_part
 from bdnn.checker.values import MAX_BITS, exactly, fail, integer, items, rational, shown
 from bdnn.errors import CertificateError, CertificateFileError, InputError
@@ -53,31 +57,14 @@ from bdnn.files import FilePath, write
 if TYPE_CHECKING:
     from bdnn.checker.data import Label
 
-FORMAT, VERSION = "bdnn-certificate", 3  # the version counts changes that older checkers do not understand
+FORMAT, VERSION = "bdnn-certificate", 4  # the version counts changes that older checkers do not understand
 
 MAX_HIDDEN = 6  # one more than exact training lists the output functions of
 _MAX_BYTES = 2**30  # of a file, which is read at once
 _MAX_HEX_DIGITS = 2**14  # of a number: 65,536 bits, so that no file makes arithmetic slow
-_LARGEST_INDEX = 2**31  # more than a file of `_MAX_BYTES` can list
-LEAF = -1  # no column has this number
+_LARGEST_BOUND = 2**62  # of a rank: costs that ranks add up are below 2**31, and so many points fit into a file
 _HEX = re.compile(rf"(0x)?[0-9a-fA-F]{{1,{_MAX_HEX_DIGITS}}}", re.ASCII)
 _SPACE = re.compile(r"[ \t\n\r]*", re.ASCII)
-
-
-class Proof(NamedTuple):
-    """Multipliers that prove the bounds of leaves: indices of shape (k, 2) and multiples, of cuts and of links."""
-
-    cuts: NDArray[np.int64]
-    cut_multipliers: NDArray[Any]
-    links: NDArray[np.int64]
-    link_multipliers: NDArray[Any]
-    largest: int
-
-
-class Nodes(NamedTuple):
-    """Nodes of a tree, one a row: column, child for 0, child for 1; or `LEAF`, number of the proof, 0."""
-
-    table: NDArray[np.int64]
 
 
 class Cut(NamedTuple):
@@ -91,6 +78,16 @@ class Tree(NamedTuple):
     """One tree, for one output function."""
 
     implicants: list[list[int]]
+    ranks: list[Rank]
+    proofs: list[Proof]
+    nodes: NDArray[np.int64]
+
+
+class Rank(NamedTuple):
+    """What no network loses less than on some of the points, in units, and the tree that shows it."""
+
+    points: list[int]
+    bound: int
     proofs: list[Proof]
     nodes: NDArray[np.int64]
 
@@ -210,15 +207,21 @@ class _Reader:
         return result
 
     def trees(self) -> list[Any]:
-        return self.array(lambda t: self.object({"proofs": lambda: self.proofs(t), "nodes": lambda: self.nodes(t)}))
+        return self.array(lambda t: self.object({"ranks": lambda: self.ranks(t), **self.parts(f"tree {t}")}))
 
-    def proofs(self, t: int) -> list[Any]:
-        return self.array(lambda k: _proof(self.value(), k, t))
+    def ranks(self, t: int) -> list[Any]:
+        return self.array(lambda q: self.object(self.parts(f"rank {q} of tree {t}")))
 
-    def nodes(self, t: int) -> Nodes:
+    def parts(self, place: str) -> dict[str, Callable[[], Any]]:
+        return {"proofs": lambda: self.proofs(place), "nodes": lambda: self.nodes(place)}
+
+    def proofs(self, place: str) -> list[Any]:
+        return self.array(lambda k: read_proof(self.value(), k, place))
+
+    def nodes(self, place: str) -> Nodes:
         flat = array("q")
-        self.array(lambda k: flat.extend(_node(self.value(), k, t)))
-        return Nodes(_table(flat))
+        self.array(lambda k: flat.extend(read_node(self.value(), k, place)))
+        return Nodes.of(flat)
 
     def peek(self) -> str:
         match = _SPACE.match(self.text, self.at)
@@ -288,13 +291,13 @@ def _certificate(document: dict[str, Any]) -> Certificate:
     if type(version) is not int or not 1 <= version <= VERSION:
         raise CertificateFileError(f"version: this reader knows versions 1 to {VERSION}, got {shown(version)}")
     names = "format version data architecture network loss bound scale cuts trees"
-    exactly("certificate", document, names + ("", " table", " table class_weight")[version - 1])
+    exactly("certificate", document, names + ("", " table", " table class_weight")[min(version, 3) - 1])
     stated = document.get("table")
     data = exactly("data", document["data"], "sha256 n_rows n_features n_points classes")
     if not isinstance(data["sha256"], str):
         raise fail("data: sha256", f"must be a string, got {shown(data['sha256'])}")
     sizes, head = _architecture(document["architecture"])
-    n_features = integer("data: n_features", data["n_features"], 1, _LARGEST_INDEX)
+    n_features = integer("data: n_features", data["n_features"], 1, LARGEST_INDEX)
     scale = integer("scale", document["scale"], 1)
     if scale & (scale - 1):
         raise fail("scale", f"must be a power of two, got {shown(scale)}")
@@ -313,9 +316,9 @@ def _certificate(document: dict[str, Any]) -> Certificate:
         bound=rational("bound", document["bound"]),
         scale=scale,
         cuts=[_cut(cut, c) for c, cut in enumerate(items("cuts", document["cuts"]))],
-        trees=[_tree(tree, t) for t, tree in enumerate(trees)],
+        trees=[_tree(tree, t, version) for t, tree in enumerate(trees)],
         table=None
-        if version == 1 or (version == 3 and stated is None)
+        if version == 1 or (version >= 3 and stated is None)
         else read_table_part(stated, n_features, n_rows),
         class_weight=None if version < 3 or weights is None else read_class_weight(weights),
     )
@@ -379,7 +382,7 @@ def _cut(value: object, c: int) -> Cut:
     parts = exactly(place, value, "points multipliers")
     points = items(f"{place}: points", parts["points"])
     for point in points:
-        integer(f"{place}: points", point, 0, _LARGEST_INDEX)
+        integer(f"{place}: points", point, 0, LARGEST_INDEX)
     multipliers = items(f"{place}: multipliers", parts["multipliers"], len(points))
     for digits in multipliers:
         if not isinstance(digits, str) or not _HEX.fullmatch(digits):
@@ -390,70 +393,35 @@ def _cut(value: object, c: int) -> Cut:
     return Cut(points, multipliers)
 
 
-def _tree(value: object, t: int) -> Tree:
+def _tree(value: object, t: int, version: int) -> Tree:
     place = f"tree {t}"
-    parts = exactly(place, value, "implicants proofs nodes")
+    with_ranks = version >= 4
+    parts = exactly(place, value, "implicants proofs nodes" + (" ranks" if with_ranks else ""))
     implicants = items(f"{place}: implicants", parts["implicants"])
     for implicant in implicants:
         for neuron in items(f"{place}: implicants", implicant):
             integer(f"{place}: implicants", neuron, 0, MAX_HIDDEN)
+    ranks = items(f"{place}: ranks", parts["ranks"]) if with_ranks else []
+    return Tree(
+        implicants,
+        [_rank(rank, f"rank {q} of {place}") for q, rank in enumerate(ranks)],
+        *_proofs_and_nodes(parts, place),
+    )
+
+
+def _rank(value: object, place: str) -> Rank:
+    parts = exactly(place, value, "points bound proofs nodes")
+    points = items(f"{place}: points", parts["points"])
+    for point in points:
+        integer(f"{place}: points", point, 0, LARGEST_INDEX)
+    return Rank(points, integer(f"{place}: bound", parts["bound"], 1, _LARGEST_BOUND), *_proofs_and_nodes(parts, place))
+
+
+def _proofs_and_nodes(parts: dict[str, Any], place: str) -> tuple[list[Proof], NDArray[np.int64]]:
     proofs, nodes = parts["proofs"], parts["nodes"]
     if not isinstance(nodes, Nodes):
         # these contents did not come from a file
-        proofs = [_proof(proof, k, t) for k, proof in enumerate(items(f"{place}: proofs", proofs))]
-        flat = chain.from_iterable(_node(node, k, t) for k, node in enumerate(items(f"{place}: nodes", nodes)))
-        nodes = Nodes(_table(array("q", flat)))
-    return Tree(implicants, proofs, nodes.table)
-
-
-def _node(value: object, k: int, t: int) -> tuple[int, ...]:
-    """Return a node as a row of `Nodes`."""
-    if type(value) is int and 0 <= value < _LARGEST_INDEX:
-        return LEAF, value, 0
-    place = f"node {k} of tree {t}"
-    if not isinstance(value, list):
-        raise fail(place, f"must be a list or the number of a proof, got {shown(value)}")
-    return tuple(integer(place, number, 0, _LARGEST_INDEX) for number in items(place, value, 3))
-
-
-def _table(flat: array[int]) -> NDArray[np.int64]:
-    return np.array(flat, dtype=np.int64).reshape(-1, 3)
-
-
-def _proof(value: object, k: int, t: int) -> Proof:
-    place = f"proof {k} of tree {t}"
-    parts = exactly(place, value, "cuts links")
-    cuts, on_cuts, most_on_cuts = _triples(f"{place}: cuts", parts["cuts"])
-    links, on_links, most_on_links = _triples(f"{place}: links", parts["links"])
-    return Proof(cuts, on_cuts, links, on_links, max(most_on_cuts, most_on_links))
-
-
-def _triples(place: str, value: object) -> tuple[NDArray[np.int64], NDArray[Any], int]:
-    """Return pairs of indices, multipliers and the largest multiplier of a list of triples.
-
-    Only builtins look at the millions of numbers: an array would take both True and 1.5 for 1.
-    """
-    triples = items(place, value)
-    if not set(map(type, triples)) <= {list} or not set(map(len, triples)) <= {3}:
-        raise fail(place, "must hold lists of three integers")
-    flat = list(chain.from_iterable(triples))
-    if not set(map(type, flat)) <= {int}:
-        raise fail(place, "must hold integers only")
-    if not flat:
-        return np.empty((0, 2), dtype=np.int64), np.empty(0, dtype=np.int64), 0
-    try:
-        table = _table(array("q", flat))
-        indices, multipliers = table[:, :2], table[:, 2]
-    except OverflowError:
-        multipliers = np.array(flat[2::3], dtype=object)
-        del flat[2::3]
-        longest = max(flat, key=abs)
-        if longest.bit_length() > 63:
-            raise fail(place, f"names a row that does not exist: {shown(longest)}") from None
-        indices = np.array(flat, dtype=np.int64).reshape(-1, 2)
-    smallest, largest = min(int(indices.min()), int(multipliers.min())), int(multipliers.max())
-    if smallest < 0:
-        raise fail(place, f"must not hold negative numbers, got {shown(smallest)}")
-    if largest.bit_length() > MAX_BITS:
-        raise fail(place, f"must hold integers of at most {MAX_BITS} bits, got {shown(largest)}")
-    return indices, multipliers, largest
+        proofs = [read_proof(proof, k, place) for k, proof in enumerate(items(f"{place}: proofs", proofs))]
+        flat = chain.from_iterable(read_node(node, k, place) for k, node in enumerate(items(f"{place}: nodes", nodes)))
+        nodes = Nodes.of(array("q", flat))
+    return proofs, nodes.table

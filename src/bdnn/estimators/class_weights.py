@@ -147,7 +147,7 @@ def with_class_weight(result: Result, weights: Floats | None, class_weight: obje
     certificate = result.certificate
     if certificate is not None:
         part = class_weight_part(weights, class_weight == BALANCED)
-        certificate = certificate | {"version": 3, "table": None, "class_weight": part}
+        certificate = certificate | {"version": max(3, certificate["version"]), "table": None, "class_weight": part}
     return replace(result, class_weight=tuple(weights.tolist()), certificate=certificate)
 
 

@@ -19,6 +19,7 @@ from bdnn.methods import exact_halfspaces
 from bdnn.methods.autosave import Autosave
 from bdnn.methods.exact_halfspaces import Arrangement
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
+from bdnn.search.halfspace import separators
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.certificate import Certificate
@@ -145,7 +146,7 @@ class ActivationTraining:
         if run.closed and not self._certificate:
             return "nothing left to improve"
         with run.phase("build"):
-            self._proof = proof = Proof(run, record=self._certificate)
+            self._proof = proof = Proof(run, record=self._certificate, separators=separators)
             self._autosave.keep(proof)
         if run.closed:
             return "nothing left to improve"
