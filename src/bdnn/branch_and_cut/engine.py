@@ -270,10 +270,10 @@ class _Work:
                 team.hand_out(lambda: self._choice(team), self._end - reading(), left, proof.probing is None)
                 if not team.n_out:  # for want of workers, say
                     break
-                team.collect(max(0.0, min(_REPORT, self._end - reading())))
-                self._close_probing(team)
                 if reading() - self._reported > _REPORT:
                     self._report(TeamState(team.size, team.n_out, sum(tree.n_waiting for tree in proof.trees)))
+                team.collect(max(0.0, min(_REPORT, self._end - reading())))
+                self._close_probing(team)
             orderly = True
         finally:
             team.close(orderly=orderly)
