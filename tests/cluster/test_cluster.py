@@ -1,4 +1,4 @@
-"""Subtrees on a cluster of Dask, and what may happen to it: processes are killed by their ids, and events waited for."""
+"""Subtrees on a cluster of Dask, and all that may happen to it; processes are killed by their ids at known events."""
 
 import functools
 import importlib.util
@@ -14,7 +14,7 @@ import pytest
 
 import bdnn
 from bdnn import BDNNClassifier, Budget, Problem, Status
-from bdnn.branch_and_cut import subtree, team
+from bdnn.branch_and_cut import subtree
 from bdnn.cluster import subtrees, worker
 from bdnn.cluster.connection import check_cluster, connected
 from bdnn.cluster.worker import Software
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("distributed") is None, reason="distributed is not installed (pip install 'bdnn[cluster]')"
 )
 
-plain = functools.partial(ExactTraining, formulation="activation", incumbents="none")
+exact = functools.partial(ExactTraining, formulation="activation")
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +40,8 @@ def local():
 
 
 @pytest.fixture
-def client(local, monkeypatch):
-    """A client with two workers, and short tasks, so that few nodes make many of them."""
-    monkeypatch.setattr(team, "_USUAL", 0.05)
-    monkeypatch.setattr(subtrees.Workers, "shortest", 0.02)
+def client(local):
+    """A client with two workers."""
     cluster, client = local
     cluster.scale(2)
     client.wait_for_workers(2)
@@ -53,8 +51,8 @@ def client(local, monkeypatch):
 @functools.cache
 def long():
     """A problem of some seconds, and its optimum."""
-    X, y = noisy(60, 0, 3)
-    problem = Problem(X=X, y=y, hidden_layer_sizes=(2,))
+    X, y = noisy(110, 1, 6)
+    problem = Problem(X=X, y=y, hidden_layer_sizes=())
     return problem, ExactTraining(formulation="activation")(problem, Budget(seconds=60)).objective
 
 
@@ -66,7 +64,7 @@ def killed(pids):
 class Once:
     """A listener that does something at a report when tasks are out, once enough nodes are solved."""
 
-    def __init__(self, what, nodes=20, workers=0):
+    def __init__(self, what, nodes=5, workers=0):
         self._what, self._nodes, self._workers, self.done, self.told = what, nodes, workers, False, []
 
     def __call__(self, progress):
@@ -88,7 +86,7 @@ def check_optimal(result, best, listener):
 
 def test_a_certificate_from_a_cluster_is_complete(client):
     problem = problem_of("certificate of several trees")
-    result = plain(cluster=client, certificate=True)(problem, Budget(seconds=100))
+    result = exact(cluster=client, certificate=True)(problem, Budget(seconds=100))
     verified = bdnn.verify_certificate(result.certificate, problem.X, problem.y)
     assert (
         verified.optimal and verified.loss == result.objective == undisturbed("certificate of several trees").objective
@@ -114,7 +112,7 @@ def test_a_worker_that_is_killed_costs_only_its_tasks(client):
     problem, best = long()
     pids = client.run(os.getpid)
     listener = Once(lambda: killed(list(pids.values())[:1]))
-    check_optimal(plain(cluster=client)(problem, Budget(seconds=200), None, listener), best, listener)
+    check_optimal(exact(cluster=client)(problem, Budget(seconds=200), None, listener), best, listener)
 
 
 def test_killed_with_all_its_tasks_given_up_nothing_is_lost(client, local):
@@ -122,7 +120,7 @@ def test_killed_with_all_its_tasks_given_up_nothing_is_lost(client, local):
     scheduler = local[0].scheduler
     pids, scheduler.allowed_failures = client.run(os.getpid), 0  # tasks of a killed worker are errors
     listener = Once(lambda: killed(list(pids.values())[1:]))
-    check_optimal(plain(cluster=client)(problem, Budget(seconds=200), None, listener), best, listener)
+    check_optimal(exact(cluster=client)(problem, Budget(seconds=200), None, listener), best, listener)
     scheduler.allowed_failures = 3
 
 
@@ -150,7 +148,7 @@ def test_a_worker_joins_and_two_of_three_are_killed(client, local):
         if meeting.done:
             last(progress)
 
-    result = plain(cluster=client)(Problem(X=X, y=y, hidden_layer_sizes=()), Budget(seconds=300), None, listener)
+    result = exact(cluster=client)(Problem(X=X, y=y, hidden_layer_sizes=()), Budget(seconds=300), None, listener)
     assert joining.done and meeting.done and last.done and result.interrupted
     assert 0 < result.bound <= result.objective
     bounds = [progress.bound for progress in joining.told]
@@ -181,19 +179,19 @@ def test_a_task_that_exceeds_the_memory_is_done_elsewhere(client):
     client.run(short, workers=[second])
     problem, best = long()
     listener = Once(lambda: None)
-    check_optimal(plain(cluster=client)(problem, Budget(seconds=200), None, listener), best, listener)
+    check_optimal(exact(cluster=client)(problem, Budget(seconds=200), None, listener), best, listener)
 
 
 def test_after_a_restart_of_the_scheduler_the_work_goes_on(client):
     problem, best = long()
     listener = Once(lambda: client.restart())
-    check_optimal(plain(cluster=client)(problem, Budget(seconds=200), None, listener), best, listener)
+    check_optimal(exact(cluster=client)(problem, Budget(seconds=200), None, listener), best, listener)
 
 
 def test_without_workers_the_work_is_done_here(client, monkeypatch):
     monkeypatch.setattr(subtrees.Workers, "_look", lambda self: None)
     problem, best = problem_of("several trees"), undisturbed("several trees").objective
-    result = plain(cluster=client)(problem, Budget(seconds=200))
+    result = exact(cluster=client)(problem, Budget(seconds=200))
     assert (result.status, result.objective) == (Status.OPTIMAL, best)
 
 
@@ -211,7 +209,7 @@ def test_versions_that_differ_are_refused_with_both(client, monkeypatch):
             if joined_late:
                 monkeypatch.setattr(subtrees, "check_workers", lambda client: None)
             with pytest.raises(InputError) as refused:
-                plain(cluster=client)(long()[0], Budget(seconds=100))
+                exact(cluster=client)(long()[0], Budget(seconds=100))
             assert f"bdnn {ours} on" in str(refused.value) and "bdnn 0.0.1 on" in str(refused.value)
             assert late in str(refused.value) and there not in str(refused.value)
     finally:
@@ -226,7 +224,7 @@ def test_an_interruption_takes_the_tasks_back(client):
         raise KeyboardInterrupt
 
     listener = Once(stop)
-    result = plain(cluster=client)(long()[0], Budget(seconds=200), None, listener)
+    result = exact(cluster=client)(long()[0], Budget(seconds=200), None, listener)
     assert listener.done and result.interrupted and result.bound <= long()[1] <= result.objective
     left = client.run_on_scheduler(lambda dask_scheduler: [str(key) for key in dask_scheduler.tasks])
     assert not [key for key in left if "subtree" in key]
@@ -242,7 +240,7 @@ report, number, sent = Run.report, int(sys.argv[1]), False
 def signaling(run):
     global sent
     report(run)
-    if run._team is not None and run._team.tasks and run.nodes >= 20 and not sent:
+    if run._team is not None and run._team.tasks and run.nodes >= 5 and not sent:
         sent = True
         os.kill(os.getpid(), number)
 
@@ -256,7 +254,7 @@ if __name__ == "__main__":
 def test_a_coordinator_that_is_ended_leaves_its_best_and_a_checkpoint_to_go_on_from(number, tmp_path):
     problem, best = long()
     data, state, script = tmp_path / "data.csv", tmp_path / "state", tmp_path / "signaling.py"
-    names = [f"x{k}" for k in range(3)]
+    names = [f"x{k}" for k in range(6)]
     table = np.column_stack([problem.X, problem.y])
     np.savetxt(data, table, fmt="%g", delimiter=",", header=",".join([*names, "y"]), comments="")
     script.write_text(SIGNALING, encoding="utf-8")
@@ -284,7 +282,7 @@ def test_a_coordinator_that_is_ended_leaves_its_best_and_a_checkpoint_to_go_on_f
     with np.load(state) as file:
         kept = json.loads(str(file["run"]))
     assert kept["nodes"] > 0 and kept["bound"] <= best
-    result = plain(checkpoint=state)(problem, Budget(seconds=100, threads=2))
+    result = exact(checkpoint=state)(problem, Budget(seconds=100, threads=2))
     assert (result.status, result.objective, result.bound) == (Status.OPTIMAL, best, best)
     assert result.nodes > kept["nodes"]
 
@@ -294,13 +292,13 @@ def test_a_coordinator_that_is_ended_leaves_its_best_and_a_checkpoint_to_go_on_f
 
 @pytest.mark.parametrize("cluster", ["local", "local:0", "local:x", 3, ["tcp://a:1"]])
 def test_what_names_no_cluster_is_refused(cluster):
-    with pytest.raises(InputError, match="the cluster must be a distributed.Client"):
-        plain(cluster=cluster)(problem_of("one tree"), Budget(seconds=10))
+    with pytest.raises(InputError, match="the cluster must be a distributed"):
+        exact(cluster=cluster)(problem_of("one tree"), Budget(seconds=10))
 
 
 def test_no_scheduler_no_other_method_and_no_other_formulation(monkeypatch):
     monkeypatch.setattr("bdnn.cluster.connection._CONNECT", 0.2)
-    with pytest.raises(InputError, match="no scheduler of Dask answers at 'tcp://127.0.0.1:1'"):
+    with pytest.raises(InputError, match="no scheduler of Dask answers at"):
         with connected("tcp://127.0.0.1:1"):
             pass
     X, y = noisy(30, 0, 2)
@@ -317,7 +315,7 @@ def test_the_software_of_both_ends_is_compared_before_anything_is_read():
 
     here = Software.here()
     here.check(Software.here(), "tcp://a:1")
-    with pytest.raises(InputError, match="the worker tcp://a:1 runs bdnn 9 on Python 3.1, and this process bdnn"):
+    with pytest.raises(InputError, match=r"the worker tcp://a:1 runs bdnn 9 on Python 3\.1, and this process bdnn"):
         here.check(Software("9", "3.1"), "tcp://a:1")
     assert pickle.loads(pickle.dumps(here)) == here
     check_cluster(None)
