@@ -11,8 +11,9 @@ import pytest
 
 from bdnn import Budget, Status, cli
 from bdnn.branch_and_cut import parts
-from bdnn.methods import exact_activation
+from bdnn.methods import exact, exact_activation
 from bdnn.methods.exact import ExactTraining
+from branch_and_cut.crews import Unreliable
 from branch_and_cut.resuming import CASES, kept_at_every_report, killed_until_done, problem_of, undisturbed
 
 # data that are dealt into parts
@@ -38,6 +39,38 @@ def test_parts_go_on_where_they_were(case, seed, tmp_path, monkeypatch, dealt):
         assert result.objective == undisturbed(case).objective
     again = method(problem, Budget(seconds=60))
     assert (again.bound, again.nodes) == (result.bound, result.nodes)
+
+
+@pytest.mark.parametrize(("case", "seed"), [("one tree", 0), ("several trees", 1)])
+def test_parts_done_by_several_threads_go_on_where_they_were(case, seed, tmp_path, monkeypatch, dealt):
+    kept_at_every_report(monkeypatch)
+    rng, problem = np.random.default_rng(seed), problem_of(case)
+    method = ExactTraining(checkpoint=tmp_path / "state")
+
+    def any_threads(problem, budget, start, listener):
+        return method(problem, Budget(seconds=60, threads=int(rng.integers(1, 4))), start, listener)
+
+    result, told, _, kills = killed_until_done(any_threads, problem, seed, 20)
+    assert kills >= 1
+    assert result.objective >= undisturbed(case).objective >= result.bound >= told[-1].bound > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lost_late_and_repeated_parts_do_no_harm(seed, monkeypatch, dealt):
+    crews = []
+
+    def crew(reduced, seed, size):
+        crews.append(Unreliable(reduced, seed, size, trouble=0.5))
+        return crews[-1]
+
+    monkeypatch.setattr(exact, "Threads", crew)
+    told, problem = [], problem_of("no search")
+    result = ExactTraining()(problem, Budget(seconds=60, threads=3, seed=seed), on_progress=told.append)
+    best = undisturbed("no search").objective
+    assert result.objective >= best >= result.bound and all(progress.bound <= best for progress in told)
+    alone = ExactTraining()(problem, Budget(seconds=60, seed=seed))
+    assert result.bound == alone.bound > 0
+    assert crews[0].seen["done"] > 0
 
 
 def test_parts_that_are_done_are_not_done_again(tmp_path, monkeypatch, dealt):

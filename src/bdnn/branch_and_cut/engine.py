@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 # seconds that one of several trees works: long beside a node, short beside a minute
 _SLICE = 2.0
-# seconds between reports
-_REPORT = 0.2
+# seconds between reports, and to wait for what comes back at a time
+_REPORT, _WAIT = 0.2, 0.2
 # what estimates the time for writing a certificate: sets whose multipliers are timed, the share that writing adds to
 # finding them, and the seconds for each proof of a bound
 _SAMPLE, _FILE_SHARE, _SECONDS_PER_PROOF = 5, 0.3, 5e-5
@@ -323,10 +323,10 @@ class _Work:
                 team.hand_out(lambda: self._choice(team), self._end - reading(), left, proof.probing is None)
                 if not team.n_out:  # for want of workers, say
                     break
-                team.collect(max(0.0, min(_REPORT, self._end - reading())))
-                self._close_probing(team)
                 if reading() - self._reported > _REPORT:
                     self._report(TeamState(team.size, team.n_out, sum(tree.n_waiting for tree in proof.trees)))
+                team.collect(max(0.0, min(_WAIT, self._end - reading())))
+                self._close_probing(team)
             orderly = True
         finally:
             team.close(orderly=orderly)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -19,9 +20,12 @@ from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.program import Points, programs
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.clock import reading
+from bdnn.status import TeamState
 
 if TYPE_CHECKING:
+    from bdnn.branch_and_cut.crew import Crew
     from bdnn.branch_and_cut.incumbents import Incumbents
+    from bdnn.branch_and_cut.subtree import Site
     from bdnn.network.network import Network
     from bdnn.problem.presolve import Presolved
     from bdnn.types import Indices
@@ -35,6 +39,10 @@ _AIM = 2.0
 _MAX_SECONDS = 10.0
 # seconds between reports
 _REPORT = 0.2
+# seconds to wait for what comes back at a time, and for what was recalled
+_WAIT, _PATIENCE = 0.2, 1.0
+# parts in a row that a crew loses before they are done here
+_MAX_LOST = 10
 
 
 class Parts:
@@ -56,11 +64,15 @@ class Parts:
         # of the parts of this deal that are done, in units of sample weight, and of all parts so far
         self._total, self._nodes = incumbents.reduced.irreducible, 0
         self._part: _Part | None = None
+        # bounds and nodes of parts that are done beyond that one, by others
+        self._done: dict[int, tuple[float, int]] = {}
         self._reported = 0.0
 
     def state(self) -> Arrays:
         """Return what a later run needs to go on."""
         about = {name: getattr(self, f"_{name}") for name in ("seed", "deal", "number", "total", "nodes")}
+        if self._done:
+            about["done"] = [[number, *known] for number, known in self._done.items()]
         arrays: Arrays = {"parts": np.array(json.dumps(about))}
         return arrays if self._part is None else arrays | self._part.state()
 
@@ -77,30 +89,105 @@ class Parts:
         self._total = float(about["total"])
         if not self._incumbents.reduced.irreducible <= self._total < math.inf or self._number > len(self._dealt()):
             raise ValueError("parts")
+        for number, bound, nodes in about.get("done", []):
+            if not self._number < number < len(self._dealt()) or not 0.0 <= bound < math.inf or nodes < 0:
+                raise ValueError("parts that are done")
+            self._done[number] = float(bound), int(nodes)
         if "part" in arrays:
             self._part = self._new_part(self._dealt()[self._number])
             self._part.restore(arrays)
 
-    def work(self) -> str:
-        """Work until a limit is reached or nothing is left to do; return what the bound is that of."""
+    def work(self, crew: Crew | None = None) -> str:
+        """Work until a limit is reached or nothing is left to do; return what the bound is that of.
+
+        Parameters
+        ----------
+        crew : Crew or None
+            Workers, which do a part each; None to do one after the other here.
+        """
         while True:
             parts = self._dealt()
             message = f"the data are large: the bound is that of {len(parts)} parts of about {len(parts[0])} points"
+            if crew is not None and len(parts) > 1:
+                self._together(parts, crew)
             while self._number < len(parts) and not self._stopped:
-                seconds = self._incumbents.budget.remaining / (len(parts) - self._number)
-                if len(parts) > 1:
-                    seconds = min(seconds, _MAX_SECONDS)
+                seconds = self._seconds(len(parts), 1)
                 if self._part is None:
                     self._part = self._new_part(parts[self._number])
                 self._work_on(self._part, reading() + seconds)
                 self._report()
                 if not self._stopped:  # else a later run goes on with it
-                    self._total += self._part.bound
-                    self._nodes += self._part.nodes
-                    self._number, self._part = self._number + 1, None
+                    self._finish(self._number, self._part.bound, self._part.nodes)
             if self._stopped or len(parts) == 1:
                 return message
             self._deal, self._number, self._total = self._deal + 1, 0, self._incumbents.reduced.irreducible
+
+    def _seconds(self, n_parts: int, n_workers: int) -> float:
+        """Return how long a part may take."""
+        left = n_parts - self._number - len(self._done)
+        seconds = self._incumbents.budget.remaining * min(n_workers, left) / left
+        return min(seconds, _MAX_SECONDS) if n_parts > 1 else seconds
+
+    def _finish(self, number: int, bound: float, nodes: int) -> None:
+        """Note what a part brought, and go on to the first that is not done."""
+        self._done[number] = bound, nodes
+        if number == self._number:
+            self._part = None
+        while self._number in self._done:
+            bound, nodes = self._done.pop(self._number)
+            self._total += bound
+            self._nodes += nodes
+            self._number += 1
+
+    def _together(self, parts: list[Indices], crew: Crew) -> None:
+        """Let a crew do the parts of this deal, until a limit is reached, all are done or nobody is left to do them."""
+        waiting = [number for number in range(self._number, len(parts)) if number not in self._done]
+        out: dict[int, tuple[int, int]] = {}  # parts of jobs, and the nodes they may solve
+        job, lost = 0, 0
+        while (waiting or out) and not self._stopped and lost < _MAX_LOST:
+            for site in crew.wanted() if waiting else []:
+                left = self._incumbents.nodes_left
+                spare = None if left is None else left - sum(nodes for _, nodes in out.values())
+                if not waiting or (spare is not None and spare <= 0):
+                    break
+                number, job = waiting.pop(0), job + 1
+                out[job] = number, 0 if spare is None else -(-spare // crew.size)
+                crew.hand_out(site, job, self._job_of(parts, number, crew.size, out[job][1]))
+            if not out:
+                return
+            for returned in crew.returned(_WAIT):
+                if returned.job not in out:
+                    continue
+                number, _ = out.pop(returned.job)
+                if isinstance(returned.outcome, PartBound):
+                    lost = 0
+                    self._take(number, returned.outcome, parts)
+                else:
+                    lost += 1
+                    waiting.insert(0, number)
+            if reading() - self._reported > _REPORT:
+                self._report(TeamState(crew.size, len(out), len(waiting)))
+        crew.recall()
+        end = reading() + _PATIENCE
+        while out and crew.n_out and reading() < end:
+            for returned in crew.returned(_PATIENCE / 10):
+                if returned.job in out and isinstance(returned.outcome, PartBound):
+                    self._take(out.pop(returned.job)[0], returned.outcome, parts)
+        self._report()
+
+    def _job_of(self, parts: list[Indices], number: int, n_workers: int, nodes: int) -> PartJob:
+        begun = self._part.state() if self._part is not None and number == self._number else None
+        seed = (self._seed, self._deal, number)
+        remaining = self._incumbents.budget.remaining
+        return PartJob(parts[number], seed, self._seconds(len(parts), n_workers), remaining, nodes, begun)
+
+    def _take(self, number: int, found: PartBound, parts: list[Indices]) -> None:
+        """Note what came back of a part; of the first that is not done, a later run may go on with what there is."""
+        if found.state is None or not self._stopped:
+            self._finish(number, found.bound, found.nodes)
+        elif number == self._number:
+            self._part = self._new_part(parts[number])
+            self._part.restore(found.state)
 
     @property
     def _stopped(self) -> bool:
@@ -114,8 +201,7 @@ class Parts:
         return np.array_split(order, max(1, round(len(order) / size)))
 
     def _new_part(self, points: Indices) -> _Part:
-        rng = np.random.default_rng([self._seed, self._deal, self._number])
-        return _Part(self._incumbents.reduced.restricted(np.sort(points)), rng)
+        return _part_of(self._incumbents.reduced, points, (self._seed, self._deal, self._number))
 
     def _work_on(self, part: _Part, deadline: float) -> None:
         def proceed() -> bool:
@@ -126,14 +212,16 @@ class Parts:
 
         part.work(proceed)
 
-    def _count(self) -> None:
-        self._incumbents.count_nodes(self._nodes + (0 if self._part is None else self._part.nodes))
+    def _count(self, team: TeamState | None = None) -> None:
+        nodes = self._nodes + sum(nodes for _, nodes in self._done.values())
+        self._incumbents.count_nodes(nodes + (0 if self._part is None else self._part.nodes), team)
 
-    def _report(self) -> None:
+    def _report(self, team: TeamState | None = None) -> None:
         """Raise the bound to that of the parts that are done and of the one that is worked on, and report."""
-        self._count()
+        self._count(team)
         self._reported = reading()
-        total = self._total + (0.0 if self._part is None else self._part.bound)
+        total = self._total + sum(bound for bound, _ in self._done.values())
+        total += 0.0 if self._part is None else self._part.bound
         self._incumbents.raise_bound(total / self._incumbents.reduced.loss_unit)
         self._incumbents.report()
 
@@ -212,6 +300,64 @@ class _Part:
 
     def _new_tree(self, aim: float) -> Tree:
         return Tree(self._programs[self._number], self._cuts, aim, _ignored)
+
+
+@dataclass(frozen=True, slots=True)
+class PartJob:
+    """A job: the bound of a part.
+
+    Attributes
+    ----------
+    part : ndarray of int
+        Its points.
+    seed : tuple of int
+        Of its trees.
+    seconds, limit : float
+        Time to work, and time after which all work ends: what is begun then is of use to a later run.
+    nodes : int
+        Nodes to solve at most; 0 for no limit.
+    begun : dict of str to ndarray, or None
+        State of an earlier run to go on from.
+    """
+
+    part: Indices
+    seed: tuple[int, int, int]
+    seconds: float
+    limit: float
+    nodes: int
+    begun: Arrays | None
+    kind: ClassVar[str] = "part"
+
+    def do(self, site: Site, stopped: Callable[[], bool]) -> PartBound:
+        """Bound the part, with trees of its own."""
+        began, broken = reading(), False
+        part = _part_of(site.reduced, self.part, self.seed)
+        if self.begun is not None:
+            part.restore(self.begun)
+        before = part.nodes
+
+        def proceed() -> bool:
+            nonlocal broken
+            worked = reading() - began
+            full = 0 < self.nodes <= part.nodes - before
+            broken = broken or stopped() or full or worked >= self.limit
+            return not broken and worked < self.seconds
+
+        part.work(proceed)
+        return PartBound(part.bound, part.nodes, part.state() if broken else None)
+
+
+@dataclass(frozen=True, slots=True)
+class PartBound:
+    """What a `PartJob` brings: its bound, in units of sample weight, its nodes, and its state if it was broken off."""
+
+    bound: float
+    nodes: int
+    state: Arrays | None
+
+
+def _part_of(reduced: Presolved, points: Indices, seed: tuple[int, int, int]) -> _Part:
+    return _Part(reduced.restricted(np.sort(points)), np.random.default_rng(seed))
 
 
 def _ignored(network: Network) -> float:

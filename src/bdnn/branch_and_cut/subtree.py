@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
@@ -35,7 +35,9 @@ _PATIENCE = 0.25
 
 
 class Job(Protocol):
-    """Work that can be done anywhere."""
+    """Work that can be done anywhere; `kind` is what it is called."""
+
+    kind: ClassVar[str]
 
     def do(self, site: Site, stopped: Callable[[], bool]) -> object:
         """Do it at a site, until it is done or `stopped` says so; return what it brings."""
@@ -186,6 +188,7 @@ class Subtree:
     pseudo_costs: PseudoCosts
     sets: NumberedSets
     record: bool
+    kind: ClassVar[str] = "subtree"
 
     def do(self, site: Site, stopped: Callable[[], bool]) -> Pruned:
         """Work on the nodes with a bench of the site."""

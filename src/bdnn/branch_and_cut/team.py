@@ -33,7 +33,7 @@ _FRESH = 0.2
 # nodes of a job at most: what is left of them travels back
 _MAX_NODES = 64
 # seconds to wait for outcomes of jobs that were recalled
-_PATIENCE = 2.0
+_PATIENCE = 1.0
 # times in a row that jobs are lost before nothing more is handed out
 _MAX_LOST = 10
 

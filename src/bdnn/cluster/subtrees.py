@@ -132,7 +132,7 @@ class Workers:
             int(np.random.default_rng([self._seed, *site.encode()]).integers(1 << 31)),
             self._problem_there(),
             pickle.dumps(job, protocol=pickle.HIGHEST_PROTOCOL),
-            key=f"bdnn-subtree-{self._name}-{number}",
+            key=f"bdnn-{job.kind}-{self._name}-{number}",
             workers=[site],
             allow_other_workers=True,
             retries=0,

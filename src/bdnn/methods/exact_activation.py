@@ -141,8 +141,8 @@ class ActivationTraining:
             with run.phase("build"):
                 parts = Parts(run)
                 self._autosave.keep(parts)
-            with run.phase("solve"):
-                return parts.work()
+            with self._crew() as crew, run.phase("solve"):
+                return parts.work(crew)
         if run.closed and not self._certificate:
             return "nothing left to improve"
         with run.phase("build"):
