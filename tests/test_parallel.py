@@ -85,6 +85,15 @@ def test_ctrl_c_is_a_request_and_comes_through_if_it_is_repeated(backend, cluste
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_what_was_found_before_a_request_ended_the_processes_stays():
+    with configured("loky"), Workers(2, None) as workers:
+        found = []
+        for each in workers.do(tasks.dies, range(3)):
+            found.append(each)
+            workers.stop.request()
+        assert found == [(0, "done")]
+
+
 def test_an_error_of_the_caller_ends_the_tasks():
     before = threading.active_count()
     with Workers(2, None) as workers, pytest.raises(ZeroDivisionError):

@@ -263,13 +263,15 @@ class Workers(Generic[Shared]):
                 try:
                     for each in found:  # noqa: UP028  # `yield from` would hand on what the caller raises
                         yield each
-                except BaseException:
+                except BaseException as error:
+                    ended = self.stop.requested and not self.here and isinstance(error, Exception)
                     self.stop.request()
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore")  # of outcomes that nobody will see
                         if hasattr(found, "close"):
                             found.close()
-                    raise
+                    if not ended:  # else the request has ended processes, as Ctrl-C does to those of Dask in a terminal
+                        raise
 
     def _jobs(self, work: Callable[[Shared, Task, Stop], Found], tasks: Iterable[Task]) -> Iterator[Any]:
         from joblib import delayed
@@ -322,7 +324,7 @@ def unpacked(parts: tuple[Array, ...]) -> Any:
 
 
 def _done_here(work: Callable[..., Found], shared: object, number: int, task: object, stop: Stop) -> tuple[int, Found]:
-    with _alone():
+    with _alone(), limited_threads(1, "openmp"):  # which is a limit of each thread, while that of BLAS is of all
         return number, work(shared, task, stop)
 
 
@@ -332,7 +334,7 @@ def _done_away(
     if threading.current_thread() is threading.main_thread():
         # a terminal sends Ctrl-C to all processes: this one is told by whoever waits for it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with _alone(), _one_thread:
+    with _alone(), _one_thread, limited_threads(1, "openmp"):
         return number, work(_kept(token, parts), task, stop)
 
 
@@ -346,7 +348,7 @@ def _alone() -> Iterator[None]:
 
 
 class _OneThread:
-    """Limits libraries to one thread while any task is done in a process, whichever ends last."""
+    """Limits BLAS to one thread while any task is done in a process, whichever ends last."""
 
     def __init__(self) -> None:
         self._lock, self._users, self._stack = threading.Lock(), 0, ExitStack()
@@ -355,7 +357,7 @@ class _OneThread:
         with self._lock:
             self._users += 1
             if self._users == 1:
-                self._stack.enter_context(limited_threads(1))
+                self._stack.enter_context(limited_threads(1, "blas"))
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
