@@ -17,8 +17,9 @@ from bdnn import clock, errors
 from bdnn.budget import Budget
 from bdnn.checks import thread_count
 from bdnn.errors import InputError, NotCoveredError, UnorderedColumnError
-from bdnn.parallel import Stop, Teller, Workers, packed, seeds, unpacked
+from bdnn.parallel import Workers, packed, seeds, unpacked
 from bdnn.status import Progress
+from bdnn.stopping import Stop, Teller
 
 assert cluster  # a fixture
 
@@ -165,7 +166,7 @@ def test_a_listener_stays_and_a_request_travels(tmp_path):
     told = []
     tell = Teller(stop, told.append)
     progress = Progress(0.0, 1.0, 0.0, 0, "search")
-    with stop._reaches_processes(None):
+    with stop.reaches_processes(None):
         there = pickle.loads(pickle.dumps(tell))
         there(progress)
         assert told == []

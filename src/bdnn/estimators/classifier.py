@@ -36,9 +36,9 @@ from bdnn.methods.local_search import LocalSearch
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.writing import save_model
-from bdnn.parallel import Teller
 from bdnn.problem.problem import Problem, choice
 from bdnn.progress import ProgressLines
+from bdnn.stopping import Teller
 
 if TYPE_CHECKING:
     from bdnn.files import FilePath

@@ -14,14 +14,15 @@ from bdnn.calibration import FRACTION
 from bdnn.clock import reading
 from bdnn.errors import InputError
 from bdnn.estimators.held_out import folds_of_some
-from bdnn.methods.local_search import LocalSearch
-from bdnn.parallel import Stop, Teller, Workers
+from bdnn.parallel import Workers
 from bdnn.splitting import split
 from bdnn.status import Status
+from bdnn.stopping import Stop, Teller
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
     from bdnn.encoding.encoder import Encoder
+    from bdnn.methods.local_search import LocalSearch
     from bdnn.network.network import Network
     from bdnn.problem.problem import Problem
     from bdnn.status import Progress, ProgressCallback
