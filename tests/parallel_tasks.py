@@ -23,7 +23,9 @@ def spawned(shared, seed, stop):
 
 def threads_of_libraries(shared, task, stop):
     """Threads that libraries use in a task, at most."""
-    np.ones((8, 8)) @ np.ones((8, 8))
+    import sklearn.utils._openmp_helpers  # loads OpenMP
+
+    assert sklearn
     return max(each["num_threads"] for each in threadpool_info())
 
 
@@ -54,3 +56,10 @@ def nested(shared, task, stop):
 
     with Workers(2, None) as workers:
         return workers.count
+
+
+def dies(shared, task, stop):
+    """A process that a request to stop ends, as Ctrl-C in a terminal does to workers of Dask."""
+    if waits(shared, task, stop) == "stopped":
+        os._exit(1)
+    return "done"

@@ -29,6 +29,7 @@ FLOORS = [
         "parallel",
         "regression_targets",
         "status",
+        "stopping",
         "types",
         "version",
     ],

@@ -17,8 +17,9 @@ from bdnn import clock, errors
 from bdnn.budget import Budget
 from bdnn.checks import thread_count
 from bdnn.errors import InputError, NotCoveredError, UnorderedColumnError
-from bdnn.parallel import Stop, Teller, Workers, packed, seeds, unpacked
+from bdnn.parallel import Workers, packed, seeds, unpacked
 from bdnn.status import Progress
+from bdnn.stopping import Stop, Teller
 
 assert cluster  # a fixture
 
@@ -83,6 +84,15 @@ def test_ctrl_c_is_a_request_and_comes_through_if_it_is_repeated(backend, cluste
             for _ in workers.do(tasks.waits, range(2)):
                 signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_was_found_before_a_request_ended_the_processes_stays():
+    with configured("loky"), Workers(2, None) as workers:
+        found = []
+        for each in workers.do(tasks.dies, range(3)):
+            found.append(each)
+            workers.stop.request()
+        assert found == [(0, "done")]
 
 
 def test_an_error_of_the_caller_ends_the_tasks():
@@ -156,7 +166,7 @@ def test_a_listener_stays_and_a_request_travels(tmp_path):
     told = []
     tell = Teller(stop, told.append)
     progress = Progress(0.0, 1.0, 0.0, 0, "search")
-    with stop._reaches_processes(None):
+    with stop.reaches_processes(None):
         there = pickle.loads(pickle.dumps(tell))
         there(progress)
         assert told == []

@@ -12,166 +12,32 @@ What tasks share travels once to every process: its arrays become memory maps (j
 
 from __future__ import annotations
 
-import os
 import pickle
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from types import FrameType
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import numpy as np
 
-from bdnn.clock import reading
 from bdnn.libraries import limited_threads
+from bdnn.stopping import Stop
 
 if TYPE_CHECKING:
-    from bdnn.status import Progress, ProgressCallback
     from bdnn.types import Array
 
 Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Found = TypeVar("Found")
 
-# seconds between looks at a file, and at an event of Dask, which asks the scheduler: a user waits no longer for Ctrl-C
-_LOOK, _ASK = 0.1, 0.5
 # bytes from which an array travels by itself: less is as quick within the rest
 _OWN_BUFFER = 1 << 12
 # bytes at whose multiples arrays begin, as those of NumPy do, which adds the numbers of others in another order
 _ALIGNED = 16
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-
-
-class Stop:
-    """A request to stop, which tasks look at wherever they are done."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self._file: str | None = None
-        self._client: Any = None
-        self._name: str | None = None
-        self._next, self._travelled = -np.inf, False
-
-    def __reduce__(self) -> tuple[Callable[..., Stop], tuple[str | None, str | None]]:
-        return _arrived_stop, (self._file, self._name)
-
-    @property
-    def requested(self) -> bool:
-        """Whether tasks should end."""
-        if not self._event.is_set() and self._travelled and reading() >= self._next:
-            self._next = reading() + (_LOOK if self._name is None else _ASK)
-            if self._heard():
-                self._event.set()
-        return self._event.is_set()
-
-    def _heard(self) -> bool:
-        if self._file is not None and os.path.exists(self._file):
-            return True
-        if self._name is None:
-            return False
-        from distributed import Event  # type: ignore[import-not-found, unused-ignore]
-
-        try:
-            return bool(Event(self._name).is_set())
-        except Exception:  # whoever wanted the outcome has gone, and so has the scheduler
-            return True
-
-    def request(self) -> None:
-        """Ask tasks to end; this does not wait, so a handler of signals may call it."""
-        if self._event.is_set():
-            return
-        self._event.set()
-        if self._file is not None:
-            with suppress(OSError):  # it has been removed: nothing is being done any more
-                open(self._file, "wb").close()
-        if self._name is not None:
-            threading.Thread(target=self._tell_dask, daemon=True).start()
-
-    def _tell_dask(self) -> None:
-        from distributed import Event  # type: ignore[import-not-found, unused-ignore]
-
-        with suppress(Exception):  # the scheduler has gone, and the tasks with it
-            Event(self._name, client=self._client).set()
-
-    @contextmanager
-    def _reaches_processes(self, client: Any) -> Iterator[None]:
-        """Let the request reach tasks in other processes of this machine, and of Dask."""
-        folder = tempfile.mkdtemp(prefix="bdnn-")
-        self._file = os.path.join(folder, "stop")
-        if client is not None:
-            self._client, self._name = client, f"bdnn-{uuid.uuid4().hex}"
-        try:
-            yield
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            self._file = self._name = self._client = None
-
-    @contextmanager
-    def _instead_of_signals(self) -> Iterator[None]:
-        """Take the first signal that would raise KeyboardInterrupt as a request, on the main thread, which gets them.
-
-        joblib would break off whatever is being done, and what that has found so far would be lost.
-        """
-        before: dict[int, Callable[[int, FrameType | None], Any]] = {}
-
-        def take(number: int, frame: FrameType | None) -> None:
-            try:
-                before[number](number, frame)
-            except KeyboardInterrupt:
-                if self._event.is_set():
-                    raise
-                self.request()
-
-        if threading.current_thread() is threading.main_thread():
-            for number in (getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)):
-                handler = signal.getsignal(number)
-                if callable(handler) and not isinstance(handler, signal.Handlers):
-                    before[number] = handler
-                    signal.signal(number, take)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                with suppress(ValueError):  # a generator that is collected on another thread
-                    signal.signal(number, handler)
-
-
-def _arrived_stop(file: str | None, name: str | None) -> Stop:
-    stop = Stop()
-    stop._file, stop._name, stop._travelled = file, name, True
-    return stop
-
-
-class Teller:
-    """A listener for tasks: it ends a run when that is asked for, and tells another listener where that can hear.
-
-    Parameters
-    ----------
-    stop : Stop
-        The request.
-    listener : callable or None
-        Told of progress by one thread at a time; it does not travel to other processes.
-    """
-
-    def __init__(self, stop: Stop, listener: ProgressCallback | None = None) -> None:
-        self._stop, self._listener, self._lock = stop, listener, threading.Lock()
-
-    def __reduce__(self) -> tuple[type[Teller], tuple[Stop]]:
-        return type(self), (self._stop,)
-
-    def __call__(self, progress: Progress) -> None:
-        """Tell, or raise KeyboardInterrupt, upon which a method returns its best network."""
-        if self._stop.requested:
-            raise KeyboardInterrupt
-        if self._listener is not None:
-            with self._lock:
-                self._listener(progress)
 
 
 class Workers(Generic[Shared]):
@@ -223,7 +89,7 @@ class Workers(Generic[Shared]):
                     # to all workers: Dask would leave the tasks to the one that has the data. Without a hash, by which
                     # data that were released a moment ago could be taken for these
                     self._packed = tuple(client.scatter(list(self._packed), broadcast=True, hash=False))
-                stack.enter_context(self.stop._reaches_processes(client))
+                stack.enter_context(self.stop.reaches_processes(client))
             # a task is handed out when somebody is free, so the time that it is given is what is left then
             plan = {"pre_dispatch": "n_jobs", "batch_size": 1, "prefer": "threads"}
             returns = "generator_unordered" if backend.supports_return_generator else "list"
@@ -258,18 +124,20 @@ class Workers(Generic[Shared]):
                 for number, task in enumerate(tasks):
                     yield number, work(self._shared, task, self.stop)
                 return
-            with self.stop._instead_of_signals():
+            with self.stop.instead_of_signals():
                 found = iter(self._parallel(self._jobs(work, tasks)))
                 try:
                     for each in found:  # noqa: UP028  # `yield from` would hand on what the caller raises
                         yield each
-                except BaseException:
+                except BaseException as error:
+                    ended = self.stop.requested and not self.here and isinstance(error, Exception)
                     self.stop.request()
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore")  # of outcomes that nobody will see
                         if hasattr(found, "close"):
                             found.close()
-                    raise
+                    if not ended:  # else the request has ended processes, as Ctrl-C does to those of Dask in a terminal
+                        raise
 
     def _jobs(self, work: Callable[[Shared, Task, Stop], Found], tasks: Iterable[Task]) -> Iterator[Any]:
         from joblib import delayed
@@ -322,7 +190,7 @@ def unpacked(parts: tuple[Array, ...]) -> Any:
 
 
 def _done_here(work: Callable[..., Found], shared: object, number: int, task: object, stop: Stop) -> tuple[int, Found]:
-    with _alone():
+    with _alone(), limited_threads(1, "openmp"):  # which is a limit of each thread, while that of BLAS is of all
         return number, work(shared, task, stop)
 
 
@@ -332,7 +200,7 @@ def _done_away(
     if threading.current_thread() is threading.main_thread():
         # a terminal sends Ctrl-C to all processes: this one is told by whoever waits for it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with _alone(), _one_thread:
+    with _alone(), _one_thread, limited_threads(1, "openmp"):
         return number, work(_kept(token, parts), task, stop)
 
 
@@ -346,7 +214,7 @@ def _alone() -> Iterator[None]:
 
 
 class _OneThread:
-    """Limits libraries to one thread while any task is done in a process, whichever ends last."""
+    """Limits BLAS to one thread while any task is done in a process, whichever ends last."""
 
     def __init__(self) -> None:
         self._lock, self._users, self._stack = threading.Lock(), 0, ExitStack()
@@ -355,7 +223,7 @@ class _OneThread:
         with self._lock:
             self._users += 1
             if self._users == 1:
-                self._stack.enter_context(limited_threads(1))
+                self._stack.enter_context(limited_threads(1, "blas"))
 
     def __exit__(self, *error: object) -> None:
         with self._lock:

@@ -14,8 +14,9 @@ from bdnn.certification.limits import Stopped
 from bdnn.certification.result import Certification
 from bdnn.certification.verdict import Verdict
 from bdnn.clock import reading
-from bdnn.parallel import Stop, Workers
+from bdnn.parallel import Workers
 from bdnn.status import Progress, ProgressCallback
+from bdnn.stopping import Stop
 
 if TYPE_CHECKING:
     from bdnn.types import Bools, Floats

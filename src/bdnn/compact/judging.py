@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bdnn.clock import reading
 from bdnn.libraries import limited_threads
 from bdnn.network.packing import packed_size
-from bdnn.parallel import Stop, Teller
+from bdnn.stopping import Stop, Teller
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget

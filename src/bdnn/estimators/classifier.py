@@ -35,10 +35,10 @@ from bdnn.methods import METHODS, automatic, method_for
 from bdnn.methods.local_search import LocalSearch
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
-from bdnn.parallel import Teller
 from bdnn.problem.problem import Problem, choice
 from bdnn.problem.shapes import AUTO
 from bdnn.progress import ProgressLines
+from bdnn.stopping import Teller
 
 if TYPE_CHECKING:
     from bdnn.network.network import Network

@@ -31,8 +31,8 @@ from bdnn.libraries import limited_threads
 from bdnn.methods.run import Run
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.network.schema import Schema
-from bdnn.parallel import Stop, Teller
 from bdnn.problem.problem import Problem, checked_weights
+from bdnn.stopping import Stop, Teller
 
 if TYPE_CHECKING:
     from bdnn.compact.plans import Plan

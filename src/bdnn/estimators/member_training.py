@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.base import clone
 
-from bdnn.estimators.members import Task, integer_problem, rows_of
+from bdnn.estimators.members import Task, rows_of
 from bdnn.estimators.random_layers import random_hidden, with_outputs
+from bdnn.estimators.selection import usual_sizes
 from bdnn.model_file.contents import EnsembleMember
-from bdnn.parallel import Stop, Workers
+from bdnn.parallel import Workers
+from bdnn.problem.problem import Problem
+from bdnn.stopping import Stop
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
     from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.network.network import Network
-    from bdnn.types import Floats, Indices, Reals
+    from bdnn.types import Floats, Indices, Integers, Reals
 
 # members see inputs, which are numbers
 _AS_INPUTS = {"categorical_features": None, "missing_indicator": "never", "thresholds": None}
@@ -129,7 +132,7 @@ def _train(training: Training, task: _Group, stop: Stop) -> _Trained:
     drawn: list[Network] = []
     if training.hidden != "trained":
         drawn = [
-            random_hidden(integer_problem(clf, X, targets, weight), each.seed, training.hidden)
+            random_hidden(_integer_problem(clf, X, targets, weight), each.seed, training.hidden)
             for X, each in zip(parts, task.members, strict=True)
         ]
         signals = [network.activations(X)[-1] for network, X in zip(drawn, parts, strict=True)]
@@ -142,3 +145,11 @@ def _train(training: Training, task: _Group, stop: Stop) -> _Trained:
     networks = with_outputs(drawn, clf.network_) if drawn else [clf.network_]
     members = [EnsembleMember(network, each.features) for network, each in zip(networks, task.members, strict=True)]
     return _Trained(members, clf.result_.shortfalls, clf.result_.interrupted)
+
+
+def _integer_problem(clf: BDNNClassifier, X: Reals, targets: Integers, weight: Floats | None) -> Problem:
+    """Return the problem of a member of integer weights and outputs that compete."""
+    return Problem(
+        X=X, y=targets, sample_weight=weight, hidden_layer_sizes=usual_sizes(clf), head="argmax",
+        weights="integer", weight_bound=clf.weight_bound, input_bits=clf.input_bits,
+    )  # fmt: skip

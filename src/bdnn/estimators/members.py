@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bdnn.errors import InputError
-from bdnn.estimators.selection import usual_sizes
-from bdnn.problem.problem import Problem
 
 if TYPE_CHECKING:
     from bdnn.estimators.classifier import BDNNClassifier
     from bdnn.model_file.contents import EnsembleModel
     from bdnn.network.network import Network
-    from bdnn.types import Array, Floats, Indices, Integers, Reals
+    from bdnn.types import Array, Floats, Indices, Integers
 
 
 class Task(NamedTuple):
@@ -33,14 +31,6 @@ def rows_of(task: Task, codes: Indices, scheme: str) -> tuple[Indices, Integers]
         return np.arange(len(codes)), np.where(codes == task.classes[1], codes, -1).astype(np.int64)
     rows = np.flatnonzero(np.isin(codes, task.classes))
     return rows, codes[rows].astype(np.int64)
-
-
-def integer_problem(clf: BDNNClassifier, X: Reals, targets: Integers, weight: Floats | None) -> Problem:
-    """Return the problem of a member of integer weights and outputs that compete."""
-    return Problem(
-        X=X, y=targets, sample_weight=weight, hidden_layer_sizes=usual_sizes(clf), head="argmax",
-        weights="integer", weight_bound=clf.weight_bound, input_bits=clf.input_bits,
-    )  # fmt: skip
 
 
 def is_integer(value: object) -> bool:

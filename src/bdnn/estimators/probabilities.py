@@ -37,7 +37,8 @@ from bdnn.estimators.held_out import drawn, folds, folds_of_some
 from bdnn.estimators.inputs import encoded, rows_of_columns
 from bdnn.estimators.regressions import Affine, Figures, Fit, best, reading, separate, shared
 from bdnn.libraries import limited_threads
-from bdnn.parallel import Stop, Workers
+from bdnn.parallel import Workers
+from bdnn.stopping import Stop
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget

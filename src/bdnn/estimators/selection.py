@@ -29,13 +29,13 @@ from bdnn.backends.threads import INTERRUPTED
 from bdnn.errors import InputError
 from bdnn.estimators.inputs import column_names, encoded, fitted_encoder, numbers_as_table
 from bdnn.estimators.shape_trials import SECONDS, STEPS, Halving, Inputs, Trial, Tried, limited, with_rounds
-from bdnn.methods.local_search import LocalSearch
 from bdnn.problem import shapes
 from bdnn.problem.shapes import AUTO, THRESHOLDS, USUAL, has_thresholds
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
     from bdnn.encoding.raw import RawTable
+    from bdnn.methods.local_search import LocalSearch
     from bdnn.network.network import Network
     from bdnn.problem.problem import Problem
     from bdnn.result import Result

@@ -14,15 +14,16 @@ from bdnn.calibration import FRACTION
 from bdnn.clock import reading
 from bdnn.errors import InputError
 from bdnn.estimators.held_out import drawn, folds_of_some
-from bdnn.methods.local_search import LocalSearch
-from bdnn.parallel import Stop, Teller, Workers
+from bdnn.parallel import Workers
 from bdnn.problem import shapes
 from bdnn.splitting import split
 from bdnn.status import Status
+from bdnn.stopping import Stop, Teller
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
     from bdnn.encoding.encoder import Encoder
+    from bdnn.methods.local_search import LocalSearch
     from bdnn.network.network import Network
     from bdnn.problem.problem import Problem
     from bdnn.status import Progress, ProgressCallback

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from bdnn.backends.threads import INTERRUPTED
 from bdnn.methods.incumbents import NO_OPTIMUM, search_into, unsearched
 from bdnn.methods.run import Run
-from bdnn.parallel import Stop, Teller, Workers, seeds
+from bdnn.parallel import Workers, seeds
 from bdnn.search.points import Points, points
+from bdnn.stopping import Stop, Teller
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
