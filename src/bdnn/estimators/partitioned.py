@@ -204,6 +204,7 @@ class _Fit:
                 _directing(encoder, sample, source.classes), replace(budget, started=None).start().within(left),
                 repeats=inner.result_.n_distinct < inner.result_.n_rows, allowed=_allowed(clf, inner),
                 on_progress=self.on_progress, interrupted=self.interrupted,
+                expected=self.source.n_rows if self.interrupted else 0,
             )  # fmt: skip
             confusion = None
             if len(held_out) and not outcome.interrupted:
