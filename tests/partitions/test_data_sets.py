@@ -204,9 +204,7 @@ def test_files_with_other_columns(tmp_path):
     db = connection()
     db.execute(f"COPY (SELECT 1 AS a, 2 AS y) TO '{tmp_path}/a.parquet' (FORMAT parquet)")
     db.execute(f"COPY (SELECT 'x' AS a, 2 AS y) TO '{tmp_path}/b.parquet' (FORMAT parquet)")
-    with pytest.raises(
-        InputError, match=r"b\.parquet does not have the columns of .*: column 'a' differs in kind"
-    ):
+    with pytest.raises(InputError, match=r"b\.parquet does not have the columns of .*: column 'a' differs in kind"):
         bdnn.open_parquet(tmp_path)
 
 
