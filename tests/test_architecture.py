@@ -84,6 +84,8 @@ OPTIONAL = {
     "pandas",
     "highspy",
     "sklearn",
+    "dask",
+    "distributed",
 }
 SCIKIT_LEARN = "estimators"
 """The floor that may import scikit-learn at module level."""

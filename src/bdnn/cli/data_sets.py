@@ -78,7 +78,9 @@ def train_on_rows(clf: BDNNClassifier, rows: LabeledRows, choice: TableChoice, q
     limit = math.inf if clf.time_limit is None else clf.time_limit
     with shown_progress(limit, quiet) as listener:
         fit_rows(clf, rows, heard(listener), choice.test_fraction, choice.seed)
-    sample = clf.partitioned_.sample
+    names = list(rows.data.columns)
+    drop, ids = (tuple(split_names(each, names)) for each in (choice.drop, choice.ids))
+    sample = replace(clf.partitioned_.sample, drop=drop, ids=ids)
     show_notes(Path(rows.data.name), sample)
     if choice.missing == "error":
         refuse_gaps(sample.features, "--missing error keeps no replacements")

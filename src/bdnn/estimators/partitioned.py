@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,9 +17,9 @@ from bdnn.encoding.kinds import lower_median
 from bdnn.errors import InputError, OutputError
 from bdnn.estimators.base import seed_of
 from bdnn.estimators.memory import room, row_bytes
-from bdnn.partitions.numbering import drawn
+from bdnn.partitions.numbering import Draw
 from bdnn.partitions.preparing import Facts, RowsOfPart, inputs_of, prepare, with_rare
-from bdnn.partitions.rows import StoredRows
+from bdnn.partitions.rows import Rows, StoredRows
 from bdnn.partitions.store import Block, Store
 from bdnn.partitions.tasks import Audited, Setting, unit_of
 from bdnn.partitions.training import Improved, improve
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bdnn.result import Result
     from bdnn.status import ProgressCallback
     from bdnn.tables.table import Table
-    from bdnn.types import Array, Bools, Floats, Indices
+    from bdnn.types import Array, Floats, Indices
 
 # shares of the memory for the sample, while it trains, and for blocks after that
 _SAMPLE_SHARE, _STORE_SHARE = 0.5, 0.4
@@ -72,10 +72,13 @@ class RowSource(Protocol):
     def table(self) -> Table: ...  # noqa: D102
     def find_classes(self, classes: Array | None = None) -> dict[int, int]: ...  # noqa: D102
     def sample(  # noqa: D102
-        self, drawn: Callable[[int, int], Bools], excluded: Callable[[int, int], Bools], rare: Sequence[int] = ()
+        self, drawn: Draw, excluded: Draw, rare: Sequence[int] = ()
     ) -> Table: ...
     def levels(self, known: Mapping[str, Known]) -> dict[str, tuple[str, ...]]: ...  # noqa: D102
     def parts(self, known: Mapping[str, Known]) -> Iterable[RowsOfPart]: ...  # noqa: D102
+    def prepared(  # noqa: D102
+        self, encoder: Encoder, known: Mapping[str, Known], n_classes: int, held_out: Draw | None, merges: bool
+    ) -> tuple[Rows, Rows | None, Facts] | None: ...
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -194,28 +197,29 @@ class _Fit:
         inner = self._fitted_to_sample(sample, budget.seed)
         self.interrupted = inner.result_.interrupted
         encoder, known = self._encoder(inner, sample)
-        facts = Facts(np.zeros(encoder.n_inputs), np.zeros(len(source.classes)))
-        with Store(_STORE_SHARE * memory) as training, Store(0.0) as held_out:
-            self._prepare(encoder, known, facts, training, held_out, self._merges(inner))
+        with Store(_STORE_SHARE * memory) as training, Store(0.0) as others:
+            merges, threads = bool(2 * inner.result_.n_distinct <= inner.result_.n_rows), budget.threads
+            rows, held_out, facts = self._prepared(encoder, known, training, others, merges, threads)
             left = budget.seconds - inner.result_.timings["total"]
-            rows = StoredRows(training, budget.threads)
             outcome = improve(
                 rows, self._setting(inner, encoder, facts, sample), self._networks(inner),
                 _directing(encoder, sample, source.classes), replace(budget, started=None).start().within(left),
                 repeats=inner.result_.n_distinct < inner.result_.n_rows, allowed=_allowed(clf, inner),
                 on_progress=self.on_progress, interrupted=self.interrupted,
+                expected=self.source.n_rows if self.interrupted else 0,
             )  # fmt: skip
             confusion = None
-            if len(held_out) and not outcome.interrupted:
-                task = Audited(outcome.network, None)
+            if held_out is not None and not outcome.interrupted:
                 began = reading()
-                confusion = StoredRows(held_out, budget.threads).total(task).confusion
+                confusion = held_out.total(Audited(outcome.network, None)).confusion
                 self.seconds["held-out accuracy"] = reading() - began
-            stored = len(training), training.n_points, training.file_bytes + held_out.file_bytes
+            points = training.n_points or rows.n_rows  # blocks on workers are not counted
+            stored = len(training), points, training.file_bytes + others.file_bytes
         self._keep(inner, encoder, outcome, facts, sample, confusion, stored)
 
-    def _held_out(self, first: int, count: int) -> Bools:
-        return drawn(first, count, self.test_fraction, self.split_seed, _HELD_OUT)
+    @property
+    def _held_out(self) -> Draw:
+        return Draw(self.test_fraction, self.split_seed, _HELD_OUT)
 
     def _sample(self, counts: Mapping[int, int], memory: float, seed: int) -> Table:
         """Return some of the training rows, with some of each class."""
@@ -223,10 +227,7 @@ class _Fit:
         share = min(_MOST_SAMPLE, _SAMPLE_SHARE * memory / each) / self.source.n_rows
         rare = [code for code, count in counts.items() if count * share < _FEW and count <= _MOST_FEW]
 
-        def chosen(first: int, count: int) -> Bools:
-            return drawn(first, count, share, seed, _SAMPLED)
-
-        return self.source.sample(chosen, self._held_out, rare)
+        return self.source.sample(Draw(share, seed, _SAMPLED), self._held_out, rare)
 
     def _fitted_to_sample(self, sample: Table, seed: int) -> Any:
         """Return a classifier that is fitted to the sample, in a part of the time."""
@@ -254,18 +255,20 @@ class _Fit:
         encoder = with_rare(encoder, self.source.levels(known_by(encoder)))
         return encoder, known_by(encoder)
 
-    def _merges(self, inner: Any) -> bool:
-        return bool(2 * inner.result_.n_distinct <= inner.result_.n_rows)
-
-    def _prepare(
-        self, encoder: Encoder, known: Mapping[str, Known], facts: Facts, training: Store, held_out: Store, merges: bool
-    ) -> None:
-        """Encode the rows; after Ctrl-C those of the first part only, for the audit."""
-        began = reading()
+    def _prepared(
+        self, encoder: Encoder, known: Mapping[str, Known], training: Store, others: Store, merges: bool, threads: int
+    ) -> tuple[Rows, Rows | None, Facts]:
+        """Encode the rows where they are, or into stores; after Ctrl-C those of the first part only, for the audit."""
+        assert self.source.classes is not None
+        n_classes, began = len(self.source.classes), reading()
+        facts = Facts(np.zeros(encoder.n_inputs), np.zeros(n_classes))
         out = self._held_out if self.test_fraction else None
         try:
             if not self.interrupted:
-                prepare(self.source.parts(known), encoder, facts, training, held_out, out, merges)
+                if (done := self.source.prepared(encoder, known, n_classes, out, merges)) is not None:
+                    self.seconds["reading"] = reading() - began
+                    return done
+                prepare(self.source.parts(known), encoder, facts, training, others, out, merges)
         except KeyboardInterrupt:
             self.interrupted = True
         except OutputError as error:  # the disk is full: the network of the sample is kept
@@ -275,6 +278,7 @@ class _Fit:
             first = itertools.islice(self.source.parts(known), 1)
             prepare(first, encoder, facts, training, None, out, merges)
         self.seconds["reading"] = reading() - began
+        return StoredRows(training, threads), StoredRows(others, threads) if len(others) else None, facts
 
     def _setting(self, inner: Any, encoder: Encoder, facts: Facts, sample: Table) -> Setting:
         """Return what all blocks have in common."""

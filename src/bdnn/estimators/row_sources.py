@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from bdnn.errors import InputError
+from bdnn.estimators.dask_rows import DaskRows, is_dask
 from bdnn.estimators.partitioned import fit_rows, fits_in_memory
 from bdnn.partitions.preparing import as_encoded, inputs_of
 from bdnn.tables.cells import Known
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 
 
 def is_rows(X: object) -> TypeGuard[DataSet]:
-    """Whether data come in parts."""
-    return isinstance(X, DataSet)
+    """Whether data come in parts: a data set of files, or a data frame of dask."""
+    return isinstance(X, DataSet) or is_dask(X)
 
 
-def rows_of(X: Any, y: object, sample_weight: object = None) -> RowSource:
+def rows_of(X: Any, y: object, sample_weight: object = None, categorical: Any = "from_dtype") -> RowSource:
     """Return the rows of a data set with columns of labels and weights.
 
     Raises
@@ -42,13 +43,14 @@ def rows_of(X: Any, y: object, sample_weight: object = None) -> RowSource:
         if not isinstance(name, str) and not (what == "sample_weight" and name is None):
             raise InputError(f"{what} must be the name of a column of the data set, got {type(name).__name__}")
     assert isinstance(y, str)
-    return LabeledRows(X, y, None if sample_weight is None else str(sample_weight))
+    weight = None if sample_weight is None else str(sample_weight)
+    return DaskRows(X, y, weight, categorical) if is_dask(X) else LabeledRows(X, y, weight)
 
 
 def fit_to_rows(clf: Any, X: Any, y: object, sample_weight: object, on_progress: ProgressCallback | None) -> None:
     """Fit a classifier to a data set: as to any table if its rows fit into memory, else part by part."""
     clf.__dict__.pop("partitioned_", None)  # of an earlier fit
-    source = rows_of(X, y, sample_weight)
+    source = rows_of(X, y, sample_weight, clf.categorical_features)
     if fits_in_memory(clf, source):
         table = source.table()
         clf.fit(table.features, table.labels, table.weight, on_progress=on_progress)
@@ -61,7 +63,7 @@ def known_of(encoder: Encoder) -> dict[str, Known]:
     return {code.name: Known(code.kind, frozenset((*code.levels, *code.rare))) for code in encoder.columns if code.used}
 
 
-def answers(network: Network, encoder: Encoder, rows: LabeledRows) -> Iterator[tuple[Part, Indices]]:
+def answers(network: Network, encoder: Encoder, rows: LabeledRows | DaskRows) -> Iterator[tuple[Part, Indices]]:
     """Yield the parts of a data set, and the index of the predicted class of each row."""
     for part in rows.parts(known_of(encoder)):
         table = encoder.matched(as_encoded(encoder, part.table))
@@ -69,30 +71,17 @@ def answers(network: Network, encoder: Encoder, rows: LabeledRows) -> Iterator[t
         yield part, network.predict_index(np.column_stack(inputs_of(encoder, table)))
 
 
-def predicted(network: Network, encoder: Encoder, X: DataSet) -> Array:
+def predicted(network: Network, encoder: Encoder, X: Any) -> Array:
     """Return the predicted labels of all rows of a data set."""
-    labels: Array = network.classes[
-        np.concatenate([index for _, index in answers(network, encoder, LabeledRows(X, None))])
-    ]
+    rows = DaskRows(X, None) if is_dask(X) else LabeledRows(X, None)
+    labels: Array = network.classes[np.concatenate([index for _, index in answers(network, encoder, rows)])]
     return labels
 
 
-def confusion(network: Network, encoder: Encoder, rows: LabeledRows) -> Indices:
-    """Return how many rows of each label are predicted as each class, of shape (n_classes, n_classes)."""
-    n = len(network.classes)
-    rows.find_classes(network.classes)
-    found = np.zeros((n, n), dtype=np.intp)
-    for part, index in answers(network, encoder, rows):
-        assert part.codes is not None
-        known = part.codes >= 0
-        found += np.bincount(part.codes[known] * n + index[known], minlength=n * n).reshape(n, n)
-    return found
-
-
-def scored(network: Network, encoder: Encoder, X: DataSet, y: ArrayLike, sample_weight: ArrayLike | None) -> float:
+def scored(network: Network, encoder: Encoder, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> float:
     """Return the accuracy on a data set, part by part."""
     rows = rows_of(X, y, sample_weight)
-    assert isinstance(rows, LabeledRows)
+    assert isinstance(rows, LabeledRows | DaskRows)
     rows.find_classes(network.classes)
     right = total = 0.0
     for part, index in answers(network, encoder, rows):

@@ -77,6 +77,7 @@ def exact_intervals(
     lines: Sequence[Lines],
     check: Callable[[], None] | None = None,
     most: int = MOST_BREAKPOINTS,
+    finer_count: int = _FINE,
 ) -> list[Interval]:
     """Return the best interval of each of some single lines, exactly; of equally good ones the widest on the axis.
 
@@ -92,6 +93,8 @@ def exact_intervals(
         See `Rows.total`.
     most : int
         Breakpoints of a line that are collected.
+    finer_count : int
+        Buckets of an axis that is made finer.
 
     Returns
     -------
@@ -109,7 +112,7 @@ def exact_intervals(
         task = Breakpoints(setting, weights, tuple(s.lines for s in todo), wanted, limit)
         answers: list[Found] = rows.total(task, check)
         for search, found in zip(todo, answers, strict=True):
-            search.take_breakpoints(found)
+            search.take_breakpoints(found, finer_count)
     return [search.interval for search in searches if search.interval is not None]
 
 
@@ -135,7 +138,7 @@ class _Search:
         touches = (self._borders[:-1] == least) | (self._borders[1:] == least)
         self.wanted = self._moves & (touches | ((lower < least) & possible))
 
-    def take_breakpoints(self, found: Found) -> None:
+    def take_breakpoints(self, found: Found, finer_count: int) -> None:
         """Take what was asked for; where that is too much, make the axis finer."""
         if found.t is not None:
             self.interval = self._best(found.t, found.up + found.down)
@@ -145,8 +148,8 @@ class _Search:
         # a bucket more on both sides, as their ends are rounded
         self._inside = (low + (at[0] - 1) / per, low + (at[-1] + 2) / per)
         begin, end = max(low + (at[0] - 2) / per, -1.0), min(low + (at[-1] + 3) / per, 1.0)
-        axis = np.array([[self.lines.axes[0, 0], begin, _FINE / (end - begin)]])
-        self.lines = replace(self.lines, axes=axis, count=_FINE)
+        axis = np.array([[self.lines.axes[0, 0], begin, finer_count / (end - begin)]])
+        self.lines = replace(self.lines, axes=axis, count=finer_count)
 
     def _best(self, t: Floats, jump: Floats) -> Interval:
         """Return the best of the intervals between breakpoints."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,19 @@ _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133
 _SHIFTS = 30, 27, 31  # of the same
 _BITS = 2**64  # numbers that 64 bits hold
 _PURPOSES = 2**32  # seeds of one purpose, so that those of two never meet
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A draw, which says for rows in a row which of them are drawn; see `drawn`."""
+
+    share: float
+    seed: int
+    purpose: int
+
+    def __call__(self, first: int, count: int) -> Bools:
+        """Return which of the rows first, first + 1, … are drawn."""
+        return drawn(first, count, self.share, self.seed, self.purpose)
 
 
 def drawn(first: int, count: int, share: float, seed: int, purpose: int) -> Bools:

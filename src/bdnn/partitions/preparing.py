@@ -55,6 +55,15 @@ class Facts:
     missing: Counter[str] = field(default_factory=Counter)
     unseen: Counter[str] = field(default_factory=Counter)
 
+    def add(self, other: Facts) -> None:
+        """Add what is known of other rows."""
+        self.reach, self.of_class = np.maximum(self.reach, other.reach), self.of_class + other.of_class
+        self.n_training += other.n_training
+        self.n_held_out += other.n_held_out
+        self.n_unlabeled += other.n_unlabeled
+        self.missing.update(other.missing)
+        self.unseen.update(other.unseen)
+
 
 def inputs_of(encoder: Encoder, table: RawTable) -> list[Array]:
     """Return the inputs that matched columns become, each as an array of its own."""

@@ -78,6 +78,11 @@ class _Stored:
     place: int
     memory: bytes | None
 
+    @property
+    def size(self) -> int:
+        """Bytes of all arrays."""
+        return self.m * sum(np.dtype(name).itemsize for name in self.types)
+
 
 def packed(column: Array) -> Array:
     """Return a column in the smallest type that holds all of its numbers exactly."""
@@ -96,6 +101,39 @@ def packed(column: Array) -> Array:
     with np.errstate(over="ignore", under="ignore"):
         single = column.astype(np.float32)
     return single if np.array_equal(single, column) else np.ascontiguousarray(column, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Blocks in memory, which may be sent from one process to another."""
+
+    stored: tuple[_Stored, ...]
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows they stand for."""
+        return sum(block.n_rows for block in self)
+
+    def __iter__(self) -> Iterator[Block]:
+        for each in self.stored:
+            assert each.memory is not None
+            yield _block_of(each, each.memory)
+
+
+def _block_of(stored: _Stored, content: bytes | bytearray) -> Block:
+    """Return the block of some bytes."""
+    arrays, start = [], 0
+    for name in stored.types:
+        arrays.append(np.frombuffer(content, dtype=name, count=stored.m, offset=start))
+        start += np.dtype(name).itemsize * stored.m
+    X = np.empty((stored.n_inputs, stored.m), dtype=np.float32 if stored.single else np.float64)
+    for j in range(stored.n_inputs):
+        X[j] = arrays[j]
+    rest = arrays[stored.n_inputs + 1 :]
+    # copies, as arrays in the middle of bytes are not aligned
+    weight = rest[0].copy() if stored.weighted else None
+    count = rest[-1].copy() if stored.counted else None
+    return Block(X, arrays[stored.n_inputs], weight, count)
 
 
 class Store:
@@ -200,30 +238,20 @@ class Store:
     def block(self, number: int) -> Block:
         """Return a block."""
         stored = self._blocks[number]
-        types = [np.dtype(name) for name in stored.types]
-        content: bytes | bytearray
         if stored.memory is not None:
-            content = stored.memory
-        else:
-            assert self._file is not None
-            content = bytearray(sum(t.itemsize for t in types) * stored.m)
-            with self._reading:
-                self._file.seek(stored.place)
-                at, view = 0, memoryview(content)
-                while at < len(content) and (got := self._file.readinto(view[at:])):
-                    at += got
-        arrays, start = [], 0
-        for kind in types:
-            arrays.append(np.frombuffer(content, dtype=kind, count=stored.m, offset=start))
-            start += kind.itemsize * stored.m
-        X = np.empty((stored.n_inputs, stored.m), dtype=np.float32 if stored.single else np.float64)
-        for j in range(stored.n_inputs):
-            X[j] = arrays[j]
-        rest = arrays[stored.n_inputs + 1 :]
-        # copies, as arrays in the middle of bytes are not aligned
-        weight = rest[0].copy() if stored.weighted else None
-        count = rest[-1].copy() if stored.counted else None
-        return Block(X, arrays[stored.n_inputs], weight, count)
+            return _block_of(stored, stored.memory)
+        assert self._file is not None
+        content = bytearray(stored.size)
+        with self._reading:
+            self._file.seek(stored.place)
+            at, view = 0, memoryview(content)
+            while at < len(content) and (got := self._file.readinto(view[at:])):
+                at += got
+        return _block_of(stored, content)
+
+    def frozen(self) -> Blocks:
+        """Return blocks that are all in memory."""
+        return Blocks(tuple(self._blocks))
 
     def __iter__(self) -> Iterator[Block]:
         for number in range(len(self._blocks)):

@@ -94,6 +94,7 @@ def improve(
     allowed: Indices | None = None,
     on_progress: ProgressCallback | None = None,
     interrupted: bool = False,
+    expected: int = 0,
 ) -> Improved:
     """Improve the best of some networks on all rows.
 
@@ -117,6 +118,8 @@ def improve(
         Receives a `Progress` several times a second.
     interrupted : bool
         Whether Ctrl-C came before: then only the audit of a moment is left.
+    expected : int
+        How many rows there would be if all had been prepared; 0 if they are.
 
     Returns
     -------
@@ -129,7 +132,7 @@ def improve(
             message = run.search(repeats, allowed)
         except KeyboardInterrupt:
             interrupted = True
-    return run.outcome(message, interrupted)
+    return run.outcome(message, interrupted, max(expected, rows.n_rows))
 
 
 class _Run:
@@ -228,7 +231,7 @@ class _Run:
             at, neuron = at + width * inputs, neuron + width
         return replace(self._networks[0], layers=tuple(layers))
 
-    def outcome(self, message: str, interrupted: bool) -> Improved:
+    def outcome(self, message: str, interrupted: bool, expected: int) -> Improved:
         """Audit the best network, and return it."""
         network, began = self.network(), reading()
         limit = self._budget.remaining + max(_OVER_SECONDS, _OVER * min(self._budget.seconds, 1e9))
@@ -246,8 +249,8 @@ class _Run:
         assert sums is not None
         self._seconds["audit"] = reading() - began
         audit = Audit(math.fsum(sums.terms), sums.n_wrong, sums.n_rational)
-        if n_rows < self._rows.n_rows:
-            message += f"; audited on the first {n_rows:,} of {self._rows.n_rows:,} rows"
+        if n_rows < expected:
+            message += f"; audited on the first {n_rows:,} of {expected:,} rows"
             if np.isfinite(self._loss):
                 message += f", with a loss of {self._loss:.12g} on all rows"
         sweeps = self._sweeps

@@ -140,6 +140,7 @@ def connection(threads: int = 1) -> duckdb.DuckDBPyConnection:
     }
     database = duckdb.connect(":memory:", config=settings)
     database.execute("SET TimeZone = 'UTC'")
+    database.execute("SET enable_progress_bar = false")  # it would be printed among the output of commands
     return database
 
 

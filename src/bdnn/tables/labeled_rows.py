@@ -297,6 +297,9 @@ class LabeledRows:
                     raise InputError(f"{file} cannot be read ({reason})") from None
             first += count
 
+    def prepared(self, *_: object) -> None:
+        """Return nothing: files are encoded by whoever reads them, not where they are."""
+
     def _part(
         self, scan: Scan, index: Mapping[str, int], known: Mapping[str, Known], file: str, first: int, at: int, m: int
     ) -> Part:
