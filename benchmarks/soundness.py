@@ -1,13 +1,15 @@
 """Exact training on random small problems against brute force, the paper's model and the checker of certificates.
 
-    python benchmarks/soundness.py [--problems 500] [--runs 10000]
+    python benchmarks/soundness.py [--problems 500] [--runs 10000] [--halfspaces 2000]
 
 Each problem has 1 to 3 features, up to 14 points, no hidden layer or 1 to 3 hidden neurons, two classes, and sample
 weights, ties, duplicates or conflicting labels. Its least loss is found by enumerating every set of points that a
 threshold neuron can fire on, in integers. Branch and cut over activations must find it and prove it by a certificate
 that `bdnn.verify_certificate` accepts; the program of the paper must find it, too, unless its margin forbids it. In the
 further runs, on other problems and stopped after a random number of nodes, no bound may be above the least loss, and no
-loss below it. Rewrites benchmarks/results/soundness.json; fails at the first contradiction.
+loss below it. On problems without hidden layer and with up to four features the enumeration of halfspaces must prove
+the least loss, also with columns that add nothing and numbers whose digits fill a double. Rewrites
+benchmarks/results/soundness.json; fails at the first contradiction.
 """
 
 from __future__ import annotations
@@ -147,6 +149,19 @@ def random_problem(rng, fewest=4, cheap=False):
     return X, y, weight, width
 
 
+def random_halfspaces(rng):
+    """Return points, labels and sample weights, and the same points as the enumeration is to see them."""
+    n = int(rng.integers(1, 5))
+    m = int(rng.integers(n + 2, (15, 15, 13, 10)[n - 1]))
+    X = rng.integers(0, int(rng.choice([2, 3, 5, 9, 1000])), (m, n)).astype(float)
+    y = rng.permutation(np.r_[0, 1, rng.integers(0, 2, m - 2)])
+    weight = [np.ones(m), rng.integers(1, 9, m) / 1.0, rng.integers(1, 9, m) / 4.0][rng.integers(3)]
+    seen = [X, X * float(3 * (2**28 + 1)) - 7.0, np.ldexp(X, rng.integers(-200, 200, n))][rng.integers(3)]
+    if rng.random() < 0.3:  # a column that is an affine function of another one
+        seen = np.column_stack([2.0 * seen[:, 0], seen])
+    return X, y, weight, seen
+
+
 def checked(result, best, name):
     """Raise if a bound or a loss contradicts the least loss."""
     if result.bound > best + 1e-9 or result.objective < best - 1e-9:
@@ -158,6 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--problems", type=int, default=500)
     parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--halfspaces", type=int, default=2_000)
     options = parser.parse_args()
     began, counts = time.monotonic(), Counter()
     for seed in range(options.problems):
@@ -188,9 +204,26 @@ def main() -> None:
         result = ExactTraining(formulation="activation", incumbents="none")(problem, budget)
         checked(result, least_loss(X, y, weight, width), f"run {seed}")
         counts[f"run: {result.message}"] += 1
+    for seed in range(options.halfspaces):
+        X, y, weight, seen = random_halfspaces(np.random.default_rng([3, seed]))
+        problem = Problem(X=seen, y=y, sample_weight=weight, hidden_layer_sizes=())
+        result = ExactTraining(formulation="enumeration")(problem, Budget(seconds=120))
+        checked(result, least_loss(X, y, weight, 0), f"halfspaces {seed}")
+        if result.status != "optimal":
+            raise SystemExit(f"halfspaces {seed}: {result.status}, {result.message}")
+        counts["halfspaces: optimal, as by brute force"] += 1
     print(*(f"{count:6} {what}" for what, count in sorted(counts.items())), sep="\n")
     seconds = round(time.monotonic() - began, 1)
-    write_results("soundness", {"problems": options.problems, "runs": options.runs, "seconds": seconds, **counts})
+    write_results(
+        "soundness",
+        {
+            "problems": options.problems,
+            "runs": options.runs,
+            "halfspaces": options.halfspaces,
+            "seconds": seconds,
+            **counts,
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -248,7 +248,7 @@ def estimator_options(command: Command) -> Command:
                      help="Whether neurons have biases."),
         click.option("--head", default="auto", show_default=True, help="auto, threshold or argmax."),
         click.option("--formulation", default="auto", show_default=True,
-                     help="Exact: auto, activation or big_m (the paper)."),
+                     help="Exact: auto, activation, big_m (the paper) or enumeration."),
         click.option("--solver", default="auto", show_default=True, help="auto, highs, scip, cpsat or gurobi."),
         click.option("--regularizer", default=None, help="l1, l0 or l2: keep the weights small."),
         click.option("--regularization", type=Factor(), default="0", show_default=True,

@@ -40,7 +40,7 @@ _SEARCH_PER_PROOF = 2.0
 _OVERTIME_SHARE, _OVERTIME = 0.05, 1.0
 # seconds of seeing all halfspaces that are not worth waiting for a tree, share of the time in which they must be seen
 # by estimate, and nodes of a tree between looks at whether it takes longer than they
-_AT_ONCE, _HALFSPACES_SHARE, _FEW_NODES = 0.5, 0.7, 10
+_AT_ONCE, _HALFSPACES_SHARE, _FEW_NODES = 1.5, 0.7, 10
 # the shortest time that a budget may have
 _MIN_SECONDS = 1e-3
 

@@ -88,7 +88,7 @@ class Arrangement:
     def seconds(self) -> float:
         """About how many seconds it takes to see all halfspaces."""
         k, m = self.points.shape
-        return float(self.on.shape[1] * m * (_PER_LOOK * math.comb(m, k - 1) + _PER_POINT))
+        return float(self.on.shape[1] * m * (_PER_LOOK * math.comb(m, max(k - 1, 0)) + _PER_POINT))
 
     def search(self, best: float, proceed: Callable[[], bool]) -> tuple[bool, float, Network | None]:
         """Go through all halfspaces.
@@ -156,7 +156,6 @@ def covers(reduced: Presolved) -> str:
         "limits on columns": bool(problem.limits),
         f"more than {_MAX_COLUMNS} columns": len(reduced.kept) > _MAX_COLUMNS,
         f"more than {_MAX_POINTS} points": reduced.n_points > _MAX_POINTS,
-        "no columns that vary": not len(reduced.kept),
     }
     for what, given in refused.items():
         if given:
