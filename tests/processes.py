@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import multiprocessing
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -115,14 +114,19 @@ def bdnn_begun(*words: object, **settings: Any) -> Process:
     return Process(_command, [str(word) for word in words], **settings)
 
 
-def script_begun(path: object, **settings: Any) -> Process:
-    """Begin a script in a process of its own."""
-    return Process(_script, [str(path)], **settings)
+def code_begun(code: str, *words: object, **settings: Any) -> Process:
+    """Begin a program, given as text, in a process of its own."""
+    return Process(_code, [code, "-c", *map(str, words)], **settings)
 
 
-def script_done(path: object, **settings: Any) -> subprocess.CompletedProcess[Any]:
+def code_done(code: str, *words: object, **settings: Any) -> subprocess.CompletedProcess[Any]:
+    """Run a program, given as text, in a process of its own."""
+    return _done(["-c", *map(str, words)], code_begun(code, *words, **settings))
+
+
+def script_done(path: str | Path, **settings: Any) -> subprocess.CompletedProcess[Any]:
     """Run a script in a process of its own."""
-    return _done([str(path)], script_begun(path, **settings))
+    return _done([str(path)], Process(_code, [Path(path).read_text(encoding="utf-8"), str(path)], **settings))
 
 
 def bdnn_done(*words: object, **settings: Any) -> subprocess.CompletedProcess[Any]:
@@ -174,9 +178,9 @@ def _begin(
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _script(path: str) -> None:
-    sys.argv = [path]
-    runpy.run_path(path, run_name="__main__")
+def _code(code: str, *argv: str) -> None:
+    sys.argv = [*argv]
+    exec(compile(code, argv[0], "exec"), {"__name__": "__main__", "__file__": argv[0]})
 
 
 def _command(*words: str) -> None:

@@ -72,7 +72,7 @@ def no_work(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("work was done before the output was looked at")
 
-    for name in ("bdnn.cli.training.read_training_table", "bdnn.cli.models.load_model", "bdnn.cli.reports.load_model",
+    for name in ("bdnn.cli.training.read_training_table", "bdnn.cli.models.load_any", "bdnn.cli.reports.load_model",
                  "bdnn.cli.certification.load_model", "bdnn.cli.pictures.load_model"):  # fmt: skip
         monkeypatch.setattr(name, fail)
 
