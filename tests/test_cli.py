@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import bdnn
 from bdnn import Budget, cli
 from bdnn.estimators.classifier import BDNNClassifier
 from bdnn.model_file import load_model
+from processes import bdnn_begun
 
 CANCER = Path(__file__).parent.parent / "examples" / "data" / "breast_cancer_wisconsin.csv"
 XOR = "a,b,target\n0,0,even\n0,1,odd\n1,0,odd\n1,1,even\n"
@@ -211,12 +211,7 @@ def test_ctrl_c_saves_the_best_network(tmp_path, method):
     table.write_text("\n".join(["a,b,c,d,e,target", *lines]) + "\n")
     words = ["train", str(table), "--target", "target", "--time-limit", "300", "--out", str(model), "--json"]
     words += ["--method", method, "--hidden", "8"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", "import sys; from bdnn.cli import main; main(sys.argv[1:])", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = bdnn_begun(*words, text=True)
     assert process.stderr.readline()  # the first progress line: a network is known
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

@@ -24,16 +24,12 @@ from bdnn.errors import OutputError
 from bdnn.methods.run import Run
 from bdnn.model_file import load_model
 from bdnn.tables import scan
+from processes import bdnn_begun, bdnn_done, script_done
 
 CANCER = Path(__file__).parent.parent / "examples" / "data" / "breast_cancer_wisconsin.csv"
 XOR = "a,b,target\n0,0,even\n0,1,odd\n1,0,odd\n1,1,even\n"
 TRAIN = ("train", "xor.csv", "--target", "target", "--test-fraction", 0, "-q")
 posix = pytest.mark.skipif(os.name != "posix", reason="pipes, limits and signals are those of POSIX")
-
-
-def bdnn_process(*words, **settings):
-    command = [sys.executable, "-m", "bdnn", *map(str, words)]
-    return subprocess.run(command, capture_output=True, timeout=300, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +38,8 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     (folder / "xor.csv").write_text(XOR)
     words = (*TRAIN, "--method", "exact", "--certificate", "c.json", "--out", "m.json")
-    done = bdnn_process(*words, cwd=folder)
+    command = [sys.executable, "-m", "bdnn", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, timeout=300, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -75,7 +72,7 @@ def no_work(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("work was done before the output was looked at")
 
-    for name in ("bdnn.cli.training.read_training_table", "bdnn.cli.models.load_model", "bdnn.cli.reports.load_model",
+    for name in ("bdnn.cli.training.read_training_table", "bdnn.cli.models.load_any", "bdnn.cli.reports.load_model",
                  "bdnn.cli.certification.load_model", "bdnn.cli.pictures.load_model"):  # fmt: skip
         monkeypatch.setattr(name, fail)
 
@@ -154,7 +151,7 @@ def test_dash_is_standard_output(here, capsysbinary):
         assert stop.value.code == 0
         return capsysbinary.readouterr()
 
-    done = bdnn_process(*TRAIN, "--out", "-")
+    done = bdnn_done(*TRAIN, "--out", "-")
     assert done.returncode == 0 and b"training loss     0 (audited)" in done.stderr
     Path("piped.json").write_bytes(done.stdout)
     assert load_model("piped.json").network.n_features == 2
@@ -169,11 +166,8 @@ def test_dash_is_standard_output(here, capsysbinary):
 # a full disk
 
 
-def limited():
-    """Let files have no more than 64 bytes, as a disk that is full has: the error is another, what it does the same."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64, resource.RLIM_INFINITY))
+FULL = 64
+"""Bytes that a file may have, as on a disk that is full: the error is another, what it does the same."""
 
 
 @posix
@@ -182,16 +176,16 @@ def test_a_full_disk_costs_neither_the_report_nor_the_old_file(here):
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(here)}
     # the report is printed, the message names the paths that were given
     words = (*TRAIN, "--method", "exact", "--certificate", "proof.json", "--out", "old.json")
-    done = bdnn_process(*words, preexec_fn=limited, env=environment)
+    done = bdnn_done(*words, longest_file=FULL, env=environment)
     assert done.returncode == 1
     assert b"training loss     0 (audited)" in done.stdout and b"saved to" not in done.stdout
     err = done.stderr.decode()
     assert "cannot write old.json: File too large; the network is lost: " in err
     assert "cannot write proof.json: File too large; the certificate is lost: " in err and ".part" not in err
-    done = bdnn_process(*TRAIN, "--out", "old.json", "--json", preexec_fn=limited, env=environment)
+    done = bdnn_done(*TRAIN, "--out", "old.json", "--json", longest_file=FULL, env=environment)
     assert done.returncode == 1 and json.loads(done.stdout)["model_file"] is None
     Path("xor.csv").write_text(XOR + "1,1,even\n" * 20)
-    done = bdnn_process("predict", "m.json", "xor.csv", "--out", "old.json", preexec_fn=limited, env=environment)
+    done = bdnn_done("predict", "m.json", "xor.csv", "--out", "old.json", longest_file=FULL, env=environment)
     assert done.returncode == 1 and b"cannot write old.json: File too large" in done.stderr
     assert Path("old.json").read_text() == "old"
     assert sorted(path.name for path in here.iterdir()) == ["c.json", "m.json", "old.json", "xor.csv"]
@@ -240,24 +234,19 @@ def test_the_largest_shape_that_may_be_chosen_counts(run, here, monkeypatch, val
 def test_standard_output_that_takes_nothing_is_an_error_and_the_network_is_saved(here):
     with open("/dev/full", "wb") as full:
         for words, name in (((*TRAIN, "--out", "x.json"), "x.json"), (("predict", "m.json", "xor.csv"), None)):
-            process = subprocess.run(
-                [sys.executable, "-m", "bdnn", *map(str, words)], stdout=full, stderr=subprocess.PIPE
-            )
+            process = bdnn_done(*words, stdout=full.fileno())
             assert process.returncode == 1
             assert process.stderr.decode().startswith("bdnn: error: cannot write to standard output: No space left")
             assert process.stderr.count(b"\n") == 1
             assert name is None or load_model(name).network.n_features == 2
         # a network that was to go there is saved elsewhere
-        process = subprocess.run(
-            [sys.executable, "-m", "bdnn", *map(str, TRAIN), "--out", "-"], stdout=full, stderr=subprocess.PIPE
-        )
+        process = bdnn_done(*TRAIN, "--out", "-", stdout=full.fileno())
         assert process.returncode == 1
         place = re.search(r"the network is in (\S+) instead", process.stderr.decode())
         assert place is not None and load_model(place[1]).network.n_features == 2
         Path(place[1]).unlink()
         # a log on a full disk does not end a training
-        words = [*map(str, TRAIN[:-1]), "--out", "y.json"]
-        process = subprocess.run([sys.executable, "-m", "bdnn", *words], stdout=subprocess.PIPE, stderr=full)
+        process = bdnn_done(*TRAIN[:-1], "--out", "y.json", stderr=full.fileno())
         assert process.returncode == 0 and load_model("y.json").network.n_features == 2
 
 
@@ -291,7 +280,10 @@ def test_class_names_that_the_terminal_cannot_show(cats, encoding):
     environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     script = cats / "commands.py"
     script.write_text(COMMANDS, encoding="utf-8")
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, cwd=cats, env=environment, timeout=300)
+    if encoding == "ascii":  # a process that begins with it
+        done = subprocess.run([sys.executable, str(script)], capture_output=True, cwd=cats, env=environment)
+    else:
+        done = script_done(script, cwd=cats, env=environment)
     out, err = done.stdout.decode(encoding), done.stderr.decode(encoding)
     assert [line for line in err.splitlines() if line.isdigit()] == ["0"] * 6 + ["2"], err
     shown = "é/猫".encode(encoding, "backslashreplace").decode(encoding)
@@ -310,8 +302,7 @@ def test_live_progress_on_a_terminal_of_few_characters(cats):
     ours, theirs = pty.openpty()
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "TERM": "xterm"}
     words = ["train", "t.csv", "--target", "target", "--test-fraction", "0"]
-    process = subprocess.Popen([sys.executable, "-m", "bdnn", *words], stderr=theirs, stdout=subprocess.PIPE, cwd=cats,
-                               env=environment)  # fmt: skip
+    process = bdnn_begun(*words, stderr=theirs, cwd=cats, env=environment)
     os.close(theirs)
     shown = b""
     try:
@@ -337,10 +328,7 @@ def noise(path):
 
 def begun(*words, cwd):
     """A process that has printed a first line of progress; a second one waits to be read."""
-    heard = getattr(signal, "SIGHUP", None)  # tests may run under `nohup`, whose processes do not hear of it
-    process = subprocess.Popen([sys.executable, "-m", "bdnn", *map(str, words)], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, cwd=cwd,
-                               preexec_fn=heard and (lambda: signal.signal(heard, signal.SIG_DFL)))  # fmt: skip
+    process = bdnn_begun(*words, cwd=cwd, text=True)
     assert process.stderr.readline()
     return process
 
@@ -371,8 +359,7 @@ def test_a_signal_ends_a_training_with_its_best_network(tmp_path, name, method):
 def test_a_signal_before_there_is_a_network_says_so(tmp_path):
     # the table is a pipe that nobody fills: the command waits in the midst of reading
     os.mkfifo(tmp_path / "t.csv")
-    process = subprocess.Popen([sys.executable, "-m", "bdnn", "train", "t.csv", "--target", "y", "--out", "m.json"],
-                               stderr=subprocess.PIPE, text=True, cwd=tmp_path)  # fmt: skip
+    process = bdnn_begun("train", "t.csv", "--target", "y", "--out", "m.json", text=True, cwd=tmp_path)
     with open(tmp_path / "t.csv", "w"):  # until it reads
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)

@@ -13,6 +13,7 @@ from bdnn import BDNNClassifier
 from bdnn.model_file import TableInfo, load_model
 from bdnn.splitting import split
 from bdnn.tables import read_table
+from processes import bdnn_done
 
 
 def fresh(*words):
@@ -238,7 +239,8 @@ def test_medians_are_kept_though_nothing_was_missing(run, tmp_path):
     gap.write_text("a,b\n9,1\n,1\n1,?\n")
     twice.write_text("note,a,b,note,\n,9,1,x,\n7,1,1,text,?\n")
     words = ("--target", "y", "--hidden", "none", "--test-fraction", 0, "--quiet")
-    code, out, err = fresh("train", table, *words, "--out", model)
+    trained = bdnn_done("train", table, *words, "--out", model, text=True)
+    code, out, err = trained.returncode, trained.stdout, trained.stderr
     assert (code, err) == (0, "") and "missing values" not in out
     assert load_model(model).table.fill == (5.0, 1.0)
     assert fresh("predict", model, gap) == (0, "prediction\n1\n0\n0\n", "")

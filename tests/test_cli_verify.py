@@ -17,6 +17,7 @@ from bdnn.cli.reading import TableChoice, read_training_table
 from bdnn.errors import CertificateError, InputError
 from bdnn.estimators.classifier import BDNNClassifier
 from certificates import made
+from processes import bdnn_done
 
 TABLE = "a,b,more,label\n" + "".join(
     f"{a},{b},{k},{c}\n" for k, (a, b, c) in enumerate([
@@ -170,8 +171,8 @@ def bdnn_process(*words, **settings):
 def proven(tmp_path_factory):
     """A certificate that a training in default settings has written."""
     path = tmp_path_factory.mktemp("proven") / "proof.json"
-    done = bdnn_process("train", CANCER, "--target", "target", "--hidden", "none", "--method", "exact", "--seed", 4,
-                        "--test-fraction", 0.4, "--drop", "mitoses", "--certificate", path, "-q")  # fmt: skip
+    done = bdnn_done("train", CANCER, "--target", "target", "--hidden", "none", "--method", "exact", "--seed", 4,
+                     "--test-fraction", 0.4, "--drop", "mitoses", "--certificate", path, "-q", text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
     return path
 

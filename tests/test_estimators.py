@@ -6,8 +6,6 @@ import copy
 import json
 import pickle
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -24,6 +22,7 @@ from bdnn.errors import BDNNError, InputError
 from bdnn.estimators.base import seed_of
 from bdnn.problem.audit import audit
 from bdnn.problem.problem import Problem
+from processes import code_begun
 
 SQUARE, PARITY = [[0, 0], [0, 1], [1, 0], [1, 1]], ["same", "differ", "differ", "same"]
 
@@ -388,12 +387,7 @@ print(json.dumps(clf.result_.to_dict() | {"score": clf.score(X, y)}))
     [("exact", "solve", 1), ("exact", "search", 1), ("local_search", "search", 1), ("local_search", "search", 2)],
 )
 def test_ctrl_c_in_a_terminal_keeps_the_network(method, phase, threads):
-    process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, method, phase, str(threads)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = code_begun(INTERRUPTED, method, phase, threads, text=True)
     try:
         assert process.stderr.readline() == f"{phase}\n"
         process.send_signal(signal.SIGINT)

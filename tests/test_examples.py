@@ -1,10 +1,7 @@
 """The scripts of examples/ run, and what they print and write holds."""
 
 import itertools
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from bdnn import load, verify_certificate
+from processes import script_done
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(file.stem for file in EXAMPLES.glob("*.py"))
@@ -26,14 +24,7 @@ def run(tmp_path_factory):
     def runner(name):
         if name not in done:
             folder = tmp_path_factory.mktemp(name)
-            process = subprocess.run(
-                [sys.executable, EXAMPLES / f"{name}.py"],
-                cwd=folder,
-                env=os.environ | {"PYTHONIOENCODING": "utf-8"},
-                capture_output=True,
-                text=True,
-                timeout=300,
-            )
+            process = script_done(EXAMPLES / f"{name}.py", cwd=folder, text=True)
             assert process.returncode == 0, process.stderr
             done[name] = folder, process.stdout
         return done[name]

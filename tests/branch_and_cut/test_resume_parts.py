@@ -3,8 +3,6 @@
 import json
 import re
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from bdnn.methods import exact, exact_activation
 from bdnn.methods.exact import ExactTraining
 from branch_and_cut.crews import Unreliable
 from branch_and_cut.resuming import CASES, kept_at_every_report, killed_until_done, problem_of, undisturbed
+from processes import bdnn_done, code_done
 
 # data that are dealt into parts
 
@@ -99,7 +98,7 @@ def test_a_node_limit_holds_for_all_parts_together(tmp_path, dealt):
         nodes = result.nodes
 
 
-# through the command, from fresh processes
+# through the command, from processes of its own
 
 KILLER = """
 import os, signal, sys
@@ -130,8 +129,7 @@ def table(path, X, y):
 
 def started(words, kill=None):
     """Run a command in a process of its own; return the report, None if it was killed, and what was told on the way."""
-    code = ["-m", "bdnn"] if kill is None else ["-c", KILLER, kill[0], str(kill[1])]
-    done = subprocess.run([sys.executable, *code, *words], capture_output=True, text=True, timeout=300, check=False)
+    done = bdnn_done(*words, text=True) if kill is None else code_done(KILLER, *kill, *words, text=True)
     told = [tuple(map(float, found.groups())) for found in map(TOLD.search, done.stderr.splitlines()) if found]
     if kill is not None:
         assert done.returncode == -signal.SIGKILL, done.stderr
