@@ -29,6 +29,8 @@ _MANY_ROWS = 1000
 """With more rows than that, held-out rows say nearly as much as folds, and sums of networks gain less."""
 _SHARE_OF_A_SEARCH = 0.25
 """Of the time left that one search may take: whatever else is to be tried needs some, too."""
+_LEAST_SECONDS = 0.05
+"""Of a search, as long as there is any time: a start and a descent of it."""
 _SHARE_OF_NEIGHBORS = 0.5
 """Of the accuracy by which is chosen; 0.3 and 0.7 did about as well."""
 _MUCH_WORSE, _TRIES = 0.03, 3
@@ -276,7 +278,9 @@ class Search:
             return None
         began, test = reading(), self._tests[k]
         with limited_threads(1, "openmp"):  # a limit of OpenMP is one of the thread that sets it
-            trained = self._trainers[k].network(plan, self._budget.within(max(left * _SHARE_OF_A_SEARCH, 0.05)))
+            trained = self._trainers[k].network(
+                plan, self._budget.within(max(left * _SHARE_OF_A_SEARCH, _LEAST_SECONDS))
+            )
         right = float(test.weight[trained.answers(test.X) == test.y].sum())
         placed = trained.placed()
         size = self._size(placed) if k == 0 else 0

@@ -130,9 +130,10 @@ class Trainer:
         return lambda: self._budget.remaining < (1 - _SHARE_OF_TREES) * left < math.inf
 
     def is_repeated(self, plan: Plan) -> bool:
-        """Tell whether there are so few thresholds that a smaller plan has them all."""
-        smaller = [size for size in STUMPS if size < plan.size]
-        return plan.inputs == "stumps" and bool(smaller) and len(self._stumps()) <= smaller[-1]
+        """Tell whether there are so few thresholds or rules that a smaller plan has them all."""
+        if not plan.smaller:
+            return False
+        return len(self._grown(plan).rules if plan.has_rules else self._stumps()) <= plan.smaller[-1]
 
     def shared_seconds(self, plan: Plan) -> float:
         """Return what the regression of a plan took, which plans of other bounds share with it."""
@@ -215,7 +216,7 @@ class Trainer:
             rows = Rows(X[weighs], y[weighs], weight[weighs])
             key = "regression", plan.regression, number  # the same for all bounds
             logits = self._once(key, lambda: regression(rows, plan.penalty))
-            return complete(rounded(logits, rows, plan.bound), self._n_classes)
+            return complete(rounded(logits, *rows, plan.bound), self._n_classes)
         problem = Problem(
             X=X[weighs], y=y[weighs], sample_weight=weight[weighs], weights="integer", weight_bound=plan.bound,
             hidden_layer_sizes=(plan.hidden,) if plan.hidden else (), copy=False,
@@ -233,9 +234,8 @@ class Trainer:
         if not trees.value:
             return constant(most_frequent(self._rows), 1, self._n_classes)
         weights, bias = trees.logits(plan.size)
-        held = self._held(plan)[:, : weights.shape[1]].astype(np.float64)
-        logits = Affine(weights, bias, np.unique(self._rows.y))
-        return complete(rounded(logits, self._rows._replace(X=held), plan.bound), self._n_classes)
+        held, (_, y, weight) = self._held(plan)[:, : weights.shape[1]], self._rows
+        return complete(rounded(Affine(weights, bias, np.unique(y)), held, y, weight, plan.bound), self._n_classes)
 
 
 def _layer_of(found: Sequence[Rule]) -> tuple[BitInputs, Integers]:
