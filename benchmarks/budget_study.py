@@ -8,9 +8,10 @@ missing, two to seven classes (some of one row), weights of rows and classes (so
 and as many others, some of them with levels that are new. Then all is done again with the same seed, and the bytes have
 to be the same.
 
-Ways to make networks come in an order of each call's own, so that few of them are of every kind; and the clock of the
+Ways to make networks come in an order of each call's own, so that few of them are of every kind; nine calls of ten take
+no more than 32 thresholds of boosted stumps and 120 rules, as hundreds would take most of the time; the clock of the
 limits moves on by a second for every way that was tried, so that both fits end at the same place, however busy the
-machine is: limits are from half a second, which is one way, to two and a half. Writes
+machine is: limits are from half a second, which is one way, to three and a half. Writes
 ``benchmarks/results/budget_study.json``;
 the exit code is 1 if a call fails.
 """
@@ -32,7 +33,7 @@ from common import write_results
 
 import bdnn
 from bdnn import clock
-from bdnn.compact import plans
+from bdnn.compact import plans, training
 from bdnn.compact.choice import Search
 from bdnn.compact.plans import Plan
 
@@ -85,7 +86,7 @@ def call(seed: int) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray, np.ndarray 
     m = int(rng.integers(C + 4, MOST_ROWS + 1))
     table = pd.DataFrame({f"c{j}": column(rng, m) for j in range(rng.integers(1, 9))})
     table["any"] = rng.normal(size=2 * m)  # at least one column is not constant
-    hidden = table["any"] + rng.normal(scale=0.3, size=2 * m)
+    hidden = table["any"] + rng.normal(scale=0.1, size=2 * m)
     codes = np.searchsorted(np.sort(rng.normal(size=C - 1)), hidden[:m])
     codes[:C] = np.arange(C)
     names = np.array([f"class {c}" for c in range(C)]) if rng.random() < 0.5 else np.arange(C) - 1
@@ -93,14 +94,13 @@ def call(seed: int) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray, np.ndarray 
     if rng.random() < 0.4:
         weight = rng.random(m) * (rng.random(m) < 0.7)
         weight[0] = 1.0
-    most = MOST_BYTES if rng.random() < 0.1 else 600  # large networks take most of the time
-    budgets = np.exp(rng.uniform(0, np.log(most), rng.integers(1, 4))).astype(int)
+    budgets = np.exp(rng.uniform(0, np.log(MOST_BYTES), rng.integers(1, 4))).astype(int)
     settings = {
         "max_bytes": [*map(int, budgets)],
         "class_weight": rng.choice([None, None, "balanced"]),
         "missing_indicator": str(rng.choice(["auto", "always", "never"])),
         "max_categories": int(rng.integers(2, 25)),
-        "time_limit": float(rng.choice([0.5, 1.5, 1.5, 2.5])),
+        "time_limit": float(rng.choice([0.5, 1.5, 2.5, 3.5])),
         "n_jobs": 1,
         "random_state": seed,
     }
@@ -114,7 +114,7 @@ def stages(search: Search) -> Iterator[list[Plan]]:
     found = [*plain, *hidden, *rules, *plans.boosted(len(search._classes)), *plans.smooth([*plain, *rules])]
     found += [more for plan in [*plain, *hidden, *rules] for more in plans.summed(plan, many_rows=False)]
     kinds: dict[tuple[Any, ...], list[Plan]] = {}
-    for plan in search._sensible(found):
+    for plan in search._sensible(plan for plan in found if plan.size <= training.RULES[-1]):
         kinds.setdefault((plan.inputs, plan.hidden > 0, plan.members > 1, plan.penalty > 0), []).append(plan)
     rng = np.random.default_rng(search._budget.seed)
     some = [listed[rng.integers(len(listed))] for listed in kinds.values()]
@@ -125,6 +125,9 @@ def fitted(seed: int) -> bdnn.CompactBDNNClassifier:
     """Return the classifier of a call."""
     rows, _, labels, weight, settings = call(seed)
     moving = Clock()
+    few = seed % 10 > 0
+    training.STUMPS = plans.STUMPS[:4] if few else plans.STUMPS
+    training.RULES, training.BOOSTED = (plans.RULES[:2], plans.BOOSTED[:2]) if few else (plans.RULES, plans.BOOSTED)
     with warnings.catch_warnings(), clock.replaced(moving):
         warnings.simplefilter("ignore")
         return bdnn.CompactBDNNClassifier(**settings).fit(rows, labels, weight, on_progress=moving.move)
