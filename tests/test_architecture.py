@@ -84,8 +84,6 @@ OPTIONAL = {
     "pandas",
     "highspy",
     "sklearn",
-    "dask",
-    "distributed",
 }
 SCIKIT_LEARN = "estimators"
 """The floor that may import scikit-learn at module level."""

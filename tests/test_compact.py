@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 from threadpoolctl import threadpool_limits
@@ -16,7 +17,7 @@ import bdnn
 from bdnn import Budget, CompactBDNNClassifier, Network
 from bdnn.compact import choice, plans
 from bdnn.compact.inputs import BitInputs, GridInputs, Source
-from bdnn.compact.plans import Plan, hidden, plain, ruled, smooth, summed
+from bdnn.compact.plans import Plan, boosted, hidden, plain, ruled, smooth, summed
 from bdnn.compact.proposals import Rows
 from bdnn.compact.training import Trainer, complete, constant
 from bdnn.compact.training import summed as sum_of
@@ -214,6 +215,53 @@ def test_rows_and_classes_without_weight(few_plans):
     assert set(alone.predict(X)) == {2} and alone.size_bytes_ == 1
     with pytest.raises(InputError, match="zero in every row"):
         CompactBDNNClassifier(class_weight={0: 0}).fit(X, y, (y == 0) * 1.0)
+
+
+def test_the_unit_of_weights_means_nothing(few_plans):
+    X, y = load_iris(return_X_y=True)
+    weight = 1.0 + np.arange(150) % 7
+    one, other = (
+        CompactBDNNClassifier(30, time_limit=None, random_state=0).fit(X, y, weight * unit) for unit in (1, 2.0**-40)
+    )
+    assert one.to_bytes() == other.to_bytes() and one.size_bytes_ > 3
+
+
+def test_inputs_of_any_unit_have_grids():
+    X = np.random.default_rng(0).normal(size=(50, 1))
+    source = Source.of(Encoder.identity(["a"], 1, [0.0]), X)
+    one, small = (GridInputs.of(np.array([0]), X * unit, source, 4).values(X * unit) for unit in (1, 2.0**-60))
+    np.testing.assert_array_equal(one, small)
+    assert len(np.unique(one)) > 8
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_boosted_trees_are_networks(classes):
+    rng = np.random.default_rng(2)
+    X = rng.integers(0, 9, (120, 4)).astype(float)  # thresholds of integers are kept
+    y = ((X[:, 0] > X[:, 1]).astype(int) + (classes > 2) * (X[:, 2] > 6)).astype(np.intp)
+    source = Source.of(Encoder.identity(None, 4, [0.0] * 4), X)
+    made = Trainer(Rows(X, y, np.ones(120)), source, np.arange(classes), 2, 1500, Budget(seconds=60).start())
+    plan = Plan("boosted", 60, 4, bound=2**20)
+    trees = made._grown(plan)
+    weights, bias = trees.logits(60)
+    rounds = max(k for k, stage in enumerate(trees.stages, start=1) if stage.rules == weights.shape[1])
+    model = HistGradientBoostingClassifier(
+        learning_rate=0.3, max_leaf_nodes=4, max_bins=32, l2_regularization=1.0, max_iter=rounds, min_samples_leaf=4,
+        early_stopping=False, random_state=2,
+    ).fit(X, y)  # fmt: skip
+    sums = made._held(plan)[:, : weights.shape[1]] @ weights.T + bias
+    np.testing.assert_allclose(sums, model.decision_function(X).reshape(len(sums), -1), atol=1e-9)
+    trained = made.network(plan, Budget(seconds=60).start())
+    np.testing.assert_array_equal(trained.answers(X), model.predict(X))
+
+
+def test_rules_that_smaller_plans_have_are_not_tried_again():
+    made, _ = trainer(1)
+    few = len(made._grown(Plan("rules", 40, 4)).rules)
+    for plan in [*ruled(), *boosted(2), *smooth(ruled())]:
+        assert made.is_repeated(plan) == any(size >= few for size in plan.smaller if plan.bits == 4) or plan.bits != 4
+    assert Plan("rules", 600, 4, bound=7, penalty=3.0).smaller == [40, 120, 350]
+    assert Plan("rules", 350, 4, bound=3).smaller == [120] and Plan("grid", 5, 4).smaller == []
 
 
 def test_equal_rows_are_dealt_like_others():

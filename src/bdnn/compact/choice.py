@@ -242,7 +242,7 @@ class Search:
                 for k, trainer in enumerate(trainers):
                     if workers.stop.requested:
                         return
-                    first = trainers[0].known(plan) if k and plan.inputs == "stumps" else {}
+                    first = trainers[0].known(plan) if k and plan.smaller else {}
                     yield Task(plan, k, self._budget, trainer.known(plan), first, self._reserve())
 
         waiting: dict[int, Part | None] = {}

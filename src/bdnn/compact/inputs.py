@@ -207,7 +207,8 @@ class GridInputs:
         low, high = np.quantile(values, 0.01, axis=0), np.quantile(values, 0.99, axis=0)
         flat = high <= low
         low, high = np.where(flat, values.min(axis=0), low), np.where(flat, values.max(axis=0), high)
-        step = 2.0 ** np.ceil(np.log2(np.maximum(high - low, 1e-9) / (2**bits - 1)))
+        span = np.where(high > low, high - low, 1.0)  # of a constant any
+        step = 2.0 ** np.ceil(np.log2(span / (2**bits - 1)))
         offset = np.rint(low / step) * step
         own = source.bits[feature]
         direct = (own > 0) & (own <= bits)

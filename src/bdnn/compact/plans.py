@@ -87,6 +87,20 @@ class Plan:
         """Whether there is a hidden layer of rules, which trees propose."""
         return self.inputs in ("rules", "boosted")
 
+    @property
+    def smaller(self) -> list[int]:
+        """Sizes of the plans of stumps or rules that differ in nothing else, and are smaller; none of other plans."""
+        sizes: tuple[int, ...] = ()
+        if self.inputs == "stumps":
+            sizes = STUMPS
+        elif self.inputs == "boosted":
+            sizes = BOOSTED
+        elif self.inputs == "rules":
+            sizes = (
+                tuple(sorted({*RULES, _BETWEEN})) if self.penalty else tuple(n for n, b in _RULES if b == self.bound)
+            )
+        return [size for size in sizes if size < self.size]
+
     def is_near(self, other: Plan) -> bool:
         """Tell whether another plan differs in one thing only, and in size by little: it should do about as well."""
         pairs = [(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]

@@ -24,7 +24,12 @@ _RATE = 0.3
 """Learning rate of boosting: larger steps repeat thresholds less often than the default of 0.1."""
 _VALUES_OF_RULES = 32
 """Most values of an input that the trees of rules tell apart, so that rules share thresholds."""
-_TREES_OF_FOREST = 50
+_TREES_OF_FOREST, _ROWS_OF_A_LEAF = 50, 3
+"""Of the forest that orders the inputs: fewer trees than decide well, and no leaves of single rows."""
+_SPARE_STUMPS, _SPARE_RULES = 2.0, 1.2
+"""How many times the trees are grown that would do if none repeated what another one asks for."""
+_SHRINKAGE = 1.0
+"""Of the values of leaves, the l2 regularization of boosting: few rows are no reason for large values."""
 _WEIGHTED_BINS = 63
 """Most values of an input that boosting tells apart where rows have weights."""
 _AT_ONCE = 32
@@ -80,7 +85,7 @@ def _usable(rows: Rows, source: Source) -> Rows:
 
 def stump_bits(rows: Rows, source: Source, seed: int, most: int, enough: Callable[[], bool]) -> list[tuple[int, float]]:
     """Return different pairs of input and threshold in the order in which boosted stumps take them, `most` at most."""
-    trees = ceil(2 * most / _outputs(rows))
+    trees = ceil(_SPARE_STUMPS * most / _outputs(rows))
     found: dict[tuple[int, float], None] = {}
     for nodes, _ in _boosted(_usable(rows, source), seed, trees, enough, max_leaf_nodes=2):
         for node in nodes:
@@ -151,14 +156,14 @@ NOTHING = Grown([((0, 0.0, True),)], [Stage(1, 0, np.zeros(1))], [], [], [])
 def grown(rows: Rows, source: Source, seed: int, leaves: int, most: int, enough: Callable[[], bool]) -> Grown:
     """Return boosted trees with so many rules at least, unless it is enough before or rules repeat."""
     n_outputs = _outputs(rows)
-    trees = ceil(1.2 * most / ((leaves - 1) * n_outputs))
+    trees = ceil(_SPARE_RULES * most / ((leaves - 1) * n_outputs))
     places: dict[Rule, int] = {}
     found = Grown([], [], [], [], [])
     bias = np.zeros(0)
     for number, (nodes, baseline) in enumerate(
         _boosted(
             _usable(rows, source), seed, trees, enough, max_leaf_nodes=leaves, max_bins=_VALUES_OF_RULES,
-            l2_regularization=1.0,
+            l2_regularization=_SHRINKAGE,
         )
     ):  # fmt: skip
         output = number % n_outputs
@@ -209,5 +214,5 @@ def importance(rows: Rows, seed: int) -> Indices:
     """Return the inputs in the order of their importance to a forest."""
     from sklearn.ensemble import RandomForestClassifier
 
-    forest = RandomForestClassifier(_TREES_OF_FOREST, min_samples_leaf=3, random_state=seed)
+    forest = RandomForestClassifier(_TREES_OF_FOREST, min_samples_leaf=_ROWS_OF_A_LEAF, random_state=seed)
     return np.argsort(-forest.fit(rows.X, rows.y, rows.weight).feature_importances_, kind="stable")

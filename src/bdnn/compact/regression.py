@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from bdnn.arrays import row_blocks
 from bdnn.network.network import Layer, Network
 
 if TYPE_CHECKING:
     from bdnn.compact.proposals import Rows
     from bdnn.network.losses import Head
-    from bdnn.types import Floats, Indices, Integers
+    from bdnn.types import Array, Floats, Indices, Integers
 
 _ITERATIONS = 300
 """Of the regression: enough for bits; it need not converge, as its weights are rounded."""
@@ -58,15 +59,19 @@ def regression(rows: Rows, penalty: float) -> Affine:
     return Affine(weights, bias, model.classes_)
 
 
-def rounded(logits: Affine, rows: Rows, bound: int) -> Network:
+def rounded(logits: Affine, X: Array, y: Indices, weight: Floats, bound: int) -> Network:
     """Return a network of integer weights up to a bound that has about these logits.
 
     Parameters
     ----------
     logits : Affine
         Of a regression on the same rows, or of boosting.
-    rows : Rows
-        Integers that the network sees, of shape (m, k), of these classes only.
+    X : ndarray of shape (m, k)
+        Integers that the network sees, of any type.
+    y : ndarray of shape (m,)
+        Codes of classes, of these only.
+    weight : ndarray of shape (m,)
+        Of the rows.
     bound : int
         Largest weight.
 
@@ -76,7 +81,7 @@ def rounded(logits: Affine, rows: Rows, bound: int) -> Network:
         Of the length of weights, of some, that keeps the most log-likelihood.
     """
     weights, bias, classes = logits
-    codes = np.searchsorted(classes, rows.y)
+    codes = np.searchsorted(classes, y)
     size = np.abs(weights).max(initial=0.0)
     if not size > 0:
         size = 1.0
@@ -84,11 +89,19 @@ def rounded(logits: Affine, rows: Rows, bound: int) -> Network:
     for scale in np.geomspace(bound / size, 2.0 * bound / size, _SCALES):
         W = np.clip(np.rint(weights * scale), -bound, bound).astype(np.int64)
         b = np.rint(bias * scale).astype(np.int64)
-        fit = _likelihood(rows.X @ W.T.astype(np.float64) / scale + b / scale, codes, rows.weight)
+        fit = _likelihood((_sums(X, W) + b) / scale, codes, weight)
         if fit > best[0]:
             best = (fit, W, b)
     head: Head = "threshold" if len(best[1]) == 1 else "argmax"
     return Network((Layer(best[1], best[2]),), head, classes)
+
+
+def _sums(X: Array, W: Integers) -> Floats:
+    """Return X Wᵀ, without a copy of all of X in doubles."""
+    out = np.empty((len(X), len(W)))
+    for rows in row_blocks(len(X), X.shape[1]):
+        out[rows] = X[rows].astype(np.float64) @ W.T.astype(np.float64)
+    return out
 
 
 def _likelihood(outputs: Floats, codes: Integers, weight: Floats) -> float:

@@ -140,11 +140,15 @@ class Trainer:
         return lambda: self._budget.remaining < (1 - _SHARE_OF_TREES) * left < math.inf
 
     def is_repeated(self, plan: Plan, known: bool = False) -> bool:
-        """Tell whether there are so few thresholds that a smaller plan has them all; no if they must be `known`."""
-        smaller = [size for size in STUMPS if size < plan.size]
-        if plan.inputs != "stumps" or not smaller or (known and not self._once.known(["stumps"])):
+        """Tell whether a smaller plan has all thresholds or rules that there are; no if they must be `known`."""
+        if not plan.smaller or (known and not self._once.known([self._proposals_of(plan)])):
             return False
-        return len(self._stumps()) <= smaller[-1]
+        return len(self._grown(plan).rules if plan.has_rules else self._stumps()) <= plan.smaller[-1]
+
+    def _proposals_of(self, plan: Plan) -> Any:
+        """Return the key of what trees propose for a plan."""
+        proposals = {"grid": "importance", "tree": ("tree", plan.size), "stumps": "stumps"}
+        return ("grown", plan.bits) if plan.has_rules else proposals[plan.inputs]
 
     def shared_seconds(self, plan: Plan) -> float:
         """Return what the regression of a plan took, which plans of other bounds share with it."""
@@ -152,8 +156,7 @@ class Trainer:
 
     def known(self, plan: Plan) -> dict[Any, Any]:
         """Return what has been made for a plan: proposals of trees, and the networks that it adds up."""
-        proposals = {"grid": "importance", "tree": ("tree", plan.size), "stumps": "stumps"}
-        keys: list[Any] = [("grown", plan.bits) if plan.has_rules else proposals[plan.inputs]]
+        keys: list[Any] = [self._proposals_of(plan)]
         keys += [(plan.single, number) for number in range(plan.members)]
         if plan.penalty:
             keys += [("regression", plan.regression, number) for number in range(plan.members)]
@@ -243,7 +246,7 @@ class Trainer:
             rows = Rows(X[weighs], y[weighs], weight[weighs])
             key = "regression", plan.regression, number  # the same for all bounds
             logits = self._once(key, lambda: regression(rows, plan.penalty))
-            return complete(rounded(logits, rows, plan.bound), self._n_classes)
+            return complete(rounded(logits, *rows, plan.bound), self._n_classes)
         problem = Problem(
             X=X[weighs], y=y[weighs], sample_weight=weight[weighs], weights="integer", weight_bound=plan.bound,
             hidden_layer_sizes=(plan.hidden,) if plan.hidden else (), copy=False,
@@ -264,9 +267,8 @@ class Trainer:
         if not trees.value:
             return constant(most_frequent(self._rows), 1, self._n_classes)
         weights, bias = trees.logits(plan.size)
-        held = self._held(plan)[:, : weights.shape[1]].astype(np.float64)
-        logits = Affine(weights, bias, np.unique(self._rows.y))
-        return complete(rounded(logits, self._rows._replace(X=held), plan.bound), self._n_classes)
+        held, (_, y, weight) = self._held(plan)[:, : weights.shape[1]], self._rows
+        return complete(rounded(Affine(weights, bias, np.unique(y)), held, y, weight, plan.bound), self._n_classes)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

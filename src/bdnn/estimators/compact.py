@@ -198,7 +198,8 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         inputs = np.asarray(encoded(encoder, columns), dtype=np.float64)
         self.schema_ = Schema.of(_Encoding(encoder, classes), columns if isinstance(columns, RawTable) else inputs)
         inputs, codes = inputs[training], codes[training].astype(np.intp)
-        everything = Rows(inputs, codes, np.ones(len(codes)) if weight is None else weight)
+        # 1 on average, as trees and regressions weigh them against numbers of rows
+        everything = Rows(inputs, codes, np.ones(len(codes)) if weight is None else weight / weight.mean())
         own = own_time(budget, self.probability)
         listener = on_progress or (_to_stderr if self.verbose else None)
         search = _search(everything, encoder, self.schema_, budgets, own, listener)
