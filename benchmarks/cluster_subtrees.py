@@ -221,6 +221,16 @@ def text(results):
     for row in results["simulated"]:
         plain, share = row["busy, tasks of a second"], row["busy"]
         lines.append(f"| {row['workers']} | {plain:.0%} | {share:.0%} | {row['seconds of a task']:.1f} |")
+    tasks, dask = results["measured"]["tasks"], results["measured"]["seconds of Dask for a task"]
+    own, there, back = (median(task[name] for task in tasks) for name in ("coordinator", "bytes there", "bytes back"))
+    handling = own + dask
+    lines += [
+        "",
+        f"A task costs the coordinator {1e3 * handling:.1f} ms, of which Dask takes {1e3 * dask:.1f} ms; half of the "
+        f"messages have less than {there / 1e3:.1f} kB there and {back / 1e3:.1f} kB back. With tasks of a second that "
+        f"would be all that {team._USUAL / handling:.0f} workers leave it, with the longest ones all that "
+        f"{team._LONG / handling:.0f} leave it: that is why tasks last longer the more workers there are.",
+    ]
     return "\n".join(lines)
 
 
