@@ -31,7 +31,7 @@ def sooner(text, seconds=2.0):
     return re.sub(r"(time[_-]limit[= ])([\d.]+)", lambda found: f"{found[1]}{min(float(found[2]), seconds):g}", text)
 
 
-NEEDED = {"onnx.md": ("onnx", "onnxruntime", "skl2onnx")}
+NEEDED = {"cluster.md": ("distributed",), "onnx.md": ("onnx", "onnxruntime", "skl2onnx")}
 """Packages of extras without which a page's examples are skipped."""
 
 

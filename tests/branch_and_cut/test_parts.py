@@ -73,11 +73,13 @@ def test_exact_training_deals_large_data(monkeypatch):
     assert result.timings["total"] < 5
 
 
-def test_the_command(tmp_path, capsys):
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_the_command(tmp_path, capsys, jobs):
     X, y = noisy(70, 0)
     table = tmp_path / "t.csv"
     np.savetxt(table, np.column_stack([X, y]), delimiter=",", header="a,b,label", comments="")
     words = ["bound", str(table), "--target", "label", "--test-fraction", "0", "--time-limit", "30", "-q"]
+    words += ["--jobs", jobs]
     with pytest.raises(SystemExit) as stop:
         cli.main([*words, "--json"])
     report = json.loads(capsys.readouterr().out)
@@ -88,6 +90,16 @@ def test_the_command(tmp_path, capsys):
         cli.main([*words, "--hidden", "9"])
     assert stop.value.code == 2
     assert "up to five neurons" in capsys.readouterr().err
+
+
+def test_a_cluster_that_is_none_is_wrong_usage(tmp_path, capsys):
+    table = tmp_path / "t.csv"
+    table.write_text("a,y\n1,0\n2,1\n3,0\n", encoding="utf-8")
+    for words in (["bound"], ["train", "--method", "exact"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([*words, str(table), "--target", "y", "--test-fraction", "0", "-q", "--cluster", "local:no"])
+        assert stop.value.code == 2
+        assert "'local:no'" in capsys.readouterr().err
 
 
 def test_the_command_with_a_model(tmp_path, capsys):

@@ -16,7 +16,7 @@ from bdnn.branch_and_cut.program import Points
 from bdnn.branch_and_cut.proof_log import Record
 from bdnn.branch_and_cut.subtree import Nodes, NumberedSets, PseudoCosts
 from bdnn.errors import BDNNError
-from bdnn.methods import exact
+from bdnn.methods import exact, exact_activation
 from bdnn.methods.exact import ExactTraining
 from bdnn.methods.run import Run
 from branch_and_cut import test_engine
@@ -148,6 +148,20 @@ def test_all_of_that_happens(crews, monkeypatch):
     for seed in range(3):
         plain()(problem_of("several trees"), Budget(seconds=60, threads=3, seed=seed))
     assert min(seen(crews).values()) > 0, seen(crews)
+
+
+def test_what_was_asked_for_before_a_pause_is_not_taken_for_what_is_asked_for_after_it(crews, monkeypatch):
+    monkeypatch.setattr(Unreliable.__init__, "__defaults__", (1.0,))
+    monkeypatch.setattr(exact_activation, "_FIRST_NODES", 15)
+    for seed in range(3):
+        told = []
+        method = ExactTraining(formulation="activation", certificate=True)
+        problem = problem_of("certificate of several trees")
+        result = method(problem, Budget(seconds=60, threads=3, seed=seed), None, told.append)
+        best = undisturbed("certificate of several trees").objective
+        assert (result.status, result.bound) == (Status.OPTIMAL, best)
+        assert all(progress.bound <= best for progress in told)
+        assert bdnn.verify_certificate(result.certificate, problem.X, problem.y).optimal
 
 
 def test_with_a_crew_that_loses_everything_the_work_goes_on_here(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 _PATIENCE = 5.0
 # seconds of the shortest job: handing it out takes a millisecond
 _SHORTEST = 0.1
+
+
+job_numbers = itertools.count()
+"""The number of the next job: none is used twice, so that what comes late is never taken for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class Crew(Protocol):
         ...
 
     def hand_out(self, site: str, number: int, job: Job) -> None:
-        """Let a job be done, at a site if it can be; numbers are not used twice."""
+        """Let a job be done, at a site if it can be; its number is the next of `job_numbers`."""
         ...
 
     def returned(self, seconds: float) -> list[Returned]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from bdnn.branch_and_cut.checkpoint import Arrays, cuts_to_arrays, restore_cuts, restore_tree, tree_to_arrays
+from bdnn.branch_and_cut.crew import job_numbers
 from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.program import Points, programs
 from bdnn.branch_and_cut.tree import Tree
@@ -143,14 +144,14 @@ class Parts:
         """Let a crew do the parts of this deal, until a limit is reached, all are done or nobody is left to do them."""
         waiting = [number for number in range(self._number, len(parts)) if number not in self._done]
         out: dict[int, tuple[int, int]] = {}  # parts of jobs, and the nodes they may solve
-        job, lost = 0, 0
+        lost = 0
         while (waiting or out) and not self._stopped and lost < _MAX_LOST:
             for site in crew.wanted() if waiting else []:
                 left = self._incumbents.nodes_left
                 spare = None if left is None else left - sum(nodes for _, nodes in out.values())
                 if not waiting or (spare is not None and spare <= 0):
                     break
-                number, job = waiting.pop(0), job + 1
+                number, job = waiting.pop(0), next(job_numbers)
                 out[job] = number, 0 if spare is None else -(-spare // crew.size)
                 crew.hand_out(site, job, self._job_of(parts, number, crew.size, out[job][1]))
             if not out:

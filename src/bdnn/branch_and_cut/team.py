@@ -6,11 +6,11 @@ was asked for is there, so that the bound and a checkpoint hold at any moment, w
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bdnn.branch_and_cut.crew import job_numbers
 from bdnn.branch_and_cut.proof_log import Record
 from bdnn.branch_and_cut.subtree import Nodes, NumberedSets, Pruned, PseudoCosts, Subtree
 from bdnn.clock import reading
@@ -67,7 +67,6 @@ class Team:
 
     def __init__(self, crew: Crew, cuts: Cuts, submit: Callable[[Network], float]) -> None:
         self._crew, self._cuts, self._submit = crew, cuts, submit
-        self._numbers = itertools.count()
         self._out: dict[int, _Out] = {}
         self._sent: dict[str, int] = {}  # sets that each site was sent
         self._handling = 0.0
@@ -121,7 +120,7 @@ class Team:
             self._handling += _FRESH * (reading() - began - self._handling)
 
     def _hand_out(self, site: str, program: int, tree: Tree, limit: float, most: int | None, record: bool) -> None:
-        job = next(self._numbers)
+        job = next(job_numbers)
         share = max(1, tree.n_waiting // (2 * max(1, self._crew.size)))
         nodes = tree.hand_out(job, min(share, max(1, int(self._width))))
         self._out[job] = _Out(tree, most or 0, tree.best)

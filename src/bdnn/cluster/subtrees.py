@@ -175,17 +175,17 @@ class Workers:
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
 
-        self._looked = -np.inf
-        if task.future.status not in ("finished", "error") or self._client.status != "running":
-            return Returned(task.number, None)
         try:
-            return Returned(task.number, task.future.result(timeout=_FETCH))
+            if task.future.status in ("finished", "error") and self._client.status == "running":
+                return Returned(task.number, task.future.result(timeout=_FETCH))
         except (KilledWorker, FutureCancelledError, OSError, TimeoutError, MemoryError):
-            return Returned(task.number, None)
+            pass
         except InputError:  # versions of a worker that came later
             raise
         except Exception as error:
             raise BDNNError(f"a task on the cluster failed: {type(error).__name__}: {error}") from error
+        self._looked = -np.inf  # its worker may be gone
+        return Returned(task.number, None)
 
     def _problem_there(self) -> Future:
         """Return the problem on the cluster; if it is gone with its workers it is made there anew."""
