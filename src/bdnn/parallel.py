@@ -12,6 +12,7 @@ What tasks share travels once to every process: its arrays become memory maps (j
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import sys
@@ -19,7 +20,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import numpy as np
@@ -67,8 +68,10 @@ class Workers(Generic[Shared]):
         self._threads, self._shared = threads, shared
         self.count, self.stop, self.here = 1, stop or Stop(), True
         self._stack = ExitStack()
+        self._backend: Any = None
         self._parallel: Any = None
-        self._token, self._packed = uuid.uuid4().hex, tuple[Any, ...]()
+        self._packed: tuple[Any, ...] = ()
+        self._token = f"{os.getpid()}-{uuid.uuid4().hex}"
 
     def __enter__(self) -> Self:
         if self._threads == 1 and "joblib" not in sys.modules:  # nobody has configured it, and its import takes long
@@ -76,7 +79,7 @@ class Workers(Generic[Shared]):
         import joblib
         from joblib.parallel import get_active_backend
 
-        backend, _ = get_active_backend(prefer="threads")
+        self._backend = backend = get_active_backend(prefer="threads")[0]
         self.count = max(1, int(backend.effective_n_jobs(self._threads)))
         if self.count == 1:
             return self
@@ -89,6 +92,7 @@ class Workers(Generic[Shared]):
                     # to all workers: Dask would leave the tasks to the one that has the data. Without a hash, by which
                     # data that were released a moment ago could be taken for these
                     self._packed = tuple(client.scatter(list(self._packed), broadcast=True, hash=False))
+                    stack.callback(_forget_on, client, self._token)
                 stack.enter_context(self.stop.reaches_processes(client))
             # a task is handed out when somebody is free, so the time that it is given is what is left then
             plan = {"pre_dispatch": "n_jobs", "batch_size": 1, "prefer": "threads"}
@@ -120,7 +124,8 @@ class Workers(Generic[Shared]):
             What `work` returns.
         """
         with limited_threads(1):
-            if self._parallel is None:
+            # of a cluster, all workers but one may have gone: then joblib would do the tasks here
+            if self._parallel is None or self._backend.effective_n_jobs(self._threads) == 1:
                 for number, task in enumerate(tasks):
                     yield number, work(self._shared, task, self.stop)
                 return
@@ -197,7 +202,7 @@ def _done_here(work: Callable[..., Found], shared: object, number: int, task: ob
 def _done_away(
     work: Callable[..., Found], token: str, number: int, task: object, stop: Stop, *parts: Array
 ) -> tuple[int, Found]:
-    if threading.current_thread() is threading.main_thread():
+    if threading.current_thread() is threading.main_thread() and not token.startswith(f"{os.getpid()}-"):
         # a terminal sends Ctrl-C to all processes: this one is told by whoever waits for it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     with _alone(), _one_thread, limited_threads(1, "openmp"):
@@ -233,6 +238,7 @@ class _OneThread:
 
 
 _one_thread = _OneThread()
+
 _keeping = threading.Lock()
 _last: dict[str, Any] = {}
 """What the tasks share that this process did last: the next task probably has the same, and what it has prepared."""
@@ -244,3 +250,13 @@ def _kept(token: str, parts: tuple[Array, ...]) -> Any:
             _last.clear()
             _last[token] = unpacked(parts)
         return _last[token]
+
+
+async def _forget(token: str) -> None:  # which Dask does not wait for
+    _last.pop(token, None)
+
+
+def _forget_on(client: Any, token: str) -> None:
+    """Free the memory of the workers of Dask; other processes end some minutes after their last task."""
+    with suppress(Exception):  # they may have gone
+        client.run(_forget, token, wait=False, on_error="ignore")

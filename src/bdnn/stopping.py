@@ -83,6 +83,9 @@ class Stop:
         self._file = os.path.join(folder, "stop")
         if client is not None:
             self._client, self._name = client, f"bdnn-{uuid.uuid4().hex}"
+        if self._event.is_set():
+            self._event.clear()
+            self.request()  # of processes, too
         try:
             yield
         finally:
