@@ -67,18 +67,31 @@ class RowSource(Protocol):
     classes: Array | None
 
     @property
-    def n_rows(self) -> int: ...  # noqa: D102  # as in that class
-    def kinds(self) -> list[str]: ...  # noqa: D102
-    def table(self) -> Table: ...  # noqa: D102
-    def find_classes(self, classes: Array | None = None) -> dict[int, int]: ...  # noqa: D102
-    def sample(  # noqa: D102
-        self, drawn: Draw, excluded: Draw, rare: Sequence[int] = ()
-    ) -> Table: ...
-    def levels(self, known: Mapping[str, Known]) -> dict[str, tuple[str, ...]]: ...  # noqa: D102
-    def parts(self, known: Mapping[str, Known]) -> Iterable[RowsOfPart]: ...  # noqa: D102
-    def prepared(  # noqa: D102
+    def n_rows(self) -> int:
+        """How many there are."""
+
+    def kinds(self) -> list[str]:
+        """Return what the columns of the inputs hold."""
+
+    def table(self) -> Table:
+        """Return all rows, in memory."""
+
+    def find_classes(self, classes: Array | None = None) -> dict[int, int]:
+        """Find the labels of all rows; return how many rows each class has, by its index."""
+
+    def sample(self, drawn: Draw, excluded: Draw, rare: Sequence[int] = ()) -> Table:
+        """Return the rows that are drawn, and those of rare classes, but none that is excluded."""
+
+    def levels(self, known: Mapping[str, Known]) -> dict[str, tuple[str, ...]]:
+        """Return the levels of categorical columns in all rows."""
+
+    def parts(self, known: Mapping[str, Known]) -> Iterable[RowsOfPart]:
+        """Yield all rows, of columns that an encoder knows."""
+
+    def prepared(
         self, encoder: Encoder, known: Mapping[str, Known], n_classes: int, held_out: Draw | None, merges: bool
-    ) -> tuple[Rows, Rows | None, Facts] | None: ...
+    ) -> tuple[Rows, Rows | None, Facts] | None:
+        """Return the training rows, those held out, and facts, encoded where they are; None if that is here."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

@@ -19,16 +19,23 @@ if TYPE_CHECKING:
 
 
 class RowsOfPart(Protocol):
-    """Some rows in a row: the number of the first, their columns, codes of labels (-1 for none) and weights."""
+    """Some rows in a row."""
 
     @property
-    def first(self) -> int: ...  # noqa: D102  # the protocol says it
+    def first(self) -> int:
+        """Number of the first one, through all rows."""
+
     @property
-    def table(self) -> RawTable: ...  # noqa: D102
+    def table(self) -> RawTable:
+        """Columns of the inputs."""
+
     @property
-    def codes(self) -> Indices | None: ...  # noqa: D102
+    def codes(self) -> Indices | None:
+        """Index of the class of each row, -1 where it has no label."""
+
     @property
-    def weight(self) -> Floats | None: ...  # noqa: D102
+    def weight(self) -> Floats | None:
+        """Weights of the rows."""
 
 
 @dataclass(slots=True)

@@ -52,8 +52,6 @@ class Sweeps:
         All of them.
     setting : Setting
         What they have in common.
-    weights : Weights
-        The network to begin with.
     sample : Block
         Rows by which directions are chosen.
     seed : int
@@ -66,7 +64,7 @@ class Sweeps:
     Attributes
     ----------
     weights : Weights
-        The best network.
+        The best network, at first the one to begin with.
     loss : float
         Its loss on all rows, with exact signs.
     rounds, passes : int

@@ -78,6 +78,8 @@ class LabeledRows:
         Labels, once they are known.
     carry : tuple of str
         Columns to hand on as text.
+    code_of : dict of str to int
+        Index of the class of each label as it is written, -1 for none; once the classes are known.
     """
 
     data: DataSet
@@ -86,7 +88,7 @@ class LabeledRows:
     missing_labels: str = "error"
     classes: Array | None = None
     carry: tuple[str, ...] = ()
-    _code_of: dict[str, int] = field(default_factory=dict)
+    code_of: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = self.data.columns
@@ -156,10 +158,10 @@ class LabeledRows:
                     f"labels in the target column {self.target!r} of {self.data.name} are not classes of the model "
                     f"({label_rules.listed(classes.tolist())}): {label_rules.listed(odd)}"
                 )
-        self._code_of = dict.fromkeys(texts, -1)
+        self.code_of = dict.fromkeys(texts, -1)
         of_class: Counter[int] = Counter()
         for i, code in zip(used.tolist(), codes.tolist(), strict=True):
-            self._code_of[texts[i]] = code
+            self.code_of[texts[i]] = code
             of_class[code] += counts[texts[i]]
         return dict(of_class)
 
@@ -211,7 +213,7 @@ class LabeledRows:
         rare: Sequence[int],
     ) -> None:
         db, first = database.connection(), 0
-        texts = [text for text, code in self._code_of.items() if code in rare]
+        texts = [text for text, code in self.code_of.items() if code in rare]
         for number, (file, count) in enumerate(zip(self.data.files, self.data.counts, strict=True)):
             numbered, chosen = _numbered(file), np.zeros(count, dtype=bool)
             if texts and self.target is not None:
@@ -327,8 +329,8 @@ class LabeledRows:
         return Part(first, RawTable(tuple(columns[n] for n in known)), codes, weight, carried)
 
     def _codes(self, scan: Scan, j: int, m: int) -> Indices:
-        texts = list(self._code_of)
-        codes = np.array([self._code_of[text] for text in texts], dtype=np.intp)
+        texts = list(self.code_of)
+        codes = np.array([self.code_of[text] for text in texts], dtype=np.intp)
         return codes[scan.codes({j: texts}, m)[j]]
 
     @staticmethod
