@@ -14,7 +14,8 @@ from bdnn.branch_and_cut import engine, rank_blocks, rank_work
 from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.engine import Proof
 from bdnn.branch_and_cut.program import programs
-from bdnn.branch_and_cut.rank_rows import RankRows, SubsetTree, ranks_to_arrays, restore_ranks
+from bdnn.branch_and_cut.rank_rows import RankRows, ranks_to_arrays, restore_ranks
+from bdnn.branch_and_cut.subset_tree import SubsetTree
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.errors import CertificateError
 from bdnn.methods.exact import ExactTraining

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bdnn.branch_and_cut.rank_blocks import Patterns, blocks
-from bdnn.branch_and_cut.rank_rows import RankRows, SubsetTree
+from bdnn.branch_and_cut.subset_tree import SubsetTree
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.rank_blocks import Separators
+    from bdnn.branch_and_cut.rank_rows import RankRows
     from bdnn.types import Indices
 
 # deals with a number of blocks that bring no higher sum of bounds, after which there is one block more
-_IDLE_DEALS = 2
+_IDLE_DEALS = 1
 # blocks at most: subsets that leave out less are nearly as hard as the whole
 _MOST_BLOCKS = 4
 # nodes for an aim in the first deal, and by what they grow: a bound that is higher by one costs about three times more
