@@ -199,12 +199,22 @@ class Proof:
         if not 0.0 <= self.seconds < np.inf:
             raise ValueError("seconds")
 
+    @property
+    def ranks_are_done(self) -> bool:
+        """Whether no more rank rows are sought for the program that holds the bound down."""
+        work = self._rank_work[self._lowest]
+        return work is not None and work.done
+
+    @property
+    def _lowest(self) -> int:
+        return min(range(len(self.trees)), key=lambda k: self.trees[k].bound)
+
     def find_ranks(self, proceed: Callable[[], bool]) -> None:
         """Look for rank rows of the program that holds the bound down, and begin its tree anew where they help.
 
         `proceed` is asked at every node and round.
         """
-        number = min(range(len(self.trees)), key=lambda k: self.trees[k].bound)
+        number = self._lowest
         work = self._rank_work[number]
         if work is None:
             seed, ranks = [self._seed, number, len(self.ranks[number])], self.ranks[number]
@@ -376,7 +386,7 @@ class _Work:
     def _ranked(self, best: float) -> bool:
         """Whether rank rows may help: the trees have worked alone, and much is left."""
         proof = self._proof
-        if self._limited or reading() <= self._alone:
+        if self._limited or reading() <= self._alone or proof.ranks_are_done:
             return False
         typical = float(proof.points.weight.mean()) if len(proof.points.weight) else 1.0
         return best - proof.bound >= max(_WIDE * best, _MANY * typical)

@@ -44,8 +44,9 @@ class Record:
 
     @property
     def ranks(self) -> set[int]:
-        """All rank rows that the proofs name."""
-        return {-1 - cut for rows, _ in self.proofs for cut, neuron in rows if neuron == RANK}
+        """All rank rows that the proofs of closed nodes name."""
+        used = {number for number in self.nodes if isinstance(number, int)}
+        return {-1 - cut for number in used for cut, neuron in self.proofs[number][0] if neuron == RANK}
 
     def proof(self, rows: list[tuple[int, int]], multipliers: Integers) -> int:
         """Store multipliers; return their number."""

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bdnn.branch_and_cut.rank_blocks import Patterns, blocks
-from bdnn.branch_and_cut.rank_rows import RankRows, SubsetTree
+from bdnn.branch_and_cut.subset_tree import SubsetTree
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.rank_blocks import Separators
+    from bdnn.branch_and_cut.rank_rows import RankRows
     from bdnn.types import Indices
 
 # deals with a number of blocks that bring no higher sum of bounds, after which there is one block more
-_IDLE_DEALS = 2
+_IDLE_DEALS = 1
+# blocks at most: subsets that leave out less are nearly as hard as the whole
+_MOST_BLOCKS = 4
 # nodes for an aim in the first deal, and by what they grow: a bound that is higher by one costs about three times more
 _FIRST_NODES, _MORE_NODES = 2000, 3
 
@@ -40,6 +43,8 @@ class RankWork:
         Nodes solved.
     deals : int
         Deals of blocks that are done.
+    done : bool
+        Whether nothing is left to do.
     """
 
     def __init__(
@@ -50,20 +55,20 @@ class RankWork:
         self._target = np.zeros(len(points), dtype=np.int64)
         self._target[points.soft_point] = points.target
         self._patterns = Patterns(ranks.program, self._rng, separators)
-        self.nodes = self.deals = 0
+        self.nodes, self.deals, self.done = 0, 0, False
         self._proceed: Callable[[], bool] = lambda: True
         self._course = self._work()
 
     def work(self, proceed: Callable[[], bool]) -> None:
         """Go on until `proceed`, which is asked at every node and round, says no."""
         self._proceed = proceed
-        while proceed() and next(self._course, False):
-            pass
+        while not self.done and proceed():
+            self.done = not next(self._course, False)
 
     def _work(self) -> Iterator[bool]:
         """Work; give True where that can be interrupted."""
         n_blocks, best, idle, most = 2, 0, 0, _FIRST_NODES
-        while 2 * n_blocks <= len(self._target):
+        while n_blocks <= min(_MOST_BLOCKS, len(self._target) // 2):
             block = self._dealt(n_blocks)
             for better in blocks(self._patterns, block, self._target, self._rng):
                 block = better
