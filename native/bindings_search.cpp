@@ -13,75 +13,18 @@
 #include <nanobind/stl/vector.h>
 
 #include "arrays.hpp"
+#include "search_tools.hpp"
 #include "binding_tools.hpp"
 #include "search/improve_interval.hpp"
 #include "search/improve_neuron.hpp"
 #include "search/line_buckets.hpp"
-#include "search/straight_through.hpp"
 
 namespace bdnn {
 
 namespace {
 
 using namespace nb::literals;
-using search::Index;
-
-constexpr Index MOST_POINTS = (Index{1} << 31) - 1;
-constexpr Index MOST_WEIGHTS = Index{1} << 31;
-constexpr Index MOST_LAYERS = 1000;
-constexpr Index MOST_BOUND = Index{1} << 24;
-
-// Signals are looked at by the main thread of Python only; elsewhere nothing is ever pending.
-bool signal_pending() {
-    Held gil;
-    return PyErr_CheckSignals() != 0;
-}
-
-// Marks a structure as used by one kernel: kernels must not share its work space.
-class Use {
-  public:
-    Use(std::atomic_flag& flag, const char* name) : flag_(flag) {
-        if (flag_.test_and_set()) refuse(name, "is in use by another thread");
-    }
-    ~Use() { flag_.clear(); }
-    Use(const Use&) = delete;
-    Use& operator=(const Use&) = delete;
-
-  private:
-    std::atomic_flag& flag_;
-};
-
-template <class T>
-using View = nb::ndarray<nb::numpy, T, nb::c_contig>;
-
-template <class T, class Owner>
-View<T> view(Owner& owner, T* data, std::initializer_list<std::size_t> shape) {
-    return View<T>(data, shape, nb::find(owner));
-}
-
-bool is_single(nb::handle array, const char* name) {
-    nb::ndarray<nb::ro> any;
-    if (!nb::try_cast(array, any, false)) refuse(name, "must be an array");
-    if (any.dtype() == nb::dtype<float>()) return true;
-    if (any.dtype() == nb::dtype<double>()) return false;
-    refuse(name, "must be of type float32 or float64");
-}
-
-void positive(Index value, const char* name) { require(value >= 1, name, "must be at least 1"); }
-
-search::Layers layers_of(Index inputs, const std::vector<Index>& widths) {
-    require(!widths.empty() && static_cast<Index>(widths.size()) <= MOST_LAYERS, "widths",
-            "must have from 1 to 1000 entries");
-    Index weights = 0, below = inputs;
-    for (Index width : widths) {
-        require(width >= 1 && width <= MOST_WEIGHTS, "widths", "must be at least 1, and not huge");
-        require(below <= MOST_WEIGHTS / width, "widths", "stand for too many weights");
-        weights += below * width;
-        below = width;
-        require(weights <= MOST_WEIGHTS, "widths", "stand for too many weights");
-    }
-    return search::Layers(inputs, widths);
-}
+using namespace search_bindings;
 
 // A network under search: the class that Python sees, for points in single or double precision.
 class PyState {
@@ -181,18 +124,6 @@ search::Effort effort_of(Index moves, double spread, Index most) {
     require(std::isfinite(spread), "spread", "must be finite");
     positive(most, "most");
     return {moves, spread, most};
-}
-
-// Call a kernel without Python's lock; raise what a signal handler raised meanwhile.
-template <class Call>
-auto released(Call call) {
-    search::Interrupt interrupt(signal_pending);
-    auto result = [&] {
-        Released unlocked;
-        return call(interrupt);
-    }();
-    if (interrupt.stopped()) throw nb::python_error();
-    return result;
 }
 
 double improve_neuron(PyState& st, Index neuron, Index moves, double spread, Index most) {
@@ -410,91 +341,6 @@ nb::ndarray<nb::numpy, double, nb::ndim<1>> toward(nb::handle X, nb::handle cent
     return owned(copy, step.size());
 }
 
-// SciPy's matrix product, of 32-bit integers: its signature is checked.
-template <class Real>
-search::Gemm<Real> gemm() {
-    const char* name = sizeof(Real) == sizeof(float) ? "sgemm" : "dgemm";
-    nb::object capsules = nb::module_::import_("scipy.linalg.cython_blas").attr("__pyx_capi__");
-    nb::object capsule = capsules[name];
-    const char* signature = PyCapsule_GetName(capsule.ptr());
-    std::string expected = "void (char *, char *, int *, int *, int *, ";
-    if (!signature || std::string(signature).compare(0, expected.size(), expected) != 0)
-        refuse(name, "of SciPy has an unknown signature");
-    void* routine = PyCapsule_GetPointer(capsule.ptr(), signature);
-    if (!routine) throw nb::python_error();
-    return {reinterpret_cast<typename search::Gemm<Real>::Routine*>(routine)};
-}
-
-// The training of a smooth start: the class that Python sees, in single or double precision.
-class PyStraightThrough {
-  public:
-    PyStraightThrough(nb::object Z, nb::object target, nb::object weight, const std::vector<Index>& widths, bool argmax,
-                      Index bound)
-        : Z_(Z), target_(target), weight_(weight) {
-        require(bound >= 0 && bound <= MOST_BOUND, "bound", "must be from 0 to 2^24");
-        if (is_single(Z, "Z"))
-            make<float>(widths, argmax, bound);
-        else
-            make<double>(widths, argmax, bound);
-    }
-
-    template <class Call>
-    decltype(auto) visit(Call call) {
-        return std::visit([&](auto& training) -> decltype(auto) { return call(*training); }, training_);
-    }
-
-    Index points = 0, largest_layer = 0;
-    std::atomic_flag busy;
-
-  private:
-    template <class Real>
-    void make(const std::vector<Index>& widths, bool argmax, Index bound) {
-        Matrix<const Real> Z(Z_, "Z"), target(target_, "target");
-        Vector<const Real> weight(weight_, "weight");
-        search::Layers layers = layers_of(static_cast<Index>(Z.shape(1)), widths);
-        require(static_cast<Index>(Z.shape(0)) <= MOST_POINTS, "Z", "has too many points");
-        target.sized(0, Z.shape(0), "target").sized(1, layers.outputs(), "target");
-        weight.sized(0, Z.shape(0), "weight");
-        points = static_cast<Index>(Z.shape(0));
-        largest_layer = std::max(layers.widest(), layers.n_inputs);
-        require(largest_layer <= MOST_POINTS, "widths", "are too large");
-        search::Sample<Real> sample{points, layers.n_inputs, Z.data(), target.data(), weight.data()};
-        training_ = std::make_unique<search::StraightThrough<Real>>(sample, widths, argmax, bound, gemm<Real>());
-    }
-
-    nb::object Z_, target_, weight_;
-    std::variant<std::unique_ptr<search::StraightThrough<double>>, std::unique_ptr<search::StraightThrough<float>>>
-        training_;
-};
-
-Index training_steps(PyStraightThrough& st, nb::handle order_array, Index batch, double rate) {
-    Vector<const std::int64_t> order(order_array, "order");
-    order.within(0, st.points, "order");
-    positive(batch, "batch");
-    require(std::isfinite(rate), "rate", "must be finite");
-    Index count = static_cast<Index>(order.size());
-    batch = std::max<Index>(1, std::min(batch, count));
-    Use use(st.busy, "training");
-    Released unlocked;
-    return st.visit([&](auto& training) { return training.steps(order.data(), count, batch, rate); });
-}
-
-double training_loss(PyStraightThrough& st) {
-    Use use(st.busy, "training");
-    Released unlocked;
-    return st.visit([&](auto& training) { return training.loss(); });
-}
-
-nb::object training_rounded(PyStraightThrough& st) {
-    Use use(st.busy, "training");
-    return st.visit([&]<class Real>(search::StraightThrough<Real>& training) {
-        std::size_t size = training.size(), neurons = training.neurons();
-        auto used = std::make_unique<Real[]>(size), factor = std::make_unique<Real[]>(neurons);
-        training.round(used.get(), factor.get());
-        return nb::object(nb::make_tuple(owned(used.release(), size), owned(factor.release(), neurons)));
-    });
-}
-
 void bind_state(nb::module_& m) {
     auto indices = [](std::vector<Index> search::Layers::* member) {
         return [member](PyState& st) {
@@ -565,24 +411,10 @@ void bind_robust_state(nb::module_& m) {
     m.def("improve_robust_neuron", &improve_robust_neuron, "state"_a, "neuron"_a, "moves"_a, "spread"_a);
 }
 
-void bind_training(nb::module_& m) {
-    nb::class_<PyStraightThrough>(m, "StraightThrough", "The training of a smooth start; see bdnn.search.starts.")
-        .def(nb::init<nb::object, nb::object, nb::object, const std::vector<Index>&, bool, Index>(), "Z"_a, "target"_a,
-             "weight"_a, "widths"_a, "argmax"_a, "bound"_a)
-        .def_prop_ro("values",
-                     [](PyStraightThrough& st) {
-                         return st.visit([&](auto& training) -> nb::object {
-                             return nb::cast(view(st, training.values(), {static_cast<std::size_t>(training.size())}));
-                         });
-                     })
-        .def("steps", &training_steps, "order"_a, "batch"_a, "rate"_a)
-        .def("loss", &training_loss)
-        .def("rounded", &training_rounded);
-}
-
 }  // namespace
 
 void bind_enumeration(nb::module_& m);
+void bind_training(nb::module_& m);
 
 void bind_search(nb::module_& m) {
     bind_enumeration(m);

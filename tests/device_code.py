@@ -66,7 +66,7 @@ def need_device(name, emulator=True):
     """Skip the test if a device cannot be measured here."""
     device = DEVICES[name]
     if not device.has_compiler:
-        pytest.skip(f"{device.compiler} is not installed (Debian: {device.compiler_package})")
+        pytest.skip(device.without_compiler)
     if emulator and not device.has_emulator:
         pytest.skip(f"{device.emulator[0]} is not installed (Debian: {device.emulator_package})")
 

@@ -1,5 +1,6 @@
 """Bytes, cycles and stack on devices: figures of classifiers written by hand are known beforehand."""
 
+import os
 import re
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from bdnn.devices import DEVICES, emulating, measure
 from bdnn.devices.code import octets_of_rows
 from bdnn.devices.measuring import stratified
 from bdnn.devices.models import checked_devices
+from bdnn.devices.registry import installed
 from bdnn.errors import ExportError, InputError, MissingDependencyError
 from device_code import KEPT, ON_STACK, PER_TURN, counting, have, in_header, need_device, without_emulator
 
@@ -74,6 +76,21 @@ def test_a_missing_compiler_is_named_with_its_package(monkeypatch, tmp_path):
         measure(counting([10]), "atmega328p")
     with pytest.raises(MissingDependencyError, match=r"no compiler for a device is installed; .*gcc-arm-none-eabi"):
         checked_devices(None)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a script stands for the compiler")
+def test_a_missing_library_of_a_compiler_is_named_with_its_package(monkeypatch, tmp_path):
+    """Debian has the compiler and its library as packages of their own; without the library, nothing can be linked."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    compiler = tmp_path / "avr-gcc"
+    compiler.write_text("#!/bin/sh\nexit 1\n")  # it does not find a header
+    compiler.chmod(0o755)
+    words = "atmega328p needs the C library of avr-gcc, which is not installed; .* apt install gcc-avr avr-libc"
+    with pytest.raises(MissingDependencyError, match=words):
+        measure(counting([10]), "atmega328p")
+    assert "atmega328p" not in installed()
+    with pytest.raises(pytest.skip.Exception, match=words):
+        need_device("atmega328p")
 
 
 def test_initial_values_of_variables_count_in_flash_and_ram():

@@ -43,6 +43,23 @@ def methods_of(cls, full_name):
 
 
 THINGS = dict(public_things())
+MODULE_NAMES = {module.__name__ for module in MODULES}
+
+
+def module_of(full_name):
+    while full_name not in MODULE_NAMES:
+        full_name = full_name.rpartition(".")[0]
+    return full_name
+
+
+def by_module(names):
+    """Cases of a test, one for each module: thousands of tests would take longer to be collected than to run."""
+    found = {}
+    for name in names:
+        found.setdefault(module_of(name), []).append(name)
+    return pytest.mark.parametrize("names", found.values(), ids=found)
+
+
 EXPORTED = [getattr(bdnn, name) for name in bdnn.__all__]
 
 
@@ -76,31 +93,33 @@ def has_parameters(thing):
     return not isinstance(thing, property) and bool(parameters(thing))
 
 
-@pytest.mark.parametrize("name", THINGS)
-def test_docstring_is_numpydoc(name):
-    doc = inspect.getdoc(THINGS[name])
-    assert doc, f"{name} has no docstring"
-    assert THINGS[name].__doc__, f"{name} only inherits its docstring"
-    parts = sections(doc)
-    summary = "\n".join(parts[""]).split("\n\n")[0]
-    assert summary.rstrip()[-1] in ".;:", f"the summary of {name} does not end with a full stop"
-    assert set(parts) - {""} <= SECTIONS
-    for title, lines in parts.items():
-        assert any(line.strip() for line in lines), f"section {title} of {name} is empty"
+@by_module(THINGS)
+def test_docstrings_are_numpydoc(names):
+    for name in names:
+        doc = inspect.getdoc(THINGS[name])
+        assert doc, f"{name} has no docstring"
+        assert THINGS[name].__doc__, f"{name} only inherits its docstring"
+        parts = sections(doc)
+        summary = "\n".join(parts[""]).split("\n\n")[0]
+        assert summary.rstrip()[-1] in ".;:", f"the summary of {name} does not end with a full stop"
+        assert set(parts) - {""} <= SECTIONS, name
+        for title, lines in parts.items():
+            assert any(line.strip() for line in lines), f"section {title} of {name} is empty"
 
 
 DESCRIBED = [n for n, t in THINGS.items() if has_parameters(t) and "Parameters" in sections(t.__doc__ or "")]
 
 
-@pytest.mark.parametrize("name", DESCRIBED)
-def test_documented_parameters_are_the_real_ones(name):
-    thing, parts = THINGS[name], sections(THINGS[name].__doc__)
-    attributes = described(parts.get("Attributes", []))
-    expected = parameters(thing)
-    if inspect.isclass(thing):
-        # fields that are derived, not given, are attributes
-        expected = [p for p in expected if p not in attributes]
-    assert described(parts["Parameters"]) == expected
+@by_module(DESCRIBED)
+def test_documented_parameters_are_the_real_ones(names):
+    for name in names:
+        thing, parts = THINGS[name], sections(THINGS[name].__doc__)
+        attributes = described(parts.get("Attributes", []))
+        expected = parameters(thing)
+        if inspect.isclass(thing):
+            # fields that are derived, not given, are attributes
+            expected = [p for p in expected if p not in attributes]
+        assert described(parts["Parameters"]) == expected, name
 
 
 def test_most_things_are_described_by_parameter():
@@ -118,9 +137,10 @@ def cut_off(doc):
     return found
 
 
-@pytest.mark.parametrize("name", THINGS)
-def test_no_description_is_cut_off(name):
-    assert not cut_off(inspect.getdoc(THINGS[name]) or "")
+@by_module(THINGS)
+def test_no_description_is_cut_off(names):
+    for name in names:
+        assert not cut_off(inspect.getdoc(THINGS[name]) or ""), name
 
 
 def test_a_description_that_is_cut_off_is_found():
@@ -134,13 +154,14 @@ WITH_ATTRIBUTES = [
 ]
 
 
-@pytest.mark.parametrize("name", WITH_ATTRIBUTES)
-def test_attributes_of_a_dataclass_are_real_and_none_is_missing(name):
-    thing = THINGS[name]
-    parts, fields = sections(thing.__doc__), [f.name for f in dataclasses.fields(thing)]
-    assert set(described(parts["Attributes"])) <= {*fields, *vars(thing)}
-    unnamed = [f for f in fields if not re.search(rf"\b{f}\b", thing.__doc__)]
-    assert not unnamed, f"the docstring of {name} does not name {', '.join(unnamed)}"
+@by_module(WITH_ATTRIBUTES)
+def test_attributes_of_dataclasses_are_real_and_none_is_missing(names):
+    for name in names:
+        thing = THINGS[name]
+        parts, fields = sections(thing.__doc__), [f.name for f in dataclasses.fields(thing)]
+        assert set(described(parts["Attributes"])) <= {*fields, *vars(thing)}, name
+        unnamed = [f for f in fields if not re.search(rf"\b{f}\b", thing.__doc__)]
+        assert not unnamed, f"the docstring of {name} does not name {', '.join(unnamed)}"
 
 
 def exported_with_parameters():
@@ -172,9 +193,10 @@ def test_exported_names_exist_and_are_documented():
         getattr(bdnn, "missing")  # noqa: B009  # a bare attribute would be a useless expression
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
-def test_every_module_says_what_it_is(module):
-    assert module.__doc__ and module.__doc__.strip().splitlines()[0].rstrip().endswith((".", ","))
+def test_every_module_says_what_it_is():
+    for module in MODULES:
+        first = (module.__doc__ or "").strip().split("\n")[0]
+        assert first.rstrip().endswith((".", ",")), module.__name__
 
 
 def test_the_reader_of_docstrings():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from bdnn.checks import entry
@@ -67,8 +69,9 @@ class Device:
 
     @property
     def has_compiler(self) -> bool:
-        """Whether the compiler is installed."""
-        return shutil.which(self.compiler) is not None
+        """Whether the compiler is installed, and its C library, which other packages have."""
+        found = shutil.which(self.compiler)
+        return found is not None and _has_library(found, self.flags)
 
     @property
     def has_emulator(self) -> bool:
@@ -77,20 +80,32 @@ class Device:
 
     @property
     def without_compiler(self) -> str:
-        """What is said if the compiler is not installed."""
+        """What is said if the compiler or its library is not installed."""
+        there = shutil.which(self.compiler) is not None
+        lacking = f"C library of {self.compiler}" if there else f"compiler {self.compiler}"
         return (
-            f"the device {self.name} needs the compiler {self.compiler}, which is not installed; on Debian, run: "
+            f"the device {self.name} needs the {lacking}, which is not installed; on Debian, run: "
             f"apt install {self.compiler_package}"
         )
 
     def check_compiler(self) -> None:
-        """Raise MissingDependencyError if the compiler is not installed."""
+        """Raise MissingDependencyError if the compiler or its library is not installed."""
         if not self.has_compiler:
             raise MissingDependencyError(self.without_compiler)
 
     def tool(self, name: str) -> str:
         """Return another command of the compiler's family, such as nm."""
         return f"{self.compiler.removesuffix('gcc')}{name}"
+
+
+@cache
+def _has_library(compiler: str, flags: tuple[str, ...]) -> bool:
+    """Whether a compiler finds a header of the C library for a processor."""
+    words = [compiler, *flags, "-E", "-x", "c", "-"]
+    try:
+        return not subprocess.run(words, input=b"#include <string.h>\n", capture_output=True, check=False).returncode
+    except OSError:
+        return False
 
 
 _BOARD = 4 * 2**20  # bytes of flash, and as many of RAM, that both the linker scripts and the emulated boards have
