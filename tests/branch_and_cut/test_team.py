@@ -9,15 +9,18 @@ import pytest
 import bdnn
 from bdnn import Budget, Status
 from bdnn.branch_and_cut import team
-from bdnn.branch_and_cut.crew import Threads
+from bdnn.branch_and_cut.crew import Returned, Threads
 from bdnn.branch_and_cut.cuts import Cuts
+from bdnn.branch_and_cut.engine import Proof
 from bdnn.branch_and_cut.frontier import Node
 from bdnn.branch_and_cut.program import Points
 from bdnn.branch_and_cut.proof_log import Record
-from bdnn.branch_and_cut.subtree import Nodes, NumberedSets, PseudoCosts
+from bdnn.branch_and_cut.subtree import Nodes, NumberedSets, PseudoCosts, Site
+from bdnn.branch_and_cut.team import Team
 from bdnn.errors import BDNNError
-from bdnn.methods import exact, exact_activation
+from bdnn.methods import exact
 from bdnn.methods.exact import ExactTraining
+from bdnn.methods.incumbents import submit_starts
 from bdnn.methods.run import Run
 from branch_and_cut import test_engine
 from branch_and_cut.crews import Unreliable
@@ -38,6 +41,7 @@ def crews(monkeypatch):
 
     monkeypatch.setattr(exact, "Threads", crew)
     monkeypatch.setattr(team, "_USUAL", 0.02)
+    monkeypatch.setattr("bdnn.branch_and_cut.engine._REPORT", -1.0)  # the bound is looked at after every step
     return made
 
 
@@ -150,18 +154,68 @@ def test_all_of_that_happens(crews, monkeypatch):
     assert min(seen(crews).values()) > 0, seen(crews)
 
 
-def test_what_was_asked_for_before_a_pause_is_not_taken_for_what_is_asked_for_after_it(crews, monkeypatch):
-    monkeypatch.setattr(Unreliable.__init__, "__defaults__", (1.0,))
-    monkeypatch.setattr(exact_activation, "_FIRST_NODES", 15)
-    for seed in range(3):
-        told = []
-        method = ExactTraining(formulation="activation", certificate=True)
-        problem = problem_of("certificate of several trees")
-        result = method(problem, Budget(seconds=60, threads=3, seed=seed), None, told.append)
-        best = undisturbed("certificate of several trees").objective
-        assert (result.status, result.bound) == (Status.OPTIMAL, best)
-        assert all(progress.bound <= best for progress in told)
-        assert bdnn.verify_certificate(result.certificate, problem.X, problem.y).optimal
+class Scripted:
+    """A crew that keeps what it is given until a test gives it back."""
+
+    size, shortest = 1, 0.05
+
+    def __init__(self):
+        self.jobs, self.back, self.n_out = {}, [], 0
+
+    def wanted(self):
+        return ["a"]
+
+    def hand_out(self, site, number, job):
+        self.jobs[number] = job
+
+    def returned(self, seconds):
+        back, self.back = self.back, []
+        return back
+
+    def recall(self):
+        pass
+
+
+def test_nodes_that_are_out_count_and_what_comes_late_does_not():
+    run = Run(problem_of("one tree"), Budget(seconds=60).start(), None)
+    submit_starts(run, None)
+    proof, crew, site = Proof(run, record=False), Scripted(), Site(run.reduced, 0)
+    (tree,) = proof.trees
+
+    def handed_out():
+        some = Team(crew, proof.cuts, proof.submit)
+        some.hand_out(lambda: (0, tree) if tree.n_waiting else None, 60.0, None, False)
+        return some, max(crew.jobs)
+
+    def outcome(number):
+        return Returned(number, crew.jobs[number].do(site, lambda: False))
+
+    first, before = handed_out()
+    assert (tree.bound, tree.n_waiting, tree.open, len(tree.open_nodes())) == (0, 0, True, 1)
+    first.close(orderly=False)
+    assert (tree.bound, tree.n_waiting, first.n_out) == (0, 1, 0)
+    second, after = handed_out()
+    crew.back = [outcome(before)]
+    second.collect(0.0)
+    assert (tree.nodes, tree.n_waiting, second.n_out) == (0, 0, 1)
+    crew.back = [outcome(after)]
+    second.collect(0.0)
+    solved, waiting, bound = tree.nodes, tree.n_waiting, tree.bound
+    assert solved > 0 and waiting > 0 and 0 < bound <= undisturbed("one tree").objective and second.n_out == 0
+    crew.back = [outcome(after)]
+    second.collect(0.0)
+    assert (tree.nodes, tree.n_waiting, tree.bound) == (solved, waiting, bound)
+
+
+def test_what_is_proven_elsewhere_holds_for_nodes_that_are_out():
+    run = Run(problem_of("one tree"), Budget(seconds=60).start(), None)
+    submit_starts(run, None)
+    (tree,) = Proof(run, record=False).trees
+    (root,) = tree.hand_out(7, 5)
+    tree.lift(3)
+    assert tree.bound == 3
+    tree.graft(7, [Node(1, -1, 0, root.lower, root.upper)], 2, None, {})
+    assert (tree.bound, tree.least, tree.doubtful) == (3, 3, 3)
 
 
 def test_with_a_crew_that_loses_everything_the_work_goes_on_here(monkeypatch):
@@ -170,12 +224,13 @@ def test_with_a_crew_that_loses_everything_the_work_goes_on_here(monkeypatch):
     assert (result.status, result.objective) == (Status.OPTIMAL, undisturbed("several trees").objective)
 
 
-def test_nodes_closed_for_a_network_that_is_worse_than_was_said_are_done_again(crews, monkeypatch):
+@pytest.mark.parametrize("case", ["one tree", "no search", "several trees"])
+def test_nodes_closed_for_a_network_that_is_worse_than_was_said_are_done_again(case, crews, monkeypatch):
     # workers that say of every network that it has no loss, and close all that is left
     monkeypatch.setattr("bdnn.branch_and_cut.subtree.audit", lambda network, problem: _Lossless())
-    monkeypatch.setattr(team, "_MAX_LOST", 3)
-    result = plain()(problem_of("several trees"), Budget(seconds=60, threads=2))
-    assert result.bound <= undisturbed("several trees").objective <= result.objective
+    result = plain()(problem_of(case), Budget(seconds=60, threads=2))
+    best = undisturbed(case).objective
+    assert (result.status, result.objective, result.bound) == (Status.OPTIMAL, best, best)
 
 
 class _Lossless:

@@ -160,11 +160,10 @@ class Team:
                 continue  # it was taken for lost
             began = reading()
             pruned = returned.outcome
-            if isinstance(pruned, Pruned):
-                self._accept(returned.job, out, pruned)
+            if isinstance(pruned, Pruned) and self._accept(returned.job, out, pruned):
                 self._learn(pruned)
                 self.lost = 0
-            elif pruned is None:
+            elif pruned is None or isinstance(pruned, Pruned):
                 out.tree.put_back(returned.job)
                 self.lost += 1
             else:
@@ -172,13 +171,12 @@ class Team:
             del self._out[returned.job]
             self._handling += _FRESH * (2.0 * (reading() - began) - self._handling)
 
-    def _accept(self, job: int, out: _Out, pruned: Pruned) -> None:
-        """Put the outcome of a job in its place."""
+    def _accept(self, job: int, out: _Out, pruned: Pruned) -> bool:
+        """Put the outcome of a job in its place; return False if it is not to be believed."""
         tree = out.tree
         reached = min([out.best, *(self._submit(network) for network in pruned.networks)])
-        if reached > pruned.best:  # nodes were closed for a network that is not as good as they said
-            tree.put_back(job)
-            return
+        if reached > pruned.best:  # nodes were closed for a network that is not as good as was said
+            return False
         tree.best = min(tree.best, reached)
         names = dict(pruned.known.tolist())
         if any(not 0 <= number < len(self._cuts) for number in names.values()):
@@ -192,6 +190,7 @@ class Team:
         tree.tried[:, pruned.pseudo_costs.columns] += pruned.pseudo_costs.tried
         tree.nodes += pruned.solved
         tree.graft(job, pruned.nodes.unpacked(tree.v), pruned.doubtful, record, names)
+        return True
 
     def _learn(self, pruned: Pruned) -> None:
         """Note whether a job had enough nodes."""
