@@ -91,11 +91,12 @@ class Workers(Generic[Shared]):
                 if client is not None:
                     # to all workers: Dask would leave the tasks to the one that has the data. Without a hash, by which
                     # data that were released a moment ago could be taken for these
-                    self._packed = tuple(client.scatter(list(self._packed), broadcast=True, hash=False))
+                    self._packed = tuple(client.scatter([self._packed], broadcast=True, hash=False))
                     stack.callback(_forget_on, client, self._token)
                 stack.enter_context(self.stop.reaches_processes(client))
-            # a task is handed out when somebody is free, so the time that it is given is what is left then
-            plan = {"pre_dispatch": "n_jobs", "batch_size": 1, "prefer": "threads"}
+            # tasks are handed out when somebody is free, so the time that they are given is what is left then; where
+            # processes do them, and they take less than some tenths of a second, joblib hands out several at once
+            plan = {"pre_dispatch": "n_jobs", "batch_size": "auto", "prefer": "threads"}
             returns = "generator_unordered" if backend.supports_return_generator else "list"
             self._parallel = stack.enter_context(joblib.Parallel(self._threads, return_as=returns, **plan))
             self._stack = stack.pop_all()
@@ -200,11 +201,12 @@ def _done_here(work: Callable[..., Found], shared: object, number: int, task: ob
 
 
 def _done_away(
-    work: Callable[..., Found], token: str, number: int, task: object, stop: Stop, *parts: Array
+    work: Callable[..., Found], token: str, number: int, task: object, stop: Stop, *parts: Any
 ) -> tuple[int, Found]:
     if threading.current_thread() is threading.main_thread() and not token.startswith(f"{os.getpid()}-"):
         # a terminal sends Ctrl-C to all processes: this one is told by whoever waits for it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parts = parts[0] if isinstance(parts[0], tuple) else parts  # Dask has them as one
     with _alone(), _one_thread, limited_threads(1, "openmp"):
         return number, work(_kept(token, parts), task, stop)
 
