@@ -50,23 +50,23 @@ class Workers(Generic[Shared]):
         How many tasks are done at the same time at most; a cluster has its own number.
     shared : object
         What all tasks need. It is not changed.
-    stop : Stop or None
-        A request that others may make, too.
+    asked : Stop or None
+        A request that others may make, too; None for one of its own.
 
     Attributes
     ----------
     count : int
         How many tasks are done at the same time.
     stop : Stop
-        Set by Ctrl-C while tasks are done by others than this thread, which would meet a KeyboardInterrupt itself. It
-        comes as one if it is repeated.
+        The request. It is made by Ctrl-C while tasks are done by others than this thread, which would meet a
+        KeyboardInterrupt itself; that comes through if it is repeated.
     here : bool
         Whether tasks see the memory of this process, so that what they change is seen.
     """
 
-    def __init__(self, threads: int, shared: Shared, stop: Stop | None = None) -> None:
+    def __init__(self, threads: int, shared: Shared, asked: Stop | None = None) -> None:
         self._threads, self._shared = threads, shared
-        self.count, self.stop, self.here = 1, stop or Stop(), True
+        self.count, self.stop, self.here = 1, asked or Stop(), True
         self._stack = ExitStack()
         self._backend: Any = None
         self._parallel: Any = None
