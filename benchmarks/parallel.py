@@ -37,25 +37,25 @@ def points(rows, features, noise=0.6, seed=0):
 
 
 def starts(scale):
-    """Eight starts of a local search for as many rounds each."""
+    """Sixteen starts of a local search for as many rounds each."""
     X, y = points(int(4000 * scale), 20)
     problem = Problem(X=X, y=y, hidden_layer_sizes=(8,))
 
     def run(jobs):
-        method = METHODS["local_search"](n_starts=8, polish="none")
-        result = method(problem, Budget(rounds=60, seed=_SEEDS, threads=jobs))
+        method = METHODS["local_search"](n_starts=16, polish="none")
+        result = method(problem, Budget(rounds=40, seed=_SEEDS, threads=jobs))
         return result.objective, [layer.weights.tolist() for layer in result.network.layers]
 
     return run
 
 
 def members(scale):
-    """Eight networks of integers that vote."""
+    """Twelve networks of integers that vote."""
     X, y = points(int(600 * scale), 12)
     member = BDNNClassifier((6,), "local_search", weights="integer")
 
     def run(jobs):
-        clf = BDNNEnsembleClassifier(member, n_estimators=8, n_jobs=jobs, time_limit=None, random_state=_SEEDS)
+        clf = BDNNEnsembleClassifier(member, n_estimators=12, n_jobs=jobs, time_limit=None, random_state=_SEEDS)
         return clf.fit(X, y).decision_function(X).tolist()
 
     return run
@@ -63,9 +63,9 @@ def members(scale):
 
 def certification(scale):
     """Smallest perturbations of points that a network of ten hidden neurons sees."""
-    X, y = points(2000, 10)
+    X, y = points(6000, 10)
     clf = BDNNClassifier((10,), "local_search", time_limit=3.0, random_state=_SEEDS).fit(X, y)
-    asked = X[: int(1500 * scale)]
+    asked = X[: int(6000 * scale)]
 
     def run(jobs):
         found = certify(clf.network_, asked, n_jobs=jobs)
@@ -114,19 +114,17 @@ def measure(name, backends, repeat, scale):
     """Return figures of one kind of work."""
     run = WORK[name](scale)
     run(1)  # what is imported and prepared once
-    seconds = {"one": [], **{backend: [] for backend in backends}}
-    first, same = {}, True
-    for number in range(repeat):
-        for backend in backends:
-            answer, one = told(lambda: run(1))
-            with processes(backend):
-                again, cold = told(lambda: run(2))
-                if not number:
-                    first[backend] = cold
+    seconds, first, same = {}, {}, True
+    for backend in backends:
+        seconds[backend] = []
+        with processes(backend):
+            _, first[backend] = told(lambda: run(2))
+            for _ in range(repeat):
+                with joblib.parallel_config("sequential"):
+                    answer, one = told(lambda: run(1))
                 again, two = told(lambda: run(2))
-            same &= again == answer
-            seconds["one"].append(one)
-            seconds[backend].append((one, two))
+                same &= again == answer
+                seconds[backend].append((one, two))
     assert same, f"{name}: two processes gave another answer"
     return [
         {

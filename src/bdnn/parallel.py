@@ -50,23 +50,23 @@ class Workers(Generic[Shared]):
         How many tasks are done at the same time at most; a cluster has its own number.
     shared : object
         What all tasks need. It is not changed.
-    stop : Stop or None
-        A request that others may make, too.
+    asked : Stop or None
+        A request that others may make, too; None for one of its own.
 
     Attributes
     ----------
     count : int
         How many tasks are done at the same time.
     stop : Stop
-        Set by Ctrl-C while tasks are done by others than this thread, which would meet a KeyboardInterrupt itself. It
-        comes as one if it is repeated.
+        The request. It is made by Ctrl-C while tasks are done by others than this thread, which would meet a
+        KeyboardInterrupt itself; that comes through if it is repeated.
     here : bool
         Whether tasks see the memory of this process, so that what they change is seen.
     """
 
-    def __init__(self, threads: int, shared: Shared, stop: Stop | None = None) -> None:
+    def __init__(self, threads: int, shared: Shared, asked: Stop | None = None) -> None:
         self._threads, self._shared = threads, shared
-        self.count, self.stop, self.here = 1, stop or Stop(), True
+        self.count, self.stop, self.here = 1, asked or Stop(), True
         self._stack = ExitStack()
         self._backend: Any = None
         self._parallel: Any = None
@@ -91,11 +91,12 @@ class Workers(Generic[Shared]):
                 if client is not None:
                     # to all workers: Dask would leave the tasks to the one that has the data. Without a hash, by which
                     # data that were released a moment ago could be taken for these
-                    self._packed = tuple(client.scatter(list(self._packed), broadcast=True, hash=False))
+                    self._packed = tuple(client.scatter([self._packed], broadcast=True, hash=False))
                     stack.callback(_forget_on, client, self._token)
                 stack.enter_context(self.stop.reaches_processes(client))
-            # a task is handed out when somebody is free, so the time that it is given is what is left then
-            plan = {"pre_dispatch": "n_jobs", "batch_size": 1, "prefer": "threads"}
+            # tasks are handed out when somebody is free, so the time that they are given is what is left then; where
+            # processes do them, and they take less than some tenths of a second, joblib hands out several at once
+            plan = {"pre_dispatch": "n_jobs", "batch_size": "auto", "prefer": "threads"}
             returns = "generator_unordered" if backend.supports_return_generator else "list"
             self._parallel = stack.enter_context(joblib.Parallel(self._threads, return_as=returns, **plan))
             self._stack = stack.pop_all()
@@ -200,11 +201,12 @@ def _done_here(work: Callable[..., Found], shared: object, number: int, task: ob
 
 
 def _done_away(
-    work: Callable[..., Found], token: str, number: int, task: object, stop: Stop, *parts: Array
+    work: Callable[..., Found], token: str, number: int, task: object, stop: Stop, *parts: Any
 ) -> tuple[int, Found]:
     if threading.current_thread() is threading.main_thread() and not token.startswith(f"{os.getpid()}-"):
         # a terminal sends Ctrl-C to all processes: this one is told by whoever waits for it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parts = parts[0] if isinstance(parts[0], tuple) else parts  # Dask has them as one
     with _alone(), _one_thread, limited_threads(1, "openmp"):
         return number, work(_kept(token, parts), task, stop)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from bdnn.types import Bools, Floats
 
 _EVERY = 0.2  # seconds between reports: smooth for a reader, nothing for the searches
-_SECONDS_OF_TASK = (
-    0.25  # points that a worker is given at once: handing out takes a worker of a cluster some hundredths
-)
 
 
 class Asked(Protocol):
@@ -132,23 +129,15 @@ def decided(
     try:
         with Workers(min(threads, max(len(places), 1)), asked) as workers:
             tasks = _Tasks(places, asked, run, workers)
-            for number, answers in workers.do(_answered, tasks):
-                tasks.take(number, answers)
+            for number, answer in workers.do(_answered, tasks):
+                tasks.take(number, answer)
             return run.verdicts, workers.stop.requested and not tasks.spent
     except KeyboardInterrupt:
         return run.verdicts, True
 
 
-class _Answers(NamedTuple):
-    """What a task found: verdicts, their nodes, and the seconds for all of them."""
-
-    verdicts: list[Verdict]
-    nodes: list[int]
-    seconds: float
-
-
 class _Tasks:
-    """Points for workers, a few at a time, and their verdicts.
+    """Points for workers, and their verdicts.
 
     A limit on nodes acts as if one point followed the other: a verdict counts if the points before it leave that many
     nodes, and the first point for which they do not is decided again, with what they leave.
@@ -158,68 +147,55 @@ class _Tasks:
         self._places, self._asked, self._run, self._workers = places, asked, run, workers
         self._left = math.inf if run.budget.nodes is None else float(run.budget.nodes)
         self._ordered = self._left < math.inf
-        self._given: list[tuple[list[int], float]] = []
-        self._waiting: dict[int, _Answers] = {}
-        self._seconds, self._answered, self._next = 0.0, 0, 0
+        self._given: list[float] = []
+        self._waiting: dict[int, tuple[Verdict, int]] = {}
+        self._next = 0
 
     @property
     def spent(self) -> bool:
         """Whether the limit on nodes is reached."""
         return self._left <= 0
 
-    def __iter__(self) -> Iterator[tuple[list[int], float, _Run]]:
-        at, count = 0, self._workers.count
-        while at < len(self._places) and not self._workers.stop.requested:
-            size = 1
-            if self._answered and count > 1:  # less than an even share of the rest, so that all end together
-                size = int(_SECONDS_OF_TASK * self._answered / max(self._seconds, 1e-9))
-                size = max(1, min(size, (len(self._places) - at) // (2 * count)))
-            self._given.append((self._places[at : at + size], self._left))
-            at += size
-            yield *self._given[-1], self._run
+    def __iter__(self) -> Iterator[tuple[int, float, _Run]]:
+        for i in self._places:
+            if self._workers.stop.requested:
+                return
+            self._given.append(self._left)
+            yield i, self._left, self._run
 
-    def take(self, number: int, answers: _Answers) -> None:
+    def take(self, number: int, answer: tuple[Verdict, int] | None) -> None:
         """Take what a task found."""
-        self._seconds += answers.seconds
-        self._answered += len(answers.verdicts)
+        if answer is None:
+            return
         if not self._workers.here:
-            self._run.report(sum(answers.nodes))
-        self._waiting[number] = answers
+            self._run.report(answer[1])
         if not self._ordered:
-            self._keep(number)
-        while self._ordered and not self.spent and self._next in self._waiting:
-            self._keep(self._next)
+            self._run.take(self._places[number], answer[0])
+            return
+        self._waiting[number] = answer
+        while not self.spent and self._next in self._waiting:
+            self._keep(self._next, *self._waiting.pop(self._next))
             self._next += 1
 
-    def _keep(self, number: int) -> None:
-        """Keep the verdicts of a task, up to the one at which no nodes are left."""
-        places, given = self._given[number]
-        answers = self._waiting.pop(number)
-        for i, verdict, nodes in zip(places, answers.verdicts, answers.nodes, strict=False):
-            if nodes >= self._left:
-                if given != self._left:
-                    counter = _Nodes(self._run, self._workers.stop, self._left)
-                    verdict, nodes = self._asked.answer(i, counter), counter.count
-                self._workers.stop.request()
-            self._run.take(i, verdict)
-            self._left -= nodes
-            given -= nodes
-            if self.spent:
-                return
+    def _keep(self, number: int, verdict: Verdict, nodes: int) -> None:
+        """Keep the verdict on the point that is next."""
+        i = self._places[number]
+        if nodes >= self._left:
+            if self._given[number] != self._left:
+                counter = _Nodes(self._run, self._workers.stop, self._left)
+                verdict, nodes = self._asked.answer(i, counter), counter.count
+            self._workers.stop.request()
+        self._run.take(i, verdict)
+        self._left -= nodes
 
 
-def _answered(asked: Asked, task: tuple[list[int], float, _Run], stop: Stop) -> _Answers:
-    """Decide some points."""
-    places, left, run = task
-    began, verdicts, counts = reading(), list[Verdict](), list[int]()
-    for i in places:
-        if left <= 0 or stop.requested:
-            break
-        counter = _Nodes(run, stop, left)
-        verdicts.append(asked.answer(i, counter))
-        counts.append(counter.count)
-        left -= counter.count
-    return _Answers(verdicts, counts, reading() - began)
+def _answered(asked: Asked, task: tuple[int, float, _Run], stop: Stop) -> tuple[Verdict, int] | None:
+    """Decide a point: the verdict and its nodes, None after a request to stop."""
+    i, left, run = task
+    if stop.requested:
+        return None
+    counter = _Nodes(run, stop, left)
+    return asked.answer(i, counter), counter.count
 
 
 def collected(

@@ -24,7 +24,7 @@ from bdnn.reports import summary as reporting
 
 if TYPE_CHECKING:
     from bdnn.cli.reading import TrainingTable
-    from bdnn.compact.choice import Chosen
+    from bdnn.compact.outcome import Chosen
     from bdnn.estimators.compact import CompactBDNNClassifier
 
 _OWN = (

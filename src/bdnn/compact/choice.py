@@ -12,13 +12,14 @@ import numpy as np
 
 from bdnn.compact import plans as plans_module
 from bdnn.compact.judging import Folds, Part, Task, judged_by_fold
+from bdnn.compact.outcome import Chosen, Tried
 from bdnn.compact.plans import Plan, boosted, fits, ruled, summed
 from bdnn.compact.training import Retraining, Trained, Trainer, constant_model, most_frequent
 from bdnn.parallel import Workers
 
 if TYPE_CHECKING:
     from bdnn.budget import Budget
-    from bdnn.compact.inputs import Placed, Source
+    from bdnn.compact.inputs import Source
     from bdnn.compact.proposals import Rows
     from bdnn.network.schema import Schema
     from bdnn.types import Indices
@@ -33,62 +34,6 @@ _CONFIDENCE = log(20)
 """Of bounds by the length of a network: they hold in 19 of 20 cases."""
 _LONGER = 1.5
 """How much longer than on a fold, per row, the last training may take on a busy machine."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """A plan that was tried.
-
-    Attributes
-    ----------
-    text : str
-        What it is, in words.
-    size_bytes : int
-        Bytes of the network that was judged: that of the first fold.
-    accuracy : float
-        On rows that were held out from the training, weighted.
-    seconds : float
-        Of its training on all folds.
-    """
-
-    text: str
-    size_bytes: int
-    accuracy: float
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """The network for one budget.
-
-    Attributes
-    ----------
-    max_bytes : int
-        The budget.
-    size_bytes : int
-        What the network takes.
-    placed : Placed
-        The network with its encoder.
-    accuracy : float
-        Of its plan on held-out rows, weighted.
-    score : float
-        The figure by which it was chosen: half of it is the mean accuracy of plans that are nearly the same.
-    plan : Plan or None
-        The plan; None for the class that is most frequent.
-    text : str
-        The plan in words.
-    reason : str
-        Why it was chosen.
-    """
-
-    max_bytes: int
-    size_bytes: int
-    placed: Placed
-    accuracy: float
-    score: float
-    plan: Plan | None
-    text: str
-    reason: str
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -43,6 +43,12 @@ class Task:
 
     Attributes
     ----------
+    plan : Plan
+        Itself.
+    fold : int
+        Number of the fold.
+    budget : Budget
+        Of the whole search.
     known : dict
         What has been made for the plan on the rows of the fold.
     first : dict

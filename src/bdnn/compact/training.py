@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bdnn.arrays import row_blocks
 from bdnn.budget import Budget
-from bdnn.clock import reading
 from bdnn.compact.inputs import BitInputs, GridInputs, Inputs, Placed, Source
+from bdnn.compact.once import Once
 from bdnn.compact.plans import BOOSTED, RULES, STUMPS, Plan, fits, rounds
 from bdnn.compact.proposals import NOTHING, Grown, Rows, Rule, grown, importance, stump_bits, tree_bits
 from bdnn.compact.regression import Affine, regression, rounded
@@ -35,8 +34,6 @@ _SHARE_OF_TREES = 0.15
 """Of the time that is left that trees may grow before what they propose is searched with."""
 _LARGEST_INPUT = 2**8 - 1
 """Of the finest grid."""
-
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -64,43 +61,6 @@ class Trained:
     def placed(self) -> Placed:
         """Return the network behind an encoder of its own, without what has no weight."""
         return self.inputs.placed(self.source, self.network.layers, self.network.head, self.network.classes)
-
-
-class Once:
-    """Makes each thing once, also if several threads ask for it at the same time; it travels without what was made."""
-
-    def __init__(self) -> None:
-        self._made: dict[Any, tuple[Any, float]] = {}
-        self._locks: dict[Any, threading.Lock] = {}
-        self._lock = threading.Lock()
-
-    def __reduce__(self) -> tuple[type[Once], tuple[()]]:
-        return type(self), ()
-
-    def known(self, keys: Iterable[Any]) -> dict[Any, Any]:
-        """Return what was made for some keys, and what it took."""
-        return {key: self._made[key] for key in keys if key in self._made}
-
-    def learn(self, made: Mapping[Any, Any]) -> None:
-        """Take over what was made elsewhere, unless it is there."""
-        for key, value in made.items():
-            self._made.setdefault(key, value)
-
-    def seconds(self, key: Any) -> float:
-        """Return what it took to make a thing, 0 if it was not made."""
-        return self._made[key][1] if key in self._made else 0.0
-
-    def __call__(self, key: Any, make: Callable[[], Made]) -> Made:
-        """Return what was made for a key, or make it."""
-        with self._lock:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
-            if key not in self._made:
-                began = reading()
-                made = make()
-                self._made[key] = made, reading() - began
-            found: Made = self._made[key][0]
-            return found
 
 
 class Trainer:

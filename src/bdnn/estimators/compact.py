@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bdnn.budget import Budget
-from bdnn.compact.choice import Chosen, Search
+from bdnn.compact.choice import Search
 from bdnn.compact.inputs import Source
+from bdnn.compact.outcome import Chosen
 from bdnn.compact.proposals import Rows
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError

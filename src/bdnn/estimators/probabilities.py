@@ -21,7 +21,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial, update_wrapper
 from types import MethodType
 from typing import TYPE_CHECKING, Any
@@ -33,8 +32,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from bdnn.calibration import Calibration, probability_rule
 from bdnn.estimators.base import BaseClassifier, seed_of
+from bdnn.estimators.fold_training import NETWORK_SHARE, Fold, Folds, trained_fold
 from bdnn.estimators.held_out import drawn, folds, folds_of_some
-from bdnn.estimators.inputs import encoded, rows_of_columns
+from bdnn.estimators.inputs import rows_of_columns
 from bdnn.estimators.regressions import Affine, Figures, Fit, best, reading, separate, shared
 from bdnn.libraries import limited_threads
 from bdnn.parallel import Workers
@@ -47,13 +47,9 @@ if TYPE_CHECKING:
 
 # inverse strengths of the regularization, by log-loss on the tables of `benchmarks/probabilities.py`: in cross-fitting
 # the second regression corrects the first, which may shrink more, most of all with one slope for two classes
-_READING, _READING_OF_MORE, _READING_OF_HELD_OUT, _TRUST = 0.3, 1.0, 1.0, 1.0
+_READING_OF_HELD_OUT, _TRUST = 1.0, 1.0
 # rows drawn for the networks of folds and the regressions: more change little, and cost memory and time
 _MOST_ROWS = 20_000
-_LEAST_NETWORKS = 0.5  # part of what is left that networks of folds get though regressions were slow, as at first use
-_LEAST_SECONDS = 1e-3  # of a fold, which has no time left: the least that a budget takes
-NETWORK_SHARE = 0.5
-"""Part of the time that the network itself gets if networks of folds follow."""
 
 
 # what the networks of folds do without
@@ -115,7 +111,7 @@ def calibrated(
     def some(rows: Indices, most: int = _MOST_ROWS) -> Indices:
         return drawn(rows, codes, most, generator)
 
-    everything = _Folds(columns, codes, weight, fold, estimator.calibration_outputs)
+    everything = Folds(columns, codes, weight, fold, estimator.calibration_outputs)
     if rule == "held_out":
         assert held_out is not None
         rows = some(held_out)
@@ -134,14 +130,14 @@ def calibrated(
     over = [0.0]
     with Workers(min(budget.threads, len(made)), everything) as workers:
 
-        def tasks() -> Iterator[_Fold]:
+        def tasks() -> Iterator[Fold]:
             in_all = math.ceil(len(made) / workers.count)
             for number, (training, others) in enumerate(parts_of):
                 following = math.ceil((len(made) - number) / workers.count)
                 regressions = each * (following + len(trusts) * (len(made) + 1))
-                yield _Fold(training, others, budget, following, in_all, regressions, over[-1])
+                yield Fold(training, others, budget, following, in_all, regressions, over[-1])
 
-        for number, found_here in workers.do(_trained_fold, tasks()):
+        for number, found_here in workers.do(trained_fold, tasks()):
             if found_here is None:
                 return None
             found_of[number] = found_here[0]
@@ -156,71 +152,6 @@ def calibrated(
     return _calibration(rule, both, measured, len(rows))
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Folds:
-    """Columns, codes of the labels and weights of all rows, and how a classifier is trained on some of them."""
-
-    columns: Reals | RawTable
-    codes: Indices
-    weight: Floats | None
-    train: Callable[[Indices, float, Stop], Any]
-    n_outputs: int
-
-    def values_of(self, classifier: Any, rows: Indices) -> Floats:
-        """Return what logits of a classifier are an affine map of."""
-        inputs = encoded(classifier.encoder_, rows_of_columns(self.columns, rows), warns=False)
-        found: Floats = classifier.calibration_values(inputs)
-        return found
-
-    def fitted(self, rows: Indices) -> tuple[Indices, Floats | None]:
-        """Return the labels and weights of rows."""
-        return self.codes[rows], None if self.weight is None else self.weight[rows]
-
-    def signals(self, classifier: Any, rows: Indices) -> Affine:
-        """Return what the second regression sees of a classifier, fitted on some rows."""
-        return _signals(self.values_of(classifier, rows), *self.fitted(rows), self.n_outputs)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Fold:
-    """A fold: rows for the training and others, and how much of the time is for it.
-
-    Attributes
-    ----------
-    following, in_all : int
-        Rounds of folds that are trained at the same time: from this one on, and of all.
-    regressions : float
-        Seconds that have to be left.
-    over : float
-        Seconds that the last fold took beyond its limit, as many rows do: the others will take them, too.
-    """
-
-    training: Indices
-    others: Indices
-    budget: Budget
-    following: int
-    in_all: int
-    regressions: float
-    over: float
-
-
-def _trained_fold(shared: _Folds, task: _Fold, stop: Stop) -> tuple[Floats, float] | None:
-    """Return what the second regression sees on a fold, and what the training took beyond its limit.
-
-    None if that was interrupted.
-    """
-    budget = task.budget
-    began = budget.remaining
-    left = max(began - task.regressions, _LEAST_NETWORKS * began) / task.following - task.over
-    limit = max(min((1 - NETWORK_SHARE) * budget.seconds / task.in_all, left), _LEAST_SECONDS)
-    classifier = None if stop.requested else shared.train(task.training, limit, stop)
-    over = max(began - budget.remaining - limit, 0.0) if math.isfinite(began) else 0.0
-    if classifier is None:
-        return None
-    signals = shared.signals(classifier, task.training)
-    return signals(shared.values_of(classifier, task.others)), over
-
-
 def _trusts(n_signals: int, n_classes: int) -> list[Fit]:
     """Return ways to fit the second regression: with more than two classes, slopes that are the same for all of them.
 
@@ -229,27 +160,6 @@ def _trusts(n_signals: int, n_classes: int) -> list[Fit]:
     if n_classes == 2:
         return [separate(_TRUST)]
     return [shared(blocks, n_classes) for blocks in (1, 2) if blocks * n_classes <= n_signals]
-
-
-def _signals(values: Floats, codes: Indices, weight: Floats | None, n_outputs: int) -> Affine:
-    """Fit what the second regression sees: logits that hidden neurons give, and standardized outputs.
-
-    Outputs fit the rows of the training too well to be weighed there.
-    """
-    hidden, outputs = np.split(values, [values.shape[1] - n_outputs], axis=1)
-    first = reading(_READING if codes.max() < 2 else _READING_OF_MORE)
-    if not n_outputs or not hidden.shape[1]:
-        return first(values, codes, weight)
-    logits = first(hidden, codes, weight)
-    scale = outputs.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    corner = np.zeros((len(logits.weights), n_outputs))
-    return Affine(
-        np.block([[logits.weights, corner], [np.zeros((n_outputs, hidden.shape[1])), np.diag(1 / scale)]]),
-        np.concatenate([logits.bias, -outputs.mean(axis=0) / scale]),
-        values.min(axis=0),
-        values.max(axis=0),
-    )
 
 
 def _calibration(rule: str, affine: Affine, measured: Figures, rows: int) -> Calibration:
