@@ -13,7 +13,8 @@ namespace {
 // bits of coordinates up to which differences (two inputs), two-by-two (three) and three-by-three determinants (four)
 // are exact in doubles
 constexpr int EXACT_BITS[MOST_INPUTS + 1] = {0, 0, 51, 25, 15};
-// points of a bucket, on average, and points below which there are no buckets: best of 2, 3, 4, 8 and 16, 32, 64
+// points of a bucket, on average, and points below which there are no buckets: with fewer points in a bucket its bound is
+// sharper, and few points are sorted as fast as they are dealt
 constexpr Index POINTS_OF_BUCKET = 2, FEWEST_POINTS = 32;
 // points on a hyperplane that is remembered: sorting fewer costs less than joining them
 constexpr Index MANY_POINTS = 12;
