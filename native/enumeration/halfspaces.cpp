@@ -6,8 +6,6 @@
 #include <limits>
 #include <numeric>
 
-#include "numerics.hpp"
-
 namespace bdnn::enumeration {
 
 namespace {
@@ -15,80 +13,15 @@ namespace {
 // bits of coordinates up to which differences (two inputs), two-by-two (three) and three-by-three determinants (four)
 // are exact in doubles
 constexpr int EXACT_BITS[MOST_INPUTS + 1] = {0, 0, 51, 25, 15};
-// error bounds of forms for coordinates up to 1 and pivots that differ by up to 1: some ten roundings, with room
-constexpr double FORM_ERROR_3 = 0x1p-47, FORM_ERROR_4 = 0x1p-44, MINOR_ERROR = 0x1p-49;
-// what underflow may add
-constexpr double UNDERFLOW_ERROR = 1e-290;
-// values of forms below this multiple of their error bound are computed exactly, so that angles are known well
-constexpr double DOUBTFUL = 0x1p30;
-// points of a bucket, on average, and points below which there are no buckets: best of 2, 3, 4, 8 and 16, 32, 64
+// points of a bucket, on average, and points below which there are no buckets: with fewer points in a bucket its bound is
+// sharper, and few points are sorted as fast as they are dealt
 constexpr Index POINTS_OF_BUCKET = 2, FEWEST_POINTS = 32;
+// points on a hyperplane that is remembered: sorting fewer costs less than joining them
+constexpr Index MANY_POINTS = 12;
 // keys are from -1 to 1; buckets begin where frequent angles do not lie
 constexpr double KEY_SHIFT = 1.0371828, KEY_RANGE = 2.08;
 
-// Exponent of the last digit of a double that is not 0.
-int last_digit(double x) {
-    int exponent = 0;
-    const auto digits = static_cast<std::uint64_t>(std::ldexp(std::frexp(std::fabs(x), &exponent), 53));
-    return exponent - 53 + std::countr_zero(digits);
-}
-
-// The same column with absolute values up to 1 and small integers, as far as that is possible without rounding.
-std::pair<std::vector<double>, int> compact(const double* x, Index points) {
-    std::vector<double> values(x, x + points);
-    double largest = 0.0;
-    for (double v : values) largest = std::max(largest, std::fabs(v));
-    if (largest == 0.0) return {values, 0};
-    const int scale = std::ilogb(largest) + 2;
-    for (double& v : values) {
-        const double scaled = std::ldexp(v, -scale);
-        if (std::ldexp(scaled, scale) != v) return {values, -Coordinates::MOST_BITS - 1};  // it was too small
-        v = scaled;
-    }
-    std::vector<double> moved = values;
-    const double origin = *std::min_element(values.begin(), values.end());
-    bool exact = true;
-    for (double& v : moved) {
-        const Pair difference = two_sum(v, -origin);
-        exact = exact && difference.low == 0.0;
-        v = difference.high;
-    }
-    if (exact) values = std::move(moved);
-    int unit = 0;
-    for (double v : values)
-        if (v != 0.0) unit = std::min(unit, last_digit(v));
-    if (exact && unit >= -53) {
-        std::int64_t divisor = 0;
-        for (double v : values) divisor = std::gcd(divisor, static_cast<std::int64_t>(std::ldexp(v, -unit)));
-        if (divisor > 0) {
-            std::int64_t most = 1;
-            for (double& v : values) {
-                const auto whole = static_cast<std::int64_t>(std::ldexp(v, -unit)) / divisor;
-                most = std::max(most, whole);
-                v = static_cast<double>(whole);
-            }
-            unit = -static_cast<int>(std::bit_width(static_cast<std::uint64_t>(most)));
-            for (double& v : values) v = std::ldexp(v, unit);
-        }
-    }
-    return {values, unit};
-}
-
 }  // namespace
-
-bool Coordinates::too_wide() const {
-    return std::any_of(unit.begin(), unit.end(), [](int u) { return u < -MOST_BITS; });
-}
-
-Coordinates coordinates(int inputs, Index points, const double* X) {
-    Coordinates result;
-    for (int k = 0; k < inputs; ++k) {
-        auto [values, unit] = compact(X + k * points, points);
-        result.values.push_back(std::move(values));
-        result.unit.push_back(unit);
-    }
-    return result;
-}
 
 Halfspaces::Halfspaces(const Coordinates& data, std::vector<int> inputs, Poll& poll)
     : data_(data), inputs_(std::move(inputs)), poll_(poll) {
@@ -149,6 +82,10 @@ void Halfspaces::search_pencils(double& least) {
     error_.assign(m, 0.0);
     bucket_.resize(m);
     sums_.resize(2 * buckets_);
+    kept_.clear();
+    kept_of_.assign(m, 0);
+    joined_.clear();
+    role_.assign(m, SINGLE);
     Pencil pencil;
     for (Index p = 0; p + n <= m && !poll_.stopped(); ++p) {
         pencil.pivot[0] = p;
@@ -179,190 +116,6 @@ void Halfspaces::search_pencils(double& least) {
     }
 }
 
-WideInteger Halfspaces::difference(Index i, Index j, int k) const {
-    const int unit = data_.unit[inputs_[k]];
-    return WideInteger::of(x_[k][i], unit) - WideInteger::of(x_[k][j], unit);
-}
-
-// Whether r is in line with p and q, exactly: all minors of their differences are 0.
-bool Halfspaces::in_line(Index p, Index q, Index r) const {
-    for (int i = 0; i < dimension(); ++i)
-        for (int j = 0; j < i; ++j) {
-            const double u = (x_[i][q] - x_[i][p]) * (x_[j][r] - x_[j][p]);
-            const double v = (x_[j][q] - x_[j][p]) * (x_[i][r] - x_[i][p]);
-            if (exact_) {
-                if (u != v) return false;
-            } else if (std::fabs(u - v) > MINOR_ERROR * (std::fabs(u) + std::fabs(v)) + UNDERFLOW_ERROR ||
-                       (difference(q, p, i) * difference(r, p, j) - difference(q, p, j) * difference(r, p, i)).sign()) {
-                return false;
-            }
-        }
-    return true;
-}
-
-// Make the forms of a pencil; false if its pivots are dependent.
-bool Halfspaces::prepare(Pencil& pencil) const {
-    std::fill(pencil.first, pencil.first + MOST_INPUTS, 0.0);
-    std::fill(pencil.second, pencil.second + MOST_INPUTS, 0.0);
-    pencil.has_exact = false;
-    if (dimension() == 3) return prepare_three(pencil);
-    if (dimension() == 4) return prepare_four(pencil);
-    pencil.in_first = 0;
-    pencil.in_second = 1;
-    pencil.first[0] = pencil.second[1] = 1.0;
-    pencil.error = 0.0;  // differences have the right signs
-    return true;
-}
-
-// Determinants with the direction u from pivot to pivot: d_i u_k - d_k u_i and d_j u_k - d_k u_j.
-bool Halfspaces::prepare_three(Pencil& pencil) const {
-    double u[3], largest = 0.0;
-    int k = 0;
-    for (int c = 0; c < 3; ++c) {
-        u[c] = x_[c][pencil.pivot[1]] - x_[c][pencil.pivot[0]];
-        if (std::fabs(u[c]) > largest) {
-            largest = std::fabs(u[c]);
-            k = c;
-        }
-    }
-    if (largest == 0.0) return false;
-    const int i = k == 0 ? 1 : 0, j = k == 2 ? 1 : 2;
-    pencil.in_first = i;
-    pencil.in_second = j;
-    pencil.shared[0] = k;
-    pencil.first[i] = pencil.second[j] = u[k];
-    pencil.first[k] = -u[i];
-    pencil.second[k] = -u[j];
-    pencil.error = exact_ ? 0.0 : FORM_ERROR_3 * largest + UNDERFLOW_ERROR;
-    return true;
-}
-
-// The same with two directions: coordinates k and l have the largest minor of them.
-bool Halfspaces::prepare_four(Pencil& pencil) const {
-    double u[4], v[4], minor[4][4] = {}, u_most = 0.0, v_most = 0.0;
-    for (int c = 0; c < 4; ++c) {
-        u[c] = x_[c][pencil.pivot[1]] - x_[c][pencil.pivot[0]];
-        v[c] = x_[c][pencil.pivot[2]] - x_[c][pencil.pivot[0]];
-        u_most = std::max(u_most, std::fabs(u[c]));
-        v_most = std::max(v_most, std::fabs(v[c]));
-    }
-    int k = 0, l = 1;
-    for (int c = 0; c < 4; ++c)
-        for (int d = c + 1; d < 4; ++d) {
-            minor[c][d] = u[c] * v[d] - u[d] * v[c];
-            minor[d][c] = -minor[c][d];
-            if (std::fabs(minor[c][d]) > std::fabs(minor[k][l])) {
-                k = c;
-                l = d;
-            }
-        }
-    const auto size = u_most * v_most;
-    if (!exact_ && !(std::fabs(minor[k][l]) > MINOR_ERROR * size + UNDERFLOW_ERROR)) {
-        // not even the sign is sure: take any that is not 0 in truth
-        bool found = false;
-        for (int c = 0; c < 4 && !found; ++c)
-            for (int d = c + 1; d < 4 && !found; ++d) {
-                const auto [p, q, r] = pencil.pivot;
-                if ((difference(q, p, c) * difference(r, p, d) - difference(q, p, d) * difference(r, p, c)).sign()) {
-                    k = c;
-                    l = d;
-                    found = true;
-                }
-            }
-        if (!found) return false;
-    } else if (minor[k][l] == 0.0) {
-        return false;
-    }
-    int others[2], n = 0;
-    for (int c = 0; c < 4; ++c)
-        if (c != k && c != l) others[n++] = c;
-    const auto [i, j] = others;
-    pencil.in_first = i;
-    pencil.in_second = j;
-    pencil.shared[0] = k;
-    pencil.shared[1] = l;
-    pencil.first[i] = pencil.second[j] = minor[k][l];
-    pencil.first[k] = -minor[i][l];
-    pencil.first[l] = minor[i][k];
-    pencil.second[k] = -minor[j][l];
-    pencil.second[l] = minor[j][k];
-    pencil.error = exact_ ? 0.0 : FORM_ERROR_4 * size + UNDERFLOW_ERROR;
-    return true;
-}
-
-// Coefficients in wide integers: of the own coordinate and of the shared ones, of both forms.
-void Halfspaces::make_exact(Pencil& pencil) const {
-    if (pencil.has_exact) return;
-    pencil.has_exact = true;
-    const Index p = pencil.pivot[0], q = pencil.pivot[1], r = pencil.pivot[2];
-    for (int form = 0; form < 2 && dimension() > 2; ++form) {
-        const int i = form ? pencil.in_second : pencil.in_first, k = pencil.shared[0], l = pencil.shared[1];
-        WideInteger* c = pencil.wide[form];
-        if (dimension() == 3) {
-            c[0] = difference(q, p, k);
-            c[1] = -difference(q, p, i);
-            continue;
-        }
-        const auto minor = [&](int s, int t) {
-            return difference(q, p, s) * difference(r, p, t) - difference(q, p, t) * difference(r, p, s);
-        };
-        c[0] = minor(k, l);
-        c[1] = -minor(i, l);
-        c[2] = minor(i, k);
-    }
-}
-
-// The value of a form at a point, in units of `unit_of`.
-WideInteger Halfspaces::exact_form(const Pencil& pencil, Index i, bool second) const {
-    const Index p = pencil.pivot[0];
-    WideInteger value = difference(i, p, second ? pencil.in_second : pencil.in_first);
-    if (dimension() == 2) return value;
-    const WideInteger* c = pencil.wide[second];
-    value = value * c[0] + difference(i, p, pencil.shared[0]) * c[1];
-    return dimension() == 3 ? value : value + difference(i, p, pencil.shared[1]) * c[2];
-}
-
-int Halfspaces::unit_of(const Pencil& pencil, bool second) const {
-    int unit = data_.unit[inputs_[second ? pencil.in_second : pencil.in_first]];
-    for (int k = 0; k < dimension() - 2; ++k) unit += data_.unit[inputs_[pencil.shared[k]]];
-    return unit;
-}
-
-// Compute exactly what is too near 0 for its error bound.
-void Halfspaces::correct(Pencil& pencil) {
-    const double error = pencil.error, doubtful = DOUBTFUL * error;
-    for (Index i = 0; i < count(); ++i) {
-        error_[i] = error;
-        if (std::fabs(b_[i]) > error && std::fabs(a_[i]) + std::fabs(b_[i]) > doubtful) continue;
-        if (std::find(pencil.pivot, pencil.pivot + dimension() - 1, i) != pencil.pivot + dimension() - 1) {
-            error_[i] = 0.0;
-            continue;
-        }
-        make_exact(pencil);
-        a_[i] = exact_form(pencil, i, false).value(unit_of(pencil, false));
-        b_[i] = exact_form(pencil, i, true).value(unit_of(pencil, true));
-        error_[i] = 0.0;
-        poll_.spent(500);
-    }
-}
-
-// Whether the angle of one point is less than (1) or greater than (-1) that of another, or the same (0), exactly.
-int Halfspaces::ordered(Pencil& pencil, Index i, Index j) const {
-    const auto reversed = [&](Index k) { return b_[k] < 0.0 || (b_[k] == 0.0 && a_[k] < 0.0); };
-    int sign;
-    if (exact_) {
-        const Pair x = two_product(a_[i], b_[j]), y = two_product(a_[j], b_[i]);
-        const double high = x.high - y.high, low = x.low - y.low;
-        sign = high > 0.0 ? 1 : high < 0.0 ? -1 : low > 0.0 ? 1 : low < 0.0 ? -1 : 0;
-    } else {
-        make_exact(pencil);
-        sign = (exact_form(pencil, i, false) * exact_form(pencil, j, true) -
-                exact_form(pencil, j, false) * exact_form(pencil, i, true))
-                   .sign();
-    }
-    return reversed(i) != reversed(j) ? -sign : sign;
-}
-
 // Look at all hyperplanes of a pencil.
 void Halfspaces::look(Pencil& pencil, double& least) {
     const Index m = count();
@@ -388,6 +141,7 @@ void Halfspaces::look(Pencil& pencil, double& least) {
         flat_gain_ += std::min(gain_[i], 0.0);
         rest_ -= gain_[i];
     }
+    join(pencil);
     const Index buckets = one_bucket_ ? 1 : buckets_;
     std::fill_n(sums_.data(), 2 * buckets, 0.0);
     if (one_bucket_) {
@@ -430,13 +184,13 @@ void Halfspaces::look_closely(Pencil& pencil, std::int32_t bucket, double before
         begin_.assign(buckets + 1, 0);
         order_.resize(m);
         const auto bucket_of = [&](Index i) { return one_bucket_ ? 0 : bucket_[i]; };
-        const auto is_flat = [&](Index i) { return a_[i] == 0.0 && b_[i] == 0.0; };
+        const auto left_out = [&](Index i) { return (a_[i] == 0.0 && b_[i] == 0.0) || role_[i] == JOINED; };
         for (Index i = 0; i < m; ++i)
-            if (!is_flat(i)) ++begin_[bucket_of(i) + 1];
+            if (!left_out(i)) ++begin_[bucket_of(i) + 1];
         std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
         local_.assign(begin_.begin(), begin_.end() - 1);
         for (Index i = 0; i < m; ++i)
-            if (!is_flat(i)) order_[local_[bucket_of(i)]++] = i;
+            if (!left_out(i)) order_[local_[bucket_of(i)]++] = i;
         poll_.spent(static_cast<std::size_t>(4 * m));
     }
     const Index begin = begin_[bucket], end = begin_[bucket + 1];
@@ -460,19 +214,21 @@ void Halfspaces::look_closely(Pencil& pencil, std::int32_t bucket, double before
             (turned_[i] > 0.0 ? up : down) += turned_[i];
         } while (next < end && left_[next - begin] <= right);
         if (std::min(now - up, rest_ - now + down) + flat_gain_ < least) {
-            if (next - k > 1)
+            if (next - k > 1) {
+                measure(pencil, order + k, next - k);
                 std::sort(order + k, order + next, [&](Index i, Index j) {
-                    const int sign = ordered(pencil, i, j);
+                    const int sign = ordered(i, j);
                     return sign != 0 ? sign > 0 : i < j;
                 });
+            }
             double at = now;
             for (Index first = k; first < next;) {
                 Index past = first + 1;
-                while (past < next && ordered(pencil, order[first], order[past]) == 0) ++past;
+                while (past < next && ordered(order[first], order[past]) == 0) ++past;
                 look_at_group(pencil, first, past, at, least);
                 for (; first < past; ++first) at -= turned_[order[first]];
             }
-            poll_.spent(static_cast<std::size_t>((next - k) * (exact_ ? 20 : 2000)));
+            poll_.spent(static_cast<std::size_t>((next - k) * (exact_ ? 20 : 1000)));
         }
         now -= up + down;
         k = next;
@@ -485,12 +241,14 @@ void Halfspaces::look_at_group(Pencil& pencil, Index begin, Index end, double be
     Index first = order_[begin];
     for (Index k = begin; k < end; ++k) {
         const Index i = order_[k];
+        if (role_[i] == FIRST_OF_JOINED) return;  // seen before
         first = std::min(first, i);
         group += gain_[i];
         (turned_[i] > 0.0 ? up : down) += turned_[i];
         if ((turned_[i] > 0.0) == (gain_[i] > 0.0)) inside += gain_[i];
     }
     const double plus = before - up + flat_gain_, minus = rest_ - before + down + flat_gain_;
+    if (end - begin >= MANY_POINTS) remember(begin, end);
     if (std::min(plus, minus) >= least) return;
     if (first < pencil.pivot[dimension() - 2]) return;  // seen in another pencil
     const bool positive = plus <= minus;
@@ -524,15 +282,60 @@ void Halfspaces::look_at_group(Pencil& pencil, Index begin, Index end, double be
     take(begin, end, off <= other, lower.get());
 }
 
+// Keep a hyperplane with many points for other pencils; those it counts in come first, so it has been seen there.
+void Halfspaces::remember(Index begin, Index end) {
+    std::size_t place = kept_.size();
+    if (place < MOST_KEPT) {
+        kept_.emplace_back();
+    } else {
+        const auto smaller = [](const auto& x, const auto& y) { return x.size() < y.size(); };
+        const auto smallest = std::min_element(kept_.begin(), kept_.end(), smaller);
+        place = static_cast<std::size_t>(smallest - kept_.begin());
+        const bool in_use = std::any_of(joined_.begin(), joined_.end(), [&](const auto& j) { return j.second == place; });
+        if (in_use || static_cast<Index>(smallest->size()) >= static_cast<Index>(flat_.size()) + end - begin) return;
+        for (Index i : *smallest) kept_of_[i] &= ~(std::uint64_t{1} << place);
+    }
+    std::vector<Index>& points = kept_[place];
+    points.assign(flat_.begin(), flat_.end());
+    points.insert(points.end(), order_.begin() + begin, order_.begin() + end);
+    for (Index i : points) kept_of_[i] |= std::uint64_t{1} << place;
+}
+
+// Let the points of remembered hyperplanes of this pencil count as one each.
+void Halfspaces::join(const Pencil& pencil) {
+    for (const auto& [first, place] : joined_)
+        for (Index i : kept_[place]) role_[i] = SINGLE;
+    joined_.clear();
+    std::uint64_t common = kept_of_[pencil.pivot[0]];
+    for (int k = 1; k + 1 < dimension(); ++k) common &= kept_of_[pencil.pivot[k]];
+    for (; common; common &= common - 1) {
+        const auto place = static_cast<std::size_t>(std::countr_zero(common));
+        Index first = -1;
+        double sum = 0.0;
+        for (Index i : kept_[place]) {
+            if (a_[i] == 0.0 && b_[i] == 0.0) continue;
+            sum += turned_[i];
+            turned_[i] = 0.0;
+            role_[i] = first < 0 ? FIRST_OF_JOINED : JOINED;
+            if (first < 0) first = i;
+        }
+        if (first < 0) continue;
+        turned_[first] = sum;
+        joined_.emplace_back(first, place);
+    }
+}
+
 // Note which points are inside: on one side of a hyperplane, and of those on it what `on` says, or what helps.
 void Halfspaces::take(Index begin, Index end, bool positive, const Halfspaces* on) {
-    const Index m = count();
-    inside_.assign(m, 0);
-    for (Index k = 0; k < static_cast<Index>(order_.size()); ++k) {
+    inside_.assign(count(), 0);
+    const auto put = [&](Index i, bool passed) { inside_[i] = (reversed(i) == passed) == positive; };
+    for (Index k = 0; k < begin_.back(); ++k) {
         const Index i = order_[k];
-        if (k >= begin_.back()) break;
-        const bool reversed = b_[i] < 0.0 || (b_[i] == 0.0 && a_[i] < 0.0);
-        inside_[i] = (reversed == (k < begin)) == positive;
+        put(i, k < begin);
+        if (role_[i] != FIRST_OF_JOINED) continue;
+        const auto joined = std::find_if(joined_.begin(), joined_.end(), [&](const auto& j) { return j.first == i; });
+        for (Index other : kept_[joined->second])
+            if (role_[other] == JOINED) put(other, k < begin);
     }
     if (on) {
         for (std::size_t k = 0; k < on_.size(); ++k) inside_[on_[k]] = on->inside()[k];

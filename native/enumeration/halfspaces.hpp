@@ -15,32 +15,20 @@
 // - Points on a hyperplane beyond those that determine it (points in line, in a plane, equal angles) are first counted
 //   as if they could be divided at will, and only if that would help, the same problem is solved among them, with one
 //   coordinate less. To see each such hyperplane once, it counts in the pencil of its first independent points only.
+// - Hyperplanes with many points are remembered. In other pencils of their points these count as one, since all are met
+//   at one angle, at which there is nothing more to see: data with columns of few values are as fast as others.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "enumeration/coordinates.hpp"
 #include "enumeration/loops.hpp"
 #include "enumeration/wide_integer.hpp"
 #include "poll.hpp"
 
 namespace bdnn::enumeration {
-
-// Coordinates by input, divided by powers of two and by what they have in common.
-struct Coordinates {
-    std::vector<std::vector<double>> values;  // of absolute value up to 1
-    std::vector<int> unit;                    // values are multiples of 2^unit, of each input
-
-    // Bits beyond which wide integers may have no room.
-    static constexpr int MOST_BITS = 256;
-
-    // Whether the digits of some input are too far apart for wide integers.
-    bool too_wide() const;
-};
-
-// Coordinates of points that are given by input.
-Coordinates coordinates(int inputs, Index points, const double* X);
 
 // Points of one space: all of them, or those on a hyperplane, with one coordinate less.
 class Halfspaces {
@@ -81,13 +69,17 @@ class Halfspaces {
     WideInteger exact_form(const Pencil& pencil, Index i, bool second) const;
     int unit_of(const Pencil& pencil, bool second) const;
     void correct(Pencil& pencil);
-    int ordered(Pencil& pencil, Index i, Index j) const;
+    void measure(Pencil& pencil, const Index* first, Index points);
+    int ordered(Index i, Index j) const;
+    bool reversed(Index i) const { return b_[i] < 0.0 || (b_[i] == 0.0 && a_[i] < 0.0); }
 
     void look(Pencil& pencil, double& least);
     bool find_flat(const Pencil& pencil);
     void look_closely(Pencil& pencil, std::int32_t bucket, double before, double& least);
     void look_at_group(Pencil& pencil, Index begin, Index end, double before, double& least);
     void take(Index begin, Index end, bool positive, const Halfspaces* on);
+    void remember(Index begin, Index end);
+    void join(const Pencil& pencil);
 
     const Coordinates& data_;
     std::vector<int> inputs_;  // coordinates that are used
@@ -107,6 +99,16 @@ class Halfspaces {
     std::vector<Index> order_, begin_, flat_, on_, local_;
     std::vector<double> gain_on_, left_;
     std::vector<std::uint8_t> in_line_;
+    std::vector<WideInteger> wide_a_, wide_b_;  // exact values of the forms, of the points that are compared
+    std::vector<Index> slot_;                   // where they are, of each point
+
+    // hyperplanes with many points
+    static constexpr std::size_t MOST_KEPT = 64;  // bits of a number
+    enum Role : std::uint8_t { SINGLE, JOINED, FIRST_OF_JOINED };
+    std::vector<std::vector<Index>> kept_;
+    std::vector<std::uint64_t> kept_of_;         // those that each point is on, by bit
+    std::vector<std::pair<Index, std::size_t>> joined_;  // in this pencil: first point, number
+    std::vector<Role> role_;
     Index buckets_ = 1;
     bool one_bucket_ = false, sorted_ = false;
     double total_ = 0.0;                    // of all gains

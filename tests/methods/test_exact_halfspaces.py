@@ -95,6 +95,21 @@ def test_many_points_in_the_plane(grid):
         assert tuple(inside.tolist()) in patterns
 
 
+def test_many_points_in_few_planes():
+    # planes with more than a dozen points, which are not sorted again for each pair of them
+    rng = np.random.default_rng(0)
+    flat = rng.permutation(np.array(list(itertools.product(range(4), repeat=2))))
+    X = rng.permutation(np.column_stack([np.vstack([flat, flat[:14]]), np.arange(30) // 16]).astype(float))
+    gain = rng.integers(-4, 5, len(X))
+    patterns = divisions(X)
+    expected = min(gain[list(inside)].sum() for inside in patterns)
+    for points in (X, X * WIDE):
+        finished, least, inside = best_halfspace(points, gain)
+        assert finished
+        assert least == gain[inside].sum() == expected
+        assert tuple(inside.tolist()) in patterns
+
+
 def test_points_that_are_in_line_up_to_the_last_digit():
     x = np.array([0.1, 0.2, 0.4, 0.1, 0.4])
     line = np.array([0.1, 0.2, 0.4, 0.9, 0.0])  # the first three are in line, multiples of one double
