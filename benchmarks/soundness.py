@@ -1,6 +1,6 @@
 """Exact training on random small problems against brute force, the paper's model and the checker of certificates.
 
-    python benchmarks/soundness.py [--problems 500] [--runs 10000] [--halfspaces 2000]
+    python benchmarks/soundness.py [--problems 500] [--runs 10000] [--halfspaces 2000] [--ranks 2000]
 
 Each problem has 1 to 3 features, up to 14 points, no hidden layer or 1 to 3 hidden neurons, two classes, and sample
 weights, ties, duplicates or conflicting labels. Its least loss is found by enumerating every set of points that a
@@ -8,8 +8,9 @@ threshold neuron can fire on, in integers. Branch and cut over activations must 
 that `bdnn.verify_certificate` accepts; the program of the paper must find it, too, unless its margin forbids it. In the
 further runs, on other problems and stopped after a random number of nodes, no bound may be above the least loss, and no
 loss below it. On problems without hidden layer and with up to four features the enumeration of halfspaces must prove
-the least loss, also with columns that add nothing and numbers whose digits fill a double. Rewrites
-benchmarks/results/soundness.json; fails at the first contradiction.
+the least loss, also with columns that add nothing and numbers whose digits fill a double. In a last part rank rows are
+sought from the first moment on: the same is asked of what is proven with them, and of each of them, in searches that
+are stopped anywhere. Rewrites benchmarks/results/soundness.json; fails at the first contradiction.
 """
 
 from __future__ import annotations
@@ -19,12 +20,20 @@ import functools
 import itertools
 import time
 from collections import Counter
+from contextlib import contextmanager
 
 import numpy as np
 from common import write_results
 
 from bdnn import Budget, Problem, verify_certificate
+from bdnn.branch_and_cut import engine
+from bdnn.branch_and_cut.cuts import Cuts
+from bdnn.branch_and_cut.program import programs
+from bdnn.branch_and_cut.rank_rows import RankRows
+from bdnn.branch_and_cut.rank_work import RankWork
 from bdnn.methods.exact import ExactTraining
+from bdnn.problem.presolve import presolve
+from bdnn.search.halfspace import separators
 
 FEATURES, POINTS, WIDTHS = (1, 2, 3), 14, (0, 1, 2, 3)
 
@@ -169,11 +178,53 @@ def checked(result, best, name):
     return result
 
 
+@contextmanager
+def rank_rows_at_once():
+    """Let exact training look for rank rows from the first moment on, however small the gap."""
+    names = {"_ALONE": -1.0, "_WIDE": 0.0, "_MANY": 1e-9}
+    before = {name: getattr(engine, name) for name in names}
+    try:
+        for name, value in names.items():
+            setattr(engine, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(engine, name, value)
+
+
+def check_rank_rows(seed, counts):
+    """Raise if rank rows of a stopped search, or what is proven with rank rows, contradict the least losses."""
+    rng = np.random.default_rng([4, seed])
+    X, y, weight, width = random_problem(rng, fewest=8, cheap=True)
+    problem = Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=(width,) if width else ())
+    best = least_loss(X, y, weight, width)
+    result = ExactTraining(formulation="activation", incumbents="none", certificate=True)(problem, Budget(seconds=60))
+    checked(result, best, f"ranks {seed}")
+    verified = verify_certificate(result.certificate, X, y, sample_weight=weight)
+    if abs(float(verified.bound) - best) > 1e-9:
+        raise SystemExit(f"ranks {seed}: the certificate proves {verified.bound}, the least loss is {best}")
+    written = sum(len(tree.get("ranks", ())) for tree in result.certificate["trees"])
+    counts[f"certificate accepted, {'with' if written else 'without'} rank rows"] += 1
+    if width:
+        return
+    program = programs(presolve(problem))[0]
+    points, limit, asked = program.points, int(rng.integers(1, 200)), itertools.count()
+    ranks = RankRows(program, Cuts(points, rng))
+    RankWork(ranks, [seed], separators).work(lambda: next(asked) < limit)
+    for row in ranks.rows:
+        values = points.reduced.raw_points[points.point[row.points]]
+        least = least_loss(values, points.target[row.points], points.weight[row.points] * points.unit, 0)
+        if row.bound * points.unit > least + 1e-9:
+            raise SystemExit(f"ranks {seed}: {row.bound * points.unit} on {row.points.tolist()}, the least is {least}")
+        counts["rank row of a stopped search, not above brute force"] += 1
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--problems", type=int, default=500)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--halfspaces", type=int, default=2_000)
+    parser.add_argument("--ranks", type=int, default=2_000)
     options = parser.parse_args()
     began, counts = time.monotonic(), Counter()
     for seed in range(options.problems):
@@ -212,6 +263,9 @@ def main() -> None:
         if result.status != "optimal":
             raise SystemExit(f"halfspaces {seed}: {result.status}, {result.message}")
         counts["halfspaces: optimal, as by brute force"] += 1
+    with rank_rows_at_once():
+        for seed in range(options.ranks):
+            check_rank_rows(seed, counts)
     print(*(f"{count:6} {what}" for what, count in sorted(counts.items())), sep="\n")
     seconds = round(time.monotonic() - began, 1)
     write_results(
@@ -220,6 +274,7 @@ def main() -> None:
             "problems": options.problems,
             "runs": options.runs,
             "halfspaces": options.halfspaces,
+            "ranks": options.ranks,
             "seconds": seconds,
             **counts,
         },

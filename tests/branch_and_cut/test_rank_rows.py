@@ -14,7 +14,7 @@ from bdnn.branch_and_cut import engine, rank_blocks, rank_work
 from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.engine import Proof
 from bdnn.branch_and_cut.program import programs
-from bdnn.branch_and_cut.rank_rows import RankRows, ranks_to_arrays, restore_ranks
+from bdnn.branch_and_cut.rank_rows import RankRows, ranks_to_arrays, restore_ranks, solution
 from bdnn.branch_and_cut.subset_tree import SubsetTree
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.errors import CertificateError
@@ -59,7 +59,7 @@ def least_cost(program, number, points):
     lowest = [everything]
 
     def evaluated(weights):
-        lowest.append(float(alone.solution(weights) @ alone.cost))
+        lowest.append(float(solution(alone, weights) @ alone.cost))
         return lowest[-1]
 
     tree._evaluate = evaluated
@@ -280,8 +280,8 @@ def test_proofs_go_on_with_stored_rank_rows(eager):
     run = Run(Problem(X=X, y=y, sample_weight=weight), Budget(seconds=60), None)
     submit_starts(run, None)
     proof = Proof(run, record=False, separators=separators)
-    proof.find_ranks(lambda: len(proof.ranks[0]) < 2)
+    proof.ranks.work(proof.trees, lambda: len(proof.ranks.rows[0]) < 2)
     state = proof.state()
     again = Proof(run, record=False, separators=separators)
     again.restore(state)
-    assert [row.bound for row in again.ranks[0].rows] == [row.bound for row in proof.ranks[0].rows] != []
+    assert [row.bound for row in again.ranks.rows[0].rows] == [row.bound for row in proof.ranks.rows[0].rows] != []

@@ -14,8 +14,7 @@ from bdnn.branch_and_cut.checkpoint import Arrays, cuts_to_arrays, restore_cuts,
 from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.probing import ProbingTrees
 from bdnn.branch_and_cut.program import programs
-from bdnn.branch_and_cut.rank_rows import RankRows, ranks_to_arrays, restore_ranks
-from bdnn.branch_and_cut.rank_work import RankWork
+from bdnn.branch_and_cut.rank_searches import RankSearches
 from bdnn.branch_and_cut.team import Team
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.clock import reading
@@ -99,6 +98,8 @@ class Proof:
         Inseparable sets.
     trees : list of Tree
         One for each output function.
+    ranks : RankSearches
+        Rank rows of the same programs.
     probing : ProbingTrees or None
         Of the same programs, unless the trees are recorded.
     submit : callable
@@ -118,14 +119,12 @@ class Proof:
 
         best = points.units(incumbents.incumbent.objective)
         self.submit = submit
-        self.ranks = [RankRows(program, self.cuts) for program in each]
+        self.ranks = RankSearches(each, self.cuts, submit, incumbents.budget.seed, separators, record=record)
         self.trees = [
             Tree(program, self.cuts, best, submit, record=record, ranks=ranks)
-            for program, ranks in zip(each, self.ranks, strict=True)
+            for program, ranks in zip(each, self.ranks.rows, strict=True)
         ]
-        self.probing = None if record else ProbingTrees(each, self.cuts, submit, self.ranks)
-        self._rank_work: list[RankWork | None] = [None for _ in each]
-        self._seed, self._separators = incumbents.budget.seed, separators
+        self.probing = None if record else ProbingTrees(each, self.cuts, submit, self.ranks.rows)
         self.seconds = 0.0
         self._sampled: dict[int, float] = {}
 
@@ -137,8 +136,8 @@ class Proof:
     @property
     def nodes(self) -> int:
         """Nodes solved, by earlier runs too."""
-        ranks = sum(work.nodes for work in self._rank_work if work is not None)
-        return sum(tree.nodes for tree in self.trees) + (self.probing.nodes if self.probing is not None else 0) + ranks
+        probing = self.probing.nodes if self.probing is not None else 0
+        return sum(tree.nodes for tree in self.trees) + probing + self.ranks.nodes
 
     @property
     def writing_seconds(self) -> float:
@@ -179,8 +178,7 @@ class Proof:
         arrays = {"seconds": np.array(self.seconds), **cuts_to_arrays(self.cuts)}
         for number, tree in enumerate(self.trees):
             arrays |= tree_to_arrays(tree, f"{number}")
-        for number, ranks in enumerate(self.ranks):
-            arrays |= ranks_to_arrays(ranks, f"{number}")
+        arrays |= self.ranks.state()
         return arrays | (self.probing.state() if self.probing is not None else {})
 
     def restore(self, arrays: Arrays) -> None:
@@ -189,8 +187,7 @@ class Proof:
         Errors of damaged arrays are those of `bdnn.branch_and_cut.checkpoint.undamaged`.
         """
         restore_cuts(arrays, self.cuts)
-        for number, ranks in enumerate(self.ranks):
-            restore_ranks(arrays, f"{number}", ranks, record=self.probing is None)
+        self.ranks.restore(arrays)
         for number, tree in enumerate(self.trees):
             restore_tree(arrays, f"{number}", tree, len(self.cuts))
         if self.probing is not None:
@@ -198,43 +195,6 @@ class Proof:
         self.seconds = float(arrays.get("seconds", 0.0))
         if not 0.0 <= self.seconds < np.inf:
             raise ValueError("seconds")
-
-    @property
-    def ranks_are_done(self) -> bool:
-        """Whether no more rank rows are sought for the program that holds the bound down."""
-        work = self._rank_work[self._lowest]
-        return work is not None and work.done
-
-    @property
-    def _lowest(self) -> int:
-        return min(range(len(self.trees)), key=lambda k: self.trees[k].bound)
-
-    def find_ranks(self, proceed: Callable[[], bool]) -> None:
-        """Look for rank rows of the program that holds the bound down, and begin its tree anew where they help.
-
-        `proceed` is asked at every node and round.
-        """
-        number = self._lowest
-        work = self._rank_work[number]
-        if work is None:
-            seed, ranks = [self._seed, number, len(self.ranks[number])], self.ranks[number]
-            work = RankWork(ranks, seed, self._separators, record=self.probing is None)
-            self._rank_work[number] = work
-        deals = work.deals
-        work.work(proceed)
-        if work.deals > deals:
-            self._renew(number, proceed)
-
-    def _renew(self, number: int, proceed: Callable[[], bool]) -> None:
-        """Take a new tree in place of one that has not proven more than the root of the new one does."""
-        old, ranks = self.trees[number], self.ranks[number]
-        new = Tree(
-            old.program, self.cuts, old.best, self.submit, step=old.step, record=old.record is not None, ranks=ranks
-        )
-        new.run(lambda: not new.nodes and proceed())
-        if new.bound > old.bound:
-            new.nodes += old.nodes
-            self.trees[number] = new
 
 
 def work(incumbents: Incumbents, proof: Proof, pause: int | None = None, crew: Crew | None = None) -> Ending:
@@ -290,7 +250,7 @@ class _Work:
             ranked = self._ranked(best)
             if ranked:
                 self._until = reading() + _RANK_SLICE
-                proof.find_ranks(self._proceed)
+                proof.ranks.work(proof.trees, self._proceed)
                 if not self._open():
                     continue
             probing = self._probing(best)
@@ -386,7 +346,7 @@ class _Work:
     def _ranked(self, best: float) -> bool:
         """Whether rank rows may help: the trees have worked alone, and much is left."""
         proof = self._proof
-        if self._limited or reading() <= self._alone or proof.ranks_are_done:
+        if self._limited or reading() <= self._alone or proof.ranks.done(proof.trees):
             return False
         typical = float(proof.points.weight.mean()) if len(proof.points.weight) else 1.0
         return best - proof.bound >= max(_WIDE * best, _MANY * typical)

@@ -22,7 +22,7 @@ from bdnn.network.network import Layer, Network
 if TYPE_CHECKING:
     from bdnn.problem.presolve import Presolved
     from bdnn.problem.problem import Problem
-    from bdnn.types import Bools, Floats, Indices, Integers
+    from bdnn.types import Floats, Indices, Integers
 
 # largest weight of a soft constraint, in units: sums of many are still exact in 64 bits and in doubles
 _MAX_WEIGHT = 1 << 30
@@ -216,17 +216,6 @@ class Program:
     def n_neurons(self) -> int:
         """Neurons whose activations the program chooses."""
         return self.function.n_bits
-
-    def solution(self, weights: Floats) -> Bools:
-        """Return which columns are 1 in the solution of weights that go with the rows, but for rounding errors."""
-        products = self.points.rows @ weights.T
-        unmet = np.zeros(self.columns.shape, dtype=bool)
-        np.logical_or.at(unmet, self.points.row_requirement, products <= 0.0)
-        x = np.zeros(len(self.cost), dtype=bool)
-        x[self.columns[unmet]] = True
-        for soft, _, members in self.linking_rows:
-            x[soft] |= x[members[1:]].all()
-        return x
 
     def network(self, weights: Floats) -> Network:
         """Return the network of weights that go with the signed rows, of shape (d, columns of the rows)."""

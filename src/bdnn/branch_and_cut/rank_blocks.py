@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from bdnn.branch_and_cut.rank_rows import solution
 from bdnn.budget import Budget
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Patterns:
 
     def add(self, weights: Floats) -> None:
         """Note what a network loses, of weights that go with the signed rows."""
-        lost = self._program.solution(weights)[: self._n_soft] * self._program.points.weight
+        lost = solution(self._program, weights)[: self._n_soft] * self._program.points.weight
         losses = np.add.reduceat(lost, self._starts)
         if (key := losses.tobytes()) in self._known:
             return

@@ -15,9 +15,10 @@ import numpy as np
 from bdnn.branch_and_cut.proof_log import Record
 
 if TYPE_CHECKING:
+    from bdnn.branch_and_cut.cut_pool import Rows
     from bdnn.branch_and_cut.cuts import Cuts
     from bdnn.branch_and_cut.program import Program
-    from bdnn.types import Array, Bools, Indices, Integers
+    from bdnn.types import Array, Bools, Floats, Indices, Integers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +73,11 @@ class RankRows:
         columns = np.flatnonzero(np.isin(self.program.points.soft_point, points)).astype(np.int64)
         self.rows.append(RankRow(points, columns, self.program.cost[columns], bound, record))
 
+    def entered(self, rows: Rows, begin: int) -> list[tuple[int, int]]:
+        """Make rows of the rank rows from a number on; return the numbers and labels of those that were not there."""
+        labels = [rows.add(rank.columns, rank.values, rank.bound) for rank in self.rows[begin:]]
+        return [(number, label) for number, label in enumerate(labels, start=begin) if label >= 0]
+
     def sets_within(self, inside: Bools, begin: int) -> Integers:
         """Return the sets from a number on whose requirements are all marked."""
         known = len(self._ends) - 1
@@ -120,3 +126,15 @@ def restore_ranks(arrays: dict[str, Array], kind: str, ranks: RankRows, *, recor
             if max(own.ranks, default=-1) >= number:
                 raise ValueError("proofs of rank rows")
         ranks.add(part, int(table[number, 1]), own)
+
+
+def solution(program: Program, weights: Floats) -> Bools:
+    """Return which columns are 1 in the solution of weights that go with the signed rows, but for rounding errors."""
+    products = program.points.rows @ weights.T
+    unmet = np.zeros(program.columns.shape, dtype=bool)
+    np.logical_or.at(unmet, program.points.row_requirement, products <= 0.0)
+    x = np.zeros(len(program.cost), dtype=bool)
+    x[program.columns[unmet]] = True
+    for soft, _, members in program.linking_rows:
+        x[soft] |= x[members[1:]].all()
+    return x

@@ -11,6 +11,7 @@ import numpy as np
 
 from bdnn.branch_and_cut.frontier import Node
 from bdnn.branch_and_cut.proof_log import Record
+from bdnn.branch_and_cut.rank_rows import solution
 from bdnn.branch_and_cut.tree import Tree
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ class SubsetTree(Tree):
             given_up[program.always] = True
         cost = np.where(given_up, 0, program.cost)
         super().__init__(
-            replace(program, cost=cost), ranks.cuts, float(cost.sum()), _unused, record=record, ranks=ranks,
-            given_up=given_up,
-        )  # fmt: skip
+            replace(program, cost=cost), ranks.cuts, float(cost.sum()), _unused, record=record, ranks=ranks
+        )
+        # proofs do not say that they are 1: no row asks for less, and they cost nothing
+        self._heap[0].lower[given_up] = 1
         self._root = Node(0, 0, 0, self._heap[0].lower.copy(), self._heap[0].upper.copy())
         self.points, self.proven, self._found = points, 0, found
         self.row_record: Record | None = None
@@ -117,7 +119,7 @@ class SubsetTree(Tree):
     def _evaluate(self, weights: Floats) -> float:
         if self._found is not None:
             self._found(weights)
-        return float(self.program.solution(weights) @ self.program.cost)
+        return float(solution(self.program, weights) @ self.program.cost)
 
 
 def _unused(network: object) -> float:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bdnn.branch_and_cut.program import Program
     from bdnn.branch_and_cut.rank_rows import RankRows
     from bdnn.network.network import Network
-    from bdnn.types import Bools, Floats, Integers
+    from bdnn.types import Floats, Integers
 
 _Verdict = Literal["closed", "open", "doubtful", "stopped"]
 
@@ -46,8 +46,7 @@ _MIN_SCORE = 1e-4
 _INTEGRAL = 1e-6
 # linear programs of a node that may end in trouble before it is branched or given up
 _RETRIES = 3
-
-_NOTHING = np.zeros(0, dtype=np.int64)  # the labels of no rows, for when there are no new cuts
+_NOTHING = np.zeros(0, dtype=np.int64)  # labels
 
 
 class Tree(Frontier):
@@ -67,8 +66,6 @@ class Tree(Frontier):
         Whether the proof is written down.
     ranks : RankRows or None
         Rank rows of the program, shared with other trees.
-    given_up : ndarray of shape (v,), bool, or None
-        Columns that are 1 from the start. Proofs do not say so: it must be the value that suits every row best.
 
     Attributes
     ----------
@@ -86,27 +83,21 @@ class Tree(Frontier):
         step: int = 1,
         record: bool = False,
         ranks: RankRows | None = None,
-        given_up: Bools | None = None,
     ) -> None:
         self.ranks, self._ranks_taken = ranks, 0
-        self._given_up = np.zeros(len(program.cost), dtype=bool) if given_up is None else given_up
         self.program, self.cuts, self._submit = program, cuts, submit
         self.v = len(program.cost)
         lower = np.zeros(self.v, dtype=np.int8)
         if program.always >= 0:
             lower[program.always] = 1
-        lower[self._given_up] = 1
         super().__init__(Node(0, 0, 0, lower, np.ones(self.v, dtype=np.int8)), best, step, record)
         self.rows = Rows(program.cost, min(_CAPACITY, _ROWS_PER_COLUMN * self.v + _SPARE_ROWS))
         self._max_size = min(self.rows.room - _FREE_ROWS, _KEPT_ROWS + self.v // 4)
         self._trial = covering.dictionary(self.rows.scaled_cost, self.rows.room, self.rows.room)
-        # of each row: cut and neuron, -1 - linking row and -1, or -1 - rank row and `RANK`
-        self._source: list[tuple[int, int]] = []
+        self._source: list[tuple[int, int]] = []  # of each row, as in the proofs of a `Record`
         self._taken = 0
         self.gain, self.tried = np.zeros((2, self.v)), np.zeros((2, self.v))
-        for number, (soft, _, columns) in enumerate(program.linking_rows):
-            if self._given_up[soft]:
-                continue
+        for number, (_, _, columns) in enumerate(program.linking_rows):
             values = np.where(np.arange(len(columns)) == 0, 1, -1).astype(np.int64)
             self.rows.add(columns, values, 2 - len(columns))
             self._source.append((-1 - number, -1))
@@ -252,7 +243,7 @@ class Tree(Frontier):
     def _store(self) -> Integers:
         """Make rows of new cuts for all neurons, and of new rank rows; return their labels."""
         n_cuts, n_ranks = len(self.cuts), len(self.ranks) if self.ranks is not None else 0
-        if self._taken == n_cuts and self._ranks_taken == n_ranks:
+        if (self._taken, self._ranks_taken) == (n_cuts, n_ranks):
             return _NOTHING
         labels: list[int] = []
         for number in self._new_sets():
@@ -261,26 +252,17 @@ class Tree(Frontier):
                 if label >= 0:
                     self._source.append((number, neuron))
                     labels.append(label)
-            self._taken = number + 1
-        self._taken = max(self._taken, n_cuts)
+        self._taken = n_cuts
         if self.ranks is not None:
-            labels += self._store_ranks(self.ranks)
+            entered = self.ranks.entered(self.rows, self._ranks_taken)
+            self._source += [(-1 - rank, RANK) for rank, _ in entered]
+            labels += [label for _, label in entered]
+            self._ranks_taken = n_ranks
         return np.array(labels, dtype=np.int64)
 
     def _new_sets(self) -> Iterable[int]:
-        """Return the sets that were found since rows were made of others, as far as they are of use here."""
+        """Return the sets of use here that no rows were made of yet."""
         return range(self._taken, len(self.cuts))
-
-    def _store_ranks(self, ranks: RankRows) -> list[int]:
-        """Make rows of new rank rows; return their labels."""
-        labels: list[int] = []
-        for number, rank in enumerate(ranks.rows[self._ranks_taken :], start=self._ranks_taken):
-            label = self.rows.add(rank.columns, rank.values, rank.bound)
-            if label >= 0:
-                self._source.append((-1 - number, RANK))
-                labels.append(label)
-        self._ranks_taken = len(ranks)
-        return labels
 
     def _cut(self, x: Floats, lower: Floats, tries: int) -> int:
         """Enter violated rows, known ones first; return how many."""
@@ -345,7 +327,7 @@ class Tree(Frontier):
         return gains
 
     def _evaluate(self, weights: Floats) -> float:
-        """Return what the network of an integral solution costs."""
+        """Return what a network costs."""
         return self._submit(self.program.network(weights))
 
     def _integral(self, node: Node, x: Floats) -> list[Node]:
