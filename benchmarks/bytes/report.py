@@ -15,6 +15,9 @@ OURS = "ours"
 TIE = 0.005
 """Means that differ by no more are a tie: half a percentage point."""
 
+_MOST_CELLS = 0.5
+"""Methods with a smaller share of the cells of others are compared in tables of their own."""
+
 Scores = dict[tuple[str, str, int], dict[int, float]]
 """Test accuracy by seed, of a data set, a method and a budget."""
 
@@ -71,11 +74,10 @@ def write(results: Path, cells: list[Cell]) -> str:
                 scores.setdefault((record["data"], method, int(budget)), {})[record["seed"]] = result["test"]
     methods = list(dict.fromkeys(method for _, method, _ in scores))
     methods.sort(key=lambda method: method != OURS)
-    for name in names:
-        # an unfinished run: only the seeds that all methods have, if there are any
-        common = _common(scores, name, BUDGETS[0], methods)
-        for key in [key for key in scores if key[0] == name and common]:
-            scores[key] = {seed: scores[key][seed] for seed in common}
+    every, everywhere = methods, _restricted(scores, names, methods)
+    counts = {method: sum(len(found) for (_, m, _), found in scores.items() if m == method) for method in methods}
+    methods = [method for method in methods if counts[method] >= _MOST_CELLS * max(counts.values())]
+    scores = _restricted(scores, names, methods)
     lines = ["# Accuracy per byte", "", f"{len(done)} of {len(cells)} cells are finished.", "", _NOTES, ""]
     lines += [
         f"Machine: {entry['processor']}, {entry['cores']} cores, Python {entry['python']}, one thread."
@@ -85,6 +87,9 @@ def write(results: Path, cells: list[Cell]) -> str:
     if OURS in methods:
         lines += ["", "## Ours against each rival", "", *_summary(scores, done, names, methods)]
         lines += ["", "## Mean over the data sets", "", *means]
+        if len(every) > len(methods):
+            lines += ["", "## With methods that were run on few seeds", "", *_means(everywhere, names, every)]
+            lines += ["", *_summary(everywhere, done, names, every)]
     for name in names:
         lines += ["", f"## {name}", "", *_table(scores, name, methods)]
     lines += ["", "## Processor seconds", "", *_seconds(done)]
@@ -97,6 +102,17 @@ def write(results: Path, cells: list[Cell]) -> str:
     if results.stem == "bytes":
         plot(scores, [name for name in names if any(key[0] == name for key in scores)], methods, results.parent)
     return "\n".join(means[2:])
+
+
+def _restricted(scores: Scores, names: list[str], methods: list[str]) -> Scores:
+    """Return the scores of some methods; of an unfinished run, those of the seeds that all have, if there are any."""
+    found: Scores = {}
+    for name in names:
+        common = _common(scores, name, BUDGETS[0], methods)
+        for (data, method, budget), of in scores.items():
+            if data == name and method in methods:
+                found[data, method, budget] = {seed: of[seed] for seed in common or of}
+    return found
 
 
 def _common(scores: Scores, name: str, budget: int, methods: list[str]) -> list[int]:
