@@ -6,7 +6,8 @@ Ours is `method="exact"` as it comes, local search included, the median of three
 paper on HiGHS and on SCIP, without a start from our search, the faster of the two (a solver that reaches the time limit
 runs once, else three times). Who is not done by then counts as the limit. Ours is measured alone on the machine where a
 time is demanded; the other runs share it, one core each, if there are several workers. What was measured before is
-kept, except with --ours, which measures ours anew. Rewrites benchmarks/results/exact.json.
+kept, except with --ours, which measures ours anew. The course of losses and bounds of the first run is stored, for the
+integrals of the gaps over one and five minutes. Rewrites benchmarks/results/exact.json.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from bdnn.tables import read_table
 
 REPEATS = 3
 RIVALS = ("highs", "scip")
+HORIZONS = (60.0, 300.0)  # seconds over which gaps are integrated
 
 
 def instances(folder):
@@ -65,17 +67,23 @@ def instances(folder):
 
 def measure(problem, seconds, repeats, **settings):
     """Return median seconds, bound, loss and nodes of some runs; one is enough if it reaches the limit."""
-    runs = []
+    runs, course = [], {}
     for seed in range(repeats):
         began = time.perf_counter()
         result = METHODS["exact"](**settings)(problem, Budget(seconds=seconds, seed=seed))
         proven = result.status == Status.OPTIMAL
         runs.append((time.perf_counter() - began if proven else seconds, result.bound, result.objective, result.nodes))
+        if not seed:
+            course = {
+                "losses": [(round(step.seconds, 3), step.objective) for step in result.history],
+                "bounds": [(round(step.seconds, 3), step.bound) for step in result.bounds],
+            }
         if not proven:
             break
     names = ("seconds", "bound", "loss", "nodes")
     return dict(zip(names, (round(median(column), 3) for column in zip(*runs, strict=True)), strict=True)) | {
-        "runs": len(runs)
+        "runs": len(runs),
+        "course": course,
     }
 
 
@@ -146,6 +154,49 @@ def summary(rows, limit) -> dict[str, float]:
     }
 
 
+def integral(steps, start, until, gap) -> float:
+    """Return the integral of the gap from 0 to a time, of (seconds, value), with one value before the first."""
+    total, now, value = 0.0, 0.0, start
+    for seconds, following in [*steps, (until, None)]:
+        total += (min(seconds, until) - now) * gap(value)
+        now, value = min(seconds, until), following
+    return total
+
+
+def integrals(row, who, until) -> tuple[float, float]:
+    """Return the primal integral (T. Berthold, doi:10.1016/j.orl.2013.08.007) and that of the gap to the bound.
+
+    Gaps are shares of the larger of two values, 1 without a network; of the first run.
+    """
+    best, course = min(row[each]["loss"] for each in ("ours", *RIVALS)), row[who]["course"]
+
+    def share(high, low):
+        return 1.0 if high is None else (high - low) / high if high > low else 0.0
+
+    primal = integral(course["losses"], None, until, lambda loss: share(loss, best))
+    steps = sorted([(s, 0, v) for s, v in course["losses"]] + [(s, 1, v) for s, v in course["bounds"]])
+    pair, pairs = [None, 0.0], []
+    for seconds, kind, value in steps:
+        pair[kind] = value
+        pairs.append((seconds, tuple(pair)))
+    return primal, integral(pairs, (None, 0.0), until, lambda both: share(*both))
+
+
+def anytime(results) -> list[str]:
+    """Return a table of integrals as lines of Markdown, of the rows whose courses are stored."""
+    rows = [row for row in results["rows"] if all("course" in row.get(who, {}) for who in ("ours", *RIVALS))]
+    if not rows:
+        return []
+    names = ("activation", "HiGHS", "SCIP")
+    columns = [f"{name}, {until:g} s" for until in HORIZONS for name in names]
+    lines = ["", "Primal integral / integral of the gap, in seconds:", ""]
+    lines += [f"| | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+    for row in rows:
+        pairs = [integrals(row, who, until) for until in HORIZONS for who in ("ours", *RIVALS)]
+        lines.append(f"| {row['instance']} | {' | '.join(f'{a:.1f} / {b:.1f}' for a, b in pairs)} |")
+    return lines
+
+
 def text(results) -> str:
     """Return results as Markdown."""
     limit = results["time_limit"]
@@ -162,7 +213,7 @@ def text(results) -> str:
         lines.append(f"| {row['instance']} | {' | '.join(cell(row[who]) for who in ('ours', *RIVALS))} | {ratio} |")
     means = results["geometric_mean_of_ratios"], results["of_rows_that_somebody_finished"]
     lines += ["", f"Geometric mean of the ratios: {means[1]:g}; {means[0]:g} if rows that nobody finished count as 1."]
-    return "\n".join(lines)
+    return "\n".join([*lines, *anytime(results)])
 
 
 if __name__ == "__main__":

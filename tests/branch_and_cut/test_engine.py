@@ -240,6 +240,7 @@ def test_a_short_limit_is_kept():
 def test_probing_trees_lift_bounds_no_higher_than_the_optimum(monkeypatch):
     monkeypatch.setattr("bdnn.branch_and_cut.engine._ALONE", 0.0)
     monkeypatch.setattr("bdnn.branch_and_cut.engine._FAR", 1.0)
+    monkeypatch.setattr("bdnn.branch_and_cut.engine._MANY", np.inf)  # no rank rows, which would close the gap
     monkeypatch.setattr("bdnn.branch_and_cut.engine._PROBING_SLICE", 0.02)
     monkeypatch.setattr("bdnn.branch_and_cut.engine._SLICE", 0.02)
     lifted = []

@@ -103,6 +103,28 @@ def test_a_subset_is_gone_on_with_after_an_interruption():
     assert (parts.proven, parts.exact) == (whole.proven, True)
 
 
+def test_records_prove_as_much():
+    (ranks,) = ranks_of(*hard(60))
+    proven = []
+    for record in (False, True):
+        tree = SubsetTree(ranks, np.arange(50), record=record)
+        assert tree.raise_bound(10_000, lambda: True)
+        proven.append((tree.proven, tree.exact))
+    assert proven[0] == proven[1] and proven[0][1]
+    assert tree.row_record is not None and None not in tree.row_record.nodes
+
+
+def test_work_ends_where_rounding_errors_leave_nodes_undecided(monkeypatch):
+    (ranks,) = ranks_of(*hard(40))
+    exact = SubsetTree(ranks, np.arange(40))
+    exact.raise_bound(10_000, lambda: True)
+    monkeypatch.setattr(Cuts, "weights", lambda self, given: (None, None))
+    tree = SubsetTree(ranks, np.arange(40))
+    assert tree.raise_bound(10_000, lambda: True)
+    assert tree.doubtful is not None
+    assert 0 < tree.proven <= exact.proven
+
+
 def test_few_nodes_prove_less_but_nothing_wrong():
     (ranks,) = ranks_of(*hard(60))
     points = np.arange(len(ranks.program.points))

@@ -40,7 +40,7 @@ _FAR, _ALONE = 0.6, 10.0
 # seconds that the probing trees work at a time: twice as long as the trees themselves
 _PROBING_SLICE = 4.0
 # seconds of work on rank rows, between those of the trees
-_RANK_SLICE = 8.0
+_RANK_SLICE = 12.0
 # rank rows are looked for while the gap is this share of the objective, and as many typical costs
 _WIDE, _MANY = 0.1, 3.0
 # the same of several workers: jobs of probing trees for one of the trees themselves
@@ -127,6 +127,8 @@ class Proof:
         self.probing = None if record else ProbingTrees(each, self.cuts, submit, self.ranks.rows)
         self.seconds = 0.0
         self._sampled: dict[int, float] = {}
+        # of rank rows whose records were looked at: how many these are, the cuts they name, and their proofs
+        self._counted_ranks, self._rank_cuts, self._rank_proofs = 0, set[int](), 0
 
     @property
     def bound(self) -> float:
@@ -143,7 +145,12 @@ class Proof:
     def writing_seconds(self) -> float:
         """Estimate of the seconds that writing the certificate takes, 0 if the trees are not recorded."""
         records = [tree.record for tree in self.trees if tree.record is not None]
-        named = set().union(*(record.cuts for record in records))
+        ranks = self.ranks.records
+        for record in ranks[self._counted_ranks :]:  # they do not change any more
+            self._rank_cuts |= record.cuts
+            self._rank_proofs += len(record.proofs)
+        self._counted_ranks = len(ranks)
+        named = self._rank_cuts.union(*(record.cuts for record in records))
         if len(self._sampled) < _SAMPLE:
             # what is found is kept for the certificate
             for cut in sorted(named - self._sampled.keys())[: _SAMPLE - len(self._sampled)]:
@@ -153,7 +160,7 @@ class Proof:
         if not self._sampled:
             return 0.0
         each = float(np.median(list(self._sampled.values())))
-        n_proofs = sum(len(record.proofs) for record in records)
+        n_proofs = self._rank_proofs + sum(len(record.proofs) for record in records)
         return (1.0 + _FILE_SHARE) * each * len(named) + _SECONDS_PER_PROOF * n_proofs
 
     def certificate(self, network: Network, proceed: Callable[[], None] | None = None) -> Certificate | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bdnn.branch_and_cut.rank_rows import RankRows, ranks_to_arrays, restore_ranks
 from bdnn.branch_and_cut.rank_work import RankWork
 from bdnn.branch_and_cut.tree import Tree
@@ -12,6 +14,7 @@ from bdnn.branch_and_cut.tree import Tree
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.cuts import Cuts
     from bdnn.branch_and_cut.program import Program
+    from bdnn.branch_and_cut.proof_log import Record
     from bdnn.branch_and_cut.rank_blocks import Separators
     from bdnn.network.network import Network
     from bdnn.types import Array
@@ -53,12 +56,18 @@ class RankSearches:
     ) -> None:
         self.rows = [RankRows(program, cuts) for program in programs]
         self._works: list[RankWork | None] = [None] * len(programs)
+        self._earlier = 0  # nodes of earlier runs
         self._submit, self._seed, self._separators, self._record = submit, seed, separators, record
 
     @property
     def nodes(self) -> int:
-        """Nodes solved."""
-        return sum(work.nodes for work in self._works if work is not None)
+        """Nodes solved, by earlier runs too."""
+        return self._earlier + sum(work.nodes for work in self._works if work is not None)
+
+    @property
+    def records(self) -> list[Record]:
+        """The records of all rank rows, if proofs are written down."""
+        return [row.record for ranks in self.rows for row in ranks.rows if row.record is not None]
 
     def done(self, trees: list[Tree]) -> bool:
         """Whether no more rank rows are sought for the one of `trees` that holds the bound down."""
@@ -99,7 +108,7 @@ class RankSearches:
 
     def state(self) -> dict[str, Array]:
         """Return the rank rows, to be stored."""
-        arrays: dict[str, Array] = {}
+        arrays: dict[str, Array] = {"rank nodes": np.array(self.nodes, dtype=np.int64)}
         for number, ranks in enumerate(self.rows):
             arrays |= ranks_to_arrays(ranks, f"{number}")
         return arrays
@@ -110,6 +119,9 @@ class RankSearches:
         The cuts must have been restored. Errors of damaged arrays are those of
         `bdnn.branch_and_cut.checkpoint.undamaged`.
         """
+        self._earlier = int(arrays.get("rank nodes", 0))
+        if self._earlier < 0:
+            raise ValueError("rank nodes")
         for number, ranks in enumerate(self.rows):
             restore_ranks(arrays, f"{number}", ranks, record=self._record)
 

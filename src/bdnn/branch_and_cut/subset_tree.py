@@ -87,22 +87,23 @@ class SubsetTree(Tree):
                 return self.nodes - self._since < limit and proceed()
 
             self.run(go_on)
-            if not self.closed and self.nodes - self._since < limit:
+            closed = self.closed
+            if not closed and self.n_waiting and self.nodes - self._since < limit:
                 return False
-            self._take()
-            if self._aim < math.inf and not self.closed:
+            self._take(closed=closed)
+            if self._aim < math.inf and not closed:
                 return True
             self._begin(self.proven + self._step)
         return True
 
-    def _take(self) -> None:
-        """Note what is proven."""
+    def _take(self, *, closed: bool) -> None:
+        """Note what is proven; a recorded tree cannot be gone on with afterward."""
         if self.bound > self.proven:
             self.proven = int(self.bound)
             if self.record is not None:
                 self.row_record = self.finish_record()
         # a network was found that costs no more
-        self.exact = (self.closed and self.best < self._aim) or self.proven >= self._everything
+        self.exact = (closed and self.best < self._aim) or self.proven >= self._everything
 
     def _begin(self, aim: float) -> None:
         """Begin anew, to show that nothing costs less than an aim."""
