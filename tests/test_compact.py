@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 from threadpoolctl import threadpool_limits
@@ -17,13 +16,12 @@ import bdnn
 from bdnn import Budget, CompactBDNNClassifier, Network
 from bdnn.compact import choice, plans
 from bdnn.compact.inputs import BitInputs, GridInputs, Source
-from bdnn.compact.plans import Plan, boosted, hidden, plain, ruled, smooth, summed
+from bdnn.compact.plans import Plan, hidden, plain, ruled, smooth, summed
 from bdnn.compact.proposals import Rows
 from bdnn.compact.training import Trainer, complete, constant
 from bdnn.compact.training import summed as sum_of
 from bdnn.encoding.encoder import Encoder
 from bdnn.errors import InputError, ModelFileError
-from bdnn.estimators.compact import _folds
 from bdnn.estimators.frames import raw_table
 from bdnn.libraries import limited_threads
 from bdnn.network.network import Layer
@@ -166,7 +164,7 @@ def few_plans(monkeypatch):
     monkeypatch.setattr(plans, "plain", lambda n: [Plan("stumps", 6), Plan("grid", min(n, 4), 4)])
     for name in ("hidden", "smooth"):
         monkeypatch.setattr(plans, name, lambda given: [])
-    for name in ("ruled", "boosted", "summed"):
+    for name in ("ruled", "summed"):
         monkeypatch.setattr(choice, name, lambda *given: [])
 
 
@@ -234,43 +232,13 @@ def test_inputs_of_any_unit_have_grids():
     assert len(np.unique(one)) > 8
 
 
-@pytest.mark.parametrize("classes", [2, 3])
-def test_boosted_trees_are_networks(classes):
-    rng = np.random.default_rng(2)
-    X = rng.integers(0, 9, (120, 4)).astype(float)  # thresholds of integers are kept
-    y = ((X[:, 0] > X[:, 1]).astype(int) + (classes > 2) * (X[:, 2] > 6)).astype(np.intp)
-    source = Source.of(Encoder.identity(None, 4, [0.0] * 4), X)
-    made = Trainer(Rows(X, y, np.ones(120)), source, np.arange(classes), 2, 1500, Budget(seconds=60).start())
-    plan = Plan("boosted", 60, 4, bound=2**20)
-    trees = made._grown(plan)
-    weights, bias = trees.logits(60)
-    rounds = max(k for k, stage in enumerate(trees.stages, start=1) if stage.rules == weights.shape[1])
-    model = HistGradientBoostingClassifier(
-        learning_rate=0.3, max_leaf_nodes=4, max_bins=32, l2_regularization=1.0, max_iter=rounds, min_samples_leaf=4,
-        early_stopping=False, random_state=2,
-    ).fit(X, y)  # fmt: skip
-    sums = made._held(plan)[:, : weights.shape[1]] @ weights.T + bias
-    np.testing.assert_allclose(sums, model.decision_function(X).reshape(len(sums), -1), atol=1e-9)
-    trained = made.network(plan, Budget(seconds=60).start())
-    np.testing.assert_array_equal(trained.answers(X), model.predict(X))
-
-
 def test_rules_that_smaller_plans_have_are_not_tried_again():
     made, _ = trainer(1)
-    few = len(made._grown(Plan("rules", 40, 4)).rules)
-    for plan in [*ruled(), *boosted(2), *smooth(ruled())]:
+    few = len(made._rules(Plan("rules", 40, 4)))
+    for plan in [*ruled(), *smooth(ruled())]:
         assert made.is_repeated(plan) == any(size >= few for size in plan.smaller if plan.bits == 4) or plan.bits != 4
-    assert Plan("rules", 600, 4, bound=7, penalty=3.0).smaller == [40, 120, 350]
+    assert Plan("rules", 1000, 4, bound=7, penalty=3.0).smaller == [40, 120, 350]
     assert Plan("rules", 350, 4, bound=3).smaller == [120] and Plan("grid", 5, 4).smaller == []
-
-
-def test_equal_rows_are_dealt_like_others():
-    rng = np.random.default_rng(0)
-    X = np.repeat(rng.integers(0, 9, (30, 2)), 4, axis=0).astype(float)
-    rows = Rows(X, np.repeat(rng.integers(0, 2, 30), 4).astype(np.intp), np.ones(120))
-    for training, held_out in _folds(rows, 0):
-        assert len(np.intersect1d(training, held_out)) == 0
-        assert {tuple(x) for x in X[training]} & {tuple(x) for x in X[held_out]}
 
 
 def test_the_time_limit_holds_for_wide_tables():

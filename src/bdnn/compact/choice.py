@@ -13,7 +13,7 @@ import numpy as np
 from bdnn.compact import plans as plans_module
 from bdnn.compact.judging import Folds, Part, Task, judged_by_fold
 from bdnn.compact.outcome import Chosen, Tried
-from bdnn.compact.plans import Plan, boosted, fits, ruled, summed
+from bdnn.compact.plans import Plan, fits, ruled, summed
 from bdnn.compact.training import Retraining, Trained, Trainer, constant_model, most_frequent
 from bdnn.parallel import Workers
 
@@ -139,7 +139,6 @@ class Search:
         yield hidden
         rules = self._sensible(ruled())
         yield rules
-        yield self._sensible(boosted(len(self._classes)))
         yield self._sensible(plans_module.smooth([*plain, *rules]))
         many = len(self._rows.y) > _MANY_ROWS
         for group in (plain, hidden, rules):

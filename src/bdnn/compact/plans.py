@@ -21,11 +21,6 @@ _RULES = ((40, 1), (120, 3), (350, 3), (1000, 3))
 RULES = tuple(most for most, _ in _RULES)
 LEAVES = (4, 8)
 """Of the boosted trees whose leaves are rules."""
-BOOSTED = (60, 120, 240, 480, 960, 1600)
-"""Most rules of boosted trees whose leaves keep their values, each for one class; 1,600 take about 8,000 bytes."""
-_BOOSTED_LEAVES = (4, 8, 16, 32)
-_BOOSTED_BOUND = 15
-"""Largest rounded value of a leaf; 7 and 31 did about as well."""
 _SMOOTH_BOUNDS = {"stumps": (7, 31), "tree": (7,), "rules": (7, 31), "grid": (15,), "fine": (127,)}
 """Largest weights of outputs from a logistic regression, which rounding must not spoil."""
 _FINE = 8
@@ -34,8 +29,6 @@ _PENALTIES = {"inputs": (0.5, 5.0), "rules": (3.0, 15.0)}
 """Of logistic regressions, in units of scikit-learn's 1 / C: one for few rows, one for many; rules are many."""
 _DEEP = 16
 """Leaves of the trees of more rules, whose outputs come from a logistic regression only: there are many of them."""
-_BETWEEN = 600
-"""Rules whose outputs come from a logistic regression: of a thousand, many classes take more than 8,192 bytes."""
 _FEW_CLASSES = 2
 _MUCH_LARGER = 2.0
 """A plan whose estimate is so many times the largest budget is not tried: weights of 0 rarely save as much."""
@@ -47,13 +40,12 @@ class Plan:
 
     Attributes
     ----------
-    inputs : {"stumps", "tree", "grid", "rules", "boosted"}
-        Bits of boosted stumps or of a tree, grids, bits behind a hidden layer of rules, or rules with the values that
-        boosting gives them.
+    inputs : {"stumps", "tree", "grid", "rules"}
+        Bits of boosted stumps or of a tree, grids, or bits behind a hidden layer of rules.
     size : int
         How many bits, inputs on grids, or rules, at most.
     bits : int
-        Of a grid; leaves of the trees of rules or of boosting.
+        Of a grid; leaves of the trees of rules.
     hidden : int
         Hidden neurons that are searched for; 0 for none.
     bound : int
@@ -83,22 +75,13 @@ class Plan:
         return replace(self, bound=1)
 
     @property
-    def has_rules(self) -> bool:
-        """Whether there is a hidden layer of rules, which trees propose."""
-        return self.inputs in ("rules", "boosted")
-
-    @property
     def smaller(self) -> list[int]:
         """Sizes of the plans of stumps or rules that differ in nothing else, and are smaller; none of other plans."""
         sizes: tuple[int, ...] = ()
         if self.inputs == "stumps":
             sizes = STUMPS
-        elif self.inputs == "boosted":
-            sizes = BOOSTED
         elif self.inputs == "rules":
-            sizes = (
-                tuple(sorted({*RULES, _BETWEEN})) if self.penalty else tuple(n for n, b in _RULES if b == self.bound)
-            )
+            sizes = tuple(most for most, bound in _RULES if self.penalty or bound == self.bound)
         return [size for size in sizes if size < self.size]
 
     def is_near(self, other: Plan) -> bool:
@@ -116,7 +99,6 @@ class Plan:
             "tree": f"{self.size} thresholds of a tree",
             "grid": f"{self.size} inputs of {self.bits} bits",
             "rules": f"{self.size} rules of trees with {self.bits} leaves",
-            "boosted": f"{self.size} rules of boosted trees with {self.bits} leaves and their values",
         }[self.inputs]
         more = [f"{self.hidden} hidden neurons"] if self.hidden else []
         more.append(f"weights up to {self.bound}")
@@ -148,17 +130,6 @@ def ruled() -> list[Plan]:
     return [Plan("rules", most, leaves, bound=bound) for leaves in LEAVES for most, bound in _RULES]
 
 
-def boosted(n_classes: int) -> list[Plan]:
-    """Return plans of boosted trees as they are, but for the rounding, of one round at least."""
-    outputs = 1 if n_classes == _FEW_CLASSES else n_classes
-    return [
-        Plan("boosted", most, leaves, bound=_BOOSTED_BOUND)
-        for leaves in _BOOSTED_LEAVES
-        for most in BOOSTED
-        if (leaves - 1) * outputs <= most
-    ]
-
-
 def summed(of: Plan, many_rows: bool) -> list[Plan]:
     """Return plans of sums of the networks of a plan.
 
@@ -180,7 +151,6 @@ def smooth(plans: Iterable[Plan]) -> list[Plan]:
     """
     inputs = dict.fromkeys((p.inputs, p.size, p.bits) for p in plans if not p.hidden and p.members == 1)
     inputs |= {(kind, size, _DEEP): None for kind, size, _ in inputs if kind == "rules"}
-    inputs |= {(kind, _BETWEEN, leaves): None for kind, _, leaves in inputs if kind == "rules"}
     found = []
     for kind, size, bits in inputs:
         name = "fine" if kind == "grid" and bits == _FINE else kind
@@ -205,8 +175,6 @@ def fits(plan: Plan, n_inputs: int, n_classes: int, max_bytes: int) -> bool:
     weight = log2(2 * plan.bound + 1)
     if plan.inputs == "rules":
         estimate = plan.size * (12 + weight * outputs)
-    elif plan.inputs == "boosted":
-        estimate = plan.size * (20 + weight)
     else:
         each = 2 + ceil(log2(max(n_inputs, 2))) + (6 if plan.inputs == "grid" else 8)
         estimate = plan.size * each + plan.size * (plan.hidden or outputs) * weight

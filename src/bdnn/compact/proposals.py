@@ -5,7 +5,6 @@ Trees only propose. Which of the thresholds and rules a network uses, and with w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,13 +47,8 @@ class Rows(NamedTuple):
         return Rows(self.X[rows], self.y[rows], self.weight[rows])
 
 
-def _boosted(
-    rows: Rows, seed: int, trees: int, enough: Callable[[], bool], **settings: Any
-) -> Iterator[tuple[Any, Floats]]:
-    """Yield the nodes of trees in the order in which boosting grows them, some at a time, until it is enough.
-
-    The logits from which boosting begins come with each.
-    """
+def _boosted(rows: Rows, seed: int, trees: int, enough: Callable[[], bool], **settings: Any) -> Iterator[Any]:
+    """Yield the nodes of trees in the order in which boosting grows them, some at a time, until it is enough."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(
@@ -74,7 +68,7 @@ def _boosted(
         model.set_params(max_iter=stages).fit(rows.X, rows.y, weight)
         for stage in model._predictors[done:]:
             for tree in stage:
-                yield tree.nodes, np.ravel(model._baseline_prediction).astype(np.float64)
+                yield tree.nodes
         done = stages
 
 
@@ -87,7 +81,7 @@ def stump_bits(rows: Rows, source: Source, seed: int, most: int, enough: Callabl
     """Return different pairs of input and threshold in the order in which boosted stumps take them, `most` at most."""
     trees = ceil(_SPARE_STUMPS * most / _outputs(rows))
     found: dict[tuple[int, float], None] = {}
-    for nodes, _ in _boosted(_usable(rows, source), seed, trees, enough, max_leaf_nodes=2):
+    for nodes in _boosted(_usable(rows, source), seed, trees, enough, max_leaf_nodes=2):
         for node in nodes:
             if not node["is_leaf"]:
                 j = int(node["feature_idx"])
@@ -108,82 +102,23 @@ def tree_bits(rows: Rows, source: Source, seed: int, most: int) -> list[tuple[in
     return [(j, source.threshold(j, above)) for j, above in pairs]
 
 
-class Stage(NamedTuple):
-    """How far boosting has come: distinct rules and values so far, and the biases of the logits."""
+def rules(rows: Rows, source: Source, seed: int, leaves: int, most: int, enough: Callable[[], bool]) -> list[Rule]:
+    """Return what the leaves of boosted trees ask for, in the order in which boosting grows them, `most` at most.
 
-    rules: int
-    values: int
-    bias: Floats
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Grown:
-    """Boosted trees, and what their leaves ask for; one leaf of every tree is left out, as it is where no other one is.
-
-    Attributes
-    ----------
-    rules : list of tuple
-        Different ones, in the order in which boosting grows them.
-    stages : list of Stage
-        After each round of boosting.
-    output, rule : list of int
-        To which logit a leaf adds its value, and what it asks for.
-    value : list of float
-        What is added, less what the leaf adds that is left out.
+    One leaf of every tree is left out, as it is where no other one is.
     """
-
-    rules: list[Rule]
-    stages: list[Stage]
-    output: list[int]
-    rule: list[int]
-    value: list[float]
-
-    def logits(self, most: int) -> tuple[Floats, Floats]:
-        """Return weights of rules, of shape (n_logits, n_rules), and biases, after the last round with `most` rules.
-
-        They are those of the first round if it has more.
-        """
-        stage = next((stage for stage in reversed(self.stages) if stage.rules <= most), self.stages[0])
-        weights = np.zeros((len(stage.bias), max(stage.rules, 1)))
-        np.add.at(weights, (self.output[: stage.values], self.rule[: stage.values]), self.value[: stage.values])
-        return weights, stage.bias
-
-
-NOTHING = Grown([((0, 0.0, True),)], [Stage(1, 0, np.zeros(1))], [], [], [])
-"""Of rows that no tree parts."""
-
-
-def grown(rows: Rows, source: Source, seed: int, leaves: int, most: int, enough: Callable[[], bool]) -> Grown:
-    """Return boosted trees with so many rules at least, unless it is enough before or rules repeat."""
-    n_outputs = _outputs(rows)
-    trees = ceil(_SPARE_RULES * most / ((leaves - 1) * n_outputs))
-    places: dict[Rule, int] = {}
-    found = Grown([], [], [], [], [])
-    bias = np.zeros(0)
-    for number, (nodes, baseline) in enumerate(
-        _boosted(
-            _usable(rows, source), seed, trees, enough, max_leaf_nodes=leaves, max_bins=_VALUES_OF_RULES,
-            l2_regularization=_SHRINKAGE,
-        )
+    trees = ceil(_SPARE_RULES * most / ((leaves - 1) * _outputs(rows)))
+    found: dict[Rule, None] = {}
+    for nodes in _boosted(
+        _usable(rows, source), seed, trees, enough, max_leaf_nodes=leaves, max_bins=_VALUES_OF_RULES,
+        l2_regularization=_SHRINKAGE,
     ):  # fmt: skip
-        output = number % n_outputs
-        if not output:
-            if len(places) >= most:
-                break
-            bias = bias.copy() if number else baseline
         listed = _leaves(nodes, source)
-        longest = max(range(len(listed)), key=lambda k: len(listed[k][0]))
-        left_out = listed[longest][1]
-        bias[output] += left_out
-        for k, (rule, value) in enumerate(listed):
-            if k != longest and rule:
-                found.output.append(output)
-                found.rule.append(places.setdefault(rule, len(places)))
-                found.value.append(value - left_out)
-        if output == n_outputs - 1:
-            found.stages.append(Stage(len(places), len(found.value), bias))
-    found.rules.extend(places)
-    return found
+        longest = max(range(len(listed)), key=lambda k: len(listed[k]))
+        found |= dict.fromkeys(rule for k, rule in enumerate(listed) if k != longest and rule)
+        if len(found) >= most:
+            break
+    return list(found)[:most]
 
 
 def _outputs(rows: Rows) -> int:
@@ -191,16 +126,15 @@ def _outputs(rows: Rows) -> int:
     return 1 if n_classes == 2 else n_classes
 
 
-def _leaves(nodes: Any, source: Source) -> list[tuple[Rule, float]]:
-    """Return the conditions of the leaves of a tree, of several on one side of an input the strictest, and values."""
-    found: list[tuple[Rule, float]] = []
+def _leaves(nodes: Any, source: Source) -> list[Rule]:
+    """Return the conditions of the leaves of a tree; of several on one side of an input the strictest."""
+    found: list[Rule] = []
     waiting: list[tuple[int, dict[tuple[int, bool], float]]] = [(0, {})]
     while waiting:
         number, limits = waiting.pop()
         node = nodes[number]
         if node["is_leaf"]:
-            rule = tuple((j, t, holds) for (j, holds), t in sorted(limits.items()))
-            found.append((rule, float(node["value"])))
+            found.append(tuple((j, t, holds) for (j, holds), t in sorted(limits.items())))
             continue
         j = int(node["feature_idx"])
         t = source.threshold(j, float(node["num_threshold"]))

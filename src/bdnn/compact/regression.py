@@ -65,7 +65,7 @@ def rounded(logits: Affine, X: Array, y: Indices, weight: Floats, bound: int) ->
     Parameters
     ----------
     logits : Affine
-        Of a regression on the same rows, or of boosting.
+        Of a regression on the same rows.
     X : ndarray of shape (m, k)
         Integers that the network sees, of any type.
     y : ndarray of shape (m,)

@@ -13,9 +13,9 @@ from bdnn.arrays import row_blocks
 from bdnn.budget import Budget
 from bdnn.compact.inputs import BitInputs, GridInputs, Inputs, Placed, Source
 from bdnn.compact.once import Once
-from bdnn.compact.plans import BOOSTED, RULES, STUMPS, Plan, fits, rounds
-from bdnn.compact.proposals import NOTHING, Grown, Rows, Rule, grown, importance, stump_bits, tree_bits
-from bdnn.compact.regression import Affine, regression, rounded
+from bdnn.compact.plans import RULES, STUMPS, Plan, fits, rounds
+from bdnn.compact.proposals import Rows, Rule, importance, rules, stump_bits, tree_bits
+from bdnn.compact.regression import regression, rounded
 from bdnn.methods.local_search import LocalSearch
 from bdnn.network.network import Layer, Network
 from bdnn.problem.problem import Problem
@@ -87,8 +87,7 @@ class Trainer:
         self._n_classes = len(classes)
         self._budget = budget
         self._most_stumps = max((size for size in STUMPS if self._fits(Plan("stumps", size), max_bytes)), default=1)
-        rules = [Plan("rules", size) for size in RULES] + [Plan("boosted", size) for size in BOOSTED]
-        self._most_rules = max((plan.size for plan in rules if self._fits(plan, max_bytes)), default=1)
+        self._most_rules = max((size for size in RULES if self._fits(Plan("rules", size), max_bytes)), default=1)
         self._once = Once()
 
     def _fits(self, plan: Plan, max_bytes: int) -> bool:
@@ -103,12 +102,12 @@ class Trainer:
         """Tell whether a smaller plan has all thresholds or rules that there are; no if they must be `known`."""
         if not plan.smaller or (known and not self._once.known([self._proposals_of(plan)])):
             return False
-        return len(self._grown(plan).rules if plan.has_rules else self._stumps()) <= plan.smaller[-1]
+        return len(self._rules(plan) if plan.inputs == "rules" else self._stumps()) <= plan.smaller[-1]
 
     def _proposals_of(self, plan: Plan) -> Any:
         """Return the key of what trees propose for a plan."""
         proposals = {"grid": "importance", "tree": ("tree", plan.size), "stumps": "stumps"}
-        return ("grown", plan.bits) if plan.has_rules else proposals[plan.inputs]
+        return ("rules", plan.bits) if plan.inputs == "rules" else proposals[plan.inputs]
 
     def shared_seconds(self, plan: Plan) -> float:
         """Return what the regression of a plan took, which plans of other bounds share with it."""
@@ -134,10 +133,10 @@ class Trainer:
         network = summed([self._member(plan, number, budget, listener) for number in range(plan.members)])
         layers = network.layers
         inputs: Inputs
-        if not plan.has_rules:
+        if plan.inputs != "rules":
             inputs = self._inputs(plan)
         else:
-            inputs, signs = _layer_of(self._grown(plan).rules[: network.n_features])
+            inputs, signs = _layer_of(self._rules(plan)[: network.n_features])
             layers = Layer(signs, -(signs > 0).sum(axis=1)), *layers
         return Trained(inputs, Network(layers, network.head, self._classes), self._source)
 
@@ -161,20 +160,20 @@ class Trainer:
 
         return self._once("stumps", make)
 
-    def _grown(self, plan: Plan) -> Grown:
-        """Return the boosted trees of a plan with rules."""
+    def _rules(self, plan: Plan) -> list[Rule]:
+        """Return all rules that the trees of a plan ask for."""
 
-        def make() -> Grown:
-            found = grown(self._rows, self._source, self._seed, plan.bits, self._most_rules, self._until())
-            return found if found.rules else NOTHING
+        def make() -> list[Rule]:
+            found = rules(self._rows, self._source, self._seed, plan.bits, self._most_rules, self._until())
+            return found or [((0, 0.0, True),)]
 
-        return self._once(("grown", plan.bits), make)
+        return self._once(("rules", plan.bits), make)
 
     def _held(self, plan: Plan) -> NDArray[np.uint8]:
         """Return which of all rules of a plan's trees hold for the rows."""
 
         def make() -> NDArray[np.uint8]:
-            bits, signs = _layer_of(self._grown(plan).rules)
+            bits, signs = _layer_of(self._rules(plan))
             wanted = (signs > 0).sum(axis=1)
             held = np.empty((len(self._rows.y), len(signs)), dtype=np.uint8)
             for rows in row_blocks(len(held), bits.feature.size + len(signs)):
@@ -185,7 +184,7 @@ class Trainer:
 
     def _signals(self, plan: Plan) -> Floats:
         """Return what is searched on: bits, integers, or which rules hold."""
-        if plan.has_rules:
+        if plan.inputs == "rules":
             return self._held(plan)[:, : plan.size].astype(np.float64)
         return self._inputs(plan).values(self._rows.X)
 
@@ -193,8 +192,6 @@ class Trainer:
         return self._once((plan.single, number), lambda: self._searched(plan, number, budget, listener))
 
     def _searched(self, plan: Plan, number: int, budget: Budget, listener: ProgressCallback | None) -> Network:
-        if plan.inputs == "boosted":
-            return self._boosted(plan)
         X, y, weight = self._signals(plan), self._rows.y, self._rows.weight
         if number:
             drawn = np.random.default_rng([self._seed, number]).integers(len(y), size=len(y))
@@ -220,15 +217,6 @@ class Trainer:
         if result.interrupted:
             raise KeyboardInterrupt
         return complete(result.network, self._n_classes)
-
-    def _boosted(self, plan: Plan) -> Network:
-        """Return the network behind the rules of boosted trees whose outputs are rounded."""
-        trees = self._grown(plan)
-        if not trees.value:
-            return constant(most_frequent(self._rows), 1, self._n_classes)
-        weights, bias = trees.logits(plan.size)
-        held, (_, y, weight) = self._held(plan)[:, : weights.shape[1]], self._rows
-        return complete(rounded(Affine(weights, bias, np.unique(y)), held, y, weight, plan.bound), self._n_classes)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -332,8 +332,7 @@ def _folds(rows: Rows, seed: int) -> list[tuple[Indices, Indices]]:
     codes = np.unique(rows.y[taken], return_inverse=True)[1]
     if not np.any(np.bincount(codes) > 1):  # nothing to judge by
         return [(taken, taken)]
-    # equal rows are dealt like others: as often as they repeat here, they will repeat among rows to come
-    found = folds_of_some(rows.X[taken], codes, seed, together=False)
+    found = folds_of_some(rows.X[taken], codes, seed)
     if len(taken) > _FEW_ROWS:
         found = found[:_FOLDS_OF_MANY]
     return [(taken[training], taken[held_out]) for training, held_out in found]
