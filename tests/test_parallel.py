@@ -13,7 +13,7 @@ from joblib.externals.loky.backend.reduction import dumps
 
 import parallel_tasks as tasks
 from backends_of_joblib import BACKENDS, cluster, configured, is_away
-from bdnn import clock, errors
+from bdnn import clock, errors, stopping
 from bdnn.budget import Budget
 from bdnn.checks import thread_count
 from bdnn.errors import InputError, NotCoveredError, UnorderedColumnError
@@ -71,7 +71,8 @@ def test_a_request_to_stop_reaches_tasks(backend, cluster):
 
 
 @pytest.mark.parametrize("backend", ["none", "loky", "dask"])
-def test_ctrl_c_is_a_request_and_comes_through_if_it_is_repeated(backend, cluster):
+def test_ctrl_c_is_a_request_and_comes_through_if_it_is_repeated(backend, cluster, monkeypatch):
+    monkeypatch.setattr(stopping, "_SAME_REQUEST", 0.0)  # seconds within which signals are one request
     before = signal.getsignal(signal.SIGINT)
     with configured(backend, cluster), Workers(2, None) as workers:
         found = []

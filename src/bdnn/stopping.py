@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # seconds between looks at a file, and at an event of Dask, which asks the scheduler: a user waits no longer for Ctrl-C
 _LOOK, _ASK = 0.1, 0.5
+# seconds within which signals are one request: programs such as `timeout` send it to a process and then to its group
+_SAME_REQUEST = 1.0
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
@@ -99,13 +101,16 @@ class Stop:
         joblib would break off whatever is being done, and what that has found so far would be lost.
         """
         before: dict[int, Callable[[int, FrameType | None], Any]] = {}
+        came = -np.inf
 
         def take(number: int, frame: FrameType | None) -> None:
+            nonlocal came
             try:
                 before[number](number, frame)
             except KeyboardInterrupt:
-                if self._event.is_set():
+                if self._event.is_set() and reading() - came >= _SAME_REQUEST:
                     raise
+                came = reading()
                 self.request()
 
         if threading.current_thread() is threading.main_thread():
