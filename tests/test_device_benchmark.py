@@ -147,7 +147,9 @@ def test_the_smallest_setting_that_reaches_the_anchor_is_taken(bench, monkeypatc
         return None if found is None else (each.setting == "far" and each.form == "b", found)
 
     monkeypatch.setattr(sizes, "order", order)
-    monkeypatch.setattr(bench["sizes"], "_measured", lambda each, device, run: {"form": each.form, "device": device})
+    monkeypatch.setattr(
+        bench["sizes"], "_measured", lambda each, device, run, optimize: {"form": each.form, "device": device}
+    )
     for each in made:
         each.__dict__["answers"] = {"test": each.expected(each.sample.X["test"])}  # no compiler is needed
     wanted = {

@@ -211,8 +211,3 @@ def test_every_page_is_in_a_table_of_contents():
     listed = "\n".join(re.findall(r"```\{toctree\}\n(.*?)```", "\n".join(TEXTS.values()), flags=re.DOTALL))
     for name in TEXTS:
         assert name == "index.md" or re.search(rf"^{re.escape(name.removesuffix('.md'))}$", listed, flags=re.MULTILINE)
-
-
-def test_the_place_of_the_trade_off_is_kept():
-    before, rest = TEXTS["robustness.md"].split("<!-- trade-off: start -->\n")
-    assert before and "<!-- trade-off: end -->" in rest

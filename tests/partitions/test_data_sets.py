@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def beyond(monkeypatch):
     """Nothing fits into memory, and samples are small."""
-    for module in (row_sources, "bdnn.cli.data_sets"):
+    for module in (row_sources, "bdnn.estimators.classifier"):
         name = module if isinstance(module, str) else module.__name__
         monkeypatch.setattr(f"{name}.fits_in_memory", lambda *_: False)
     monkeypatch.setattr(partitioned, "_MOST_SAMPLE", 300)

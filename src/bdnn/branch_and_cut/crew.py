@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,10 +20,6 @@ if TYPE_CHECKING:
 _PATIENCE = 5.0
 # seconds of the shortest job: handing it out takes a millisecond
 _SHORTEST = 0.1
-
-
-job_numbers = itertools.count()
-"""The number of the next job: none is used twice, so that what comes late is never taken for another one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from bdnn.branch_and_cut.checkpoint import Arrays, cuts_to_arrays, restore_cuts, restore_tree, tree_to_arrays
-from bdnn.branch_and_cut.crew import job_numbers
 from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.program import Points, programs
+from bdnn.branch_and_cut.subtree import job_numbers
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.clock import reading
 from bdnn.status import TeamState

@@ -7,6 +7,7 @@ is done, so that the next job begins with a warm linear program and need not be 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 # share of its time that a job goes on with nodes whose bounds are above those of nodes outside of it
 _PATIENCE = 0.25
+
+
+job_numbers = itertools.count()
+"""The number of the next job: none is used twice, so that what comes late is never taken for another one."""
 
 
 class Job(Protocol):

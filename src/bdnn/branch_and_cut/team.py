@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bdnn.branch_and_cut.crew import job_numbers
 from bdnn.branch_and_cut.proof_log import Record
-from bdnn.branch_and_cut.subtree import Nodes, NumberedSets, Pruned, PseudoCosts, Subtree
+from bdnn.branch_and_cut.subtree import Nodes, NumberedSets, Pruned, PseudoCosts, Subtree, job_numbers
 from bdnn.clock import reading
 from bdnn.errors import BDNNError
 

@@ -58,6 +58,8 @@ class Tree(Frontier):
         To be solved.
     cuts : Cuts
         Inseparable sets, shared with other trees.
+    best : float
+        Objective of the best network known, in units.
     submit : callable
         Receives a network and returns its audited objective, in units.
     step : int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,9 @@ import numpy as np
 
 from bdnn.calibration import pre_activations
 from bdnn.cli.output import say
-from bdnn.cli.reading import TableChoice, TrainingTable, columns_of, refuse_gaps, show_notes
+from bdnn.cli.reading import TableChoice, TrainingTable, columns_of, refuse_gaps, say_unseen, show_notes
 from bdnn.cli.stopping import heard, repeated
 from bdnn.errors import InputError
-from bdnn.estimators.partitioned import fit_rows, fits_in_memory
 from bdnn.partitions.preparing import as_encoded, inputs_of
 from bdnn.progress import shown_progress
 from bdnn.reports.metrics import measures
@@ -55,7 +55,7 @@ def rows_beyond_memory(clf: BDNNClassifier, data: Path, choice: TableChoice) -> 
         target, how = guessed_target([name for name in found.names if name != choice.weight])
         say(f"{found.name}: {how}", err=True)
     rows = LabeledRows(found, target, choice.weight, choice.missing_labels)
-    fits = fits_in_memory(clf, rows)
+    fits = clf._fits_in_memory(rows)
     how = "fit into memory" if fits else "do not fit into memory: a sample is trained on, and improved on all of them"
     say(f"{found.name}: {found.n_rows} rows in {len(found.files)} files {how}", err=True)
     return None if fits else rows
@@ -77,7 +77,7 @@ def train_on_rows(clf: BDNNClassifier, rows: LabeledRows, choice: TableChoice, q
     repeated(0.0)
     limit = math.inf if clf.time_limit is None else clf.time_limit
     with shown_progress(limit, quiet) as listener:
-        fit_rows(clf, rows, heard(listener), choice.test_fraction, choice.seed)
+        clf._fit_rows(rows, heard(listener), choice.test_fraction, choice.seed)
     names = list(rows.data.columns)
     drop, ids = (tuple(split_names(each, names)) for each in (choice.drop, choice.ids))
     sample = replace(clf.partitioned_.sample, drop=drop, ids=ids)
@@ -198,9 +198,11 @@ def predictions(
 
 
 def _encoded(model: Model, rows: LabeledRows) -> Iterator[tuple[Part, Reals]]:
-    encoder = model.encoder_in_use
+    encoder, unseen = model.encoder_in_use, Counter[str]()
     known = columns_of(encoder, {} if model.table is None else model.table.dates)
     for part in rows.parts(known):
         table = encoder.matched(as_encoded(encoder, part.table))
         encoder.check_gaps(table)
+        unseen.update(encoder.unseen(table))
         yield part, model.network.check_inputs(np.column_stack(inputs_of(encoder, table)))
+    say_unseen(unseen)

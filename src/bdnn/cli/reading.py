@@ -287,7 +287,7 @@ def answers(model_file: Path, model: Model | EnsembleModel, table: Table) -> Ans
     if isinstance(model, EnsembleModel):
         ensemble, features = bdnn.load(model_file), table.features
         _refuse_lasting_gaps(model, features)
-        _say_unseen(model.encoder_in_use, features)
+        say_unseen(model.encoder_in_use.unseen(features))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of levels that were not seen, as was just said
             labels, scores = ensemble.predict(features), ensemble.decision_function(features)
@@ -317,12 +317,13 @@ def filled_inputs(model: Model, table: Table) -> Array:
 
 def inputs_of(encoder: Encoder, features: RawTable) -> Floats:
     """Return the inputs that columns become; levels that the encoder does not know are counted on standard error."""
-    _say_unseen(encoder, features)
+    say_unseen(encoder.unseen(features))
     return encoder.transform(features)
 
 
-def _say_unseen(encoder: Encoder, features: RawTable) -> None:
-    if unseen := encoder.unseen(features):
+def say_unseen(unseen: Mapping[str, int]) -> None:
+    """Say in how many rows of each column there are levels that the encoder does not know, if there are any."""
+    if unseen:
         counts = ", ".join(
             f"{count} row{'s' if count > 1 else ''} of column {name!r}" for name, count in unseen.items()
         )

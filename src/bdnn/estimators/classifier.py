@@ -26,6 +26,7 @@ from bdnn.estimators.inputs import (
     signs_of_inputs,
 )
 from bdnn.estimators.operating_point import moved, wanted_point
+from bdnn.estimators.partitioned import fit_rows, fits_in_memory
 from bdnn.estimators.probabilities import UNCALIBRATED, own_time
 from bdnn.estimators.row_sources import fit_to_rows, is_rows
 from bdnn.estimators.selection import chooses, chosen, usual_sizes
@@ -41,6 +42,7 @@ from bdnn.progress import ProgressLines
 from bdnn.stopping import Teller
 
 if TYPE_CHECKING:
+    from bdnn.estimators.partitioned import RowSource
     from bdnn.network.network import Network
     from bdnn.status import ProgressCallback
 
@@ -445,6 +447,12 @@ class BDNNClassifier(Exportable, FittedNetwork):
         if self._warns:
             self._warn(self.result_.shortfalls)
         return self
+
+    def _fits_in_memory(self, rows: RowSource) -> bool:
+        return fits_in_memory(self, rows)
+
+    def _fit_rows(self, rows: RowSource, told: ProgressCallback | None, test_fraction: float, seed: int) -> None:
+        fit_rows(self, rows, told, test_fraction, seed)
 
     def _shape(self) -> dict[str, Any]:
         """Return the parameters that give the shape of the network without a choice."""

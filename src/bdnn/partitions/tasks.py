@@ -331,7 +331,7 @@ def exact_parts(terms: Iterable[float]) -> list[float]:
     Examples
     --------
     >>> exact_parts([1e16, 1.0, 1e-3])
-    [1e+16, 1.0, 0.001]
+    [1.0000000000000002e+16, -0.999, -8.673617379884035e-19]
     """
     rest, parts = list(terms), []
     while rest and (part := math.fsum(rest)):
