@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 import bdnn
-import bdnn.estimators.probabilities as module
+import bdnn.estimators.fold_training as fold_training
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network
 from bdnn.calibration import FRACTION, Calibration, held_out_fraction, pre_activations, probabilities
 from bdnn.errors import InputError, ModelFileError
@@ -362,8 +362,8 @@ def test_networks_of_folds_leave_time_for_the_regressions(monkeypatch):
 
     monkeypatch.setattr("bdnn.budget.reading", lambda: late[0])
     monkeypatch.setattr("bdnn.estimators.base.Budget", limited)
-    signals = module._signals
-    monkeypatch.setattr(module, "_signals", slow)
+    signals = fold_training._signals
+    monkeypatch.setattr(fold_training, "_signals", slow)
     X, y = noisy()
     local(probability=True, time_limit=19).fit(X, y)
     # of the 18 s that are left at the start of four networks, 9 regressions may take as long as the first one, 1 s

@@ -231,7 +231,7 @@ def test_an_interruption_takes_the_tasks_back(client):
         return [key for key, task in dask_scheduler.tasks.items() if "subtree" in key and task.state != "memory"]
 
     # what was taken back is told to the scheduler before, and by it to the workers: asked as often as it may take
-    assert any(not client.run_on_scheduler(left) for _ in range(2000))
+    assert any(not client.run_on_scheduler(left) for _ in range(20_000))
 
 
 SIGNALING = """
