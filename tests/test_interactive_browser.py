@@ -16,7 +16,7 @@ from bdnn.reports.interactive.payload import cells_of_rows
 from bdnn.reports.interactive.subject import subject_of
 from test_interactive import LABELS, NAMES, hostile, tied
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (extra test)")
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (extra browser)")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDE, NARROW = {"width": 1200, "height": 900}, {"width": 400, "height": 800}
 
