@@ -171,6 +171,7 @@ def literal_options(app, ctx, lines):
     """Set options that a help text names as code, so that their dashes stay two."""
     for k, line in enumerate(lines):
         if not line.startswith(".. "):
+            line = re.sub(r"'([^' ]*\*[^' ]*)'", r"``\1``", line)  # a pattern of files, whose star would be emphasis
             lines[k] = re.sub(r"(?<![`\w-])(--[a-z][\w-]*)", r"``\1``", line)
 
 
