@@ -1,6 +1,6 @@
 """The tree search of exact training on several processes, and a simulation of many.
 
-    python benchmarks/cluster_subtrees.py [--data DIR] [--seconds 150] [--only measure|simulate]
+    python benchmarks/cluster_subtrees.py [--data DIR] [--seconds 120] [--only measure|simulate]
 
 Measured: time to a proof, and nodes per second, of one thread, two threads, and one and two processes of a local
 cluster, one after the other, on instances that take a thread a minute or more; who is not done by the limit is compared
@@ -34,7 +34,7 @@ from bdnn.branch_and_cut import team
 from bdnn.branch_and_cut.team import Team
 from bdnn.methods.exact import ExactTraining
 
-ROWS = (130, 200)
+ROWS = (160, 200)
 WORKERS = (2, 8, 32, 64, 128, 256, 512)
 BANDWIDTH = 125e6  # bytes per second: a gigabit
 SIMULATED = 600.0  # seconds
@@ -237,7 +237,7 @@ def text(results):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_option(parser)
-    parser.add_argument("--seconds", type=float, default=150.0, help="time limit of each run")
+    parser.add_argument("--seconds", type=float, default=120.0, help="time limit of each run")
     parser.add_argument("--only", choices=["measure", "simulate"], help="one of both, the other as it was")
     options = parser.parse_args()
     path = RESULTS / "cluster_subtrees.json"

@@ -43,7 +43,7 @@ def starts(scale):
 
     def run(jobs):
         method = METHODS["local_search"](n_starts=16, polish="none")
-        result = method(problem, Budget(rounds=40, seed=_SEEDS, threads=jobs))
+        result = method(problem, Budget(rounds=80, seed=_SEEDS, threads=jobs))
         return result.objective, [layer.weights.tolist() for layer in result.network.layers]
 
     return run
@@ -51,7 +51,7 @@ def starts(scale):
 
 def members(scale):
     """Twelve networks of integers that vote."""
-    X, y = points(int(600 * scale), 12)
+    X, y = points(int(150 * scale), 12)
     member = BDNNClassifier((6,), "local_search", weights="integer")
 
     def run(jobs):
@@ -63,9 +63,9 @@ def members(scale):
 
 def certification(scale):
     """Smallest perturbations of points that a network of ten hidden neurons sees."""
-    X, y = points(6000, 10)
+    X, y = points(15000, 10)
     clf = BDNNClassifier((10,), "local_search", time_limit=3.0, random_state=_SEEDS).fit(X, y)
-    asked = X[: int(6000 * scale)]
+    asked = X[: int(15000 * scale)]
 
     def run(jobs):
         found = certify(clf.network_, asked, n_jobs=jobs)

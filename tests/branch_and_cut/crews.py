@@ -14,7 +14,7 @@ class Unreliable:
     Of the jobs that come back some were taken for lost before, some come twice, and they come in any order.
     """
 
-    shortest = 0.01
+    here, shortest = False, 0.01
 
     def __init__(self, reduced, seed, size, trouble=0.2):
         self._rng = np.random.default_rng([seed, 1])
@@ -63,6 +63,28 @@ class Unreliable:
             found.append(self._late.pop(0))
             self.seen["late"] += 1
         return found
+
+    def recall(self):
+        pass
+
+
+class Scripted:
+    """A crew that keeps what it is given until a test gives it back."""
+
+    here, size, shortest = False, 1, 0.05
+
+    def __init__(self):
+        self.jobs, self.back, self.n_out = {}, [], 0
+
+    def wanted(self):
+        return ["a"]
+
+    def hand_out(self, site, number, job):
+        self.jobs[number] = job
+
+    def returned(self, seconds):
+        back, self.back = self.back, []
+        return back
 
     def recall(self):
         pass

@@ -1,6 +1,7 @@
 """Rank rows: bounds on subsets of the points, in trees, certificates and checkpoints."""
 
 import copy
+import dataclasses
 import functools
 import itertools
 import json
@@ -10,19 +11,26 @@ import numpy as np
 import pytest
 
 from bdnn import Budget, Problem, Status, verify_certificate
-from bdnn.branch_and_cut import engine, rank_blocks, rank_work
+from bdnn.branch_and_cut import engine, rank_blocks, rank_work, team
+from bdnn.branch_and_cut.crew import Returned
 from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.engine import Proof
 from bdnn.branch_and_cut.program import programs
+from bdnn.branch_and_cut.proof_log import RANK, Record
 from bdnn.branch_and_cut.rank_rows import RankRows, ranks_to_arrays, restore_ranks, solution
+from bdnn.branch_and_cut.rank_searches import RankSearches
 from bdnn.branch_and_cut.subset_tree import SubsetTree
+from bdnn.branch_and_cut.subtree import Nodes, Site
+from bdnn.branch_and_cut.team import Team
 from bdnn.branch_and_cut.tree import Tree
-from bdnn.errors import CertificateError
+from bdnn.errors import BDNNError, CertificateError
+from bdnn.methods import exact
 from bdnn.methods.exact import ExactTraining
 from bdnn.methods.incumbents import submit_starts
 from bdnn.methods.run import Run
 from bdnn.problem.presolve import presolve
 from bdnn.search.halfspace import separators
+from branch_and_cut.crews import Scripted, Unreliable
 
 plain = functools.partial(ExactTraining, formulation="activation", incumbents="none")
 
@@ -164,9 +172,9 @@ def eager(monkeypatch):
     monkeypatch.setattr(rank_work, "_IDLE_DEALS", 1)
 
 
-def eager_run(X, y, weight, hidden=(), head="threshold", **settings):
+def eager_run(X, y, weight, hidden=(), head="threshold", threads=1, **settings):
     problem = Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=hidden, head=head)
-    return plain(**settings)(problem, Budget(seconds=60))
+    return plain(**settings)(problem, Budget(seconds=60, threads=threads))
 
 
 @pytest.mark.parametrize("rows, seed, hidden, head, classes", CASES)
@@ -259,6 +267,118 @@ def test_changed_rank_rows_are_refused(recorded, change):
     how, message = HOSTILE[change]
     with pytest.raises(CertificateError, match=message):
         verify_certificate(spoiled(result.certificate, how), *data)
+
+
+@pytest.fixture(params=["threads", "an unreliable crew"])
+def together(request, monkeypatch, eager):
+    """Rank rows are sought while others work on the trees; returns how many were found so."""
+    monkeypatch.setattr(engine, "_RANK_SLICE", 0.05)
+    monkeypatch.setattr(rank_blocks, "_TURNS", 1)
+    monkeypatch.setattr(engine, "_GLANCE", 0.02)
+    monkeypatch.setattr(engine, "_NODES_PER_WORKER", 1)
+    if request.param == "an unreliable crew":
+        monkeypatch.setattr(exact, "Threads", Unreliable)
+        monkeypatch.setattr(team, "_USUAL", 0.02)
+    count, work = itertools.count(), RankSearches.work
+    inside = []
+
+    def meanwhile(self):
+        inside.append(True)
+        rank_meanwhile(self)
+        inside.pop()
+
+    def counting(self, trees, proceed):
+        before = sum(map(len, self.rows))
+        work(self, trees, proceed)
+        for _ in range(sum(map(len, self.rows)) - before if inside else 0):
+            next(count)
+
+    rank_meanwhile = engine._Work._rank_meanwhile
+    monkeypatch.setattr(engine._Work, "_rank_meanwhile", meanwhile)
+    monkeypatch.setattr(RankSearches, "work", counting)
+    return lambda: next(copy.copy(count))
+
+
+def test_rank_rows_are_found_and_used_while_others_work(together):
+    total = 0
+    for seed in (9,):
+        data = hard(75, seed)
+        expected = eager_run(*data)
+        result = eager_run(*data, threads=2)
+        assert result.status == expected.status == Status.OPTIMAL
+        assert result.objective == result.bound == expected.objective
+        total = together()
+    assert total > 0
+
+
+def test_certificates_hold_the_rank_rows_that_others_used(together):
+    named = 0
+    for rows, seed in ((60, 3), (60, 6)):
+        X, y, weight = hard(rows, seed)
+        document = json.loads(json.dumps(eager_run(X, y, weight, threads=2, certificate=True).certificate))
+        assert verify_certificate(document, X, y, weight).optimal
+        named += sum(bool(proof.get("ranks")) for tree in document["trees"] for proof in tree["proofs"])
+    assert named > 0 and together() > 0
+
+
+def test_rank_rows_have_the_names_of_who_sent_them():
+    X, y, weight = hard(50)
+    run = Run(Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=()), Budget(seconds=60).start(), None)
+    submit_starts(run, None)
+    proof, crew = Proof(run, record=True), Scripted()
+    (tree,) = proof.trees
+    for points in (np.arange(10), np.arange(45), np.arange(3, 48)):
+        found = SubsetTree(tree.ranks, points, record=True)
+        found.raise_bound(10_000, lambda: True)
+        if found.proven:
+            tree.ranks.add(points, found.proven, found.row_record)
+    assert len(tree.ranks) >= 2
+    some, site = Team(crew, proof.cuts, proof.submit), Site(run.reduced, 0)
+    some._ranks_sent["a", 0] = 1  # the site has lost the first
+    while tree.open:
+        some.hand_out(lambda: (0, tree) if tree.n_waiting else None, 60.0, None, True)
+        number = max(crew.jobs)
+        crew.back = [Returned(number, crew.jobs[number].do(site, lambda: False))]
+        some.collect(0.0)
+    assert tree.closed and 1 <= tree.record.last_rank < len(tree.ranks)
+    document = json.loads(json.dumps(proof.certificate(run.incumbent.network)))
+    assert any(proof.get("ranks") for proof in document["trees"][0]["proofs"])
+    assert verify_certificate(document, X, y, weight).optimal
+
+
+def test_a_rank_row_that_nobody_knows_is_refused():
+    X, y, weight = hard(50)
+    run = Run(Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=()), Budget(seconds=60).start(), None)
+    submit_starts(run, None)
+    proof, crew = Proof(run, record=True), Scripted()
+    (tree,) = proof.trees
+    some = Team(crew, proof.cuts, proof.submit)
+    some.hand_out(lambda: (0, tree), 60.0, None, True)
+    ((number, job),) = crew.jobs.items()
+    honest = job.do(Site(run.reduced, 0), lambda: False)
+    record = Record(1)
+    record.close(0, record.proof([(-6, RANK)], np.array([1])))
+    crew.back = [Returned(number, dataclasses.replace(honest, record=record.to_arrays(), nodes=Nodes.of([])))]
+    with pytest.raises(BDNNError, match="a rank row that is not known"):
+        some.collect(0.0)
+
+
+def test_trees_begin_anew_from_roots_that_prove_more(eager):
+    X, y, weight = hard(60)
+    run = Run(Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=()), Budget(seconds=60).start(), None)
+    submit_starts(run, None)
+    proof = Proof(run, record=False, separators=separators)
+    (tree,) = proof.trees
+    tree.run(lambda: not tree.nodes)
+    assert not proof.ranks.renew(proof.trees, lambda: True)
+    proof.ranks.work(proof.trees, lambda: True)
+    asked = itertools.count()
+    rounds = 0
+    while proof.ranks.renew(proof.trees, lambda: next(asked) % 3 == 0):
+        rounds += 1
+    assert rounds > 1 and not proof.ranks.renewing
+    (renewed,) = proof.trees
+    assert renewed is not tree and renewed.bound > tree.bound and renewed.nodes == tree.nodes + 1
 
 
 def test_rank_rows_are_stored(eager):

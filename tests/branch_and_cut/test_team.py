@@ -24,7 +24,7 @@ from bdnn.methods.exact import ExactTraining
 from bdnn.methods.incumbents import submit_starts
 from bdnn.methods.run import Run
 from branch_and_cut import test_engine
-from branch_and_cut.crews import Unreliable
+from branch_and_cut.crews import Scripted, Unreliable
 from branch_and_cut.resuming import CASES, kept_at_every_report, killed_until_done, problem_of, undisturbed
 from branch_and_cut.test_engine import check, hard, optimum, random_case
 
@@ -153,28 +153,6 @@ def test_all_of_that_happens(crews, monkeypatch):
     for seed in range(3):
         plain()(problem_of("several trees"), Budget(seconds=60, threads=3, seed=seed))
     assert min(seen(crews).values()) > 0, seen(crews)
-
-
-class Scripted:
-    """A crew that keeps what it is given until a test gives it back."""
-
-    size, shortest = 1, 0.05
-
-    def __init__(self):
-        self.jobs, self.back, self.n_out = {}, [], 0
-
-    def wanted(self):
-        return ["a"]
-
-    def hand_out(self, site, number, job):
-        self.jobs[number] = job
-
-    def returned(self, seconds):
-        back, self.back = self.back, []
-        return back
-
-    def recall(self):
-        pass
 
 
 def test_nodes_that_are_out_count_and_what_comes_late_does_not():

@@ -47,6 +47,11 @@ class Crew(Protocol):
         ...
 
     @property
+    def here(self) -> bool:
+        """Whether the workers are threads of this process."""
+        ...
+
+    @property
     def shortest(self) -> float:
         """Seconds of the shortest job that is worth its way."""
         ...
@@ -93,7 +98,7 @@ class Threads:
         Threads.
     """
 
-    shortest = _SHORTEST
+    here, shortest = True, _SHORTEST
 
     def __init__(self, reduced: Presolved, seed: int, size: int) -> None:
         self._site, self.size, self.n_out = Site(reduced, seed), size, 0

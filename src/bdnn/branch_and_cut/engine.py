@@ -39,8 +39,9 @@ _MIN_GAIN = 2e-7
 _FAR, _ALONE = 0.6, 10.0
 # seconds that the probing trees work at a time: twice as long as the trees themselves
 _PROBING_SLICE = 4.0
-# seconds of work on rank rows, between those of the trees
-_RANK_SLICE = 12.0
+# seconds of work on rank rows, between those of the trees, which have as many in the end unless rank rows raise the
+# bound; while others work on the trees, it is looked after them every so many seconds
+_RANK_SLICE, _GLANCE = 12.0, 0.1
 # rank rows are looked for while the gap is this share of the objective, and as many typical costs
 _WIDE, _MANY = 0.1, 3.0
 # the same of several workers: jobs of probing trees for one of the trees themselves
@@ -242,6 +243,8 @@ class _Work:
         self._end = reading() + incumbents.budget.remaining - proof.writing_seconds
         self._until = 0.0  # of the slice of one tree, or of the probing trees
         self._alone = reading() + _ALONE - proof.seconds
+        self._renewal = 0.0  # when trees are begun anew
+        self._slice = _SLICE  # of one of several trees
 
     def run(self) -> Ending:
         """Work until a limit is reached or nothing is left to do."""
@@ -256,8 +259,7 @@ class _Work:
                 continue
             ranked = self._ranked(best)
             if ranked:
-                self._until = reading() + _RANK_SLICE
-                proof.ranks.work(proof.trees, self._proceed)
+                self._rank()
                 if not self._open():
                     continue
             probing = self._probing(best)
@@ -268,7 +270,10 @@ class _Work:
                     continue
             unfinished = self._open()
             tree = min(unfinished, key=lambda tree: (tree.bound, tree.nodes))
-            self._until = reading() + (_SLICE if ranked or probing is not None or len(unfinished) > 1 else np.inf)
+            if ranked or probing is not None or len(unfinished) > 1:
+                self._until = reading() + self._slice
+            else:
+                self._until = self._alone if reading() < self._alone else np.inf
             tree.run(self._proceed)
         self._report()
         return self._ending()
@@ -293,21 +298,45 @@ class _Work:
         team = Team(crew, proof.cuts, proof.submit)
         try:
             while not self._over() and not team.gives_up:
-                self._lower_cutoffs()
+                best = self._lower_cutoffs()
                 if not self._open() or self._enough():
                     break
-                left = self._nodes_left()
-                team.hand_out(lambda: self._choice(team), self._end - reading(), left, proof.probing is None)
+                ranked, left = self._ranked(best), self._nodes_left()
+                team.hand_out(
+                    lambda: self._choice(team), self._end - reading(), left, proof.probing is None, busy=ranked
+                )
                 if not team.n_out:  # for want of workers, say
                     break
                 if reading() - self._reported > _REPORT:
                     self._report(TeamState(team.size, team.n_out, sum(tree.n_waiting for tree in proof.trees)))
-                team.collect(max(0.0, min(_WAIT, self._end - reading())))
+                if ranked:
+                    self._rank_meanwhile()
+                team.collect(0.0 if ranked else max(0.0, min(_WAIT, self._end - reading())))
                 self._close_probing(team)
             orderly = True
         finally:
             team.close(orderly=orderly)
         return not team.gives_up
+
+    def _rank(self) -> None:
+        """Work on rank rows, begin a tree anew if that helps, and give the trees more time if it does not."""
+        proof, bound = self._proof, self._proof.bound
+        for work in (proof.ranks.work, proof.ranks.renew):
+            self._until = reading() + _RANK_SLICE
+            work(proof.trees, self._proceed)
+        self._slice = _SLICE if proof.bound > bound else min(2.0 * self._slice, _RANK_SLICE)
+
+    def _rank_meanwhile(self) -> None:
+        """Work on rank rows for a moment, while others work on the trees; begin a tree anew now and then."""
+        ranks, trees, until = self._proof.ranks, self._proof.trees, min(reading() + _GLANCE, self._end)
+
+        def proceed() -> bool:
+            return reading() < until
+
+        if reading() < self._renewal or not ranks.renew(trees, proceed):
+            ranks.work(trees, proceed)
+        elif not ranks.renewing:
+            self._renewal = reading() + _RANK_SLICE
 
     def _choice(self, team: Team) -> tuple[int, Tree] | None:
         """Return the tree to take nodes from and the number of its program; None if there are no nodes."""

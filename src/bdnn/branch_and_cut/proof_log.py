@@ -43,6 +43,11 @@ class Record:
         self.cuts: set[int] = set()
 
     @property
+    def last_rank(self) -> int:
+        """The last rank row that a proof names, -1 if there is none."""
+        return max((-1 - cut for rows, _ in self.proofs for cut, neuron in rows if neuron == RANK), default=-1)
+
+    @property
     def ranks(self) -> set[int]:
         """All rank rows that the proofs of closed nodes name."""
         used = {number for number in self.nodes if isinstance(number, int)}
@@ -81,6 +86,13 @@ class Record:
         self.cuts = {cut for rows, _ in self.proofs for cut, _ in rows if cut >= 0}
         self.nodes = [new.get(entry, entry) if isinstance(entry, int) else entry for entry in self.nodes]
         return [new.get(number, number) for number in kept]
+
+    def rename_ranks(self, numbers: list[int]) -> None:
+        """Let each rank row k be called ``numbers[k]``."""
+        self.proofs = [
+            ([(-1 - numbers[-1 - cut], RANK) if neuron == RANK else (cut, neuron) for cut, neuron in rows], factors)
+            for rows, factors in self.proofs
+        ]
 
     def graft(self, other: Record, roots: list[tuple[int, int]], cuts: dict[int, int]) -> tuple[int, int]:
         """Let the trees of another record hang from open nodes of this one.

@@ -56,6 +56,8 @@ class RankSearches:
     ) -> None:
         self.rows = [RankRows(program, cuts) for program in programs]
         self._works: list[RankWork | None] = [None] * len(programs)
+        self._promising: set[int] = set()  # programs that have new rank rows
+        self._renewed: dict[int, Tree] = {}  # new trees of some programs, of which the root is being solved
         self._earlier = 0  # nodes of earlier runs
         self._submit, self._seed, self._separators, self._record = submit, seed, separators, record
 
@@ -70,17 +72,26 @@ class RankSearches:
         return [row.record for ranks in self.rows for row in ranks.rows if row.record is not None]
 
     def done(self, trees: list[Tree]) -> bool:
-        """Whether no more rank rows are sought for the one of `trees` that holds the bound down."""
-        work = self._works[_lowest(trees)]
-        return work is not None and work.done
+        """Whether nothing is left to do for the one of `trees` that holds the bound down."""
+        work = self._works[number := _lowest(trees)]
+        return work is not None and work.done and not self.promises(number)
+
+    @property
+    def renewing(self) -> bool:
+        """Whether a tree is being begun anew."""
+        return bool(self._renewed)
+
+    def promises(self, number: int) -> bool:
+        """Whether a program has rank rows from which its tree was not begun anew."""
+        return number in self._promising or number in self._renewed
 
     def work(self, trees: list[Tree], proceed: Callable[[], bool]) -> None:
-        """Seek rank rows for the tree that holds the bound down, and begin it anew where they help.
+        """Seek rank rows for the tree that holds the bound down.
 
         Parameters
         ----------
         trees : list of Tree
-            Of the programs; a new one takes the place of one that has not proven more than its root.
+            Of the programs.
         proceed : callable
             Asked at every node and round; if it says no, the work can be gone on with.
         """
@@ -93,18 +104,35 @@ class RankSearches:
         deals = work.deals
         work.work(proceed)
         if work.deals > deals:
-            trees[number] = self._renewed(trees[number], proceed)
+            self._promising.add(number)
 
-    def _renewed(self, tree: Tree, proceed: Callable[[], bool]) -> Tree:
-        """Return a new tree if its root proves more than the old one has."""
-        new = Tree(
-            tree.program, tree.cuts, tree.best, self._submit, step=tree.step, record=self._record, ranks=tree.ranks
-        )
+    def renew(self, trees: list[Tree], proceed: Callable[[], bool]) -> bool:
+        """Begin the tree anew that holds the bound down if it has new rank rows; return whether that was to be done.
+
+        Parameters
+        ----------
+        trees : list of Tree
+            Of the programs; a new one takes the place of one that has not proven more than the root of the new one.
+        proceed : callable
+            Asked at every round; if it says no, the work can be gone on with.
+        """
+        number = _lowest(trees)
+        old, new = trees[number], self._renewed.get(number)
+        if new is None:
+            if number not in self._promising:
+                return False
+            self._promising.discard(number)
+            new = self._renewed[number] = Tree(
+                old.program, old.cuts, old.best, self._submit, step=old.step, record=self._record, ranks=old.ranks
+            )
+        new.best = min(new.best, old.best)
         new.run(lambda: not new.nodes and proceed())
-        if new.bound <= tree.bound:
-            return tree
-        new.nodes += tree.nodes
-        return new
+        if new.nodes or not new.open:
+            del self._renewed[number]
+            if new.bound > old.bound:
+                new.nodes += old.nodes
+                trees[number] = new
+        return True
 
     def state(self) -> dict[str, Array]:
         """Return the rank rows, to be stored."""

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from bdnn.branch_and_cut.rank_rows import RankRows
     from bdnn.types import Indices
 
-# deals with a number of blocks that bring no higher sum of bounds, after which there is one block more
-_IDLE_DEALS = 1
+# deals with a number of blocks that bring no higher sum of bounds, after which the best one gets more nodes
+_IDLE_DEALS = 3
 # blocks at most: subsets that leave out less are nearly as hard as the whole
 _MOST_BLOCKS = 4
 # nodes for an aim in the first deal, and by what they grow: a bound that is higher by one costs about three times more
@@ -25,6 +25,9 @@ _FIRST_NODES, _MORE_NODES = 2000, 3
 
 class RankWork:
     """Finds rank rows of subsets that leave out one of several blocks of points: halves first, then larger ones.
+
+    Each number of blocks has several deals. The one of the highest sum of bounds gets more nodes before there is one
+    block more.
 
     Parameters
     ----------
@@ -67,20 +70,25 @@ class RankWork:
 
     def _work(self) -> Iterator[bool]:
         """Work; give True where that can be interrupted."""
-        n_blocks, best, idle, most = 2, 0, 0, _FIRST_NODES
+        n_blocks, best, idle, most = 2, -1, 0, _FIRST_NODES
+        promising: list[SubsetTree] = []
         while n_blocks <= min(_MOST_BLOCKS, len(self._target) // 2):
             block = self._dealt(n_blocks)
             for better in blocks(self._patterns, block, self._target, self._rng):
                 block = better
                 yield True
-            total = 0
-            for k in range(n_blocks):
-                total += yield from self._solve(np.flatnonzero(block != k), most)
-            self.deals += 1
-            idle = 0 if total > best else idle + 1
-            best = max(best, total)
+            trees = [
+                SubsetTree(self._ranks, np.flatnonzero(block != k), self._patterns.add, record=self._record)
+                for k in range(n_blocks)
+            ]
+            total = yield from self._solved(trees, most)
+            if total > best:
+                best, idle, promising = total, 0, trees
+            else:
+                idle += 1
             if idle >= _IDLE_DEALS:
-                n_blocks, best, idle, most = n_blocks + 1, 0, 0, most * _MORE_NODES
+                yield from self._solved(promising, most * _MORE_NODES)
+                n_blocks, best, idle, most = n_blocks + 1, -1, 0, most * _MORE_NODES
 
     def _dealt(self, n_blocks: int) -> Indices:
         """Return a random block for each point, those of each target spread evenly."""
@@ -89,15 +97,16 @@ class RankWork:
         block[order] = np.arange(len(order)) % n_blocks
         return block
 
-    def _solve(self, points: Indices, most: int) -> Generator[bool, None, int]:
-        """Find a rank row of some points; return what was proven, in units."""
-        tree = SubsetTree(self._ranks, points, self._patterns.add, record=self._record)
-        before = 0
-        while not tree.raise_bound(most, self._proceed):
-            self.nodes, before = self.nodes + tree.nodes - before, tree.nodes
+    def _solved(self, trees: list[SubsetTree], most: int) -> Generator[bool, None, int]:
+        """Find rank rows of the points of some trees; return the sum of what is proven, in units."""
+        for tree in trees:
+            proven, before = tree.proven, tree.nodes
+            while not tree.raise_bound(most, self._proceed):
+                self.nodes, before = self.nodes + tree.nodes - before, tree.nodes
+                yield True
+            self.nodes += tree.nodes - before
+            if tree.proven > proven:
+                self._ranks.add(tree.points, tree.proven, tree.row_record)
             yield True
-        self.nodes += tree.nodes - before
-        if tree.proven > 0:
-            self._ranks.add(points, tree.proven, tree.row_record)
-        yield True
-        return tree.proven
+        self.deals += 1
+        return sum(tree.proven for tree in trees)

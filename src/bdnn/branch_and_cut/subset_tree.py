@@ -69,9 +69,12 @@ class SubsetTree(Tree):
         # points of small weight are not worth an aim of their own
         self._step = max(1, round(float(cost[cost > 0].mean()))) if cost.any() else 1
         self._aim, self._since = math.inf, 0  # of this aim: nodes before
+        self._written = False  # whether the record of this aim is finished
 
     def raise_bound(self, most: int, proceed: Callable[[], bool]) -> bool:
         """Aim higher and higher, as long as an aim takes at most some nodes; return False if `proceed` said no before.
+
+        Afterward it can be asked for once more, with more nodes for an aim.
 
         Parameters
         ----------
@@ -80,6 +83,8 @@ class SubsetTree(Tree):
         proceed : callable
             Asked at every node and round; if it says no, the work can be gone on with.
         """
+        if self._written and not self.exact:
+            self._begin(self.proven + self._step)
         while not self.exact:
             limit = most if self._aim < math.inf else 1  # the first node shows what to aim at
 
@@ -97,17 +102,17 @@ class SubsetTree(Tree):
         return True
 
     def _take(self, *, closed: bool) -> None:
-        """Note what is proven; a recorded tree cannot be gone on with afterward."""
+        """Note what is proven; after a new proof, a recorded tree cannot be gone on with until it is begun anew."""
         if self.bound > self.proven:
             self.proven = int(self.bound)
             if self.record is not None:
-                self.row_record = self.finish_record()
+                self.row_record, self._written = self.finish_record(), True
         # a network was found that costs no more
         self.exact = (closed and self.best < self._aim) or self.proven >= self._everything
 
     def _begin(self, aim: float) -> None:
         """Begin anew, to show that nothing costs less than an aim."""
-        self._aim, self.best, self._since = aim, aim, self.nodes
+        self._aim, self.best, self._since, self._written = aim, aim, self.nodes, False
         if self.record is not None:
             self.record = Record()
         known = 0 if self.record is not None else self.proven

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.frontier import Node
 from bdnn.branch_and_cut.program import programs
 from bdnn.branch_and_cut.proof_log import Record
+from bdnn.branch_and_cut.rank_rows import RankRows
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.clock import reading
 from bdnn.problem.audit import audit
@@ -128,6 +130,36 @@ class NumberedSets:
 
 
 @dataclass(frozen=True, slots=True)
+class NumberedRanks:
+    """Rank rows, by their points and bounds, in few bytes.
+
+    Attributes
+    ----------
+    numbers : ndarray of shape (k, 3), int64
+        What each is called by who sends it, its bound, and how many points it has.
+    points : ndarray of int32
+        The points, those of one row after those of the other.
+    """
+
+    numbers: Integers
+    points: Array
+
+    @classmethod
+    def of(cls, ranks: RankRows | None, begin: int) -> NumberedRanks:
+        """Pack the rank rows from a number on."""
+        rows = ranks.rows[begin:] if ranks is not None else []
+        points = np.concatenate([*(row.points for row in rows), np.zeros(0, dtype=np.int64)]).astype(np.int32)
+        numbers = [(number, row.bound, len(row.points)) for number, row in enumerate(rows, start=begin)]
+        return cls(np.array(numbers, dtype=np.int64).reshape(-1, 3), points)
+
+    def __iter__(self) -> Iterator[tuple[int, int, Integers]]:
+        if len(self.numbers):
+            points = np.split(self.points.astype(np.int64), np.cumsum(self.numbers[:, 2])[:-1])
+            for (number, bound, _), own in zip(self.numbers.tolist(), points, strict=True):
+                yield number, bound, own
+
+
+@dataclass(frozen=True, slots=True)
 class PseudoCosts:
     """What branching has learned of the columns that it has tried.
 
@@ -178,6 +210,8 @@ class Subtree:
         What is known.
     sets : NumberedSets
         Inseparable sets that the site may lack.
+    ranks : NumberedRanks
+        Rank rows of the program that the site may lack.
     record : bool
         Whether what is closed is written down.
     """
@@ -192,12 +226,13 @@ class Subtree:
     max_nodes: int | None
     pseudo_costs: PseudoCosts
     sets: NumberedSets
+    ranks: NumberedRanks
     record: bool
     kind: ClassVar[str] = "subtree"
 
     def do(self, site: Site, stopped: Callable[[], bool]) -> Pruned:
         """Work on the nodes with a bench of the site."""
-        site.receive(self.sets)
+        site.receive(self)
         with site.bench() as bench:
             return bench.work(self, stopped)
 
@@ -225,7 +260,7 @@ class Pruned:
     known : ndarray of shape (k, 2), int64
         Sets that the record names and that the sender knows: what they are called here and there.
     record : dict of str to ndarray, or None
-        That of the nodes, as `Record.to_arrays` gives it.
+        That of the nodes, as `Record.to_arrays` gives it; rank rows are called what the sender of the job calls them.
     seconds : float
         How long it took.
     """
@@ -243,7 +278,7 @@ class Pruned:
 
 
 class Site:
-    """What the workers of one process share: the problem, and the inseparable sets that they were sent.
+    """What the workers of one process share: the problem, and the sets and rank rows that they were sent.
 
     Parameters
     ----------
@@ -251,6 +286,13 @@ class Site:
         The problem.
     seed : int
         Of the variety of the sets that are found here.
+
+    Attributes
+    ----------
+    received : list of (number, members)
+        Inseparable sets.
+    received_ranks : dict of int to list of (number, bound, points)
+        Rank rows of each program.
     """
 
     def __init__(self, reduced: Presolved, seed: int) -> None:
@@ -261,14 +303,20 @@ class Site:
         self._n_benches = 0
         self.received: list[tuple[int, Integers]] = []
         self._numbers: set[int] = set()
+        self.received_ranks: dict[int, list[tuple[int, int, Integers]]] = defaultdict(list)
+        self._rank_numbers: set[tuple[int, int]] = set()
 
-    def receive(self, sets: NumberedSets) -> None:
-        """Take sets, for all workers here."""
+    def receive(self, job: Subtree) -> None:
+        """Take the sets and rank rows of a job, for all workers here."""
         with self._lock:
-            for number, support in sets:
+            for number, support in job.sets:
                 if number not in self._numbers:
                     self._numbers.add(number)
                     self.received.append((number, support))
+            for rank in job.ranks:
+                if (key := (job.program, rank[0])) not in self._rank_numbers:
+                    self._rank_numbers.add(key)
+                    self.received_ranks[job.program].append(rank)
 
     @contextmanager
     def bench(self) -> Iterator[_Bench]:
@@ -293,7 +341,10 @@ class _Bench:
         self._site, self._programs = site, each
         self._cuts = Cuts(each[0].points, rng)
         self._trees: dict[int, Tree] = {}
-        self._read = 0  # of what the site has received
+        # rank rows of each program, and what the sender of jobs calls them
+        self._ranks = [RankRows(program, self._cuts) for program in each]
+        self._rank_names: list[list[int]] = [[] for _ in each]
+        self._read = 0  # of the sets that the site has received
         # of the cuts here that the sender of jobs knows, what they are called there
         self._theirs = {number: number for number in range(self._cuts.n_given)}
         self._sent: set[int] = set()
@@ -302,7 +353,7 @@ class _Bench:
     def work(self, job: Subtree, stopped: Callable[[], bool]) -> Pruned:
         """Do a job."""
         began = reading()
-        self._take()
+        self._take(job.program)
         tree = self._tree(job)
         given = job.pseudo_costs.unpacked(tree.v)
         tree.resume(job.nodes.unpacked(tree.v), *given, 0, -1)
@@ -325,8 +376,12 @@ class _Bench:
         tree.run(proceed)
         return self._outcome(job, tree, given, reading() - began)
 
-    def _take(self) -> None:
+    def _take(self, program: int) -> None:
         """Take over what the site was sent."""
+        names = self._rank_names[program]
+        for number, bound, points in self._site.received_ranks[program][len(names) :]:
+            self._ranks[program].add(points, bound)
+            names.append(number)
         received = self._site.received
         while self._read < len(received):
             number, support = received[self._read]
@@ -335,7 +390,9 @@ class _Bench:
 
     def _tree(self, job: Subtree) -> Tree:
         if job.program not in self._trees:
-            self._trees[job.program] = Tree(self._programs[job.program], self._cuts, job.best, self._submit)
+            self._trees[job.program] = Tree(
+                self._programs[job.program], self._cuts, job.best, self._submit, ranks=self._ranks[job.program]
+            )
         return self._trees[job.program]
 
     def _submit(self, network: Network) -> float:
@@ -353,6 +410,7 @@ class _Bench:
             proofs = record.drop_unused([node.proof for node in nodes])
             for node, proof in zip(nodes, proofs, strict=True):
                 node.proof = proof
+            record.rename_ranks(self._rank_names[job.program])
             named = record.cuts
         new = {cut for cut in tree.cuts_in_use() if cut not in self._theirs and cut not in self._sent}
         new |= {cut for cut in named if cut not in self._theirs}

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bdnn.branch_and_cut.proof_log import Record
-from bdnn.branch_and_cut.subtree import Nodes, NumberedSets, Pruned, PseudoCosts, Subtree, job_numbers
+from bdnn.branch_and_cut.subtree import (
+    Nodes,
+    NumberedRanks,
+    NumberedSets,
+    Pruned,
+    PseudoCosts,
+    Subtree,
+    job_numbers,
+)
 from bdnn.clock import reading
 from bdnn.errors import BDNNError
 
@@ -68,6 +76,7 @@ class Team:
         self._crew, self._cuts, self._submit = crew, cuts, submit
         self._out: dict[int, _Out] = {}
         self._sent: dict[str, int] = {}  # sets that each site was sent
+        self._ranks_sent: dict[tuple[str, int], int] = {}  # rank rows of each program that each site was sent
         self._handling = 0.0
         self._width = 1.0  # nodes of a job
         self.lost = 0
@@ -92,7 +101,13 @@ class Team:
         return sum(out.tree in trees for out in self._out.values())
 
     def hand_out(
-        self, choose: Callable[[], tuple[int, Tree] | None], limit: float, nodes: int | None, record: bool
+        self,
+        choose: Callable[[], tuple[int, Tree] | None],
+        limit: float,
+        nodes: int | None,
+        record: bool,
+        *,
+        busy: bool = False,
     ) -> None:
         """Hand out jobs wherever they are wanted, as long as there are open nodes.
 
@@ -106,8 +121,12 @@ class Team:
             Nodes that may be solved; None for no limit.
         record : bool
             Whether trees are recorded.
+        busy : bool
+            Whether there is other work here: then one worker less has jobs if they are threads of this process.
         """
         wanted = self._crew.wanted()
+        if busy and self._crew.here:
+            wanted = wanted[1:]
         for number, site in enumerate(wanted):
             left = None if nodes is None else nodes - sum(out.max_nodes for out in self._out.values())
             if (left is not None and left <= 0) or (picked := choose()) is None:
@@ -125,6 +144,8 @@ class Team:
         self._out[job] = _Out(tree, most or 0, tree.best)
         known = max(self._cuts.n_given, self._sent.get(site, 0))
         self._sent[site] = len(self._cuts)
+        ranks = NumberedRanks.of(tree.ranks, self._ranks_sent.get((site, program), 0))
+        self._ranks_sent[site, program] = len(tree.ranks) if tree.ranks is not None else 0
         seconds = min(self._seconds(tree), limit)
         self._crew.hand_out(
             site,
@@ -140,6 +161,7 @@ class Team:
                 max_nodes=most,
                 pseudo_costs=PseudoCosts.of(tree.gain, tree.tried),
                 sets=NumberedSets.of(self._cuts, list(range(known, len(self._cuts)))),
+                ranks=ranks,
                 record=record,
             ),
         )
@@ -185,6 +207,8 @@ class Team:
         if pruned.record is not None:
             record = Record()
             record.from_arrays(pruned.record, 1 + max(names, default=-1))
+            if record.last_rank >= (len(tree.ranks) if tree.ranks is not None else 0):
+                raise BDNNError("a worker named a rank row that is not known")
         tree.gain[:, pruned.pseudo_costs.columns] += pruned.pseudo_costs.gain
         tree.tried[:, pruned.pseudo_costs.columns] += pruned.pseudo_costs.tried
         tree.nodes += pruned.solved

@@ -85,7 +85,7 @@ class Workers:
         Of the variety of the sets that are found.
     """
 
-    shortest = _SHORTEST
+    here, shortest = False, _SHORTEST
 
     def __init__(self, client: Client, reduced: Presolved, seed: int) -> None:
         self._client, self._seed = client, seed
