@@ -86,7 +86,7 @@ def weighed(tasks):
         packed = pickle.dumps(pruned)
         began = time.perf_counter()
         pickle.loads(packed)
-        accept(self, job, out, pruned)
+        accepted = accept(self, job, out, pruned)
         tasks.append(
             {
                 "seconds": round(pruned.seconds, 4),
@@ -97,6 +97,7 @@ def weighed(tasks):
                 "left": len(pruned.nodes),
             }
         )
+        return accepted
 
     with patch.object(Team, "_hand_out", timed_out), patch.object(Team, "_accept", timed):
         yield
