@@ -1,9 +1,9 @@
-"""Exact training without hidden layer on few features: all halfspaces of the points, beside branch and cut.
+"""Exact training on few features: all halfspaces of the points, or all pairs of them, beside branch and cut.
 
     python benchmarks/few_features.py [--data DIR] [--seconds 60] [--only TEXT]
 
 Both train the same problem on one thread, from reading no more than arrays to the returned network; seconds are of
-processor time, the median of three runs (one where a run takes more than five seconds). "halfspaces" is
+processor time, the median of three runs (one where a run takes more than five seconds). "enumeration" is
 `formulation="enumeration"`, "tree" is `formulation="activation"` with its local search, which stops at the limit;
 "automatic" is `method="exact"` as it comes. Random rows have labels that depend on nothing. A target is what the
 enumeration is to take on one core. Rewrites benchmarks/results/few_features.json and few_features.md.
@@ -16,26 +16,30 @@ import time
 from statistics import median
 
 import numpy as np
-from common import RESULTS, add_data_option, load, write_results
+from common import RESULTS, add_data_option, drawn, load, write_results
 
 from bdnn import Budget, Problem, Status
 from bdnn.methods.exact import ExactTraining
 
-WAYS = {"halfspaces": "enumeration", "automatic": "auto", "tree": "activation"}
+WAYS = {"enumeration": "enumeration", "automatic": "auto", "tree": "activation"}
 REPEATS, LONG = 3, 5.0
 
 
 def instances(folder):
-    """Yield name, data and the seconds that are the target."""
-    yield "voicepath, 704 x 2", load(folder, "voicepath.csv"), 0.1
-    yield "Haberman, 306 x 3", load(folder, "haberman.csv"), 1.0
+    """Yield name, data, hidden neurons and the seconds that are the target."""
+    yield "voicepath, 704 x 2", load(folder, "voicepath.csv"), 0, 0.1
+    yield "Haberman, 306 x 3", load(folder, "haberman.csv"), 0, 1.0
     for rows, columns, target in ((5000, 2, 5.0), (700, 3, 20.0), (100, 4, None)):
         rng = np.random.default_rng(rows)
         X, y = rng.normal(size=(rows, columns)), rng.integers(0, 2, rows)
-        yield f"random, {rows:,} x {columns}", (X, y), target
+        yield f"random, {rows:,} x {columns}", (X, y), 0, target
     # many in line and in planes
     rng = np.random.default_rng(1)
-    yield "random digits, 700 x 3", (rng.integers(0, 10, (700, 3)).astype(float), rng.integers(0, 2, 700)), None
+    yield "random digits, 700 x 3", (rng.integers(0, 10, (700, 3)).astype(float), rng.integers(0, 2, 700)), 0, None
+    yield "voicepath, 150 x 2, 2 hidden", drawn(*load(folder, "voicepath.csv"), 150), 2, None
+    for rows in (60, 150):
+        rng = np.random.default_rng(rows)
+        yield f"random, {rows} x 2, 2 hidden", (rng.normal(size=(rows, 2)), rng.integers(0, 2, rows)), 2, None
 
 
 def measure(problem, seconds, formulation):
@@ -66,7 +70,7 @@ def table(rows) -> str:
         return f"{shown['seconds']:.3g}" if shown["proven"] else f"{shown['bound']:g}..{shown['loss']:g}"
 
     for row in rows:
-        best = row["halfspaces"]
+        best = row["enumeration"]
         target = "–" if row["target"] is None else f"{row['target']:g}"
         least = f"{best['loss']:g}" if best["proven"] else "–"
         cells = " | ".join(cell(row[way]) for way in WAYS)
@@ -83,14 +87,14 @@ def main() -> None:
     # what is imported at first use is no part of the first run
     ExactTraining()(Problem(X=np.arange(12.0)[:, None], y=np.arange(12) % 2, hidden_layer_sizes=()))
     rows = []
-    for name, (X, y), target in instances(options.data):
+    for name, (X, y), hidden, target in instances(options.data):
         if options.only not in name:
             continue
-        problem = Problem(X=X, y=y, hidden_layer_sizes=())
+        problem = Problem(X=X, y=y, hidden_layer_sizes=(hidden,) if hidden else ())
         row = {"instance": name, "target": target}
         for way, formulation in WAYS.items():
             row[way] = shown = measure(problem, options.seconds, formulation)
-            print(f"{name:24} {way:10} {shown['seconds']:8.3f} s  {shown['bound']:g}..{shown['loss']:g}", flush=True)
+            print(f"{name:28} {way:11} {shown['seconds']:8.3f} s  {shown['bound']:g}..{shown['loss']:g}", flush=True)
         losses = {row[way]["loss"] for way in WAYS if row[way]["proven"]}
         if len(losses) > 1:
             raise SystemExit(f"{name}: proven losses differ: {losses}")

@@ -67,12 +67,22 @@ def radii() -> tuple[str, ...]:
     return what, f"{row['median_seconds']:.3f}", f"{rival:.1f}, big-M program in HiGHS{solved}"
 
 
+def workers() -> tuple[str, ...]:
+    """Return how many times as fast two processes are, by what they do; the median of instances and of runs."""
+    times = {row["work"]: row["speed_up"] for row in results_of("parallel")["rows"] if row["backend"] == "loky"}
+    rows = results_of("cluster_subtrees")["measured"]["rows"]
+    subtrees = median(row["speed-up of nodes per second, processes"] for row in rows)
+    ours = f"{times['starts']:.2f}, {times['certification']:.2f}, {subtrees:.2f} times as fast"
+    return "two workers: starts of a search, certification, subtrees of a proof", ours, "2 at most"
+
+
 ROWS = {
     "exact.py": proofs,
     "local_search.py": searches,
     "bytes": accuracy_per_byte,
     "device": devices,
     "certify.py": radii,
+    "parallel.py": workers,
 }
 
 

@@ -1,16 +1,17 @@
 """Exact training on random small problems against brute force, the paper's model and the checker of certificates.
 
-    python benchmarks/soundness.py [--problems 500] [--runs 10000] [--halfspaces 2000] [--ranks 2000]
+    python benchmarks/soundness.py [--problems 2000] [--runs 20000] [--halfspaces 2000] [--pairs 1000] [--ranks 2000]
 
 Each problem has 1 to 3 features, up to 14 points, no hidden layer or 1 to 3 hidden neurons, two classes, and sample
 weights, ties, duplicates or conflicting labels. Its least loss is found by enumerating every set of points that a
 threshold neuron can fire on, in integers. Branch and cut over activations must find it and prove it by a certificate
 that `bdnn.verify_certificate` accepts; the program of the paper must find it, too, unless its margin forbids it. In the
-further runs, on other problems and stopped after a random number of nodes, no bound may be above the least loss, and no
-loss below it. On problems without hidden layer and with up to four features the enumeration of halfspaces must prove
-the least loss, also with columns that add nothing and numbers whose digits fill a double. In a last part rank rows are
-sought from the first moment on: the same is asked of what is proven with them, and of each of them, in searches that
-are stopped anywhere. Rewrites benchmarks/results/soundness.json; fails at the first contradiction.
+further runs, on other problems, by one thread or two, and stopped after a random number of nodes, no bound may be above
+the least loss, and no loss below it. On problems without hidden layer and with up to four features the enumeration of
+halfspaces must prove the least loss, also with columns that add nothing and numbers whose digits fill a double, and
+that of pairs on problems with two hidden neurons and up to two features. In a last part rank rows are sought from the
+first moment on, by one thread or two: the same is asked of what is proven with them, and of each of them, in searches
+that are stopped anywhere. Rewrites benchmarks/results/soundness.json; fails at the first contradiction.
 """
 
 from __future__ import annotations
@@ -158,10 +159,10 @@ def random_problem(rng, fewest=4, cheap=False):
     return X, y, weight, width
 
 
-def random_halfspaces(rng):
+def random_halfspaces(rng, most=4, points=(15, 15, 13, 10)):
     """Return points, labels and sample weights, and the same points as the enumeration is to see them."""
-    n = int(rng.integers(1, 5))
-    m = int(rng.integers(n + 2, (15, 15, 13, 10)[n - 1]))
+    n = int(rng.integers(1, most + 1))
+    m = int(rng.integers(n + 2, points[n - 1]))
     X = rng.integers(0, int(rng.choice([2, 3, 5, 9, 1000])), (m, n)).astype(float)
     y = rng.permutation(np.r_[0, 1, rng.integers(0, 2, m - 2)])
     weight = [np.ones(m), rng.integers(1, 9, m) / 1.0, rng.integers(1, 9, m) / 4.0][rng.integers(3)]
@@ -181,7 +182,7 @@ def checked(result, best, name):
 @contextmanager
 def rank_rows_at_once():
     """Let exact training look for rank rows from the first moment on, however small the gap."""
-    names = {"_ALONE": -1.0, "_WIDE": 0.0, "_MANY": 1e-9}
+    names = {"_ALONE": -1.0, "_WIDE": 0.0, "_MANY": 1e-9, "_RANK_SLICE": 0.05, "_GLANCE": 0.01, "_NODES_PER_WORKER": 1}
     before = {name: getattr(engine, name) for name in names}
     try:
         for name, value in names.items():
@@ -198,7 +199,8 @@ def check_rank_rows(seed, counts):
     X, y, weight, width = random_problem(rng, fewest=8, cheap=True)
     problem = Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=(width,) if width else ())
     best = least_loss(X, y, weight, width)
-    result = ExactTraining(formulation="activation", incumbents="none", certificate=True)(problem, Budget(seconds=60))
+    training = ExactTraining(formulation="activation", incumbents="none", certificate=True)
+    result = training(problem, Budget(seconds=60, threads=1 + seed % 2))
     checked(result, best, f"ranks {seed}")
     verified = verify_certificate(result.certificate, X, y, sample_weight=weight)
     if abs(float(verified.bound) - best) > 1e-9:
@@ -221,9 +223,10 @@ def check_rank_rows(seed, counts):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--problems", type=int, default=500)
-    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--problems", type=int, default=2_000)
+    parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--halfspaces", type=int, default=2_000)
+    parser.add_argument("--pairs", type=int, default=1_000)
     parser.add_argument("--ranks", type=int, default=2_000)
     options = parser.parse_args()
     began, counts = time.monotonic(), Counter()
@@ -251,7 +254,7 @@ def main() -> None:
         rng = np.random.default_rng([2, seed])
         X, y, weight, width = random_problem(rng, fewest=11, cheap=True)
         problem = Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=(width,) if width else ())
-        budget = Budget(nodes=int(rng.integers(1, 12)), seconds=60, seed=seed)
+        budget = Budget(nodes=int(rng.integers(1, 12)), seconds=60, seed=seed, threads=1 + seed % 2)
         result = ExactTraining(formulation="activation", incumbents="none")(problem, budget)
         checked(result, least_loss(X, y, weight, width), f"run {seed}")
         counts[f"run: {result.message}"] += 1
@@ -263,6 +266,14 @@ def main() -> None:
         if result.status != "optimal":
             raise SystemExit(f"halfspaces {seed}: {result.status}, {result.message}")
         counts["halfspaces: optimal, as by brute force"] += 1
+    for seed in range(options.pairs):
+        X, y, weight, seen = random_halfspaces(np.random.default_rng([5, seed]), 2, (13, 12))
+        problem = Problem(X=seen, y=y, sample_weight=weight, hidden_layer_sizes=(2,))
+        result = ExactTraining(formulation="enumeration")(problem, Budget(seconds=120))
+        checked(result, least_loss(X, y, weight, 2), f"pairs {seed}")
+        if result.status != "optimal":
+            raise SystemExit(f"pairs {seed}: {result.status}, {result.message}")
+        counts["pairs: optimal, as by brute force"] += 1
     with rank_rows_at_once():
         for seed in range(options.ranks):
             check_rank_rows(seed, counts)
@@ -274,6 +285,7 @@ def main() -> None:
             "problems": options.problems,
             "runs": options.runs,
             "halfspaces": options.halfspaces,
+            "pairs": options.pairs,
             "ranks": options.ranks,
             "seconds": seconds,
             **counts,

@@ -105,7 +105,8 @@ def tables():
         for name, title in [*((name, 1) for name in titled), *((name, 0) for name in untitled)]:
             text = (results.RESULTS / f"{name}.md").read_text(encoding="utf-8").split("\n", title)[title]
             write(f"tables/{name}.md", text.replace(" ± ", "\u00a0±\u00a0"))  # without its title, lines unbroken
-        write("tables/reading.md", (results.RESULTS / "reading.md").read_text(encoding="utf-8"))
+        for name in ("reading", "parallel"):
+            write(f"tables/{name}.md", (results.RESULTS / f"{name}.md").read_text(encoding="utf-8"))
         for name, table in (
             ("exact", "text"),
             ("certify", "text"),

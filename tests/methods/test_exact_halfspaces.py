@@ -248,7 +248,6 @@ def test_what_is_not_covered_is_refused():
     settings = {"hidden_layer_sizes": ()}
     for problem in (
         Problem(X=X, y=y, **settings),
-        Problem(X=X[:, :2], y=y, hidden_layer_sizes=(2,)),
         Problem(X=X[:, :2], y=y, fit_intercept=False, **settings),
         Problem(X=X[:, :2], y=y, max_features=1, **settings),
         Problem(X=X[:, :2], y=np.arange(30) % 3, head="argmax", **settings),

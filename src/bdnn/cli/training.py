@@ -236,8 +236,8 @@ def bound(
     read = read_training_table(data, choice, classes=classes, model=model)
     if model is not None:
         refuse_gaps(read.table.features, nothing_kept(model))
-    if not hidden_layer_sizes and len(np.unique(read.labels[read.rows])) == 2:
-        clf.set_params(formulation="auto")  # branch and cut covers it, and of few features all halfspaces may be seen
+    if hidden_layer_sizes in ((), (2,)) and len(np.unique(read.labels[read.rows])) == 2:
+        clf.set_params(formulation="auto")  # branch and cut covers it, and of few features all networks may be seen
     try:
         _fit(clf, read, settings["time_limit"], quiet)
     except NotCoveredError as error:

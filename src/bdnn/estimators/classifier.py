@@ -91,7 +91,8 @@ class BDNNClassifier(Exportable, FittedNetwork):
     formulation : {"auto", "activation", "big_m", "enumeration"}, default="auto"
         Exact method: "activation" is our own branch and cut, for continuous weights with biases and at most one
         hidden layer, of up to five neurons with two classes and of up to three with more; "big_m" is the program of
-        the paper; "enumeration" goes through all networks without hidden layer, for integer weights or few features.
+        the paper; "enumeration" goes through all networks: without hidden layer for integer weights or few features,
+        with two hidden neurons for at most two features.
         "auto" uses the first where it can, and the last where it is quick, unless a solver is named.
     solver : {"auto", "highs", "scip", "cpsat", "gurobi"}, default="auto"
         Solver of the programs; "auto" uses the fastest that is installed and can do what is needed. "cpsat"

@@ -16,10 +16,10 @@ from bdnn.cluster.connection import check_cluster
 from bdnn.cluster.subtrees import cluster_crew
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.formulations import training
-from bdnn.methods import exact_enumeration, exact_halfspaces
+from bdnn.methods import exact_enumeration, exact_halfspaces, few_features
 from bdnn.methods.exact_activation import ActivationTraining
-from bdnn.methods.exact_halfspaces import Arrangement
 from bdnn.methods.exact_milp import train_with_program
+from bdnn.methods.exact_pairs import MAX_FEATURES
 from bdnn.methods.exact_supports import relaxed, train_over_supports
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
 from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
@@ -53,10 +53,11 @@ class ExactTraining(TrainingMethod):
         "activation" is a branch and cut of our own over the activations of the points: no big constants, no margin, no
         solver; for continuous weights with biases, and no hidden layer or one: of up to five neurons with two classes,
         of one to three with more, see `bdnn.branch_and_cut.output_maps.output_maps`. "big_m" is the model of the
-        paper, section 2. "enumeration" goes through all networks without hidden layer: all integer weights of one
-        neuron, for all choices of columns if these are limited; or, with continuous weights and at most four
-        independent columns, all halfspaces of the points. "auto" takes the first where it can, or the last where it
-        is done well within the time, unless a solver was named.
+        paper, section 2. "enumeration" goes through all networks: without hidden layer all integer weights of one
+        neuron, for all choices of columns if these are limited, or, with continuous weights and at most four
+        independent columns, all halfspaces of the points; with two hidden neurons, two classes, continuous weights
+        and at most two independent columns all pairs of halfspaces. "auto" takes the first where it can, or the last
+        where it is done well within the time, unless a solver was named.
     reductions : tuple of str
         Symmetry reductions, see `bdnn.formulations.training`.
     incumbents : {"search", "none"}, default="search"
@@ -122,7 +123,7 @@ class ExactTraining(TrainingMethod):
                 "one hidden layer of up to five neurons, and for problems without limits on columns"
             )
         if self.formulation == "enumeration" and run.problem.weights == "continuous":
-            return self._over_halfspaces(run, start)
+            return self._over_few_features(run, start)
         with run.phase("start"):
             if not searches or not submit_incumbents(run, start):
                 submit_starts(run, start)
@@ -166,11 +167,13 @@ class ExactTraining(TrainingMethod):
         bounds = self.formulation != "enumeration" and bool(run.problem.limits)
         return self._worked(run, partial(train_over_supports, run, budget, bounds=bounds))
 
-    def _over_halfspaces(self, run: Run, start: Network | None) -> Ending:
-        """Go through the halfspaces of few features: no search finds a network as fast."""
+    def _over_few_features(self, run: Run, start: Network | None) -> Ending:
+        """Go through all networks of few features: no search finds one as fast."""
         with run.phase("start"):
             submit_given(run, start)
-        return self._worked(run, partial(exact_halfspaces.see_all, run, Arrangement.of(run.reduced), run.budget))
+        return self._worked(
+            run, partial(exact_halfspaces.see_all, run, few_features.all_networks(run.reduced), run.budget)
+        )
 
     def _worked(self, run: Run, work: Callable[[], str]) -> Ending:
         """Raise the bound by work that says why it ended, and make the margins larger."""
@@ -194,12 +197,13 @@ class ExactTraining(TrainingMethod):
                 'depending on their number; use "big_m" or "auto"',
                 uncovered,
             )
-        kind = exact_halfspaces if run.problem.weights == "continuous" else exact_enumeration
+        kind = few_features if run.problem.weights == "continuous" else exact_enumeration
         if self.formulation == "enumeration" and (what := kind.covers(run.reduced)):
             raise NotCoveredError(
                 f'formulation "enumeration" does not cover {what}: it needs no hidden layer, biases, and either '
                 "integer weights, two classes and a threshold head, or continuous weights and at most "
-                f'{exact_halfspaces.MAX_FEATURES} independent columns; use "big_m" or "auto"',
+                f"{exact_halfspaces.MAX_FEATURES} independent columns; or two hidden neurons, continuous weights, two "
+                f'classes and at most {MAX_FEATURES} independent columns; use "big_m" or "auto"',
                 what,
             )
         n_classes = len(run.problem.classes)

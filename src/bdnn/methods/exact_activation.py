@@ -15,9 +15,8 @@ from bdnn.branch_and_cut.parts import Parts
 from bdnn.branch_and_cut.program import n_columns
 from bdnn.clock import reading
 from bdnn.libraries import limited_threads
-from bdnn.methods import exact_halfspaces
+from bdnn.methods import exact_halfspaces, few_features
 from bdnn.methods.autosave import Autosave
-from bdnn.methods.exact_halfspaces import Arrangement
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
 from bdnn.search.halfspace import separators
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from bdnn.branch_and_cut.certificate import Certificate
     from bdnn.branch_and_cut.crew import Crew, OpenCrew
     from bdnn.budget import Budget
+    from bdnn.methods.exact_halfspaces import FewFeatures
     from bdnn.methods.run import Run
     from bdnn.network.network import Network
 
@@ -61,7 +61,7 @@ class ActivationTraining:
     crew : callable or None
         Gives the workers that bound the loss; None for none but this thread.
     enumerates : bool
-        Whether halfspaces of few features may be gone through instead, where there is neither checkpoint nor
+        Whether all networks of few features may be gone through instead, where there is neither checkpoint nor
         certificate, nor a limit on nodes.
     """
 
@@ -72,8 +72,8 @@ class ActivationTraining:
         self._open_crew = crew
         self._run, self._searches, self._certificate = run, searches, certificate
         enumerates = enumerates and checkpoint is None and not certificate and run.budget.nodes is None
-        covered = enumerates and not exact_halfspaces.covers(run.reduced)
-        self._arrangement = Arrangement.of(run.reduced) if covered else None
+        covered = enumerates and not few_features.covers(run.reduced)
+        self._arrangement = few_features.all_networks(run.reduced) if covered else None
         self._autosave = Autosave(run, checkpoint, certificate)
         self._keeps = checkpoint is not None
         self._proof: Proof | None = None
@@ -211,12 +211,12 @@ class ActivationTraining:
                 ending = engine.work(self._run, proof, proof.nodes + _FEW_NODES)
         return ending
 
-    def _is_short(self, arrangement: Arrangement | None) -> TypeGuard[Arrangement]:
-        """Whether there are halfspaces to see, and by estimate there is time to see them all."""
+    def _is_short(self, arrangement: FewFeatures | None) -> TypeGuard[FewFeatures]:
+        """Whether there are few features, and by estimate there is time to see them all."""
         return arrangement is not None and arrangement.seconds <= _HALFSPACES_SHARE * self._run.budget.remaining
 
-    def _see_all(self, arrangement: Arrangement) -> str:
-        """See all halfspaces; return why that ended."""
+    def _see_all(self, arrangement: FewFeatures) -> str:
+        """See all networks; return why that ended."""
         return exact_halfspaces.see_all(self._run, arrangement, self._run.budget)
 
     def _written(self, interrupted: bool) -> Certificate | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bdnn.methods.run import Run
     from bdnn.network.network import Network
     from bdnn.problem.presolve import Presolved
-    from bdnn.types import Bools, Floats, Indices
+    from bdnn.types import Bools, Floats, Indices, Integers
 
 MAX_FEATURES = 4
 """Independent features of points, as the compiled core takes them."""
@@ -50,6 +50,55 @@ _REPORT = 0.2
 UNFINISHED = "the time limit passed before all halfspaces were seen"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Costs:
+    """What outputs cost at points, in whole numbers of units.
+
+    Attributes
+    ----------
+    gain : ndarray of shape (m, n_outputs), int64
+        What it costs that an output is on, less what it costs that it is off.
+    base : int
+        What it costs that all outputs are off.
+    unit : float
+        Of the loss.
+    constant : float
+        Loss that all networks have.
+    exact : bool
+        Whether costs are whole numbers of units; else they are rounded down.
+    """
+
+    gain: Integers
+    base: int
+    unit: float
+    constant: float
+    exact: bool
+
+    @classmethod
+    def of(cls, reduced: Presolved) -> Costs:
+        """Return the costs of a problem; whichever the head, one output decides between two classes."""
+        loss, weight = reduced.problem.loss, reduced.class_weight
+        if len(reduced.problem.classes) == 2:
+            missed = loss.label_costs(weight)
+            on, off = missed[:, :1], missed[:, 1:]
+        else:
+            on, off = loss.costs(weight)
+        step, total = reduced.loss_step, float(on.sum() + off.sum())
+        exact = step > 0 and total / step < _LARGEST_SUM
+        unit = step if exact else total / _LARGEST_SUM
+        on, off = ((np.rint if exact else np.floor)(cost / unit).astype(np.int64) for cost in (on, off))
+        return cls(on - off, int(off.sum()), unit, reduced.constant, exact)
+
+    def target(self, best: float) -> int:
+        """Return a loss that is to be beaten, in units."""
+        target = (best - self.constant) / self.unit
+        return round(target) if self.exact else math.ceil(target)
+
+    def bound(self, cost: int) -> float:
+        """Return the loss that a cost in units comes to at least."""
+        return self.constant + cost * self.unit * (1.0 if self.exact else 1.0 - _SUM_ERROR)
+
+
 @dataclass(frozen=True, eq=False)
 class Arrangement:
     """All ways in which each output can divide the points of a problem.
@@ -62,33 +111,28 @@ class Arrangement:
         Independent ones among the used columns.
     points : ndarray of shape (k, m)
         Raw inputs by column.
-    on, off : ndarray of shape (m, n_neurons)
-        What it costs at each point that an output is on or off, in units of sample weight.
+    costs : Costs
+        Of the outputs at the points.
     """
 
     reduced: Presolved
     columns: Indices
     points: Floats
-    on: Floats
-    off: Floats
+    costs: Costs
 
     @classmethod
     def of(cls, reduced: Presolved) -> Arrangement:
         """Return the arrangement of a problem that is covered."""
-        columns = _independent(reduced)
+        columns = independent(reduced)
         assert columns is not None
         points = np.ascontiguousarray(_raw_columns(reduced)[:, columns].T)
-        loss, weight = reduced.problem.loss, reduced.class_weight
-        if len(reduced.problem.classes) == 2:  # whichever the head, one halfspace decides between two classes
-            missed = loss.label_costs(weight)
-            return cls(reduced, columns, points, missed[:, :1], missed[:, 1:])
-        return cls(reduced, columns, points, *loss.costs(weight))
+        return cls(reduced, columns, points, Costs.of(reduced))
 
     @property
     def seconds(self) -> float:
         """About how many seconds it takes to see all halfspaces."""
         k, m = self.points.shape
-        return float(self.on.shape[1] * m * (_PER_LOOK * math.comb(m, max(k - 1, 0)) + _PER_POINT))
+        return float(self.costs.gain.shape[1] * m * (_PER_LOOK * math.comb(m, max(k - 1, 0)) + _PER_POINT))
 
     def search(self, best: float, proceed: Callable[[], bool]) -> tuple[bool, float, Network | None]:
         """Go through all halfspaces.
@@ -109,23 +153,18 @@ class Arrangement:
         network : Network or None
             The best that was found, if its loss is less than `best` and floats can divide the points so.
         """
-        step, total = self.reduced.loss_step, float(self.on.sum() + self.off.sum())
-        exact = step > 0 and total / step < _LARGEST_SUM
-        unit = step if exact else total / _LARGEST_SUM
-        on, off = ((np.rint if exact else np.floor)(cost / unit).astype(np.int64) for cost in (self.on, self.off))
-        base, single = int(off.sum()), self.on.shape[1] == 1
-        target = (best - self.reduced.constant) / unit
+        single = self.costs.gain.shape[1] == 1
         # of several outputs each has to be found, and 0, what an output costs that is always off, is less than 1
-        least = (round(target) if exact else math.ceil(target)) - base if single else 1
+        least = self.costs.target(best) - self.costs.base if single else 1
         found, sides, finished = 0, [], True
-        for gain in (on - off).T:
+        for gain in self.costs.gain.T:
             inside = np.zeros(len(gain), dtype=np.uint8)
             finished, value = halfspaces(self.points, np.ascontiguousarray(gain), inside, least, proceed)
             if not finished and not single:
                 return False, 0.0, None
             found += value
             sides.append(inside.astype(bool))
-        bound = self.reduced.constant + (base + found) * unit * (1.0 if exact else 1.0 - _SUM_ERROR)
+        bound = self.costs.bound(self.costs.base + found)
         return finished, bound, None if single and found >= least else self._network(sides)
 
     def _network(self, sides: list[Bools]) -> Network | None:
@@ -134,10 +173,10 @@ class Arrangement:
         weights = np.zeros((len(sides), len(self.reduced.kept)))
         bias = np.zeros(len(sides))
         for k, side in enumerate(sides):
-            separator = _separator(points, side)
-            if separator is None:
+            found = separator(points, side)
+            if found is None:
                 return None
-            weights[k, self.columns], bias[k] = separator[:-1], separator[-1]
+            weights[k, self.columns], bias[k] = found[:-1], found[-1]
         if self.reduced.problem.head == "argmax":  # the second class against the first, whose score is 0
             weights, bias = np.vstack([np.zeros_like(weights), weights]), np.append(0.0, bias)
         return self.reduced.to_network([Layer(weights, bias)])
@@ -145,10 +184,14 @@ class Arrangement:
 
 def covers(reduced: Presolved) -> str:
     """Return why the halfspaces of a problem cannot be gone through, or an empty string."""
+    return "hidden layers" if reduced.problem.hidden_layer_sizes else refused(reduced, MAX_FEATURES)
+
+
+def refused(reduced: Presolved, most: int) -> str:
+    """Return what keeps the points of a problem from being divided in all ways by so many columns at most, if any."""
     problem = reduced.problem
-    refused = {
+    reasons = {
         "integer weights": problem.weights != "continuous",
-        "hidden layers": bool(problem.hidden_layer_sizes),
         "an argmax head over more than two classes": problem.head == "argmax" and len(problem.classes) > 2,
         "no biases": not problem.fit_intercept,
         "a regularizer": problem.regularizer is not None,
@@ -157,25 +200,38 @@ def covers(reduced: Presolved) -> str:
         f"more than {_MAX_COLUMNS} columns": len(reduced.kept) > _MAX_COLUMNS,
         f"more than {_MAX_POINTS} points": reduced.n_points > _MAX_POINTS,
     }
-    for what, given in refused.items():
+    for what, given in reasons.items():
         if given:
             return what
-    columns = _independent(reduced)
+    columns = independent(reduced, most)
     if columns is None:
-        return f"more than {MAX_FEATURES} independent columns"
+        return f"more than {most} independent columns"
     if any(_n_bits(column) > _MAX_BITS for column in _raw_columns(reduced)[:, columns].T):
         return "numbers whose digits are so far apart"
     return ""
 
 
-def see_all(run: Run, arrangement: Arrangement, budget: Budget) -> str:
+class FewFeatures(Protocol):
+    """All networks of a problem with few features."""
+
+    @property
+    def seconds(self) -> float:
+        """About how many seconds it takes to see them all."""
+        ...
+
+    def search(self, best: float, proceed: Callable[[], bool]) -> tuple[bool, float, Network | None]:
+        """Go through them; see `Arrangement.search`."""
+        ...
+
+
+def see_all(run: Run, arrangement: FewFeatures, budget: Budget) -> str:
     """Submit the best network of an arrangement and raise the bound to its loss; return why that ended.
 
     Parameters
     ----------
     run : Run
         With a best network.
-    arrangement : Arrangement
+    arrangement : FewFeatures
         Of its problem.
     budget : Budget
         Limits of this work. A limit leaves the bound as it was.
@@ -208,8 +264,9 @@ def _raw_columns(reduced: Presolved) -> Floats:
     return np.asarray(reduced.raw_points[:, reduced.kept], dtype=np.float64)
 
 
-def _independent(reduced: Presolved) -> Indices | None:
-    return independent_columns(_raw_columns(reduced), MAX_FEATURES)
+def independent(reduced: Presolved, most: int = MAX_FEATURES) -> Indices | None:
+    """Return the columns that count, None if they are more than `most`."""
+    return independent_columns(_raw_columns(reduced), most)
 
 
 def _n_bits(column: Floats) -> int:
@@ -220,7 +277,7 @@ def _n_bits(column: Floats) -> int:
     return int(exponent.max() - last.min()) if len(last) else 0
 
 
-def _separator(points: Floats, side: Bools) -> Floats | None:
+def separator(points: Floats, side: Bools) -> Floats | None:
     """Return weights and bias that are positive at some points and negative at the others, if floats are found."""
     rows = np.where(side, 1.0, -1.0)[:, None] * np.column_stack([points, np.ones(len(points))])
     if side.all() or not side.any():
