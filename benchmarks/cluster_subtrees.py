@@ -5,8 +5,8 @@
 Measured: time to a proof, and nodes per second, of one thread, two threads, and one and two processes of a local
 cluster, one after the other, on instances that take a thread a minute or more; who is not done by the limit is compared
 by nodes per second alone. Rank rows are left out: they are found by trees of fewer points, whose nodes take less time,
-so that numbers of nodes could not be compared. While two threads work, every task is timed and weighed: seconds of work, seconds of the
-coordinator, bytes there and back. A local cluster is timed with tasks that do nothing.
+so that numbers of nodes could not be compared. While two threads work, every task is timed and weighed: seconds of
+work, seconds of the coordinator, bytes there and back. A local cluster is timed with tasks that do nothing.
 
 Simulated: a coordinator that handles one thing at a time, a network to it of a gigabit per second, and 2 to 512 workers
 that each have a task and one in the queue, with tasks drawn from those measured. What is told is the share of time
