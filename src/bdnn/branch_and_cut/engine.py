@@ -43,7 +43,7 @@ _PROBING_SLICE = 4.0
 # bound; while others work on the trees, it is looked after them every so many seconds
 _RANK_SLICE, _GLANCE = 12.0, 0.1
 # rank rows are looked for while the gap is this share of the objective, and as many typical costs
-_WIDE, _MANY = 0.1, 3.0
+_WIDE, _MANY = 0.05, 2.0
 # the same of several workers: jobs of probing trees for one of the trees themselves
 _PROBING_SHARE = _PROBING_SLICE / _SLICE
 # open nodes for each worker, or in all, from which on they are handed out: before, the root and its cuts come first
