@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 import numpy as np
@@ -63,3 +64,11 @@ def dies(shared, task, stop):
     if waits(shared, task, stop) == "stopped":
         os._exit(1)
     return "done"
+
+
+def fragile(shared, task, stop):
+    marker, parent = shared
+    if task == 2 and os.getpid() != parent and not os.path.exists(marker):
+        with open(marker, "w"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return task * task

@@ -1,5 +1,6 @@
 """Independent work: the same answers wherever tasks are done, arrays that travel once, limits, Ctrl-C, errors."""
 
+import os
 import pickle
 import signal
 import subprocess
@@ -251,3 +252,12 @@ print([name for name in sys.modules if name.split(".")[0] in ("dask", "distribut
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_what_a_dead_process_leaves_is_done_here(tmp_path):
+    shared = str(tmp_path / "marker"), os.getpid()
+    with joblib.parallel_config("loky", n_jobs=2), Workers(2, shared) as workers:
+        with pytest.warns(RuntimeWarning, match="has died"):
+            found = dict(workers.do(tasks.fragile, range(9)))
+    assert os.path.exists(shared[0])
+    assert found == {k: k * k for k in range(9)}

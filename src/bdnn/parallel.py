@@ -12,6 +12,7 @@ What tasks share travels once to every process: its arrays become memory maps (j
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import signal
@@ -130,12 +131,24 @@ class Workers(Generic[Shared]):
                 for number, task in enumerate(tasks):
                     yield number, work(self._shared, task, self.stop)
                 return
+            numbered, away = enumerate(tasks), dict[int, Task]()
             with self.stop.instead_of_signals():
-                found = iter(self._parallel(self._jobs(work, tasks)))
+                found = iter(self._parallel(self._jobs(work, numbered, away)))
                 try:
-                    for each in found:  # noqa: UP028  # `yield from` would hand on what the caller raises
+                    for each in found:
+                        away.pop(each[0], None)
                         yield each
                 except BaseException as error:
+                    if _lost_a_process(error) and not self.stop.requested:
+                        found.close()
+                        warnings.warn(
+                            "a process that did a part of the work has died; the rest is done in this one",
+                            RuntimeWarning,
+                            stacklevel=2,
+                        )
+                        for number, task in itertools.chain(sorted(away.items()), numbered):
+                            yield number, work(self._shared, task, self.stop)
+                        return
                     ended = self.stop.requested and not self.here and isinstance(error, Exception)
                     self.stop.request()
                     with warnings.catch_warnings():
@@ -145,14 +158,24 @@ class Workers(Generic[Shared]):
                     if not ended:  # else the request has ended processes, as Ctrl-C does to those of Dask in a terminal
                         raise
 
-    def _jobs(self, work: Callable[[Shared, Task, Stop], Found], tasks: Iterable[Task]) -> Iterator[Any]:
+    def _jobs(
+        self, work: Callable[[Shared, Task, Stop], Found], numbered: Iterator[tuple[int, Task]], away: dict[int, Task]
+    ) -> Iterator[Any]:
         from joblib import delayed
 
-        for number, task in enumerate(tasks):
+        for number, task in numbered:
+            away[number] = task
             if self.here:
                 yield delayed(_done_here)(work, self._shared, number, task, self.stop)
             else:
                 yield delayed(_done_away)(work, self._token, number, task, self.stop, *self._packed)
+
+
+def _lost_a_process(error: BaseException) -> bool:
+    """Whether a process of joblib's own has died, as for want of memory; one of Dask is replaced by Dask."""
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    return isinstance(error, BrokenProcessPool)
 
 
 def seeds(seed: int, count: int) -> list[int]:

@@ -284,7 +284,7 @@ def test_a_coordinator_that_is_ended_leaves_its_best_and_a_checkpoint_to_go_on_f
 # what is accepted
 
 
-@pytest.mark.parametrize("cluster", ["local", "local:0", "local:x", 3, ["tcp://a:1"]])
+@pytest.mark.parametrize("cluster", ["local", "local:0", "local:x", "nonsense", "", 3, ["tcp://a:1"]])
 def test_what_names_no_cluster_is_refused(cluster):
     with pytest.raises(InputError, match="the cluster must be a distributed"):
         exact(cluster=cluster)(problem_of("one tree"), Budget(seconds=10))
@@ -292,9 +292,11 @@ def test_what_names_no_cluster_is_refused(cluster):
 
 def test_no_scheduler_no_other_method_and_no_other_formulation(monkeypatch):
     monkeypatch.setattr("bdnn.cluster.connection._CONNECT", 0.2)
-    with pytest.raises(InputError, match="no scheduler of Dask answers at"):
+    with pytest.raises(InputError, match="answers at"):
         with connected("tcp://127.0.0.1:1"):
             pass
+    with pytest.raises(InputError, match="nothing answers at"):
+        exact(cluster="tcp://127.0.0.1:1")(problem_of("one tree"), Budget(seconds=10))
     X, y = noisy(30, 0, 2)
     with pytest.raises(InputError, match="cluster='local:2' needs method='exact', got 'local_search'"):
         BDNNClassifier((1,), method="local_search", cluster="local:2").fit(X, y)

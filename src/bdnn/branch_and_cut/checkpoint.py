@@ -116,8 +116,13 @@ def read(path: Path, title: str) -> Arrays:
             arrays = {name: file[name] for name in file.files}
         about = json.loads(str(arrays["title"]))
         version = about["version"]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} is not a checkpoint of this program ({error}); remove it to start over") from None
+    except OSError as error:
+        raise InputError(f"the checkpoint {path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        raise InputError(
+            f"{path} is not a checkpoint of this program, or is damaged; give the name of another file, or remove it "
+            "to start over"
+        ) from None
     if version not in _READABLE:
         raise InputError(
             f"the checkpoint {path} has version {version!r}, and this program reads versions "

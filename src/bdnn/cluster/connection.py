@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from bdnn.cluster.worker import Software
 from bdnn.errors import InputError
@@ -15,11 +17,12 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _LOCAL = re.compile(r"local:([1-9][0-9]{0,3})")
+_ADDRESS = re.compile(r"[a-z]+://\S+|[^\s:/]+:[0-9]+")
 _ACCEPTED = (
     'a distributed.Client, an address such as "tcp://10.0.0.1:8786", or "local:N" for N processes of this machine'
 )
-# seconds to wait for a scheduler to answer: they start in one or two
-_CONNECT = 20.0
+# seconds to wait for a scheduler to answer: they start in one or two; and for a machine to answer
+_CONNECT, _PROBE = 20.0, 5.0
 
 
 def check_cluster(cluster: object) -> None:
@@ -27,11 +30,28 @@ def check_cluster(cluster: object) -> None:
     if cluster is None:
         return
     if isinstance(cluster, str):
-        if cluster.startswith("local") and not _LOCAL.fullmatch(cluster):
+        if not (_LOCAL if cluster.startswith("local:") else _ADDRESS).fullmatch(cluster):
             raise InputError(f"the cluster must be {_ACCEPTED}, got {cluster!r}")
         _distributed()
     elif "distributed" not in sys.modules or not isinstance(cluster, _distributed()):
         raise InputError(f"the cluster must be {_ACCEPTED}, got {type(cluster).__name__}")
+
+
+def check_answer(cluster: object, seconds: float) -> None:
+    """Raise `InputError` if nothing answers at the address of a cluster, within so many seconds."""
+    if not isinstance(cluster, str) or cluster.startswith("local:"):
+        return
+    parts = urlsplit(cluster if "://" in cluster else f"tcp://{cluster}")
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise InputError(f"the cluster must be {_ACCEPTED}, got {cluster!r} ({error})") from None
+    if parts.scheme not in ("tcp", "tls", "ws", "wss") or host is None or port is None:
+        return  # what Dask makes of it is found out when it is asked
+    try:
+        socket.create_connection((host, port), timeout=min(_PROBE, seconds)).close()
+    except OSError as error:
+        raise InputError(f"nothing answers at {cluster!r} ({error}); the cluster must be {_ACCEPTED}") from None
 
 
 @contextmanager

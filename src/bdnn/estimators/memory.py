@@ -19,6 +19,8 @@ _DEFAULT_SHARE = 0.5
 _PROGRAM = 3 * 10**8
 # least bytes besides the program: blocks of a pass, and a sample of some ten thousand rows
 _LEAST = 2 * 10**8
+# by what the program may grow until it is asked for room: what is imported at first use
+_GROWTH = 1.3
 # bytes of a number while a table trains in memory: its columns, inputs, the problem and its points (measured: 30 to 40)
 _NUMBER_BYTES = 40
 # bytes of a row in the search: what sixteen neurons do, losses and gains (measured: 100 to 150)
@@ -75,7 +77,7 @@ def room(limit: object) -> float:
     if size - program < _LEAST:
         raise InputError(
             f"memory_limit={limit!r} leaves no room for rows: the program itself takes {program / 1e6:.0f} MB; give at "
-            f"least {math.ceil((program + _LEAST) / 1e8) * 100}MB"
+            f"least {math.ceil((_GROWTH * program + _LEAST) / 1e8) * 100}MB"
         )
     return float(size - program)
 

@@ -139,12 +139,12 @@ def scales_of(
             lacking.append(name)
             suggested.append(f"{name}={_decimal_scale(values)}")
     if lacking:
-        hint = "whose values are no integers" if data is not None else "of which it is not known whether it is integers"
+        hint = "whose values are no integers" if data is not None else "whose values may be real numbers"
         different = {text.rpartition("=")[2] for text in suggested}
         shown = ",".join(suggested) if len(different) > 1 or len(suggested) < _FEW else different.pop()
         raise InputError(
             f"a device takes integers; declare how many of them are one unit of {listed(lacking)}, {hint}"
-            f"{' of each' if len(lacking) > 1 and data is None else ''}: for example --scale {quote(shown)}"
+            f": for example --scale {quote(shown)}"
             f"{'' if data is not None else ', or give a table with --data'}"
         )
     return found

@@ -12,7 +12,7 @@ from bdnn.backends import backend
 from bdnn.backends.threads import INTERRUPTED
 from bdnn.branch_and_cut.crew import Threads
 from bdnn.branch_and_cut.program import covers
-from bdnn.cluster.connection import check_cluster
+from bdnn.cluster.connection import check_answer, check_cluster
 from bdnn.cluster.subtrees import cluster_crew
 from bdnn.errors import InputError, NotCoveredError
 from bdnn.formulations import training
@@ -91,6 +91,7 @@ class ExactTraining(TrainingMethod):
     def _check(self, problem: Problem, budget: Budget) -> None:
         backend(self.solver, problem)
         check_cluster(self.cluster)
+        check_answer(self.cluster, budget.seconds)
 
     def _train(self, run: Run, start: Network | None) -> Ending:
         uncovered, searches = self._uncovered(run), self.incumbents == "search"

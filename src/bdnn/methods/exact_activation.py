@@ -41,6 +41,10 @@ _OVERTIME_SHARE, _OVERTIME = 0.05, 1.0
 # seconds of seeing all halfspaces that are not worth waiting for a tree, share of the time in which they must be seen
 # by estimate, and nodes of a tree between looks at whether it takes longer than they
 _AT_ONCE, _HALFSPACES_SHARE, _FEW_NODES = 1.5, 0.7, 10
+_NO_CERTIFICATE = (
+    "no certificate can be written: what the rows cost has no common unit that is large enough for exact sums (sample "
+    "weights that are integers have one), or multipliers could not be computed"
+)
 # the shortest time that a budget may have
 _MIN_SECONDS = 1e-3
 
@@ -145,6 +149,9 @@ class ActivationTraining:
                 return parts.work(crew)
         if run.closed and not self._certificate:
             return "nothing left to improve"
+        if not len(run.reduced.class_weight):
+            run.fell_short("there is nothing to write a certificate of: no network is better than another")
+            return "nothing left to improve"
         with run.phase("build"):
             self._proof = proof = Proof(run, record=self._certificate, separators=separators)
             self._autosave.keep(proof)
@@ -235,7 +242,10 @@ class ActivationTraining:
         # with no report as it begins: after Ctrl-C a listener is not asked again
         with run.phase("certificate", reports=False):
             try:
-                return self._proof.certificate(run.chosen.network, None if interrupted else proceed)
+                written = self._proof.certificate(run.chosen.network, None if interrupted else proceed)
+                if written is None:
+                    run.fell_short(_NO_CERTIFICATE)
+                return written
             except Late:
                 run.fell_short("the time limit passed while the certificate was written; the checkpoint has the proof")
                 return None

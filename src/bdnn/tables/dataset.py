@@ -76,8 +76,8 @@ def _opened(files: tuple[str, ...], name: str, drop: tuple[str, ...], na: tuple[
             )
             raise InputError(
                 f"{file} does not have the columns of {files[0]}: {listed(odd)} "
-                f"{'differ' if len(odd) > 1 else 'differs'} in kind, or is not in both; a data set needs the same "
-                f"columns in all files"
+                f"{'differ in kind, or are' if len(odd) > 1 else 'differs in kind, or is'} not in both; a data set "
+                f"needs the same columns in all files"
             )
         counts.append(int(row[0]) if row else 0)
     if absent := [each for each in drop if each not in columns]:
