@@ -71,7 +71,7 @@ def test_hundreds_of_networks(tmp_path, first):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @needs_cc
 def test_layouts_under_sanitizers(tmp_path, layout):
-    listed = requests(2000, 40, "size" if layout != "masks" else "speed")
+    listed = requests(2000, 20, "size" if layout != "masks" else "speed")
     words = ["cc", *STRICT, "-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     assert wrong_in_c(listed, tmp_path, words, layout) == []
 
