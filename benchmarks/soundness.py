@@ -19,12 +19,13 @@ from __future__ import annotations
 import argparse
 import functools
 import itertools
+import json
 import time
 from collections import Counter
 from contextlib import contextmanager
 
 import numpy as np
-from common import write_results
+from common import RESULTS, write_results
 
 from bdnn import Budget, Problem, verify_certificate
 from bdnn.branch_and_cut import engine
@@ -182,7 +183,15 @@ def checked(result, best, name):
 @contextmanager
 def rank_rows_at_once():
     """Let exact training look for rank rows from the first moment on, however small the gap."""
-    names = {"_ALONE": -1.0, "_WIDE": 0.0, "_MANY": 1e-9, "_RANK_SLICE": 0.05, "_GLANCE": 0.01, "_NODES_PER_WORKER": 1}
+    names = {
+        "_ALONE": -1.0,
+        "_WIDE": 0.0,
+        "_MANY": 1e-9,
+        "_SOMETHING": 0,
+        "_RANK_SLICE": 0.05,
+        "_GLANCE": 0.01,
+        "_NODES_PER_WORKER": 1,
+    }
     before = {name: getattr(engine, name) for name in names}
     try:
         for name, value in names.items():
@@ -221,16 +230,9 @@ def check_rank_rows(seed, counts):
         counts["rank row of a stopped search, not above brute force"] += 1
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--problems", type=int, default=2_000)
-    parser.add_argument("--runs", type=int, default=20_000)
-    parser.add_argument("--halfspaces", type=int, default=2_000)
-    parser.add_argument("--pairs", type=int, default=1_000)
-    parser.add_argument("--ranks", type=int, default=2_000)
-    options = parser.parse_args()
-    began, counts = time.monotonic(), Counter()
-    for seed in range(options.problems):
+def check_problems(count, counts):
+    """Raise if exact training of problems contradicts brute force, a certificate or the paper's model."""
+    for seed in range(count):
         X, y, weight, width = random_problem(np.random.default_rng([1, seed]))
         problem = Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=(width,) if width else ())
         best = least_loss(X, y, weight, width)
@@ -250,47 +252,69 @@ def main() -> None:
         agrees = abs(paper.objective - best) <= 1e-9
         counts[f"paper's model {'agrees' if agrees else 'stays above'}, {paper.status}"] += 1
         counts[f"width {width}"] += 1
-    for seed in range(options.runs):
+
+
+def check_runs(count, counts):
+    """Raise if the bound of a stopped run is above the least loss."""
+    for seed in range(count):
         rng = np.random.default_rng([2, seed])
         X, y, weight, width = random_problem(rng, fewest=11, cheap=True)
         problem = Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=(width,) if width else ())
         budget = Budget(nodes=int(rng.integers(1, 12)), seconds=60, seed=seed, threads=1 + seed % 2)
         result = ExactTraining(formulation="activation", incumbents="none")(problem, budget)
         checked(result, least_loss(X, y, weight, width), f"run {seed}")
-        counts[f"run: {result.message}"] += 1
-    for seed in range(options.halfspaces):
-        X, y, weight, seen = random_halfspaces(np.random.default_rng([3, seed]))
-        problem = Problem(X=seen, y=y, sample_weight=weight, hidden_layer_sizes=())
+        counts[str(result.message)] += 1
+
+
+def check_enumerations(count, counts, width):
+    """Raise if an enumeration does not prove the least loss."""
+    for seed in range(count):
+        rng = np.random.default_rng([5 if width else 3, seed])
+        X, y, weight, seen = random_halfspaces(rng, 2, (13, 12)) if width else random_halfspaces(rng)
+        problem = Problem(X=seen, y=y, sample_weight=weight, hidden_layer_sizes=(width,) if width else ())
         result = ExactTraining(formulation="enumeration")(problem, Budget(seconds=120))
-        checked(result, least_loss(X, y, weight, 0), f"halfspaces {seed}")
+        checked(result, least_loss(X, y, weight, width), f"width {width}, {seed}")
         if result.status != "optimal":
-            raise SystemExit(f"halfspaces {seed}: {result.status}, {result.message}")
-        counts["halfspaces: optimal, as by brute force"] += 1
-    for seed in range(options.pairs):
-        X, y, weight, seen = random_halfspaces(np.random.default_rng([5, seed]), 2, (13, 12))
-        problem = Problem(X=seen, y=y, sample_weight=weight, hidden_layer_sizes=(2,))
-        result = ExactTraining(formulation="enumeration")(problem, Budget(seconds=120))
-        checked(result, least_loss(X, y, weight, 2), f"pairs {seed}")
-        if result.status != "optimal":
-            raise SystemExit(f"pairs {seed}: {result.status}, {result.message}")
-        counts["pairs: optimal, as by brute force"] += 1
+            raise SystemExit(f"width {width}, {seed}: {result.status}, {result.message}")
+        counts["optimal, as by brute force"] += 1
+
+
+def check_ranks(count, counts):
+    """Raise if anything that is proven with rank rows contradicts brute force."""
     with rank_rows_at_once():
-        for seed in range(options.ranks):
+        for seed in range(count):
             check_rank_rows(seed, counts)
-    print(*(f"{count:6} {what}" for what, count in sorted(counts.items())), sep="\n")
-    seconds = round(time.monotonic() - began, 1)
-    write_results(
-        "soundness",
-        {
-            "problems": options.problems,
-            "runs": options.runs,
-            "halfspaces": options.halfspaces,
-            "pairs": options.pairs,
-            "ranks": options.ranks,
-            "seconds": seconds,
-            **counts,
-        },
-    )
+
+
+PARTS = {
+    "problems": (2_000, check_problems),
+    "runs": (20_000, check_runs),
+    "halfspaces": (2_000, functools.partial(check_enumerations, width=0)),
+    "pairs": (1_000, functools.partial(check_enumerations, width=2)),
+    "ranks": (2_000, check_ranks),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for part, (count, _) in PARTS.items():
+        parser.add_argument(f"--{part}", type=int, default=count, help="0 leaves what is known of them as it is")
+    options = vars(parser.parse_args())
+    path = RESULTS / "soundness.json"
+    known = json.loads(path.read_text())["results"] if path.exists() else {}
+    for part, (_, check) in PARTS.items():
+        if not options[part]:
+            continue
+        began, counts = time.monotonic(), Counter()
+        check(options[part], counts)
+        known[part] = {"count": options[part], "seconds": round(time.monotonic() - began, 1), **sorted_counts(counts)}
+        print(part, known[part], flush=True)
+        write_results("soundness", {part: known[part] for part in PARTS if part in known})
+
+
+def sorted_counts(counts):
+    """Return counts by name."""
+    return dict(sorted(counts.items()))
 
 
 if __name__ == "__main__":

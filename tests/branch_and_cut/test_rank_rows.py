@@ -168,8 +168,9 @@ def eager(monkeypatch):
     monkeypatch.setattr(engine, "_ALONE", -1.0)
     monkeypatch.setattr(engine, "_WIDE", 0.0)
     monkeypatch.setattr(engine, "_MANY", 1e-9)
+    monkeypatch.setattr(engine, "_SOMETHING", 0)
     monkeypatch.setattr(rank_blocks, "_TURNS", 4)
-    monkeypatch.setattr(rank_work, "_IDLE_DEALS", 1)
+    monkeypatch.setattr(rank_work, "_IDLE_DEALS", (1, 1, 1))
 
 
 def eager_run(X, y, weight, hidden=(), head="threshold", threads=1, **settings):

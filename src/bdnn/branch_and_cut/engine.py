@@ -43,7 +43,9 @@ _PROBING_SLICE = 4.0
 # bound; while others work on the trees, it is looked after them every so many seconds
 _RANK_SLICE, _GLANCE = 12.0, 0.1
 # rank rows are looked for while the gap is this share of the objective, and as many typical costs
-_WIDE, _MANY = 0.1, 3.0
+_WIDE, _MANY = 0.05, 2.0
+# and from this bound on, in units: where trees have proven nothing of all points, there is nothing to prove of some
+_SOMETHING = 1
 # the same of several workers: jobs of probing trees for one of the trees themselves
 _PROBING_SHARE = _PROBING_SLICE / _SLICE
 # open nodes for each worker, or in all, from which on they are handed out: before, the root and its cuts come first
@@ -380,12 +382,12 @@ class _Work:
         return proof.probing
 
     def _ranked(self, best: float) -> bool:
-        """Whether rank rows may help: the trees have worked alone, and much is left."""
+        """Whether rank rows may help: the trees have worked alone and proven something, and much is left."""
         proof = self._proof
         if self._limited or reading() <= self._alone or proof.ranks.done(proof.trees):
             return False
         typical = float(proof.points.weight.mean()) if len(proof.points.weight) else 1.0
-        return best - proof.bound >= max(_WIDE * best, _MANY * typical)
+        return proof.bound >= _SOMETHING and best - proof.bound >= max(_WIDE * best, _MANY * typical)
 
     def _proceed(self) -> bool:
         """Report now and then; return whether to go on."""

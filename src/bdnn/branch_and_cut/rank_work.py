@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from bdnn.branch_and_cut.rank_rows import RankRows
     from bdnn.types import Indices
 
-# deals with a number of blocks that bring no higher sum of bounds, after which the best one gets more nodes
-_IDLE_DEALS = 3
-# blocks at most: subsets that leave out less are nearly as hard as the whole
-_MOST_BLOCKS = 4
+# deals with two, three and four blocks that bring no higher sum of bounds, after which the best one gets more nodes:
+# the more blocks the longer a deal takes, and with more than four, subsets are nearly as hard as the whole
+_IDLE_DEALS = (6, 2, 1)
 # nodes for an aim in the first deal, and by what they grow: a bound that is higher by one costs about three times more
 _FIRST_NODES, _MORE_NODES = 2000, 3
 
@@ -72,7 +71,7 @@ class RankWork:
         """Work; give True where that can be interrupted."""
         n_blocks, best, idle, most = 2, -1, 0, _FIRST_NODES
         promising: list[SubsetTree] = []
-        while n_blocks <= min(_MOST_BLOCKS, len(self._target) // 2):
+        while n_blocks <= min(len(_IDLE_DEALS) + 1, len(self._target) // 2):
             block = self._dealt(n_blocks)
             for better in blocks(self._patterns, block, self._target, self._rng):
                 block = better
@@ -86,7 +85,7 @@ class RankWork:
                 best, idle, promising = total, 0, trees
             else:
                 idle += 1
-            if idle >= _IDLE_DEALS:
+            if idle >= _IDLE_DEALS[n_blocks - 2]:
                 yield from self._solved(promising, most * _MORE_NODES)
                 n_blocks, best, idle, most = n_blocks + 1, -1, 0, most * _MORE_NODES
 

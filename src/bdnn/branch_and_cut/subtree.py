@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bdnn.types import Array, Bits, Bytes, Floats, Integers
 
 # share of its time that a job goes on with nodes whose bounds are above those of nodes outside of it
-_PATIENCE = 0.25
+_PATIENCE = 0.1
 
 
 job_numbers = itertools.count()

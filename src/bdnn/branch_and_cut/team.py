@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bdnn.branch_and_cut.proof_log import Record
 from bdnn.branch_and_cut.subtree import (
     Nodes,
@@ -38,7 +40,9 @@ _WORK_PER_HANDLING = 2.0
 # share of what was measured last in running means
 _FRESH = 0.2
 # nodes of a job at most: what is left of them travels back
-_MAX_NODES = 64
+_MAX_NODES = 256
+# by what the nodes of a job become more where they were all raised above those outside, or fewer where they were not
+_MORE, _FEWER = 1.5, 0.8
 # seconds to wait for outcomes of jobs that were recalled
 _PATIENCE = 1.0
 # times in a row that jobs are lost before nothing more is handed out
@@ -47,11 +51,12 @@ _MAX_LOST = 10
 
 @dataclass(frozen=True, slots=True)
 class _Out:
-    """A job that is out: of which tree, the nodes that it may solve, and the objective that it was given."""
+    """A job that is out: of which tree, the nodes that it may solve, the objective and the ceiling it was given."""
 
     tree: Tree
     max_nodes: int
     best: float
+    ceiling: float
 
 
 class Team:
@@ -141,7 +146,8 @@ class Team:
         job = next(job_numbers)
         share = max(1, tree.n_waiting // (2 * max(1, self._crew.size)))
         nodes = tree.hand_out(job, min(share, max(1, int(self._width))))
-        self._out[job] = _Out(tree, most or 0, tree.best)
+        ceiling = float(tree.least) if tree.n_waiting else tree.best
+        self._out[job] = _Out(tree, most or 0, tree.best, ceiling)
         known = max(self._cuts.n_given, self._sent.get(site, 0))
         self._sent[site] = len(self._cuts)
         ranks = NumberedRanks.of(tree.ranks, self._ranks_sent.get((site, program), 0))
@@ -155,7 +161,7 @@ class Team:
                 nodes=Nodes.of(nodes),
                 best=tree.best,
                 step=tree.step,
-                ceiling=float(tree.least) if tree.n_waiting else tree.best,
+                ceiling=ceiling,
                 seconds=seconds,
                 limit=limit,
                 max_nodes=most,
@@ -182,7 +188,7 @@ class Team:
             began = reading()
             pruned = returned.outcome
             if isinstance(pruned, Pruned) and self._accept(returned.job, out, pruned):
-                self._learn(pruned)
+                self._learn(out, pruned)
                 self.lost = 0
             elif pruned is None or isinstance(pruned, Pruned):
                 out.tree.put_back(returned.job)
@@ -215,9 +221,9 @@ class Team:
         tree.graft(job, pruned.nodes.unpacked(tree.v), pruned.doubtful, record, names)
         return True
 
-    def _learn(self, pruned: Pruned) -> None:
-        """Note whether a job had enough nodes."""
-        factor = 0.7 if len(pruned.nodes) else 1.5
+    def _learn(self, out: _Out, pruned: Pruned) -> None:
+        """Note whether a job had enough nodes of low bounds for its time."""
+        factor = _MORE if np.all(pruned.nodes.numbers[:, 0] > out.ceiling) else _FEWER
         self._width = min(float(_MAX_NODES), max(1.0, factor * self._width))
 
     def close(self, *, orderly: bool) -> None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from bdnn.types import Bools, Floats
 
 _EVERY = 0.2  # seconds between reports: smooth for a reader, nothing for the searches
+# points of a task: many tasks for each worker, as points take from less than a millisecond to a minute, but no more
+# than so many points, since most take a millisecond, and a task half of one on its way to another process
+_TASKS_PER_WORKER, _MOST_POINTS = 50, 32
 
 
 class Asked(Protocol):
@@ -136,8 +139,12 @@ def decided(
         return run.verdicts, True
 
 
+_Task = tuple[list[int], float, _Run]
+"""The places of some points, the nodes that are left, and the run."""
+
+
 class _Tasks:
-    """Points for workers, and their verdicts.
+    """Points for workers, some for each task, and their verdicts.
 
     A limit on nodes acts as if one point followed the other: a verdict counts if the points before it leave that many
     nodes, and the first point for which they do not is decided again, with what they leave.
@@ -147,6 +154,8 @@ class _Tasks:
         self._places, self._asked, self._run, self._workers = places, asked, run, workers
         self._left = math.inf if run.budget.nodes is None else float(run.budget.nodes)
         self._ordered = self._left < math.inf
+        share = len(places) // (_TASKS_PER_WORKER * workers.count)
+        self._size = 1 if self._ordered or workers.count == 1 else min(max(share, 1), _MOST_POINTS)
         self._given: list[float] = []
         self._waiting: dict[int, tuple[Verdict, int]] = {}
         self._next = 0
@@ -156,23 +165,24 @@ class _Tasks:
         """Whether the limit on nodes is reached."""
         return self._left <= 0
 
-    def __iter__(self) -> Iterator[tuple[int, float, _Run]]:
-        for i in self._places:
+    def __iter__(self) -> Iterator[_Task]:
+        for begin in range(0, len(self._places), self._size):
             if self._workers.stop.requested:
                 return
             self._given.append(self._left)
-            yield i, self._left, self._run
+            yield self._places[begin : begin + self._size], self._left, self._run
 
-    def take(self, number: int, answer: tuple[Verdict, int] | None) -> None:
+    def take(self, number: int, answers: list[tuple[Verdict, int]]) -> None:
         """Take what a task found."""
-        if answer is None:
-            return
         if not self._workers.here:
-            self._run.report(answer[1])
+            self._run.report(sum(nodes for _, nodes in answers))
         if not self._ordered:
-            self._run.take(self._places[number], answer[0])
+            for i, (verdict, _) in zip(self._places[number * self._size :], answers, strict=False):
+                self._run.take(i, verdict)
             return
-        self._waiting[number] = answer
+        if not answers:
+            return
+        self._waiting[number] = answers[0]
         while not self.spent and self._next in self._waiting:
             self._keep(self._next, *self._waiting.pop(self._next))
             self._next += 1
@@ -189,13 +199,16 @@ class _Tasks:
         self._left -= nodes
 
 
-def _answered(asked: Asked, task: tuple[int, float, _Run], stop: Stop) -> tuple[Verdict, int] | None:
-    """Decide a point: the verdict and its nodes, None after a request to stop."""
-    i, left, run = task
-    if stop.requested:
-        return None
-    counter = _Nodes(run, stop, left)
-    return asked.answer(i, counter), counter.count
+def _answered(asked: Asked, task: _Task, stop: Stop) -> list[tuple[Verdict, int]]:
+    """Decide points: the verdict on each and its nodes, of those before a request to stop."""
+    places, left, run = task
+    answers: list[tuple[Verdict, int]] = []
+    for i in places:
+        if stop.requested:
+            break
+        counter = _Nodes(run, stop, left)
+        answers.append((asked.answer(i, counter), counter.count))
+    return answers
 
 
 def collected(

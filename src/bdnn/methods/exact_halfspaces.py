@@ -86,8 +86,8 @@ class Costs:
         step, total = reduced.loss_step, float(on.sum() + off.sum())
         exact = step > 0 and total / step < _LARGEST_SUM
         unit = step if exact else total / _LARGEST_SUM
-        on, off = ((np.rint if exact else np.floor)(cost / unit).astype(np.int64) for cost in (on, off))
-        return cls(on - off, int(off.sum()), unit, reduced.constant, exact)
+        costs_on, costs_off = ((np.rint if exact else np.floor)(cost / unit).astype(np.int64) for cost in (on, off))
+        return cls(costs_on - costs_off, int(costs_off.sum()), unit, reduced.constant, exact)
 
     def target(self, best: float) -> int:
         """Return a loss that is to be beaten, in units."""

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 def covers(reduced: Presolved) -> str:
     """Return why the networks of a problem cannot be gone through, or an empty string."""
-    return (exact_pairs if reduced.problem.hidden_layer_sizes else exact_halfspaces).covers(reduced)
+    if reduced.problem.hidden_layer_sizes:
+        return exact_pairs.covers(reduced)
+    return exact_halfspaces.covers(reduced)
 
 
 def all_networks(reduced: Presolved) -> FewFeatures:
