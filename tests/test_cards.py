@@ -68,7 +68,7 @@ def test_points_can_be_added_by_hand(grid):
 def test_encoded_columns_are_named_by_what_gives_points(thresholds):
     raw, y = mixed_table()
     clf = BDNNClassifier((), weights="integer", weight_bound=3, max_features=2, thresholds=thresholds, random_state=0,
-                         missing_indicator="always", time_limit=5)  # fmt: skip
+                         missing_indicator="always", time_limit=1)  # fmt: skip
     clf.fit(raw, y)
     X = clf.encoder_.transform(raw)
     card = score_card(clf, X, y)
@@ -87,7 +87,7 @@ def test_bits_on_a_grid_have_points_for_yes():
         RawColumn("value", "numeric", value), RawColumn("color", "categorical", color, ("red", "green", "blue")),
     ))  # fmt: skip
     y = (value + (color == 1) > 0.4).astype(int)
-    clf = BDNNClassifier((), weights="integer", weight_bound=2, random_state=0, method="local_search", time_limit=3)
+    clf = BDNNClassifier((), weights="integer", weight_bound=2, random_state=0, method="local_search", time_limit=0.5)
     clf.fit(raw, y)
     assert clf.network_.grid is not None
     card = score_card(clf)
@@ -305,7 +305,7 @@ def test_pictures_and_page_of_a_card():
 def test_settings_are_saved(tmp_path):
     X = RNG.integers(0, 5, size=(30, 3)).astype(float)
     y = X[:, 0] > 2
-    clf = BDNNClassifier((), max_features=1, monotonic={"a": 1}, random_state=0, time_limit=5)
+    clf = BDNNClassifier((), max_features=1, monotonic={"a": 1}, random_state=0, time_limit=1)
     clf.fit(X, y, feature_names=["a", "b", "c"])
     clf.save(tmp_path / "m.json")
     from bdnn import load

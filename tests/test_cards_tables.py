@@ -36,7 +36,7 @@ def test_tables_are_taken_as_predict_takes_them(thresholds, weights, tmp_path):
     two = RawColumn("color", "categorical", raw.columns[1].values % 2, ("red", "green"))
     raw = RawTable((raw.columns[0], two))
     frame = as_frame(raw)
-    clf = BDNNClassifier((), weights=weights, weight_bound=3, thresholds=thresholds, random_state=0, time_limit=1)
+    clf = BDNNClassifier((), weights=weights, weight_bound=3, thresholds=thresholds, random_state=0, time_limit=0.4)
     clf.fit(frame, y).save(tmp_path / "m.json")
     from bdnn import load
 
@@ -52,7 +52,7 @@ def test_tables_are_taken_as_predict_takes_them(thresholds, weights, tmp_path):
 
 def test_lists_with_gaps_are_taken_as_predict_takes_them():
     rows = [[1.0, np.nan], [2.0, 1.0], [3.0, 0.0], [4.0, 1.0], [5.0, 2.0], [6.0, np.nan]] * 3
-    clf = BDNNClassifier((), weights="integer", weight_bound=2, missing_indicator="auto", time_limit=1)
+    clf = BDNNClassifier((), weights="integer", weight_bound=2, missing_indicator="auto", time_limit=0.4)
     clf.fit(rows, [0, 0, 0, 1, 1, 1] * 3)
     assert score_card(clf, rows, [0, 0, 0, 1, 1, 1] * 3).decide(rows).tolist() == clf.predict(rows).tolist()
 
@@ -138,7 +138,7 @@ def calibrated(classes, weights="integer"):
     rng = np.random.default_rng(1)
     X = rng.integers(0, 6, size=(90, 3)).astype(float)
     y = np.clip((X[:, 0] + rng.integers(0, 3, size=90)) // (9 // classes), 0, classes - 1).astype(int)
-    clf = BDNNClassifier((), weights=weights, weight_bound=3, random_state=0, probability="held_out", time_limit=1,
+    clf = BDNNClassifier((), weights=weights, weight_bound=3, random_state=0, probability="held_out", time_limit=0.5,
                          method="local_search")  # fmt: skip
     return clf.fit(X, y), X, y
 

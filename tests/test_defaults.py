@@ -70,7 +70,7 @@ def test_the_exact_method_finds_the_optimum_of_the_plain_one(feature, classes):
 @pytest.mark.parametrize("feature", [name for name in FEATURES if name not in ("certificate", "worst case")])
 @pytest.mark.parametrize("method", ["local_search", "alternating", "data_splitting"])
 def test_heuristics_are_no_better_than_the_optimum_and_no_worse_than_a_constant(method, feature):
-    (X, y), settings = data(), {"hidden_layer_sizes": (1,), "random_state": 0, "time_limit": 1.5} | FEATURES[feature]
+    (X, y), settings = data(), {"hidden_layer_sizes": (1,), "random_state": 0, "time_limit": 0.5} | FEATURES[feature]
     best = optimum(feature, 2)
     found = BDNNClassifier(method=method, **settings).fit(X, y).result_
     if settings.get("regularization") == "lexicographic":
@@ -96,7 +96,7 @@ COMMANDS = {
 def test_the_command(settings, run, tmp_path):
     model, table = tmp_path / "model.json", tmp_path / "table.csv"
     table.write_text("".join(EXAMPLE.read_text().splitlines(keepends=True)[:300]))
-    words = f"train {table} {COMMANDS[settings]} --target target --time-limit 1 --out {model} --json --quiet".split()
+    words = f"train {table} {COMMANDS[settings]} --target target --time-limit 0.5 --out {model} --json --quiet".split()
     if settings == "nothing":  # as users start it
         command = [sys.executable, "-m", "bdnn", *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

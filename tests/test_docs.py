@@ -15,6 +15,7 @@ from bdnn import cli
 from bdnn.devices.models import no_compiler
 from bdnn.devices.registry import installed
 from export_cases import ARDUINO_H
+from processes import sooner
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if not {"generated", "_build"} & set(page.parts))
@@ -24,11 +25,6 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["option
 
 def blocks(text, language):
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
-
-
-def sooner(text, seconds=2.0):
-    """Lower the time limits in a text: what is found within them is shown to readers, and not looked at here."""
-    return re.sub(r"(time[_-]limit[= ])([\d.]+)", lambda found: f"{found[1]}{min(float(found[2]), seconds):g}", text)
 
 
 NEEDED = {"cluster.md": ("distributed",), "onnx.md": ("onnx", "onnxruntime", "skl2onnx")}

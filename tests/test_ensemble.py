@@ -362,7 +362,7 @@ def test_commands_predict_and_evaluate_by_files_of_ensembles(labels, tmp_path, r
     codes = np.unique(letters, return_inverse=True)[1] % len(labels)
     y = np.array(labels)[codes]
     frame = pd.DataFrame(X.astype(int), columns=list("vwxyz")).assign(color=np.where(codes > 0, "red", "blue"))
-    clf = BDNNEnsembleClassifier(TERNARY, n_estimators=2, probability="held_out", time_limit=2, random_state=0)
+    clf = BDNNEnsembleClassifier(TERNARY, n_estimators=2, probability="held_out", time_limit=0.6, random_state=0)
     clf.fit(frame, y).save(tmp_path / "m.json")
     frame.loc[0, "color"] = "green"
     frame.loc[1, "v"] = None
@@ -388,7 +388,7 @@ def test_commands_predict_and_evaluate_by_files_of_ensembles(labels, tmp_path, r
 
 def test_what_commands_cannot_predict_by_an_ensemble(tmp_path, run):
     X, y = blobs()
-    BDNNEnsembleClassifier(TERNARY, n_estimators=1, time_limit=1, random_state=0).fit(X, y).save(tmp_path / "m.json")
+    BDNNEnsembleClassifier(TERNARY, n_estimators=1, time_limit=0.3, random_state=0).fit(X, y).save(tmp_path / "m.json")
     np.savetxt(tmp_path / "t.csv", X, delimiter=",", header="a,b,c,d,e", comments="")
     code, out, err = run("predict", tmp_path / "m.json", tmp_path / "t.csv", "--proba")
     assert (code, out) == (2, "") and "has no probabilities: train it as BDNNEnsembleClassifier(probability=" in err

@@ -54,7 +54,7 @@ def test_parity_is_learnt():
 @pytest.mark.parametrize("method", ["exact", "local_search"])
 def test_three_classes_of_strings(method, weights, head):
     X, y = three_blobs()
-    clf = BDNNClassifier((3,), method, weights, weight_bound=2, head=head, random_state=1, time_limit=2).fit(X, y)
+    clf = BDNNClassifier((3,), method, weights, weight_bound=2, head=head, random_state=1, time_limit=0.7).fit(X, y)
     assert clf.network_.head == ("threshold" if head == "threshold" else "argmax")
     assert clf.predict(X).dtype == y.dtype
     assert clf.score(X, y) >= 0.9
@@ -78,7 +78,7 @@ def test_labels_of_any_kind_come_back(labels):
 @pytest.mark.parametrize("method", ["exact", "local_search"])
 def test_the_decision_function_of_two_classes_is_positive_for_the_second(method, biases, weights, head):
     X, y = noisy()
-    clf = BDNNClassifier((1,), method, weights, head=head, fit_intercept=biases, time_limit=1).fit(X, y)
+    clf = BDNNClassifier((1,), method, weights, head=head, fit_intercept=biases, time_limit=0.3).fit(X, y)
     assert biases or not any(np.any(layer.bias) for layer in clf.network_.layers)
     # a grid on which integer pre-activations are often exactly 0
     grid = np.array([[a, b] for a in range(-3, 8) for b in range(-3, 8)])
@@ -218,7 +218,7 @@ def test_proofs_are_not_asked_of_methods_that_have_none(tmp_path, monkeypatch, m
     monkeypatch.chdir(tmp_path)
     X, y = noisy(0, 200)
     with pytest.raises(InputError, match=r"needs method='exact', got '.*set method='exact' or leave"):
-        BDNNClassifier((40,), method, time_limit=1, **settings).fit(X, y)
+        BDNNClassifier((40,), method, time_limit=0.2, **settings).fit(X, y)
     assert list(tmp_path.iterdir()) == []
     assert BDNNClassifier((1,), time_limit=5, **settings).fit(SQUARE, PARITY).result_.method == "exact"
 

@@ -22,7 +22,7 @@ def test_save_and_load(xor, tmp_path):
     X, y = rng.normal(size=(30, 3)), rng.integers(0, 3, size=30)
     methods = (dict(method="alternating"), dict(method="local_search", polish="none", incumbents="none"))
     for settings in (dict(weights="integer", input_bits=5), dict(head="threshold"), *methods):
-        clf = BDNNClassifier((3,), time_limit=1, random_state=1, **settings).fit(X, y)
+        clf = BDNNClassifier((3,), time_limit=0.3, random_state=1, **settings).fit(X, y)
         clf.save(tmp_path / "m.json")
         again = load(str(tmp_path / "m.json"))
         assert again.network_ == clf.network_
@@ -40,7 +40,7 @@ def test_save_and_load(xor, tmp_path):
 @pytest.mark.parametrize("method", ["data_splitting", "local_search"])
 def test_validation_fraction_holds_rows_out(method):
     X, y = load_breast_cancer(return_X_y=True)
-    clf = BDNNClassifier((3,), method=method, validation_fraction=0.4, max_splits=3, time_limit=5)
+    clf = BDNNClassifier((3,), method=method, validation_fraction=0.4, max_splits=3, time_limit=1.5)
     clf.set_params(random_state=0).fit(X, y)
     assert clf.result_.n_rows == 341
     assert clf.result_.validation_accuracy > 0.7

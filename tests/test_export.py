@@ -55,12 +55,12 @@ def wrong_in_c(listed, folder, words, layout=None, selftests=True, stacks=None):
     ]
 
 
-@pytest.mark.parametrize("first", [0, 250, 500, 750])
+@pytest.mark.parametrize("first", [0, 250])
 @needs_cc
-def test_a_thousand_networks(tmp_path, first):
-    """One compilation for 250 networks; it takes seconds, as it is a thousand models that are made and compiled."""
-    listed = requests(first, 250)
-    assert len(listed) >= 240  # the others need more than 64 bits
+def test_hundreds_of_networks(tmp_path, first):
+    """One compilation for 200 networks; it takes seconds, as many models are made and compiled."""
+    listed = requests(first, 200)
+    assert len(listed) >= 190  # the others need more than 64 bits
     assert [r.name for case, r, rows in listed if not np.array_equal(r.program.run(rows), case.answers)] == []
     assert wrong_in_c(listed, tmp_path, ["cc", *STRICT, "-O0"], selftests=False) == []
     kinds = {signal.kind for _, r, _ in listed for signal in r.program.signals()}
@@ -71,7 +71,7 @@ def test_a_thousand_networks(tmp_path, first):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @needs_cc
 def test_layouts_under_sanitizers(tmp_path, layout):
-    listed = requests(2000, 40, "size" if layout != "masks" else "speed")
+    listed = requests(2000, 20, "size" if layout != "masks" else "speed")
     words = ["cc", *STRICT, "-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     assert wrong_in_c(listed, tmp_path, words, layout) == []
 

@@ -256,7 +256,7 @@ def table():
 
 def test_signs_of_encoded_columns():
     raw, y = table()
-    clf = BDNNClassifier((), monotonic={"age": -1, "color=red": 1}, thresholds=3, method="local_search", time_limit=5)
+    clf = BDNNClassifier((), monotonic={"age": -1, "color=red": 1}, thresholds=3, method="local_search", time_limit=0.5)
     clf.set_params(missing_indicator="always", random_state=0).fit(raw, y)
     signs = dict(zip(clf.encoder_.input_names, signs_of_inputs(clf.encoder_, clf.monotonic).tolist(), strict=True))
     assert {name: sign for name, sign in signs.items() if sign} == {
@@ -271,7 +271,7 @@ def test_signs_of_encoded_columns():
 
 def test_columns_with_several_inputs_count_once():
     raw, y = table()
-    clf = BDNNClassifier((), max_features=1, thresholds=4, weights="integer", random_state=0, time_limit=5)
+    clf = BDNNClassifier((), max_features=1, thresholds=4, weights="integer", random_state=0, time_limit=1)
     clf.fit(raw, y)
     used = np.flatnonzero(clf.network_.layers[0].weights[0])
     assert len(used) > 1  # more than one bit of the one column
@@ -287,7 +287,7 @@ def test_projection_keeps_the_strongest_columns():
 
 
 def test_estimator_takes_them():
-    clf = BDNNClassifier((), max_features=2, monotonic={"a": 1}, random_state=0, time_limit=10)
+    clf = BDNNClassifier((), max_features=2, monotonic={"a": 1}, random_state=0, time_limit=1)
     clf.fit(X, Y, feature_names=list("abcd"))
     assert np.count_nonzero(clf.network_.layers[0].weights) <= 2
     assert clf.network_.layers[0].weights[0, 0] >= 0

@@ -1,13 +1,15 @@
 """What pages include and nobody writes: outputs of the examples, tables from result files, lists of public names.
 
 Everything goes to docs/generated. An example is run again only if it is newer than its output: delete the folder after
-a change of the library.
+a change of the library. With BDNN_DOCS_SECONDS the examples' time limits are at most so many seconds, to see quickly
+that they run.
 """
 
 import contextlib
 import importlib
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -23,6 +25,9 @@ import bdnn
 LOGGER = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "docs" / "generated"
+SECONDS = float(os.environ.get("BDNN_DOCS_SECONDS", "inf"))
+RUN = "import sys; f = sys.argv[1]; exec(compile(sys.stdin.read(), f, 'exec'), {'__name__': '__main__', '__file__': f})"
+"""Runs the script on standard input by the name of its file."""
 
 MODULES = {
     "bdnn.result": "What a run returns",
@@ -61,6 +66,13 @@ def newer(script, name):
     return not path.exists() or path.stat().st_mtime < script.stat().st_mtime
 
 
+def source(script):
+    """Return the text of a script, with lower time limits if `SECONDS` are fewer."""
+    limit = re.compile(r"(time_limit(?:=|\": ))([\d.]+)")
+    text = script.read_text(encoding="utf-8")
+    return limit.sub(lambda found: f"{found[1]}{min(float(found[2]), SECONDS):g}", text)
+
+
 def examples():
     """Run the scripts of examples/ and keep what they print."""
     for script in sorted((ROOT / "examples").glob("*.py")):
@@ -73,7 +85,8 @@ def examples():
             if is_page:
                 write(name, notebook(script, folder))
                 continue
-            done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True)
+            words = [sys.executable, "-c", RUN, script]
+            done = subprocess.run(words, cwd=folder, input=source(script), capture_output=True, text=True)
         if done.returncode:
             LOGGER.warning("examples/%s does not run: %s", script.name, done.stderr)
         write(name, done.stdout)
@@ -82,7 +95,7 @@ def examples():
 def notebook(script, folder):
     """Return a page of a script's ``# %%`` cells, each with what it prints."""
     parts, names = [], {"__name__": "__main__", "__file__": str(script)}
-    for kind, cell in re.findall(r"^# %%( \[markdown\])?\n(.*?)(?=^# %%|\Z)", script.read_text(), re.M | re.S):
+    for kind, cell in re.findall(r"^# %%( \[markdown\])?\n(.*?)(?=^# %%|\Z)", source(script), re.M | re.S):
         if kind:
             parts.append(re.sub(r"^# ?", "", cell.strip(), flags=re.M))
             continue

@@ -200,7 +200,7 @@ def test_a_killed_run_can_go_on(tmp_path):
     process = subprocess.run([sys.executable, "-c", KILLED, *map(str, files)], timeout=120)
     assert process.returncode == -signal.SIGKILL and files[2].exists()
     problem = Problem(X=X, y=y, hidden_layer_sizes=())
-    result = ExactTraining(checkpoint=files[2])(problem, Budget(seconds=3))
+    result = ExactTraining(checkpoint=files[2])(problem, Budget(nodes=20))
     assert result.nodes > 0
     assert 0 < result.bound <= result.objective
 

@@ -301,25 +301,19 @@ def together(request, monkeypatch, eager):
 
 
 def test_rank_rows_are_found_and_used_while_others_work(together):
-    total = 0
-    for seed in (9,):
-        data = hard(75, seed)
-        expected = eager_run(*data)
-        result = eager_run(*data, threads=2)
-        assert result.status == expected.status == Status.OPTIMAL
-        assert result.objective == result.bound == expected.objective
-        total = together()
-    assert total > 0
+    data = hard(60, 6)
+    expected = eager_run(*data)
+    result = eager_run(*data, threads=2)
+    assert result.status == expected.status == Status.OPTIMAL
+    assert result.objective == result.bound == expected.objective
+    assert together() > 0
 
 
 def test_certificates_hold_the_rank_rows_that_others_used(together):
-    named = 0
-    for rows, seed in ((60, 3), (60, 6)):
-        X, y, weight = hard(rows, seed)
-        document = json.loads(json.dumps(eager_run(X, y, weight, threads=2, certificate=True).certificate))
-        assert verify_certificate(document, X, y, weight).optimal
-        named += sum(bool(proof.get("ranks")) for tree in document["trees"] for proof in tree["proofs"])
-    assert named > 0 and together() > 0
+    X, y, weight = hard(60, 6)
+    document = json.loads(json.dumps(eager_run(X, y, weight, threads=2, certificate=True).certificate))
+    assert verify_certificate(document, X, y, weight).optimal
+    assert any(proof.get("ranks") for tree in document["trees"] for proof in tree["proofs"]) and together() > 0
 
 
 def test_rank_rows_have_the_names_of_who_sent_them():

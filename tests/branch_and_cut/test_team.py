@@ -53,12 +53,11 @@ def seen(crews):
 # threads
 
 
-@pytest.mark.parametrize("threads", [2, 3])
-def test_the_optimum_is_that_of_all_networks(threads):
+def test_the_optimum_is_that_of_all_networks():
     for seed in range(100, 120):
         case = random_case(seed)
         problem = test_engine.problem_of(*case)
-        check(plain()(problem, Budget(seconds=60, threads=threads)), optimum(*case), problem)
+        check(plain()(problem, Budget(seconds=60, threads=2 + seed % 2)), optimum(*case), problem)
 
 
 @pytest.mark.parametrize("case", ["one tree", "several trees", "three classes behind two neurons", "some nodes"])
@@ -68,9 +67,8 @@ def test_threads_find_what_one_finds(case):
     assert result.bound == result.objective == result.audit.loss and result.nodes > 0
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("case", ["certificate", "certificate of several trees"])
-def test_certificates_hold_however_many_threads_there_are(case, threads):
+@pytest.mark.parametrize(("case", "threads"), [("certificate", 2), ("certificate of several trees", 3)])
+def test_certificates_of_several_threads_hold(case, threads):
     problem = problem_of(case)
     result = plain(certificate=True)(problem, Budget(seconds=60, threads=threads))
     verified = bdnn.verify_certificate(result.certificate, problem.X, problem.y)
@@ -126,23 +124,20 @@ def test_an_error_in_a_thread_is_raised_where_the_work_was_asked_for(monkeypatch
 # jobs that are lost, come late, or come twice
 
 
-LOSSES = [(case, seed) for case in ("one tree", "several trees", "three classes behind two neurons") for seed in (0, 1)]
-
-
-@pytest.mark.parametrize(("case", "seed"), [*LOSSES, ("some nodes", 0)])
-def test_lost_late_and_repeated_jobs_do_no_harm(case, seed, crews):
+@pytest.mark.parametrize("case", ["one tree", "several trees", "three classes behind two neurons", "some nodes"])
+def test_lost_late_and_repeated_jobs_do_no_harm(case, crews):
     told = []
-    result = plain()(problem_of(case), Budget(seconds=60, threads=3, seed=seed), on_progress=told.append)
+    result = plain()(problem_of(case), Budget(seconds=60, threads=3), on_progress=told.append)
     best = undisturbed(case).objective
     assert (result.status, result.objective, result.bound) == (Status.OPTIMAL, best, best)
     assert all(progress.bound <= best for progress in told)
     assert seen(crews)["done"] > 0
 
 
-@pytest.mark.parametrize(("case", "seed"), [("certificate", 0), *(("certificate of several trees", k) for k in (0, 1))])
-def test_certificates_are_complete_in_spite_of_them(case, seed, crews):
+@pytest.mark.parametrize("case", ["certificate", "certificate of several trees"])
+def test_certificates_are_complete_in_spite_of_them(case, crews):
     problem = problem_of(case)
-    result = plain(certificate=True)(problem, Budget(seconds=60, threads=3, seed=seed))
+    result = plain(certificate=True)(problem, Budget(seconds=60, threads=3))
     verified = bdnn.verify_certificate(result.certificate, problem.X, problem.y)
     assert verified.optimal and verified.loss == result.objective == undisturbed(case).objective
     assert seen(crews)["done"] > 0
@@ -152,7 +147,9 @@ def test_all_of_that_happens(crews, monkeypatch):
     monkeypatch.setattr(Unreliable.__init__, "__defaults__", (0.6,))
     for seed in range(3):
         plain()(problem_of("several trees"), Budget(seconds=60, threads=3, seed=seed))
-    assert min(seen(crews).values()) > 0, seen(crews)
+        if min(seen(crews).values()) > 0:
+            return
+    pytest.fail(f"not all of it: {seen(crews)}")
 
 
 def test_nodes_that_are_out_count_and_what_comes_late_does_not():
@@ -222,18 +219,16 @@ def test_with_a_crew_that_loses_everything_the_work_goes_on_here(monkeypatch):
 # checkpoints
 
 
-@pytest.mark.parametrize(
-    ("case", "seed"), [("several trees", 0), ("several trees", 1), ("certificate of several trees", 0)]
-)
-def test_a_run_that_is_killed_goes_on_with_any_number_of_threads(case, seed, tmp_path, monkeypatch, crews):
+@pytest.mark.parametrize("case", ["several trees", "certificate of several trees"])
+def test_a_run_that_is_killed_goes_on_with_any_number_of_threads(case, tmp_path, monkeypatch, crews):
     kept_at_every_report(monkeypatch)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     method, problem = ExactTraining(checkpoint=tmp_path / "state", **CASES[case][1]), problem_of(case)
 
     def any_threads(problem, budget, start, listener):
         return method(problem, Budget(seconds=60, threads=int(rng.integers(1, 4))), start, listener)
 
-    result, _, _, kills = killed_until_done(any_threads, problem, seed, 15)
+    result, _, _, kills = killed_until_done(any_threads, problem, 0, 15)
     assert kills >= 1
     assert (result.status, result.objective) == (Status.OPTIMAL, undisturbed(case).objective)
     if "certificate" in case:

@@ -35,8 +35,7 @@ ARCHITECTURES = [
 ]
 
 
-@pytest.mark.parametrize("blocks", ["layers", "neurons"])
-@pytest.mark.parametrize("incumbents", ["search", "none"])
+@pytest.mark.parametrize(("blocks", "incumbents"), [("layers", "none"), ("neurons", "search")])
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=str)
 def test_never_worse_than_its_start(settings, incumbents, blocks):
     problem = problem_of(1, **settings)

@@ -37,9 +37,8 @@ ARCHITECTURES = [
 ]
 
 
-@pytest.mark.parametrize("splitter", ["kmeans", "svm"])
+@pytest.mark.parametrize(("splitter", "seed"), [("kmeans", 0), ("svm", 1)])
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=str)
-@pytest.mark.parametrize("seed", [0, 1])
 def test_enough_splits_give_the_optimum(settings, splitter, seed):
     problem = problem_of(seed, **settings)
     exact = METHODS["exact"](incumbents="none")(problem, Budget(seconds=60))

@@ -50,8 +50,8 @@ def assert_result(result: Result, case: Case, expected: float) -> None:
 @pytest.mark.parametrize("hidden", [(), (1,), (2,)], ids=str)
 @pytest.mark.parametrize("name", ["line", "square", "line with repeats", "collinear in the plane"])
 def test_every_dichotomy_of_a_few_points(name, hidden, head):
-    # all of them for the square under a threshold, every third one elsewhere
-    every = 1 if head == "threshold" and name == "square" else 3
+    # all of them for the square under a threshold, every sixth one elsewhere
+    every = 1 if head == "threshold" and name == "square" else 6
     for y in all_labels(len(POINTS[name]))[::every]:
         assert_optimal(Case(X=POINTS[name], y=y, hidden=hidden, head=head))
 
@@ -60,7 +60,7 @@ def test_every_dichotomy_of_a_few_points(name, hidden, head):
 @pytest.mark.parametrize("hidden", [(), (1,), (2,), (2, 2), (1, 2)], ids=str)
 @pytest.mark.parametrize("name", list(POINTS)[-3:])
 def test_sampled_dichotomies_of_up_to_eight_points(name, hidden, head):
-    for y in some_labels(1, len(POINTS[name]), 3 if len(hidden) < 2 else 1):
+    for y in some_labels(1, len(POINTS[name]), 2 if len(hidden) < 2 else 1):
         assert_optimal(Case(X=POINTS[name], y=y, hidden=hidden, head=head))
 
 

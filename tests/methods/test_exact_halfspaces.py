@@ -145,7 +145,7 @@ def test_branch_and_cut_agrees(monkeypatch):
     monkeypatch.setattr("bdnn.methods.exact.polish", lambda *_: True)
     monkeypatch.setattr("bdnn.methods.exact_activation.polish", lambda *_: True)
     closed = 0
-    for seed in range(200):
+    for seed in range(80):
         rng = np.random.default_rng([7, seed])
         n = int(rng.integers(1, 5))
         m = int(rng.integers(n + 3, (30, 30, 24, 16)[n - 1]))
@@ -160,7 +160,7 @@ def test_branch_and_cut_agrees(monkeypatch):
         assert other.bound <= ours.objective * (1 + 1e-9), seed
         assert ours.bound <= other.objective * (1 + 1e-9), seed
         closed += other.status == "optimal"
-    assert closed > 190
+    assert closed > 76
 
 
 def test_each_output_of_several_classes_is_a_halfspace_of_its_own():

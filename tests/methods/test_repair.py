@@ -64,7 +64,7 @@ def test_never_worse_than_its_certificate_and_no_better_than_the_bound(norm, inn
     rng = np.random.default_rng(5)
     X, y = rng.normal(size=(12, 2)), rng.integers(0, 2, 12)
     radius = np.array([0.3, 0.15])
-    result = trained(X, y, radius, inner=inner, norm=norm, seconds=1.0)
+    result = trained(X, y, radius, inner=inner, norm=norm, seconds=0.5)
     found = certify(result.network, X, y, radius=1.0, scale=radius, norm=norm)
     assert not found.undecided.any()
     assert result.objective == (~found.robust).sum()

@@ -21,7 +21,7 @@ from bdnn._native import search
 from native.calls import CALLS, World, public_names, submodules, writable_properties
 from native.guards import ENDLESS, REFUSED, attempt, backstop  # noqa: F401  # every test uses the fixture
 
-ROUNDS = int(os.environ.get("BDNN_FUZZ_ROUNDS", "150"))
+ROUNDS = int(os.environ.get("BDNN_FUZZ_ROUNDS", "50"))
 FLOATS = [math.nan, math.inf, -math.inf, 1e308, -1e308, -0.0, 0.0, 5e-324, -1.0]
 INTEGERS = [0, 1, -1, 2, 2**29, 2**31 - 1, 2**31, 2**62, 2**63 - 1, -(2**63), 2**63, 2**64 - 1, 2**70, -(2**70)]
 STRANGE = [None, "x", b"x", [], (), {}, 1j, np.zeros(3), np.float64(0.5), np.int64(1), object()]

@@ -60,7 +60,7 @@ def nothing(first, count):
 
 
 def fitted(folder, **settings):
-    given = {"hidden_layer_sizes": (2,), "time_limit": 4.0, "random_state": 0} | settings
+    given = {"hidden_layer_sizes": (2,), "time_limit": 1.0, "random_state": 0} | settings
     clf = BDNNClassifier(**given)
     return clf.fit(bdnn.open_parquet(folder / "rows", drop=["name"]), "y", sample_weight="w")
 

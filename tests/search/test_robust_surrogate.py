@@ -107,7 +107,7 @@ def test_many_features():
     few = np.isin(y, (4, 9))
     larger = np.stack([np.kron(x.reshape(8, 8), np.ones((3, 3))).ravel() for x in X[few]])
     larger += np.random.default_rng(0).normal(scale=2.0, size=larger.shape)
-    clf = BDNNClassifier((8,), method="local_search", robust_radius=2.0, time_limit=8, random_state=0)
+    clf = BDNNClassifier((8,), method="local_search", robust_radius=2.0, time_limit=3, random_state=0)
     clf.fit(larger, y[few])
     assert clf.result_.objective <= 10
     assert clf.certify(larger[:50], y[few][:50], radius=2.0).robust_accuracy > 0.9
