@@ -130,7 +130,7 @@ def threads(seeds: int, seconds: float = 10.0) -> dict:
     for seed in range(seeds):
         for count, found in rates.items():
             budget = Budget(seconds=seconds, seed=seed, threads=int(count))
-            result = LocalSearch(polish="none")(problem, budget)
+            result = LocalSearch(polish="none", n_starts=8)(problem, budget)
             found.append(result.nodes / result.timings["search"])
     one, two = (median(found) for found in rates.values())
     return {
