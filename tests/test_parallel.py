@@ -25,7 +25,7 @@ from bdnn.stopping import Stop, Teller
 assert cluster  # a fixture
 
 AWAY = ("loky", "dask")
-X = np.random.default_rng(0).normal(size=(6, 30_000))  # a little more than joblib's limit for memory maps
+X = np.random.default_rng(0).normal(size=(6, 30_000))
 
 
 def done(work, given, shared=None, threads=2):
@@ -138,15 +138,14 @@ def test_the_same_seeds_give_the_same_on_any_number_of_workers(backend, cluster)
 
 @pytest.mark.parametrize("backend", AWAY)
 def test_a_task_does_not_grow_with_the_rows(backend, cluster):
-    """What is sent for a task: references to memory maps of joblib, or to what Dask has scattered."""
+    """What is sent for a task: the name of a file, or a reference to what Dask has scattered."""
     sizes = []
     for rows in (10_000, 80_000):
         shared = {"X": np.zeros((20, rows)), "y": np.arange(20 * rows)}
         with configured(backend, cluster), Workers(2, shared) as workers:
             assert {total for _, (total, _) in workers.do(tasks.sums, range(2))} == {0.0}
-            [job] = workers._jobs(tasks.sums, [7])
-            reducers = workers._parallel._backend._workers._call_queue._reducers if backend == "loky" else None
-            sizes.append(len(dumps(job, reducers=reducers)))
+            [job] = workers._jobs(tasks.sums, enumerate([7]), {})
+            sizes.append(len(dumps(job)))
     assert max(sizes) < 5000 and abs(sizes[0] - sizes[1]) < 100
 
 

@@ -6,8 +6,8 @@ Without a configuration tasks are done on threads of this process: the kernels w
 worker is this thread. What a task finds must not depend on where it is done: a task has a seed of its own, and
 libraries use one thread in it, as sums depend on how they are split.
 
-What tasks share travels once to every process: its arrays become memory maps (joblib does that to those of its
-`max_nbytes` or more) or are scattered (Dask), so that a task is what is its own and a reference.
+What tasks share travels once to every process: it is a file that becomes a memory map, if it is large, or is scattered
+(Dask), so that a task is what is its own and a reference.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import numpy as np
@@ -38,6 +40,8 @@ Found = TypeVar("Found")
 
 # bytes from which an array travels by itself: less is as quick within the rest
 _OWN_BUFFER = 1 << 12
+# bytes from which a file is worth its while: less travels with every task
+_LARGE = 1 << 18
 # bytes at whose multiples arrays begin, as those of NumPy do, which adds the numbers of others in another order
 _ALIGNED = 16
 
@@ -94,6 +98,10 @@ class Workers(Generic[Shared]):
                     # data that were released a moment ago could be taken for these
                     self._packed = tuple(client.scatter([self._packed], broadcast=True, hash=False))
                     stack.callback(_forget_on, client, self._token)
+                elif sum(each.nbytes for each in self._packed) >= _LARGE:
+                    # joblib's own memory maps end with a second of waiting for processes that still have them
+                    folder = stack.enter_context(TemporaryDirectory(prefix="bdnn-", ignore_cleanup_errors=True))
+                    self._packed = (_Stored.of(self._packed, os.path.join(folder, "shared")),)
                 stack.enter_context(self.stop.reaches_processes(client))
             # tasks are handed out when somebody is free, so the time that they are given is what is left then; where
             # processes do them, and they take less than some tenths of a second, joblib hands out several at once
@@ -218,6 +226,31 @@ def unpacked(parts: tuple[Array, ...]) -> Any:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What `packed` made, in a file: its path, and the bytes of each part."""
+
+    path: str
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, parts: tuple[Array, ...], path: str) -> _Stored:
+        """Write a file, in which parts begin at multiples of what arrays need."""
+        with open(path, "wb") as file:
+            for part in parts:
+                file.write(part.data)
+                file.write(bytes(-part.nbytes % _ALIGNED))
+        return cls(path, tuple(part.nbytes for part in parts))
+
+    def parts(self) -> tuple[Array, ...]:
+        """Return the parts as views of a memory map, which lasts as long as they do."""
+        whole, begin, parts = np.memmap(self.path, dtype=np.uint8, mode="r"), 0, []
+        for size in self.sizes:
+            parts.append(np.asarray(whole[begin : begin + size]))
+            begin += size + -size % _ALIGNED
+        return tuple(parts)
+
+
 def _done_here(work: Callable[..., Found], shared: object, number: int, task: object, stop: Stop) -> tuple[int, Found]:
     with _alone(), limited_threads(1, "openmp"):  # which is a limit of each thread, while that of BLAS is of all
         return number, work(shared, task, stop)
@@ -269,11 +302,11 @@ _last: dict[str, Any] = {}
 """What the tasks share that this process did last: the next task probably has the same, and what it has prepared."""
 
 
-def _kept(token: str, parts: tuple[Array, ...]) -> Any:
+def _kept(token: str, parts: tuple[Any, ...]) -> Any:
     with _keeping:
         if token not in _last:
             _last.clear()
-            _last[token] = unpacked(parts)
+            _last[token] = unpacked(parts[0].parts() if isinstance(parts[0], _Stored) else parts)
         return _last[token]
 
 
