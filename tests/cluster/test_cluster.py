@@ -292,10 +292,10 @@ def test_what_names_no_cluster_is_refused(cluster):
 
 def test_no_scheduler_no_other_method_and_no_other_formulation(monkeypatch):
     monkeypatch.setattr("bdnn.cluster.connection._CONNECT", 0.2)
-    with pytest.raises(InputError, match="answers at"):
+    with pytest.raises(InputError, match="no scheduler of Dask answers at"):
         with connected("tcp://127.0.0.1:1"):
             pass
-    with pytest.raises(InputError, match="nothing answers at"):
+    with pytest.raises(InputError, match="no scheduler of Dask answers at"):
         exact(cluster="tcp://127.0.0.1:1")(problem_of("one tree"), Budget(seconds=10))
     X, y = noisy(30, 0, 2)
     with pytest.raises(InputError, match="cluster='local:2' needs method='exact', got 'local_search'"):

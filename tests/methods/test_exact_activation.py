@@ -100,7 +100,7 @@ def test_the_result(hidden: tuple[int, ...], incumbents: str) -> None:
 
 def test_progress() -> None:
     told = []
-    result = plain()(problem(), Budget(seconds=60), on_progress=told.append)
+    result = plain(formulation="activation")(problem(), Budget(seconds=60), on_progress=told.append)
     assert result.nodes > 0
     assert "solve" in {progress.phase for progress in told}
     assert [p.bound for p in told] == sorted(p.bound for p in told)

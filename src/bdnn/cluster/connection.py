@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from bdnn.cluster.worker import Software
 from bdnn.errors import InputError
@@ -21,7 +19,7 @@ _ADDRESS = re.compile(r"[a-z]+://\S+|[^\s:/]+:[0-9]+")
 _ACCEPTED = (
     'a distributed.Client, an address such as "tcp://10.0.0.1:8786", or "local:N" for N processes of this machine'
 )
-# seconds to wait for a scheduler to answer: they start in one or two; and for a machine to answer
+# seconds to wait for a scheduler to answer, which starts in one or two; and before a training begins
 _CONNECT, _PROBE = 20.0, 5.0
 
 
@@ -38,20 +36,11 @@ def check_cluster(cluster: object) -> None:
 
 
 def check_answer(cluster: object, seconds: float) -> None:
-    """Raise `InputError` if nothing answers at the address of a cluster, within so many seconds."""
+    """Raise `InputError` if no scheduler answers at the address of a cluster, within so many seconds."""
     if not isinstance(cluster, str) or cluster.startswith("local:"):
         return
-    parts = urlsplit(cluster if "://" in cluster else f"tcp://{cluster}")
-    try:
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise InputError(f"the cluster must be {_ACCEPTED}, got {cluster!r} ({error})") from None
-    if parts.scheme not in ("tcp", "tls", "ws", "wss") or host is None or port is None:
-        return  # what Dask makes of it is found out when it is asked
-    try:
-        socket.create_connection((host, port), timeout=min(_PROBE, seconds)).close()
-    except OSError as error:
-        raise InputError(f"nothing answers at {cluster!r} ({error}); the cluster must be {_ACCEPTED}") from None
+    with _client(cluster, min(_PROBE, seconds)):
+        pass
 
 
 @contextmanager
@@ -81,11 +70,20 @@ def connected(cluster: object) -> Iterator[Client]:
             with Client(local) as client:
                 yield client
         return
+    with _client(cluster, _CONNECT) as client:
+        yield client
+
+
+@contextmanager
+def _client(address: str, seconds: float) -> Iterator[Client]:
+    """Give a client of the scheduler at an address, which has so many seconds to answer."""
+    from distributed import Client
+
     try:
-        client = Client(cluster, timeout=_CONNECT)
+        client = Client(address, timeout=seconds, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"no scheduler of Dask answers at {cluster!r} ({error}); the cluster must be {_ACCEPTED}"
+            f"no scheduler of Dask answers at {address!r} ({error}); the cluster must be {_ACCEPTED}"
         ) from None
     with client:
         yield client
