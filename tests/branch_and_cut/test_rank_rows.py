@@ -316,12 +316,17 @@ def test_certificates_hold_the_rank_rows_that_others_used(together):
     assert any(proof.get("ranks") for tree in document["trees"] for proof in tree["proofs"]) and together() > 0
 
 
-def test_rank_rows_have_the_names_of_who_sent_them():
+def recorded_proof():
+    """Data, a run and its proof, of one tree that is recorded."""
     X, y, weight = hard(50)
     run = Run(Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=()), Budget(seconds=60).start(), None)
     submit_starts(run, None)
-    proof, crew = Proof(run, record=True), Scripted()
-    (tree,) = proof.trees
+    return (X, y, weight), run, Proof(run, record=True)
+
+
+def test_rank_rows_have_the_names_of_who_sent_them():
+    data, run, proof = recorded_proof()
+    (tree,), crew = proof.trees, Scripted()
     for points in (np.arange(10), np.arange(45), np.arange(3, 48)):
         found = SubsetTree(tree.ranks, points, record=True)
         found.raise_bound(10_000, lambda: True)
@@ -338,15 +343,12 @@ def test_rank_rows_have_the_names_of_who_sent_them():
     assert tree.closed and 1 <= tree.record.last_rank < len(tree.ranks)
     document = json.loads(json.dumps(proof.certificate(run.incumbent.network)))
     assert any(proof.get("ranks") for proof in document["trees"][0]["proofs"])
-    assert verify_certificate(document, X, y, weight).optimal
+    assert verify_certificate(document, *data).optimal
 
 
 def test_a_rank_row_that_nobody_knows_is_refused():
-    X, y, weight = hard(50)
-    run = Run(Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=()), Budget(seconds=60).start(), None)
-    submit_starts(run, None)
-    proof, crew = Proof(run, record=True), Scripted()
-    (tree,) = proof.trees
+    _, run, proof = recorded_proof()
+    (tree,), crew = proof.trees, Scripted()
     some = Team(crew, proof.cuts, proof.submit)
     some.hand_out(lambda: (0, tree), 60.0, None, True)
     ((number, job),) = crew.jobs.items()

@@ -32,8 +32,8 @@ MAX_FEATURES = 2
 _MAX_POINTS = 400
 # halfspaces of a block of pairs: sums of that many pairs stay near the processor
 _BLOCK = 512
-# sums of costs up to which single precision has them without rounding, and what doubles have
-_SINGLE, _LARGEST_SUM = 2.0**24, 2.0**50
+# sums of costs up to which single precision has them without rounding; doubles have all that `Costs` allows
+_SINGLE = 2.0**24
 # seconds for a pair, for a pair and a point, and for a line and a point, measured with 150 points of two features
 _PER_PAIR, _PER_LOOK, _PER_SIDE = 2e-9, 2.5e-11, 1e-8
 # the rounding error of a difference of products of differences, as a share of the products
