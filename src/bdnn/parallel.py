@@ -57,6 +57,8 @@ class Workers(Generic[Shared]):
         What all tasks need. It is not changed.
     asked : Stop or None
         A request that others may make, too; None for one of its own.
+    batches : bool
+        Whether several tasks may travel at once where they are short; not where they were made of a good length.
 
     Attributes
     ----------
@@ -69,8 +71,8 @@ class Workers(Generic[Shared]):
         Whether tasks see the memory of this process, so that what they change is seen.
     """
 
-    def __init__(self, threads: int, shared: Shared, asked: Stop | None = None) -> None:
-        self._threads, self._shared = threads, shared
+    def __init__(self, threads: int, shared: Shared, asked: Stop | None = None, *, batches: bool = True) -> None:
+        self._threads, self._shared, self._batches = threads, shared, batches
         self.count, self.stop, self.here = 1, asked or Stop(), True
         self._stack = ExitStack()
         self._backend: Any = None
@@ -105,7 +107,7 @@ class Workers(Generic[Shared]):
                 stack.enter_context(self.stop.reaches_processes(client))
             # tasks are handed out when somebody is free, so the time that they are given is what is left then; where
             # processes do them, and they take less than some tenths of a second, joblib hands out several at once
-            plan = {"pre_dispatch": "n_jobs", "batch_size": "auto", "prefer": "threads"}
+            plan = {"pre_dispatch": "n_jobs", "batch_size": "auto" if self._batches else 1, "prefer": "threads"}
             returns = "generator_unordered" if backend.supports_return_generator else "list"
             self._parallel = stack.enter_context(joblib.Parallel(self._threads, return_as=returns, **plan))
             self._stack = stack.pop_all()

@@ -16,10 +16,10 @@ class Unreliable:
 
     here, shortest = False, 0.01
 
-    def __init__(self, reduced, seed, size, trouble=0.2):
+    def __init__(self, reduced, seed, size, make_descend=None, trouble=0.2):
         self._rng = np.random.default_rng([seed, 1])
-        self._reduced, self.size, self._trouble = reduced, size, trouble
-        self._sites = {name: Site(reduced, seed + k) for k, name in enumerate("ab")}
+        self._reduced, self._make_descend, self.size, self._trouble = reduced, make_descend, size, trouble
+        self._sites = {name: Site(reduced, seed + k, make_descend) for k, name in enumerate("ab")}
         self._jobs, self._late, self.seen = [], [], dict.fromkeys(("done", "lost", "late", "twice", "new site"), 0)
 
     def __enter__(self):
@@ -44,7 +44,7 @@ class Unreliable:
         some, self._jobs = self._jobs[:2], self._jobs[2:]
         for site, number, job in some:
             if rng.random() < self._trouble / 2:  # a site is gone with all it knew, and another one has its name
-                self._sites[site] = Site(self._reduced, int(rng.integers(1 << 30)))
+                self._sites[site] = Site(self._reduced, int(rng.integers(1 << 30)), self._make_descend)
                 self.seen["new site"] += 1
             fate = rng.random() / self._trouble if self._trouble else 1.0
             if fate < 0.3:

@@ -58,8 +58,8 @@ def test_parts_done_by_several_threads_go_on_where_they_were(case, seed, tmp_pat
 def test_lost_late_and_repeated_parts_do_no_harm(seed, monkeypatch, dealt):
     crews = []
 
-    def crew(reduced, seed, size):
-        crews.append(Unreliable(reduced, seed, size, trouble=0.5))
+    def crew(reduced, seed, size, make_descend):
+        crews.append(Unreliable(reduced, seed, size, make_descend, trouble=0.5))
         return crews[-1]
 
     monkeypatch.setattr(exact, "Threads", crew)

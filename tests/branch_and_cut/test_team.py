@@ -36,8 +36,8 @@ def crews(monkeypatch):
     """Unreliable crews in the place of threads; returns those that were made."""
     made = []
 
-    def crew(reduced, seed, size):
-        made.append(Unreliable(reduced, seed, size))
+    def crew(reduced, seed, size, make_descend):
+        made.append(Unreliable(reduced, seed, size, make_descend))
         return made[-1]
 
     monkeypatch.setattr(exact, "Threads", crew)
@@ -144,7 +144,7 @@ def test_certificates_are_complete_in_spite_of_them(case, crews):
 
 
 def test_all_of_that_happens(crews, monkeypatch):
-    monkeypatch.setattr(Unreliable.__init__, "__defaults__", (0.6,))
+    monkeypatch.setattr(Unreliable.__init__, "__defaults__", (None, 0.6))
     for seed in range(3):
         plain()(problem_of("several trees"), Budget(seconds=60, threads=3, seed=seed))
         if min(seen(crews).values()) > 0:

@@ -14,6 +14,7 @@ from bdnn.branch_and_cut.subtree import Job, Site
 from bdnn.errors import BDNNError
 
 if TYPE_CHECKING:
+    from bdnn.branch_and_cut.guide import MakeDescend
     from bdnn.problem.presolve import Presolved
 
 # seconds to wait for threads that were asked to stop: kernels look up every 10 ms, and one step takes about a second
@@ -96,12 +97,14 @@ class Threads:
         Of the variety of the sets that are found.
     size : int
         Threads.
+    make_descend : callable or None
+        As for `Site`.
     """
 
     here, shortest = True, _SHORTEST
 
-    def __init__(self, reduced: Presolved, seed: int, size: int) -> None:
-        self._site, self.size, self.n_out = Site(reduced, seed), size, 0
+    def __init__(self, reduced: Presolved, seed: int, size: int, make_descend: MakeDescend | None = None) -> None:
+        self._site, self.size, self.n_out = Site(reduced, seed, make_descend), size, 0
         self._jobs, self._done = SimpleQueue[tuple[int, Job] | None](), SimpleQueue[tuple[int, object]]()
         self._stop = Event()
         self._threads = [Thread(target=self._serve, name=f"bdnn-subtrees-{k}", daemon=True) for k in range(size)]

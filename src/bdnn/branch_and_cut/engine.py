@@ -12,6 +12,7 @@ from bdnn.backends.threads import NODE_LIMIT, TIME_LIMIT
 from bdnn.branch_and_cut.certificate import Certificate, certificate
 from bdnn.branch_and_cut.checkpoint import Arrays, cuts_to_arrays, restore_cuts, restore_tree, tree_to_arrays
 from bdnn.branch_and_cut.cuts import Cuts
+from bdnn.branch_and_cut.guide import guide_of
 from bdnn.branch_and_cut.probing import ProbingTrees
 from bdnn.branch_and_cut.program import programs
 from bdnn.branch_and_cut.rank_searches import RankSearches
@@ -22,6 +23,7 @@ from bdnn.status import TeamState
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.crew import Crew
+    from bdnn.branch_and_cut.guide import MakeDescend
     from bdnn.branch_and_cut.incumbents import Incumbents
     from bdnn.branch_and_cut.rank_blocks import Separators
     from bdnn.network.network import Network
@@ -92,6 +94,8 @@ class Proof:
         Whether the trees are recorded for a certificate.
     separators : Separators or None
         Finds networks of one neuron, against which subsets of the points for rank rows are chosen.
+    make_descend : callable or None
+        Gives descents on a problem, for networks near fractional solutions.
 
     Attributes
     ----------
@@ -111,7 +115,14 @@ class Proof:
         Worked on it, by earlier runs too.
     """
 
-    def __init__(self, incumbents: Incumbents, *, record: bool, separators: Separators | None = None) -> None:
+    def __init__(
+        self,
+        incumbents: Incumbents,
+        *,
+        record: bool,
+        separators: Separators | None = None,
+        make_descend: MakeDescend | None = None,
+    ) -> None:
         each = programs(incumbents.reduced)
         self.points = points = each[0].points
         self.cuts = Cuts(points, np.random.default_rng(incumbents.budget.seed))
@@ -123,11 +134,14 @@ class Proof:
         best = points.units(incumbents.incumbent.objective)
         self.submit = submit
         self.ranks = RankSearches(each, self.cuts, submit, incumbents.budget.seed, separators, record=record)
+        # with a limit on nodes, no clock decides what is done
+        clocked = incumbents.budget.nodes is None
+        guide = guide_of(incumbents.reduced, incumbents.budget.seed, make_descend if clocked else None)
         self.trees = [
-            Tree(program, self.cuts, best, submit, record=record, ranks=ranks)
+            Tree(program, self.cuts, best, submit, record=record, ranks=ranks, guide=guide)
             for program, ranks in zip(each, self.ranks.rows, strict=True)
         ]
-        self.probing = None if record else ProbingTrees(each, self.cuts, submit, self.ranks.rows)
+        self.probing = None if record else ProbingTrees(each, self.cuts, submit, self.ranks.rows, guide)
         self.seconds = 0.0
         self._sampled: dict[int, float] = {}
         # of rank rows whose records were looked at: how many these are, the cuts they name, and their proofs

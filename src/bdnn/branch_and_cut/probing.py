@@ -13,6 +13,7 @@ from bdnn.branch_and_cut.tree import Tree
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.cuts import Cuts
+    from bdnn.branch_and_cut.guide import Guide
     from bdnn.branch_and_cut.program import Program
     from bdnn.branch_and_cut.rank_rows import RankRows
     from bdnn.network.network import Network
@@ -37,6 +38,8 @@ class ProbingTrees:
         Receives a network and returns its audited objective, in units.
     ranks : list of RankRows
         Of the same programs.
+    guide : Guide or None
+        Makes networks of fractional solutions.
 
     Attributes
     ----------
@@ -50,8 +53,9 @@ class ProbingTrees:
         cuts: Cuts,
         submit: Callable[[Network], float],
         ranks: list[RankRows],
+        guide: Guide | None = None,
     ) -> None:
-        self._programs, self._cuts, self._submit, self._ranks = programs, cuts, submit, ranks
+        self._programs, self._cuts, self._submit, self._ranks, self._guide = programs, cuts, submit, ranks, guide
         self._trees: list[Tree | None] = [None] * len(programs)
         self._nodes = 0
 
@@ -137,4 +141,4 @@ class ProbingTrees:
         return True
 
     def _new_tree(self, number: int, aim: float) -> Tree:
-        return Tree(self._programs[number], self._cuts, aim, self._submit, ranks=self._ranks[number])
+        return Tree(self._programs[number], self._cuts, aim, self._submit, ranks=self._ranks[number], guide=self._guide)

@@ -20,6 +20,7 @@ import numpy as np
 
 from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.frontier import Node
+from bdnn.branch_and_cut.guide import guide_of
 from bdnn.branch_and_cut.program import programs
 from bdnn.branch_and_cut.proof_log import Record
 from bdnn.branch_and_cut.rank_rows import RankRows
@@ -28,6 +29,7 @@ from bdnn.clock import reading
 from bdnn.problem.audit import audit
 
 if TYPE_CHECKING:
+    from bdnn.branch_and_cut.guide import MakeDescend
     from bdnn.branch_and_cut.program import Program
     from bdnn.network.network import Network
     from bdnn.problem.presolve import Presolved
@@ -286,6 +288,8 @@ class Site:
         The problem.
     seed : int
         Of the variety of the sets that are found here.
+    make_descend : callable or None
+        Gives descents on a problem, for networks near fractional solutions.
 
     Attributes
     ----------
@@ -295,8 +299,8 @@ class Site:
         Rank rows of each program.
     """
 
-    def __init__(self, reduced: Presolved, seed: int) -> None:
-        self.reduced, self._seed = reduced, seed
+    def __init__(self, reduced: Presolved, seed: int, make_descend: MakeDescend | None = None) -> None:
+        self.reduced, self.seed, self.make_descend = reduced, seed, make_descend
         self._lock = Lock()
         self._programs: list[Program] | None = None
         self._idle: list[_Bench] = []
@@ -327,8 +331,8 @@ class Site:
             bench = self._idle.pop() if self._idle else None
             if bench is None:
                 self._n_benches += 1
-                rng = np.random.default_rng([self._seed, self._n_benches])
-                bench = _Bench(self, self._programs, rng)
+                rng = np.random.default_rng([self.seed, self._n_benches])
+                bench = _Bench(self, self._programs, rng, self._n_benches)
         yield bench
         with self._lock:
             self._idle.append(bench)
@@ -337,8 +341,9 @@ class Site:
 class _Bench:
     """Trees and sets of one worker, which stay as they are between its jobs."""
 
-    def __init__(self, site: Site, each: list[Program], rng: np.random.Generator) -> None:
+    def __init__(self, site: Site, each: list[Program], rng: np.random.Generator, number: int) -> None:
         self._site, self._programs = site, each
+        self._guide = guide_of(site.reduced, site.seed + number, site.make_descend)
         self._cuts = Cuts(each[0].points, rng)
         self._trees: dict[int, Tree] = {}
         # rank rows of each program, and what the sender of jobs calls them
@@ -391,8 +396,9 @@ class _Bench:
     def _tree(self, job: Subtree) -> Tree:
         if job.program not in self._trees:
             self._trees[job.program] = Tree(
-                self._programs[job.program], self._cuts, job.best, self._submit, ranks=self._ranks[job.program]
-            )
+                self._programs[job.program], self._cuts, job.best, self._submit,
+                ranks=self._ranks[job.program], guide=self._guide if job.max_nodes is None else None,
+            )  # fmt: skip
         return self._trees[job.program]
 
     def _submit(self, network: Network) -> float:

@@ -17,6 +17,7 @@ from bdnn.errors import BDNNError
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.cuts import Cuts
+    from bdnn.branch_and_cut.guide import Guide
     from bdnn.branch_and_cut.program import Program
     from bdnn.branch_and_cut.rank_rows import RankRows
     from bdnn.network.network import Network
@@ -68,6 +69,8 @@ class Tree(Frontier):
         Whether the proof is written down.
     ranks : RankRows or None
         Rank rows of the program, shared with other trees.
+    guide : Guide or None
+        Makes networks of fractional solutions, shared with other trees.
 
     Attributes
     ----------
@@ -85,8 +88,9 @@ class Tree(Frontier):
         step: int = 1,
         record: bool = False,
         ranks: RankRows | None = None,
+        guide: Guide | None = None,
     ) -> None:
-        self.ranks, self._ranks_taken = ranks, 0
+        self.ranks, self._ranks_taken, self._guide = ranks, 0, guide
         self.program, self.cuts, self._submit = program, cuts, submit
         self.v = len(program.cost)
         lower = np.zeros(self.v, dtype=np.int8)
@@ -147,6 +151,7 @@ class Tree(Frontier):
         if state == "doubtful":
             return self._give_up(node)
         x = self.rows.D.x[: self.v].copy()
+        self._imitate(x)
         column, first = self._choose(x, lower, upper)
         if column < 0:
             return self._integral(node, x)
@@ -327,6 +332,15 @@ class Tree(Frontier):
                 reached = max(self.best, objective + 0.5)
             gains[side] = max(reached - objective, 0.0)
         return gains
+
+    def _imitate(self, x: Floats) -> None:
+        """Look for a better network near a fractional solution, now and then."""
+        if self._guide is None:
+            return
+        gap = (self.best - self.bound) / max(self.best, 1.0)
+        network = self._guide.network(self.program, x, gap)
+        if network is not None:
+            self.best = min(self.best, self._submit(network))
 
     def _evaluate(self, weights: Floats) -> float:
         """Return what a network costs."""

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from bdnn.types import Bools, Floats
 
 _EVERY = 0.2  # seconds between reports: smooth for a reader, nothing for the searches
-# points of a task: many tasks for each worker, as points take from less than a millisecond to a minute, but no more
-# than so many points, since most take a millisecond, and a task half of one on its way to another process
-_TASKS_PER_WORKER, _MOST_POINTS = 50, 32
+# points of a task: most take a millisecond, and a task some of them on its way to another process, but a few take a
+# minute: so the first tasks are large, and later ones a share of what is left for each worker, down to so many seconds
+_TASKS_PER_WORKER, _MOST_POINTS, _LEAST_SECONDS = 4, 512, 0.05
 
 
 class Asked(Protocol):
@@ -130,7 +130,7 @@ def decided(
         run.take(i, Verdict(0.0, points[i].copy(), 0.0, True))  # known without any search
     places = np.flatnonzero(clean).tolist()
     try:
-        with Workers(min(threads, max(len(places), 1)), asked) as workers:
+        with Workers(min(threads, max(len(places), 1)), asked, batches=False) as workers:
             tasks = _Tasks(places, asked, run, workers)
             for number, answer in workers.do(_answered, tasks):
                 tasks.take(number, answer)
@@ -154,9 +154,10 @@ class _Tasks:
         self._places, self._asked, self._run, self._workers = places, asked, run, workers
         self._left = math.inf if run.budget.nodes is None else float(run.budget.nodes)
         self._ordered = self._left < math.inf
-        share = len(places) // (_TASKS_PER_WORKER * workers.count)
-        self._size = 1 if self._ordered or workers.count == 1 else min(max(share, 1), _MOST_POINTS)
+        self._single = self._ordered or workers.count == 1
         self._given: list[float] = []
+        self._begins: list[int] = []
+        self._answered, self._seconds = 0, 0.0
         self._waiting: dict[int, tuple[Verdict, int]] = {}
         self._next = 0
 
@@ -166,18 +167,28 @@ class _Tasks:
         return self._left <= 0
 
     def __iter__(self) -> Iterator[_Task]:
-        for begin in range(0, len(self._places), self._size):
-            if self._workers.stop.requested:
-                return
+        begin = 0
+        while begin < len(self._places) and not self._workers.stop.requested:
+            end = begin + (1 if self._single else self._size(len(self._places) - begin))
             self._given.append(self._left)
-            yield self._places[begin : begin + self._size], self._left, self._run
+            self._begins.append(begin)
+            yield self._places[begin:end], self._left, self._run
+            begin = end
+
+    def _size(self, left: int) -> int:
+        """Return how many of the points that are left are the next task."""
+        share = left // (_TASKS_PER_WORKER * self._workers.count)
+        least = _LEAST_SECONDS * self._answered / max(self._seconds, 1e-9)
+        return int(min(max(share, least, 1), _MOST_POINTS))
 
     def take(self, number: int, answers: list[tuple[Verdict, int]]) -> None:
         """Take what a task found."""
         if not self._workers.here:
             self._run.report(sum(nodes for _, nodes in answers))
         if not self._ordered:
-            for i, (verdict, _) in zip(self._places[number * self._size :], answers, strict=False):
+            self._answered += len(answers)
+            self._seconds += sum(verdict.seconds for verdict, _ in answers)
+            for i, (verdict, _) in zip(self._places[self._begins[number] :], answers, strict=False):
                 self._run.take(i, verdict)
             return
         if not answers:

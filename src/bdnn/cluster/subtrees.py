@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
     from bdnn.branch_and_cut.crew import Crew
+    from bdnn.branch_and_cut.guide import MakeDescend
     from bdnn.branch_and_cut.subtree import Job
     from bdnn.problem.presolve import Presolved
 
@@ -36,7 +37,9 @@ _FETCH = 10.0
 
 
 @contextmanager
-def cluster_crew(reduced: Presolved, seed: int, cluster: object) -> Iterator[Crew]:
+def cluster_crew(
+    reduced: Presolved, seed: int, cluster: object, make_descend: MakeDescend | None = None
+) -> Iterator[Crew]:
     """Give the workers of a cluster as a crew.
 
     Parameters
@@ -47,6 +50,8 @@ def cluster_crew(reduced: Presolved, seed: int, cluster: object) -> Iterator[Cre
         Of the variety of the sets that are found.
     cluster : distributed.Client or str
         As for `bdnn.cluster.connection.connected`.
+    make_descend : callable or None
+        As for `bdnn.branch_and_cut.subtree.Site`; it travels with the problem.
 
     Raises
     ------
@@ -55,7 +60,7 @@ def cluster_crew(reduced: Presolved, seed: int, cluster: object) -> Iterator[Cre
     """
     with connected(cluster) as client:
         check_workers(client)
-        crew = Workers(client, reduced, seed)
+        crew = Workers(client, reduced, seed, make_descend)
         try:
             yield crew
         finally:
@@ -83,15 +88,17 @@ class Workers:
         The problem: it travels once to each worker.
     seed : int
         Of the variety of the sets that are found.
+    make_descend : callable or None
+        As for `cluster_crew`.
     """
 
     here, shortest = False, _SHORTEST
 
-    def __init__(self, client: Client, reduced: Presolved, seed: int) -> None:
+    def __init__(self, client: Client, reduced: Presolved, seed: int, make_descend: MakeDescend | None = None) -> None:
         self._client, self._seed = client, seed
         self._software = Software.here()
         self._name = uuid.uuid4().hex[:12]
-        self._problem, self._sent = pickle.dumps(reduced, protocol=pickle.HIGHEST_PROTOCOL), 0
+        self._problem, self._sent = pickle.dumps((reduced, make_descend), protocol=pickle.HIGHEST_PROTOCOL), 0
         self._held: Future | None = None  # the problem, on the cluster
         self._tasks: dict[int, _Task] = {}
         self._ended = SimpleQueue[int]()

@@ -66,7 +66,7 @@ def do(software: tuple[str, str], key: str, seed: int, problem: bytes, job: byte
     seed : int
         Of the variety of the sets that are found here.
     problem, job : bytes
-        Pickled, so that nothing is read by another version.
+        Pickled, so that nothing is read by another version; with the problem what gives descents on it, or None.
 
     Returns
     -------
@@ -90,7 +90,8 @@ def _site(key: str, seed: int, problem: bytes) -> Site:
     """Return what this process keeps of a problem."""
     with _lock:
         if key not in _sites:
-            _sites[key] = Site(pickle.loads(problem), seed)
+            reduced, make_descend = pickle.loads(problem)
+            _sites[key] = Site(reduced, seed, make_descend)
         _sites.move_to_end(key)
         while len(_sites) > _MAX_SITES:
             _sites.popitem(last=False)

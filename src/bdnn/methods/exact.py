@@ -24,6 +24,7 @@ from bdnn.methods.exact_supports import relaxed, train_over_supports
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
 from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
 from bdnn.problem.problem import Problem
+from bdnn.search.descents import Descents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -100,9 +101,11 @@ class ExactTraining(TrainingMethod):
         activation = self.formulation == "activation" or (self._free and not uncovered)
         if activation and not limits:
             path = None if self.checkpoint is None else Path(self.checkpoint)
-            crew: OpenCrew | None = partial(Threads, size=run.budget.threads) if run.budget.threads > 1 else None
+            crew: OpenCrew | None = None
+            if run.budget.threads > 1:
+                crew = partial(Threads, size=run.budget.threads, make_descend=Descents)
             if self.cluster is not None:
-                crew = partial(cluster_crew, cluster=self.cluster)
+                crew = partial(cluster_crew, cluster=self.cluster, make_descend=Descents)
             training_run = ActivationTraining(
                 run, path, searches=searches, certificate=self.certificate, crew=crew,
                 enumerates=self._free and self.cluster is None,

@@ -18,6 +18,7 @@ from bdnn.libraries import limited_threads
 from bdnn.methods import exact_halfspaces, few_features
 from bdnn.methods.autosave import Autosave
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
+from bdnn.search.descents import Descents
 from bdnn.search.halfspace import separators
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class ActivationTraining:
             run.fell_short("there is nothing to write a certificate of: no network is better than another")
             return "nothing left to improve"
         with run.phase("build"):
-            self._proof = proof = Proof(run, record=self._certificate, separators=separators)
+            self._proof = proof = Proof(run, record=self._certificate, separators=separators, make_descend=Descents)
             self._autosave.keep(proof)
         if run.closed:
             return "nothing left to improve"
