@@ -35,7 +35,7 @@ from bdnn.branch_and_cut import engine, team
 from bdnn.branch_and_cut.team import Team
 from bdnn.methods.exact import ExactTraining
 
-ROWS = (130, 200)
+ROWS = (170, 200)
 WORKERS = (2, 8, 32, 64, 128, 256, 512)
 BANDWIDTH = 125e6  # bytes per second: a gigabit
 SIMULATED = 600.0  # seconds
