@@ -23,6 +23,7 @@ from bdnn.partitions.rows import Rows, StoredRows
 from bdnn.partitions.store import Block, Store
 from bdnn.partitions.tasks import Audited, Setting, unit_of
 from bdnn.partitions.training import Improved, improve
+from bdnn.progress import ProgressLines
 from bdnn.search.points import deviation
 from bdnn.status import Status
 from bdnn.tables.cells import Known
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from bdnn.encoding.encoder import Encoder
     from bdnn.network.network import Network
     from bdnn.result import Result
-    from bdnn.status import ProgressCallback
+    from bdnn.status import Progress, ProgressCallback
     from bdnn.tables.table import Table
     from bdnn.types import Array, Floats, Indices
 
@@ -177,7 +178,8 @@ def fit_rows(
         If a setting or the data cannot be used.
     """
     refuse_unsupported(clf)
-    _Fit(clf, source, on_progress, test_fraction, seed).run()
+    listener = on_progress or (ProgressLines() if clf.verbose else None)
+    _Fit(clf, source, listener, test_fraction, seed).run()
 
 
 @dataclass(slots=True)
@@ -192,6 +194,7 @@ class _Fit:
     seconds: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
     shortfalls: list[str] = field(default_factory=list)
+    began: float = field(default_factory=reading)
 
     def run(self) -> None:
         """Fit."""
@@ -218,7 +221,7 @@ class _Fit:
                 rows, self._setting(inner, encoder, facts, sample), self._networks(inner),
                 _directing(encoder, sample, source.classes), replace(budget, started=None).start().within(left),
                 repeats=inner.result_.n_distinct < inner.result_.n_rows, allowed=_allowed(clf, inner),
-                on_progress=self.on_progress, interrupted=self.interrupted,
+                on_progress=self._listener(), interrupted=self.interrupted,
                 expected=self.source.n_rows if self.interrupted else 0,
             )  # fmt: skip
             confusion = None
@@ -229,6 +232,18 @@ class _Fit:
             points = training.n_points or rows.n_rows  # blocks on workers are not counted
             stored = len(training), points, training.file_bytes + others.file_bytes
         self._keep(inner, encoder, outcome, facts, sample, confusion, stored)
+
+    def _listener(self, n_sample: int = 0) -> ProgressCallback | None:
+        """Return what hears of a part of the fit, which has a clock of its own, and may be of a sample."""
+        listener = self.on_progress
+        if listener is None:
+            return None
+
+        def told(progress: Progress) -> None:
+            phase = f"sample of {n_sample} rows, {progress.phase}" if n_sample else progress.phase
+            listener(replace(progress, seconds=reading() - self.began, phase=phase))
+
+        return told
 
     @property
     def _held_out(self) -> Draw:
@@ -246,11 +261,12 @@ class _Fit:
         """Return a classifier that is fitted to the sample, in a part of the time."""
         clf, began = self.clf, reading()
         limit = None if clf.time_limit is None else _SAMPLE_TIME * clf.time_limit
-        inner = clone(clf).set_params(memory_limit=None, time_limit=limit, random_state=seed)
+        inner = clone(clf).set_params(memory_limit=None, time_limit=limit, random_state=seed, verbose=0)
         inner._warns = False
         if clf.warm_start and hasattr(clf, "network_"):
             inner.network_, inner.encoder_ = clf.network_, clf.encoder_
-        inner.fit(sample.features, sample.labels, sample.weight, on_progress=self.on_progress)
+        listener = self._listener(len(sample.rows))
+        inner.fit(sample.features, sample.labels, sample.weight, on_progress=listener)
         self.seconds["sample"] = reading() - began
         return inner
 
