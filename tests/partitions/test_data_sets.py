@@ -1,6 +1,7 @@
 """Parquet data sets: read part by part, fitted to within a limit of memory, evaluated and predicted."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -155,6 +156,23 @@ def test_ctrl_c_while_the_sample_trains(folder, beyond):
     assert clf.result_.n_rows == 250 and "audited on the first 250 of 900 rows" in clf.result_.message  # one part
 
 
+@pytest.mark.parametrize("hidden", [(2,), "auto"])
+def test_progress_has_one_clock_and_says_of_which_rows_it_is(folder, beyond, hidden, monkeypatch):
+    monkeypatch.setattr(partitioned, "_SAMPLE_TIME", 0.5)  # enough to choose
+    told = []
+    clf = BDNNClassifier(hidden, time_limit=3.0, random_state=0)
+    clf.fit(bdnn.open_parquet(folder / "rows", drop=["name"]), "y", on_progress=told.append)
+    seconds = [progress.seconds for progress in told]
+    assert seconds == sorted(seconds)
+    phases = [progress.phase for progress in told]
+    n_sample = len(clf.partitioned_.sample.rows)
+    of_sample = [phase.startswith(f"sample of {n_sample} rows, ") for phase in phases]
+    first = of_sample.index(False)
+    assert 0 < first and all(of_sample[:first]) and set(phases[first:]) == {"search on all rows"}
+    assert (f"sample of {n_sample} rows, choosing" in phases) == (hidden == "auto")
+    assert all((progress.trial is None) == ("choosing" not in progress.phase) for progress in told)
+
+
 def test_a_full_disk_leaves_the_network_of_the_sample(folder, beyond, monkeypatch):
     append = Store.append
 
@@ -199,6 +217,21 @@ def test_data_sets_that_are_none(folder, tmp_path):
         LabeledRows(data, "absent")
     with pytest.raises(InputError, match="y must be the name of a column of the data set, got list"):
         BDNNClassifier().fit(data, [1, 2])
+
+
+def test_several_csv_files_are_answered_with_what_to_do(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(2):
+        Path(f"it's {number}.csv").write_text("a,y\n" + "".join(f"{number + k},{k % 2}\n" for k in range(20)))
+    for given in ("*.csv", "."):
+        code, out, err = run("train", given, "--quiet")
+        assert (code, out) == (2, "") and "a data set of several files must be of Parquet files" in err
+        assert "give a single CSV file, such as " in err and "it" in err
+        said = shlex.split(err.split("make a Parquet file of all of them: ")[1])
+        assert subprocess.run([sys.executable, *said[1:]], check=True).returncode == 0 and said[0] == "python"
+        assert bdnn.open_parquet("all.parquet").n_rows == 40
+        Path("all.parquet").unlink()
+    assert "'*.csv' matches 2 files, and it's 0.csv is not a Parquet file" in run("train", "*.csv")[2]
 
 
 def test_files_with_other_columns(tmp_path):
@@ -294,6 +327,22 @@ def test_the_command_line_says_that_rows_fit(run, folder):
     assert code == 0 and "900 rows in 3 files fit into memory" in err and "all rows" not in out
     code, _, err = run("train", folder / "rows", "--drop", "absent")
     assert code == 2 and "no column 'absent'" in err
+
+
+def said_of_the_target(run, data):
+    words = ("--weight", "w", "--id", "name", "--hidden", "none", "--time-limit", 0.3, "--memory-limit", "8GB")
+    code, _, err = run("train", data, *words, "--quiet")
+    assert code == 0, err
+    return [line for line in err.splitlines() if "the target is column 'y'" in line]
+
+
+def test_the_target_that_was_guessed_is_said_once(run, folder):
+    for data in (folder / "rows", folder / "one.parquet"):
+        assert len(said_of_the_target(run, data)) == 1
+
+
+def test_the_target_that_was_guessed_is_said_once_beyond_memory(run, folder, beyond):
+    assert len(said_of_the_target(run, folder / "rows")) == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the largest resident set")

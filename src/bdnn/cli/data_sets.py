@@ -19,7 +19,7 @@ from bdnn.errors import InputError
 from bdnn.partitions.preparing import as_encoded, inputs_of
 from bdnn.progress import shown_progress
 from bdnn.reports.metrics import measures
-from bdnn.tables.dataset import DataSet, is_pattern, open_parquet
+from bdnn.tables.dataset import DataSet, is_parquet, is_pattern, open_parquet
 from bdnn.tables.labeled_rows import LabeledRows, Part
 from bdnn.tables.options import Reading
 from bdnn.tables.reading import guessed_target, split_names
@@ -47,27 +47,20 @@ def opened(data: Path, drop: Sequence[str] = (), reading: Reading | None = None)
 
 def rows_beyond_memory(clf: BDNNClassifier, data: Path, choice: TableChoice) -> LabeledRows | None:
     """Return the rows of a data set that does not fit into memory, and say so; None for any other table."""
-    if not is_pattern(data) and not (clf.memory_limit is not None and _is_parquet(data)):
+    if not is_pattern(data) and not (clf.memory_limit is not None and is_parquet(data)):
         return None
     found = opened(data, (*choice.drop, *choice.ids), choice.reading)
-    target = choice.target
+    target, guess = choice.target, ""
     if target is None:
-        target, how = guessed_target([name for name in found.names if name != choice.weight])
-        say(f"{found.name}: {how}", err=True)
+        target, guess = guessed_target([name for name in found.names if name != choice.weight])
     rows = LabeledRows(found, target, choice.weight, choice.missing_labels)
     fits = clf._fits_in_memory(rows)
+    if guess and not fits:  # else it is said when all rows are read
+        say(f"{found.name}: {guess}", err=True)
     how = "fit into memory" if fits else "do not fit into memory: a sample is trained on, and improved on all of them"
-    say(f"{found.name}: {found.n_rows} rows in {len(found.files)} files {how}", err=True)
+    files = f"{len(found.files)} file{'s' * (len(found.files) != 1)}"
+    say(f"{found.name}: {found.n_rows} rows in {files} {how}", err=True)
     return None if fits else rows
-
-
-def _is_parquet(path: Path) -> bool:
-    """Whether a file is a Parquet file."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) == b"PAR1"
-    except OSError:
-        return False
 
 
 def train_on_rows(clf: BDNNClassifier, rows: LabeledRows, choice: TableChoice, quiet: bool) -> TrainingTable:
