@@ -58,7 +58,7 @@ def distinct(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def runs(rows: NDArray[Any], keys: NDArray[Any]) -> tuple[Indices, Bools]:
-    """Return the order that sorts rows, and which of the sorted rows differ from the one before; without copies of them.
+    """Return the order that sorts rows, and which of the sorted ones differ from the one before, without copies of all.
 
     Parameters
     ----------

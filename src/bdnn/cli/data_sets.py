@@ -16,13 +16,16 @@ from bdnn.cli.output import say
 from bdnn.cli.reading import TableChoice, TrainingTable, columns_of, refuse_gaps, say_unseen, show_notes
 from bdnn.cli.stopping import heard, repeated
 from bdnn.errors import InputError
+from bdnn.estimators.memory import cell_bytes, room, training_bytes
 from bdnn.partitions.preparing import as_encoded, inputs_of
 from bdnn.progress import shown_progress
 from bdnn.reports.metrics import measures
-from bdnn.tables.dataset import DataSet, is_parquet, is_pattern, open_parquet
+from bdnn.tables.database import connection
+from bdnn.tables.dataset import DataSet, is_parquet, is_pattern, open_parquet, parquet_command
 from bdnn.tables.labeled_rows import LabeledRows, Part
 from bdnn.tables.options import Reading
 from bdnn.tables.reading import guessed_target, split_names
+from bdnn.tables.source import STANDARD_INPUT
 
 if TYPE_CHECKING:
     from bdnn.estimators.classifier import BDNNClassifier
@@ -54,13 +57,56 @@ def rows_beyond_memory(clf: BDNNClassifier, data: Path, choice: TableChoice) -> 
     if target is None:
         target, guess = guessed_target([name for name in found.names if name != choice.weight])
     rows = LabeledRows(found, target, choice.weight, choice.missing_labels)
-    fits = clf._fits_in_memory(rows)
+    fits = clf._fits_in_memory(rows, choice.test_fraction)
     if guess and not fits:  # else it is said when all rows are read
         say(f"{found.name}: {guess}", err=True)
     how = "fit into memory" if fits else "do not fit into memory: a sample is trained on, and improved on all of them"
     files = f"{len(found.files)} file{'s' * (len(found.files) != 1)}"
     say(f"{found.name}: {found.n_rows} rows in {files} {how}", err=True)
     return None if fits else rows
+
+
+class MemoryForTable:
+    """The memory that a limit leaves for a table which is no data set, and so has to fit; none without a limit.
+
+    Parameters
+    ----------
+    clf : BDNNClassifier
+        What trains.
+    data : Path
+        The table.
+    choice : TableChoice
+        Which rows are held out.
+    """
+
+    def __init__(self, clf: BDNNClassifier, data: Path, choice: TableChoice) -> None:
+        self._clf, self._data, self._choice = clf, data, choice
+        free = clf.memory_limit is None or is_pattern(data) or is_parquet(data)
+        self._room = math.inf
+        if not free:
+            connection()  # what reads is a part of the program
+            self._room = room(clf.memory_limit)
+
+    def check_cells(self, n_rows: int, n_columns: int) -> None:
+        """Raise `InputError` if the cells of a table alone take more, before they are read."""
+        self._check(n_rows, cell_bytes(n_rows, n_columns))
+
+    def check(self, read: TrainingTable) -> None:
+        """Raise `InputError` if a table takes more while it trains."""
+        kinds, m = [column.kind for column in read.table.features.columns], len(read.labels)
+        label = read.labels.itemsize if read.labels.dtype.kind == "U" else 0
+        self._check(m, training_bytes(self._clf, m, kinds, self._choice.test_fraction, label))
+
+    def _check(self, n_rows: int, needed: float) -> None:
+        if needed <= self._room:
+            return
+        made = "rows.parquet" if self._data == STANDARD_INPUT else f"{self._data.name.split('.')[0]}.parquet"
+        command = parquet_command("/dev/stdin" if self._data == STANDARD_INPUT else str(self._data), made)
+        raise InputError(
+            f"{self._data}: {n_rows} rows take about {needed / 1e6:.0f} MB while they train, and --memory-limit "
+            f"{self._clf.memory_limit} leaves {self._room / 1e6:.0f} MB beside the program: raise it, or make a "
+            f"Parquet file, whose rows need not fit into memory: {command}"
+        )
 
 
 def train_on_rows(clf: BDNNClassifier, rows: LabeledRows, choice: TableChoice, quiet: bool) -> TrainingTable:

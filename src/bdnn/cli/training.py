@@ -15,7 +15,7 @@ import numpy as np
 import bdnn
 from bdnn.checker.rows import table_part
 from bdnn.cli.compact import Budgets, train_compact
-from bdnn.cli.data_sets import rows_beyond_memory, train_on_rows, with_rows
+from bdnn.cli.data_sets import MemoryForTable, rows_beyond_memory, train_on_rows, with_rows
 from bdnn.cli.options import (
     CLASS_WEIGHT,
     CLUSTER_HELP,
@@ -141,7 +141,9 @@ def train(
         info = replace(table_info(clf, read, choice), test_fraction=None, seed=None)
         _name_signal(clf)
     else:
-        read = read_training_table(data, choice, classes=classes, model=model)
+        memory = MemoryForTable(clf, data, choice)
+        read = read_training_table(data, choice, classes=classes, model=model, check=memory.check_cells)
+        memory.check(read)
         if out is not None:
             _check_size(read, settings)
         _fit(clf, read, settings["time_limit"], quiet)

@@ -449,8 +449,8 @@ class BDNNClassifier(Exportable, FittedNetwork):
             self._warn(self.result_.shortfalls)
         return self
 
-    def _fits_in_memory(self, rows: RowSource) -> bool:
-        return fits_in_memory(self, rows)
+    def _fits_in_memory(self, rows: RowSource, held_out: float = 0.0) -> bool:
+        return fits_in_memory(self, rows, held_out)
 
     def _fit_rows(self, rows: RowSource, told: ProgressCallback | None, test_fraction: float, seed: int) -> None:
         fit_rows(self, rows, told, test_fraction, seed)

@@ -16,7 +16,7 @@ from bdnn.clock import reading
 from bdnn.encoding.kinds import lower_median
 from bdnn.errors import InputError, OutputError
 from bdnn.estimators.base import seed_of
-from bdnn.estimators.memory import room, row_bytes
+from bdnn.estimators.memory import room, rows_of_a_block, rows_within, training_bytes
 from bdnn.partitions.numbering import Draw
 from bdnn.partitions.preparing import Facts, RowsOfPart, inputs_of, prepare, with_rare
 from bdnn.partitions.rows import Rows, StoredRows
@@ -74,6 +74,9 @@ class RowSource(Protocol):
     def kinds(self) -> list[str]:
         """Return what the columns of the inputs hold."""
 
+    def label_bytes(self) -> int:
+        """Return how many bytes the longest label takes as text."""
+
     def table(self) -> Table:
         """Return all rows, in memory."""
 
@@ -86,8 +89,8 @@ class RowSource(Protocol):
     def levels(self, known: Mapping[str, Known]) -> dict[str, tuple[str, ...]]:
         """Return the levels of categorical columns in all rows."""
 
-    def parts(self, known: Mapping[str, Known]) -> Iterable[RowsOfPart]:
-        """Yield all rows, of columns that an encoder knows."""
+    def parts(self, known: Mapping[str, Known], most: int | None = None) -> Iterable[RowsOfPart]:
+        """Yield all rows, of columns that an encoder knows, in parts of so many rows at most."""
 
     def prepared(
         self, encoder: Encoder, known: Mapping[str, Known], n_classes: int, held_out: Draw | None, merges: bool
@@ -136,10 +139,10 @@ class Partitioned:
     seconds: Mapping[str, float]
 
 
-def fits_in_memory(clf: Any, source: RowSource) -> bool:
-    """Whether all rows can be trained on in memory, within the limit of a classifier."""
-    each = row_bytes(source.kinds(), clf.thresholds, clf.max_categories)
-    return source.n_rows * each <= room(clf.memory_limit)
+def fits_in_memory(clf: Any, source: RowSource, held_out: float = 0.0) -> bool:
+    """Whether all rows, of which a part is held out, can be trained on in memory, within the limit of a classifier."""
+    needed = training_bytes(clf, source.n_rows, source.kinds(), held_out, source.label_bytes())
+    return needed <= room(clf.memory_limit)
 
 
 def refuse_unsupported(clf: Any) -> None:
@@ -215,7 +218,8 @@ class _Fit:
         encoder, known = self._encoder(inner, sample)
         with Store(_STORE_SHARE * memory) as training, Store(0.0) as others:
             merges, threads = bool(2 * inner.result_.n_distinct <= inner.result_.n_rows), budget.threads
-            rows, held_out, facts = self._prepared(encoder, known, training, others, merges, threads)
+            most = rows_of_a_block(memory, threads, encoder.n_inputs, len(source.kinds()), inner.network_.widths)
+            rows, held_out, facts = self._prepared(encoder, known, training, others, merges, threads, most)
             left = budget.seconds - inner.result_.timings["total"]
             outcome = improve(
                 rows, self._setting(inner, encoder, facts, sample), self._networks(inner),
@@ -251,8 +255,8 @@ class _Fit:
 
     def _sample(self, counts: Mapping[int, int], memory: float, seed: int) -> Table:
         """Return some of the training rows, with some of each class."""
-        each = row_bytes(self.source.kinds(), self.clf.thresholds, self.clf.max_categories)
-        share = min(_MOST_SAMPLE, _SAMPLE_SHARE * memory / each) / self.source.n_rows
+        kinds, label_bytes = self.source.kinds(), self.source.label_bytes()
+        share = rows_within(_SAMPLE_SHARE * memory, self.clf, kinds, _MOST_SAMPLE, label_bytes) / self.source.n_rows
         rare = [code for code, count in counts.items() if count * share < _FEW and count <= _MOST_FEW]
 
         return self.source.sample(Draw(share, seed, _SAMPLED), self._held_out, rare)
@@ -285,8 +289,9 @@ class _Fit:
         return encoder, known_by(encoder)
 
     def _prepared(
-        self, encoder: Encoder, known: Mapping[str, Known], training: Store, others: Store, merges: bool, threads: int
-    ) -> tuple[Rows, Rows | None, Facts]:
+        self, encoder: Encoder, known: Mapping[str, Known], training: Store, others: Store, merges: bool, threads: int,
+        most: int,
+    ) -> tuple[Rows, Rows | None, Facts]:  # fmt: skip
         """Encode the rows where they are, or into stores; after Ctrl-C those of the first part only, for the audit."""
         assert self.source.classes is not None
         n_classes, began = len(self.source.classes), reading()
@@ -297,14 +302,14 @@ class _Fit:
                 if (done := self.source.prepared(encoder, known, n_classes, out, merges)) is not None:
                     self.seconds["reading"] = reading() - began
                     return done
-                prepare(self.source.parts(known), encoder, facts, training, others, out, merges)
+                prepare(self.source.parts(known, most), encoder, facts, training, others, out, merges)
         except KeyboardInterrupt:
             self.interrupted = True
         except OutputError as error:  # the disk is full: the network of the sample is kept
             self.interrupted = True
             self.shortfalls.append(str(error))
         if not len(training):
-            first = itertools.islice(self.source.parts(known), 1)
+            first = itertools.islice(self.source.parts(known, most), 1)
             prepare(first, encoder, facts, training, None, out, merges)
         self.seconds["reading"] = reading() - began
         return StoredRows(training, threads), StoredRows(others, threads) if len(others) else None, facts

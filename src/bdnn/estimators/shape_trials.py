@@ -34,7 +34,7 @@ _FEW_ROWS = 1000  # up to here four folds judge a shape: a quarter of few rows s
 _SOME_ROWS = 4000  # up to here two parts judge it, beyond one
 # rows of runs for each second of the fit, at least and at most: presolve alone takes some hundredths of a second for
 # 10,000 rows, and there are a dozen runs and more
-_ROWS_PER_SECOND, _LEAST_ROWS, _MOST_ROWS = 1200, 4000, 50_000
+_ROWS_PER_SECOND, _LEAST_ROWS, MOST_ROWS = 1200, 4000, 50_000
 _MOST_JUDGES = 8000  # rows that judge a shape, to a third of a percent
 _NOTHING = Progress(0.0, math.inf, -math.inf, 0, "choosing")  # beside a shape that is judged
 _SURE = 1e-9  # accuracies closer than that differ by rounding
@@ -263,14 +263,14 @@ def _parts(problem: Problem, budget: Budget) -> list[tuple[Indices, Indices | No
     """Return rows that train and rows that judge, for each run of a shape; None for those that a problem holds out."""
     seed, rng = budget.seed, np.random.default_rng(budget.seed)
     rows = np.flatnonzero(np.asarray(problem.sample_weight) > 0)
-    most = int(np.clip(_ROWS_PER_SECOND * min(budget.seconds, SECONDS), _LEAST_ROWS, _MOST_ROWS))
+    most = int(np.clip(_ROWS_PER_SECOND * min(budget.seconds, SECONDS), _LEAST_ROWS, MOST_ROWS))
 
     def some(of: Indices, number: int) -> Indices:
         return drawn(of, problem.codes, number, rng)
 
     if problem.validation is not None:
         return [(some(rows, most), None)]
-    rows = some(rows, _MOST_ROWS)
+    rows = some(rows, MOST_ROWS)
     X, codes = np.asarray(problem.X)[rows], problem.codes[rows]
     found: list[tuple[Indices, Indices]] = []
     if len(rows) > _FEW_ROWS:

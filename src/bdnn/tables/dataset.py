@@ -77,12 +77,16 @@ def is_parquet(path: str | os.PathLike[str]) -> bool:
 
 def _advice(files: Sequence[str], pattern: str) -> str:
     """Return what to do with files that a pattern matches and that are not Parquet files."""
-    copy = f"COPY (FROM read_csv({database.literal(pattern)})) TO 'all.parquet'"
-    command = f"python -c {shlex.quote(f'import duckdb; duckdb.sql({copy!r})')}"
     return (
         f"a data set of several files must be of Parquet files: give a single CSV file, such as "
-        f"{shlex.quote(files[0])}, or make a Parquet file of all of them: {command}"
+        f"{shlex.quote(files[0])}, or make a Parquet file of all of them: {parquet_command(pattern, 'all.parquet')}"
     )
+
+
+def parquet_command(files: str, made: str) -> str:
+    """Return the command that makes a Parquet file of CSV files."""
+    copy = f"COPY (FROM read_csv({database.literal(files)})) TO {database.literal(made)}"
+    return f"python -c {shlex.quote(f'import duckdb; duckdb.sql({copy!r})')}"
 
 
 def _opened(files: tuple[str, ...], name: str, drop: tuple[str, ...], na: tuple[str, ...] | None) -> DataSet:
