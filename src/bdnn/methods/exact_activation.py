@@ -45,6 +45,10 @@ _NO_CERTIFICATE = (
     "no certificate can be written: what the rows cost has no common unit that is large enough for exact sums (sample "
     "weights that are integers have one), or multipliers could not be computed"
 )
+NO_TIME_FOR_CERTIFICATE = (
+    "the certificate is not written, for which the time limit left no time: the checkpoint keeps the proof, for a run "
+    "with a longer limit to write it"
+)
 # the shortest time that a budget may have
 _MIN_SECONDS = 1e-3
 
@@ -201,7 +205,7 @@ class ActivationTraining:
         if ending is engine.Ending.PAUSED:
             # it is not easy, so a better network is worth more time
             with run.phase("start"):
-                spare = max(_MIN_SECONDS, run.budget.remaining - proof.writing_seconds)
+                spare = max(_MIN_SECONDS, run.budget.remaining - proof.ending_seconds)
                 seconds = min(_SEARCH_PER_PROOF * proof.seconds, spare)
                 submit_incumbents(run, start, max_seconds=seconds, polishes=False)
             autosave.searched_again = True
@@ -247,7 +251,7 @@ class ActivationTraining:
                     run.fell_short(_NO_CERTIFICATE)
                 return written
             except Late:
-                run.fell_short("the time limit passed while the certificate was written; the checkpoint has the proof")
+                run.fell_short(NO_TIME_FOR_CERTIFICATE)
                 return None
 
 
