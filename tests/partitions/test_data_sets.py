@@ -349,12 +349,12 @@ TALLEST = """
 import sys
 from bdnn import BDNNClassifier, cli, open_parquet
 from bdnn.estimators import memory
-from bdnn.estimators.partitioned import fits_in_memory
 from bdnn.tables.labeled_rows import LabeledRows
 
 parquet, table, ending = sys.argv[1:]
 rows = LabeledRows(open_parquet(parquet), "y")
-needed = memory.training_bytes(BDNNClassifier(), rows.n_rows, rows.kinds(), 0.25, rows.label_bytes())
+size = memory.LabelSize(*rows.label_size())
+needed = memory.training_bytes(BDNNClassifier(), rows.n_rows, rows.kinds(), 0.25, size)
 limit = int(memory._program() + max(memory._LATER + needed + 3e7, memory._LEAST + 3e7))
 try:
     cli.main(["train", table, "--target", "y", "--time-limit", ending, "--memory-limit", str(limit), "--quiet"])

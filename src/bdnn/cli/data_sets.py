@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bdnn.arrays import distinct
 from bdnn.calibration import pre_activations
 from bdnn.cli.output import say
 from bdnn.cli.reading import TableChoice, TrainingTable, columns_of, refuse_gaps, say_unseen, show_notes
 from bdnn.cli.stopping import heard, repeated
 from bdnn.errors import InputError
-from bdnn.estimators.memory import cell_bytes, room, training_bytes
+from bdnn.estimators.memory import LabelSize, cell_bytes, room, training_bytes
 from bdnn.partitions.preparing import as_encoded, inputs_of
 from bdnn.progress import shown_progress
 from bdnn.reports.metrics import measures
@@ -95,7 +96,8 @@ class MemoryForTable:
         """Raise `InputError` if a table takes more while it trains."""
         kinds, m = [column.kind for column in read.table.features.columns], len(read.labels)
         label = read.labels.itemsize if read.labels.dtype.kind == "U" else 0
-        self._check(m, training_bytes(self._clf, m, kinds, self._choice.test_fraction, label))
+        size = LabelSize(len(distinct(read.labels)), label)
+        self._check(m, training_bytes(self._clf, m, kinds, self._choice.test_fraction, size))
 
     def _check(self, n_rows: int, needed: float) -> None:
         if needed <= self._room:

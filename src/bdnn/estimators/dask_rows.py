@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 
-_LABEL_BYTES = 40  # ten characters
+_LABEL_SIZE = 2, 40  # of ten characters
 _KINDS = {"M": "date", "b": "boolean", "i": "numeric", "u": "numeric", "f": "numeric"}
 
 
@@ -97,9 +97,9 @@ class DaskRows:
         kinds = (getattr(self._frame[name].dtype, "kind", "O") for name in self._names)
         return [_KINDS.get(kind, "categorical") for kind in kinds]
 
-    def label_bytes(self) -> int:
-        """Return how many bytes a label takes as text: a guess, as all partitions had to be computed to know."""
-        return _LABEL_BYTES
+    def label_size(self) -> tuple[int, int]:
+        """Return a guess of how many labels there are and of their bytes: to know, partitions had to be computed."""
+        return _LABEL_SIZE
 
     def table(self) -> Table:
         """Return all rows, in memory."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bdnn.checks import thread_count
 from bdnn.errors import InputError
@@ -33,6 +33,9 @@ _LATER = 7 * 10**7
 _CELL_BYTES, _CODE_BYTES = 16, 8
 # bytes of a row: what 32 neurons do, losses, gains, order (measured: 160), and how often there is its label as text
 _ROW_BYTES, _LABELS = 200, 4
+# bytes of a row for each class beyond two: weights, and what labels cost; more labels are those of a regression, which
+# is refused when they are read
+_CLASS_BYTES, _MOST_CLASSES = 24, 100
 # bytes of an input of a training row: once encoded; in the search, or in the polish after it, or where few rows are
 # trained on to choose a shape, with their copies (measured: 12 to 16, and 20 to 28)
 _INPUT_BYTES, _SEARCH_BYTES, _TRIAL_BYTES = 8, 16, 28
@@ -41,6 +44,16 @@ _INPUT_BYTES, _SEARCH_BYTES, _TRIAL_BYTES = 8, 16, 28
 _BLOCK_SHARE, _LEAST_BLOCK, _BLOCK_BYTES, _NEURON_BYTES = 0.3, 2**12, 24, 32
 _DATE_PARTS = 5  # inputs of a date
 _LEVELS = 20  # bits of a categorical column, where there is no cap
+
+
+class LabelSize(NamedTuple):
+    """How many different labels there are, and how many bytes the longest takes as text."""
+
+    n_classes: int
+    n_bytes: int
+
+
+TWO_LABELS = LabelSize(2, 0)
 
 
 def bytes_of(limit: object) -> int:
@@ -97,7 +110,7 @@ def room(limit: object) -> float:
 
 
 def training_bytes(
-    settings: Any, n_rows: int, kinds: Sequence[str], held_out: float = 0.0, label_bytes: int = 0
+    settings: Any, n_rows: int, kinds: Sequence[str], held_out: float = 0.0, labels: LabelSize = TWO_LABELS
 ) -> float:
     """Return about how many bytes a table takes while it trains in memory, beside the program.
 
@@ -111,8 +124,8 @@ def training_bytes(
         What the columns of the inputs hold.
     held_out : float
         Part of the rows that does not train.
-    label_bytes : int
-        Of the longest label as text.
+    labels : LabelSize
+        How many there are, and bytes of the longest as text.
     """
     n_numbers, n_training = sum(kind == "numeric" for kind in kinds), n_rows * (1.0 - held_out)
     inputs = {"numeric": settings.thresholds or 1, "date": _DATE_PARTS, "boolean": 1}
@@ -124,8 +137,13 @@ def training_bytes(
     if is_open:
         trial = _TRIAL_BYTES * widest * min(n_training, MOST_ROWS) * thread_count(settings.n_jobs)
     row = _ROW_BYTES + sum(_CODE_BYTES if kind == "categorical" else _CELL_BYTES for kind in kinds)
+    row += _LABELS * labels.n_bytes
+    row += _CLASS_BYTES * max(labels.n_classes - 2, 0) * (labels.n_classes <= _MOST_CLASSES)
+    inputs_kept = n_inputs + n_bits
+    if settings.probability or settings.validation_fraction or settings.decision_threshold:
+        inputs_kept += widest  # a copy without the rows that are held out
     search = max(trial, _SEARCH_BYTES * widest * n_training)
-    return n_rows * (row + _LABELS * label_bytes) + _INPUT_BYTES * (n_inputs + n_bits) * n_training + search
+    return n_rows * row + _INPUT_BYTES * inputs_kept * n_training + search
 
 
 def cell_bytes(n_rows: int, n_columns: int) -> float:
@@ -133,13 +151,13 @@ def cell_bytes(n_rows: int, n_columns: int) -> float:
     return float(n_rows) * (_ROW_BYTES + _CODE_BYTES * n_columns)
 
 
-def rows_within(memory: float, settings: Any, kinds: Sequence[str], most: int, label_bytes: int = 0) -> int:
+def rows_within(memory: float, settings: Any, kinds: Sequence[str], most: int, labels: LabelSize = TWO_LABELS) -> int:
     """Return how many rows can be trained on within so many bytes: one at least, and so many at most."""
     # without thresholds in the place of numbers, which are tried on few rows, more rows may take less
     tried = most_with_thresholds(sum(kind == "numeric" for kind in kinds))
     found = 1
     for rows in (range(1, min(tried, most) + 1), range(tried + 1, most + 1)):
-        count = bisect.bisect_right(rows, memory, key=lambda m: training_bytes(settings, m, kinds, 0.0, label_bytes))
+        count = bisect.bisect_right(rows, memory, key=lambda m: training_bytes(settings, m, kinds, 0.0, labels))
         found = rows[count - 1] if count else found
     return found
 

@@ -16,7 +16,7 @@ from bdnn.clock import reading
 from bdnn.encoding.kinds import lower_median
 from bdnn.errors import InputError, OutputError
 from bdnn.estimators.base import seed_of
-from bdnn.estimators.memory import room, rows_of_a_block, rows_within, training_bytes
+from bdnn.estimators.memory import LabelSize, room, rows_of_a_block, rows_within, training_bytes
 from bdnn.partitions.numbering import Draw
 from bdnn.partitions.preparing import Facts, RowsOfPart, inputs_of, prepare, with_rare
 from bdnn.partitions.rows import Rows, StoredRows
@@ -74,8 +74,8 @@ class RowSource(Protocol):
     def kinds(self) -> list[str]:
         """Return what the columns of the inputs hold."""
 
-    def label_bytes(self) -> int:
-        """Return how many bytes the longest label takes as text."""
+    def label_size(self) -> tuple[int, int]:
+        """Return how many labels there are, about, and how many bytes the longest takes as text."""
 
     def table(self) -> Table:
         """Return all rows, in memory."""
@@ -141,7 +141,7 @@ class Partitioned:
 
 def fits_in_memory(clf: Any, source: RowSource, held_out: float = 0.0) -> bool:
     """Whether all rows, of which a part is held out, can be trained on in memory, within the limit of a classifier."""
-    needed = training_bytes(clf, source.n_rows, source.kinds(), held_out, source.label_bytes())
+    needed = training_bytes(clf, source.n_rows, source.kinds(), held_out, LabelSize(*source.label_size()))
     return needed <= room(clf.memory_limit)
 
 
@@ -255,8 +255,8 @@ class _Fit:
 
     def _sample(self, counts: Mapping[int, int], memory: float, seed: int) -> Table:
         """Return some of the training rows, with some of each class."""
-        kinds, label_bytes = self.source.kinds(), self.source.label_bytes()
-        share = rows_within(_SAMPLE_SHARE * memory, self.clf, kinds, _MOST_SAMPLE, label_bytes) / self.source.n_rows
+        kinds, labels = self.source.kinds(), LabelSize(*self.source.label_size())
+        share = rows_within(_SAMPLE_SHARE * memory, self.clf, kinds, _MOST_SAMPLE, labels) / self.source.n_rows
         rare = [code for code, count in counts.items() if count * share < _FEW and count <= _MOST_FEW]
 
         return self.source.sample(Draw(share, seed, _SAMPLED), self._held_out, rare)

@@ -108,16 +108,15 @@ class LabeledRows:
         """Return what the columns of the inputs hold, by the types in the files."""
         return [self.data.columns[name].kind for name in self.data.names if name not in (self.target, self.weight)]
 
-    def label_bytes(self) -> int:
-        """Return how many bytes the longest label takes as text."""
-        if self.target is None:
-            return 0
-        longest, db = 0, database.connection()
-        for file in self.data.files:
-            text = f"max(length(CAST({self.data.columns[self.target].sql} AS VARCHAR)))"
-            row = db.execute(f"SELECT {text} FROM {database.parquet_table(Path(file))}").fetchone()
-            longest = max(longest, int(row[0] or 0) if row else 0)
-        return longest * np.dtype("U1").itemsize
+    def label_size(self) -> tuple[int, int]:
+        """Return how many labels there are, about, and how many bytes the longest takes as text."""
+        assert self.target is not None
+        text = f"CAST({self.data.columns[self.target].sql} AS VARCHAR)"
+        files = database.parquet_table(*map(Path, self.data.files))
+        asked = f"SELECT approx_count_distinct({text}), max(length({text})) FROM {files}"
+        row = database.connection().execute(asked).fetchone()
+        assert row is not None
+        return int(row[0]), int(row[1] or 0) * np.dtype("U1").itemsize
 
     def table(self, tidy: bool = True) -> Table:
         """Return all rows, in memory."""
