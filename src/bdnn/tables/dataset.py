@@ -15,6 +15,7 @@ from bdnn.tables import database
 from bdnn.tables.database import Column
 
 _WILD = frozenset("*?[")
+_SPECIAL = frozenset('"$`\\!')  # what double quotes of a shell do not take as it is
 _MAGIC = b"PAR1"  # at the beginning of a Parquet file
 _TEXTS = (".csv", ".csv.gz", ".tsv", ".txt")  # names of tables as text
 
@@ -85,8 +86,8 @@ def _advice(files: Sequence[str], pattern: str) -> str:
 
 def parquet_command(files: str, made: str) -> str:
     """Return the command that makes a Parquet file of CSV files."""
-    copy = f"COPY (FROM read_csv({database.literal(files)})) TO {database.literal(made)}"
-    return f"python -c {shlex.quote(f'import duckdb; duckdb.sql({copy!r})')}"
+    code = f"import duckdb; duckdb.read_csv({files!r}).write_parquet({made!r})"
+    return f"python -c {shlex.quote(code)}" if set(code) & _SPECIAL else f'python -c "{code}"'
 
 
 def _opened(files: tuple[str, ...], name: str, drop: tuple[str, ...], na: tuple[str, ...] | None) -> DataSet:
