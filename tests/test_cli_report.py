@@ -144,7 +144,7 @@ def test_a_certificate_is_verified(run, table, tmp_path):
     code, text, _ = run("train", table, *words, "--certificate", proof, "--out", model, "--incumbents", "none")
     assert code == 0 and proof.exists(), text
     report = ("report", model, table, "--certificate", proof, "--out", out, "--rows", 0)
-    assert run(*report) == (0, "", "")
+    assert run(*report) == (0, f"wrote the model card to {out}\n", "")
     result = load_model(model).result
     assert "verified</span> No network with no hidden layers" in page_of(out)
     assert facts_of(out)["loss of this network"].startswith(f"{result.audit.n_wrong} on the same rows")

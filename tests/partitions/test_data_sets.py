@@ -401,7 +401,7 @@ def test_what_is_said_to_fit_stays_within_the_limit(tmp_path, case):
 
 def test_a_csv_file_that_takes_more_than_the_limit_is_refused_with_what_to_do(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bdnn.cli.data_sets.room", lambda limit: 1e6)
+    monkeypatch.setattr("bdnn.estimators.memory.room", lambda limit: 1e6)
     Path("t.csv").write_text("a,b,y\n" + "".join(f"{k},{k * k},{k % 2}\n" for k in range(9000)))
     for rows in (9000, 3000):  # by its cells, and by all that training takes
         Path("t.csv").write_text("a,b,y\n" + "".join(f"{k},{k * k},{k % 2}\n" for k in range(rows)))

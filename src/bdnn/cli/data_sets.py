@@ -17,7 +17,6 @@ from bdnn.cli.output import say
 from bdnn.cli.reading import TableChoice, TrainingTable, columns_of, refuse_gaps, say_unseen, show_notes
 from bdnn.cli.stopping import heard, repeated
 from bdnn.errors import InputError
-from bdnn.estimators.memory import LabelSize, cell_bytes, room, training_bytes
 from bdnn.partitions.preparing import as_encoded, inputs_of
 from bdnn.progress import shown_progress
 from bdnn.reports.metrics import measures
@@ -85,19 +84,25 @@ class MemoryForTable:
         free = clf.memory_limit is None or is_pattern(data) or is_parquet(data)
         self._room = math.inf
         if not free:
+            from bdnn.estimators import memory
+
             connection()  # what reads is a part of the program
-            self._room = room(clf.memory_limit)
+            self._room = memory.room(clf.memory_limit)
 
     def check_cells(self, n_rows: int, n_columns: int) -> None:
         """Raise `InputError` if the cells of a table alone take more, before they are read."""
-        self._check(n_rows, cell_bytes(n_rows, n_columns))
+        from bdnn.estimators import memory
+
+        self._check(n_rows, memory.cell_bytes(n_rows, n_columns))
 
     def check(self, read: TrainingTable) -> None:
         """Raise `InputError` if a table takes more while it trains."""
+        from bdnn.estimators import memory
+
         kinds, m = [column.kind for column in read.table.features.columns], len(read.labels)
         label = read.labels.itemsize if read.labels.dtype.kind == "U" else 0
-        size = LabelSize(len(distinct(read.labels)), label)
-        self._check(m, training_bytes(self._clf, m, kinds, self._choice.test_fraction, size))
+        size = memory.LabelSize(len(distinct(read.labels)), label)
+        self._check(m, memory.training_bytes(self._clf, m, kinds, self._choice.test_fraction, size))
 
     def _check(self, n_rows: int, needed: float) -> None:
         if needed <= self._room:

@@ -42,7 +42,6 @@ from bdnn.cli.stopping import finishing, heard, repeated, requested
 from bdnn.cli.table_options import ROWS, TABLE, table_options
 from bdnn.encoding.codes import PARTS
 from bdnn.errors import InputError, NotCoveredError, OutputError, UnorderedColumnError
-from bdnn.methods.exact_activation import NO_TIME_FOR_CERTIFICATE
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.reading import load_model
 from bdnn.model_file.writing import check_size
@@ -347,6 +346,8 @@ def _written(
     result, encoder, inputs = clf.result_, clf.encoder_, None
     content = result.certificate
     if content is None:
+        from bdnn.methods.exact_activation import NO_TIME_FOR_CERTIFICATE
+
         reason = (
             f"this run has no proof to write down (it ended with: {result.message}); there is one if branch and cut "
             f"has begun and the sample weights are multiples of a common unit"
