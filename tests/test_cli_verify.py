@@ -16,7 +16,7 @@ from bdnn import tables
 from bdnn.cli.reading import TableChoice, read_training_table
 from bdnn.errors import CertificateError, InputError
 from bdnn.estimators.classifier import BDNNClassifier
-from bdnn.methods.exact_activation import NO_TIME_FOR_CERTIFICATE
+from bdnn.result import NO_TIME_FOR_CERTIFICATE
 from certificates import made
 from processes import bdnn_done
 

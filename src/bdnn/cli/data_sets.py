@@ -84,23 +84,18 @@ class MemoryForTable:
         free = clf.memory_limit is None or is_pattern(data) or is_parquet(data)
         self._room = math.inf
         if not free:
-            from bdnn.estimators import memory
-
             connection()  # what reads is a part of the program
-            self._room = memory.room(clf.memory_limit)
+            self._room = clf._memory.room(clf.memory_limit)
 
     def check_cells(self, n_rows: int, n_columns: int) -> None:
         """Raise `InputError` if the cells of a table alone take more, before they are read."""
-        from bdnn.estimators import memory
-
-        self._check(n_rows, memory.cell_bytes(n_rows, n_columns))
+        self._check(n_rows, self._clf._memory.cell_bytes(n_rows, n_columns))
 
     def check(self, read: TrainingTable) -> None:
         """Raise `InputError` if a table takes more while it trains."""
-        from bdnn.estimators import memory
-
         kinds, m = [column.kind for column in read.table.features.columns], len(read.labels)
         label = read.labels.itemsize if read.labels.dtype.kind == "U" else 0
+        memory = self._clf._memory
         size = memory.LabelSize(len(distinct(read.labels)), label)
         self._check(m, memory.training_bytes(self._clf, m, kinds, self._choice.test_fraction, size))
 

@@ -49,6 +49,7 @@ from bdnn.network.losses import Loss
 from bdnn.problem.shapes import AUTO, largest
 from bdnn.progress import shown_progress
 from bdnn.reports import summary as reporting
+from bdnn.result import NO_TIME_FOR_CERTIFICATE
 
 if TYPE_CHECKING:
     from bdnn.encoding.raw import RawColumn
@@ -346,8 +347,6 @@ def _written(
     result, encoder, inputs = clf.result_, clf.encoder_, None
     content = result.certificate
     if content is None:
-        from bdnn.methods.exact_activation import NO_TIME_FOR_CERTIFICATE
-
         reason = (
             f"this run has no proof to write down (it ended with: {result.message}); there is one if branch and cut "
             f"has begun and the sample weights are multiples of a common unit"

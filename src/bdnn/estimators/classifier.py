@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError, ModelFileError
+from bdnn.estimators import memory
 from bdnn.estimators.base import seed_of, storable
 from bdnn.estimators.class_weights import by_label, training_weights, validation_weights, with_class_weight
 from bdnn.estimators.devices import Exportable
@@ -451,6 +452,8 @@ class BDNNClassifier(Exportable, FittedNetwork):
 
     def _fits_in_memory(self, rows: RowSource, held_out: float = 0.0) -> bool:
         return fits_in_memory(self, rows, held_out)
+
+    _memory = memory  # for commands, which do not import estimators
 
     def _fit_rows(self, rows: RowSource, told: ProgressCallback | None, test_fraction: float, seed: int) -> None:
         fit_rows(self, rows, told, test_fraction, seed)

@@ -18,6 +18,7 @@ from bdnn.libraries import limited_threads
 from bdnn.methods import exact_halfspaces, few_features
 from bdnn.methods.autosave import Autosave
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
+from bdnn.result import NO_TIME_FOR_CERTIFICATE
 from bdnn.search.halfspace import separators
 
 if TYPE_CHECKING:
@@ -44,10 +45,6 @@ _AT_ONCE, _HALFSPACES_SHARE, _FEW_NODES = 1.5, 0.7, 10
 _NO_CERTIFICATE = (
     "no certificate can be written: what the rows cost has no common unit that is large enough for exact sums (sample "
     "weights that are integers have one), or multipliers could not be computed"
-)
-NO_TIME_FOR_CERTIFICATE = (
-    "the certificate is not written, for which the time limit left no time: the checkpoint keeps the proof, for a run "
-    "with a longer limit to write it"
 )
 # the shortest time that a budget may have
 _MIN_SECONDS = 1e-3
