@@ -256,7 +256,7 @@ def test_command(tmp_path, run):
     assert "for each unit" in output and "held-out accuracy" in output and "proven optimal" in output
     assert re.search(r"\d+ of 45 rows wrong", output)
     page = tmp_path / "card.html"
-    assert run("card", model, "--out", page)[0] == 0
+    assert run("card", model, "--out", page) == (0, f"wrote the score card to {page}\n", "")
     assert page.read_text().startswith("<!DOCTYPE html>")
     picture = tmp_path / "card.svg"
     assert run("plot", "card", model, "--out", picture)[0] == 0

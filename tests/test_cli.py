@@ -227,7 +227,7 @@ def test_progress_is_a_live_line_on_a_terminal(monkeypatch):
     import io
 
     from bdnn.progress import shown_progress
-    from bdnn.status import Progress
+    from bdnn.status import Progress, TrialState
 
     class Terminal(io.StringIO):
         def isatty(self):
@@ -237,9 +237,15 @@ def test_progress_is_a_live_line_on_a_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(sys, "stderr", Terminal())
     with shown_progress(10.0) as listener:
+        for number, accuracy in enumerate((None, 0.93125)):
+            trial = TrialState("8 hidden neurons", accuracy)
+            listener(Progress(0.5 + number / 4, 14.0 + number, 0.0, 0, "choosing", trial=trial))
         listener(Progress(1.0, 12.0, 3.0, 5, "solve"))
     shown = sys.stderr.getvalue()
     assert "solve: incumbent 12  bound 3  gap 75.0%" in shown
+    # of what is tried there is no incumbent, and a line stays that says how it was judged
+    assert "incumbent" not in shown.split("solve:")[0]
+    assert "    0.8 s  choosing, 8 hidden neurons: 93.1% of held-out rows" in shown
 
 
 def test_help_and_version(run):

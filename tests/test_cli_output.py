@@ -159,7 +159,8 @@ def test_dash_is_standard_output(here, capsysbinary):
     assert out.decode().split() == ["prediction", "even", "odd", "odd", "even"]
     out, err = run("certify", "m.json", "xor.csv", "-q", "--out", "-")
     assert out.startswith(b"row,distance,prediction,a,b\n0,") and b"points" in err
-    assert run("report", "m.json", "xor.csv", "--rows", 0, "-q", "--out", "-")[0].startswith(b"<!DOCTYPE html>")
+    page = run("report", "m.json", "xor.csv", "--rows", 0, "-q", "--out", "-")[0]
+    assert page.startswith(b"<!DOCTYPE html>") and page.rstrip().endswith(b"</html>")
     assert sorted(path.name for path in here.iterdir()) == ["c.json", "m.json", "piped.json", "xor.csv"]
 
 

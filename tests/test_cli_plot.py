@@ -39,10 +39,11 @@ KINDS = ["history", "regions", "network", "weights", "certified"]
 )
 def test_every_kind_of_picture_and_every_format(run, model, table, tmp_path, kind, suffix):
     out = tmp_path / f"p.{suffix}"
-    assert run("plot", kind, model, table, "--out", out, "--rows", 5, "--quiet") == (0, "", "")
+    words = ("plot", kind, model, table, "--out", out, "--rows", 5, "--quiet")
+    assert run(*words) == (0, f"wrote the picture to {out}\n", "")
     assert out.read_bytes().startswith(STARTS[suffix.lower()]) and out.stat().st_size > 3000
     first = out.read_bytes()
-    run("plot", kind, model, table, "--out", out, "--rows", 5, "--quiet")
+    run(*words)
     assert out.read_bytes() == first
 
 

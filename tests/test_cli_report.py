@@ -54,7 +54,8 @@ def commands_of(path):
 
 def test_training_and_held_out_rows_are_told_apart(run, model, table, tmp_path):
     out = tmp_path / "r.html"
-    assert run("report", model, table, "--out", out, "--rows", 6, "--quiet") == (0, "", "")
+    words = ("report", model, table, "--out", out, "--rows", 6, "--quiet")
+    assert run(*words) == (0, f"wrote the model card to {out}\n", "")
     facts, result = facts_of(out), load_model(model).result
     assert facts["table"] == "t.csv" and facts["rows"] == "48: 30 training rows, 18 held-out rows"
     assert facts["columns"] == "3 features, target 'my label'" and facts["columns left out"] == "number"
@@ -143,7 +144,7 @@ def test_a_certificate_is_verified(run, table, tmp_path):
     code, text, _ = run("train", table, *words, "--certificate", proof, "--out", model, "--incumbents", "none")
     assert code == 0 and proof.exists(), text
     report = ("report", model, table, "--certificate", proof, "--out", out, "--rows", 0)
-    assert run(*report) == (0, "", "")
+    assert run(*report) == (0, f"wrote the model card to {out}\n", "")
     result = load_model(model).result
     assert "verified</span> No network with no hidden layers" in page_of(out)
     assert facts_of(out)["loss of this network"].startswith(f"{result.audit.n_wrong} on the same rows")
@@ -197,7 +198,7 @@ def test_what_perturbations_may_do(run, table, model, tmp_path):
     assert run("report", model, table, "--out", out, *words)[0] == 2  # rows lie beyond the bounds
     assert not out.exists()
     words = ("--lower", -9, "--upper", 9, *words[4:])
-    assert run("report", model, table, "--out", out, *words) == (0, "", "")
+    assert run("report", model, table, "--out", out, *words)[0] == 0
     assert "stay at -9 or above; stay at 9 or below; b cannot change" in page_of(out)
     assert "norm 1 and the given units of the features" in page_of(out)
     code, _, err = run("report", model, table, "--out", out, "--integer", "--integer-column", "a")

@@ -50,14 +50,18 @@ def model(run, tables, tmp_path):
     return path
 
 
+def wrote(what, path):
+    return f"wrote the {what} to {path}\n"
+
+
 def test_the_order_of_columns_does_not_matter_to_a_model(run, model, tables, tmp_path):
     answers = []
     for number, table in enumerate(tables):
         attacks, page, picture = (tmp_path / f"{number}.{suffix}" for suffix in ("csv", "html", "svg"))
         certified = json.loads(run("certify", model, table, "--json", "--quiet", "--out", attacks)[1])
         certified.pop("seconds")
-        assert run("report", model, table, "--out", page, "--rows", 3, "--quiet") == (0, "", "")
-        assert run("plot", "regions", model, table, "--out", picture) == (0, "", "")
+        assert run("report", model, table, "--out", page, "--rows", 3, "--quiet") == (0, wrote("model card", page), "")
+        assert run("plot", "regions", model, table, "--out", picture) == (0, wrote("picture", picture), "")
         described = page.read_text().replace(table.name, "table").replace(str(table.parent), "")
         answers.append([
             run("predict", model, table, "--scores"), run("evaluate", model, table), certified, attacks.read_text(),
@@ -218,7 +222,7 @@ def test_models_and_certificates_of_the_older_split_are_read_as_ever(run, tmp_pa
     model.write_text(json.dumps(stored))
     assert (load_model(model).table.split, load_model(model).table.missing_labels) == (1, "error")
     right = np.mean(clf.network_.predict(X[held_out]) == y[held_out])
-    assert run("report", model, table, "--out", page, "--rows", 0) == (0, "", "")
+    assert run("report", model, table, "--out", page, "--rows", 0) == (0, wrote("model card", page), "")
     assert (
         "Training rows: 100.00% of 30" in page.read_text() and f"Held-out rows: {right:.2%} of 10" in page.read_text()
     )

@@ -16,6 +16,7 @@ from bdnn import tables
 from bdnn.cli.reading import TableChoice, read_training_table
 from bdnn.errors import CertificateError, InputError
 from bdnn.estimators.classifier import BDNNClassifier
+from bdnn.result import NO_TIME_FOR_CERTIFICATE
 from certificates import made
 from processes import bdnn_done
 
@@ -121,15 +122,41 @@ def test_no_certificate_is_a_line_that_says_why(run, tmp_path, words, monkeypatc
     trained_with(lambda X, y: None, monkeypatch)
     path, model = tmp_path / "c.json", tmp_path / "m.json"
     code, out, err = run(*words, "--certificate", path, "--out", model)
-    assert (code, err) == (0, "") and model.exists() and not path.exists()
-    line = out.splitlines()[-1]
-    assert line.startswith("certificate       none written: this run has no proof to write down (it ended with: ")
-    report = json.loads(run(*words, "--certificate", path, "--json")[1])["certificate"]
-    assert report["file"] is None and line.endswith(report["reason"])
+    # the network is reported and saved, but an output that was asked for is missing
+    assert code == 1 and model.exists() and not path.exists()
+    assert out.splitlines()[-1] == f"saved to          {model}" and err.count("\n") == 1
+    assert f"bdnn: error: no certificate was written to {path}: this run has no proof to write down (it ended w" in err
+    code, out, _ = run(*words, "--certificate", path, "--json")
+    report = json.loads(out)["certificate"]
+    assert code == 1 and report["file"] is None and err.strip().endswith(report["reason"])
     # and without the option there is nothing to say
     monkeypatch.undo()
     code, out, _ = run(*words, "--json")
     assert code == 0 and "certificate" not in json.loads(out)
+
+
+def test_without_time_for_the_certificate_one_line_says_so_and_the_exit_code(run, tmp_path, words, monkeypatch):
+    class Estimator(BDNNClassifier):
+        def fit(self, X, y, **more):
+            self.set_params(certificate=False, checkpoint=None).fit_plain(X, y, **more)
+            self.set_params(certificate=True)
+            late = (NO_TIME_FOR_CERTIFICATE, "the limit left no time to make the margins larger")
+            self.result_ = dataclasses.replace(self.result_, shortfalls=late)
+            return self
+
+        def fit_plain(self, X, y, **more):
+            return super().fit(X, y, **more)
+
+    monkeypatch.setattr(bdnn, "BDNNClassifier", Estimator, raising=False)
+    path, state = tmp_path / "c.json", tmp_path / "state"
+    code, out, err = run(*words, "--certificate", path, "--checkpoint", state)
+    assert code == 1 and "certificate" not in out and not path.exists()
+    warned, said = err.splitlines()
+    assert warned.endswith(": the limit left no time to make the margins larger; raise the limit")
+    assert said == (
+        f"bdnn: error: no certificate was written to {path}: the time limit left no time to write it; the proof is "
+        f"kept in {state}, from which the same command with a longer --time-limit writes it"
+    )
 
 
 def test_the_model_is_saved_before_the_certificate(run, tmp_path, words, monkeypatch):

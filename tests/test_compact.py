@@ -327,7 +327,7 @@ def test_inputs_are_bits_and_grids():
     assert source.threshold(1, 4.2) == 5.0 and source.threshold(1, 7.0) == 7.0
 
 
-def test_command(run, tmp_path):
+def test_command(run, tmp_path, monkeypatch):
     out, front = tmp_path / "m.json", tmp_path / "front.svg"
     words = ["train", "examples/data/breast_cancer_wisconsin.csv", "--max-bytes", "6,20", "--time-limit", "2"]
     code, printed, _ = run(*words, "--out", out, "--front", front, "--json", "--quiet")
@@ -337,6 +337,12 @@ def test_command(run, tmp_path):
     assert (tmp_path / "m-6.json").exists() and (tmp_path / "m-20.json").exists() and front.read_text()[:5] == "<?xml"
     code, printed, said = run(*words[:3], "20", "--time-limit", "1", "--out", out)
     assert code == 0 and "20" in printed and "bytes" in said and out.exists()
+    for devices in ((), ("atmega328p",)):
+        monkeypatch.setattr("bdnn.cli.compact.installed", lambda devices=devices: devices)
+        printed = run(*words[:3], "1", "--time-limit", "0.5", "--out", out)[1]
+        (line,) = [line for line in printed.splitlines() if line.startswith("on a device       ")]
+        assert "bytes are those of the packed network, and as C code it takes more flash" in line
+        assert line.endswith(f"measured by: bdnn size {out} --data {words[1]}") == bool(devices)
     code, _, said = run(*words, "--hidden", "3")
     assert code == 2 and "--hidden" in said
     assert run(*words, "--out", "-")[0] == 2

@@ -203,6 +203,18 @@ def test_pages_that_docstrings_name_exist():
             assert (ROOT / path).exists(), f"{file} names {path}"
 
 
+PUBLISHED = sorted({*PAGES, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))})
+
+
+@pytest.mark.parametrize("page", PUBLISHED, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_of_the_repository(page):
+    """Not to those that are there only when the documentation was built."""
+    for target in re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
+        place = (page.parent / target).resolve()
+        assert place.exists() and place.is_relative_to(ROOT), f"{page} links to {target}"
+        assert not {"generated", "_build"} & set(place.parts), f"{page} links to {target}"
+
+
 def test_every_page_is_in_a_table_of_contents():
     listed = "\n".join(re.findall(r"```\{toctree\}\n(.*?)```", "\n".join(TEXTS.values()), flags=re.DOTALL))
     for name in TEXTS:

@@ -359,7 +359,7 @@ def test_the_command_writes_pages_of_networks_and_ensembles(run, tmp_path):
         run("train", table, "--target", "label", "--hidden", "none", "--time-limit", "1", "--out", model, "-q")[0] == 0
     )
     words = ("report", model, table, "--interactive", "--out", out, "-q")
-    assert run(*words, "--rows", 5)[0] == 0
+    assert run(*words, "--rows", 5) == (0, f"wrote the interactive page to {out}\n", "")
     data = json.loads(element(out.read_text(encoding="utf-8"), "script", ' id="data" type="application/json"'))
     assert len(data["rows"]) == 5 and data["certified"] is not None and data["labels"][0] in ("yes", "no")
     for wrong in (("--radius", "1"), ("--certificate", model), ("--rows", "0")):

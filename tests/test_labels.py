@@ -153,9 +153,11 @@ def test_models_from_python_meet_their_table_on_the_command_line(run, tmp_path, 
         return
     page = tmp_path / "r.html"
     words = ("--target", "y", "--out", page, "--certificate", proof, "--rows", 2, "--quiet")
-    assert run("report", model, table, *words) == (0, "", "")
+    assert run("report", model, table, *words) == (0, f"wrote the model card to {page}\n", "")
     assert "All rows: 100.00% of 24" in page.read_text()
-    assert run("plot", "regions", model, table, "--target", "y", "--out", tmp_path / "r.svg") == (0, "", "")
+    picture = tmp_path / "r.svg"
+    drawing = ("plot", "regions", model, table, "--target", "y", "--out", picture)
+    assert run(*drawing) == (0, f"wrote the picture to {picture}\n", "")
 
 
 def test_labels_of_no_class_are_named_with_their_rows():

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -13,6 +17,7 @@ import bdnn.problem.shapes as shapes
 from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Budget, Problem, load
 from bdnn.errors import InputError
 from bdnn.methods.local_search import LocalSearch
+from bdnn.progress import ProgressLines
 from clocks import ticking
 
 SETTINGS = {"random_state": 0, "time_limit": 20.0}
@@ -161,8 +166,8 @@ def test_ctrl_c_while_shapes_are_tried_leaves_the_best_so_far():
     seen = []
 
     def listener(progress):
-        if progress.phase.startswith("choosing"):
-            seen.append(progress.phase)
+        if progress.phase == "choosing":
+            seen.append(progress.trial.what)
             if len(set(seen)) == 3:
                 raise KeyboardInterrupt
 
@@ -171,6 +176,53 @@ def test_ctrl_c_while_shapes_are_tried_leaves_the_best_so_far():
     assert clf.result_.interrupted and len(clf.selection_) == 2
     assert clf.network_.widths[:-1] == clf.selection_[0].hidden_layer_sizes
     assert clf.result_.objective == np.sum(clf.predict(X) != y)
+
+
+SHAPE = r"(no|\d+) hidden neurons?(, thresholds 16)?(, \d+ times the epochs)?(, \d+ rounds? of search)?"
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_lines_of_shapes_have_their_accuracy_and_no_incumbent(n_jobs):
+    X, y = parity(130)
+    told = []
+    clf = BDNNClassifier(**SETTINGS, n_jobs=n_jobs).fit(X, y, on_progress=told.append)
+    lines = lines_of(told, every=math.inf)
+    of_trials = [line for line in lines if "choosing" in line]
+    form = re.compile(rf" *[\d.]+ s  choosing, {SHAPE}(: [\d.]+% of held-out rows| under way)")
+    assert of_trials and all(form.fullmatch(line) for line in of_trials), of_trials
+    judged = [line.split("choosing, ")[1] for line in of_trials if "under way" not in line]
+    assert {line.split(":")[0] for line in judged} >= {tried.described for tried in clf.selection_}
+    best = clf.selection_[0]
+    assert any(line.startswith(best.described) and f": {best.accuracy:.1%} of" in line for line in judged)
+    # after the trials the incumbents are those of the fit, and only get better
+    after = [progress for progress in told if progress.trial is None]
+    objectives = [progress.objective for progress in after]
+    assert objectives == sorted(objectives, reverse=True) and objectives[-1] == clf.result_.objective
+    assert f"incumbent {clf.result_.objective:g}" in lines[-1]
+
+
+def lines_of(told, every):
+    """What is printed of the progress that was told."""
+    with contextlib.redirect_stderr(io.StringIO()) as shown:
+        listener = ProgressLines(every)
+        for progress in told:
+            listener(progress)
+    return shown.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("after", [1, 40, 200])
+def test_the_clock_goes_on_after_ctrl_c(after):
+    told = []
+
+    def listener(progress):
+        told.append(progress.seconds)
+        if len(told) == after:
+            raise KeyboardInterrupt
+
+    X, y = parity(400)
+    clf = BDNNClassifier(random_state=0, time_limit=20).fit(X, y, on_progress=listener)
+    assert clf.result_.interrupted and told == sorted(told) and len(told) >= after
+    assert clf.result_.timings["total"] >= told[-1]
 
 
 def test_members_of_an_ensemble_choose_nothing():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bdnn.errors import InputError
-from bdnn.types import Floats
+from bdnn.types import Bools, Floats, Indices
 
 # 4 MB of doubles; the arithmetic of a layer holds about eight such arrays at a time
 BLOCK_NUMBERS = 2**19
@@ -55,6 +55,37 @@ def distinct(values: NDArray[Any]) -> NDArray[Any]:
     """
     pieces = [np.unique(values[rows]) for rows in row_blocks(len(values), 1)]
     return np.unique(np.concatenate(pieces)) if len(pieces) > 1 else np.unique(values)
+
+
+def runs(rows: NDArray[Any], keys: NDArray[Any]) -> tuple[Indices, Bools]:
+    """Return the order that sorts rows, and which of the sorted ones differ from the one before, without copies of all.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (m, n)
+        Rows of which equal ones are looked for, no NaN.
+    keys : ndarray of shape (m,)
+        What they are sorted by: equal rows have equal keys.
+
+    Returns
+    -------
+    order : ndarray of int
+        Equal rows come in their own order.
+    differs : ndarray of bool
+        The first one does.
+
+    Examples
+    --------
+    >>> rows = np.array([[2, 1], [0, 0], [2, 1]])
+    >>> [part.tolist() for part in runs(rows, rows[:, 0])]
+    [[1, 0, 2], [True, True, False]]
+    """
+    order = np.argsort(keys, kind="stable")
+    differs = np.ones(len(order), dtype=bool)
+    for part in row_blocks(len(order) - 1, rows.shape[1]):
+        before, after = rows[order[part]], rows[order[part.start + 1 : part.stop + 1]]
+        np.any(before != after, axis=1, out=differs[part.start + 1 : part.stop + 1])
+    return order, differs
 
 
 def frozen(values: NDArray[Any]) -> NDArray[Any]:

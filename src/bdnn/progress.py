@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class ProgressLines:
     """A listener that prints a plain line to stderr when the incumbent or the bound improves, and every few seconds.
 
+    Of what is tried there is a line when it is judged.
+
     Parameters
     ----------
     every : float, default=5.0
@@ -24,23 +26,43 @@ class ProgressLines:
     """
 
     def __init__(self, every: float = 5.0, text: Callable[[Progress], str] | None = None) -> None:
-        self._every, self._last, self._shown, self._text = every, -math.inf, (math.inf, -math.inf), text
+        self._every, self._last, self._text = every, -math.inf, text
+        self._shown: object = None
 
     def __call__(self, progress: Progress) -> None:
         """Print the state if there is news."""
-        state = self._shown if self._text is not None else (progress.objective, progress.bound)
-        if state != self._shown or progress.seconds - self._last >= self._every:
-            self._shown, self._last = state, progress.seconds
+        news = self._news(progress)
+        if news != self._shown or progress.seconds - self._last >= self._every:
+            self._shown, self._last = news, progress.seconds
             said = (self._text or _state)(progress)
             done = f"rounds {progress.rounds}" if progress.rounds and not progress.nodes else f"nodes {progress.nodes}"
-            line = f"{progress.seconds:7.1f} s  {said}  {done}"
+            line = _timed(progress, said) + (f"  {done}" if progress.trial is None else "")
             with suppress(OSError):  # a full disk under a log, or a closed terminal, must not end a run
                 print(line, file=sys.stderr, flush=True)
 
+    def _news(self, progress: Progress) -> object:
+        """Return what is worth a line if it differs from what the last one was about."""
+        if self._text is not None or (progress.trial is not None and not _is_judged(progress)):
+            return self._shown
+        return progress.trial or (progress.objective, progress.bound)
+
+
+def _is_judged(progress: Progress) -> bool:
+    return progress.trial is not None and progress.trial.accuracy is not None
+
+
+def _timed(progress: Progress, said: str) -> str:
+    return f"{progress.seconds:7.1f} s  {said}"
+
 
 def _state(progress: Progress) -> str:
+    if progress.trial is not None:
+        return f"{progress.phase}, {progress.trial}"
+    if math.isinf(progress.objective):
+        return progress.phase
     team = "" if progress.team is None else f"  ({progress.team})"
-    return f"incumbent {progress.objective:g}  bound {progress.bound:g}  gap {progress.gap:.1%}{team}"
+    bounded = f"incumbent {progress.objective:g}  bound {progress.bound:g}  gap {progress.gap:.1%}{team}"
+    return f"{progress.phase}: {bounded}"
 
 
 def attacks_text(progress: Progress) -> str:
@@ -85,8 +107,10 @@ def shown_progress(
     task = bar.add_task("presolve", total=limit)
 
     def listener(progress: Progress) -> None:
-        said = f"{progress.phase}: {_state(progress)}" if text is None else text(progress)
+        said = (text or _state)(progress)
         with suppress(OSError):
+            if text is None and _is_judged(progress):
+                bar.console.print(_timed(progress, said), markup=False, highlight=False)
             bar.update(task, description=said, completed=progress.seconds)
 
     with suppress(OSError):  # of a terminal that is closed

@@ -16,6 +16,13 @@ MEASURES = ("recall", "precision", "specificity")
 """What an operating point may be moved for."""
 
 
+NO_TIME_FOR_CERTIFICATE = (
+    "the certificate is not written, for which the time limit left no time: the checkpoint keeps the proof, for a run "
+    "with a longer limit to write it"
+)
+"""A shortfall: there is a proof, but no certificate."""
+
+
 @dataclass(frozen=True, slots=True)
 class Incumbent:
     """A step of a run: a new best network, or an iteration of data splitting.

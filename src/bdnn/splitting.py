@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bdnn.arrays import row_blocks, runs
 from bdnn.errors import InputError
 from bdnn.labels import listed
 from bdnn.types import Bools, Indices
@@ -91,14 +92,19 @@ def equal_rows(X: NDArray[Any]) -> Rows | None:
     """Return a number for each row, the same for equal rows, counted by their first; None if all rows differ."""
     if not X.shape[1]:
         return np.zeros(len(X), dtype=np.intp)
-    values = np.where(np.isnan(X), np.nan, X + 0)  # one NaN, and no negative zeros
-    rows = np.ascontiguousarray(values).view(np.dtype((np.void, values.itemsize * values.shape[1]))).ravel()
-    _, first, index = np.unique(rows, return_index=True, return_inverse=True)
-    if len(first) == len(X):
+    values = np.add(X, 0, order="C")  # no negative zeros
+    for rows in row_blocks(*values.shape) if values.dtype.kind == "f" else ():
+        values[rows][np.isnan(values[rows])] = np.nan  # one NaN
+    keys = values.view(np.dtype((np.void, values.itemsize * values.shape[1]))).ravel()
+    order, differs = runs(values.view(f"u{values.itemsize}"), keys)
+    if differs.all():
         return None
+    first = order[differs]
     rank = np.empty(len(first), dtype=np.intp)
     rank[np.argsort(first)] = np.arange(len(first))
-    return rank[index.ravel()]
+    groups = np.empty(len(X), dtype=np.intp)
+    groups[order] = rank[np.cumsum(differs) - 1]
+    return groups
 
 
 def _held_out(groups: Rows, codes: Rows, wanted: list[int], seed: int) -> Bools:

@@ -37,10 +37,24 @@ class TeamState:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialState:
+    """How something stands that is tried: what it is, and its accuracy on held-out rows, None until it is judged."""
+
+    what: str
+    accuracy: float | None = None
+
+    def __str__(self) -> str:
+        known = self.accuracy is not None
+        return f"{self.what}: {self.accuracy:.1%} of held-out rows" if known else f"{self.what} under way"
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """State of a running method: seconds since the start, best audited objective, bound, nodes, what it is doing.
 
     `rounds` are those of the local search that runs, or was the last to run; `team` is None unless several work.
+    `trial` is None unless several things are tried: objective and bound are then those of one of them, on a part of the
+    rows, and are not to be compared with those of another.
     """
 
     seconds: float
@@ -50,6 +64,7 @@ class Progress:
     phase: str
     rounds: int = 0
     team: TeamState | None = None
+    trial: TrialState | None = None
 
     @property
     def gap(self) -> float:

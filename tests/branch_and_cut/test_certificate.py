@@ -11,6 +11,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from bdnn import BDNNClassifier, Budget, Problem, Status, verify_certificate
+from bdnn.branch_and_cut import checkpoint
 from bdnn.branch_and_cut.engine import Proof, work
 from bdnn.errors import CertificateError, InputError
 from bdnn.methods.exact import ExactTraining
@@ -261,6 +262,24 @@ def test_time_for_writing_is_kept_back_while_the_proof_is_open(monkeypatch):
     assert result.status == Status.FEASIBLE and "time limit" in result.message
     assert result.timings["total"] - result.timings["certificate"] < 5
     assert verify_certificate(result.certificate, X, y).bound <= Fraction(result.objective)
+
+
+def test_time_for_the_last_checkpoint_is_kept_back_with_that_for_the_certificate(tmp_path, monkeypatch):
+    X, y = data(300, features=8)
+    with ticking(most_late=10**6) as clock:
+        write = checkpoint.write
+
+        def slow(*given):
+            clock.readings += int(1.5 / clock.step)
+            write(*given)
+
+        monkeypatch.setattr(checkpoint, "write", slow)
+        method = ExactTraining(certificate=True, incumbents="none", checkpoint=tmp_path / "state")
+        for _ in range(2):  # a run, and one that goes on from its checkpoint
+            result = method(Problem(X=X, y=y), Budget(seconds=12))
+            assert result.status == Status.FEASIBLE and result.shortfalls == ()
+            assert verify_certificate(result.certificate, X, y).bound <= Fraction(result.objective)
+            assert result.timings["total"] < 13.1  # a second beyond the limit is the most for a certificate
 
 
 def test_the_estimate_of_writing_follows_the_sets_and_a_stored_record():

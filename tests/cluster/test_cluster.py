@@ -283,6 +283,35 @@ def test_a_coordinator_that_is_ended_leaves_its_best_and_a_checkpoint_to_go_on_f
     assert result.nodes > kept["nodes"]
 
 
+DYING = """
+import logging, os, signal, sys
+from bdnn.cluster.connection import connected
+
+if __name__ == "__main__":
+    with connected("local:1") as client:
+        (first,) = client.run(os.getpid).values()
+        os.kill(first, signal.SIGKILL)
+        pids = [first]
+        while pids in ([], [first]):
+            try:
+                pids = list(client.run(os.getpid).values())
+            except OSError:  # it is gone, and nobody has noticed
+                pass
+        client.run(logging.getLogger("distributed.worker").error, "of a worker that came later")
+        logging.getLogger("distributed.nanny").warning("of somebody else")
+    logging.getLogger("distributed.core").warning("after it")
+"""
+
+
+def test_what_dask_logs_of_our_own_cluster_does_not_reach_the_terminal(tmp_path):
+    script = tmp_path / "dying.py"
+    script.write_text(DYING, encoding="utf-8")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, check=False)
+    said = [line.split(" - ", 1)[1] for line in done.stderr.splitlines()]
+    assert done.returncode == 0, done.stderr
+    assert said == ["distributed.nanny - WARNING - of somebody else", "distributed.core - WARNING - after it"]
+
+
 # what is accepted
 
 

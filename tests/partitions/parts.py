@@ -52,6 +52,11 @@ class Case:
         W, b = rng.normal(size=sum(sizes)), rng.normal(size=sum(self.widths))
         self.weights = Weights(np.rint(W), np.rint(b)) if integers else Weights(W, b)
 
-    def rows(self, parts, threads=1, memory=1e9):
+    def stored(self, parts, memory=1e9, folder=None):
+        """A store to be closed, with the rows in so many blocks."""
         cuts = cuts_of(self.m, parts, np.random.default_rng(parts))
-        return StoredRows(stored(self.X, self.codes, self.weight, cuts, memory), threads)
+        return stored(self.X, self.codes, self.weight, cuts, memory, folder)
+
+    def rows(self, parts):
+        """The rows in so many blocks, in memory."""
+        return StoredRows(self.stored(parts))

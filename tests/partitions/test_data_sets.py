@@ -1,6 +1,7 @@
 """Parquet data sets: read part by part, fitted to within a limit of memory, evaluated and predicted."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -155,6 +156,23 @@ def test_ctrl_c_while_the_sample_trains(folder, beyond):
     assert clf.result_.n_rows == 250 and "audited on the first 250 of 900 rows" in clf.result_.message  # one part
 
 
+@pytest.mark.parametrize("hidden", [(2,), "auto"])
+def test_progress_has_one_clock_and_says_of_which_rows_it_is(folder, beyond, hidden, monkeypatch):
+    monkeypatch.setattr(partitioned, "_SAMPLE_TIME", 0.5)  # enough to choose
+    told = []
+    clf = BDNNClassifier(hidden, time_limit=3.0, random_state=0)
+    clf.fit(bdnn.open_parquet(folder / "rows", drop=["name"]), "y", on_progress=told.append)
+    seconds = [progress.seconds for progress in told]
+    assert seconds == sorted(seconds)
+    phases = [progress.phase for progress in told]
+    n_sample = len(clf.partitioned_.sample.rows)
+    of_sample = [phase.startswith(f"sample of {n_sample} rows, ") for phase in phases]
+    first = of_sample.index(False)
+    assert 0 < first and all(of_sample[:first]) and set(phases[first:]) == {"search on all rows"}
+    assert (f"sample of {n_sample} rows, choosing" in phases) == (hidden == "auto")
+    assert all((progress.trial is None) == ("choosing" not in progress.phase) for progress in told)
+
+
 def test_a_full_disk_leaves_the_network_of_the_sample(folder, beyond, monkeypatch):
     append = Store.append
 
@@ -199,6 +217,21 @@ def test_data_sets_that_are_none(folder, tmp_path):
         LabeledRows(data, "absent")
     with pytest.raises(InputError, match="y must be the name of a column of the data set, got list"):
         BDNNClassifier().fit(data, [1, 2])
+
+
+def test_several_csv_files_are_answered_with_what_to_do(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(2):
+        Path(f"it's {number}.csv").write_text("a,y\n" + "".join(f"{number + k},{k % 2}\n" for k in range(20)))
+    for given in ("*.csv", "."):
+        code, out, err = run("train", given, "--quiet")
+        assert (code, out) == (2, "") and "a data set of several files must be of Parquet files" in err
+        assert "give a single CSV file, such as " in err and "it" in err
+        said = shlex.split(err.split("make a Parquet file of all of them: ")[1])
+        assert subprocess.run([sys.executable, *said[1:]], check=True).returncode == 0 and said[0] == "python"
+        assert bdnn.open_parquet("all.parquet").n_rows == 40
+        Path("all.parquet").unlink()
+    assert "'*.csv' matches 2 files, and it's 0.csv is not a Parquet file" in run("train", "*.csv")[2]
 
 
 def test_files_with_other_columns(tmp_path):
@@ -296,7 +329,104 @@ def test_the_command_line_says_that_rows_fit(run, folder):
     assert code == 2 and "no column 'absent'" in err
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the largest resident set")
+def said_of_the_target(run, data):
+    words = ("--weight", "w", "--id", "name", "--hidden", "none", "--time-limit", 0.3, "--memory-limit", "8GB")
+    code, _, err = run("train", data, *words, "--quiet")
+    assert code == 0, err
+    return [line for line in err.splitlines() if "the target is column 'y'" in line]
+
+
+def test_the_target_that_was_guessed_is_said_once(run, folder):
+    for data in (folder / "rows", folder / "one.parquet"):
+        assert len(said_of_the_target(run, data)) == 1
+
+
+def test_the_target_that_was_guessed_is_said_once_beyond_memory(run, folder, beyond):
+    assert len(said_of_the_target(run, folder / "rows")) == 1
+
+
+TALLEST = """
+import sys
+from bdnn import BDNNClassifier, cli, open_parquet
+from bdnn.estimators import memory
+from bdnn.tables.labeled_rows import LabeledRows
+
+parquet, table, ending = sys.argv[1:]
+rows = LabeledRows(open_parquet(parquet), "y")
+size = memory.LabelSize(*rows.label_size())
+needed = memory.training_bytes(BDNNClassifier(), rows.n_rows, rows.kinds(), 0.25, size)
+limit = int(memory._program() + max(memory._LATER + needed + 3e7, memory._LEAST + 3e7))
+try:
+    cli.main(["train", table, "--target", "y", "--time-limit", ending, "--memory-limit", str(limit), "--quiet"])
+finally:
+    peak = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    print("peak", int(peak[0]) * 1024, limit)
+"""
+ON_LINUX = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="Linux tells the largest resident set of a process"
+)
+FITTING = {  # rows, columns of numbers and of text, ending of the file
+    "thresholds in the place of few columns": (60_000, 6, 0, "parquet"),
+    "many rows": (400_000, 2, 0, "csv"),
+    "many columns": (8_000, 250, 0, "csv"),
+    "text": (40_000, 2, 5, "parquet"),
+}
+
+
+def made(place, rows, numbers, texts):
+    """A Parquet file of random rows whose labels depend on two columns in stripes, so that thresholds help."""
+    columns = [f"random() AS a{j}" for j in range(numbers)]
+    columns += [f"'level ' || floor(random() * random() * 30)::INT AS t{j}" for j in range(texts)]
+    label = "CASE WHEN (floor(a0 * 8) + floor(a1 * 6)) % 2 = 0 THEN 'yes' ELSE 'no' END AS y"
+    query = f"SELECT *, {label} FROM (SELECT {', '.join(columns)} FROM range({rows}))"
+    connection().execute(f"COPY ({query}) TO '{place}' (FORMAT parquet)")
+
+
+@ON_LINUX
+@pytest.mark.parametrize("case", FITTING)
+def test_what_is_said_to_fit_stays_within_the_limit(tmp_path, case):
+    """Largest resident set of a process with the least limit, nearly, with which a table is said to fit."""
+    *shape, ending = FITTING[case]
+    parquet = tmp_path / "rows.parquet"
+    made(parquet, *shape)
+    table = tmp_path / f"rows.{ending}"
+    if ending == "csv":
+        connection().execute(f"COPY (FROM '{parquet}') TO '{table}' (FORMAT csv, HEADER)")
+    words = [sys.executable, "-c", TALLEST, str(parquet), str(table), "4"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0 and "do not fit" not in done.stderr, done.stderr
+    peak, limit = map(int, done.stdout.split("peak ")[1].split())
+    assert f"training rows     {shape[0] * 3 // 4}" in done.stdout and peak < limit
+
+
+def test_a_csv_file_that_takes_more_than_the_limit_is_refused_with_what_to_do(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bdnn.estimators.memory.room", lambda limit: 1e6)
+    Path("t.csv").write_text("a,b,y\n" + "".join(f"{k},{k * k},{k % 2}\n" for k in range(9000)))
+    for rows in (9000, 3000):  # by its cells, and by all that training takes
+        Path("t.csv").write_text("a,b,y\n" + "".join(f"{k},{k * k},{k % 2}\n" for k in range(rows)))
+        code, out, err = run("train", "t.csv", "--memory-limit", "1GB", "--quiet")
+        assert (code, out) == (2, "") and f"t.csv: {rows} rows take about" in err and "leaves 1 MB" in err
+        said = shlex.split(err.split("need not fit into memory: ")[1])
+        subprocess.run([sys.executable, *said[1:]], check=True)
+        assert bdnn.open_parquet("t.parquet").n_rows == rows
+    assert run("train", "t.csv", "--quiet", "--time-limit", 0.5)[0] == 0  # without a limit
+
+
+def test_rows_that_fit_are_estimated_as_they_train():
+    auto, given = BDNNClassifier(), BDNNClassifier((2,))
+    numbers = ["numeric"] * 6
+    assert memory.training_bytes(auto, 200_000, numbers) > 3 * memory.training_bytes(given, 200_000, numbers)
+    for clf in (auto, given, BDNNClassifier((2,), thresholds=8)):
+        for kinds in (numbers, ["numeric"] * 300, ["categorical"] * 4, ["numeric", "date", "boolean", "categorical"]):
+            for room in (5e7, 4e8, 1e9):
+                rows = memory.rows_within(room, clf, kinds, 2**20)
+                assert memory.training_bytes(clf, rows, kinds) <= room or rows == 1
+                more = memory.training_bytes(clf, rows + 1, kinds)
+                assert rows == 2**20 or more > room
+
+
+@ON_LINUX
 def test_memory_stays_within_the_limit(tmp_path):
     """Largest resident set of a process: it would be larger if all rows were trained on at once."""
     query = "SELECT random()::FLOAT AS a0, " + ", ".join(f"random()::FLOAT AS a{j}" for j in range(1, 12))

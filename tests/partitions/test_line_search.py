@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bdnn.partitions.line_search import Lines, exact_intervals, middle_of, place_of, whole_axis
+from bdnn.partitions.rows import StoredRows
 from bdnn.partitions.tasks import Buckets, places_of
 from bdnn.search import kernels
 from partitions.parts import Case
@@ -35,9 +36,15 @@ def on_line(case, neuron, direction):
 
 @pytest.mark.parametrize("parts", [1, 2, 7])
 @pytest.mark.parametrize("seed", CASES)
-def test_the_best_interval_is_that_of_all_rows_together(seed, parts):
+def test_the_best_interval_is_that_of_all_rows_together(seed, parts, tmp_path):
     case = Case(seed)
-    rows, rng = case.rows(parts, threads=1 + seed % 2, memory=0 if seed % 3 else 1e9), case.rng
+    with case.stored(parts, memory=0 if seed % 3 else 1e9, folder=tmp_path) as store:
+        check_intervals(case, seed, StoredRows(store, threads=1 + seed % 2))
+
+
+def check_intervals(case, seed, rows):
+    """Compare the best intervals of random lines with those of the search in memory."""
+    rng = case.rng
     for neuron, (_, n) in enumerate(places_of(case.setting)):
         direction = np.rint(rng.normal(size=n + 1)) if seed % 2 else rng.normal(size=n + 1)
         count, scale = int(rng.choice([2, 5, 64])), float(rng.choice([0.01, 1.0, 100.0]))

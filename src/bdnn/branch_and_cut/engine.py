@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 _SLICE = 2.0
 # seconds between reports, and to wait for what comes back at a time
 _REPORT, _WAIT = 0.2, 0.2
-# what estimates the time for writing a certificate: sets whose multipliers are timed, the share that writing adds to
-# finding them, and the seconds for each proof of a bound
-_SAMPLE, _FILE_SHARE, _SECONDS_PER_PROOF = 5, 0.3, 5e-5
+# what estimates the time for writing a certificate: sets whose multipliers are timed each time that there are twice as
+# many, the share that writing adds to finding them, the seconds for each proof of a bound, and how much more is set
+# aside, as other programs may want the processor
+_SAMPLE, _FILE_SHARE, _SECONDS_PER_PROOF, _CAUTION = 5, 0.3, 5e-5, 1.5
 # share of the objective that a better network must save where costs are rounded: less than the error of a run's bounds
 _MIN_GAIN = 2e-7
 # probing trees help while the bound is below this share of the objective; the trees work alone for some seconds first
@@ -113,6 +114,8 @@ class Proof:
         Receives a network and returns its audited objective, in units.
     seconds : float
         Worked on it, by earlier runs too.
+    saving_seconds : float
+        How long it took the last time to write the checkpoint.
     """
 
     def __init__(
@@ -142,8 +145,9 @@ class Proof:
             for program, ranks in zip(each, self.ranks.rows, strict=True)
         ]
         self.probing = None if record else ProbingTrees(each, self.cuts, submit, self.ranks.rows, guide)
-        self.seconds = 0.0
+        self.seconds = self.saving_seconds = 0.0
         self._sampled: dict[int, float] = {}
+        self._next_sample = 1
         # of rank rows whose records were looked at: how many these are, the cuts they name, and their proofs
         self._counted_ranks, self._rank_cuts, self._rank_proofs = 0, set[int](), 0
 
@@ -168,17 +172,26 @@ class Proof:
             self._rank_proofs += len(record.proofs)
         self._counted_ranks = len(ranks)
         named = self._rank_cuts.union(*(record.cuts for record in records))
-        if len(self._sampled) < _SAMPLE:
+        if len(named) >= self._next_sample:
+            self._next_sample = 2 * max(len(named), _SAMPLE)
+            others = sorted(named - self._sampled.keys())
             # what is found is kept for the certificate
-            for cut in sorted(named - self._sampled.keys())[: _SAMPLE - len(self._sampled)]:
+            for cut in others[:: -(-len(others) // _SAMPLE) or 1]:
                 began = reading()
                 self.cuts.multipliers(cut)
                 self._sampled[cut] = reading() - began
         if not self._sampled:
             return 0.0
-        each = float(np.median(list(self._sampled.values())))
+        each = float(np.mean(sorted(self._sampled.values())[: max(1, len(self._sampled) - 1)]))  # one may have waited
         n_proofs = self._rank_proofs + sum(len(record.proofs) for record in records)
         return (1.0 + _FILE_SHARE) * each * len(named) + _SECONDS_PER_PROOF * n_proofs
+
+    @property
+    def ending_seconds(self) -> float:
+        """The seconds to set aside for writing checkpoint and certificate, 0 if the trees are not recorded."""
+        writing = self.writing_seconds
+        # a checkpoint may have been begun just before, and there is one more at the end
+        return _CAUTION * writing + 2 * self.saving_seconds if writing else 0.0
 
     def certificate(self, network: Network, proceed: Callable[[], None] | None = None) -> Certificate | None:
         """Return the contents of a certificate of recorded trees, or None if there can be none.
@@ -256,7 +269,7 @@ class _Work:
         self._incumbents, self._proof, self._pause, self._crew = incumbents, proof, pause, crew
         self._limited = pause is not None or incumbents.budget.nodes is not None
         self._reported, self._counted = 0.0, reading()
-        self._end = reading() + incumbents.budget.remaining - proof.writing_seconds
+        self._end = reading() + incumbents.budget.remaining - proof.ending_seconds
         self._until = 0.0  # of the slice of one tree, or of the probing trees
         self._alone = reading() + _ALONE - proof.seconds
         self._renewal = 0.0  # when trees are begun anew
@@ -423,7 +436,7 @@ class _Work:
 
     def _report(self, team: TeamState | None = None) -> None:
         incumbents, proof = self._incumbents, self._proof
-        spare = incumbents.budget.remaining - proof.writing_seconds
+        spare = incumbents.budget.remaining - proof.ending_seconds
         self._reported = now = reading()
         self._end = now + spare
         proof.seconds, self._counted = proof.seconds + now - self._counted, now

@@ -56,6 +56,11 @@ class Parts:
     ----------
     incumbents : Incumbents
         Of a problem that `bdnn.branch_and_cut.program.covers`.
+
+    Attributes
+    ----------
+    saving_seconds : float
+        How long it took the last time to write the checkpoint.
     """
 
     def __init__(self, incumbents: Incumbents) -> None:
@@ -67,7 +72,7 @@ class Parts:
         self._part: _Part | None = None
         # bounds and nodes of parts that are done beyond that one, by others
         self._done: dict[int, tuple[float, int]] = {}
-        self._reported = 0.0
+        self._reported = self.saving_seconds = 0.0
 
     def state(self) -> Arrays:
         """Return what a later run needs to go on."""

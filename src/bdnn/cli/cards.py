@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bdnn.cli.options import FILE, TEXT_OUT
-from bdnn.cli.output import STDOUT, check_files, save_output, say
+from bdnn.cli.output import STDOUT, check_files, save_output, say, say_saved
 from bdnn.cli.reading import filled_inputs, model_table, target_of
 from bdnn.cli.stopping import finishing
 from bdnn.cli.table_options import TABLE, label_options
@@ -70,3 +70,4 @@ def card(
             say(text.rstrip("\n"))
         else:
             save_output("card", out, lambda place: write(place, text.encode("utf-8", "backslashreplace")))
+            say_saved("the score card", out)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,7 @@ import bdnn
 from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import TableChoice, inputs_of, read_training_table, table_info
 from bdnn.cli.stopping import finishing, repeated
+from bdnn.devices.registry import installed
 from bdnn.errors import InputError
 from bdnn.files import write
 from bdnn.model_file.contents import Model
@@ -91,6 +93,8 @@ def train_compact(
                 report["front"][str(most)]["model_file"] = str(place)
                 if not as_json:
                     ending.attempt(tell, f"{'saved to':<18}{place}")
+        if not as_json:
+            ending.attempt(tell, f"{'on a device':<18}{_on_a_device(report, data)}")
         if front is not None and ending.attempt(_draw, front, report) and not as_json:
             ending.attempt(tell, f"{'picture':<18}{front}")
         if as_json:
@@ -161,6 +165,15 @@ def _text(clf: CompactBDNNClassifier, report: dict[str, Any]) -> str:
     lines += [_line(chosen, report["front"][str(chosen.max_bytes)]) for chosen in clf.front_]
     lines.append(f"{'why':<18}{clf.front_[-1].reason}")
     return "\n".join(lines)
+
+
+def _on_a_device(report: dict[str, Any], data: Path) -> str:
+    """Return what the bytes do not count, and how that is measured, if there is a compiler for a device."""
+    saved = [figures["model_file"] for figures in report["front"].values() if figures["model_file"]]
+    text = "bytes are those of the packed network, and as C code it takes more flash"
+    if not (saved and installed()) or STDOUT in (data, Path(saved[-1])):
+        return text
+    return f"{text}, measured by: bdnn size {quote(saved[-1])} --data {quote(str(data))}"
 
 
 def _line(chosen: Chosen, figures: dict[str, Any]) -> str:

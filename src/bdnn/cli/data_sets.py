@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bdnn.arrays import distinct
 from bdnn.calibration import pre_activations
 from bdnn.cli.output import say
 from bdnn.cli.reading import TableChoice, TrainingTable, columns_of, refuse_gaps, say_unseen, show_notes
@@ -19,10 +20,12 @@ from bdnn.errors import InputError
 from bdnn.partitions.preparing import as_encoded, inputs_of
 from bdnn.progress import shown_progress
 from bdnn.reports.metrics import measures
-from bdnn.tables.dataset import DataSet, is_pattern, open_parquet
+from bdnn.tables.database import connection
+from bdnn.tables.dataset import DataSet, is_parquet, is_pattern, open_parquet, parquet_command
 from bdnn.tables.labeled_rows import LabeledRows, Part
 from bdnn.tables.options import Reading
 from bdnn.tables.reading import guessed_target, split_names
+from bdnn.tables.source import STANDARD_INPUT
 
 if TYPE_CHECKING:
     from bdnn.estimators.classifier import BDNNClassifier
@@ -47,27 +50,65 @@ def opened(data: Path, drop: Sequence[str] = (), reading: Reading | None = None)
 
 def rows_beyond_memory(clf: BDNNClassifier, data: Path, choice: TableChoice) -> LabeledRows | None:
     """Return the rows of a data set that does not fit into memory, and say so; None for any other table."""
-    if not is_pattern(data) and not (clf.memory_limit is not None and _is_parquet(data)):
+    if not is_pattern(data) and not (clf.memory_limit is not None and is_parquet(data)):
         return None
     found = opened(data, (*choice.drop, *choice.ids), choice.reading)
-    target = choice.target
+    target, guess = choice.target, ""
     if target is None:
-        target, how = guessed_target([name for name in found.names if name != choice.weight])
-        say(f"{found.name}: {how}", err=True)
+        target, guess = guessed_target([name for name in found.names if name != choice.weight])
     rows = LabeledRows(found, target, choice.weight, choice.missing_labels)
-    fits = clf._fits_in_memory(rows)
+    fits = clf._fits_in_memory(rows, choice.test_fraction)
+    if guess and not fits:  # else it is said when all rows are read
+        say(f"{found.name}: {guess}", err=True)
     how = "fit into memory" if fits else "do not fit into memory: a sample is trained on, and improved on all of them"
-    say(f"{found.name}: {found.n_rows} rows in {len(found.files)} files {how}", err=True)
+    files = f"{len(found.files)} file{'s' * (len(found.files) != 1)}"
+    say(f"{found.name}: {found.n_rows} rows in {files} {how}", err=True)
     return None if fits else rows
 
 
-def _is_parquet(path: Path) -> bool:
-    """Whether a file is a Parquet file."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) == b"PAR1"
-    except OSError:
-        return False
+class MemoryForTable:
+    """The memory that a limit leaves for a table which is no data set, and so has to fit; none without a limit.
+
+    Parameters
+    ----------
+    clf : BDNNClassifier
+        What trains.
+    data : Path
+        The table.
+    choice : TableChoice
+        Which rows are held out.
+    """
+
+    def __init__(self, clf: BDNNClassifier, data: Path, choice: TableChoice) -> None:
+        self._clf, self._data, self._choice = clf, data, choice
+        free = clf.memory_limit is None or is_pattern(data) or is_parquet(data)
+        self._room = math.inf
+        if not free:
+            connection()  # what reads is a part of the program
+            self._room = clf._memory.room(clf.memory_limit)
+
+    def check_cells(self, n_rows: int, n_columns: int) -> None:
+        """Raise `InputError` if the cells of a table alone take more, before they are read."""
+        self._check(n_rows, self._clf._memory.cell_bytes(n_rows, n_columns))
+
+    def check(self, read: TrainingTable) -> None:
+        """Raise `InputError` if a table takes more while it trains."""
+        kinds, m = [column.kind for column in read.table.features.columns], len(read.labels)
+        label = read.labels.itemsize if read.labels.dtype.kind == "U" else 0
+        memory = self._clf._memory
+        size = memory.LabelSize(len(distinct(read.labels)), label)
+        self._check(m, memory.training_bytes(self._clf, m, kinds, self._choice.test_fraction, size))
+
+    def _check(self, n_rows: int, needed: float) -> None:
+        if needed <= self._room:
+            return
+        made = "rows.parquet" if self._data == STANDARD_INPUT else f"{self._data.name.split('.')[0]}.parquet"
+        command = parquet_command("/dev/stdin" if self._data == STANDARD_INPUT else str(self._data), made)
+        raise InputError(
+            f"{self._data}: {n_rows} rows take about {needed / 1e6:.0f} MB while they train, and --memory-limit "
+            f"{self._clf.memory_limit} leaves {self._room / 1e6:.0f} MB beside the program: raise it, or make a "
+            f"Parquet file, whose rows need not fit into memory: {command}"
+        )
 
 
 def train_on_rows(clf: BDNNClassifier, rows: LabeledRows, choice: TableChoice, quiet: bool) -> TrainingTable:

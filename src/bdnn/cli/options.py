@@ -303,8 +303,9 @@ def estimator_options(command: Command) -> Command:
                      "(+1) or less (-1) likely as the column grows; two classes."),
         click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for the whole fit."),
         click.option("--memory-limit", default=None, metavar="SIZE",
-                     help="Memory for the rows of a Parquet data set, such as 4GB; where they do not fit, a sample is "
-                     "trained on, and improved on all rows.  [default: half of the memory]"),
+                     help="Memory of the process, such as 4GB; where the rows of Parquet files do not fit, a sample is "
+                     "trained on, and improved on all rows; other tables are refused.  [default: half of the memory of "
+                     "the machine, for data sets]"),
         click.option("--jobs", "n_jobs", type=int, default=1, show_default=True,
                      help=f"Threads of the solver, or starts and shapes that are trained at once; {JOBS_HELP}."),
         click.option("--seed", "random_state", type=SEED, default=0, show_default=True,

@@ -127,6 +127,12 @@ def save_output(what: str, path: Path, save: Save) -> None:
         raise files.rescued(what, f"{what}.json", save, failed) from error
 
 
+def say_saved(what: str, path: Path) -> None:
+    """Say what was written and where; nothing if that is on standard output itself."""
+    if path != STDOUT:
+        say(f"wrote {what} to {path}")
+
+
 def save_csv(what: str, path: Path | None, header: Iterable[str], rows: Callable[[], Iterable[Sequence[Any]]]) -> None:
     """Write a CSV file in UTF-8, or to standard output in its own encoding if there is no path or it is `STDOUT`.
 

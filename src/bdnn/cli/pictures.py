@@ -12,7 +12,7 @@ import numpy as np
 import bdnn
 from bdnn.certification.columns import certify_table
 from bdnn.cli.options import FILE, JOBS_HELP, OUT, attacker, attacker_options
-from bdnn.cli.output import check_files, save_output
+from bdnn.cli.output import check_files, save_output, say_saved
 from bdnn.cli.reading import filled_inputs, model_inputs, model_table, target_of
 from bdnn.cli.stopping import finishing, heard
 from bdnn.cli.table_options import TABLE, label_options
@@ -93,6 +93,7 @@ def plot(
     with finishing():
         contents = picture(drawing, suffix)
         save_output("picture", out, lambda place: write(place, contents))
+        say_saved("the picture", out)
 
 
 def _history(model: Model, path: Path) -> Drawing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -87,11 +87,13 @@ def read_training_table(
     split_version: int = SPLIT_VERSION,
     model: Model | None = None,
     tidy: bool = True,
+    check: Callable[[int, int], None] | None = None,
 ) -> TrainingTable:
     """Read what is trained on, for training and for the check of its certificate.
 
     Labels are read as `classes`, if they are known, and rows are held out by the rule `split_version`. Columns of a
-    `model` are read as it has them. Columns that cannot help are left out if it is to be `tidy`.
+    `model` are read as it has them. Columns that cannot help are left out if it is to be `tidy`. What `check` is given
+    and does is said at `bdnn.tables.reading.read_table`.
     """
     target, test_fraction = choice.target, choice.test_fraction
     if not 0 <= test_fraction < 1:
@@ -109,6 +111,7 @@ def read_training_table(
         known=None if model is None else known_columns(model),
         weight=choice.weight,
         tidy=tidy,
+        check=check,
     )
     show_notes(data, table)
     assert table.labels is not None

@@ -10,7 +10,7 @@ import click
 
 import bdnn
 from bdnn.cli.options import FILE, JOBS_HELP, SEED, TEXT_OUT, attacker, attacker_options
-from bdnn.cli.output import check_files, save_output
+from bdnn.cli.output import check_files, save_output, say_saved
 from bdnn.cli.reading import filled_inputs, model_table, target_of
 from bdnn.cli.stopping import finishing, heard
 from bdnn.cli.table_options import TABLE, label_options
@@ -95,7 +95,7 @@ def report(
                 model_file, data, target, missing_labels, reading, changes, random_state=seed,
                 on_progress=heard(listener), **settings,
             )  # fmt: skip
-        _save("page", page, out)
+        _save("interactive page", page, out)
         return
     model = load_model(model_file)
     target = target_of(model, target)
@@ -128,13 +128,14 @@ def report(
             commands=_commands(model, model_file, data, target, certificate),
             on_progress=heard(listener),
         )
-    _save("report", page, out)
+    _save("model card", page, out)
 
 
 def _save(what: str, page: str, out: Path) -> None:
     contents = page.encode("utf-8", "backslashreplace")  # names of files may hold what is no text
     with finishing():
         save_output(what, out, lambda place: write(place, contents))
+        say_saved(f"the {what}", out)
 
 
 def _interactive(

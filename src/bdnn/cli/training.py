@@ -15,7 +15,7 @@ import numpy as np
 import bdnn
 from bdnn.checker.rows import table_part
 from bdnn.cli.compact import Budgets, train_compact
-from bdnn.cli.data_sets import rows_beyond_memory, train_on_rows, with_rows
+from bdnn.cli.data_sets import MemoryForTable, rows_beyond_memory, train_on_rows, with_rows
 from bdnn.cli.options import (
     CLASS_WEIGHT,
     CLUSTER_HELP,
@@ -41,7 +41,7 @@ from bdnn.cli.reading import (
 from bdnn.cli.stopping import finishing, heard, repeated, requested
 from bdnn.cli.table_options import ROWS, TABLE, table_options
 from bdnn.encoding.codes import PARTS
-from bdnn.errors import InputError, NotCoveredError, UnorderedColumnError
+from bdnn.errors import InputError, NotCoveredError, OutputError, UnorderedColumnError
 from bdnn.model_file.contents import Model, TableInfo
 from bdnn.model_file.reading import load_model
 from bdnn.model_file.writing import check_size
@@ -49,6 +49,7 @@ from bdnn.network.losses import Loss
 from bdnn.problem.shapes import AUTO, largest
 from bdnn.progress import shown_progress
 from bdnn.reports import summary as reporting
+from bdnn.result import NO_TIME_FOR_CERTIFICATE
 
 if TYPE_CHECKING:
     from bdnn.encoding.raw import RawColumn
@@ -141,7 +142,9 @@ def train(
         info = replace(table_info(clf, read, choice), test_fraction=None, seed=None)
         _name_signal(clf)
     else:
-        read = read_training_table(data, choice, classes=classes, model=model)
+        memory = MemoryForTable(clf, data, choice)
+        read = read_training_table(data, choice, classes=classes, model=model, check=memory.check_cells)
+        memory.check(read)
         if out is not None:
             _check_size(read, settings)
         _fit(clf, read, settings["time_limit"], quiet)
@@ -167,7 +170,7 @@ def train(
             if not as_json:
                 ending.attempt(tell, f"{'saved to':<18}{out}")
         if certificate is not None:
-            report["certificate"], line = _written(clf, certificate, read, info, ending)
+            report["certificate"], line = _written(clf, certificate, read, info, ending, settings["checkpoint"])
             if line and not as_json:
                 ending.attempt(tell, f"{'certificate':<18}{line}")
         if as_json:
@@ -256,6 +259,7 @@ def bound(
 def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: bool) -> None:
     """Train on the training rows, with progress; the best network stays if a signal ends the training."""
     repeated(0.0)  # what was swallowed while modules were imported and the table was read
+    clf._warns = not clf.certificate
     try:
         with shown_progress(time_limit, quiet) as listener:
             clf.fit(
@@ -270,6 +274,9 @@ def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: boo
     except KeyboardInterrupt:
         if not hasattr(clf, "result_"):  # else the training was over
             raise
+    if clf.certificate:  # that one is missing is an error, which is said at the end
+        clf._warns = True
+        clf._warn(what for what in clf.result_.shortfalls if "certificate" not in what)
     _name_signal(clf)
 
 
@@ -334,7 +341,7 @@ def _check_certifiable(settings: dict[str, Any]) -> None:
 
 
 def _written(
-    clf: BDNNClassifier, path: Path, read: TrainingTable, info: TableInfo, ending: Ending
+    clf: BDNNClassifier, path: Path, read: TrainingTable, info: TableInfo, ending: Ending, checkpoint: Path | None
 ) -> tuple[dict[str, Any], str]:
     """Write the certificate of a result; return what to report of it, as values and as a line, empty if that failed."""
     result, encoder, inputs = clf.result_, clf.encoder_, None
@@ -342,9 +349,15 @@ def _written(
     if content is None:
         reason = (
             f"this run has no proof to write down (it ended with: {result.message}); there is one if branch and cut "
-            f"has begun, the limit leaves time to write it and the sample weights are multiples of a common unit"
+            f"has begun and the sample weights are multiples of a common unit"
         )
-        return {"file": None, "reason": reason}, f"none written: {reason}"
+        if NO_TIME_FOR_CERTIFICATE in result.shortfalls:
+            reason = (
+                f"the time limit left no time to write it; the proof is kept in {checkpoint}, from which the same "
+                f"command with a longer --time-limit writes it"
+            )
+        ending.errors.append(OutputError(f"no certificate was written to {path}: {reason}"))
+        return {"file": None, "reason": reason}, ""
     if not encoder.is_identity:
         na = None if info.na is None else list(info.na)
         inputs = {"encoder": encoder.to_json(), "na": na, "dates": dict(info.dates)}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bdnn.cluster import quiet
 from bdnn.cluster.worker import Software
 from bdnn.errors import InputError
 
@@ -66,12 +68,18 @@ def connected(cluster: object) -> Iterator[Client]:
     if found := _LOCAL.fullmatch(cluster):
         n_workers = int(found[1])
         # processes, since one interpreter works on one node at a time; no dashboard where its port is taken
-        with LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0") as local:
+        options = {"threads_per_worker": 1, "dashboard_address": ":0", "preload": [quiet.__name__]}
+        with quiet.filtered() as heard, LocalCluster(n_workers=n_workers, **options) as local:
+            heard.thread = local.sync(_this_thread)
             with Client(local) as client:
                 yield client
         return
     with _client(cluster, _CONNECT) as client:
         yield client
+
+
+async def _this_thread() -> int:
+    return threading.get_ident()
 
 
 @contextmanager

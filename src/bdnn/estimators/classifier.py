@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from bdnn.encoding.raw import RawTable
 from bdnn.errors import InputError, ModelFileError
+from bdnn.estimators import memory
 from bdnn.estimators.base import seed_of, storable
 from bdnn.estimators.class_weights import by_label, training_weights, validation_weights, with_class_weight
 from bdnn.estimators.devices import Exportable
@@ -193,8 +194,8 @@ class BDNNClassifier(Exportable, FittedNetwork):
     verbose : int, default=0
         1 prints a line with every improvement to stderr.
     memory_limit : int, str or None, default=None
-        Bytes, such as "4GB", that a fit to a data set (`bdnn.open_parquet`) may take; if its rows do not fit, a sample
-        is trained on and improved on all of them, part by part. None for half of the memory; see the guide.
+        Bytes, such as "4GB", for a fit to a data set (`bdnn.open_parquet`); if its rows do not fit, a sample is trained
+        on and improved on all of them. None for half of the memory; see the guide.
 
     Attributes
     ----------
@@ -378,8 +379,7 @@ class BDNNClassifier(Exportable, FittedNetwork):
         if is_rows(X):
             fit_to_rows(self, X, y, sample_weight, on_progress)
             return self
-        budget = self._budget(seed_of(self.random_state))
-        options_of(self)
+        budget, _ = self._budget(seed_of(self.random_state)), options_of(self)
         columns, labels, weight = self._training_data(X, y, sample_weight, self, feature_names)
         choice("method", self.method, ("auto", *METHODS))
         wanted = None
@@ -449,8 +449,10 @@ class BDNNClassifier(Exportable, FittedNetwork):
             self._warn(self.result_.shortfalls)
         return self
 
-    def _fits_in_memory(self, rows: RowSource) -> bool:
-        return fits_in_memory(self, rows)
+    _memory = memory  # for commands, which do not import estimators
+
+    def _fits_in_memory(self, rows: RowSource, held_out: float = 0.0) -> bool:
+        return fits_in_memory(self, rows, held_out)
 
     def _fit_rows(self, rows: RowSource, told: ProgressCallback | None, test_fraction: float, seed: int) -> None:
         fit_rows(self, rows, told, test_fraction, seed)
@@ -465,10 +467,8 @@ class BDNNClassifier(Exportable, FittedNetwork):
         settings = storable(self.get_params())
         settings |= storable(self._shape())
         settings["robust_radius"] = np.asarray(self.robust_radius, dtype=float).tolist()
-        result = getattr(self, "result_", None)
-        return Model(
-            self.network_, settings, result, table, self.encoder_, self.calibration_, getattr(self, "schema_", None)
-        )
+        result, schema = (getattr(self, name, None) for name in ("result_", "schema_"))
+        return Model(self.network_, settings, result, table, self.encoder_, self.calibration_, schema)
 
 
 def from_model(model: Model, path: str | os.PathLike[str] = "model") -> BDNNClassifier:

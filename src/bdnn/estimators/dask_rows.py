@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 
+_LABEL_SIZE = 2, 40  # of ten characters
 _KINDS = {"M": "date", "b": "boolean", "i": "numeric", "u": "numeric", "f": "numeric"}
 
 
@@ -96,6 +97,10 @@ class DaskRows:
         kinds = (getattr(self._frame[name].dtype, "kind", "O") for name in self._names)
         return [_KINDS.get(kind, "categorical") for kind in kinds]
 
+    def label_size(self) -> tuple[int, int]:
+        """Return a guess of how many labels there are and of their bytes: to know, partitions had to be computed."""
+        return _LABEL_SIZE
+
     def table(self) -> Table:
         """Return all rows, in memory."""
         return self._table(self._frame.compute())
@@ -142,10 +147,10 @@ class DaskRows:
                 found[name] |= own[name]
         return {name: tuple(sorted(texts)) for name, texts in found.items()}
 
-    def parts(self, known: Mapping[str, Known]) -> Iterator[Part]:
-        """Yield all rows, one partition after the other, computed here."""
+    def parts(self, known: Mapping[str, Known], most: int | None = None) -> Iterator[Part]:
+        """Yield all rows, one partition after the other, computed here, in parts of so many rows at most."""
         for part, first in zip(self._frame.to_delayed(), self._firsts, strict=False):
-            yield from _parts(part.compute(), first, self._columns(known))
+            yield from _parts(part.compute(), first, self._columns(known), most or PART_ROWS)
 
     def _columns(self, known: Mapping[str, Known]) -> tuple[Any, ...]:
         return [n for n in self._names if n in known], self._target, self._weight, self.classes, self._categorical
@@ -255,10 +260,10 @@ def _level_texts(frame: Any, names: list[str]) -> dict[str, set[str]]:
     return {name: {level_text(value) for value in frame[name].dropna().unique().tolist()} for name in names}
 
 
-def _parts(frame: Any, first: int, columns: tuple[Any, ...]) -> Iterator[Part]:
+def _parts(frame: Any, first: int, columns: tuple[Any, ...], most: int = PART_ROWS) -> Iterator[Part]:
     names, target, weight, classes, categorical = columns
-    for start in range(0, len(frame), PART_ROWS):
-        piece = frame.iloc[start : start + PART_ROWS]
+    for start in range(0, len(frame), most):
+        piece = frame.iloc[start : start + most]
         table: RawTable = raw_table(piece[names], categorical)
         codes: Indices | None = None
         if target is not None:

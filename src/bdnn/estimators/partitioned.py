@@ -16,13 +16,14 @@ from bdnn.clock import reading
 from bdnn.encoding.kinds import lower_median
 from bdnn.errors import InputError, OutputError
 from bdnn.estimators.base import seed_of
-from bdnn.estimators.memory import room, row_bytes
+from bdnn.estimators.memory import LabelSize, room, rows_of_a_block, rows_within, training_bytes
 from bdnn.partitions.numbering import Draw
 from bdnn.partitions.preparing import Facts, RowsOfPart, inputs_of, prepare, with_rare
 from bdnn.partitions.rows import Rows, StoredRows
 from bdnn.partitions.store import Block, Store
 from bdnn.partitions.tasks import Audited, Setting, unit_of
 from bdnn.partitions.training import Improved, improve
+from bdnn.progress import ProgressLines
 from bdnn.search.points import deviation
 from bdnn.status import Status
 from bdnn.tables.cells import Known
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from bdnn.encoding.encoder import Encoder
     from bdnn.network.network import Network
     from bdnn.result import Result
-    from bdnn.status import ProgressCallback
+    from bdnn.status import Progress, ProgressCallback
     from bdnn.tables.table import Table
     from bdnn.types import Array, Floats, Indices
 
@@ -73,6 +74,9 @@ class RowSource(Protocol):
     def kinds(self) -> list[str]:
         """Return what the columns of the inputs hold."""
 
+    def label_size(self) -> tuple[int, int]:
+        """Return how many labels there are, about, and how many bytes the longest takes as text."""
+
     def table(self) -> Table:
         """Return all rows, in memory."""
 
@@ -85,8 +89,8 @@ class RowSource(Protocol):
     def levels(self, known: Mapping[str, Known]) -> dict[str, tuple[str, ...]]:
         """Return the levels of categorical columns in all rows."""
 
-    def parts(self, known: Mapping[str, Known]) -> Iterable[RowsOfPart]:
-        """Yield all rows, of columns that an encoder knows."""
+    def parts(self, known: Mapping[str, Known], most: int | None = None) -> Iterable[RowsOfPart]:
+        """Yield all rows, of columns that an encoder knows, in parts of so many rows at most."""
 
     def prepared(
         self, encoder: Encoder, known: Mapping[str, Known], n_classes: int, held_out: Draw | None, merges: bool
@@ -135,10 +139,10 @@ class Partitioned:
     seconds: Mapping[str, float]
 
 
-def fits_in_memory(clf: Any, source: RowSource) -> bool:
-    """Whether all rows can be trained on in memory, within the limit of a classifier."""
-    each = row_bytes(source.kinds(), clf.thresholds, clf.max_categories)
-    return source.n_rows * each <= room(clf.memory_limit)
+def fits_in_memory(clf: Any, source: RowSource, held_out: float = 0.0) -> bool:
+    """Whether all rows, of which a part is held out, can be trained on in memory, within the limit of a classifier."""
+    needed = training_bytes(clf, source.n_rows, source.kinds(), held_out, LabelSize(*source.label_size()))
+    return needed <= room(clf.memory_limit)
 
 
 def refuse_unsupported(clf: Any) -> None:
@@ -177,7 +181,8 @@ def fit_rows(
         If a setting or the data cannot be used.
     """
     refuse_unsupported(clf)
-    _Fit(clf, source, on_progress, test_fraction, seed).run()
+    listener = on_progress or (ProgressLines() if clf.verbose else None)
+    _Fit(clf, source, listener, test_fraction, seed).run()
 
 
 @dataclass(slots=True)
@@ -192,6 +197,7 @@ class _Fit:
     seconds: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
     shortfalls: list[str] = field(default_factory=list)
+    began: float = field(default_factory=reading)
 
     def run(self) -> None:
         """Fit."""
@@ -212,13 +218,14 @@ class _Fit:
         encoder, known = self._encoder(inner, sample)
         with Store(_STORE_SHARE * memory) as training, Store(0.0) as others:
             merges, threads = bool(2 * inner.result_.n_distinct <= inner.result_.n_rows), budget.threads
-            rows, held_out, facts = self._prepared(encoder, known, training, others, merges, threads)
+            most = rows_of_a_block(memory, threads, encoder.n_inputs, len(source.kinds()), inner.network_.widths)
+            rows, held_out, facts = self._prepared(encoder, known, training, others, merges, threads, most)
             left = budget.seconds - inner.result_.timings["total"]
             outcome = improve(
                 rows, self._setting(inner, encoder, facts, sample), self._networks(inner),
                 _directing(encoder, sample, source.classes), replace(budget, started=None).start().within(left),
                 repeats=inner.result_.n_distinct < inner.result_.n_rows, allowed=_allowed(clf, inner),
-                on_progress=self.on_progress, interrupted=self.interrupted,
+                on_progress=self._listener(), interrupted=self.interrupted,
                 expected=self.source.n_rows if self.interrupted else 0,
             )  # fmt: skip
             confusion = None
@@ -230,14 +237,26 @@ class _Fit:
             stored = len(training), points, training.file_bytes + others.file_bytes
         self._keep(inner, encoder, outcome, facts, sample, confusion, stored)
 
+    def _listener(self, n_sample: int = 0) -> ProgressCallback | None:
+        """Return what hears of a part of the fit, which has a clock of its own, and may be of a sample."""
+        listener = self.on_progress
+        if listener is None:
+            return None
+
+        def told(progress: Progress) -> None:
+            phase = f"sample of {n_sample} rows, {progress.phase}" if n_sample else progress.phase
+            listener(replace(progress, seconds=reading() - self.began, phase=phase))
+
+        return told
+
     @property
     def _held_out(self) -> Draw:
         return Draw(self.test_fraction, self.split_seed, _HELD_OUT)
 
     def _sample(self, counts: Mapping[int, int], memory: float, seed: int) -> Table:
         """Return some of the training rows, with some of each class."""
-        each = row_bytes(self.source.kinds(), self.clf.thresholds, self.clf.max_categories)
-        share = min(_MOST_SAMPLE, _SAMPLE_SHARE * memory / each) / self.source.n_rows
+        kinds, labels = self.source.kinds(), LabelSize(*self.source.label_size())
+        share = rows_within(_SAMPLE_SHARE * memory, self.clf, kinds, _MOST_SAMPLE, labels) / self.source.n_rows
         rare = [code for code, count in counts.items() if count * share < _FEW and count <= _MOST_FEW]
 
         return self.source.sample(Draw(share, seed, _SAMPLED), self._held_out, rare)
@@ -246,11 +265,12 @@ class _Fit:
         """Return a classifier that is fitted to the sample, in a part of the time."""
         clf, began = self.clf, reading()
         limit = None if clf.time_limit is None else _SAMPLE_TIME * clf.time_limit
-        inner = clone(clf).set_params(memory_limit=None, time_limit=limit, random_state=seed)
+        inner = clone(clf).set_params(memory_limit=None, time_limit=limit, random_state=seed, verbose=0)
         inner._warns = False
         if clf.warm_start and hasattr(clf, "network_"):
             inner.network_, inner.encoder_ = clf.network_, clf.encoder_
-        inner.fit(sample.features, sample.labels, sample.weight, on_progress=self.on_progress)
+        listener = self._listener(len(sample.rows))
+        inner.fit(sample.features, sample.labels, sample.weight, on_progress=listener)
         self.seconds["sample"] = reading() - began
         return inner
 
@@ -269,8 +289,9 @@ class _Fit:
         return encoder, known_by(encoder)
 
     def _prepared(
-        self, encoder: Encoder, known: Mapping[str, Known], training: Store, others: Store, merges: bool, threads: int
-    ) -> tuple[Rows, Rows | None, Facts]:
+        self, encoder: Encoder, known: Mapping[str, Known], training: Store, others: Store, merges: bool, threads: int,
+        most: int,
+    ) -> tuple[Rows, Rows | None, Facts]:  # fmt: skip
         """Encode the rows where they are, or into stores; after Ctrl-C those of the first part only, for the audit."""
         assert self.source.classes is not None
         n_classes, began = len(self.source.classes), reading()
@@ -281,14 +302,14 @@ class _Fit:
                 if (done := self.source.prepared(encoder, known, n_classes, out, merges)) is not None:
                     self.seconds["reading"] = reading() - began
                     return done
-                prepare(self.source.parts(known), encoder, facts, training, others, out, merges)
+                prepare(self.source.parts(known, most), encoder, facts, training, others, out, merges)
         except KeyboardInterrupt:
             self.interrupted = True
         except OutputError as error:  # the disk is full: the network of the sample is kept
             self.interrupted = True
             self.shortfalls.append(str(error))
         if not len(training):
-            first = itertools.islice(self.source.parts(known), 1)
+            first = itertools.islice(self.source.parts(known, most), 1)
             prepare(first, encoder, facts, training, None, out, merges)
         self.seconds["reading"] = reading() - began
         return StoredRows(training, threads), StoredRows(others, threads) if len(others) else None, facts

@@ -66,7 +66,7 @@ class Choice(NamedTuple):
         """Train; after an interruption, take the network of the best run."""
         if self.interrupted is None:
             return self.method(self.problem, self.budget, None, on_progress)
-        none = self.budget.within(0.0)
+        none = replace(self.budget, seconds=max(self.budget.elapsed, _MOMENT))  # its clock goes on
         result = replace(self.method, polish="none")(self.problem, none, self.interrupted, on_progress)
         return replace(result, message=INTERRUPTED, interrupted=True, shortfalls=())
 

@@ -17,7 +17,7 @@ from bdnn.estimators.held_out import drawn, folds_of_some
 from bdnn.parallel import Workers
 from bdnn.problem import shapes
 from bdnn.splitting import split
-from bdnn.status import Status
+from bdnn.status import Progress, Status, TrialState
 from bdnn.stopping import Stop, Teller
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bdnn.methods.local_search import LocalSearch
     from bdnn.network.network import Network
     from bdnn.problem.problem import Problem
-    from bdnn.status import Progress, ProgressCallback
+    from bdnn.status import ProgressCallback
     from bdnn.types import Indices, Reals
 
 SECONDS = 60.0  # the time for a fit without a limit, as the default has it
@@ -34,8 +34,9 @@ _FEW_ROWS = 1000  # up to here four folds judge a shape: a quarter of few rows s
 _SOME_ROWS = 4000  # up to here two parts judge it, beyond one
 # rows of runs for each second of the fit, at least and at most: presolve alone takes some hundredths of a second for
 # 10,000 rows, and there are a dozen runs and more
-_ROWS_PER_SECOND, _LEAST_ROWS, _MOST_ROWS = 1200, 4000, 50_000
+_ROWS_PER_SECOND, _LEAST_ROWS, MOST_ROWS = 1200, 4000, 50_000
 _MOST_JUDGES = 8000  # rows that judge a shape, to a third of a percent
+_NOTHING = Progress(0.0, math.inf, -math.inf, 0, "choosing")  # beside a shape that is judged
 _SURE = 1e-9  # accuracies closer than that differ by rounding
 
 
@@ -116,13 +117,16 @@ class Trial:
         """The most accurate one first, of equals the one with the least neurons and inputs."""
         return -self.accuracy, sum(self.width), self.way.encoder.n_inputs
 
-    def take(self, judged: list[_Judged], step: _Step) -> None:
-        """Take what runs without each of the parts say."""
+    def take(self, judged: list[_Judged], step: _Step) -> float | None:
+        """Take what runs without each of the parts say; return their accuracy, None if one was cut off."""
         self.network = judged[-1].network
         self.seconds += sum(each.seconds for each in judged)
         accuracy = sum(each.right for each in judged) / sum(each.total for each in judged)
-        if not any(each.cut for each in judged) and accuracy > self.accuracy + _SURE:
+        if any(each.cut for each in judged):
+            return None
+        if accuracy > self.accuracy + _SURE:
             self.accuracy, self.rounds, self.longer = accuracy, step.rounds, step.longer
+        return accuracy
 
     def tried(self) -> Tried:
         """Return what is said of it."""
@@ -208,7 +212,7 @@ class Halving:
                         return
                     following = math.ceil(((len(trials) - position) * parts - part) / workers.count)
                     given.append((trial, part))
-                    tell = Teller(workers.stop, self._listener(trial))
+                    tell = Teller(workers.stop, self._listener(trial, step))
                     yield _Run(self._trials.index(trial), part, step, budget, following, tell)
 
         for number, judged in workers.do(_judged_run, runs()):
@@ -220,17 +224,20 @@ class Halving:
                 continue
             found.setdefault(id(trial), {})[part] = judged
             if len(found[id(trial)]) == parts:
-                trial.take([found[id(trial)][k] for k in range(parts)], step)
+                accuracy = trial.take([found[id(trial)][k] for k in range(parts)], step)
+                if self._on_progress is not None and accuracy is not None:
+                    self._on_progress(self._told(_NOTHING, trial, step, accuracy))
 
-    def _listener(self, trial: Trial) -> ProgressCallback | None:
-        listener, phase = self._on_progress, f"choosing, {trial.tried().described}"
-        if listener is None:
-            return None
+    def _listener(self, trial: Trial, step: _Step) -> ProgressCallback | None:
+        listener = self._on_progress
+        return None if listener is None else lambda progress: listener(self._told(progress, trial, step))
 
-        def told(progress: Progress) -> None:
-            listener(replace(progress, seconds=self._budget.elapsed, phase=phase))
-
-        return told
+    def _told(self, of_run: Progress, trial: Trial, step: _Step, accuracy: float | None = None) -> Progress:
+        """Return what is told of a shape: the state of one of its runs, or its accuracy."""
+        what = trial.tried().described
+        what += f", {step.longer} times the epochs" * (step.longer > 1)
+        what += f", {step.rounds} round{'s' * (step.rounds > 1)} of search" * (step.rounds > 0)
+        return replace(of_run, seconds=self._budget.elapsed, phase="choosing", trial=TrialState(what, accuracy))
 
 
 def _judged_run(shared: _Runs, task: _Run, stop: Stop) -> _Judged:
@@ -256,14 +263,14 @@ def _parts(problem: Problem, budget: Budget) -> list[tuple[Indices, Indices | No
     """Return rows that train and rows that judge, for each run of a shape; None for those that a problem holds out."""
     seed, rng = budget.seed, np.random.default_rng(budget.seed)
     rows = np.flatnonzero(np.asarray(problem.sample_weight) > 0)
-    most = int(np.clip(_ROWS_PER_SECOND * min(budget.seconds, SECONDS), _LEAST_ROWS, _MOST_ROWS))
+    most = int(np.clip(_ROWS_PER_SECOND * min(budget.seconds, SECONDS), _LEAST_ROWS, MOST_ROWS))
 
     def some(of: Indices, number: int) -> Indices:
         return drawn(of, problem.codes, number, rng)
 
     if problem.validation is not None:
         return [(some(rows, most), None)]
-    rows = some(rows, _MOST_ROWS)
+    rows = some(rows, MOST_ROWS)
     X, codes = np.asarray(problem.X)[rows], problem.codes[rows]
     found: list[tuple[Indices, Indices]] = []
     if len(rows) > _FEW_ROWS:

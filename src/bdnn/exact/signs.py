@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from bdnn.arrays import BLOCK_NUMBERS, row_blocks
+
 if TYPE_CHECKING:
     from bdnn.types import Floats, Indices
 
@@ -92,7 +94,7 @@ def _rounded(value: Fraction) -> float:
 
 
 def affine(x: Floats, weights: Floats, bias: Floats) -> Affine:
-    """Evaluate ``x @ weights.T + bias`` with exact signs.
+    """Evaluate ``x @ weights.T + bias`` with exact signs; of many inputs in blocks, so that temporaries stay small.
 
     Parameters
     ----------
@@ -108,6 +110,19 @@ def affine(x: Floats, weights: Floats, bias: Floats) -> Affine:
     Affine
         Values whose signs are exact, the radius of their rounding error and the number of rational evaluations.
     """
+    if x.size <= BLOCK_NUMBERS:
+        return _affine(x, weights, bias)
+    values, radius, n_rational = np.empty((len(x), len(bias))), np.zeros((len(x), len(bias))), 0
+    for rows in row_blocks(*x.shape):
+        part = _affine(x[rows], weights, bias)
+        values[rows], n_rational = part.values, n_rational + part.n_rational
+        if part.radius is not None:
+            radius[rows] = part.radius
+    return Affine(values, radius, n_rational)
+
+
+def _affine(x: Floats, weights: Floats, bias: Floats) -> Affine:
+    """Evaluate some inputs as `affine` does."""
     used = np.any(weights != 0, axis=0)
     if not np.all(used):  # the first network of every training has no weights
         x, weights = x[:, used], weights[:, used]

@@ -72,7 +72,8 @@ class Space:
         if standardize:
             # rows are not merged here: equal ones cost less than looking for them
             rows, points = np.arange(len(signal)), signal
-            center = np.quantile(points, 0.5, axis=0, method="lower") if points.shape[1] else np.zeros(0)
+            middle = (len(points) - 1) // 2  # column by column, without copies of them all
+            center = np.array([np.partition(column, middle)[middle] for column in points.T], dtype=np.float64)
         else:
             _, rows = np.unique(np.packbits(signal.astype(bool), axis=1), axis=0, return_index=True)
             points, center = signal[rows], np.zeros(signal.shape[1])
@@ -83,7 +84,9 @@ class Space:
         kept = np.flatnonzero(varies)
         scale = deviation[kept] if standardize else np.ones(len(kept))
         with np.errstate(over="ignore", under="ignore"):
-            scaled = (points[:, kept] - center[kept]) / scale
+            scaled = points[:, kept]
+            scaled -= center[kept]
+            scaled /= scale
         return cls(points, rows, np.maximum(np.abs(low), np.abs(high)), scaled, kept, center, scale, norm, tolerance)
 
     def of_columns(self, columns: Indices) -> Space:

@@ -31,11 +31,11 @@ def automatic(problem: Problem) -> str:
     """Return the method that suits a problem: "exact" if its program is small or it has a regularizer to minimize."""
     if problem.regularizer is not None:
         return "exact"
-    used = np.asarray(problem.X)[np.asarray(problem.sample_weight) > 0]
-    if len(used) > _MAX_ROWS and problem.robust_model != "worst_case":
+    positive = np.asarray(problem.sample_weight) > 0
+    if np.count_nonzero(positive) > _MAX_ROWS and problem.robust_model != "worst_case":
         return "local_search"
     # distinct rows, so that weights and repeated rows come to the same
-    binaries = len(np.unique(used, axis=0)) * sum(problem.widths)
+    binaries = len(np.unique(np.asarray(problem.X)[positive], axis=0)) * sum(problem.widths)
     if binaries <= _MAX_BINARIES:
         return "exact"
     return "data_splitting" if problem.robust and problem.robust_model == "worst_case" else "local_search"

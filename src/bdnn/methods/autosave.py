@@ -25,7 +25,9 @@ _SHARE_OF_NEWS = 0.2
 
 
 class Work(Protocol):
-    """Work on the bound, which can be kept whenever it reports to the run."""
+    """Work on the bound, which can be kept whenever it reports to the run; it is told how long that took."""
+
+    saving_seconds: float
 
     def state(self) -> Arrays | None:
         """Return what is to be stored of it; None if an interruption left it where it cannot go on."""
@@ -158,6 +160,8 @@ class Autosave:
                 self._warned = True
                 warnings.warn(self.trouble, RuntimeWarning, stacklevel=2)
         now = reading()
+        if self._work is not None:
+            self._work.saving_seconds = now - began
         self._next = now + max(self._pause, min((now - began) / _SHARE, _MAX_PAUSE))
         self._news_from = now + min((now - began) / _SHARE_OF_NEWS, self._next - now)
         self._pause = min(2.0 * self._pause, _PAUSE)

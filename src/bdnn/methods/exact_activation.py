@@ -18,6 +18,7 @@ from bdnn.libraries import limited_threads
 from bdnn.methods import exact_halfspaces, few_features
 from bdnn.methods.autosave import Autosave
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
+from bdnn.result import NO_TIME_FOR_CERTIFICATE
 from bdnn.search.descents import Descents
 from bdnn.search.halfspace import separators
 
@@ -202,7 +203,7 @@ class ActivationTraining:
         if ending is engine.Ending.PAUSED:
             # it is not easy, so a better network is worth more time
             with run.phase("start"):
-                spare = max(_MIN_SECONDS, run.budget.remaining - proof.writing_seconds)
+                spare = max(_MIN_SECONDS, run.budget.remaining - proof.ending_seconds)
                 seconds = min(_SEARCH_PER_PROOF * proof.seconds, spare)
                 submit_incumbents(run, start, max_seconds=seconds, polishes=False)
             autosave.searched_again = True
@@ -248,7 +249,7 @@ class ActivationTraining:
                     run.fell_short(_NO_CERTIFICATE)
                 return written
             except Late:
-                run.fell_short("the time limit passed while the certificate was written; the checkpoint has the proof")
+                run.fell_short(NO_TIME_FOR_CERTIFICATE)
                 return None
 
 

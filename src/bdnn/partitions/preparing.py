@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from bdnn.arrays import runs
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import InputError
 from bdnn.partitions.store import BLOCK_ROWS, Store
@@ -187,8 +188,11 @@ def _append(store: Store, inputs: list[Array], codes: Indices, weight: Floats | 
 
 def _merged(inputs: list[Array], codes: Indices) -> tuple[list[Array], Indices, None, Floats]:
     """Return different rows and labels, and how many rows each stands for."""
-    whole = np.column_stack([*inputs, codes]) + 0.0
-    _, first, counts = np.unique(whole, axis=0, return_index=True, return_counts=True)
-    order = np.argsort(first)
-    first = first[order]
-    return [column[first] for column in inputs], codes[first], None, counts[order].astype(np.float64)
+    whole = np.column_stack([*inputs, codes])
+    whole += 0.0  # no negative zeros
+    order, differs = runs(whole, whole.view(np.dtype((np.void, whole.itemsize * whole.shape[1]))).ravel())
+    first = order[differs]
+    counts = np.diff(np.flatnonzero(differs), append=len(order))
+    sequence = np.argsort(first)
+    first = first[sequence]
+    return [column[first] for column in inputs], codes[first], None, counts[sequence].astype(np.float64)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bdnn.arrays import row_blocks
+from bdnn.arrays import row_blocks, runs
 
 if TYPE_CHECKING:
     from bdnn.network.grid import InputGrid
@@ -62,7 +62,7 @@ def merge(inputs: Inputs, codes: Indices, weight: Floats, n_classes: int) -> tup
     if len(inputs) > _SORTED_ROWS or inputs.is_large:
         first, index = _equal_rows(inputs)
     elif inputs.X.shape[1]:
-        _, first, index = np.unique(inputs.take(slice(None)), axis=0, return_index=True, return_inverse=True)
+        first, index = _sorted_rows(inputs.take(slice(None)))
     else:
         first, index = np.zeros(1, dtype=np.intp), np.zeros(len(inputs), dtype=np.intp)
     if index is None:
@@ -73,6 +73,17 @@ def merge(inputs: Inputs, codes: Indices, weight: Floats, n_classes: int) -> tup
     flat += codes
     sums = np.bincount(flat, weights=weight, minlength=len(first) * n_classes)
     return np.asarray(sums, dtype=np.float64).reshape(len(first), n_classes), first
+
+
+def _sorted_rows(rows: Floats) -> tuple[Indices, Indices]:
+    """Return the first of each class of equal rows, in the order of their numbers, and the class of each row.
+
+    That is what `numpy.unique` says, which needs several copies of all rows.
+    """
+    order, differs = runs(rows, rows.view([(f"f{j}", rows.dtype) for j in range(rows.shape[1])]).ravel())
+    index = np.empty(len(rows), dtype=np.intp)
+    index[order] = np.cumsum(differs) - 1
+    return order[differs], index
 
 
 def _equal_rows(inputs: Inputs) -> tuple[Indices, Indices | None]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bdnn.arrays import row_blocks
 from bdnn.errors import InputError
 from bdnn.network.grid import InputGrid
 
@@ -49,9 +50,13 @@ def standardization(points: Inputs, problem: Problem) -> tuple[Floats, Floats, I
     if problem.fit_intercept:
         # any value near the middle will do: of much data, the median of every so many rows
         step = max(p // _MEDIAN_ROWS, 1) if points.is_large else 1
-        sample = np.ascontiguousarray(points.take(slice(None, None, step)).T)
-        middle = (sample.shape[1] - 1) // 2
-        sample.partition(middle, axis=1)
+        every = np.arange(0, p, step)
+        middle = (len(every) - 1) // 2
+        sample = np.empty((n, len(every)))
+        for rows in row_blocks(len(every), n):
+            sample[:, rows] = points.take(every[rows]).T
+        for column in sample:
+            column.partition(middle)
         center = sample[:, middle].copy()
     # rounding is monotone: this is the largest of the rounded deviations
     deviation = np.maximum(high - center, center - low)

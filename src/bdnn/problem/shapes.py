@@ -23,7 +23,12 @@ _MAX_NUMBERS = 25_000_000
 
 def has_thresholds(n_rows: int, n_numeric: int) -> bool:
     """Return whether thresholds in the place of so many numeric columns are tried: not if they would be too many."""
-    return 0 < n_rows * THRESHOLDS * n_numeric <= _MAX_NUMBERS
+    return n_numeric > 0 and 0 < n_rows <= most_with_thresholds(n_numeric)
+
+
+def most_with_thresholds(n_numeric: int) -> int:
+    """Return the most rows on which thresholds in the place of so many numeric columns are tried; 0 without any."""
+    return _MAX_NUMBERS // (THRESHOLDS * n_numeric) if n_numeric else 0
 
 
 def largest(settings: Mapping[str, Any], n_rows: int, n_numeric: int) -> dict[str, Any]:

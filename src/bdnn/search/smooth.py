@@ -74,7 +74,8 @@ class Sample(NamedTuple):
             block = slice(start, start + _BLOCK)
             Z[block] = ((state.X[:, rows[block]].astype(np.float64) - mean[:, None]) * scale[:, None]).T
         far = np.float32(2.0 * math.sqrt(max(m, 1)))
-        for j in np.flatnonzero(np.abs(Z).max(axis=0, initial=0.0) > far).tolist():
+        largest = np.maximum(Z.max(axis=0, initial=0.0), -Z.min(axis=0, initial=0.0))
+        for j in np.flatnonzero(largest > far).tolist():
             column = state.X[j, rows].astype(np.float64)
             mean[j] = np.median(column)
             Z[:, j] = np.clip((column - mean[j]) * scale[j], -far, far)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ from bdnn.tables import database
 from bdnn.tables.database import Column
 
 _WILD = frozenset("*?[")
+_SPECIAL = frozenset('"$`\\!')  # what double quotes of a shell do not take as it is
+_MAGIC = b"PAR1"  # at the beginning of a Parquet file
+_TEXTS = (".csv", ".csv.gz", ".tsv", ".txt")  # names of tables as text
 
 
 def is_pattern(path: str | os.PathLike[str]) -> bool:
@@ -53,9 +57,37 @@ def open_parquet(path: str | os.PathLike[str], *, drop: Sequence[str] = (), na: 
         files = [text] if os.path.exists(text) else sorted(glob.glob(text, recursive=True))
         name = os.path.basename(text) if len(files) == 1 and files[0] == text else text
     if not files:
-        what = "the folder holds no file that ends in .parquet" if os.path.isdir(text) else "no file matches it"
+        what = "no file matches it"
+        if os.path.isdir(text):
+            what = "the folder holds no file that ends in .parquet"
+            tables = sorted(str(file) for file in Path(text).iterdir() if file.name.lower().endswith(_TEXTS))
+            if tables:
+                what += f"; {_advice(tables, os.path.join(text, f'*{Path(tables[0]).suffix}'))}"
         raise InputError(f"there is no data set {text!r}: {what}")
     return _opened(tuple(files), name, tuple(drop), None if na is None else tuple(na))
+
+
+def is_parquet(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a Parquet file."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+
+
+def _advice(files: Sequence[str], pattern: str) -> str:
+    """Return what to do with files that a pattern matches and that are not Parquet files."""
+    return (
+        f"a data set of several files must be of Parquet files: give a single CSV file, such as "
+        f"{shlex.quote(files[0])}, or make a Parquet file of all of them: {parquet_command(pattern, 'all.parquet')}"
+    )
+
+
+def parquet_command(files: str, made: str) -> str:
+    """Return the command that makes a Parquet file of CSV files."""
+    code = f"import duckdb; duckdb.read_csv({files!r}).write_parquet({made!r})"
+    return f"python -c {shlex.quote(code)}" if set(code) & _SPECIAL else f'python -c "{code}"'
 
 
 def _opened(files: tuple[str, ...], name: str, drop: tuple[str, ...], na: tuple[str, ...] | None) -> DataSet:
@@ -67,6 +99,9 @@ def _opened(files: tuple[str, ...], name: str, drop: tuple[str, ...], na: tuple[
             own = database.parquet_columns(Path(file))
             row = db.execute(f"SELECT count(*) FROM {database.parquet_table(Path(file))}").fetchone()
         except database.failures() as error:
+            if not (is_parquet(file) or file.endswith(".parquet")):
+                matched = f"{name!r} matches {len(files)} files, and {file}" if len(files) > 1 else file
+                raise InputError(f"{matched} is not a Parquet file; {_advice(files, name)}") from None
             reason = str(error).splitlines()[0][:200]
             raise InputError(f"{file} cannot be read as a Parquet file ({reason})") from None
         columns = columns or own

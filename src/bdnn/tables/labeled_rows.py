@@ -108,6 +108,16 @@ class LabeledRows:
         """Return what the columns of the inputs hold, by the types in the files."""
         return [self.data.columns[name].kind for name in self.data.names if name not in (self.target, self.weight)]
 
+    def label_size(self) -> tuple[int, int]:
+        """Return how many labels there are, about, and how many bytes the longest takes as text."""
+        assert self.target is not None
+        text = f"CAST({self.data.columns[self.target].sql} AS VARCHAR)"
+        files = database.parquet_table(*map(Path, self.data.files))
+        asked = f"SELECT approx_count_distinct({text}), max(length({text})) FROM {files}"
+        row = database.connection().execute(asked).fetchone()
+        assert row is not None
+        return int(row[0]), int(row[1] or 0) * np.dtype("U1").itemsize
+
     def table(self, tidy: bool = True) -> Table:
         """Return all rows, in memory."""
         return self._read(self.data, self._reading, tidy)
@@ -268,13 +278,15 @@ class LabeledRows:
             found[name] = tuple(sorted(set(level_names(bare, what).values())))
         return found
 
-    def parts(self, known: Mapping[str, Known]) -> Iterator[Part]:
+    def parts(self, known: Mapping[str, Known], most: int | None = None) -> Iterator[Part]:
         """Yield all rows, of columns that an encoder knows.
 
         Parameters
         ----------
         known : mapping of str to Known
             What is known of each column that is to be read.
+        most : int or None
+            Rows of a part, at most; None for `PART_ROWS`.
 
         Raises
         ------
@@ -288,8 +300,8 @@ class LabeledRows:
         scan = Scan("", tuple(self.data.columns.values()), self._reading.markers)
         first = 0
         for file, count in zip(self.data.files, self.data.counts, strict=True):
-            for at in range(0, count, PART_ROWS):
-                m = min(PART_ROWS, count - at)
+            for at in range(0, count, most or PART_ROWS):
+                m = min(most or PART_ROWS, count - at)
                 within = f"file_row_number >= {at} AND file_row_number < {at + m}"
                 scan.table = f"(SELECT * EXCLUDE (file_row_number) FROM {_numbered(file)} WHERE {within})"
                 try:

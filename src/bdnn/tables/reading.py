@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,7 @@ def read_table(
     carry: Sequence[str] = (),
     carry_if_any: Sequence[str] = (),
     tidy: bool = False,
+    check: Callable[[int, int], None] | None = None,
 ) -> Table:
     """Read a table from a CSV file of any delimiter, or a Parquet file; packed files are unpacked.
 
@@ -91,6 +92,8 @@ def read_table(
     tidy : bool
         Whether to leave out columns that cannot help any network: row numbers, constant and repeated columns, and text
         that differs in most rows.
+    check : callable or None
+        Is given the numbers of rows and columns before these are read; what it raises ends the reading.
 
     Returns
     -------
@@ -109,7 +112,7 @@ def read_table(
     """
     task = _Task(
         target, None if features is None else tuple(features), tuple(drop), classes, missing_labels, reading,
-        dict(known or {}), weight, tuple(ids), tuple(carry), tuple(carry_if_any), tidy,
+        dict(known or {}), weight, tuple(ids), tuple(carry), tuple(carry_if_any), tidy, check,
     )  # fmt: skip
     expected = tuple(known or ()) or tuple(features or ())
     for copied in (False, True):
@@ -139,6 +142,7 @@ class _Task:
     carry: tuple[str, ...]
     carry_if_any: tuple[str, ...]
     tidy: bool
+    check: Callable[[int, int], None] | None
 
     def read(self, file: TableFile) -> Table:
         """Return the table."""
@@ -185,6 +189,8 @@ class _Task:
         n_rows, n_before = scan.leave_out_blank_tail(sorted(set(index.values())))
         if not n_rows:
             raise InputError(f"{file.name} has a header but no rows")
+        if self.check is not None:
+            self.check(n_rows, len(used))
         if n_rows < n_before:
             n_blank = n_before - n_rows
             rows = "rows are" if n_blank > 1 else "row is"
