@@ -10,6 +10,7 @@ void bind_tree(nb::module_& m);
 void bind_walk(nb::module_& m);
 void bind_certify(nb::module_& m);
 void bind_margins(nb::module_& m);
+void bind_boosting(nb::module_& m);
 }  // namespace bdnn
 
 NB_MODULE(_native, m) {
@@ -35,4 +36,6 @@ NB_MODULE(_native, m) {
     bdnn::bind_certify(certify);
     nb::module_ margins = m.def_submodule("margins", "Largest margins.");
     bdnn::bind_margins(margins);
+    nb::module_ boosting = m.def_submodule("boosting", "Boosted trees that take few bytes.");
+    bdnn::bind_boosting(boosting);
 }
