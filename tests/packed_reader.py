@@ -55,6 +55,43 @@ class Steps:
         k = self.digit(n + 1) if way == 1 else 2 + self.count()
         return [c - i * (way == 2) for i, c in enumerate(self.choice(k, n if way == 1 else n + k - 1))]
 
+    def draws(self, n, size):
+        if not n or size == 1:
+            return [0] * n
+        drawn = n <= 2**17 and size <= 255 and self.digit(2)
+        return self.urn(n, size) if drawn else [self.digit(size) for _ in range(n)]
+
+    def trees(self, n, C):
+        head = ("threshold", "argmax")[self.digit(2)]
+        K = 1 if (head, C) == ("threshold", 2) else C
+        bias = self.integers(K)
+        alone = K == 1 or self.digit(2)
+        level = []  # nodes: output, and what is asked above: bits and answers
+        for k, trees in enumerate(self.integers(K if alone else 1)):
+            ends = [-1, *self.choice(n - 1, n + trees - 1), n + trees - 1]
+            level += [(k, (j,)) for j in range(n) for _ in range(ends[j + 1] - ends[j] - 1)]
+        inner = [1] * len(level)
+        shape = [inner]
+        while sum(inner):
+            inner = self.draws(2 * sum(inner), 2)
+            shape.append(inner)
+        asked = iter(self.draws(sum(map(sum, shape[1:])), n))
+        level, leaves = [(k, (), j) for k, (j,) in level], []
+        for _, following in itertools.pairwise(shape):
+            below = [(k, (*path, (j, a))) for k, path, j in level for a in (0, 1)]
+            leaves += [each for each, flag in zip(below, following, strict=True) if not flag]
+            level = [(*each, next(asked)) for each, flag in zip(below, following, strict=True) if flag]
+        P = 1 + self.count()
+        values = iter([v - P for v in self.draws(len(leaves) * (1 if alone else K), 2 * P + 1)])
+        W, b, V = [], [], []
+        for k, path in leaves:
+            V.append([next(values) if not alone or k == o else 0 for o in range(K)])
+            assert len({j for j, _ in path}) == len(path) <= 64
+            W.append([dict(path).get(j, 2) for j in range(n)])
+            W[-1] = [{0: -1, 1: 1, 2: 0}[w] for w in W[-1]]
+            b.append(-sum(w > 0 for w in W[-1]))
+        return head, [(W, b), ([list(row) for row in zip(*V, strict=True)], bias)]
+
     def layers(self, ranges, outputs):
         head, real = ("threshold", "argmax")[self.digit(2)], self.digit(2)
         widths = [0] * self.count()
@@ -109,6 +146,10 @@ class Reader(Steps):
             self.read_inputs()
             grid = self.grid(self.inputs) if self.digit(2) else None
             self.members = [self.member(self.inputs, grid, list(range(self.C)))]
+        elif kind == 3:
+            assert self.digit(2) == 0
+            self.read_inputs(short=True)
+            self.members = [(list(range(self.C)), self.inputs, None, *self.trees(len(self.inputs), self.C))]
         else:
             self.read_ensemble()
         assert self.x == 0
@@ -142,7 +183,18 @@ class Reader(Steps):
         own["numeric"] = (["value"], [">="], ["value", ">="])[mode]
         return own[self.columns[j]["kind"]] + ["missing"] * self.columns[j]["missing"]
 
-    def read_inputs(self):
+    def short(self, m):
+        d = 8 + self.digit(16)
+        B = 2 ** (31 - d)
+        v = [self.digit(2 * B - 1) - B + 1]
+        if m > 1:
+            w = self.digit(32 - d)
+            last = v[0] + 2**w + self.digit(2**w)
+            v += [v[0] + 1 + c for c in self.choice(m - 2, last - v[0] - 1)] + [last]
+        size = [struct.unpack("<f", (abs(k) << d).to_bytes(4, "little"))[0] for k in v]
+        return [s if k >= 0 else -s for k, s in zip(v, size, strict=True)]
+
+    def read_inputs(self, short=False):
         mode = self.digit(3)
         slots = [(j, part) for j in range(len(self.columns)) for part in self.parts(j, mode)]
         taken = [slots[s] for s in self.selection(len(slots))]
@@ -153,7 +205,11 @@ class Reader(Steps):
             c, places = self.columns[j], self.choice(cut.count(j), 2 ** self.columns[j]["bits"] - 1)
             self.cuts[j] = [(c["low"] + 1 + place) / c["scale"] for place in places]
         rest = [j for j in cut if j not in whole]
-        for j, value in zip(rest, self.reals(len(rest)), strict=True):
+        if short and rest and self.digit(2):
+            found = [value for j in dict.fromkeys(rest) for value in self.short(rest.count(j))]
+        else:
+            found = self.reals(len(rest))
+        for j, value in zip(rest, found, strict=True):
             self.cuts.setdefault(j, []).append(value)
         of = {j: iter(values) for j, values in self.cuts.items()}
         self.inputs = [(j, next(of[j]) if part == ">=" else part, part == ">=") for j, part in taken]

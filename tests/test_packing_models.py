@@ -301,7 +301,7 @@ def test_few_bytes_do_not_take_much_memory():
 def test_errors_say_what_is_wrong():
     net = Network([([[1, -1]], [0])], head="threshold", classes=["no", "yes"])
     with pytest.raises(PackedError, match="version"):
-        Network.from_bytes(b"\3", net.schema)
+        Network.from_bytes(b"\7", net.schema)
     with pytest.raises(ModelFileError, match="left behind the end"):
         Network.from_bytes(b"\0\7", net.schema)
     assert Network.from_bytes(net.to_bytes() + b"\0\0", net.schema) == net

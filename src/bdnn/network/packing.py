@@ -15,6 +15,7 @@ from bdnn.network.packing_inputs import Fill, Inputs, encoder_of, fills_of, rang
 from bdnn.network.packing_layers import read_grid, read_network, write_grid, write_network
 from bdnn.network.packing_numbers import Reader, Writer
 from bdnn.network.packing_reduction import Reduced, reduced
+from bdnn.network.packing_trees import forest_of, numbers_of_forest, read_forest, write_forest
 from bdnn.network.schema import Schema
 
 if TYPE_CHECKING:
@@ -24,9 +25,13 @@ if TYPE_CHECKING:
     from bdnn.types import Array, Bools, Floats, Indices
 
 KINDS = 4
-"""Values of the first digit: a constant, a network, an ensemble, and what later versions will say otherwise."""
+"""Values of the first digit."""
 
-CONSTANT, NETWORK, ENSEMBLE = range(3)
+CONSTANT, NETWORK, ENSEMBLE, LATER = range(4)
+"""Of what version 1 does not know, one more digit of base 2 says what it is."""
+
+_TREES = 0
+"""A sum of trees; 1 is left for later versions."""
 
 SHOWN = 300  # characters of a message
 
@@ -128,14 +133,26 @@ def _written(network: Network, schema: Schema, encoder: Encoder | None) -> tuple
         out.digit(CONSTANT, KINDS)
         out.digit(_constant(network, net), len(schema.classes))
         return out, 0
-    out.digit(NETWORK, KINDS)
     inputs = front.inputs.take(net.used)
+    trees = None
+    if network.grid is None and (forest := forest_of(net)) is not None:
+        trees = Writer()
+        trees.digit(LATER, KINDS)
+        trees.digit(_TREES, 2)
+        write_inputs(trees, inputs, front.fills, front.layout, short=True)
+        write_forest(trees, forest)
+        numbers = len(net.used) + numbers_of_forest(forest, front.layout.slots)
+        if forest.is_large:
+            return trees, numbers
+    out.digit(NETWORK, KINDS)
     write_inputs(out, inputs, front.fills, front.layout)
     grid = network.grid
     out.digit(grid is not None, 2)
     if grid is not None:
         write_grid(out, taken(grid, net.used), inputs, front.layout)
     write_network(out, net, len(schema.classes))
+    if trees is not None and trees.bits < out.bits:
+        return trees, numbers
     return out, numbers_of(net, front.layout.slots)
 
 
@@ -193,12 +210,18 @@ def unpacked(reader: Reader, kind: int, schema: Schema) -> tuple[Network, Encode
         return _always(reader.digit(len(schema.classes)), schema)
     if kind == ENSEMBLE:
         raise PackedError("they hold an ensemble; read them with bdnn.from_bytes")
-    if kind != NETWORK:
+    trees = kind == LATER
+    if trees and reader.digit(2) != _TREES:
         raise PackedError("they are of a version that this bdnn does not read, or damaged")
-    inputs, fills = read_inputs(reader, schema.layout)
-    grid = read_grid(reader, inputs, schema.layout) if reader.digit(2) else None
+    inputs, fills = read_inputs(reader, schema.layout, short=trees)
+    grid = read_grid(reader, inputs, schema.layout) if not trees and reader.digit(2) else None
     low, high = input_ranges(inputs, fills, grid, schema)
-    layers, head = read_network(reader, len(schema.classes), low, high, schema.layout.slots)
+    if not trees:
+        layers, head = read_network(reader, len(schema.classes), low, high, schema.layout.slots)
+    elif np.all(low == 0) and np.all(high == 1):
+        layers, head = read_forest(reader, len(schema.classes), len(low), schema.layout.slots)
+    else:
+        raise PackedError("they hold trees on inputs that are no bits")
     encoder, place = encoder_of(schema.layout, schema.named, inputs, fills)
     return spread(layers, head, grid, place, encoder.n_inputs, schema.labels, encoder.network_names), encoder
 
