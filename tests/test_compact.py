@@ -16,16 +16,18 @@ import bdnn
 from bdnn import Budget, CompactBDNNClassifier, Network
 from bdnn.compact import choice, plans
 from bdnn.compact.inputs import BitInputs, GridInputs, Source
-from bdnn.compact.plans import Plan, hidden, plain, ruled, smooth, summed
+from bdnn.compact.plans import Plan, boosted, hidden, plain, ruled, smooth, summed
 from bdnn.compact.proposals import Rows
 from bdnn.compact.training import Trainer, complete, constant
 from bdnn.compact.training import summed as sum_of
 from bdnn.encoding.encoder import Encoder
 from bdnn.errors import InputError, ModelFileError
+from bdnn.estimators.compact import _Encoding
 from bdnn.estimators.frames import raw_table
 from bdnn.libraries import limited_threads
 from bdnn.network.network import Layer
-from bdnn.network.packing import packed
+from bdnn.network.packing import packed, packed_size
+from bdnn.network.schema import Schema
 
 
 def table(seed, m=80, classes=2):
@@ -47,14 +49,16 @@ def trainer(seed=0, classes=2):
     y = (X[:, 0] + 0.2 * X[:, 2] > 1).astype(int) + (classes > 2) * (X[:, 1] > 0.8)
     encoder = Encoder.identity(["a", "b", "c", "d"], 4, [0.0] * 4)
     rows = Rows(X, y.astype(np.intp), np.ones(len(y)))
-    return Trainer(rows, Source.of(encoder, X), np.arange(classes), seed, 1500, Budget(seconds=60).start()), rows
+    budget = Budget(seconds=60).start()
+    schema = Schema.of(_Encoding(encoder, np.arange(classes)), X)
+    return Trainer(rows, Source.of(encoder, X), np.arange(classes), seed, 1500, budget, schema), rows
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_networks_behind_their_own_encoder_decide_alike(classes):
     made, rows = trainer(1, classes)
     found = [*plain(4)[::4], Plan("grid", 4, 4), hidden(Plan("stumps", 12))[0], ruled()[0], *smooth([Plan("tree", 6)])]
-    found += summed(Plan("grid", 4, 4), many_rows=True)
+    found += summed(Plan("grid", 4, 4), many_rows=True) + boosted((40, 1000), classes)
     for plan in found:
         with limited_threads(1):  # those of OpenMP would wait for each other on a busy machine
             trained = made.network(plan, Budget(seconds=60).start())
@@ -62,7 +66,11 @@ def test_networks_behind_their_own_encoder_decide_alike(classes):
         columns = raw_table([list(row) for row in rows.X])
         answers = placed.network.predict_index(placed.encoder.renamed(columns.names, False).transform(columns))
         np.testing.assert_array_equal(answers, trained.answers(rows.X))
-        assert max(np.abs(layer.weights).max() for layer in placed.network.layers[-1:]) <= plan.bound * plan.members
+        if plan.trees is None:
+            largest = max(np.abs(layer.weights).max() for layer in placed.network.layers[-1:])
+            assert largest <= plan.bound * plan.members
+        else:
+            assert packed_size(placed.network, made._schema, placed.encoder) <= plan.size
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -162,8 +170,8 @@ def test_a_job_is_one_thread(jobs, monkeypatch):
 def few_plans(monkeypatch):
     """Two plans, which need no limit of time."""
     monkeypatch.setattr(plans, "plain", lambda n: [Plan("stumps", 6), Plan("grid", min(n, 4), 4)])
-    for name in ("hidden", "smooth"):
-        monkeypatch.setattr(plans, name, lambda given: [])
+    for name in ("hidden", "smooth", "boosted"):
+        monkeypatch.setattr(plans, name, lambda *given: [])
     for name in ("ruled", "summed"):
         monkeypatch.setattr(choice, name, lambda *given: [])
 
@@ -348,3 +356,31 @@ def test_command(run, tmp_path, monkeypatch):
     assert run(*words, "--out", "-")[0] == 2
     assert run("train", words[1], "--front", front)[0] == 2
     assert run(*words[:3], "many")[0] == 2
+
+
+def test_boosted_trees_are_the_same_with_any_number_of_jobs(few_plans, monkeypatch):
+    monkeypatch.setattr(plans, "boosted", boosted)
+    monkeypatch.setattr(plans, "_OF_TWO", plans._OF_TWO[1::3])
+    X, y = load_breast_cancer(return_X_y=True)
+    kept = np.arange(len(y)) % 2 == 0
+    found = [
+        CompactBDNNClassifier((60, 300), time_limit=None, random_state=0, n_jobs=jobs, probability=jobs == 2)
+        for jobs in (1, 2)
+    ]
+    for clf in found:
+        clf.fit(X[kept], y[kept])
+    one, other = found
+    assert one.to_bytes() == other.to_bytes() and one.tried_[-1].accuracy == other.tried_[-1].accuracy
+    assert "boosted trees" in one.front_[-1].text and one.size_bytes_ <= 300
+    again = bdnn.from_bytes(one.to_bytes(), one.schema_)
+    np.testing.assert_array_equal(again.predict(X), one.predict(X))
+    assert one.score(X[~kept], y[~kept]) > 0.93
+    assert log_loss(y[~kept], other.predict_proba(X[~kept])) < 0.3
+
+
+def test_larger_plans_that_hold_the_same_trees_are_not_tried_again():
+    made, _ = trainer(1)
+    sizes = [plan.size for plan in boosted((1500,), 2) if plan.trees == plans._OF_TWO[-1]]
+    tried = [size for size in sizes if not made.is_repeated(Plan("boosted", size, trees=plans._OF_TWO[-1]))]
+    numbers = [made._beginning(Plan("boosted", size, trees=plans._OF_TWO[-1])) for size in sizes]
+    assert tried == sizes[: len(tried)] and len(set(numbers)) == len(tried) < len(sizes)

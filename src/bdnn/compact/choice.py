@@ -84,9 +84,11 @@ class Search:
         self._rows, self._source, self._schema, self._budget = rows, source, schema, budget
         self._classes = classes = schema.labels
         self._max_bytes, self._listener = tuple(max_bytes), listener
-        given = source, classes, budget.seed, max(max_bytes), budget
+        given = source, classes, budget.seed, max(max_bytes), budget, schema
         self._folds = Folds(
-            [Trainer(rows.take(some), *given) for some, _ in folds], [rows.take(rest) for _, rest in folds], schema
+            [Trainer(rows.take(some), *given, exact=not k) for k, (some, _) in enumerate(folds)],
+            [rows.take(rest) for _, rest in folds],
+            schema,
         )
         self._all = Trainer(rows, *given)
         self._of_fold = len(rows.y) / max(len(folds[0][0]), 1)
@@ -135,6 +137,7 @@ class Search:
             return
         plain = self._sensible(plans_module.plain(self._source.n))
         yield plain
+        yield self._sensible(plans_module.boosted(self._max_bytes, len(self._classes)))
         hidden = self._sensible(plan for of in self._best_inputs(plain) for plan in plans_module.hidden(of))
         yield hidden
         rules = self._sensible(ruled())
@@ -232,7 +235,7 @@ class Search:
     @property
     def retraining(self) -> Retraining:
         """What trains networks of plans on other rows of the same inputs."""
-        return Retraining(self._source, self._classes, self._budget.seed, self._max_bytes[-1])
+        return Retraining(self._source, self._classes, self._budget.seed, self._max_bytes[-1], self._schema)
 
     def _constant(self) -> _Judged:
         label = most_frequent(self._rows)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from math import ceil, log2
+from typing import NamedTuple
 
 STUMPS = (6, 12, 20, 32, 56, 96, 160, 256)
 """Numbers of thresholds of boosted stumps; each is about 1.6 times the one before."""
@@ -34,16 +35,94 @@ _MUCH_LARGER = 2.0
 """A plan whose estimate is so many times the largest budget is not tried: weights of 0 rarely save as much."""
 
 
+class Boosting(NamedTuple):
+    """How trees are boosted; see `bdnn.compact.boosting`.
+
+    Attributes
+    ----------
+    leaves : int
+        Of a tree, at most.
+    together : bool
+        Whether leaves have a value for each class, or each tree is that of one class.
+    rate : float
+        Learning rate.
+    step : float
+        What 1 stands for in the values of leaves.
+    penalty : float
+        Of log loss a row that each bit must gain.
+    damping : float
+        Added to second derivatives.
+    cuts : int
+        Most thresholds of an input.
+    """
+
+    leaves: int
+    together: bool = False
+    rate: float = 0.3
+    step: float = 0.15
+    penalty: float = 3e-6
+    damping: float = 1.0
+    cuts: int = 16
+
+    def is_near(self, other: Boosting) -> bool:
+        """Tell whether trees of about as many leaves are boosted: they should do about as well."""
+        fewer, more = sorted((self.leaves, other.leaves))
+        return self.together == other.together and more <= _NEAR * fewer
+
+    def least_bytes(self, n_classes: int) -> float:
+        """Return about how many bytes must be there, so that boosting does not end within the first rounds."""
+        outputs = 1 if n_classes == _FEW_CLASSES else n_classes
+        each = _BITS_OF_A_LEAF + _BITS_OF_A_VALUE * (outputs - 1) if self.together else _BITS_OF_A_LEAF * outputs
+        return _LEAST_ROUNDS * self.leaves * each / 8
+
+    @property
+    def text(self) -> str:
+        """How trees are boosted, in words."""
+        of = " for all classes" if self.together else ""
+        return f"boosted trees with {self.leaves} leaves{of}, rate {self.rate:g}, steps of {self.step:g}"
+
+
+_OF_TWO = (
+    Boosting(2, step=0.1),
+    Boosting(2, rate=0.8, step=0.25),
+    Boosting(4, penalty=1e-5),
+    Boosting(4, rate=0.1, step=0.05),
+    Boosting(8, rate=0.1, step=0.05),
+    Boosting(8),
+    Boosting(16),
+    Boosting(16, rate=0.2, step=0.1, penalty=1e-5, damping=3.0),
+)
+"""Of two classes: tables whose labels are noisy want small steps, others few large trees."""
+_OF_SEVERAL = (
+    Boosting(2, step=0.1),
+    Boosting(2, rate=0.8, step=0.25),
+    Boosting(4, penalty=1e-5),
+    Boosting(8),
+    Boosting(16),
+    Boosting(32),
+    Boosting(8, True, rate=0.5, step=0.25),
+    Boosting(16, True),
+    Boosting(32, True),
+    Boosting(64, True, step=0.3),
+)
+"""Of several classes: leaves that have a value for each save nodes."""
+_LEAST_BYTES = 24
+"""Of boosted trees: fewer hold no tree beside its thresholds."""
+_LEAST_ROUNDS, _BITS_OF_A_LEAF, _BITS_OF_A_VALUE = 3, 8.0, 1.5
+"""Of boosting that there must be room for: where it ends within the first ones, rows decide more than settings do.
+And about what a leaf takes with its node, and each further value of a leaf."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A way to make a network.
 
     Attributes
     ----------
-    inputs : {"stumps", "tree", "grid", "rules"}
-        Bits of boosted stumps or of a tree, grids, or bits behind a hidden layer of rules.
+    inputs : {"stumps", "tree", "grid", "rules", "boosted"}
+        Bits of boosted stumps or of a tree, grids, bits behind a hidden layer of rules, or boosted trees as they are.
     size : int
-        How many bits, inputs on grids, or rules, at most.
+        How many bits, inputs on grids, or rules, at most; of boosted trees, bytes.
     bits : int
         Of a grid; leaves of the trees of rules.
     hidden : int
@@ -54,6 +133,8 @@ class Plan:
         Networks that are summed, all but the first trained on resampled rows.
     penalty : float
         Of a logistic regression of this strength the weights of the outputs are rounded; 0 if they are searched for.
+    trees : Boosting or None
+        How trees are boosted that are the network.
     """
 
     inputs: str
@@ -63,6 +144,7 @@ class Plan:
     bound: int = 1
     members: int = 1
     penalty: float = 0.0
+    trees: Boosting | None = None
 
     @property
     def single(self) -> Plan:
@@ -76,10 +158,12 @@ class Plan:
 
     @property
     def smaller(self) -> list[int]:
-        """Sizes of the plans of stumps or rules that differ in nothing else, and are smaller; none of other plans."""
+        """Sizes of the plans of stumps, rules or trees that differ in nothing else, and are smaller; none of others."""
         sizes: tuple[int, ...] = ()
         if self.inputs == "stumps":
             sizes = STUMPS
+        elif self.inputs == "boosted":
+            sizes = _doubled(self.size)
         elif self.inputs == "rules":
             sizes = tuple(most for most, bound in _RULES if self.penalty or bound == self.bound)
         return [size for size in sizes if size < self.size]
@@ -89,11 +173,15 @@ class Plan:
         pairs = [(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]
         if self.inputs != other.inputs or sum(a != b for a, b in pairs) != 1:
             return False
+        if self.trees is not None and other.trees is not None and not self.trees.is_near(other.trees):
+            return False
         return max(self.size, other.size) <= _NEAR * min(self.size, other.size)
 
     @property
     def text(self) -> str:
         """The plan in words."""
+        if self.trees is not None:
+            return f"{self.trees.text}, {self.size} bytes"
         what = {
             "stumps": f"{self.size} thresholds of boosted stumps",
             "tree": f"{self.size} thresholds of a tree",
@@ -162,6 +250,20 @@ def smooth(plans: Iterable[Plan]) -> list[Plan]:
     return found
 
 
+def boosted(max_bytes: Sequence[int], n_classes: int) -> list[Plan]:
+    """Return plans of boosted trees: of the budgets, and of half and a quarter of these and so on."""
+    sizes = sorted({size for most in max_bytes for size in (most, *_doubled(most)) if size >= _LEAST_BYTES})
+    shapes = _OF_TWO if n_classes == _FEW_CLASSES else _OF_SEVERAL
+    return [
+        Plan("boosted", size, trees=trees) for trees in shapes for size in sizes if size >= trees.least_bytes(n_classes)
+    ]
+
+
+def _doubled(below: int) -> tuple[int, ...]:
+    """Return the powers of two below a number of bytes."""
+    return tuple(2**k for k in range(_LEAST_BYTES.bit_length(), below.bit_length() + 1) if 2**k < below)
+
+
 def rounds(plan: Plan, n_classes: int) -> int:
     """Return the rounds of one search: many where they take milliseconds."""
     if n_classes == _FEW_CLASSES:
@@ -171,6 +273,8 @@ def rounds(plan: Plan, n_classes: int) -> int:
 
 def fits(plan: Plan, n_inputs: int, n_classes: int, max_bytes: int) -> bool:
     """Tell whether the network of a plan may have as few bytes, as far as can be said before it is trained."""
+    if plan.trees is not None:
+        return plan.size <= max_bytes
     outputs = 1 if n_classes == _FEW_CLASSES else n_classes
     weight = log2(2 * plan.bound + 1)
     if plan.inputs == "rules":

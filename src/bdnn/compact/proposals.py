@@ -1,6 +1,7 @@
 """What trees propose: thresholds, rules, and the importance of inputs.
 
-Trees only propose. Which of the thresholds and rules a network uses, and with which weights, is left to the search.
+These trees only propose. Which of the thresholds and rules a network uses, and with which weights, is left to the
+search; trees that are networks as they are come from `bdnn.compact.boosting`.
 """
 
 from __future__ import annotations
@@ -127,20 +128,18 @@ def _outputs(rows: Rows) -> int:
 
 
 def _leaves(nodes: Any, source: Source) -> list[Rule]:
-    """Return the conditions of the leaves of a tree; of several on one side of an input the strictest."""
+    """Return the conditions of the leaves of a tree, all of them, so that the packed format finds the tree again."""
     found: list[Rule] = []
-    waiting: list[tuple[int, dict[tuple[int, bool], float]]] = [(0, {})]
+    waiting: list[tuple[int, dict[tuple[int, float], bool]]] = [(0, {})]
     while waiting:
         number, limits = waiting.pop()
         node = nodes[number]
         if node["is_leaf"]:
-            found.append(tuple((j, t, holds) for (j, holds), t in sorted(limits.items())))
+            found.append(tuple((j, t, holds) for (j, t), holds in sorted(limits.items())))
             continue
         j = int(node["feature_idx"])
         t = source.threshold(j, float(node["num_threshold"]))
-        for child, holds in (("left", False), ("right", True)):
-            # a child's threshold lies between those above it
-            waiting.append((int(node[child]), limits | {(j, holds): t}))
+        waiting += [(int(node[child]), limits | {(j, t): holds}) for child, holds in (("left", False), ("right", True))]
     return found
 
 

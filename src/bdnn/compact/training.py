@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bdnn.arrays import row_blocks
 from bdnn.budget import Budget
+from bdnn.compact.boosting import Boosted, Cuts
 from bdnn.compact.inputs import BitInputs, GridInputs, Inputs, Placed, Source
 from bdnn.compact.once import Once
 from bdnn.compact.plans import RULES, STUMPS, Plan, fits, rounds
@@ -18,14 +19,16 @@ from bdnn.compact.proposals import Rows, Rule, importance, rules, stump_bits, tr
 from bdnn.compact.regression import regression, rounded
 from bdnn.methods.local_search import LocalSearch
 from bdnn.network.network import Layer, Network
+from bdnn.network.packing import packed_size
 from bdnn.problem.problem import Problem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bdnn.network.losses import Head
+    from bdnn.network.schema import Schema
     from bdnn.status import ProgressCallback
-    from bdnn.types import Floats, Indices, Integers
+    from bdnn.types import Array, Floats, Indices, Integers
 
 
 _LEAST_SECONDS = 0.02
@@ -34,6 +37,8 @@ _SHARE_OF_TREES = 0.15
 """Of the time that is left that trees may grow before what they propose is searched with."""
 _LARGEST_INPUT = 2**8 - 1
 """Of the finest grid."""
+_SPARE_BYTES = 1.2
+"""How many times the largest budget boosted trees may take, by an estimate."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,14 +53,19 @@ class Trained:
         On these.
     source : Source
         Where they come from.
+    shortcut : callable or None
+        What answers as the network does, only sooner.
     """
 
     inputs: Inputs
     network: Network
     source: Source
+    shortcut: Callable[[Floats], Indices] | None = None
 
     def answers(self, X: Floats) -> Indices:
         """Return class indices of rows of the inputs of the encoder."""
+        if self.shortcut is not None:
+            return self.shortcut(X)
         return np.asarray(self.network.predict_index(self.inputs.values(X)), dtype=np.intp)
 
     def placed(self) -> Placed:
@@ -80,10 +90,25 @@ class Trainer:
         Largest budget: no more thresholds and rules are asked for than plans within it may use.
     budget : Budget
         Of the whole search, started: trees grow for at most a part of it.
+    schema : Schema
+        Columns and labels, which cost no bytes.
+    exact : bool
+        Whether the bytes of boosted trees are counted, or only estimated, which takes less time.
     """
 
-    def __init__(self, rows: Rows, source: Source, classes: Any, seed: int, max_bytes: int, budget: Budget) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        source: Source,
+        classes: Any,
+        seed: int,
+        max_bytes: int,
+        budget: Budget,
+        schema: Schema,
+        exact: bool = True,
+    ) -> None:
         self._rows, self._source, self._classes, self._seed = rows, source, classes, seed
+        self._max_bytes, self._schema, self._exact = max_bytes, schema, exact
         self._n_classes = len(classes)
         self._budget = budget
         self._most_stumps = max((size for size in STUMPS if self._fits(Plan("stumps", size), max_bytes)), default=1)
@@ -102,20 +127,30 @@ class Trainer:
         """Tell whether a smaller plan has all thresholds or rules that there are; no if they must be `known`."""
         if not plan.smaller or (known and not self._once.known([self._proposals_of(plan)])):
             return False
+        if plan.trees is not None:
+            if plan.smaller[-1] < plan.trees.least_bytes(self._n_classes):
+                return False
+            return self._beginning(plan) == self._beginning(replace(plan, size=plan.smaller[-1]))
         return len(self._rules(plan) if plan.inputs == "rules" else self._stumps()) <= plan.smaller[-1]
 
     def _proposals_of(self, plan: Plan) -> Any:
         """Return the key of what trees propose for a plan."""
+        if plan.trees is not None:
+            return "boosted", plan.trees
         proposals = {"grid": "importance", "tree": ("tree", plan.size), "stumps": "stumps"}
         return ("rules", plan.bits) if plan.inputs == "rules" else proposals[plan.inputs]
 
     def shared_seconds(self, plan: Plan) -> float:
-        """Return what the regression of a plan took, which plans of other bounds share with it."""
+        """Return what the regression or the trees of a plan took, which other plans share with it."""
+        if plan.trees is not None:
+            return self._once.seconds(self._proposals_of(plan))
         return self._once.seconds(("regression", plan.regression, 0)) if plan.penalty else 0.0
 
     def known(self, plan: Plan) -> dict[Any, Any]:
         """Return what has been made for a plan: proposals of trees, and the networks that it adds up."""
         keys: list[Any] = [self._proposals_of(plan)]
+        if plan.trees is not None:
+            keys += [("beginning", replace(plan, size=size)) for size in (plan.size, *plan.smaller[-1:])]
         keys += [(plan.single, number) for number in range(plan.members)]
         if plan.penalty:
             keys += [("regression", plan.regression, number) for number in range(plan.members)]
@@ -130,6 +165,8 @@ class Trainer:
 
         A listener may raise KeyboardInterrupt, which comes through.
         """
+        if plan.trees is not None:
+            return self._trees(plan)
         network = summed([self._member(plan, number, budget, listener) for number in range(plan.members)])
         layers = network.layers
         inputs: Inputs
@@ -139,6 +176,54 @@ class Trainer:
             inputs, signs = _layer_of(self._rules(plan)[: network.n_features])
             layers = Layer(signs, -(signs > 0).sum(axis=1)), *layers
         return Trained(inputs, Network(layers, network.head, self._classes), self._source)
+
+    def _trees(self, plan: Plan) -> Trained:
+        """Return the network of as many boosted trees as there is room for."""
+        path, number = self._boosted(plan), self._beginning(plan)
+        if not number:
+            return constant_model(most_frequent(self._rows), self._source, self._classes)
+        return self._of_trees(path, number)
+
+    def _of_trees(self, path: Boosted, number: int) -> Trained:
+        inputs, layers = path.layers(number)
+        head: Head = "threshold" if path.outputs == 1 else "argmax"
+        network = Network(layers, head, self._classes)
+        return Trained(inputs, network, self._source, lambda X: path.answers(path.cuts.bins(X), number))
+
+    def _boosted(self, plan: Plan) -> Boosted:
+        """Return the trees of a plan, as many as the largest budget has room for."""
+        how = plan.trees
+        assert how is not None
+
+        def make() -> Boosted:
+            cuts, bins = self._binned(how.cuts)
+            until = self._until()
+            bits = 8 * _SPARE_BYTES * self._max_bytes
+            return Boosted.of(cuts, (bins, self._rows), self._n_classes, how, bits, lambda: not until())
+
+        return self._once(("boosted", how), make)
+
+    def _binned(self, cuts: int) -> tuple[Cuts, Array]:
+        def make() -> tuple[Cuts, Array]:
+            found = Cuts.of(self._rows.X, self._source, cuts)
+            return found, found.bins(self._rows.X)
+
+        return self._once(("cuts", cuts), make)
+
+    def _beginning(self, plan: Plan) -> int:
+        """Return how many trees of a plan there is room for."""
+
+        def make() -> int:
+            path = self._boosted(plan)
+            counted = self._exact or path.stumps  # whose bytes are harder to estimate
+            size = (lambda number: self._size(self._of_trees(path, number))) if counted else None
+            return path.beginning(plan.size, size)
+
+        return self._once(("beginning", plan), make)
+
+    def _size(self, trained: Trained) -> int:
+        placed = trained.placed()
+        return packed_size(placed.network, self._schema, placed.encoder)
 
     def _inputs(self, plan: Plan) -> BitInputs | GridInputs:
         rows, source, seed = self._rows, self._source, self._seed
@@ -225,7 +310,7 @@ class Retraining:
 
     Attributes
     ----------
-    source, classes, seed, max_bytes
+    source, classes, seed, max_bytes, schema
         As in `Trainer`.
     """
 
@@ -233,12 +318,13 @@ class Retraining:
     classes: Any
     seed: int
     max_bytes: int
+    schema: Schema
 
     def __call__(self, plan: Plan | None, rows: Rows, budget: Budget, listener: ProgressCallback | None) -> Trained:
         """Return the network of a plan, or for None the one of the most frequent class."""
         if plan is None:
             return constant_model(most_frequent(rows), self.source, self.classes)
-        trainer = Trainer(rows, self.source, self.classes, self.seed, self.max_bytes, budget)
+        trainer = Trainer(rows, self.source, self.classes, self.seed, self.max_bytes, budget, self.schema)
         return trainer.network(plan, budget, listener)
 
 

@@ -65,9 +65,9 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
 
     Inputs, shapes, weight bounds and sums of networks are searched for within the budget, and judged by rows that
     were not trained on: the inputs are thresholds that boosted stumps and trees propose, or grids of few bits of the
-    most important inputs, behind them there may be a hidden layer, of neurons that are searched for or of rules that
-    the leaves of boosted trees propose. Trees only propose; every weight comes from exact line searches. The network
-    that is returned is an ordinary one with an ordinary encoder: it can be certified, exported and reported on.
+    most important inputs, behind them there may be a hidden layer, of neurons that are searched for, or of rules that
+    the leaves of boosted trees propose; or boosted trees are the network as they are, each leaf a hidden neuron. The
+    network that is returned is an ordinary one with an ordinary encoder: it can be certified, exported and reported on.
 
     Parameters
     ----------
@@ -332,7 +332,7 @@ def _folds(rows: Rows, seed: int) -> list[tuple[Indices, Indices]]:
     codes = np.unique(rows.y[taken], return_inverse=True)[1]
     if not np.any(np.bincount(codes) > 1):  # nothing to judge by
         return [(taken, taken)]
-    found = folds_of_some(rows.X[taken], codes, seed)
+    found = folds_of_some(rows.X[taken], codes, seed, together=False)
     if len(taken) > _FEW_ROWS:
         found = found[:_FOLDS_OF_MANY]
     return [(taken[training], taken[held_out]) for training, held_out in found]

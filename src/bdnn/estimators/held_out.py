@@ -77,16 +77,17 @@ def _numbers(columns: Reals | RawTable) -> Reals:
     return columns.numbers() if isinstance(columns, RawTable) else columns
 
 
-def folds(columns: Reals | RawTable, codes: Indices, seed: int) -> list[tuple[Indices, Indices]]:
+def folds(columns: Reals | RawTable, codes: Indices, seed: int, together: bool = True) -> list[tuple[Indices, Indices]]:
     """Return the rows of `FOLDS` folds, stratified: those for training, with every class, and the others.
 
-    Equal rows are on one side, unless that would leave a class out of the training. Every class has two rows or more.
+    Equal rows are on one side, unless that would leave a class out of the training, or they need not be `together`.
+    Every class has two rows or more.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     counts = np.bincount(codes)
     number, rows = int(min(FOLDS, counts.min())), np.arange(len(codes))
-    groups = equal_rows(_numbers(columns))
+    groups = equal_rows(_numbers(columns)) if together else None
     if groups is not None:
         grouped = StratifiedGroupKFold(number, shuffle=True, random_state=seed)
         found = list(grouped.split(rows, codes, groups)) if groups.max() + 1 >= number else []
@@ -95,10 +96,12 @@ def folds(columns: Reals | RawTable, codes: Indices, seed: int) -> list[tuple[In
     return list(StratifiedKFold(number, shuffle=True, random_state=seed).split(rows, codes))
 
 
-def folds_of_some(columns: Reals | RawTable, codes: Indices, seed: int) -> list[tuple[Indices, Indices]]:
+def folds_of_some(
+    columns: Reals | RawTable, codes: Indices, seed: int, together: bool = True
+) -> list[tuple[Indices, Indices]]:
     """Return `folds` of the rows of classes that have two rows or more; the others are always in the training."""
     several = np.flatnonzero(np.bincount(codes)[codes] > 1)
     single = np.setdiff1d(np.arange(len(codes)), several)
     taken = columns.take(several) if isinstance(columns, RawTable) else columns[several]
-    found = folds(taken, np.unique(codes[several], return_inverse=True)[1], seed)
+    found = folds(taken, np.unique(codes[several], return_inverse=True)[1], seed, together)
     return [(np.concatenate([several[training], single]), several[others]) for training, others in found]
