@@ -10,6 +10,7 @@ namespace {
 using namespace nb::literals;
 using boosting::Index;
 using Numbers = Vector<const std::int64_t>;
+constexpr std::int64_t LARGEST = std::int64_t{1} << 31;  // sums of so many trees are far from the largest integer
 
 // A table of bins, after a check that they are those of its thresholds.
 boosting::Table table_of(const Matrix<const std::uint8_t>& bins, const Numbers& start) {
@@ -44,6 +45,8 @@ nb::tuple grown(nb::handle bins_object, nb::handle start_object, nb::handle code
     require(bound >= 1 && bound < 10'000, "bound", "must be from 1 to below 10000");
     require(least >= 1, "least", "must be positive");
     require(tree_price > 0.0 && split_price > 0.0 && most_bits < 1e9, "prices", "must be positive, and bits below 1e9");
+    require(penalty >= 0.0 && input_price >= 0.0, "penalty and input_price", "must not be negative");
+    for (const double each : price) require(each >= 0.0, "price", "must not be negative");
     const boosting::Settings settings{leaves,      together,    rate,        step,       bound,     damping,  least, penalty,
                                       price.data(), input_price, split_price, tree_price, most_bits};
     Signals poll(std::move(proceed));
@@ -71,6 +74,13 @@ void add(nb::handle bins_object, nb::handle start_object, nb::handle roots_objec
     sums.sized(0, bins.shape(1), "sums");
     first.sized(0, threshold.size(), "first");
     threshold.within(-1, start[bins.shape(0)], "threshold");
+    for (std::size_t r = 0; r < values.shape(0); ++r)
+        for (std::size_t k = 0; k < values.shape(1); ++k)
+            require(values.row(r)[k] > -LARGEST && values.row(r)[k] < LARGEST, "values", "must be smaller");
+    for (std::size_t r = 0; r < sums.shape(0); ++r)
+        for (std::size_t k = 0; k < sums.shape(1); ++k)
+            require(sums.row(r)[k] > -LARGEST && sums.row(r)[k] < LARGEST, "sums", "must be smaller");
+    require(roots.size() < MOST, "roots", "must be fewer");
     require(width == 1 || width == outputs, "values", "must be one a leaf, or one for each output");
     for (const std::int64_t each : output) require(each >= 0 || width == outputs, "output", "must be that of a tree");
     for (const std::int64_t each : output) require(each < 0 || width == 1, "output", "must be -1 of leaves of all");

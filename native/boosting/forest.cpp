@@ -256,7 +256,8 @@ class Booster {
                 const double* sums = leaf.total.data() + 2 * k;
                 const double value = -settings_.rate * sums[0] / (sums[1] + settings_.damping) / settings_.step;
                 const double most = static_cast<double>(settings_.bound);
-                values.push_back(static_cast<std::int64_t>(std::rint(std::clamp(value, -most, most))));
+                const double whole = std::isnan(value) ? 0.0 : std::rint(std::clamp(value, -most, most));
+                values.push_back(static_cast<std::int64_t>(whole));
                 any |= values.back() != 0;
             }
         }

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from bdnn import _native
-from bdnn._native import certify, margins, search, tree, walk
+from bdnn._native import boosting, certify, margins, search, tree, walk
 from native.world import World, go_on, pause
 
 Built = tuple[Callable[..., object], list[object]]
@@ -349,6 +349,28 @@ CALLS["margins.LeastNorm.enter"] = lambda w: (
 )
 CALLS["margins.LeastNorm.refresh"] = lambda w: (margins.LeastNorm.refresh, [w.least_norm, w.half_spaces[1]])
 CALLS["margins.LeastNorm.relabel"] = lambda w: (margins.LeastNorm.relabel, [w.least_norm, np.arange(w.POINTS)])
+
+# ------------------------------------------------------------------------------------------------ boosting
+
+
+@call("boosting.grown")
+def _grown(w: World) -> Built:
+    rows, start = 30, np.array([0, 3, 4, 9])
+    bins = w.rng.integers(0, np.diff(start)[:, None] + 1, (3, rows)).astype(np.uint8)
+    classes = int(w.rng.integers(2, 4))
+    codes, weight, price = w.rng.integers(0, classes, rows), w.rng.random(rows) + 0.5, w.rng.random(9) + 1.0
+    shape, gains = (classes, price, 4, bool(w.rng.integers(2))), (0.3, 0.15, 20, 1.0, 1, 1e-3)
+    return boosting.grown, [bins, start, codes, weight, *shape, *gains, 3.0, 4.0, 2.0, 200.0, go_on]
+
+
+@call("boosting.add")
+def _add(w: World) -> Built:
+    start, output = np.array([0, 3, 4, 9]), int(w.rng.integers(-1, 2))
+    bins = w.rng.integers(0, np.diff(start)[:, None] + 1, (3, 20)).astype(np.uint8)
+    nodes = np.array([5, -1, 2, -1, -1]), np.array([1, 0, 3, 1, 2])
+    values = w.rng.integers(-9, 9, (3, 2 if output < 0 else 1))
+    return boosting.add, [bins, start, np.array([0]), np.array([output]), *nodes, values, np.zeros((20, 2), np.int64)]
+
 
 # ------------------------------------------------------------------------------------------------ certification
 

@@ -17,6 +17,7 @@ from bdnn.errors import InputError
 REFUSED = (InputError, TypeError, ValueError, OverflowError, MemoryError)
 # long work may be asked for here: an argument of these is a number of steps, which Ctrl-C ends
 ENDLESS = {
+    "boosting.grown": 17,
     "search.integer_neurons": 7,
     "search.improve_neuron": 2,
     "search.improve_robust_neuron": 2,

@@ -148,7 +148,7 @@ def raises(*_: object) -> None:
 def test_every_binding_has_a_call():
     assert set(CALLS) == set(public_names())
     assert list(writable_properties()) == []  # arrays are written to in place
-    assert set(submodules()) == {"search", "tree", "walk", "margins", "certify"}
+    assert set(submodules()) == {"boosting", "search", "tree", "walk", "margins", "certify"}
 
 
 @pytest.mark.parametrize("name", CALLS)
