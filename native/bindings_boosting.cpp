@@ -88,7 +88,7 @@ void add(nb::handle bins_object, nb::handle start_object, nb::handle roots_objec
         // children come after their parents, so every walk ends
         const bool leaf = threshold[k] < 0;
         require(leaf ? first[k] >= 0 && first[k] < static_cast<Index>(values.shape(0))
-                     : first[k] > static_cast<Index>(k) && first[k] + 1 < nodes,
+                     : first[k] > static_cast<Index>(k) && first[k] < nodes - 1,
                 "first", "must be a later node, or the place of values");
     }
     const Released release;
