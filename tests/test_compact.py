@@ -384,3 +384,27 @@ def test_larger_plans_that_hold_the_same_trees_are_not_tried_again():
     tried = [size for size in sizes if not made.is_repeated(Plan("boosted", size, trees=plans._OF_TWO[-1]))]
     numbers = [made._beginning(Plan("boosted", size, trees=plans._OF_TWO[-1])) for size in sizes]
     assert tried == sizes[: len(tried)] and len(set(numbers)) == len(tried) < len(sizes)
+
+
+def test_integers_too_large_for_sums_are_no_end_of_the_search():
+    rng = np.random.default_rng(5)
+    X = rng.integers(1 << 53, 1 << 54, (60, 3)).astype(float)
+    y = (X[:, 0] > X[:, 1]).astype(int)
+    clf = CompactBDNNClassifier((1, 7, 64), time_limit=5, random_state=0).fit(X, y)
+    assert [len(each.to_bytes()) <= most for most, each in clf.models_.items()] == [True] * 3
+    for model in clf.models_.values():
+        assert model.result_.objective == pytest.approx(np.sum(model.predict(X) != y))
+
+
+def test_values_beyond_single_precision_are_refused_by_column():
+    X, y = np.arange(20.0).reshape(10, 2), np.arange(10) % 2
+    X[3, 1] = 1e39
+    with pytest.raises(InputError, match=r"X holds values above 3.4e\+38 in column 1; rescale that column"):
+        CompactBDNNClassifier(64, time_limit=2).fit(X, y)
+
+
+def test_schema_and_bytes_belong_together():
+    X, y = load_iris(return_X_y=True)
+    clf = CompactBDNNClassifier(64, time_limit=2, random_state=0).fit(X, y)
+    again = bdnn.from_bytes(clf.to_bytes(), clf.schema())
+    assert np.array_equal(again.predict(X), clf.predict(X))

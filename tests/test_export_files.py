@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import bdnn
-from bdnn import BDNNClassifier, BDNNEnsembleClassifier, cli
+from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network, cli
 from bdnn.errors import ExportError, InputError, MissingDependencyError
 from bdnn.export import host
 from bdnn.export.c import C
@@ -304,3 +304,16 @@ def test_names():
     for name in ("a b", "", "x" * 41, "é", "int", "module"):
         with pytest.raises(InputError, match="give one of letters, digits and underscores"):
             checked_name(name)
+
+
+@needs_cc
+@pytest.mark.parametrize("optimize", ["size", "speed"])
+def test_layers_of_more_than_255_neurons(tmp_path, optimize):
+    """What counts neurons of one layer may count those of another, too."""
+    rng = np.random.default_rng(0)
+    hidden = np.where(rng.random((300, 30)) < 0.5, rng.choice([-1, 1], (300, 30)), 0)
+    layers = [(hidden, -(hidden > 0).sum(axis=1)), (rng.integers(-3, 4, (1, 300)), [5])]
+    network = Network(layers, head="threshold", classes=[0, 1])
+    clf = bdnn.from_bytes(network.to_bytes(), network.schema)
+    X = rng.integers(0, 2, (200, 30))
+    assert clf.export("c", tmp_path / "wide", check=X, optimize=optimize, ranges=(0, 1)).n_checked == 200

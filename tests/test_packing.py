@@ -241,3 +241,12 @@ def test_formats_of_data():
     model = Model(Network([(np.ones((1, 5)), [0.0])], head="threshold", classes=[0, 1]), encoder=encoder)
     found = [(c.low, c.bits, c.scale) for c in Schema.of(model, X).columns]
     assert found == [(0, 1, 1), (-225, 9, 100), (17, 7, 1), (None, None, 1), (None, None, 1)]
+
+
+def test_few_bytes_are_not_very_many_layers():
+    net = Network([([[1]], [0])], head="threshold", classes=[0, 1])
+    with pytest.raises(PackedError, match="more than 1000 hidden layers"):
+        Network.from_bytes((1 + 288 * ((1 << 20) - 1)).to_bytes(8, "little").ljust(2100, b"\0"), net.schema)
+    layers = [([[1]], [-1])] * 1002
+    with pytest.raises(InputError, match="more than 1000 hidden layers cannot be packed, got 1001"):
+        Network(layers, head="threshold", classes=[0, 1]).to_bytes()

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 import bdnn
 from bdnn.cli.output import STDOUT, Ending, check_files, save_output, say
 from bdnn.cli.reading import TableChoice, inputs_of, read_training_table, table_info
-from bdnn.cli.stopping import finishing, repeated
+from bdnn.cli.stopping import finishing, repeated, requested
 from bdnn.devices.registry import installed
 from bdnn.errors import InputError
 from bdnn.files import write
@@ -159,12 +159,17 @@ def _text(clf: CompactBDNNClassifier, report: dict[str, Any]) -> str:
     columns = [(column["name"], column["kind"], column["inputs"]) for column in report["columns"]]
     lines = [reporting.columns_text(columns)]
     lines.append(f"{'training rows':<18}{report['training_rows']}")
-    lines.append(f"{'tried':<18}{len(clf.tried_)} ways to make a network, {report['seconds']:.1f} s")
+    lines.append(f"{'tried':<18}{len(clf.tried_)} ways to make a network, {report['seconds']:.1f} s{_stopped(clf)}")
     head = ("at most", "bytes", "training", "validation", "held out")
     lines.append("  ".join(f"{name:>10}" for name in head) + "  network")
     lines += [_line(chosen, report["front"][str(chosen.max_bytes)]) for chosen in clf.front_]
     lines.append(f"{'why':<18}{clf.front_[-1].reason}")
     return "\n".join(lines)
+
+
+def _stopped(clf: CompactBDNNClassifier) -> str:
+    """Return which signal ended the search, if one did."""
+    return f", stopped by {requested() or 'Ctrl-C'}" if clf.result_.interrupted else ""
 
 
 def _on_a_device(report: dict[str, Any], data: Path) -> str:

@@ -19,9 +19,7 @@ from bdnn.result import MEASURES
 Command = Callable[..., None]
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-CLUSTER_HELP = (
-    "Where subtrees are worked on: the address of a scheduler of Dask, or local:N for N processes of this machine."
-)
+CLUSTER_HELP = "Where subtrees are worked on: a Dask scheduler's address, or local:N for N processes of this machine."
 JOBS_HELP = "-1 for all usable processors, -2 for all but one"
 SEED = click.IntRange(0, 2**31 - 1)  # as `bdnn.Budget` takes it
 

@@ -197,6 +197,7 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         if weight is not None and not weight.any():
             raise InputError("sample_weight and class_weight must not be zero in every row")
         inputs = np.asarray(encoded(encoder, columns), dtype=np.float64)
+        _check_size(inputs, encoder)
         self.schema_ = Schema.of(_Encoding(encoder, classes), columns if isinstance(columns, RawTable) else inputs)
         inputs, codes = inputs[training], codes[training].astype(np.intp)
         # 1 on average, as trees and regressions weigh them against numbers of rows
@@ -214,7 +215,8 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         self.network_, self.encoder_, self.result_ = largest.network_, largest.encoder_, largest.result_
         self.classes_, self.class_weight_, self.calibration_ = classes, largest.class_weight_, largest.calibration_
         self.size_bytes_ = self.front_[-1].size_bytes
-        shortfalls = ["not everything was tried"] * search.unfinished + [UNCALIBRATED] * (not calibrated)
+        unfinished = search.unfinished and not search.interrupted
+        shortfalls = ["not everything was tried"] * unfinished + [UNCALIBRATED] * (not calibrated)
         if shortfalls:
             self._warn(shortfalls)
         return self
@@ -338,6 +340,17 @@ def _folds(rows: Rows, seed: int) -> list[tuple[Indices, Indices]]:
     return [(taken[training], taken[held_out]) for training, held_out in found]
 
 
+def _check_size(inputs: Floats, encoder: Encoder) -> None:
+    """Raise InputError if values are too large for the trees that propose thresholds."""
+    most = float(np.finfo(np.float32).max)
+    if inputs.size and (largest := np.abs(inputs).max(axis=0)).max() > most:
+        column = int(largest.argmax())
+        names = encoder.network_names
+        raise InputError(
+            f"X holds values above {most:.2g} in column {names[column] if names else column}; rescale that column"
+        )
+
+
 def _audited(
     clf: BDNNClassifier,
     data: tuple[Reals, Array, Floats | None],
@@ -347,12 +360,15 @@ def _audited(
 ) -> Result:
     """Return the result of a network that was found otherwise: its loss on all rows."""
     (inputs, labels, weight), network = data, chosen.placed.network
-    problem = Problem(
-        X=inputs, y=labels, sample_weight=weight, hidden_layer_sizes=network.widths[:-1], weights="integer",
+    problem = partial(
+        Problem, X=inputs, y=labels, sample_weight=weight, hidden_layer_sizes=network.widths[:-1],
         weight_bound=clf.weight_bound, head=network.head, input_bits=clf.input_bits,
         feature_names=chosen.placed.encoder.network_names, copy=False,
     )  # fmt: skip
-    run = Run(problem, budget, None)
+    try:
+        run = Run(problem(weights="integer"), budget, None)
+    except InputError:  # the values are too large for integer weights, which a constant network does not look at
+        run = Run(problem(weights="continuous"), budget, None)
     run.submit(network, "compact")
     result = run.result("compact", f"within {chosen.max_bytes} bytes: {chosen.text}", interrupted)
     return replace(result, validation_accuracy=chosen.accuracy)

@@ -179,7 +179,7 @@ class Exportable:
         X : array-like of shape (n_samples, n_features), data frame or None
             Rows that say which columns hold integers, or decimals of few digits, from where to where, and in which of
             them values are missing: packed models take fewer bytes then, and only rows that keep to it. None for no
-            limits.
+            limits, or for the attribute `schema_` of networks that were made for a number of bytes.
 
         Returns
         -------
@@ -193,6 +193,9 @@ class Exportable:
             If the rows cannot be used.
         """
         check_is_fitted(self)
+        known = getattr(self, "schema_", None)
+        if X is None and isinstance(known, Schema):
+            return known
         return Schema.of(self._contents(), self._raw(X))
 
     def to_bytes(self, schema: Schema | None = None) -> bytes:

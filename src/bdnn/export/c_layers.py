@@ -6,6 +6,7 @@ layers lie one below the other, and what reads tables goes on where it was.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 Sink = Callable[[str, "int | str"], list[str]]
 """What is done with the pre-activation of a neuron, given its variable and its number or counter."""
+
+
+_COUNTER = re.compile(r"uint(\d+)_t (\w+);")
+"""Of a declaration, with bits and name."""
 
 
 @dataclass
@@ -70,7 +75,13 @@ class MemberCode:
         return 32 if self.optimize == "speed" else 8
 
     def declare(self, text: str) -> None:
-        """Declare a variable, once."""
+        """Declare a variable, once: what counts in several loops gets the largest of its types."""
+        if (counter := _COUNTER.fullmatch(text)) is not None:
+            for place, other in enumerate(self.declared):
+                if (known := _COUNTER.fullmatch(other)) is not None and known[2] == counter[2]:
+                    if int(counter[1]) > int(known[1]):
+                        self.declared[place] = text
+                    return
         if text not in self.declared:
             self.declared.append(text)
 

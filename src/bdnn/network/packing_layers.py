@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.errors import PackedError
+from bdnn.errors import InputError, PackedError
 from bdnn.network.grid import InputGrid
 from bdnn.network.layer import Layer
 from bdnn.network.packing_numbers import LARGEST, Writer
@@ -28,6 +28,9 @@ MOST_PLACED = 64
 
 MOST_DRAWS = 2**17
 """Weights of a layer that come from an urn: of more, the time that grows with their square would be seconds."""
+
+MOST_HIDDEN = 1000
+"""Hidden layers: of more, few bytes would take much time."""
 
 _DIGITS = (6, 9, 12, 15, 17)  # of decimals, from those of few to those of all doubles
 _INSIDE = LARGEST // 2  # of sums: their differences are doubles as well
@@ -137,6 +140,10 @@ def write_network(out: Writer, net: Reduced, outputs: int) -> None:
     outputs : int
         Classes of the network.
     """
+    if len(net.layers) - 1 > MOST_HIDDEN:
+        raise InputError(
+            f"a network of more than {MOST_HIDDEN} hidden layers cannot be packed, got {len(net.layers) - 1}"
+        )
     out.digit(net.head == "argmax", 2)
     integer = net.layers[0].weights.dtype.kind == "i"
     out.digit(not integer, 2)
@@ -238,7 +245,10 @@ def read_network(data: Reader, outputs: int, low: Floats, high: Floats, width: i
     """Read as `write_network`; `width` is how many inputs the first layer is to have in the end."""
     head: Head = "argmax" if data.digit(2) else "threshold"
     real = data.digit(2)
-    widths = [0] * data.charge(data.count())
+    hidden = data.charge(data.count())
+    if hidden > MOST_HIDDEN:
+        raise PackedError(f"they have more than {MOST_HIDDEN} hidden layers")
+    widths = [0] * hidden
     widths = [data.charge(data.count() + 1) for _ in widths]
     widths.append(1 if head == "threshold" and outputs == 2 else outputs)
     layers: list[Layer] = []
