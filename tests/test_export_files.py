@@ -317,3 +317,15 @@ def test_layers_of_more_than_255_neurons(tmp_path, optimize):
     clf = bdnn.from_bytes(network.to_bytes(), network.schema)
     X = rng.integers(0, 2, (200, 30))
     assert clf.export("c", tmp_path / "wide", check=X, optimize=optimize, ranges=(0, 1)).n_checked == 200
+
+
+def test_values_that_no_scale_has_are_to_be_rounded(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    clf = BDNNClassifier((), method="local_search", weights="integer", time_limit=0.2, random_state=0)
+    clf.fit(X, (X[:, 0] > X[:, 1]).astype(int))
+    with pytest.raises(InputError, match=r"on the scale 1000; no scale of 16 bits .* to 3 decimals"):
+        clf.export("c", tmp_path / "raw", check=X, scale=1000)
+    with pytest.raises(InputError, match=r"on the scale 10; declare a finer one with --scale x0=1000"):
+        clf.export("c", tmp_path / "raw", check=X.round(3), scale=10)
+    assert not (tmp_path / "raw").exists()

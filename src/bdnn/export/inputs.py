@@ -327,11 +327,21 @@ def _word(name: str) -> str:
     return f"'{name}'" if " " in name else name
 
 
+def _finer(source: DeviceInput, values: Floats) -> str:
+    """Return what to do where values are not on the scale of an input."""
+    scale = _decimal_scale(values)
+    if np.array_equal(np.rint(values * np.float64(scale)) / scale, values):
+        return f"declare a finer one with --scale {_word(source.column)}={scale}"
+    return (
+        "no scale of 16 bits has all values of the column: round it in the table to what the device will measure, "
+        f"to {max(len(str(source.scale)) - 1, 0)} decimals for this scale"
+    )
+
+
 def _on_scale(source: DeviceInput, values: Floats, known: Array) -> Integers:
     k = np.rint(values * np.float64(source.scale))
     for wrong, why in (
-        (k / source.scale != values, f"is no integer on the scale {source.scale}; declare a finer one with --scale "
-                                     f"{source.column}={_decimal_scale(values[known])}"),
+        (k / source.scale != values, f"is no integer on the scale {source.scale}; {_finer(source, values[known])}"),
         ((k < source.low) | (k > source.high), f"is not in the range from {source.low / source.scale:g} to "
                                                f"{source.high / source.scale:g} of the device; declare one with "
                                                f"--range {_word(source.name)}=LOW:HIGH"),
