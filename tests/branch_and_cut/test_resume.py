@@ -361,3 +361,14 @@ def test_what_does_not_fit_is_refused_in_one_sentence(name, value, said, tmp_pat
         np.savez_compressed(file, **arrays)
     with pytest.raises(InputError, match=f"{said}.*remove it to start over"):
         ExactTraining(checkpoint=path)(problem, Budget(nodes=2))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_certificate_is_asked_for_from_the_beginning(tmp_path, first):
+    given = Problem(X=[[0.0], [1.0], [2.0]], y=[0, 1, 0])
+    state = tmp_path / "state"
+    settings = {"formulation": "activation", "checkpoint": state}
+    ExactTraining(**settings, certificate=first)(given, Budget(seconds=60))
+    was = "with" if first else "without"
+    with pytest.raises(InputError, match=rf"of a run {was} a certificate.* go on {was} a certificate"):
+        ExactTraining(**settings, certificate=not first)(given, Budget(seconds=60))

@@ -130,6 +130,12 @@ def read(path: Path, title: str) -> Arrays:
         )
     wanted = json.loads(title)
     differs = [name for name in wanted if name != "version" and about.get(name) != wanted[name]]
+    if differs == ["certificate"]:
+        was, now = ("with", "without") if about.get("certificate") else ("without", "with")
+        raise InputError(
+            f"the checkpoint {path} is of a run {was} a certificate, and this one is {now}: proofs are recorded from "
+            f"the first node on or not at all; go on {was} a certificate, or give another file"
+        )
     if differs:
         raise InputError(
             f"the checkpoint {path} belongs to another run (other {', '.join(differs)}): give another file, or remove "
