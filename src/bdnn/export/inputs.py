@@ -329,13 +329,11 @@ def _word(name: str) -> str:
 
 def _finer(source: DeviceInput, values: Floats) -> str:
     """Return what to do where values are not on the scale of an input."""
-    scale = _decimal_scale(values)
+    scale, decimals = _decimal_scale(values), len(str(source.scale)) - 1
     if np.array_equal(np.rint(values * np.float64(scale)) / scale, values):
         return f"declare a finer one with --scale {_word(source.column)}={scale}"
-    return (
-        "no scale of 16 bits has all values of the column: round it in the table to what the device will measure, "
-        f"to {max(len(str(source.scale)) - 1, 0)} decimals for this scale"
-    )
+    what = f"round it in the table to what the device will measure, to {decimals} decimals for this scale"
+    return f"no scale of 16 bits has all values of the column: {what}"
 
 
 def _on_scale(source: DeviceInput, values: Floats, known: Array) -> Integers:
