@@ -20,7 +20,13 @@ NO_TIME_FOR_CERTIFICATE = (
     "the certificate is not written, for which the time limit left no time: the checkpoint keeps the proof, for a run "
     "with a longer limit to write it"
 )
-"""A shortfall: there is a proof, but no certificate."""
+NO_CERTIFICATE = (
+    "no certificate can be written: what the rows cost has no common unit that is large enough for exact sums (sample "
+    "weights that are integers have one), or multipliers could not be computed"
+)
+NOTHING_TO_CERTIFY = "there is nothing to write a certificate of: no network is better than another"
+CERTIFICATE_SHORTFALLS = frozenset({NO_TIME_FOR_CERTIFICATE, NO_CERTIFICATE, NOTHING_TO_CERTIFY})
+"""Why there is no certificate, perhaps in spite of a proof."""
 
 
 @dataclass(frozen=True, slots=True)

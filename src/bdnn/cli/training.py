@@ -49,7 +49,7 @@ from bdnn.network.losses import Loss
 from bdnn.problem.shapes import AUTO, largest
 from bdnn.progress import shown_progress
 from bdnn.reports import summary as reporting
-from bdnn.result import NO_TIME_FOR_CERTIFICATE
+from bdnn.result import CERTIFICATE_SHORTFALLS, NO_TIME_FOR_CERTIFICATE
 
 if TYPE_CHECKING:
     from bdnn.encoding.raw import RawColumn
@@ -276,7 +276,7 @@ def _fit(clf: BDNNClassifier, read: TrainingTable, time_limit: float, quiet: boo
             raise
     if clf.certificate:  # that one is missing is an error, which is said at the end
         clf._warns = True
-        clf._warn(what for what in clf.result_.shortfalls if "certificate" not in what)
+        clf._warn(what for what in clf.result_.shortfalls if what not in CERTIFICATE_SHORTFALLS)
     _name_signal(clf)
 
 

@@ -13,6 +13,7 @@ from scipy.special import gammaln
 from bdnn._native import boosting
 from bdnn.compact.inputs import BitInputs
 from bdnn.network.layer import Layer
+from bdnn.network.packing_thresholds import LEAST_DROPPED, MOST_DROPPED
 
 if TYPE_CHECKING:
     from bdnn.compact.inputs import Source
@@ -36,9 +37,6 @@ _MEASURED = 4
 """How often the bytes of a beginning are counted to find how many trees there is room for."""
 _CAREFUL = 1.005
 """By how much more they are taken to be after a beginning that was too long."""
-_MANTISSA = 23
-_MOST_MANTISSA = 15
-"""Bits of a single-precision number behind the point: all, and as many as the packed format has room for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +116,7 @@ def _short(low: float, high: float) -> float | None:
     if not np.isfinite(middle):
         return None
     size = int(np.abs(middle).view(np.uint32))
-    for dropped in range(_MANTISSA, _MANTISSA - _MOST_MANTISSA - 1, -1):
+    for dropped in range(MOST_DROPPED, LEAST_DROPPED - 1, -1):
         step = 1 << dropped
         rounded = np.uint32((size + step // 2) // step * step)
         found = float(np.copysign(rounded.view(np.float32), middle))

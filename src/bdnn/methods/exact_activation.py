@@ -18,7 +18,7 @@ from bdnn.libraries import limited_threads
 from bdnn.methods import exact_halfspaces, few_features
 from bdnn.methods.autosave import Autosave
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, submit_given, submit_incumbents, submit_starts
-from bdnn.result import NO_TIME_FOR_CERTIFICATE
+from bdnn.result import NO_CERTIFICATE, NO_TIME_FOR_CERTIFICATE, NOTHING_TO_CERTIFY
 from bdnn.search.descents import Descents
 from bdnn.search.halfspace import separators
 
@@ -43,10 +43,6 @@ _OVERTIME_SHARE, _OVERTIME = 0.05, 1.0
 # seconds of seeing all halfspaces that are not worth waiting for a tree, share of the time in which they must be seen
 # by estimate, and nodes of a tree between looks at whether it takes longer than they
 _AT_ONCE, _HALFSPACES_SHARE, _FEW_NODES = 1.5, 0.7, 10
-_NO_CERTIFICATE = (
-    "no certificate can be written: what the rows cost has no common unit that is large enough for exact sums (sample "
-    "weights that are integers have one), or multipliers could not be computed"
-)
 # the shortest time that a budget may have
 _MIN_SECONDS = 1e-3
 
@@ -152,7 +148,7 @@ class ActivationTraining:
         if run.closed and not self._certificate:
             return "nothing left to improve"
         if not len(run.reduced.class_weight):
-            run.fell_short("there is nothing to write a certificate of: no network is better than another")
+            run.fell_short(NOTHING_TO_CERTIFY)
             return "nothing left to improve"
         with run.phase("build"):
             self._proof = proof = Proof(run, record=self._certificate, separators=separators, make_descend=Descents)
@@ -246,7 +242,7 @@ class ActivationTraining:
             try:
                 written = self._proof.certificate(run.chosen.network, None if interrupted else proceed)
                 if written is None:
-                    run.fell_short(_NO_CERTIFICATE)
+                    run.fell_short(NO_CERTIFICATE)
                 return written
             except Late:
                 run.fell_short(NO_TIME_FOR_CERTIFICATE)

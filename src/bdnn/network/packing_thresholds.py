@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SIGN = 31
 """Bits of a single-precision number without its sign."""
 
-_LEAST_DROPPED, _MOST_DROPPED = 8, 23
+LEAST_DROPPED, MOST_DROPPED = 8, 23
 """Last bits that are 0, of thresholds that are written by their first ones."""
 
 
@@ -75,13 +75,13 @@ def _short(column: Indices, threshold: Floats) -> Writer | None:
     way = Writer()
     for c in np.unique(column).tolist():
         mine = column == c
-        zeros = min((value & -value).bit_length() - 1 if value else _MOST_DROPPED for value in size[mine].tolist())
-        dropped = min(zeros, _MOST_DROPPED)
-        if dropped < _LEAST_DROPPED:
+        zeros = min((value & -value).bit_length() - 1 if value else MOST_DROPPED for value in size[mine].tolist())
+        dropped = min(zeros, MOST_DROPPED)
+        if dropped < LEAST_DROPPED:
             return None
         most = 1 << (_SIGN - dropped)
         numbers = np.where(threshold[mine] < 0, -size[mine], size[mine]) >> dropped
-        way.digit(dropped - _LEAST_DROPPED, _MOST_DROPPED - _LEAST_DROPPED + 1)
+        way.digit(dropped - LEAST_DROPPED, MOST_DROPPED - LEAST_DROPPED + 1)
         way.digit(int(numbers[0]) + most - 1, 2 * most - 1)
         if len(numbers) > 1:
             span = int(numbers[-1] - numbers[0])
@@ -97,7 +97,7 @@ def _read_short(data: Reader, column: Indices) -> Floats:
     found = np.zeros(len(column))
     for c in np.unique(column).tolist():
         mine = column == c
-        dropped = _LEAST_DROPPED + data.digit(_MOST_DROPPED - _LEAST_DROPPED + 1)
+        dropped = LEAST_DROPPED + data.digit(MOST_DROPPED - LEAST_DROPPED + 1)
         most = 1 << (_SIGN - dropped)
         numbers = [data.digit(2 * most - 1) - most + 1]
         if (n := int(mine.sum())) > 1:
