@@ -224,3 +224,22 @@ def test_many_features_only_give_a_start_or_a_constant():
     assert best_of(X, g)[0] == -0.0
     start = fits(X, g)
     assert best_of(X, g, start=start)[0] == -9.0
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.0 + 1e-9, 3.0, 1e200, np.inf])
+@pytest.mark.filterwarnings("error")
+def test_walks_end_where_their_basis_is_too_far_off(factor):
+    """Small errors are removed; larger ones would grow, and with them the numbers."""
+    rng = np.random.default_rng(1)
+    task = separator._Task.of(rng.normal(size=(3, 40)), rng.choice([-1.0, 1.0], 40))
+    walk = separator._Walk(task, rng.normal(size=4), rng)
+    assert walk.walk.run(50, -np.inf)[0] == 50
+    assert np.count_nonzero(walk.walk.basis >= 0) > 1
+    walk.lines[1:] *= factor
+    assert walk.refresh() == (factor < 2)
+    if factor < 2:
+        held = np.flatnonzero(walk.walk.basis >= 0)
+        met = walk.lines @ task.Z[:, walk.walk.basis[held]]
+        met[held, np.arange(len(held))] -= 1.0
+        assert np.abs(met).max() < 1e-12
+        assert np.allclose(walk.table, walk.lines @ task.Z)

@@ -178,7 +178,8 @@ def _on_a_device(report: dict[str, Any], data: Path) -> str:
     text = "bytes are those of the packed network, and as C code it takes more flash"
     if not (saved and installed()) or STDOUT in (data, Path(saved[-1])):
         return text
-    return f"{text}, measured by: bdnn size {quote(saved[-1])} --data {quote(str(data))}"
+    command = f"bdnn size {quote(saved[-1])} --data {quote(str(data))}"
+    return f"{text}, measured by: {command} (numbers that are no integers also want --scale)"
 
 
 def _line(chosen: Chosen, figures: dict[str, Any]) -> str:

@@ -33,6 +33,8 @@ _FIRST_EFFORT, _MAX_EFFORT = 2_000, 20_000
 _OPERATIONS = 2e7
 # size of values at points that count as on the hyperplane: the rounding errors of a walk
 _TINY = 1e-9
+# error of an inverse, in any entry, from which on a step of Newton's method need not make it smaller
+_FAR = 0.5
 
 
 def separators(
@@ -283,8 +285,8 @@ class _Walk:
                 found = whole.candidate(self.turned())
                 target = min(target, found[0] + whole.least) if same else value
                 yield found
-            if done == until:
-                self.refresh()
+            if done == until and not self.refresh():
+                return
 
     def turned(self) -> Floats:
         """Return the current hyperplane, turned a little so that the points on it come to their sides."""
@@ -296,11 +298,21 @@ class _Walk:
         length = 0.5 * float(np.min(np.abs(a[crosses] / change[crosses]), initial=1e3))
         return np.asarray(self.lines[0] + length * (side @ self.lines[held]))
 
-    def refresh(self) -> None:
-        """Remove rounding errors by a step of Newton's method for the inverse, and recompute the table."""
+    def refresh(self) -> bool:
+        """Remove rounding errors by a step of Newton's method for the inverse, and recompute the table.
+
+        Returns
+        -------
+        bool
+            Whether they were small enough for that: points of a basis may be so nearly dependent that they are not.
+        """
         held = np.flatnonzero(self.walk.basis >= 0)
         points = self.task.Z[:, self.walk.basis[held]]
-        error = self.lines @ points
-        error[held, np.arange(len(held))] -= 1.0
-        self.lines -= error @ self.lines[held]
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = self.lines @ points
+            error[held, np.arange(len(held))] -= 1.0
+            if not np.all(np.abs(error) < _FAR):  # asked so that NaN fails, too
+                return False
+            self.lines -= error @ self.lines[held]
         np.dot(self.lines, self.task.Z, out=self.table)
+        return True
