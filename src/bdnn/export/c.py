@@ -20,7 +20,7 @@ from bdnn.export.c_text import (
 )
 
 if TYPE_CHECKING:
-    from bdnn.export.c_costs import Layout
+    from bdnn.export.c_costs import AnyLayout
     from bdnn.export.request import Files, Request
     from bdnn.types import Indices, Integers
 
@@ -31,7 +31,7 @@ class C:
     name = "c"
     summary = "C99 for any device: a header and a source file, integers only"
 
-    def __init__(self, layout: Layout | None = None, stacks: bool | None = None) -> None:
+    def __init__(self, layout: AnyLayout | None = None, stacks: bool | None = None) -> None:
         self.layout, self.stacks = layout, stacks
 
     def files(self, request: Request) -> dict[str, str]:
@@ -59,7 +59,7 @@ class C:
 
 
 def source_text(
-    request: Request, names: CNames, layout: Layout | None = None, stacks: bool | None = None
+    request: Request, names: CNames, layout: AnyLayout | None = None, stacks: bool | None = None
 ) -> tuple[str, int]:
     """Return the source, and the bytes of its tables."""
     program, name, upper = request.program, request.name, request.name.upper()
@@ -82,7 +82,7 @@ def source_text(
     return "\n".join([*parts, *functions]), tables.n_bytes
 
 
-def _single(request: Request, expressions: Expressions, answer: str, layout: Layout | None) -> str:
+def _single(request: Request, expressions: Expressions, answer: str, layout: AnyLayout | None) -> str:
     program = request.program
     member, types = program.members[0], layer_types(program.bounds[0])
     code = MemberCode(member, types, expressions, request.optimize, layout)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bdnn.export.program import IntegerLayer, Signal, smallest_type
+from bdnn.export.groves import TREE_LAYOUTS, Grove, TreeLayout, grove_of
+from bdnn.export.program import IntegerLayer, Member, Signal, smallest_type
 
 if TYPE_CHECKING:
     from bdnn.export.request import Optimize
 
 Layout = Literal["unrolled", "packed", "listed", "masks", "rules"]
 
-LAYOUTS: tuple[Layout, ...] = ("unrolled", "packed", "listed", "masks", "rules")
+AnyLayout = Layout | TreeLayout
+
+LAYOUTS: tuple[AnyLayout, ...] = ("unrolled", "packed", "listed", "masks", "rules", *TREE_LAYOUTS)
 
 # These are bytes on a machine of 8 bits with 16-bit sums, counted in avr-gcc's output for loads of an input, additions
 # of two bytes, comparisons with a constant and loops; they only rank the layouts.
@@ -28,6 +32,72 @@ _COPY = 8  # storing a value
 _MOST_UNROLLED = 3_000  # weights: more fill 32 kB of flash on a machine of 8 bits
 # cycles, counted in the same output: adding a weight, unpacking and adding one, counting the bits of a masked byte
 _TERM_CYCLES, _PACKED_CYCLES, _LISTED_CYCLES, _WORD_CYCLES = 8, 24, 32, 60
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The layouts of a network that cost least: of each layer, or of the trees that its rules are.
+
+    Attributes
+    ----------
+    price : float
+        About how many bytes or cycles they take.
+    of_layers : tuple of str
+        By layer.
+    grove : Grove or None
+        The trees, if the network is written as such.
+    of_trees : str
+        Their layout.
+    """
+
+    price: float
+    of_layers: tuple[Layout, ...]
+    grove: Grove | None = None
+    of_trees: TreeLayout = "trees"
+
+
+def best_layouts(
+    member: Member, types: Sequence[str], optimize: Optimize, count: int = 1, forced: AnyLayout | None = None
+) -> Choice | None:
+    """Return the layouts that cost least.
+
+    Parameters
+    ----------
+    member : Member
+        A network, or several ones, whose layers lie one below the other.
+    types : sequence of str
+        Of the pre-activations of each layer.
+    optimize : {"size", "speed"}
+        What is to be little.
+    count : int
+        Number of networks.
+    forced : str or None
+        The layout of whatever can have it; None for the one that costs least.
+
+    Returns
+    -------
+    Choice or None
+        None if several networks cannot be in a loop.
+    """
+    total, chosen = 0.0, []
+    for k, (layer, kind) in enumerate(zip(member.layers, types, strict=True)):
+        signals = member.signals if k == 0 else None
+        prices = {
+            each: cost(each, layer, signals, optimize, count)
+            for each in layouts_of(layer, signals, kind == "int64", count > 1)
+        }
+        if not prices:
+            return None
+        chosen.append(forced if forced in prices else min(prices, key=prices.__getitem__))
+        total += min(prices.values())
+    best = Choice(total, tuple(chosen))
+    if count > 1 or "int64" in types or (grove := grove_of(member)) is None:
+        return best
+    found = grove.costs(optimize)
+    if forced is not None:
+        return Choice(found[forced], (), grove, forced) if forced in found else best
+    cheapest = min(found, key=found.__getitem__, default=None)
+    return best if cheapest is None or found[cheapest] >= total else Choice(found[cheapest], (), grove, cheapest)
 
 
 def layouts_of(

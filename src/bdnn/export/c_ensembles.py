@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.export.c_costs import cost, is_rule, layouts_of
+from bdnn.export.c_costs import best_layouts, is_rule
 from bdnn.export.c_layers import MemberCode
 from bdnn.export.c_text import counter_type, function_text
 from bdnn.export.program import IntegerLayer, Member, Signal, smallest_type
 
 if TYPE_CHECKING:
-    from bdnn.export.c_costs import Layout
+    from bdnn.export.c_costs import AnyLayout
     from bdnn.export.c_text import Expressions
     from bdnn.export.program import IntegerProgram
     from bdnn.export.request import Optimize, Request
@@ -123,20 +123,18 @@ def _order(signal: Signal) -> tuple[object, ...]:
 
 def _price(block: Block, optimize: Optimize) -> float | None:
     """Return about how many bytes or cycles a block takes; None if there cannot be a loop."""
-    count, member, total = len(block.numbers), block.member, 0.0
-    for k, (layer, kind) in enumerate(zip(member.layers, block.types, strict=True)):
-        signals = member.signals if k == 0 else None
-        can = layouts_of(layer, signals, kind == "int64", count > 1)
-        if not can:
-            return None
-        total += min(cost(each, layer, signals, optimize, count) for each in can)
+    count, member = len(block.numbers), block.member
+    choice = best_layouts(member, block.types, optimize, count)
+    if choice is None:
+        return None
+    total = choice.price
     if optimize == "speed":
         return total
     return total + (_CALL if count == 1 else _LOOP + count * len(member.codes))
 
 
 def ensemble_functions(
-    request: Request, expressions: Expressions, answer: str, layout: Layout | None, stacks: bool | None
+    request: Request, expressions: Expressions, answer: str, layout: AnyLayout | None, stacks: bool | None
 ) -> list[str]:
     """Return the functions of an ensemble, the last of which is ``predict``, whose answer has a type."""
     program, name = request.program, request.name

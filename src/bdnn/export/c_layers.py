@@ -1,4 +1,4 @@
-"""Layers in C, in the layout that costs least: unrolled, packed weights in a loop, or bit masks.
+"""Layers in C, in the layout that costs least: unrolled, packed weights in a loop, bit masks, or trees.
 
 The same statements are those of one network or of several of the same shape in a loop, one after the other: their
 layers lie one below the other, and what reads tables goes on where it was.
@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.export.c_costs import cost, is_rule, layouts_of, n_planes, weight_width
+from bdnn.export.c_costs import best_layouts, is_rule, n_planes, weight_width
 from bdnn.export.c_fill import filled_values, filled_words
 from bdnn.export.c_text import Expressions, counter_type, literal, unsigned_literal
+from bdnn.export.c_trees import tree_lines
 from bdnn.export.c_weights import decoded, mask_words, packed_bytes
 from bdnn.export.program import IntegerLayer, Signal, smallest_type
 from bdnn.export.pruning import without_constants
 
 if TYPE_CHECKING:
-    from bdnn.export.c_costs import Layout
+    from bdnn.export.c_costs import AnyLayout, Layout
     from bdnn.export.program import Member
     from bdnn.export.request import Optimize
     from bdnn.types import Integers
@@ -62,7 +63,7 @@ class MemberCode:
     types: Sequence[str]
     expressions: Expressions
     optimize: Optimize
-    layout: Layout | None = None
+    layout: AnyLayout | None = None
     count: int = 1
     declared: list[str] = field(default_factory=list)
     once: list[str] = field(default_factory=list)
@@ -102,16 +103,19 @@ class MemberCode:
 
     def write(self, answer: Sink) -> None:
         """Write all layers; `answer` returns what is done with output a of a number or a counter."""
+        choice = best_layouts(self.member, self.types, self.optimize, self.count, self.layout)
+        assert choice is not None
+        if choice.grove is not None:
+            self.say(f"/* {len(choice.grove.trees)} trees */")
+            self.declare(f"{self.types[1]}_t a1;")
+            self.say(*tree_lines(choice.grove, choice.of_trees, self.types[1], self.expressions, self.declare, answer))
+            return
         layers = self.member.layers
-        for k, layer in enumerate(layers):
+        for k, (layer, chosen) in enumerate(zip(layers, choice.of_layers, strict=True)):
             signals = self.member.signals if k == 0 else None
             d = len(layer.bias) // self.count
             self.say(f"/* layer {k + 1}: {d} neuron{'s' * (d != 1)} */")
             sink = answer if k == len(layers) - 1 else self._hidden(k, d)
-            can = layouts_of(layer, signals, self.types[k] == "int64", self.count > 1)
-            best = min(can, key=lambda each: cost(each, layer, signals, self.optimize, self.count))
-            chosen = self.layout if self.layout in can else best
-            assert chosen is not None
             self.chosen.append(chosen)
             self.declare(f"{self.types[k]}_t a{k};")
             write = {

@@ -1,14 +1,16 @@
-"""Layers in MicroPython: sums written out one by one, or loops over tables of bytes."""
+"""Layers in MicroPython: sums written out one by one, loops over tables of bytes, or walks down trees."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bdnn.export.groves import grove_of
 from bdnn.export.rulers import ruler_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bdnn.export.groves import Grove
     from bdnn.export.program import IntegerLayer, IntegerProgram, Member, Signal
     from bdnn.export.request import Request
 
@@ -57,6 +59,34 @@ def _largest(a):
         if a[j] > a[best]:
             best = j
     return best
+
+"""
+
+_TREES = """
+def _trees(s, trees, i, end, n, zero, total):
+    while i < end:
+        after = i + 1 + trees[i]
+        i += 1
+        while trees[i] < n:
+            i += 2 + (trees[i + 1] if s[trees[i]] else 0)
+        total += trees[i] - zero
+        i = after
+    return total
+
+"""
+
+_SHARED = """
+def _shared(s, trees, n, values, low, bias):
+    a, i = list(bias), 0
+    while i < len(trees):
+        after = i + 1 + trees[i]
+        i += 1
+        while trees[i] < n:
+            i += 2 + (trees[i + 1] if s[trees[i]] else 0)
+        for j in range(len(a)):
+            a[j] += values[trees[i] - n + j] + low
+        i = after
+    return a
 
 """
 
@@ -120,6 +150,9 @@ class Layers:
 
     def body(self, member: Member) -> list[str]:
         """Return lines that leave the pre-activations of the outputs in ``a``."""
+        grove = grove_of(member)
+        if grove is not None and grove.n_inner > _FEW and grove.code_type(jumps=True) is not None:
+            return self._trees(grove)
         n_signals = len(member.signals)
         lines = [f"s = [{', '.join(map(self.signal, member.signals))}]" if n_signals else "s = []"]
         for k, layer in enumerate(member.layers):
@@ -134,6 +167,24 @@ class Layers:
                 sums_of = f"_layer(s, {weights}, {self._table(repr(tuple(layer.bias)))})"
                 lines.append(f"a = {sums_of}" if last else f"s = [1 if v >= 0 else 0 for v in {sums_of}]")
         return lines
+
+    def _trees(self, grove: Grove) -> list[str]:
+        """Return the lines of a network of trees, which are a table of nodes with distances."""
+        entries, sizes = grove.entries(jumps=True)
+        trees, n, bias = self._table(_packed(entries)), len(grove.order), grove.member.layers[1].bias
+        lines = [f"s = [{', '.join(self.signal(grove.member.signals[i]) for i in grove.order)}]"]
+        if grove.is_shared:
+            self.helpers.add(_SHARED)
+            values = grove.shared_values()
+            low = min(values)
+            table = self._table(_packed([value - low for value in values]))
+            return [*lines, f"a = _shared(s, {trees}, {n}, {table}, {low}, {self._table(repr(tuple(bias)))})"]
+        self.helpers.add(_TREES)
+        end, sums = 0, []
+        for b, size in zip(bias, sizes, strict=True):
+            sums.append(f"_trees(s, {trees}, {end}, {end + size}, {n}, {grove.zero}, {b})")
+            end += size
+        return [*lines, f"a = [{', '.join(sums)}]"]
 
     def _is_written_out(self, layer: IntegerLayer) -> bool:
         weights = layer.weights
@@ -180,6 +231,11 @@ class Layers:
         ]  # fmt: skip
         functions.append(_function("predict(x)", "Return the index of the class of a row of inputs.", lines))
         return functions
+
+
+def _packed(numbers: Sequence[int]) -> str:
+    """Return integers from 0 on as a table: bytes where they fit."""
+    return repr(bytes(numbers)) if max(numbers) < 2**8 else repr(tuple(numbers))
 
 
 def written_sum(row: Sequence[int], bias: int) -> str:
