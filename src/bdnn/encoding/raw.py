@@ -62,7 +62,7 @@ class RawColumn:
             each = [str(value).removesuffix("T00:00:00") for value in values.astype("datetime64[s]")]
         return ["" if gap else value for value, gap in zip(each, gone, strict=True)]
 
-    def take(self, rows: Indices) -> RawColumn:
+    def take(self, rows: Indices | slice) -> RawColumn:
         """Return some rows."""
         return replace(self, values=self.values[rows])
 
@@ -92,7 +92,7 @@ class RawTable:
         """Missing values of each column."""
         return np.array([int(column.missing.sum()) for column in self.columns], dtype=np.intp)
 
-    def take(self, rows: Indices) -> RawTable:
+    def take(self, rows: Indices | slice) -> RawTable:
         """Return some rows."""
         return RawTable(tuple(column.take(rows) for column in self.columns))
 

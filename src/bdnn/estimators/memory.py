@@ -41,7 +41,9 @@ _CLASS_BYTES, _MOST_CLASSES = 24, 100
 _INPUT_BYTES, _SEARCH_BYTES, _TRIAL_BYTES = 8, 16, 28
 # share of the memory for blocks of rows that are worked on, their least rows, and bytes of a row for each input, which
 # is a double for a moment, and each neuron
-_BLOCK_SHARE, _LEAST_BLOCK, _BLOCK_BYTES, _NEURON_BYTES = 0.3, 2**12, 24, 32
+_BLOCK_SHARE, _LEAST_BLOCK, _BLOCK_BYTES, _NEURON_BYTES = 0.25, 2**10, 24, 32
+# share of the memory for rows that are read at a time, and bytes of a cell of these
+_READ_SHARE, _READ_BYTES = 0.15, 20
 _DATE_PARTS = 5  # inputs of a date
 _LEVELS = 20  # bits of a categorical column, where there is no cap
 
@@ -162,10 +164,16 @@ def rows_within(memory: float, settings: Any, kinds: Sequence[str], most: int, l
     return found
 
 
-def rows_of_a_block(memory: float, threads: int, n_inputs: int, n_columns: int, widths: Sequence[int]) -> int:
-    """Return how many rows may be read, encoded and searched at a time, by each of some threads and one more."""
-    row = 2 * _CELL_BYTES * n_columns + _BLOCK_BYTES * n_inputs + _NEURON_BYTES * sum(widths) + _ROW_BYTES
+def rows_of_a_block(memory: float, threads: int, n_inputs: int, widths: Sequence[int]) -> int:
+    """Return how many rows may be encoded and searched at a time, by each of some threads and one more."""
+    row = _BLOCK_BYTES * n_inputs + _NEURON_BYTES * sum(widths) + _ROW_BYTES
     return int(min(max(_BLOCK_SHARE * memory / ((threads + 1) * row), _LEAST_BLOCK), BLOCK_ROWS))
+
+
+def rows_to_read(memory: float, n_columns: int) -> int:
+    """Return how many rows may be read at a time."""
+    row = _READ_BYTES * n_columns + _ROW_BYTES
+    return int(min(max(_READ_SHARE * memory / row, _LEAST_BLOCK), BLOCK_ROWS))
 
 
 def _program() -> int:

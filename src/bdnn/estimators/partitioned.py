@@ -16,7 +16,7 @@ from bdnn.clock import reading
 from bdnn.encoding.kinds import lower_median
 from bdnn.errors import InputError, OutputError
 from bdnn.estimators.base import seed_of
-from bdnn.estimators.memory import LabelSize, room, rows_of_a_block, rows_within, training_bytes
+from bdnn.estimators.memory import LabelSize, room, rows_of_a_block, rows_to_read, rows_within, training_bytes
 from bdnn.partitions.numbering import Draw
 from bdnn.partitions.preparing import Facts, RowsOfPart, inputs_of, prepare, with_rare
 from bdnn.partitions.rows import Rows, StoredRows
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from bdnn.types import Array, Floats, Indices
 
 # shares of the memory for the sample, while it trains, and for blocks after that
-_SAMPLE_SHARE, _STORE_SHARE = 0.5, 0.4
+_SAMPLE_SHARE, _STORE_SHARE = 0.4, 0.25
 # rows of a sample: the loss of a network of some hundred weights differs from that on all rows by a thousandth
 _MOST_SAMPLE = 2**20
 # expected rows of a class in the sample below which all of its rows are taken, if these are few
@@ -218,8 +218,9 @@ class _Fit:
         encoder, known = self._encoder(inner, sample)
         with Store(_STORE_SHARE * memory) as training, Store(0.0) as others:
             merges, threads = bool(2 * inner.result_.n_distinct <= inner.result_.n_rows), budget.threads
-            most = rows_of_a_block(memory, threads, encoder.n_inputs, len(source.kinds()), inner.network_.widths)
-            rows, held_out, facts = self._prepared(encoder, known, training, others, merges, threads, most)
+            read = rows_to_read(memory, len(source.kinds()))
+            most = rows_of_a_block(memory, threads, encoder.n_inputs, inner.network_.widths)
+            rows, held_out, facts = self._prepared(encoder, known, training, others, merges, threads, read, most)
             left = budget.seconds - inner.result_.timings["total"]
             outcome = improve(
                 rows, self._setting(inner, encoder, facts, sample), self._networks(inner),
@@ -290,7 +291,7 @@ class _Fit:
 
     def _prepared(
         self, encoder: Encoder, known: Mapping[str, Known], training: Store, others: Store, merges: bool, threads: int,
-        most: int,
+        read: int, most: int,
     ) -> tuple[Rows, Rows | None, Facts]:  # fmt: skip
         """Encode the rows where they are, or into stores; after Ctrl-C those of the first part only, for the audit."""
         assert self.source.classes is not None
@@ -302,7 +303,7 @@ class _Fit:
                 if (done := self.source.prepared(encoder, known, n_classes, out, merges)) is not None:
                     self.seconds["reading"] = reading() - began
                     return done
-                prepare(self.source.parts(known, most), encoder, facts, training, others, out, merges)
+                prepare(self.source.parts(known, read), encoder, facts, training, others, out, merges, most=most)
         except KeyboardInterrupt:
             self.interrupted = True
         except OutputError as error:  # the disk is full: the network of the sample is kept

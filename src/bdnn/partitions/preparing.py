@@ -12,7 +12,7 @@ import numpy as np
 from bdnn.arrays import runs
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import InputError
-from bdnn.partitions.store import BLOCK_ROWS, Store
+from bdnn.partitions.store import BLOCK_ROWS, Store, packed
 
 if TYPE_CHECKING:
     from bdnn.encoding.encoder import Encoder
@@ -110,6 +110,7 @@ def prepare(
     holds_out: Callable[[int, int], Bools] | None = None,
     merges: bool = False,
     check: Callable[[], None] | None = None,
+    most: int = BLOCK_ROWS,
 ) -> None:
     """Encode parts of the rows into blocks.
 
@@ -128,7 +129,9 @@ def prepare(
     merges : bool
         Whether equal rows of one label become one, in each block of rows that have no weights.
     check : callable or None
-        Called after each part; what it raises ends the work.
+        Called after each block; what it raises ends the work.
+    most : int
+        Rows of a block.
 
     Raises
     ------
@@ -137,34 +140,58 @@ def prepare(
     OutputError
         If there is no room for the rows.
     """
-    n_classes = len(facts.of_class)
     for part in parts:
         table = encoder.matched(as_encoded(encoder, part.table))
         encoder.check_gaps(table)
         used = [column for column, code in zip(table.columns, encoder.columns, strict=True) if code.used]
         facts.missing.update({c.name: int(c.missing.sum()) for c in used if c.missing.any()})
         facts.unseen.update(encoder.unseen(table))
-        codes = part.codes
-        assert codes is not None
-        inputs = inputs_of(encoder, table)
-        facts.reach = np.maximum(facts.reach, [_largest(column) for column in inputs])
-        labeled = codes >= 0
-        out = np.zeros(len(codes), dtype=bool) if holds_out is None else holds_out(part.first, len(codes))
-        facts.n_unlabeled += int(np.count_nonzero(~labeled))
-        for store, rows in ((training, labeled & ~out), (held_out, labeled & out)):
-            if store is None or not rows.any():
-                continue
-            whole = bool(rows.all())
-            some = inputs if whole else [column[rows] for column in inputs]
+        assert part.codes is not None
+        for start in range(0, len(part.codes), most):
+            rows = slice(start, start + most)
             weight = None if part.weight is None else part.weight[rows]
-            _append(store, some, codes if whole else codes[rows], weight, merges)
-            if store is training:
-                facts.of_class += np.bincount(codes[rows], weight, n_classes)
-                facts.n_training += int(np.count_nonzero(rows))
-            else:
-                facts.n_held_out += int(np.count_nonzero(rows))
-        if check is not None:
-            check()
+            _encode(
+                encoder, table.take(rows), part.codes[rows], weight, part.first + start, facts, training, held_out,
+                holds_out, merges,
+            )  # fmt: skip
+            if check is not None:
+                check()
+
+
+def _encode(
+    encoder: Encoder,
+    table: RawTable,
+    codes: Indices,
+    weight: Floats | None,
+    first: int,
+    facts: Facts,
+    training: Store,
+    held_out: Store | None,
+    holds_out: Callable[[int, int], Bools] | None,
+    merges: bool,
+) -> None:
+    """Encode some rows as a block of the training and one of what is held out; see `prepare`."""
+    inputs = inputs_of(encoder, table)
+    facts.reach = np.maximum(facts.reach, [_largest(column) for column in inputs])
+    small = [packed(column) for column in inputs]
+    del inputs
+    labeled = codes >= 0
+    out = np.zeros(len(codes), dtype=bool) if holds_out is None else holds_out(first, len(codes))
+    facts.n_unlabeled += int(np.count_nonzero(~labeled))
+    for store, rows in ((training, labeled & ~out), (held_out, labeled & out)):
+        if store is None or not rows.any():
+            continue
+        some, own = [column[rows] for column in small], codes[rows]
+        weights = None if weight is None else weight[rows]
+        if merges and weights is None:
+            store.append(*_merged(some, own))
+        else:
+            store.append(some, own, weights)
+        if store is training:
+            facts.of_class += np.bincount(own, weights, len(facts.of_class))
+            facts.n_training += len(own)
+        else:
+            facts.n_held_out += len(own)
 
 
 def _largest(column: Array) -> float:
@@ -175,20 +202,9 @@ def _largest(column: Array) -> float:
     return largest
 
 
-def _append(store: Store, inputs: list[Array], codes: Indices, weight: Floats | None, merges: bool) -> None:
-    """Add rows to a store, in blocks."""
-    for start in range(0, len(codes), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        some, own = [column[rows] for column in inputs], codes[rows]
-        if merges and weight is None:
-            store.append(*_merged(some, own))
-        else:
-            store.append(some, own, None if weight is None else weight[rows])
-
-
 def _merged(inputs: list[Array], codes: Indices) -> tuple[list[Array], Indices, None, Floats]:
     """Return different rows and labels, and how many rows each stands for."""
-    whole = np.column_stack([*inputs, codes])
+    whole = np.column_stack([*inputs, codes]).astype(np.float64)
     whole += 0.0  # no negative zeros
     order, differs = runs(whole, whole.view(np.dtype((np.void, whole.itemsize * whole.shape[1]))).ravel())
     first = order[differs]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _LONGEST_LINE = 2_000_000  # bytes, the reader's own limit, with which its buffers grow; longer lines are copied first
 _ROWS_AT_ONCE = 2**14  # of lines that are handed on
+_UNPACKED_BYTES = 5 * 10**7  # of columns of a group of rows of a Parquet file that are read beside each other
 _WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _NUMBERS = (*_WHOLE_NUMBERS, "UHUGEINT", "FLOAT", "DOUBLE")
 _DATES = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE")
@@ -190,6 +191,17 @@ def parquet_columns(path: Path) -> dict[str, Column]:
             sql = sql if kind == "VARCHAR" else f"CAST({sql} AS VARCHAR)"
         found[name] = Column(sql, means)
     return found
+
+
+def parquet_columns_at_once(path: Path) -> int:
+    """Return how many columns of a Parquet file may be read by one query.
+
+    Of each column that it reads, a query holds what a group of rows has, packed and unpacked.
+    """
+    query = f"SELECT max(total_compressed_size + total_uncompressed_size) FROM parquet_metadata({_place(path)})"
+    answer = connection().execute(query).fetchone()
+    most = answer[0] if answer is not None else None
+    return max(1, _UNPACKED_BYTES // max(int(most or 0), 1))
 
 
 def lines(path: Path, packed: str) -> Iterator[str]:

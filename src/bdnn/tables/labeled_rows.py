@@ -25,7 +25,7 @@ from bdnn.tables.dataset import DataSet
 from bdnn.tables.kinds import Reader
 from bdnn.tables.options import Reading
 from bdnn.tables.reading import read_table
-from bdnn.tables.scan import Scan
+from bdnn.tables.scan import Scan, parts_of
 from bdnn.tables.table import Table
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 PART_ROWS = 2**18
 """Rows of a part, at most: some tens of megabytes for twenty columns."""
+
+_PART_CELLS = 2**23  # of a part, where nothing else is asked for
 
 _PLAIN_NAME = str.maketrans("*?[]", "----")  # no wildcards in the name of a file
 _SIMPLE = ("numeric", "boolean", "date")  # kinds that a column of the file has by its type
@@ -89,6 +91,7 @@ class LabeledRows:
     classes: Array | None = None
     carry: tuple[str, ...] = ()
     code_of: dict[str, int] = field(default_factory=dict)
+    _at_once: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         names = self.data.columns
@@ -103,6 +106,13 @@ class LabeledRows:
     def n_rows(self) -> int:
         """Rows of all files."""
         return self.data.n_rows
+
+    @property
+    def _columns_at_once(self) -> int:
+        """Columns that a query may read."""
+        if not self._at_once:
+            self._at_once = min(database.parquet_columns_at_once(Path(file)) for file in self.data.files)
+        return self._at_once
 
     def kinds(self) -> list[str]:
         """Return what the columns of the inputs hold, by the types in the files."""
@@ -223,6 +233,7 @@ class LabeledRows:
         rare: Sequence[int],
     ) -> None:
         db, first = database.connection(), 0
+        groups = list(parts_of(list(self.data.columns), self._columns_at_once))
         texts = [text for text, code in self.code_of.items() if code in rare]
         for number, (file, count) in enumerate(zip(self.data.files, self.data.counts, strict=True)):
             numbered, chosen = _numbered(file), np.zeros(count, dtype=bool)
@@ -234,13 +245,20 @@ class LabeledRows:
                 piece, m = slice(at, at + PART_ROWS), min(PART_ROWS, count - at)
                 chosen[piece] = (chosen[piece] | drawn(first + at, m)) & ~excluded(first + at, m)
             db.register("picked", {"row": np.flatnonzero(chosen)})
-            wanted = "file_row_number IN (SELECT row FROM picked)"
-            rows = f"SELECT * EXCLUDE (file_row_number) FROM {numbered} WHERE {wanted}"
-            db.execute(f"CREATE TEMP TABLE sample AS {rows}" if number == 0 else f"INSERT INTO sample BY NAME {rows}")
+            for place_of, group in enumerate(groups):
+                columns = ", ".join(_quoted(name) for name in group)
+                rows = (
+                    f"SELECT {columns} FROM {numbered} WHERE file_row_number IN (SELECT row FROM picked) "
+                    f"ORDER BY file_row_number"
+                )
+                table = f"sample{place_of}"
+                db.execute(f"CREATE TEMP TABLE {table} AS {rows}" if number == 0 else
+                           f"INSERT INTO {table} BY NAME {rows}")  # fmt: skip
             db.unregister("picked")
             first += count
         try:
-            db.execute(f"COPY sample TO {database.literal(str(place))} (FORMAT parquet)")
+            whole = " POSITIONAL JOIN ".join(f"sample{number}" for number in range(len(groups)))
+            db.execute(f"COPY (SELECT * FROM {whole}) TO {database.literal(str(place))} (FORMAT parquet)")
         except database.failures() as error:
             reason = str(error).splitlines()[0][:200]
             raise OutputError(f"cannot write a temporary sample of {self.data.name} ({reason}); set TMPDIR") from None
@@ -249,17 +267,22 @@ class LabeledRows:
         """Return the columns that are the same, or missing, in all rows of some files."""
         if not names:
             return set()
-        asked = [f"{what}({self.data.columns[name].sql})" for name in names for what in ("min", "max", "count")]
         values, known, n_rows = [set[object]() for _ in names], [0] * len(names), 0
+        count_rows = 0
         for file in files:
-            query = f"SELECT count(*), {', '.join(asked)} FROM {database.parquet_table(Path(file))}"
-            row = database.connection().execute(query).fetchone()
-            assert row is not None
-            n_rows += int(row[0])
-            for k in range(len(names)):
-                low, high, count = row[3 * k + 1 : 3 * k + 4]
-                values[k] |= {value for value in (low, high) if value is not None}
-                known[k] += int(count)
+            table = database.parquet_table(Path(file))
+            for group in parts_of(range(len(names)), self._columns_at_once):
+                asked = [
+                    f"{what}({self.data.columns[names[k]].sql})" for k in group for what in ("min", "max", "count")
+                ]
+                row = database.connection().execute(f"SELECT count(*), {', '.join(asked)} FROM {table}").fetchone()
+                assert row is not None
+                count_rows = int(row[0])
+                for place, k in enumerate(group):
+                    low, high, count = row[3 * place + 1 : 3 * place + 4]
+                    values[k] |= {value for value in (low, high) if value is not None}
+                    known[k] += int(count)
+            n_rows += count_rows
         return {name for k, name in enumerate(names) if len(values[k]) < 2 and known[k] in (0, n_rows)}
 
     def levels(self, known: Mapping[str, Known]) -> dict[str, tuple[str, ...]]:
@@ -286,7 +309,7 @@ class LabeledRows:
         known : mapping of str to Known
             What is known of each column that is to be read.
         most : int or None
-            Rows of a part, at most; None for `PART_ROWS`.
+            Rows of a part, at most; None for `PART_ROWS`, or less of many columns.
 
         Raises
         ------
@@ -297,11 +320,12 @@ class LabeledRows:
         if absent := [name for name in known if name not in names]:
             raise InputError(f"{self.data.name} has no {listed(absent)}; its columns are {quoted(names)}")
         index = {name: j for j, name in enumerate(names)}
-        scan = Scan("", tuple(self.data.columns.values()), self._reading.markers)
+        scan = Scan("", tuple(self.data.columns.values()), self._reading.markers, at_once=self._columns_at_once)
+        most = most or min(PART_ROWS, max(_PART_CELLS // len(names), 1))
         first = 0
         for file, count in zip(self.data.files, self.data.counts, strict=True):
-            for at in range(0, count, most or PART_ROWS):
-                m = min(most or PART_ROWS, count - at)
+            for at in range(0, count, most):
+                m = min(most, count - at)
                 within = f"file_row_number >= {at} AND file_row_number < {at + m}"
                 scan.table = f"(SELECT * EXCLUDE (file_row_number) FROM {_numbered(file)} WHERE {within})"
                 try:
@@ -364,6 +388,10 @@ class LabeledRows:
                 f"{weights[bad[0]]} in row {at + int(bad[0])} (from 0)"
             )
         return weights
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _numbered(file: str) -> str:

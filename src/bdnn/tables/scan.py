@@ -40,12 +40,16 @@ class Scan:
         Decimal sign, a point or a comma.
     threads : int
         Number of threads that may be used.
+    at_once : int
+        Columns that a query reads at most: those of a Parquet file are unpacked beside each other.
     """
 
     def __init__(
-        self, table: str, columns: Sequence[Column], markers: Markers, decimal: str = ".", threads: int = 1
-    ) -> None:
+        self, table: str, columns: Sequence[Column], markers: Markers, decimal: str = ".", threads: int = 1,
+        at_once: int = _COLUMNS_AT_ONCE,
+    ) -> None:  # fmt: skip
         self.table, self.columns, self.markers, self.decimal = table, tuple(columns), markers, decimal
+        self.at_once = min(at_once, _COLUMNS_AT_ONCE)
         self._db = connection(threads)
         self._where = ""
 
@@ -71,7 +75,7 @@ class Scan:
         """Return what columns look like."""
         found: list[Profile] = []
         words = ", ".join(map(literal, (*self.markers.everywhere, *self.markers.numbers)))
-        for part in _parts(columns, _COLUMNS_AT_ONCE):
+        for part in parts_of(columns, self.at_once):
             inner = ", ".join(f"{self._raw(j)} AS c{j}, {self._number(j)} AS v{j}" for j in part)
             texts = ", ".join(f"c{j}, v{j}, CASE WHEN v{j} IS NULL THEN c{j} END AS t{j}" for j in part)
             asked = []
@@ -98,7 +102,7 @@ class Scan:
         Absent cells are counted as empty ones.
         """
         found: list[dict[str, int] | None] = []
-        for part in _parts(columns, _COLUMNS_AT_ONCE):
+        for part in parts_of(columns, self.at_once):
             about = ", ".join(f"approx_count_distinct({self._raw(j)}), max(strlen({self._raw(j)}))" for j in part)
             figures = self._row(f"SELECT {about} FROM {self.table}{self._where}")
             sizes = zip(part, figures[::2], figures[1::2], strict=True)
@@ -113,7 +117,7 @@ class Scan:
     def text_profiles(self, columns: Sequence[int]) -> list[TextProfile]:
         """Return what columns of many different texts look like; truth values are not counted, being few."""
         found: list[TextProfile] = []
-        for part in _parts(columns, _COLUMNS_AT_ONCE):
+        for part in parts_of(columns, self.at_once):
             inner = ", ".join(f"{self._text(j)} AS t{j}, {self._number(j)} AS v{j}" for j in part)
             asked = []
             for j in part:
@@ -252,7 +256,7 @@ class Scan:
         """Return the values of columns; those read at once take little memory compared with the whole table."""
         at_once = max(1, _VALUES_AT_ONCE // max(n_rows, 1), len(columns) // 4)
         found: list[Array] = []
-        for part in _parts(columns, at_once):
+        for part in parts_of(columns, min(at_once, self.at_once)):
             named = ", ".join(f"{sql} AS r{k}" for k, sql in enumerate(part))
             answer = self._db.execute(f"SELECT {named} FROM {self.table}{self._where}").fetchnumpy()
             for k in range(len(part)):
@@ -268,6 +272,7 @@ def _date(text: str, form: str) -> str:
     return f"try_strptime({text}, {literal(form)})"
 
 
-def _parts(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+def parts_of(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    """Yield items in parts of so many at most."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
