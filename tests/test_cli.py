@@ -313,7 +313,7 @@ def test_methods_and_regularizers(run, tmp_path, words):
         assert words[1] == "local_search" or any(entry.clusters for entry in result.history)
     if words[1] == "local_search":
         assert report["training_accuracy"] > 0.95
-        assert {entry.source for entry in result.history} <= {"constant", "search"}
+        assert {entry.source for entry in result.history} <= {"constant", "linear", "search"}
     if "--incumbents" in words:
         assert "search" not in {entry.source for entry in result.history}
     if "--regularizer" in words:

@@ -114,7 +114,7 @@ def tables():
     try:
         registry, study, results = (importlib.import_module(name) for name in ("registry", "tables", "common"))
         write("tables/which_method.md", study.overview(results.RESULTS / "study.jsonl", registry.cells()) + "\n")
-        titled, untitled = ("study", "bytes", "device", "few_features", "published"), ("few_shot", "mnist")
+        titled, untitled = ("study", "bytes", "device", "few_features", "published", "widths"), ("few_shot", "mnist")
         for name, title in [*((name, 1) for name in titled), *((name, 0) for name in untitled)]:
             text = (results.RESULTS / f"{name}.md").read_text(encoding="utf-8").split("\n", title)[title]
             write(f"tables/{name}.md", text.replace(" ± ", "\u00a0±\u00a0"))  # without its title, lines unbroken
