@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -266,6 +267,25 @@ def test_estimators_export_themselves(tmp_path):
     with pytest.raises(InputError, match=r"continuous weights.*\(--data\)"):
         real.export("c", tmp_path / "two")
     assert real.export("c", tmp_path / "two", data=X, check=X).n_checked == 60
+
+
+@pytest.mark.parametrize("settings", [{"max_features": 2, "thresholds": 2}, {"thresholds": 4}, {}])
+@pytest.mark.parametrize("hidden", [(), (2,)])
+def test_levels_that_are_new_are_decided_as_by_predict(tmp_path, settings, hidden):
+    """Integers of continuous weights are free to do anything with what no row has."""
+    rng = np.random.default_rng(6)
+    table = pd.DataFrame({"a": rng.integers(0, 51, 300), "b": rng.integers(0, 51, 300),
+                          "c": rng.choice(["red", "blue", "green"], 300)})  # fmt: skip
+    y = np.where(rng.random(300) < 0.9, table["a"] + table["b"] > 50, rng.random(300) < 0.5).astype(int)
+    clf = BDNNClassifier(hidden, time_limit=0.5, random_state=0, **settings).fit(table, y)
+    new = table[:100].assign(c="violet")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="levels that were not seen")
+        done = clf.export("micropython", tmp_path / "out", data=table, check=new)
+    assert done.n_checked == 100
+    weights = clf.network_.layers[0].weights
+    if not np.any(weights[:, [name.startswith("c=") for name in clf.network_.feature_names]]):
+        assert "c" not in [each.column for each in done.program.inputs]
 
 
 def test_the_header_holds_the_hash_of_a_certificate(run, model, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdnn import BDNNClassifier, BDNNEnsembleClassifier, Network
+from bdnn import BDNNClassifier, BDNNEnsembleClassifier, CompactBDNNClassifier, Network
 from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import ExportError, InputError, MissingDependencyError
 from bdnn.export import onnx_file, onnx_target
@@ -126,6 +126,14 @@ def test_every_double_is_decided_as_by_predict():
     (index,) = onnx_file.ran(files["model.onnx"], {"X": rows}, ("index",))
     assert np.array_equal(clf.classes_[index], clf.predict(rows))
     assert len(set(index.tolist())) == 2
+
+
+def test_columns_that_are_left_out(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 9, (60, 6)).astype(float)
+    clf = CompactBDNNClassifier(max_bytes=12, time_limit=0.5, random_state=0).fit(X, (X[:, 2] > 4).astype(int))
+    assert not all(code.used for code in clf.encoder_.columns)
+    assert clf.export("onnx", tmp_path / "out", check=X).n_checked == 60
 
 
 @pytest.mark.parametrize("labels", [[False, True], [-3, 7], [1.0, 2.0], ["a", "ß"]])

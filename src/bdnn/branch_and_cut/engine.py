@@ -414,7 +414,9 @@ class _Work:
         if self._limited or reading() <= self._alone or proof.ranks.done(proof.trees):
             return False
         typical = float(proof.points.weight.mean()) if len(proof.points.weight) else 1.0
-        return proof.bound >= _SOMETHING and best - proof.bound >= max(_WIDE * best, _MANY * typical)
+        if proof.bound < _SOMETHING and not proof.ranks.small(proof.trees):
+            return False
+        return best - proof.bound >= max(_WIDE * best, _MANY * typical)
 
     def _proceed(self) -> bool:
         """Report now and then; return whether to go on."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bdnn.branch_and_cut.rank_conflicts import roles
 from bdnn.branch_and_cut.rank_rows import RankRows, ranks_to_arrays, restore_ranks
 from bdnn.branch_and_cut.rank_work import RankWork
 from bdnn.branch_and_cut.tree import Tree
@@ -73,8 +74,13 @@ class RankSearches:
 
     def done(self, trees: list[Tree]) -> bool:
         """Whether nothing is left to do for the one of `trees` that holds the bound down."""
-        work = self._works[number := _lowest(trees)]
+        work = self._works[number := self._lowest(trees)]
         return work is not None and work.done and not self.promises(number)
+
+    def small(self, trees: list[Tree]) -> bool:
+        """Whether there are subsets left, for the tree that holds the bound down, that help where nothing is proven."""
+        work = self._works[number := self._lowest(trees)]
+        return roles(trees[number].program) is not None if work is None else work.small
 
     @property
     def renewing(self) -> bool:
@@ -95,7 +101,7 @@ class RankSearches:
         proceed : callable
             Asked at every node and round; if it says no, the work can be gone on with.
         """
-        number = _lowest(trees)
+        number = self._lowest(trees)
         work = self._works[number]
         if work is None:
             seed = [self._seed, number, len(self.rows[number])]
@@ -116,7 +122,7 @@ class RankSearches:
         proceed : callable
             Asked at every round; if it says no, the work can be gone on with.
         """
-        number = _lowest(trees)
+        number = self._lowest(trees)
         old, new = trees[number], self._renewed.get(number)
         if new is None:
             if number not in self._promising:
@@ -133,6 +139,15 @@ class RankSearches:
                 new.nodes += old.nodes
                 trees[number] = new
         return True
+
+    def _lowest(self, trees: list[Tree]) -> int:
+        """Return the tree that holds the bound down: of several, one for which there is something to do."""
+
+        def place(number: int) -> tuple[float, bool]:
+            work = self._works[number]
+            return trees[number].bound, work is not None and work.done and not self.promises(number)
+
+        return min(range(len(trees)), key=place)
 
     def state(self) -> dict[str, Array]:
         """Return the rank rows, to be stored."""
@@ -152,7 +167,3 @@ class RankSearches:
             raise ValueError("rank nodes")
         for number, ranks in enumerate(self.rows):
             restore_ranks(arrays, f"{number}", ranks, record=self._record)
-
-
-def _lowest(trees: list[Tree]) -> int:
-    return min(range(len(trees)), key=lambda k: trees[k].bound)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bdnn.encoding.raw import RawColumn, RawTable
 from bdnn.errors import InputError
 from bdnn.export.inputs import (
     HIGHEST,
@@ -29,9 +30,9 @@ from bdnn.network.grid import InputGrid
 if TYPE_CHECKING:
     from bdnn.encoding.codes import ColumnCode
     from bdnn.encoding.encoder import Encoder
-    from bdnn.encoding.raw import RawColumn, RawTable
     from bdnn.types import Floats
 
+_UNSEEN_ROWS, _UNSEEN_COLUMNS = 200, 20  # with a level that is new, for each of so many columns
 _EXACT = 2**53  # up to it, sums of doubles, in which ensembles are decided, are sums of integers
 
 
@@ -64,13 +65,29 @@ def integer_program(
     encoder = model.encoder_in_use
     interface.check_names(encoder.columns)
     table = None if data is None else encoder.matched(data)
-    inputs = None if table is None else encoder.transform(table)
+    inputs = None if table is None else _with_unseen(encoder, table)
     parts = Parts.of(model, inputs, input_bits)
     columns = _Columns(encoder, interface, table, parts.parts)
     members = columns.members()
     program = IntegerProgram(columns.inputs, members, tuple(parts.classes.tolist()), parts.voting)
     _check_sizes(program)
     return program
+
+
+def _with_unseen(encoder: Encoder, table: RawTable) -> Floats:
+    """Return the inputs of a table, and of some of its rows with levels that the training did not have.
+
+    These decide nothing in the table, so that integers that decide it alike may do anything there.
+    """
+    found = [encoder.transform(table)]
+    some = table.take(np.linspace(0, len(table) - 1, min(len(table), _UNSEEN_ROWS)).astype(np.intp))
+    categorical = [j for j, code in enumerate(encoder.columns) if code.kind == "categorical" and code.n_inputs]
+    for j in categorical[:_UNSEEN_COLUMNS]:
+        columns = list(some.columns)
+        level = max((*encoder.columns[j].levels, *encoder.columns[j].rare, *columns[j].levels), key=len) + "+"
+        columns[j] = RawColumn(columns[j].name, "categorical", np.zeros(len(some), dtype=np.int32), (level,))
+        found.append(encoder.transform(RawTable(tuple(columns))))
+    return np.vstack(found)
 
 
 def _check_sizes(program: IntegerProgram) -> None:

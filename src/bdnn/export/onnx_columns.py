@@ -133,6 +133,8 @@ def write_columns(
 
 def _ranges(code: ColumnCode, declared: Mapping[str, tuple[Fraction, Fraction]]) -> Ranges:
     """Return the ranges of the inputs of a column, as integers around them."""
+    if not code.n_inputs:
+        return []
     values = [(0, 1)] * code.n_values
     if code.kind in ("numeric", "date") and not code.thresholds:
         fills = np.zeros(code.n_values) if code.fill is None else _fill(code)

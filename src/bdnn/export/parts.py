@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -10,12 +10,14 @@ import numpy as np
 from bdnn.errors import InputError, RoundingError
 from bdnn.export.program import IntegerLayer
 from bdnn.export.pruning import one_output, pruned
+from bdnn.network.grid import InputGrid
+from bdnn.network.layer import Layer
 
 if TYPE_CHECKING:
     from bdnn.export.program import Voting
     from bdnn.model_file.contents import EnsembleMember, EnsembleModel, Model
     from bdnn.network.network import Network
-    from bdnn.types import Array, Floats, Indices
+    from bdnn.types import Array, Bools, Floats, Indices
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -86,7 +88,37 @@ def _integers(network: Network, inputs: Floats | None, input_bits: int) -> Netwo
             "trained on (--data), so that they are made integers that decide its rows alike; or train with integer "
             "weights"
         )
+    used = np.any(network.layers[0].weights != 0, axis=0)
     try:
-        return network.to_integer(inputs, input_bits=input_bits)
+        if used.all() or not used.any():
+            return network.to_integer(inputs, input_bits=input_bits)
+        return _with_all(network, used, _of_some(network, used).to_integer(inputs[:, used], input_bits=input_bits))
     except RoundingError as error:
         raise InputError(f"no integers were found that decide as the network does: {error}") from None
+
+
+def _of_some(network: Network, used: Bools) -> Network:
+    """Return the network of the inputs that have weights, so that no others get any."""
+    W, b = network.layers[0]
+    grid, names = network.grid, network.feature_names
+    return replace(
+        network,
+        layers=(Layer(W[:, used], b), *network.layers[1:]),
+        grid=None if grid is None else InputGrid(grid.offset[used], grid.step[used], grid.bits),
+        feature_names=None if names is None else tuple(name for name, kept in zip(names, used, strict=True) if kept),
+    )
+
+
+def _with_all(network: Network, used: Bools, small: Network) -> Network:
+    """Return integers for the inputs that have weights as a network of all inputs."""
+    W, b = small.layers[0]
+    weights = np.zeros((len(b), len(used)), dtype=W.dtype)
+    weights[:, used] = W
+    grid = small.grid
+    if grid is not None:
+        offset, step = np.zeros(len(used)), np.ones(len(used))
+        offset[used], step[used] = grid.offset, grid.step
+        grid = InputGrid(offset, step, grid.bits)
+    return replace(
+        network, layers=(Layer(weights, b), *small.layers[1:]), grid=grid, feature_names=network.feature_names
+    )

@@ -21,6 +21,7 @@ _BLANKS = " \t\r\n\v\f\u00a0\ufeff"
 _MANY_TEXTS = 2**15  # different cells of a column that are fetched to be looked at here; more are counted by the reader
 _MANY_BYTES = 2**25  # of these texts, which are there several times for a moment
 _COLUMNS_AT_ONCE = 250  # of one query, whose text and state grow with them
+_TEXTS_AT_ONCE = 16  # of a Parquet file, whose columns are read one by one: what counts texts takes megabytes each
 _VALUES_AT_ONCE = 2**21  # cells of one answer: 16 MB, which is there twice for a moment; a quarter of larger tables
 _ROWS_NAMED = 64  # places that are looked up for a message
 
@@ -52,6 +53,11 @@ class Scan:
         self.at_once = min(at_once, _COLUMNS_AT_ONCE)
         self._db = connection(threads)
         self._where = ""
+
+    @property
+    def _texts_at_once(self) -> int:
+        """Columns whose different cells one query counts: a file of text is read anew by each query."""
+        return self.at_once if any(not column.kind for column in self.columns) else min(self.at_once, _TEXTS_AT_ONCE)
 
     def leave_out_blank_tail(self, used: Sequence[int]) -> tuple[int, int]:
         """Leave out the last rows without any text from now on; return how many rows there are, and were.
@@ -102,7 +108,7 @@ class Scan:
         Absent cells are counted as empty ones.
         """
         found: list[dict[str, int] | None] = []
-        for part in parts_of(columns, self.at_once):
+        for part in parts_of(columns, self._texts_at_once):
             about = ", ".join(f"approx_count_distinct({self._raw(j)}), max(strlen({self._raw(j)}))" for j in part)
             figures = self._row(f"SELECT {about} FROM {self.table}{self._where}")
             sizes = zip(part, figures[::2], figures[1::2], strict=True)
@@ -117,7 +123,7 @@ class Scan:
     def text_profiles(self, columns: Sequence[int]) -> list[TextProfile]:
         """Return what columns of many different texts look like; truth values are not counted, being few."""
         found: list[TextProfile] = []
-        for part in parts_of(columns, self.at_once):
+        for part in parts_of(columns, self._texts_at_once):
             inner = ", ".join(f"{self._text(j)} AS t{j}, {self._number(j)} AS v{j}" for j in part)
             asked = []
             for j in part:
