@@ -56,7 +56,7 @@ def test_time_limit_bounds_the_whole_fit():
 
 
 BAD = [
-    (dict(hidden_layer_sizes=(0,)), "hidden layer size must be a positive integer, got 0"),
+    (dict(hidden_layer_sizes=(0,)), "hidden layer size must be a positive integer up to 10000, got 0"),
     (dict(hidden_layer_sizes=(2, -1)), "got -1"),
     (dict(hidden_layer_sizes="2"), "sequence of positive integers"),
     (dict(method="magic"), "method must be one of"),

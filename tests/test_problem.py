@@ -56,7 +56,7 @@ BAD = [
     ({"sample_weight": [10**400, 1, 1]}, "sample_weight must be real numbers"),
     # architecture
     *(
-        ({"hidden_layer_sizes": sizes}, f"hidden layer size must be a positive integer, got {shown}")
+        ({"hidden_layer_sizes": sizes}, f"hidden layer size must be a positive integer up to 10000, got {shown}")
         for sizes, shown in (
             ((0,), "0"),
             ((2, -1), "-1"),

@@ -139,6 +139,8 @@ def with_rows(report: dict[str, Any], clf: BDNNClassifier) -> dict[str, Any]:
         "missing_replaced": dict(found.missing),
         "training_rows": found.n_training,
     }
+    if (audited := clf.result_.n_rows) < found.n_training:  # how many of the rest are equal is not known
+        report |= {"audited_rows": audited, "distinct_training_rows": found.n_training}
     if found.confusion is not None:
         right = np.diagonal(found.confusion)
         support = found.confusion.sum(axis=1)

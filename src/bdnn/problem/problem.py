@@ -38,6 +38,10 @@ def positive_integer(what: str, value: object, most: int | None = None) -> int:
     return int(value)
 
 
+MOST_NEURONS = 10_000
+"""Of a hidden layer: more would take gigabytes, and more time than there is."""
+
+
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Problem:
     """Data and the class of networks to train on it.
@@ -383,4 +387,4 @@ def _sizes(sizes: Sequence[int] | int) -> tuple[int, ...]:
     listed = (sizes,) if isinstance(sizes, int | np.integer) else sizes
     if isinstance(listed, str) or not np.iterable(listed):
         raise InputError(f"hidden_layer_sizes must be a sequence of positive integers, got {sizes!r}")
-    return tuple(positive_integer("each hidden layer size", size) for size in listed)
+    return tuple(positive_integer("each hidden layer size", size, MOST_NEURONS) for size in listed)

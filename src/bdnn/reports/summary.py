@@ -124,21 +124,26 @@ def training_text(report: dict[str, Any]) -> str:
         balanced = f", balanced {r['held_out_balanced_accuracy']:.2%}" if r["class_weight"] else ""
         held_out = f"{r['held_out_accuracy']:.2%} of {r['held_out_rows']} rows{balanced}"
     validation, regularized = r["validation_accuracy"], r["objective"] != r["training_loss"]
+    audited = f"audited on {r['audited_rows']} rows" if "audited_rows" in r else "audited"
     weighted = "class-weighted " if r["class_weight"] else ""
     lines = [
         ("rows read", f"{r['rows']}, {r['features']} features"),
         ("without a label", f"{r['rows_without_label']} rows, left out" if r["rows_without_label"] else None),
         ("missing values", f"{replaced}, replaced by {_replacement(r)}" if replaced else None),
-        ("training rows", f"{r['training_rows']}, {r['distinct_training_rows']} after merging duplicates"),
+        (
+            "training rows",
+            f"{r['training_rows']}"
+            + ("" if "audited_rows" in r else f", {r['distinct_training_rows']} after merging duplicates"),
+        ),
         ("irreducible loss", f"{r['irreducible_loss']:g} for {r['irreducible_of']}"),
         ("warning", _grid_warning(r["grid_loss"]) if r["grid_loss"] else None),
         ("class weights", ", ".join(f"{name} {w:g}" for name, w in (r["class_weight"] or {}).items()) or None),
-        ("weighted loss", f"{r['training_loss']:g} (audited)" if r["weighted"] else None),
+        ("weighted loss", f"{r['training_loss']:g} ({audited})" if r["weighted"] else None),
         (
             "training errors" if r["weighted"] else "training loss",
             f"{r['training_errors']}, accuracy {r['training_accuracy']:.2%}"
             if r["weighted"]
-            else f"{r['training_loss']:g} (audited), accuracy {r['training_accuracy']:.2%}",
+            else f"{r['training_loss']:g} ({audited}), accuracy {r['training_accuracy']:.2%}",
         ),
         ("regularizer", f"{r['penalty']:g}" if r["penalty"] else None),
         ("objective", f"{r['objective']:g}" if regularized else None),
