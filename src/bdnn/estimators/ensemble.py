@@ -204,7 +204,7 @@ class BDNNEnsembleClassifier(Exportable, ProbabilisticClassifier):
         columns, labels, weight = self._training_data(X, y, sample_weight, self._settings())
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
-            raise InputError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
+            raise InputError(f"y must hold at least two classes, got one class: {self.classes_.tolist()[0]!r}")
         check_members(self._settings())
         generator, seed = generator_of(self.random_state), self._seed_of_rows()
         everything = (columns, labels, weight)

@@ -121,6 +121,7 @@ def scales_of(
     found: dict[str, int] = {}
     lacking: list[str] = []
     suggested: list[str] = []
+    uneven: list[str] = []
     for code, as_integers in zip(codes, raw, strict=True):
         if code.kind != "numeric":
             continue
@@ -137,7 +138,10 @@ def scales_of(
                 found[name] = 1
                 continue
             lacking.append(name)
-            suggested.append(f"{name}={_decimal_scale(values)}")
+            scale = _decimal_scale(values)
+            suggested.append(f"{name}={scale}")
+            if values is not None and np.any(np.rint(values * scale) / scale != values):
+                uneven.append(name)
     if lacking:
         hint = "whose values are no integers" if data is not None else "whose values may be real numbers"
         different = {text.rpartition("=")[2] for text in suggested}
@@ -146,7 +150,9 @@ def scales_of(
             f"a device takes integers; declare how many of them are one unit of {listed(lacking)}, {hint}"
             f": for example --scale {quote(shown)}"
             f"{'' if data is not None else ', or give a table with --data'}"
-        )
+            + (f"; round {listed(uneven)} in the table before, to what the device will measure: no scale of 16 bits "
+               f"has all values" if uneven else "")
+        )  # fmt: skip
     return found
 
 
