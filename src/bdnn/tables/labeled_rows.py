@@ -82,6 +82,8 @@ class LabeledRows:
         Columns to hand on as text.
     code_of : dict of str to int
         Index of the class of each label as it is written, -1 for none; once the classes are known.
+    columns_at_once : int
+        Columns that a query may read, 0 until it is known.
     """
 
     data: DataSet
@@ -91,7 +93,7 @@ class LabeledRows:
     classes: Array | None = None
     carry: tuple[str, ...] = ()
     code_of: dict[str, int] = field(default_factory=dict)
-    _at_once: int = field(default=0, init=False, repr=False)
+    columns_at_once: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         names = self.data.columns
@@ -110,9 +112,9 @@ class LabeledRows:
     @property
     def _columns_at_once(self) -> int:
         """Columns that a query may read."""
-        if not self._at_once:
-            self._at_once = min(database.parquet_columns_at_once(Path(file)) for file in self.data.files)
-        return self._at_once
+        if not self.columns_at_once:
+            self.columns_at_once = min(database.parquet_columns_at_once(Path(file)) for file in self.data.files)
+        return self.columns_at_once
 
     def kinds(self) -> list[str]:
         """Return what the columns of the inputs hold, by the types in the files."""
