@@ -10,6 +10,7 @@
 namespace bdnn {
 
 void bind_alternatives(nb::module_& m);
+void bind_clauses(nb::module_& m);
 void bind_exact(nb::module_& m);
 
 namespace {
@@ -393,6 +394,7 @@ void bind_tree(nb::module_& m) {
     bind_programs(m);
     bind_pool(m);
     bind_alternatives(m);
+    bind_clauses(m);
     bind_exact(m);
 }
 

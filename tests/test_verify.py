@@ -18,6 +18,7 @@ from bdnn.checker import class_weight as verify_class_weight
 from bdnn.checker import data as verify_data
 from bdnn.checker import file as verify_file
 from bdnn.checker import functions as verify_functions
+from bdnn.checker import lemmas as verify_lemmas
 from bdnn.checker import proofs as verify_proofs
 from bdnn.checker import rows as verify_rows
 from bdnn.checker import trees as verify_trees
@@ -27,8 +28,8 @@ from certificates import FUNCTIONS, Data, Program, holds, made
 from certified import ALTERNATING, CASES, NOTHING, TIED, changed, check, documents, refused
 
 MODULES = (
-    verify, verify_class_weight, verify_data, verify_file, verify_functions, verify_parts, verify_proofs, verify_rows,
-    verify_trees,
+    verify, verify_class_weight, verify_data, verify_file, verify_functions, verify_lemmas, verify_parts, verify_proofs,
+    verify_rows, verify_trees,
 )  # fmt: skip
 
 

@@ -264,7 +264,7 @@ def test_time_for_writing_is_kept_back_while_the_proof_is_open(monkeypatch):
     assert verify_certificate(result.certificate, X, y).bound <= Fraction(result.objective)
 
 
-def test_time_for_the_last_checkpoint_is_kept_back_with_that_for_the_certificate(tmp_path, monkeypatch):
+def test_time_for_the_last_checkpoint_is_kept_back_with_that_for_the_certificate(tmp_path, monkeypatch, trees_alone):
     X, y = data(300, features=8)
     with ticking(most_late=10**6) as clock:
         write = checkpoint.write
@@ -282,7 +282,7 @@ def test_time_for_the_last_checkpoint_is_kept_back_with_that_for_the_certificate
             assert result.timings["total"] < 13.1  # a second beyond the limit is the most for a certificate
 
 
-def test_the_estimate_of_writing_follows_the_sets_and_a_stored_record():
+def test_the_estimate_of_writing_follows_the_sets_and_a_stored_record(trees_alone):
     X, y = data(60, features=4)
     proofs = []
     for _ in range(2):

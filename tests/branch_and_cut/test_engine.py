@@ -245,7 +245,7 @@ def test_probing_trees_lift_bounds_no_higher_than_the_optimum(monkeypatch):
     monkeypatch.setattr("bdnn.branch_and_cut.engine._SLICE", 0.02)
     lifted = []
     lift = Tree.lift
-    monkeypatch.setattr(Tree, "lift", lambda self, level: (lifted.append(level), lift(self, level)))
+    monkeypatch.setattr(Tree, "lift", lambda self, *proven: (lifted.append(proven), lift(self, *proven)))
     for seed in range(6):
         rng = np.random.default_rng(seed)
         X, y = rng.integers(0, 30, (24, 2)).astype(float), np.r_[0, 1, rng.integers(0, 2, 22)]

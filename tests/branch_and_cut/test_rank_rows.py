@@ -70,7 +70,7 @@ def least_cost(program, number, points):
         lowest.append(float(solution(alone, weights) @ alone.cost))
         return lowest[-1]
 
-    tree._evaluate = evaluated
+    tree.evaluate = evaluated
     tree.run(lambda: True)
     assert tree.bound == min(lowest)
     return tree.bound * alone.points.unit / every.unit

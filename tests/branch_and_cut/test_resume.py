@@ -52,7 +52,7 @@ def test_kills_meet_every_phase(tmp_path, monkeypatch):
         seed += 1
 
 
-def test_probing_trees_are_kept(tmp_path, monkeypatch):
+def test_probing_trees_are_kept(tmp_path, monkeypatch, trees_alone):
     """Probing trees work from the first moment, in slices of a few nodes: otherwise the next start begins them anew."""
     kept_at_every_report(monkeypatch, -1.0)
     monkeypatch.setattr(engine, "_ALONE", -1.0)
@@ -75,7 +75,7 @@ def test_probing_trees_are_kept(tmp_path, monkeypatch):
     assert nodes == sorted(nodes) and nodes[-1] > 0
 
 
-def test_more_nodes_than_the_first_phase_has_are_no_end(tmp_path):
+def test_more_nodes_than_the_first_phase_has_are_no_end(tmp_path, trees_alone):
     """Which phase a run is in is not to be read off the number of nodes in the checkpoint."""
     case = "many nodes"
     method = ExactTraining(checkpoint=tmp_path / "state")
@@ -115,7 +115,7 @@ def test_searches_are_done_once_over_all_starts(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("phase", "which"), [("first", 1), ("second", 2)])
-def test_a_search_that_was_killed_is_done_again(phase, which, tmp_path, monkeypatch):
+def test_a_search_that_was_killed_is_done_again(phase, which, tmp_path, monkeypatch, trees_alone):
     kept_at_every_report(monkeypatch)
     monkeypatch.setattr(exact_activation, "_FIRST_NODES", 20)
     begun = searches_of(monkeypatch)
@@ -139,7 +139,7 @@ def test_a_search_that_was_killed_is_done_again(phase, which, tmp_path, monkeypa
     assert result.status == Status.OPTIMAL
 
 
-def test_ctrl_c_keeps_all_that_is_known(tmp_path, monkeypatch):
+def test_ctrl_c_keeps_all_that_is_known(tmp_path, monkeypatch, trees_alone):
     method, problem = ExactTraining(checkpoint=tmp_path / "state"), problem_of("many nodes")
     monkeypatch.setattr(engine, "_REPORT", -1.0)
 
@@ -322,7 +322,7 @@ def as_version_1(path):
 
 
 @pytest.mark.parametrize("case", ["one tree", "certificate", "many nodes"])
-def test_checkpoints_of_the_first_version_are_read(case, tmp_path):
+def test_checkpoints_of_the_first_version_are_read(case, tmp_path, trees_alone):
     path, problem = tmp_path / "state", problem_of(case)
     method = ExactTraining(checkpoint=path, **CASES[case][1])
     first = method(problem, Budget(nodes=40))

@@ -61,7 +61,7 @@ def test_the_optimum_is_that_of_all_networks():
 
 
 @pytest.mark.parametrize("case", ["one tree", "several trees", "three classes behind two neurons", "some nodes"])
-def test_threads_find_what_one_finds(case):
+def test_threads_find_what_one_finds(case, trees_alone):
     result = plain()(problem_of(case), Budget(seconds=60, threads=2))
     assert (result.status, result.objective) == (Status.OPTIMAL, undisturbed(case).objective)
     assert result.bound == result.objective == result.audit.loss and result.nodes > 0
@@ -125,7 +125,7 @@ def test_an_error_in_a_thread_is_raised_where_the_work_was_asked_for(monkeypatch
 
 
 @pytest.mark.parametrize("case", ["one tree", "several trees", "three classes behind two neurons", "some nodes"])
-def test_lost_late_and_repeated_jobs_do_no_harm(case, crews):
+def test_lost_late_and_repeated_jobs_do_no_harm(case, crews, trees_alone):
     told = []
     result = plain()(problem_of(case), Budget(seconds=60, threads=3), on_progress=told.append)
     best = undisturbed(case).objective
@@ -135,7 +135,7 @@ def test_lost_late_and_repeated_jobs_do_no_harm(case, crews):
 
 
 @pytest.mark.parametrize("case", ["certificate", "certificate of several trees"])
-def test_certificates_are_complete_in_spite_of_them(case, crews):
+def test_certificates_are_complete_in_spite_of_them(case, crews, trees_alone):
     problem = problem_of(case)
     result = plain(certificate=True)(problem, Budget(seconds=60, threads=3))
     verified = bdnn.verify_certificate(result.certificate, problem.X, problem.y)
@@ -143,7 +143,7 @@ def test_certificates_are_complete_in_spite_of_them(case, crews):
     assert seen(crews)["done"] > 0
 
 
-def test_all_of_that_happens(crews, monkeypatch):
+def test_all_of_that_happens(crews, monkeypatch, trees_alone):
     monkeypatch.setattr(Unreliable.__init__, "__defaults__", (None, 0.6))
     for seed in range(3):
         plain()(problem_of("several trees"), Budget(seconds=60, threads=3, seed=seed))

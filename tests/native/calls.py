@@ -293,6 +293,27 @@ CALLS["tree.CutPool.enter_violated"] = lambda w: (
 )
 
 
+CALLS["tree.Clauses"] = lambda w: (tree.Clauses, [w.cost, 3])
+for name in ("given", "conflicts", "numbers"):
+    reads(f"tree.Clauses.{name}", "clauses")
+methods_without_arguments(tree.Clauses, "clauses", "columns_on")
+methods_without_arguments(tree.Clauses, "refuted", "refutation")
+CALLS["tree.Clauses.add"] = lambda w: (tree.Clauses.add, [w.clauses, w.literals()])
+CALLS["tree.Clauses.solve"] = lambda w: (tree.Clauses.solve, [w.clauses, 100, go_on])
+
+
+@call("tree.Clauses.add_set")
+def _(w: World) -> Built:
+    columns = w.rng.integers(0, w.COLUMNS, size=(6, 2))
+    return tree.Clauses.add_set, [w.clauses, np.array([0, 2, 5]), columns]
+
+
+@call("tree.refutes")
+def _(w: World) -> Built:
+    given = np.array([0, 1])  # that column 0 is 1, and is 0
+    return tree.refutes, [w.cost, 3, given, np.arange(3), given[:0], np.zeros(2, int), given, np.array([0, 2])]
+
+
 @call("tree.CutPool.add_set")
 def _add_set(w: World) -> Built:
     columns = w.rng.integers(0, w.COLUMNS, size=(6, 2))

@@ -143,6 +143,29 @@ class World:
         pool.solve(self.pooled, *self.box(), math.inf, 100, 50.0, 100.0, 1.0, 1000)
         return pool
 
+    @cached_property
+    def clauses(self) -> tree.Clauses:
+        """Clauses that can be met."""
+        clauses = tree.Clauses(self.cost, 3)
+        for _ in range(6):
+            clauses.add(self.literals())
+        return clauses
+
+    def literals(self) -> np.ndarray:
+        """Literals of some columns."""
+        columns = self.rng.permutation(self.COLUMNS)[: self.rng.integers(1, 5)]
+        return 2 * columns + self.rng.integers(0, 2, size=len(columns))
+
+    @cached_property
+    def refuted(self) -> tree.Clauses:
+        """Clauses that ask for more than the limit allows."""
+        clauses = tree.Clauses(self.cost, 1)
+        for column in range(3):
+            clauses.add(np.array([2 * column, 2 * column + 2]))
+            clauses.add(np.array([2 * column, 2 * column + 3]))
+        clauses.solve(1000)
+        return clauses
+
     def box(self) -> tuple[np.ndarray, np.ndarray]:
         """Bounds of columns."""
         upper = (self.rng.random(self.COLUMNS) < 0.9).astype(float)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bdnn.branch_and_cut.lemmas import Lemmas
 from bdnn.branch_and_cut.output_functions import OutputFunction
 from bdnn.branch_and_cut.proof_log import RANK
 from bdnn.checker.check import columns, data_hash, merged
@@ -78,6 +79,7 @@ def certificate(
     layers = [{"weights": W.tolist(), "biases": b.tolist()} for W, b in network.layers]
     loss = network_loss([(layer["weights"], layer["biases"]) for layer in layers], data, problem.head)
     with_ranks = any("ranks" in tree for tree in written)
+    with_lemmas = any("lemmas" in each for tree in written for each in tree.get("ranks", []))
     newest: dict[str, Any] = {"table": None, "class_weight": None} if with_ranks else {}
     if with_ranks:
         for tree in written:
@@ -85,7 +87,7 @@ def certificate(
     claim = min(loss, data.base + data.unit * Fraction(bound))
     return {
         "format": "bdnn-certificate",
-        "version": 4 if with_ranks else 1,
+        "version": 5 if with_lemmas else 4 if with_ranks else 1,
         "data": {
             "sha256": data_hash(data),
             "n_rows": data.n_rows,
@@ -125,7 +127,8 @@ def _tree(tree: Tree, rank: Integers, numbers: dict[int, int], signs: tuple[int,
     written: dict[str, Any] = {"implicants": [list(s) for s in function.implicants], **names.parts(record)}
     if ranks:
         written["ranks"] = [
-            {"points": rank[row.points].tolist(), "bound": row.bound, **names.parts(row.record)}
+            {"points": rank[row.points].tolist(), "bound": row.bound}
+            | (names.lemmas(row.record) if isinstance(row.record, Lemmas) else names.parts(row.record))
             for row in ranks.values()
             if row.record is not None
         ]
@@ -167,6 +170,28 @@ class _Names:
                     raise BDNNError("a node of the record of a proof was left open")
                 nodes.append(used.setdefault(node, len(used)))
         return {"nodes": nodes, "proofs": [self._proof(*record.proofs[number]) for number in used]}
+
+    def lemmas(self, record: Lemmas) -> dict[str, Any]:
+        """Return the parts of a refutation; cuts come before links."""
+        rows = record.rows.tolist()
+        order = sorted(range(len(rows)), key=lambda number: rows[number][0] < 0)
+        numbers = np.empty(len(rows), dtype=np.int64)
+        numbers[order] = np.arange(len(rows))
+        reasons = record.reasons.copy()
+        given = (reasons >= 0) & (reasons < len(rows))
+        reasons[given] = numbers[reasons[given]]
+        literals = 2 * self.column[record.literals >> 1] + (record.literals & 1)
+        linked = [self.linking_rows[-1 - cut] for cut, _ in (rows[number] for number in order) if cut < 0]
+        return {
+            "cuts": [
+                [self.cuts.setdefault(cut, len(self.cuts)), neuron]
+                for cut, neuron in (rows[number] for number in order)
+                if cut >= 0
+            ],
+            "links": [[int(self.point[i]), k] for i, k, _ in linked],
+            "lemmas": [part.tolist() for part in np.split(literals, record.literal_ends[1:-1])],
+            "reasons": [part.tolist() for part in np.split(reasons, record.reason_ends[1:-1])],
+        }
 
     def _proof(self, rows: list[tuple[int, int]], multipliers: Integers) -> _Rows:
         named: _Rows = {"cuts": [], "links": []}

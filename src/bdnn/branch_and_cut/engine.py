@@ -11,6 +11,7 @@ import numpy as np
 from bdnn.backends.threads import NODE_LIMIT, TIME_LIMIT
 from bdnn.branch_and_cut.certificate import Certificate, certificate
 from bdnn.branch_and_cut.checkpoint import Arrays, cuts_to_arrays, restore_cuts, restore_tree, tree_to_arrays
+from bdnn.branch_and_cut.clause_search import ClauseSearches
 from bdnn.branch_and_cut.cuts import Cuts
 from bdnn.branch_and_cut.guide import guide_of
 from bdnn.branch_and_cut.probing import ProbingTrees
@@ -42,6 +43,9 @@ _MIN_GAIN = 2e-7
 _FAR, _ALONE = 0.6, 10.0
 # seconds that the probing trees work at a time: twice as long as the trees themselves
 _PROBING_SLICE = 4.0
+# seconds of the first search by clauses, which double until they are those of the trees; these have as many between,
+# and more, up to a limit, while it is they that raise the bound
+_SEARCH_SLICE, _MOST_PAUSE = 0.05, 8.0
 # seconds of work on rank rows, between those of the trees, which have as many in the end unless rank rows raise the
 # bound; while others work on the trees, it is looked after them every so many seconds
 _RANK_SLICE, _GLANCE = 12.0, 0.1
@@ -108,6 +112,8 @@ class Proof:
         One for each output function.
     ranks : RankSearches
         Rank rows of the same programs.
+    clauses : ClauseSearches
+        Of the same programs.
     probing : ProbingTrees or None
         Of the same programs, unless the trees are recorded.
     submit : callable
@@ -144,6 +150,7 @@ class Proof:
             Tree(program, self.cuts, best, submit, record=record, ranks=ranks, guide=guide)
             for program, ranks in zip(each, self.ranks.rows, strict=True)
         ]
+        self.clauses = ClauseSearches(incumbents.budget.seed, record=record)
         self.probing = None if record else ProbingTrees(each, self.cuts, submit, self.ranks.rows, guide)
         self.seconds = self.saving_seconds = 0.0
         self._sampled: dict[int, float] = {}
@@ -274,6 +281,9 @@ class _Work:
         self._alone = reading() + _ALONE - proof.seconds
         self._renewal = 0.0  # when trees are begun anew
         self._slice = _SLICE  # of one of several trees
+        # of the search by clauses, and of the trees between
+        self._search_slice = self._pause_of_search = _SEARCH_SLICE
+        self._bound_of_search = proof.bound
 
     def run(self) -> Ending:
         """Work until a limit is reached or nothing is left to do."""
@@ -286,7 +296,10 @@ class _Work:
                 if not self._together(self._crew):
                     self._crew = None  # the work goes on here
                 continue
-            ranked = self._ranked(best)
+            searching = self._searching()
+            if searching and self._search():
+                continue
+            ranked = not searching and self._ranked(best)
             if ranked:
                 self._rank()
                 if not self._open():
@@ -299,8 +312,8 @@ class _Work:
                     continue
             unfinished = self._open()
             tree = min(unfinished, key=lambda tree: (tree.bound, tree.nodes))
-            if ranked or probing is not None or len(unfinished) > 1:
-                self._until = reading() + self._slice
+            if searching or ranked or probing is not None or len(unfinished) > 1:
+                self._until = reading() + (min(self._slice, self._pause_of_search) if searching else self._slice)
             else:
                 self._until = self._alone if reading() < self._alone else np.inf
             tree.run(self._proceed)
@@ -313,6 +326,7 @@ class _Work:
         best = points.units(self._incumbents.incumbent.objective)
         for tree in self._proof.trees:
             tree.best = min(tree.best, best)
+            tree.take_floor()
             tree.step = 1 if points.exact else max(1, int(_MIN_GAIN * tree.best))
         return best
 
@@ -330,22 +344,39 @@ class _Work:
                 best = self._lower_cutoffs()
                 if not self._open() or self._enough():
                     break
-                ranked, left = self._ranked(best), self._nodes_left()
-                team.hand_out(
-                    lambda: self._choice(team), self._end - reading(), left, proof.probing is None, busy=ranked
-                )
+                searching = self._searching()
+                ranked, left = not searching and self._ranked(best), self._nodes_left()
+                busy = searching or ranked
+                team.hand_out(lambda: self._choice(team), self._end - reading(), left, proof.probing is None, busy=busy)
                 if not team.n_out:  # for want of workers, say
                     break
                 if reading() - self._reported > _REPORT:
                     self._report(TeamState(team.size, team.n_out, sum(tree.n_waiting for tree in proof.trees)))
                 if ranked:
                     self._rank_meanwhile()
-                team.collect(0.0 if ranked else max(0.0, min(_WAIT, self._end - reading())))
+                if searching:
+                    self._search_meanwhile()
+                team.collect(0.0 if busy else max(0.0, min(_WAIT, self._end - reading())))
                 self._close_probing(team)
             orderly = True
         finally:
             team.close(orderly=orderly)
         return not team.gives_up
+
+    def _searching(self) -> bool:
+        """Whether clauses may help."""
+        return self._incumbents.budget.nodes is None and self._proof.clauses.promise(self._proof.trees)
+
+    def _search(self) -> bool:
+        """Search by clauses for a while; return whether something came of it."""
+        proof, slice_ = self._proof, self._search_slice
+        raised = proof.bound > self._bound_of_search  # by the trees
+        self._until = reading() + slice_
+        decided = proof.clauses.work(proof.trees, self._proceed)
+        self._bound_of_search = proof.bound
+        self._pause_of_search = min(2.0 * self._pause_of_search, _MOST_PAUSE) if raised and not decided else slice_
+        self._search_slice = slice_ if decided else min(2.0 * slice_, _SLICE)
+        return decided
 
     def _rank(self) -> None:
         """Work on rank rows, begin a tree anew if that helps, and give the trees more time if it does not."""
@@ -354,6 +385,11 @@ class _Work:
             self._until = reading() + _RANK_SLICE
             work(proof.trees, self._proceed)
         self._slice = _SLICE if proof.bound > bound else min(2.0 * self._slice, _RANK_SLICE)
+
+    def _search_meanwhile(self) -> None:
+        """Search by clauses for a moment, while others work on the trees."""
+        until = min(reading() + _GLANCE, self._end)
+        self._proof.clauses.work(self._proof.trees, lambda: reading() < until)
 
     def _rank_meanwhile(self) -> None:
         """Work on rank rows for a moment, while others work on the trees; begin a tree anew now and then."""
@@ -414,7 +450,7 @@ class _Work:
         if self._limited or reading() <= self._alone or proof.ranks.done(proof.trees):
             return False
         typical = float(proof.points.weight.mean()) if len(proof.points.weight) else 1.0
-        if proof.bound < _SOMETHING and not proof.ranks.small(proof.trees):
+        if proof.bound < _SOMETHING:
             return False
         return best - proof.bound >= max(_WIDE * best, _MANY * typical)
 

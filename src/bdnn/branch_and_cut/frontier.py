@@ -68,6 +68,8 @@ class Frontier:
         Nodes solved.
     doubtful : int or None
         Least bound of the nodes that rounding errors kept from being decided.
+    floor : int
+        Bound of all of the tree that was proven elsewhere.
     torn : bool
         Whether an interruption came where the record and `open_nodes` need not fit together: what is proven holds, but
         the tree cannot be gone on with.
@@ -82,9 +84,9 @@ class Frontier:
         self.torn = False
         self._heap = [root]
         self._current: Node | None = None
-        # nodes that others work on, by the number of the job, and a bound that holds for all of the tree
+        # nodes that others work on, by the number of the job
         self._out: dict[int, list[Node]] = {}
-        self._floor = 0
+        self.floor, self._floor_proof = 0, 0
 
     @property
     def cutoff(self) -> float:
@@ -144,20 +146,31 @@ class Frontier:
 
     def replace(self, nodes: list[Node], solved: int, doubtful: int | None) -> None:
         """Put other nodes and numbers in the place of all that there are."""
-        self._heap, self._current, self._out, self._floor = list(nodes), None, {}, 0
+        self._heap, self._current, self._out = list(nodes), None, {}
+        self.floor, self._floor_proof = 0, 0
         heapq.heapify(self._heap)
         self.nodes, self.doubtful = solved, doubtful
         self._serial = itertools.count(1 + max((node.serial for node in nodes), default=0))
 
-    def lift(self, bound: int) -> None:
-        """Raise what is left to do to a bound that was proven elsewhere; not of a recorded tree, between runs."""
-        if self.record is not None:
+    def lift(self, bound: int, proof: int = 0) -> None:
+        """Raise what is left to do to a bound that was proven elsewhere; between runs.
+
+        If the tree is recorded, `proof` is the number of a proof of it in the record.
+        """
+        if self.record is not None and not proof:
             raise ValueError("what was proven elsewhere is not in the record of this tree")
         for node in self.open_nodes():
-            node.bound = max(node.bound, bound)
+            if node.bound < bound:
+                node.bound, node.proof = bound, proof
         heapq.heapify(self._heap)
-        self._floor = max(self._floor, bound)
-        self.doubtful = None if self.doubtful is None else max(self.doubtful, bound)
+        if bound > self.floor:
+            self.floor, self._floor_proof = bound, proof
+        if self.record is None:
+            self.doubtful = None if self.doubtful is None else max(self.doubtful, bound)
+        elif bound > self.cutoff:
+            for node in self._heap:
+                self.record.close(node.record_id, node.proof)
+            self._heap.clear()
 
     # nodes that others work on
 
@@ -205,10 +218,12 @@ class Frontier:
                 if node.proof:
                     node.proof = node.proof + more_proofs if node.proof > 0 else roots[-1 - node.proof][1]
         if doubtful is not None:
-            doubtful = max(doubtful, self._floor)
+            doubtful = max(doubtful, self.floor if self.record is None else 0)
             self.doubtful = doubtful if self.doubtful is None else min(self.doubtful, doubtful)
         for node in nodes:
-            node.bound, node.serial = max(node.bound, self._floor), next(self._serial)
+            node.serial = next(self._serial)
+            if node.bound < self.floor:
+                node.bound, node.proof = self.floor, self._floor_proof
         self._push(nodes)
         del self._out[job]
         self.torn = torn

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bdnn.branch_and_cut.lemmas import Lemmas
 from bdnn.branch_and_cut.proof_log import Record
 
 if TYPE_CHECKING:
@@ -33,15 +34,16 @@ class RankRow:
         Soft constraints of these points, and their costs in units.
     bound : int
         What no network costs less than on them, in units.
-    record : Record or None
-        Of the tree that has proven it, if trees are recorded. It names rank rows found earlier only.
+    record : Record, Lemmas or None
+        Of the tree that has proven it, or of clauses that have, if trees are recorded. It names rank rows found
+        earlier only.
     """
 
     points: Indices
     columns: Integers
     values: Integers
     bound: int
-    record: Record | None = None
+    record: Record | Lemmas | None = None
 
 
 class RankRows:
@@ -58,18 +60,24 @@ class RankRows:
     ----------
     rows : list of RankRow
         All that were found.
+    floor : int or None
+        The number of the one that proves most of all points.
     """
 
     def __init__(self, program: Program, cuts: Cuts) -> None:
         self.program, self.cuts, self.rows = program, cuts, list[RankRow]()
+        self.floor: int | None = None
         # of the sets of the cuts, one after the other, whose members these are
         self._members, self._ends = np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def add(self, points: Indices, bound: int, record: Record | None = None) -> None:
+    def add(self, points: Indices, bound: int, record: Record | Lemmas | None = None) -> None:
         """Store what was proven of some points."""
+        every = len(points) == len(self.program.points)
+        if every and (self.floor is None or bound > self.rows[self.floor].bound):
+            self.floor = len(self.rows)
         columns = np.flatnonzero(np.isin(self.program.points.soft_point, points)).astype(np.int64)
         self.rows.append(RankRow(points, columns, self.program.cost[columns], bound, record))
 
@@ -119,13 +127,20 @@ def restore_ranks(arrays: dict[str, Array], kind: str, ranks: RankRows, *, recor
     for number, part in enumerate(np.split(points, np.cumsum(table[:, 0])[:-1]) if len(table) else []):
         if part[0] < 0 or part[-1] >= len(ranks.program.points) or np.any(np.diff(part) <= 0):
             raise ValueError("rank points")
-        own = None
-        if record:
-            own = Record()
-            own.from_arrays({name: arrays[f"{name} rank {number} {kind}"] for name in own.to_arrays()}, len(ranks.cuts))
-            if max(own.ranks, default=-1) >= number:
-                raise ValueError("proofs of rank rows")
+        own = _record(arrays, f" rank {number} {kind}", len(ranks.cuts)) if record else None
+        if own is not None and max(own.ranks, default=-1) >= number:
+            raise ValueError("proofs of rank rows")
         ranks.add(part, int(table[number, 1]), own)
+
+
+def _record(arrays: dict[str, Array], place: str, n_cuts: int) -> Record | Lemmas:
+    """Return the record of a rank row."""
+    stored = {name.removesuffix(place): values for name, values in arrays.items() if name.endswith(place)}
+    if any(name.startswith("lemmas") for name in stored):
+        return Lemmas.from_arrays(stored, n_cuts)
+    own = Record()
+    own.from_arrays(stored, n_cuts)
+    return own
 
 
 def solution(program: Program, weights: Floats) -> Bools:

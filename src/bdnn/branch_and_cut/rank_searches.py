@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.branch_and_cut.rank_conflicts import roles
 from bdnn.branch_and_cut.rank_rows import RankRows, ranks_to_arrays, restore_ranks
 from bdnn.branch_and_cut.rank_work import RankWork
 from bdnn.branch_and_cut.tree import Tree
 
 if TYPE_CHECKING:
     from bdnn.branch_and_cut.cuts import Cuts
+    from bdnn.branch_and_cut.lemmas import Lemmas
     from bdnn.branch_and_cut.program import Program
     from bdnn.branch_and_cut.proof_log import Record
     from bdnn.branch_and_cut.rank_blocks import Separators
@@ -68,7 +68,7 @@ class RankSearches:
         return self._earlier + sum(work.nodes for work in self._works if work is not None)
 
     @property
-    def records(self) -> list[Record]:
+    def records(self) -> list[Record | Lemmas]:
         """The records of all rank rows, if proofs are written down."""
         return [row.record for ranks in self.rows for row in ranks.rows if row.record is not None]
 
@@ -76,11 +76,6 @@ class RankSearches:
         """Whether nothing is left to do for the one of `trees` that holds the bound down."""
         work = self._works[number := self._lowest(trees)]
         return work is not None and work.done and not self.promises(number)
-
-    def small(self, trees: list[Tree]) -> bool:
-        """Whether there are subsets left, for the tree that holds the bound down, that help where nothing is proven."""
-        work = self._works[number := self._lowest(trees)]
-        return roles(trees[number].program) is not None if work is None else work.small
 
     @property
     def renewing(self) -> bool:

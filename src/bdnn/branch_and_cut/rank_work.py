@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bdnn.branch_and_cut.rank_blocks import Patterns, blocks
-from bdnn.branch_and_cut.rank_conflicts import Conflicts, roles
 from bdnn.branch_and_cut.subset_tree import SubsetTree
 
 if TYPE_CHECKING:
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 # deals with two, three and four blocks that bring no higher sum of bounds, after which the best one gets more nodes:
 # the more blocks the longer a deal takes, and with more than four, subsets are nearly as hard as the whole
 _IDLE_DEALS = (6, 2, 1)
-# subsets of points in conflict, and after how many of them trees may begin anew; nodes for one of them
-_CONFLICTS, _CONFLICTS_AT_ONCE, _CONFLICT_NODES = 400, 50, 200
 # nodes for an aim in the first deal, and by what they grow: a bound that is higher by one costs about three times more
 _FIRST_NODES, _MORE_NODES = 2000, 3
 
@@ -29,7 +26,7 @@ class RankWork:
     """Finds rank rows of subsets that leave out one of several blocks of points: halves first, then larger ones.
 
     Each number of blocks has several deals. The one of the highest sum of bounds gets more nodes before there is one
-    block more. Conjunctions and disjunctions of neurons have small subsets of points in conflict instead.
+    block more.
 
     Parameters
     ----------
@@ -50,8 +47,6 @@ class RankWork:
         Deals of blocks that are done.
     done : bool
         Whether nothing is left to do.
-    small : bool
-        Whether subsets in conflict are being looked at, which also help where trees have proven nothing yet.
     """
 
     def __init__(
@@ -63,7 +58,6 @@ class RankWork:
         self._target[points.soft_point] = points.target
         self._patterns = Patterns(ranks.program, self._rng, separators)
         self.nodes, self.deals, self.done = 0, 0, False
-        self.small = roles(ranks.program) is not None
         self._proceed: Callable[[], bool] = lambda: True
         self._course = self._work()
 
@@ -75,10 +69,6 @@ class RankWork:
 
     def _work(self) -> Iterator[bool]:
         """Work; give True where that can be interrupted."""
-        if self.small:
-            yield from self._small()
-            self.small = False
-            return
         n_blocks, best, idle, most = 2, -1, 0, _FIRST_NODES
         promising: list[SubsetTree] = []
         while n_blocks <= min(len(_IDLE_DEALS) + 1, len(self._target) // 2):
@@ -99,21 +89,6 @@ class RankWork:
                 yield from self._solved(promising, most * _MORE_NODES)
                 n_blocks, best, idle, most = n_blocks + 1, -1, 0, most * _MORE_NODES
 
-    def _small(self) -> Iterator[bool]:
-        """Find rank rows of points in conflict."""
-        n_subsets = 0
-        for subset in Conflicts(self._ranks.program, self._ranks.cuts, self._rng).subsets():
-            if subset is not None:
-                yield from self._solved(
-                    [SubsetTree(self._ranks, subset, record=self._record)], _CONFLICT_NODES, deals=0
-                )
-                n_subsets += 1
-                if n_subsets % _CONFLICTS_AT_ONCE == 0:
-                    self.deals += 1
-                if n_subsets == _CONFLICTS:
-                    return
-            yield True
-
     def _dealt(self, n_blocks: int) -> Indices:
         """Return a random block for each point, those of each target spread evenly."""
         order = np.argsort(self._target + self._rng.random(len(self._target)), kind="stable")
@@ -121,7 +96,7 @@ class RankWork:
         block[order] = np.arange(len(order)) % n_blocks
         return block
 
-    def _solved(self, trees: list[SubsetTree], most: int, deals: int = 1) -> Generator[bool, None, int]:
+    def _solved(self, trees: list[SubsetTree], most: int) -> Generator[bool, None, int]:
         """Find rank rows of the points of some trees; return the sum of what is proven, in units."""
         for tree in trees:
             proven, before = tree.proven, tree.nodes
@@ -132,5 +107,5 @@ class RankWork:
             if tree.proven > proven:
                 self._ranks.add(tree.points, tree.proven, tree.row_record)
             yield True
-        self.deals += deals
+        self.deals += 1
         return sum(tree.proven for tree in trees)

@@ -122,7 +122,8 @@ class SubsetTree(Tree):
     def _new_sets(self) -> Iterable[int]:
         return self.ranks.sets_within(self._inside, self._taken).tolist() if self.ranks is not None else ()
 
-    def _evaluate(self, weights: Floats) -> float:
+    def evaluate(self, weights: Floats) -> float:
+        """Return what a network costs on the points."""
         if self._found is not None:
             self._found(weights)
         return float(solution(self.program, weights) @ self.program.cost)

@@ -132,6 +132,16 @@ class Tree(Frontier):
         self.replace(nodes, solved, None if doubtful < 0 else doubtful)
         self.gain, self.tried = gain.copy(), tried.copy()
 
+    def take_floor(self) -> None:
+        """Raise what is left to do to what a rank row of all points proves; between runs."""
+        if self.ranks is None or self.ranks.floor is None:
+            return
+        number = self.ranks.floor
+        bound = self.ranks.rows[number].bound
+        if bound > self.floor:
+            rows, multipliers = [(-1 - number, RANK)], np.array([self.rows.scale], dtype=np.int64)
+            self.lift(bound, 0 if self.record is None else self.record.proof(rows, multipliers))
+
     def cuts_in_use(self) -> set[int]:
         """Return the cuts whose rows the linear program holds."""
         slots = self.rows.slot
@@ -174,6 +184,9 @@ class Tree(Frontier):
 
     def _bound_node(self, node: Node, lower: Floats, upper: Floats, proceed: Callable[[], bool]) -> _Verdict:
         """Solve and cut until the node is closed, or cuts bring nothing; fix columns by reduced costs."""
+        if self.record and node.bound > self.cutoff:
+            self.record.close(node.record_id, node.proof)
+            return "closed"
         rows, root = self.rows, node.minus_depth == 0
         last, stalled, failures = -np.inf, 0, 0
         for number in itertools.count():
@@ -342,7 +355,7 @@ class Tree(Frontier):
         if network is not None:
             self.best = min(self.best, self._submit(network))
 
-    def _evaluate(self, weights: Floats) -> float:
+    def evaluate(self, weights: Floats) -> float:
         """Return what a network costs."""
         return self._submit(self.program.network(weights))
 
@@ -361,6 +374,6 @@ class Tree(Frontier):
             if separating is None:
                 return self._give_up(node)
             weights[neuron] = separating
-        self.best = min(self.best, self._evaluate(weights))
+        self.best = min(self.best, self.evaluate(weights))
         # everything in the node costs at least as much, which its rows show when it is solved again
         return [node] if node.bound > self.cutoff else self._give_up(node)

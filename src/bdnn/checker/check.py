@@ -24,7 +24,7 @@ itself if {l} is a blocker (s_i = +1) or an implicant (s_i = -1). Every network 
 - link (i, k): e_i - Σ_{l in Q} z_il >= 1 - |Q| for the k-th set Q of two or more among the blockers (s_i = +1) or the
   implicants (s_i = -1);
 - rank (q): Σ_{i in S} W_i e_i >= bound, where S are the points of rank q. It is proven by a tree like those below,
-  whose costs are W_i in S and 0 elsewhere, and whose proofs may name the ranks before it;
+  whose costs are W_i in S and 0 elsewhere, and whose proofs may name the ranks before it, or by lemmas, see below;
 - cut (c, l): Σ_{i in S} x_il >= 1, where S are the points of cut c and x_il is the variable that stands for z_il. A cut
   is proven by positive integers μ_i with Σ μ_i s_i (x_i, 1) = 0: a neuron that is right at all of S would make
   Σ μ_i s_i (w·x_i + b) positive.
@@ -40,8 +40,16 @@ divided by the scale and rounded up to the next possible loss, is not above Σ W
 the box without fixings it is Σ L_r rhs_r + Σ_j min(r_j, 0); each fixing adds max(-r_j, 0) if it is to 0 and max(r_j, 0)
 if it is to 1. So many leaves can share one proof, as those do that fixing by reduced costs cuts off.
 
+*Lemmas.* A cut says that one of its variables is 1; a link that e_i is, or one of its z_il is not. Such clauses and the
+limit Σ_{i in S} W_i e_i <= bound - 1 contradict each other. A lemma is a clause that follows: let all of its literals
+be false; its reasons are clauses known by then, or the limit. A clause of which all literals but one are false makes
+that one true, and the limit makes each variable 0 that would exceed it. The last reason has no literal left, or the
+limit is exceeded. The last lemma is the empty clause (reverse unit propagation, with hints).
+
 References
 ----------
+E. Goldberg and Y. Novikov, Verification of proofs of unsatisfiability for CNF formulas, DATE 2003,
+doi:10.1109/DATE.2003.1253718.
 S. Muroga, Threshold Logic and Its Applications, 1971: integer weights of threshold functions.
 K. K. H. Cheung, A. Gleixner and D. E. Steffy, Verifying integer programming results, IPCO 2017,
 doi:10.1007/978-3-319-59250-3_13.
@@ -64,6 +72,7 @@ from bdnn.checker.class_weight import weighted_rows
 from bdnn.checker.data import MergedData, data_hash, doubles, integer_columns, merged, network_loss
 from bdnn.checker.file import Certificate, Cut, Rank, read_certificate, save_certificate
 from bdnn.checker.functions import blockers, canonical, check_functions, columns, functions, links
+from bdnn.checker.lemmas import check_lemmas
 from bdnn.checker.trees import Program, check_tree
 from bdnn.checker.values import OTHER_DATA
 from bdnn.errors import CertificateError, InputError
@@ -102,7 +111,7 @@ class Verified:
     n_cuts : int
         Inseparable sets that were checked.
     n_leaves : int
-        Leaves that were checked.
+        Leaves and lemmas that were checked.
     n_trees : int
         Output functions that were checked.
     seconds : float
@@ -186,7 +195,11 @@ def verify_certificate(
         program = Program(canonical(tree.implicants), data, cuts, _checked_ranks(tree.ranks, data, t))
         for q, rank in enumerate(tree.ranks):
             program.ask(q, rank.points)
-            n_leaves += check_tree(f"rank {q} of tree {t}", rank, program, content.scale, rank.bound, data)
+            name = f"rank {q} of tree {t}"
+            if rank.lemmas is not None:
+                n_leaves += check_lemmas(name, rank.lemmas, program, rank.bound)
+            else:
+                n_leaves += check_tree(name, rank, program, content.scale, rank.bound, data)
         program.ask(len(tree.ranks), range(len(data.points)))
         n_leaves += check_tree(f"tree {t}", tree, program, content.scale, needed, data)
     return Verified(

@@ -8,7 +8,7 @@ Notes
 A certificate is a JSON object of exactly these names; all that is counted is counted from 0:
 
 - ``format`` "bdnn-certificate", ``version`` 1, 2 if there is a ``table``, 3 if classes or rows have weights or columns
-  are not inputs themselves, or 4 if there are ``ranks``;
+  are not inputs themselves, 4 if there are ``ranks``, or 5 if some of these have ``lemmas``;
 - ``data``: ``sha256`` (see `bdnn.checker.data.data_hash`), ``n_rows``, ``n_features``, ``n_points``, ``classes``;
 - ``architecture``: ``hidden_layer_sizes`` ([] or [d], d at most 6), ``head`` "threshold" (one output) or "argmax"
   (two), ``weights`` "continuous", ``fit_intercept`` true;
@@ -23,7 +23,9 @@ A certificate is a JSON object of exactly these names; all that is counted is co
   [column, child for 0, child for 1], or a leaf, which is the number of a proof. Every proof has a leaf. In version 4 a
   tree has ``ranks`` beside: what was proven of some of the points, each with ``points``, ``bound``, an integer, and
   ``proofs`` and ``nodes`` of its own; and proofs have ``ranks`` beside: [[rank, multiplier], …]. Those of a rank name
-  earlier ranks only.
+  earlier ranks only. In version 5 a rank may have a refutation in the place of ``proofs`` and ``nodes``: ``cuts``,
+  [[cut, neuron], …], ``links``, [[point, k], …], ``lemmas``, each a list of literals, and as many ``reasons``, each a
+  list of numbers: -1 is the limit on costs, then come those of the cuts, of the links, and of the lemmas.
 
 What the parts mean is explained in `bdnn.checker.check`.
 """
@@ -48,6 +50,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdnn.checker.class_weight import ClassWeight, read_class_weight
+from bdnn.checker.lemmas import NAMES, Lemmas, read_lemmas
 from bdnn.checker.proofs import LARGEST_INDEX, Nodes, Proof, read_node, read_proof
 from bdnn.checker.rows import TablePart, read_table_part
 from bdnn.checker.values import MAX_BITS, exactly, fail, integer, items, rational, shown
@@ -57,7 +60,7 @@ from bdnn.files import FilePath, write
 if TYPE_CHECKING:
     from bdnn.checker.data import Label
 
-FORMAT, VERSION = "bdnn-certificate", 4  # the version counts changes that older checkers do not understand
+FORMAT, VERSION = "bdnn-certificate", 5  # the version counts changes that older checkers do not understand
 
 MAX_HIDDEN = 6  # one more than exact training lists the output functions of
 _MAX_BYTES = 2**30  # of a file, which is read at once
@@ -84,12 +87,13 @@ class Tree(NamedTuple):
 
 
 class Rank(NamedTuple):
-    """What no network loses less than on some of the points, in units, and the tree that shows it."""
+    """What no network loses less than on some of the points, in units, and the tree or the lemmas that show it."""
 
     points: list[int]
     bound: int
     proofs: list[Proof]
     nodes: NDArray[np.int64]
+    lemmas: Lemmas | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,17 +408,21 @@ def _tree(value: object, t: int, version: int) -> Tree:
     ranks = items(f"{place}: ranks", parts["ranks"]) if with_ranks else []
     return Tree(
         implicants,
-        [_rank(rank, f"rank {q} of {place}") for q, rank in enumerate(ranks)],
+        [_rank(rank, f"rank {q} of {place}", version) for q, rank in enumerate(ranks)],
         *_proofs_and_nodes(parts, place),
     )
 
 
-def _rank(value: object, place: str) -> Rank:
-    parts = exactly(place, value, "points bound proofs nodes")
+def _rank(value: object, place: str, version: int) -> Rank:
+    lemmas = read_lemmas(value, place) if version >= 5 and isinstance(value, dict) and "lemmas" in value else None
+    parts = exactly(place, value, "points bound proofs nodes" if lemmas is None else NAMES)
     points = items(f"{place}: points", parts["points"])
     for point in points:
         integer(f"{place}: points", point, 0, LARGEST_INDEX)
-    return Rank(points, integer(f"{place}: bound", parts["bound"], 1, _LARGEST_BOUND), *_proofs_and_nodes(parts, place))
+    bound = integer(f"{place}: bound", parts["bound"], 1, _LARGEST_BOUND)
+    if lemmas is not None:
+        return Rank(points, bound, [], np.zeros((0, 3), dtype=np.int64), lemmas)
+    return Rank(points, bound, *_proofs_and_nodes(parts, place))
 
 
 def _proofs_and_nodes(parts: dict[str, Any], place: str) -> tuple[list[Proof], NDArray[np.int64]]:
