@@ -1,6 +1,7 @@
 """Exact training on random small problems against brute force, the paper's model and the checker of certificates.
 
     python benchmarks/soundness.py [--problems 2000] [--runs 20000] [--halfspaces 2000] [--pairs 1000] [--ranks 2000]
+        [--clauses 4000]
 
 Each problem has 1 to 3 features, up to 14 points, no hidden layer or 1 to 3 hidden neurons, two classes, and sample
 weights, ties, duplicates or conflicting labels. Its least loss is found by enumerating every set of points that a
@@ -11,7 +12,8 @@ the least loss, and no loss below it. On problems without hidden layer and with 
 halfspaces must prove the least loss, also with columns that add nothing and numbers whose digits fill a double, and
 that of pairs on problems with two hidden neurons and up to two features. In a last part rank rows are sought from the
 first moment on, by one thread or two: the same is asked of what is proven with them, and of each of them, in searches
-that are stopped anywhere. Rewrites benchmarks/results/soundness.json; fails at the first contradiction.
+that are stopped anywhere; and the problems with two hidden neurons or three are proven by clauses alone, in runs that
+are interrupted anywhere, and to the end. Rewrites benchmarks/results/soundness.json; fails at the first contradiction.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from bdnn.result import NOTHING_TO_CERTIFY
 from bdnn.search.halfspace import separators
 
 FEATURES, POINTS, WIDTHS = (1, 2, 3), 14, (0, 1, 2, 3)
+FEWEST_FOR_CLAUSES = 2  # hidden neurons
 
 
 def normal(corners):
@@ -203,6 +206,22 @@ def rank_rows_at_once():
             setattr(engine, name, value)
 
 
+@contextmanager
+def clauses_alone():
+    """Let exact training prove by clauses alone, and report after every step: trees only note what that closes."""
+    run, report = engine.Tree.run, engine._REPORT
+
+    def noted(self, proceed):
+        if self.bound > self.cutoff:
+            run(self, proceed)
+
+    engine.Tree.run, engine._REPORT = noted, -1.0
+    try:
+        yield
+    finally:
+        engine.Tree.run, engine._REPORT = run, report
+
+
 def accepted(result, X, y, weight, best, name):
     """Return whether there is a certificate; raise if it proves another loss, or is missing where networks differ."""
     if result.status != "optimal":
@@ -246,6 +265,34 @@ def check_rank_rows(seed, counts):
         if row.bound * points.unit > least + 1e-9:
             raise SystemExit(f"ranks {seed}: {row.bound * points.unit} on {row.points.tolist()}, the least is {least}")
         counts["rank row of a stopped search, not above brute force"] += 1
+
+
+def check_clause(seed, counts):
+    """Raise if the bound of an interrupted search by clauses, or what is proven in the end, contradicts brute force."""
+    rng = np.random.default_rng([6, seed])
+    X, y, weight, width = random_problem(rng, fewest=8, cheap=True)
+    if width < FEWEST_FOR_CLAUSES:
+        return
+    problem = Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=(width,))
+    best, last, reports = least_loss(X, y, weight, width), int(rng.integers(0, 12)), itertools.count()
+
+    def stop(progress):
+        if next(reports) == last:
+            raise KeyboardInterrupt
+
+    training = ExactTraining(formulation="activation", incumbents="none", certificate=True)
+    stopped = checked(training(problem, Budget(seconds=60, seed=seed), None, stop), best, f"clauses {seed}, stopped")
+    counts[f"stopped, bound {'above 0' if stopped.bound else '0'}" if stopped.interrupted else "not stopped"] += 1
+    result = checked(training(problem, Budget(seconds=60, seed=seed)), best, f"clauses {seed}")
+    certified = accepted(result, X, y, weight, best, f"clauses {seed}")
+    counts[f"optimal, as by brute force, {'certificate accepted' if certified else 'nothing to certify'}"] += 1
+
+
+def check_clauses(count, counts):
+    """Raise if anything that is proven by clauses alone contradicts brute force."""
+    with clauses_alone():
+        for seed in range(count):
+            check_clause(seed, counts)
 
 
 def check_problems(count, counts):
@@ -304,6 +351,7 @@ PARTS = {
     "halfspaces": (2_000, functools.partial(check_enumerations, width=0)),
     "pairs": (1_000, functools.partial(check_enumerations, width=2)),
     "ranks": (2_000, check_ranks),
+    "clauses": (4_000, check_clauses),
 }
 
 

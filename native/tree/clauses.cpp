@@ -142,8 +142,9 @@ Clauses::Index Clauses::propagate(Poll& poll) {
         const Index by_cost = propagate_cost();
         if (by_cost != NONE) return by_cost;
         if (head_ == trail_.size()) return NONE;
-        const Literal made_false = negated(trail_[head_++]);
-        poll.spent(8 + watches_[made_false].size());
+        const Literal made_false = negated(trail_[head_]);
+        poll.spent(8 + watches_[made_false].size());  // may throw: then this one is still to be done
+        ++head_;
         const Index conflict = propagate_clauses(made_false);
         if (conflict != NONE) return conflict;
     }
