@@ -20,6 +20,7 @@ from bdnn.checker import file as verify_file
 from bdnn.checker import functions as verify_functions
 from bdnn.checker import lemmas as verify_lemmas
 from bdnn.checker import proofs as verify_proofs
+from bdnn.checker import refutations as verify_refutations
 from bdnn.checker import rows as verify_rows
 from bdnn.checker import trees as verify_trees
 from bdnn.checker import values as verify_parts
@@ -29,7 +30,7 @@ from certified import ALTERNATING, CASES, NOTHING, TIED, changed, check, documen
 
 MODULES = (
     verify, verify_class_weight, verify_data, verify_file, verify_functions, verify_lemmas, verify_parts, verify_proofs,
-    verify_rows, verify_trees,
+    verify_refutations, verify_rows, verify_trees,
 )  # fmt: skip
 
 

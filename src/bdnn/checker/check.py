@@ -72,7 +72,7 @@ from bdnn.checker.class_weight import weighted_rows
 from bdnn.checker.data import MergedData, data_hash, doubles, integer_columns, merged, network_loss
 from bdnn.checker.file import Certificate, Cut, Rank, read_certificate, save_certificate
 from bdnn.checker.functions import blockers, canonical, check_functions, columns, functions, links
-from bdnn.checker.lemmas import check_lemmas
+from bdnn.checker.refutations import check_lemmas
 from bdnn.checker.trees import Program, check_tree
 from bdnn.checker.values import OTHER_DATA
 from bdnn.errors import CertificateError, InputError
