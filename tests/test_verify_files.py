@@ -53,7 +53,7 @@ def test_files(tmp_path, certificates, monkeypatch):
     assert check(plain, X, y, weight).optimal
     for damaged in (
         text[:-3], text + "x", "", "[]", "NaN", text.replace('"loss"', '"bound"'), text.replace("1.0", "Infinity", 1),
-        text.replace("1.0", "-NaN", 1), '{"format": "bdnn-model"}', text.replace('"version": 1', '"version": 5'),
+        text.replace("1.0", "-NaN", 1), '{"format": "bdnn-model"}', text.replace('"version": 1', '"version": 6'),
         text.replace('"scale": 1048576', '"scale": ' + "1" * 5000), text.replace('"nodes": [', '"nodes": [,', 1),
         text.replace('"trees": [', '"trees": {', 1), '{"trees": []} {}',
     ):  # fmt: skip

@@ -25,7 +25,9 @@ NO_CERTIFICATE = (
     "weights that are integers have one), or multipliers could not be computed"
 )
 NOTHING_TO_CERTIFY = "there is nothing to write a certificate of: no network is better than another"
-CERTIFICATE_SHORTFALLS = frozenset({NO_TIME_FOR_CERTIFICATE, NO_CERTIFICATE, NOTHING_TO_CERTIFY})
+CERTIFICATE_IMPOSSIBLE = frozenset({NO_CERTIFICATE, NOTHING_TO_CERTIFY})
+"""Why there can be no certificate, however long a run may take."""
+CERTIFICATE_SHORTFALLS = CERTIFICATE_IMPOSSIBLE | {NO_TIME_FOR_CERTIFICATE}
 """Why there is no certificate, perhaps in spite of a proof."""
 
 

@@ -142,6 +142,7 @@ def test_certificates_hold_refutations(tmp_path):
     assert result.certificate["version"] == 5 and refutations(result.certificate)
     verified = bdnn.verify_certificate(result.certificate, X, y)
     assert verified.optimal and verified.bound == result.objective
+    assert verified.n_lemmas == sum(len(rank["lemmas"]) for rank in refutations(result.certificate)) > 0
     path = tmp_path / "certificate.json"
     bdnn.save_certificate(result.certificate, path)
     assert bdnn.verify_certificate(path, X, y).optimal

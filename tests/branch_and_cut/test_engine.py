@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
-from bdnn import Budget, Problem
+from bdnn import Budget, Problem, Status
 from bdnn.branch_and_cut.tree import Tree
 from bdnn.methods.exact import ExactTraining
 from clocks import ticking
@@ -259,3 +259,29 @@ def test_probing_trees_lift_bounds_no_higher_than_the_optimum(monkeypatch):
         assert max(told) <= expected
         assert told == sorted(told)
     assert len(lifted) > 3
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_weights_of_very_different_sizes_give_no_bound_above_the_optimum(seed):
+    """Costs without a common unit are rounded; what a small row costs must not be lost beside a large one."""
+    rng = np.random.default_rng(seed)
+    X, y = rng.integers(0, 4, (8, 1)).astype(float), rng.permutation(np.r_[0, 1, rng.integers(0, 2, 6)])
+    weight = 10.0 ** rng.uniform(-6, 6, 8) if seed % 2 else rng.choice([0.2, 1e6, 0.1, 7.3e-4], 8)
+    hidden = [(), (2,)][seed // 2 % 2]
+    problem = Problem(X=X, y=y, sample_weight=weight, hidden_layer_sizes=hidden)
+    best = ExactTraining(formulation="enumeration")(problem, Budget(seconds=60))
+    assert best.status == Status.OPTIMAL
+    for formulation in ("activation", "auto", "big_m"):
+        result = ExactTraining(formulation=formulation)(problem, Budget(seconds=20))
+        assert result.bound <= best.objective * (1 + 1e-9) and result.objective >= best.objective * (1 - 1e-9)
+        if result.status == Status.OPTIMAL:
+            assert result.objective <= best.objective + 3e-6 * max(best.objective, weight.min())
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-9, 1e-13, 1e12])
+def test_the_unit_of_weights_does_not_matter(scale):
+    X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]], dtype=float), [0, 1, 1, 0, 0, 1]
+    weight = scale * np.array([0.7, 0.3, 0.9, 0.51, 0.2, 0.6])
+    result = plain()(Problem(X=X, y=np.array(y), sample_weight=weight, hidden_layer_sizes=(2,)), Budget(seconds=60))
+    assert result.status == Status.OPTIMAL
+    assert result.objective == pytest.approx(0.2 * scale) and result.bound == pytest.approx(0.2 * scale)

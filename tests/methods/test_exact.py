@@ -12,6 +12,7 @@ from bdnn import Budget, Problem, Result
 from bdnn.branch_and_cut.program import covers
 from bdnn.methods import starts as start
 from bdnn.methods.exact import ExactTraining
+from bdnn.network.losses import step
 from bdnn.problem.presolve import presolve
 from cases import POINTS, Case, all_labels, loss_by_hand, some_labels
 
@@ -39,9 +40,11 @@ def assert_optimal(case: Case, **settings: object) -> None:
 def assert_result(result: Result, case: Case, expected: float) -> None:
     assert result.status == "optimal", (case, result.message)
     assert result.objective == pytest.approx(expected, rel=1e-9, abs=1e-12), case
-    assert result.objective == result.bound == result.audit.loss
-    assert result.objective == loss_by_hand(result.network, case), case
-    assert result.gap == 0
+    assert result.objective == result.audit.loss == loss_by_hand(result.network, case), case
+    if step(np.asarray(case.problem().sample_weight)):
+        assert result.objective == result.bound and result.gap == 0
+    else:  # no more than was proven, of rounded costs
+        assert result.bound <= result.objective <= result.bound + 2e-6 * max(result.objective, 0.1)
     assert not result.audit.mismatch
     assert result.audit.n_mismatched == 0, case
 

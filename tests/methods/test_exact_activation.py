@@ -101,7 +101,6 @@ def test_the_result(hidden: tuple[int, ...], incumbents: str) -> None:
 def test_progress() -> None:
     told = []
     result = plain(formulation="activation")(problem(), Budget(seconds=60), on_progress=told.append)
-    assert result.nodes > 0
     assert "solve" in {progress.phase for progress in told}
     assert [p.bound for p in told] == sorted(p.bound for p in told)
     assert [p.objective for p in told] == sorted((p.objective for p in told), reverse=True)

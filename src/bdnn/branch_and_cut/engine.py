@@ -64,6 +64,8 @@ class Ending(Enum):
 
     CLOSED = "closed"
     """The bound meets the best objective."""
+    ROUNDED = "rounded"
+    """All is proven of rounded costs, which leaves a gap."""
     UNDECIDED = "undecided"
     """Nothing is left to do, but rounding errors kept parts of the trees from being decided."""
     PAUSED = "paused"
@@ -81,6 +83,7 @@ class Ending(Enum):
 
 _MESSAGES = {
     Ending.CLOSED: "optimal",
+    Ending.ROUNDED: "sample weights without a common unit were rounded, which leaves a gap",
     Ending.UNDECIDED: "rounding errors left parts of the tree undecided",
     Ending.PAUSED: "paused",
     Ending.NODE_LIMIT: NODE_LIMIT,
@@ -478,13 +481,15 @@ class _Work:
         self._reported = now = reading()
         self._end = now + spare
         proof.seconds, self._counted = proof.seconds + now - self._counted, now
-        incumbents.raise_bound(proof.points.loss(proof.bound) / incumbents.reduced.loss_unit)
+        incumbents.raise_bound(proof.points.loss(proof.bound) / incumbents.reduced.loss_unit, exact=True)
         incumbents.count_nodes(proof.nodes, team)
         incumbents.report()
 
     def _ending(self) -> Ending:
-        if self._incumbents.closed or all(tree.closed for tree in self._proof.trees):
+        if self._incumbents.closed:
             return Ending.CLOSED
+        if all(tree.closed for tree in self._proof.trees):
+            return Ending.CLOSED if self._proof.points.exact else Ending.ROUNDED
         if not self._open():
             return Ending.UNDECIDED
         if self._incumbents.out_of_nodes:

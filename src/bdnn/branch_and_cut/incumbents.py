@@ -61,8 +61,8 @@ class Incumbents(Protocol):
         """Note how many nodes there are so far, those of earlier runs included, and how several workers stand."""
         ...
 
-    def raise_bound(self, solver_bound: float) -> None:
-        """Take a bound, in units of the loss, if it is better."""
+    def raise_bound(self, bound: float, *, exact: bool = False) -> None:
+        """Take a bound, in units of the loss, if it is better; an exact one is right up to the rounding of sums."""
         ...
 
     def report(self) -> None:

@@ -72,7 +72,7 @@ class Points:
         unit, exact = reduced.loss_step, True
         units = cost / unit if unit else np.zeros(0)
         if not unit or units.max(initial=0.0) > _MAX_WEIGHT or not np.all(units == np.rint(units)):
-            unit, exact = float(cost.max(initial=1.0)) / _MAX_WEIGHT, False
+            unit, exact = (float(cost.max(initial=0.0)) or 1.0) / _MAX_WEIGHT, False
             units = np.floor(cost / unit)
         weight = units.astype(np.int64)
         if exact and len(weight):

@@ -111,9 +111,11 @@ class Verified:
     n_cuts : int
         Inseparable sets that were checked.
     n_leaves : int
-        Leaves and lemmas that were checked.
+        Leaves that were checked.
     n_trees : int
         Output functions that were checked.
+    n_lemmas : int
+        Lemmas that were checked.
     seconds : float
         Time it took.
     statement : str
@@ -128,6 +130,7 @@ class Verified:
     n_cuts: int
     n_leaves: int
     n_trees: int
+    n_lemmas: int
     seconds: float
     statement: str
     rows: str = ""
@@ -190,14 +193,14 @@ def verify_certificate(
     check_functions([tree.implicants for tree in content.trees], width)
     # losses are base + unit * integer, so the bound holds if this many units cannot be undercut
     needed = -((data.base - content.bound) // data.unit)
-    n_leaves = 0
+    n_leaves = n_lemmas = 0
     for t, tree in enumerate(content.trees):
         program = Program(canonical(tree.implicants), data, cuts, _checked_ranks(tree.ranks, data, t))
         for q, rank in enumerate(tree.ranks):
             program.ask(q, rank.points)
             name = f"rank {q} of tree {t}"
             if rank.lemmas is not None:
-                n_leaves += check_lemmas(name, rank.lemmas, program, rank.bound)
+                n_lemmas += check_lemmas(name, rank.lemmas, program, rank.bound)
             else:
                 n_leaves += check_tree(name, rank, program, content.scale, rank.bound, data)
         program.ask(len(tree.ranks), range(len(data.points)))
@@ -209,6 +212,7 @@ def verify_certificate(
         n_cuts=len(cuts),
         n_leaves=n_leaves,
         n_trees=len(content.trees),
+        n_lemmas=n_lemmas,
         seconds=time.perf_counter() - began,
         statement=_statement(content, loss),
         rows=rows,

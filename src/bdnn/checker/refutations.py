@@ -63,12 +63,14 @@ class _Consequences:
 
     def contradict(self, lemma: list[int], reasons: list[list[int] | None]) -> bool:
         """Return whether the reasons, one after another, come to a contradiction; None is the limit on costs."""
-        found = not all([self._take(literal ^ 1) for literal in lemma])
+        found, looked = not all([self._take(literal ^ 1) for literal in lemma]), -1
         for clause in reasons:
             if found:
                 break
             if clause is None:
-                found = not self._limit()
+                if looked != len(self._trail):  # else there is nothing new
+                    found = not self._limit()
+                    looked = len(self._trail)
                 continue
             left = [literal for literal in clause if not self._false[literal]]
             # two that are left say nothing

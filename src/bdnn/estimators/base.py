@@ -22,6 +22,7 @@ from bdnn.errors import InputError
 from bdnn.estimators.inputs import REAL, EncoderSettings, encoded, given_columns, training_columns
 from bdnn.labels import check_present, plain
 from bdnn.regression_targets import check_discrete
+from bdnn.result import CERTIFICATE_IMPOSSIBLE
 from bdnn.splitting import drawn_seed
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def storable(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shortfall_warning(time_limit: float | None, shortfalls: Iterable[str]) -> str:
-    """Return the text of a warning about what could not be done for lack of time.
+    """Return the text of a warning about what could not be done, for lack of time or for good.
 
     Parameters
     ----------
@@ -167,6 +168,9 @@ def _shortfall_warning(time_limit: float | None, shortfalls: Iterable[str]) -> s
     str
         One line.
     """
+    shortfalls = list(shortfalls)
+    if CERTIFICATE_IMPOSSIBLE.issuperset(shortfalls):  # more time would not help
+        return "; ".join(shortfalls)
     if time_limit is None:
         return f"training is incomplete: {'; '.join(shortfalls)}"
     return f"training is incomplete within the time limit of {time_limit:g} s: {'; '.join(shortfalls)}; raise the limit"

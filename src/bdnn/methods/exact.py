@@ -198,7 +198,8 @@ class ExactTraining(TrainingMethod):
             raise NotCoveredError(
                 f'formulation "activation" does not cover {uncovered}: it needs continuous weights with biases, and at '
                 "most one hidden layer, of up to five neurons with two classes and of up to three with more classes, "
-                'depending on their number; use "big_m" or "auto"',
+                "depending on their number, and with an argmax head over more than two classes no equal rows with "
+                'different labels; use "big_m" or "auto"',
                 uncovered,
             )
         kind = few_features if run.problem.weights == "continuous" else exact_enumeration

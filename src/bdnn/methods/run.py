@@ -80,6 +80,9 @@ class Run:
         # a number of which every objective is a multiple, or 0; asked for at every step of a search
         self._step = 0.0 if problem.penalty_factor else self._reduced.loss_step
         self._unit = self._reduced.loss_unit
+        weights = np.asarray(problem.sample_weight)
+        # what two losses may differ by and be the same: far less than any row weighs
+        self._close = self._step / 4 if self._step else 2 * _BOUND_ERROR * float(weights[weights > 0].min())
         self._bound, self._scope = self._reduced.irreducible, self._reduced.everything
         self._nodes = self._earlier_nodes = self._rounds = self._n_mismatched = self._n_solved = 0
         # a regularizer that comes second is not known to be least before that was asked
@@ -185,8 +188,9 @@ class Run:
 
     def equal(self, bound: float, objective: float) -> bool:
         """Whether a bound and an objective are the same up to the rounding of sums of weights."""
-        tolerance = _SUM_ERROR if self._step else 2 * _BOUND_ERROR
-        return abs(objective - bound) <= tolerance * max(objective, self._unit)
+        if self._step:
+            return abs(objective - bound) <= min(_SUM_ERROR * max(objective, self._step), self._close)
+        return abs(objective - bound) <= max(2 * _BOUND_ERROR * objective, self._close)
 
     @property
     def closed(self) -> bool:
@@ -311,10 +315,13 @@ class Run:
 
     # bounds
 
-    def raise_bound(self, solver_bound: float) -> None:
-        """Take a solver's dual bound, in loss units, lowered by its rounding, raised to the next possible loss."""
-        if math.isfinite(solver_bound):
-            safe = solver_bound - _BOUND_ERROR * max(1.0, abs(solver_bound))
+    def raise_bound(self, bound: float, *, exact: bool = False) -> None:
+        """Take a dual bound, in loss units, raised to the next possible loss.
+
+        A solver's is lowered by its tolerances before, one of exact arithmetic by the rounding of sums.
+        """
+        if math.isfinite(bound):
+            safe = bound - (_SUM_ERROR * abs(bound) if exact else _BOUND_ERROR * max(1.0, abs(bound)))
             self.restore_bound((math.ceil(safe) if self._step else safe) * self._reduced.loss_unit)
 
     def restore_bound(self, bound: float) -> None:
@@ -433,7 +440,8 @@ class Run:
         assert chosen is not None
         self._timings["total"] = self._budget.elapsed
         closed = self.is_closed(chosen.objective)
-        bound = chosen.objective if closed else self._bound
+        # only where losses are multiples of a step a bound that is nearly there proves more
+        bound = chosen.objective if closed and self._step else min(chosen.objective, self._bound)
         if self._bounds[-1].bound != bound:  # a sum of weights, rounded in another order
             self._record_bound(bound)
         return Result(

@@ -147,12 +147,13 @@ def training_facts(card: Model, result: Result) -> Facts:
 def proof_facts(proof: Proof) -> Facts:
     """Say what a certificate proves about the network."""
     verified = proof.verified
+    lemmas = f"{verified.n_lemmas} lemmas, " if verified.n_lemmas else ""
     own = "is therefore optimal" if proof.optimal else f"is at most {number(float(proof.loss - verified.bound))} above"
     return [
         ("file", proof.name),
         ("bound", str(verified.bound)),
         ("loss of this network", f"{proof.loss} on the same rows; it {own}"),
-        ("checked", f"{verified.n_trees} trees, {verified.n_leaves} leaves, {verified.n_cuts} cuts, "
+        ("checked", f"{verified.n_trees} trees, {verified.n_leaves} leaves, {lemmas}{verified.n_cuts} cuts, "
                     f"without a solver, in {verified.seconds:.1f} s"),
     ]  # fmt: skip
 
