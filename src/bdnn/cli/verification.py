@@ -113,8 +113,9 @@ def verify(certificate: Path, data: Path, as_json: bool, reading: Reading, **opt
             raise CertificateError(f"data: {error}") from None
         X, labels, weights, part, replaced, n_unlabeled = found
         verified = bdnn.verify_certificate(content, X, labels, weights)
-    counts = {"trees": verified.n_trees, "leaves": verified.n_leaves, "lemmas": verified.n_lemmas}
-    counts["cuts"] = verified.n_cuts
+    counts = {"trees": verified.n_trees, "leaves": verified.n_leaves, "cuts": verified.n_cuts}
+    if verified.n_lemmas:
+        counts["lemmas"] = verified.n_lemmas
     if as_json:
         exact = {"loss": str(verified.loss), "bound": str(verified.bound), "optimal": verified.optimal}
         rows = {"checked": part.n_taken, "of": part.n_rows, "test_fraction": part.test_fraction, "seed": part.seed}
@@ -126,7 +127,7 @@ def verify(certificate: Path, data: Path, as_json: bool, reading: Reading, **opt
         return
     say(f"verified  {verified.statement}")
     say(f"rows      {part.described(data.name, replaced, stated=stated is not None, n_unlabeled=n_unlabeled)}")
-    say(f"checked   {', '.join(f'{n} {what}' for what, n in counts.items() if n)}, in {verified.seconds:.1f} s")
+    say(f"checked   {', '.join(f'{n} {what}' for what, n in counts.items())}, in {verified.seconds:.1f} s")
 
 
 def _stated_rows(content: Certificate, data: Path, reading: Reading, part: TablePart, given: dict[str, Any]) -> _Rows:

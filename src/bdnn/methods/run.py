@@ -440,8 +440,9 @@ class Run:
         assert chosen is not None
         self._timings["total"] = self._budget.elapsed
         closed = self.is_closed(chosen.objective)
-        # only where losses are multiples of a step a bound that is nearly there proves more
-        bound = chosen.objective if closed and self._step else min(chosen.objective, self._bound)
+        # with weights that have no common unit a bound that is nearly there proves no more than it says
+        whole = bool(self._step or self._problem.penalty_factor)
+        bound = chosen.objective if closed and whole else min(chosen.objective, self._bound)
         if self._bounds[-1].bound != bound:  # a sum of weights, rounded in another order
             self._record_bound(bound)
         return Result(
