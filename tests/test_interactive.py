@@ -375,3 +375,20 @@ def test_the_command_writes_pages_of_networks_and_ensembles(run, tmp_path):
     page = out.read_text(encoding="utf-8")
     data = json.loads(element(page, "script", ' id="data" type="application/json"'))
     assert len(data["members"]) == 2 and data["certified"] is None and "ensemble" in page
+
+
+def test_columns_that_a_model_leaves_out_are_read_without_levels(run, tmp_path):
+    """Within a few bytes not every column of text is of use."""
+    unread = RawColumn("shift", "categorical", np.array([-1, -1], dtype=np.int32))
+    numbers = RawColumn("a", "numeric", np.array([1.5, np.nan]))
+    assert cells_of_rows(RawTable((numbers, unread)), np.arange(2)) == [[1.5, None], [None, None]]
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{x:.2f},{word},{'yes' if x > 0 else 'no'}" for x, word in zip(rng.normal(size=60), "ab" * 30, strict=True)
+    ]
+    data, model, page = (tmp_path / name for name in ("t.csv", "m.json", "page.html"))
+    data.write_text("\n".join(["x,shift,y", *rows]) + "\n")
+    code, out, _ = run("train", data, "--target", "y", "--max-bytes", 16, "--time-limit", 3, "--quiet", "--out", model)
+    assert code == 0 and "left out" in run("inspect", model)[1] + out
+    code, _, err = run("report", model, data, "--interactive", "--out", page)
+    assert code == 0 and page.exists(), err

@@ -167,7 +167,8 @@ def _cells(column: RawColumn, rows: Indices) -> list[Cell]:
     values, gone = column.values[rows], column.missing[rows].tolist()
     each: list[Cell] = values.tolist()
     if column.kind == "categorical":
-        each = [column.levels[code] for code in values.tolist()]
+        # a column that a model leaves out is read without levels
+        each = [column.levels[code] if code >= 0 else "" for code in values.tolist()]
     elif column.kind == "date":
         each = [_date_text(value) for value in values]
     return [None if gap else value for value, gap in zip(each, gone, strict=True)]
