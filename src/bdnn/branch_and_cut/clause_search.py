@@ -80,11 +80,6 @@ class ClauseSearch:
         self._wrong: set[int] = set()  # sets that could not be proven
         self._begin()
 
-    @property
-    def conflicts(self) -> int:
-        """Conflicts so far."""
-        return self._clauses.conflicts
-
     def work(self, proceed: Callable[[], bool]) -> Verdict:
         """Go on until there is a verdict, or `proceed` says no."""
         self._cuts.proceed = proceed
@@ -111,12 +106,9 @@ class ClauseSearch:
         self._clauses, self._taken = Clauses(program.cost, self._most), 0
         # of each clause, as in `Lemmas.rows`
         self._source: list[tuple[int, int]] = []
-        for number, (_, _, columns) in enumerate(program.linking_rows):
-            self._clauses.add(np.concatenate([2 * columns[:1], 2 * columns[1:] + 1]))
+        for number in range(len(program.linking_rows) + (program.always >= 0)):
             self._source.append((-1 - number, -1))
-        if program.always >= 0:
-            self._clauses.add(np.array([2 * program.always], dtype=np.int64))
-            self._source.append((-1 - len(program.linking_rows), -1))
+            self._clauses.add(self._clause(*self._source[-1]))
 
     def _take_sets(self) -> None:
         """Make clauses of new sets for all neurons."""
@@ -178,7 +170,7 @@ class ClauseSearch:
         return Verdict.REFUTED
 
     def _clause(self, cut: int, neuron: int) -> Integers:
-        """Return the literals of a row."""
+        """Return the literals of a row; beyond the linking rows stands the column that is always 1."""
         if cut >= 0:
             return 2 * np.unique(self._program.columns[self._cuts.sets[cut], neuron])
         if -1 - cut == len(self._program.linking_rows):
@@ -217,10 +209,9 @@ class ClauseSearches:
         number = self._next(trees)
         tree = trees[number]
         least = int(tree.program.points.weight.min())
-        most = int(tree.bound) + max(least, 1) - 1
+        most = min(int(tree.bound) + max(least, 1) - 1, int(tree.cutoff))
         if self._search is None or (number, most) != (self._number, self._most):
             assert tree.ranks is not None
-            most = min(most, int(tree.cutoff))
             self._number, self._most = number, most
             rng = np.random.default_rng([self._seed, number, most])
             self._search = ClauseSearch(tree.ranks, most, tree.evaluate, rng, record=self._record)
