@@ -270,6 +270,11 @@ def test_one_class_is_refused():
         CompactBDNNClassifier().fit([[0.0], [1.0]], ["a", "a"])
 
 
+def test_dates_are_no_labels():
+    with pytest.raises(InputError, match=r"labels of type datetime64\[D\].*give integers, floats, booleans or strings"):
+        CompactBDNNClassifier().fit([[0.0], [1.0]], np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[D]"))
+
+
 def test_a_network_of_one_byte_gives_no_column_weight(run, tmp_path):
     out = tmp_path / "m.json"
     words = ("train", "examples/data/breast_cancer_wisconsin.csv", "--max-bytes", 1, "--time-limit", 0.5, "--out", out)

@@ -75,6 +75,11 @@ BAD = [
     (dict(validation_fraction=0.01), "cannot hold out"),
     (dict(method="data_splitting", splitter="median"), "splitter must be one of"),
     (dict(method="data_splitting", max_splits=-1), "max_splits"),
+    (dict(method="local_search", max_splits=-1), "max_splits must be a positive integer, got -1"),
+    (dict(method="local_search", batch_size=0), "batch_size must be a positive integer, got 0"),
+    (dict(method="local_search", solver="foo"), "solver must be one of 'auto', 'highs'"),
+    (dict(method="exact", n_starts=0), "n_starts must be a positive integer, got 0"),
+    (dict(memory_limit="abc"), "memory_limit must be a number of bytes, or text such as '4GB'"),
     (dict(method="alternating", blocks="all"), "blocks must be one of"),
 ]
 

@@ -212,3 +212,8 @@ def test_values_of_any_type_are_told_apart():
     assert from_values("c", [1, 2.5, None, np.float32(2)]).values.tolist()[::3] == [1.0, 2.0]
     with pytest.raises(InputError, match="Complex data not supported"):
         from_values("c", [1, 2j])
+
+
+def test_integers_beyond_double_precision_are_refused():
+    with pytest.raises(InputError, match=r"column 'c' holds an integer beyond the range of double precision"):
+        from_values("c", [1, 10**400, 2])

@@ -74,7 +74,7 @@ def from_values(name: str, values: Sequence[Any] | Array, categorical: bool = Fa
     Raises
     ------
     InputError
-        If a number is complex.
+        If a number is complex, or an integer is beyond the range of double precision.
     """
     each, codes = _distinct(list(values))
     gap = np.array([is_gap(value) for value in each], dtype=bool)
@@ -88,7 +88,13 @@ def from_values(name: str, values: Sequence[Any] | Array, categorical: bool = Fa
     if kind == "date":
         days = [np.datetime64("NaT" if gone else naive(value), "us") for value, gone in _both(each, gap)]
         return RawColumn(name, "date", np.array(days, dtype="datetime64[us]")[codes])
-    numbers = [math.nan if gone else float(value) for value, gone in _both(each, gap)]
+    try:
+        numbers = [math.nan if gone else float(value) for value, gone in _both(each, gap)]
+    except OverflowError:
+        raise InputError(
+            f"column {name!r} holds an integer beyond the range of double precision (1.8e308): scale the column, or "
+            "leave it out"
+        ) from None
     return RawColumn(name, kind, np.array(numbers, dtype=np.float64)[codes])
 
 

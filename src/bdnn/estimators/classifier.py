@@ -33,11 +33,11 @@ from bdnn.estimators.row_sources import fit_to_rows, is_rows
 from bdnn.estimators.selection import chooses, chosen, usual_sizes
 from bdnn.estimators.shape_trials import Inputs, Tried
 from bdnn.libraries import limited_threads
-from bdnn.methods import METHODS, automatic, method_for
+from bdnn.methods import automatic, check_settings, method_for
 from bdnn.methods.local_search import LocalSearch
 from bdnn.methods.worst_case import AttackAndRepair
 from bdnn.model_file.contents import Model, TableInfo
-from bdnn.problem.problem import Problem, choice
+from bdnn.problem.problem import Problem
 from bdnn.problem.shapes import AUTO
 from bdnn.progress import ProgressLines
 from bdnn.stopping import Teller
@@ -379,9 +379,9 @@ class BDNNClassifier(Exportable, FittedNetwork):
         if is_rows(X):
             fit_to_rows(self, X, y, sample_weight, on_progress)
             return self
-        budget, _ = self._budget(seed_of(self.random_state)), options_of(self)
+        check_settings(self)
+        budget, *_ = self._budget(seed_of(self.random_state)), options_of(self), memory.bytes_of(self.memory_limit)
         columns, labels, weight = self._training_data(X, y, sample_weight, self, feature_names)
-        choice("method", self.method, ("auto", *METHODS))
         wanted = None
         if self.decision_threshold is not None:
             wanted = wanted_point(self.decision_threshold, np.unique(labels))

@@ -187,6 +187,11 @@ class CompactBDNNClassifier(Exportable, FittedNetwork):
         columns, labels, given = self._training_data(X, y, sample_weight, self, feature_names)
         checked_weights(given, len(labels), copy=False)
         classes, codes = np.unique(labels, return_inverse=True)
+        if classes.dtype.kind in "mM":
+            raise InputError(
+                f"y holds labels of type {classes.dtype}, which have no place in packed bytes: give integers, floats, "
+                "booleans or strings"
+            )
         if len(classes) < 2:
             raise InputError(
                 f"y must have at least two classes, got only 1 class, {classes[0]}; give rows of another one"

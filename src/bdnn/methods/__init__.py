@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bdnn.backends import BACKENDS
 from bdnn.errors import InputError
 from bdnn.methods.alternating import AlternatingSearch
 from bdnn.methods.data_splitting import DataSplitting
 from bdnn.methods.exact import ExactTraining
 from bdnn.methods.local_search import LocalSearch
+from bdnn.problem.problem import choice
 
 if TYPE_CHECKING:
     from bdnn.methods.method import TrainingMethod
@@ -41,10 +43,16 @@ def automatic(problem: Problem) -> str:
     return "data_splitting" if problem.robust and problem.robust_model == "worst_case" else "local_search"
 
 
+def check_settings(settings: Any) -> None:
+    """Raise `InputError` if a setting of an estimator cannot be used, be it one of a method that is not chosen."""
+    choice("method", settings.method, ("auto", *METHODS))
+    choice("solver", settings.solver, ("auto", *BACKENDS))
+    for each in METHODS.values():
+        each.check_settings(settings)
+
+
 def method_for(settings: Any, problem: Problem) -> Any:
     """Return the method that trains for a problem, with those of its settings that the estimator has."""
-    for each in METHODS.values():  # a misspelled setting of a method that is not chosen is an error, too
-        each.check_choices(settings)
     chosen = automatic(problem) if settings.method == "auto" else settings.method
     kind: type[Any] = METHODS[chosen]
     method = kind(**{f.name: getattr(settings, f.name) for f in fields(kind) if hasattr(settings, f.name)})

@@ -14,7 +14,7 @@ from bdnn.methods.block_steps import improve_block, shrink_penalty
 from bdnn.methods.incumbents import submit_given, submit_incumbents
 from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
 from bdnn.methods.starts import random_network
-from bdnn.problem.problem import Problem, positive_integer
+from bdnn.problem.problem import Problem
 
 if TYPE_CHECKING:
     from bdnn.backends.protocol import Backend
@@ -56,6 +56,7 @@ class AlternatingSearch(TrainingMethod):
 
     name = "alternating"
     choices: ClassVar[Mapping[str, Sequence[str]]] = {"blocks": BLOCKS, "incumbents": INCUMBENTS}
+    counts: ClassVar[Mapping[str, Sequence[object]]] = {"n_starts": ()}
 
     solver: str = "auto"
     blocks: str = "layers"
@@ -63,7 +64,6 @@ class AlternatingSearch(TrainingMethod):
     incumbents: str = "search"
 
     def _check(self, problem: Problem, budget: Budget) -> None:
-        positive_integer("n_starts", self.n_starts)
         backend(self.solver, problem)
 
     def _train(self, run: Run, start: Network | None) -> Ending:

@@ -19,7 +19,7 @@ from bdnn.methods.method import INCUMBENTS, Ending, TrainingMethod
 from bdnn.methods.milp_run import solve_into, too_large
 from bdnn.methods.starts import constant
 from bdnn.network.intervals import robust_losses
-from bdnn.problem.problem import Problem, positive_integer
+from bdnn.problem.problem import Problem
 from bdnn.result import Incumbent
 from bdnn.status import Status
 
@@ -86,6 +86,7 @@ class DataSplitting(TrainingMethod):
         "incumbents": INCUMBENTS,
         "initial_clusters": INITIAL_CLUSTERS,
     }
+    counts: ClassVar[Mapping[str, Sequence[object]]] = {"max_splits": (0,), "batch_size": (None,)}
 
     solver: str = "auto"
     max_splits: int = 20
@@ -95,7 +96,6 @@ class DataSplitting(TrainingMethod):
     incumbents: str = "search"
 
     def _check(self, problem: Problem, budget: Budget) -> None:
-        self.limits()
         backend(self.solver, problem)
 
     def _train(self, run: Run, start: Network | None) -> Ending:
@@ -115,7 +115,7 @@ class DataSplitting(TrainingMethod):
 
     def _iterate(self, run: Run, state: Splitting) -> Step:
         """Solve and split until a limit is reached or nothing is left to do."""
-        splits, batch_size = self.limits()
+        splits = self.max_splits
         for iteration in range(splits + 1):
             if run.closed:
                 return Step(message="nothing left to improve")
@@ -128,14 +128,9 @@ class DataSplitting(TrainingMethod):
                 run.covers(step.scope)
             if step.stops or step.scope is not None:
                 return step
-            if iteration < splits and not state.split() and batch_size is None:
+            if iteration < splits and not state.split() and self.batch_size is None:
                 return Step(message="every cluster is a single point")
         return Step(message="split limit reached")
-
-    def limits(self) -> tuple[int, int | None]:
-        """Return the number of splits and the batch size; raise `InputError` if a setting cannot be used."""
-        splits = 0 if self.max_splits == 0 else positive_integer("max_splits", self.max_splits)
-        return splits, None if self.batch_size is None else positive_integer("batch_size", self.batch_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +159,7 @@ class Splitting:
     """Clusters of the reduced points, and the network of the last iteration."""
 
     def __init__(self, run: Run, solver: Backend, method: DataSplitting) -> None:
-        self._run, self._solver, self._method, self._batch_size = run, solver, method, method.limits()[1]
+        self._run, self._solver, self._method, self._batch_size = run, solver, method, method.batch_size
         self._rng = np.random.default_rng(run.budget.seed)
         points = len(run.reduced.X)
         self._clusters = np.zeros(points, dtype=np.intp)

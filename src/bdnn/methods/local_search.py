@@ -9,7 +9,7 @@ from bdnn.errors import InputError
 from bdnn.methods.incumbents import NO_TIME_TO_POLISH, polish, search_into, seconds_of_polish, submit_given
 from bdnn.methods.many_starts import Settings, starts_into
 from bdnn.methods.method import Ending, TrainingMethod
-from bdnn.problem.problem import Problem, positive_integer
+from bdnn.problem.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,6 +63,7 @@ class LocalSearch(TrainingMethod):
 
     name = "local_search"
     choices: ClassVar[Mapping[str, Sequence[str]]] = {"polish": POLISHES}
+    counts: ClassVar[Mapping[str, Sequence[object]]] = {"n_starts": ()}
 
     polish: str = "margin"
     descends: bool = True
@@ -70,7 +71,6 @@ class LocalSearch(TrainingMethod):
     n_starts: int = 1
 
     def _check(self, problem: Problem, budget: Budget) -> None:
-        positive_integer("n_starts", self.n_starts)
         if budget.nodes is not None:
             raise InputError(
                 f"local search has no branch-and-bound nodes to be limited, got Budget(nodes={budget.nodes}): limit "

@@ -10,7 +10,7 @@ from bdnn.backends.threads import INTERRUPTED
 from bdnn.budget import Budget
 from bdnn.errors import InputError
 from bdnn.methods.run import Run
-from bdnn.problem.problem import choice
+from bdnn.problem.problem import choice, positive_integer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,6 +59,9 @@ class TrainingMethod(ABC):
     choices: ClassVar[Mapping[str, Sequence[str]]] = {}
     """What settings that are words may be."""
 
+    counts: ClassVar[Mapping[str, Sequence[object]]] = {}
+    """Settings that are positive integers, each with what else it may be."""
+
     def __new__(cls, *args: object, **settings: object) -> Self:
         """Refuse settings that do not exist."""
         accepted = list[str](getattr(cls, "__dataclass_fields__", ()))
@@ -101,7 +104,7 @@ class TrainingMethod(ABC):
         MarginError
             If no margin is safe.
         """
-        self.check_choices(self)
+        self.check_settings(self)
         self._check(problem, budget or Budget())
         budget = (budget or Budget()).start()
         start = None if start is None else start.for_columns(problem.feature_names)
@@ -115,10 +118,14 @@ class TrainingMethod(ABC):
         return self._result(run, ending)
 
     @classmethod
-    def check_choices(cls, holder: object) -> None:
-        """Raise `InputError` if a setting that a method, or an estimator, holds is none of its choices."""
+    def check_settings(cls, holder: object) -> None:
+        """Raise `InputError` if a setting that a method, or an estimator, holds is none of its choices, or no count."""
         for name, options in cls.choices.items():
             choice(name, getattr(holder, name), options)
+        for name, others in cls.counts.items():
+            value = getattr(holder, name)
+            if not any(type(value) is type(other) and value == other for other in others):
+                positive_integer(name, value)
 
     @abstractmethod
     def _check(self, problem: Problem, budget: Budget) -> None:

@@ -71,7 +71,7 @@ class AttackAndRepair(TrainingMethod):
                 "robust_model='worst_case' is supported by the methods 'exact' and 'data_splitting'; "
                 "'local_search' and 'alternating' support 'interval' and 'pattern'"
             )
-        self.inner.check_choices(self.inner)
+        self.inner.check_settings(self.inner)
         if getattr(self.inner, "certificate", False) or getattr(self.inner, "checkpoint", None) is not None:
             raise InputError("robust_model='worst_case' writes neither certificates nor checkpoints; leave both out")
         if problem.hidden_layer_sizes:
@@ -161,7 +161,7 @@ def _repair_exactly(run: WorstCaseRun, solver: Backend, reductions: tuple[str, .
 def _repair_splitting(run: WorstCaseRun, solver: Backend, method: DataSplitting) -> tuple[str, bool]:
     """Repair with clusters, which are split until each is a single point; return the same as `_repair_exactly`."""
     run.extend()
-    state, splits = Splitting(run, solver, method), method.limits()[0]
+    state, splits = Splitting(run, solver, method), method.max_splits
     state.start_from(run.best)
     for iteration in range(splits + 1):
         if run.budget.exhausted:

@@ -109,7 +109,6 @@ def prepare(
     held_out: Store | None = None,
     holds_out: Callable[[int, int], Bools] | None = None,
     merges: bool = False,
-    check: Callable[[], None] | None = None,
     most: int = BLOCK_ROWS,
 ) -> None:
     """Encode parts of the rows into blocks.
@@ -128,8 +127,6 @@ def prepare(
         Returns which of some rows in a row are held out, given the first and how many.
     merges : bool
         Whether equal rows of one label become one, in each block of rows that have no weights.
-    check : callable or None
-        Called after each block; what it raises ends the work.
     most : int
         Rows of a block.
 
@@ -154,8 +151,6 @@ def prepare(
                 encoder, table.take(rows), part.codes[rows], weight, part.first + start, facts, training, held_out,
                 holds_out, merges,
             )  # fmt: skip
-            if check is not None:
-                check()
 
 
 def _encode(
