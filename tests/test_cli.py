@@ -318,3 +318,23 @@ def test_methods_and_regularizers(run, tmp_path, words):
         assert "search" not in {entry.source for entry in result.history}
     if "--regularizer" in words:
         assert report["penalty"] == sum(np.count_nonzero(W) for W, _ in bdnn.load(model).network_.layers)
+
+
+class _Interrupting:
+    """A finder of modules that is interrupted when the command line is looked for."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "bdnn.cli":
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_modules_are_imported(monkeypatch, capsys):
+    from bdnn.__main__ import main
+
+    monkeypatch.delitem(sys.modules, "bdnn.cli")
+    monkeypatch.delattr("bdnn.cli")
+    monkeypatch.setattr(sys, "meta_path", [_Interrupting(), *sys.meta_path])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == "bdnn: error: stopped by Ctrl-C before there was a result\n"
