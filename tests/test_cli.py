@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import bdnn
-from bdnn import Budget, cli
+from bdnn import Budget
+from bdnn.cli import training
 from bdnn.estimators.classifier import BDNNClassifier
 from bdnn.model_file import load_model
 from processes import bdnn_begun
@@ -103,7 +104,7 @@ def test_the_model_file_says_how_its_table_was_read(run, tmp_path):
 
 
 def test_every_estimator_parameter_has_an_option():
-    options = {parameter.name for parameter in cli.train.params}
+    options = {parameter.name for parameter in training.train.params}
     # warm_start is --start, verbose is --quiet, and files have no types that could say which columns are categorical
     assert set(BDNNClassifier().get_params()) - {"warm_start", "verbose", "categorical_features"} <= options
 
@@ -318,23 +319,3 @@ def test_methods_and_regularizers(run, tmp_path, words):
         assert "search" not in {entry.source for entry in result.history}
     if "--regularizer" in words:
         assert report["penalty"] == sum(np.count_nonzero(W) for W, _ in bdnn.load(model).network_.layers)
-
-
-class _Interrupting:
-    """A finder of modules that is interrupted when the command line is looked for."""
-
-    def find_spec(self, name, path=None, target=None):
-        if name == "bdnn.cli":
-            raise KeyboardInterrupt
-
-
-def test_ctrl_c_while_modules_are_imported(monkeypatch, capsys):
-    from bdnn.__main__ import main
-
-    monkeypatch.delitem(sys.modules, "bdnn.cli")
-    monkeypatch.delattr("bdnn.cli")
-    monkeypatch.setattr(sys, "meta_path", [_Interrupting(), *sys.meta_path])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 1
-    assert capsys.readouterr().err == "bdnn: error: stopped by Ctrl-C before there was a result\n"

@@ -8,6 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from bdnn import cli
@@ -37,7 +38,9 @@ def test_python_blocks_print_what_is_shown(block, shown, tmp_path, monkeypatch):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_have_options_that_exist(command):
     program, name, *words = shlex.split(command)
-    known = {option for parameter in cli.cli.commands[name].params for option in parameter.opts}
+    known = {
+        option for parameter in cli.cli.get_command(click.Context(cli.cli), name).params for option in parameter.opts
+    }
     assert program == "bdnn"
     assert {word for word in words if word.startswith("--")} <= known
 

@@ -12,23 +12,14 @@ import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import TextIO
 
 import click
 
 import bdnn
-from bdnn.cli.cards import card
-from bdnn.cli.certification import certify
-from bdnn.cli.devices import size
-from bdnn.cli.export import export
-from bdnn.cli.models import evaluate, inspect, predict
 from bdnn.cli.output import escape_what_cannot_be_encoded, say
-from bdnn.cli.pack import pack
-from bdnn.cli.pictures import plot
-from bdnn.cli.reports import report
 from bdnn.cli.stopping import heeded, requested
-from bdnn.cli.training import bound, train
-from bdnn.cli.verification import verify
 from bdnn.errors import (
     BDNNError,
     CertificateFileError,
@@ -38,17 +29,41 @@ from bdnn.errors import (
     SolverError,
 )
 
+# each command, and the module that has it, which is imported when the command is used
+_MODULES = {
+    "bound": "training",
+    "card": "cards",
+    "certify": "certification",
+    "evaluate": "models",
+    "export": "export",
+    "inspect": "models",
+    "pack": "pack",
+    "plot": "pictures",
+    "predict": "models",
+    "report": "reports",
+    "size": "devices",
+    "train": "training",
+    "verify": "verification",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """Commands that are imported when they are used: all of them take most of a second."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _MODULES:
+            return None
+        command: click.Command = getattr(import_module(f"bdnn.cli.{_MODULES[cmd_name]}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(bdnn.__version__, prog_name="bdnn")
 def cli() -> None:
     """Train binarized neural networks by mathematical optimization, with audited losses and bounds."""
-
-
-for _command in (
-    bound, card, certify, evaluate, export, inspect, pack, plot, predict, report, size, train, verify,
-):  # fmt: skip
-    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

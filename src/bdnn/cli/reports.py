@@ -198,9 +198,11 @@ def _training_options(settings: dict[str, Any]) -> list[str]:
     """Return the options of 'bdnn train' that make an estimator of the given settings, defaults left out."""
     words: list[str] = []
     defaults = bdnn.BDNNClassifier().get_params()
-    group = click.get_current_context().find_root().command
-    assert isinstance(group, click.Group)
-    for option in group.commands["train"].params:
+    root = click.get_current_context().find_root()
+    assert isinstance(root.command, click.Group)
+    train = root.command.get_command(root, "train")
+    assert train is not None
+    for option in train.params:
         name = str(option.name)
         # the seed is among the options of the rows, and a checkpoint belongs to one run
         if name not in settings or name in ("random_state", "checkpoint", "certificate"):
