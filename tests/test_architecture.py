@@ -174,6 +174,12 @@ def test_the_estimator_is_loaded_at_first_use():
     assert not {"dask", "distributed", "highspy"} & set(loaded)
 
 
+def test_a_command_loads_no_other():
+    loaded = set(in_a_process("import sys, bdnn.cli; bdnn.cli.cli.get_command(None, 'inspect'); print(*sys.modules)"))
+    assert "bdnn.cli.models" in loaded
+    assert not {"bdnn.cli.training", "bdnn.cli.certification", "bdnn.cli.export", "bdnn.cli.reports"} & loaded
+
+
 def test_what_is_measured(tmp_path):
     """The tests above see what they should, on a house with every fault."""
     (tmp_path / "inner").mkdir()
