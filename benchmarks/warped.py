@@ -31,7 +31,8 @@ def warped(X: np.ndarray, y: np.ndarray, rows: int, seed: int, strength: float =
     rng = np.random.default_rng(seed)
     sources = np.arange(len(X), rows) % len(X)
     copies = [_warped(X[k], rng, strength) for k in sources]
-    return np.concatenate([X, np.array(copies, dtype=X.dtype)]), np.concatenate([y, y[sources]])
+    copied = np.array(copies, dtype=X.dtype).reshape(-1, X.shape[1])
+    return np.concatenate([X, copied]), np.concatenate([y, y[sources]])
 
 
 def mixtures(X: np.ndarray, y: np.ndarray, rows: int, seed: int) -> np.ndarray:

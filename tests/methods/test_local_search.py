@@ -98,6 +98,15 @@ def test_the_objective_is_audited_and_that_of_the_search(settings, polish, searc
         assert max(np.abs(W).max() for W, _ in result.network.layers) <= problem.weight_bound
 
 
+def test_a_search_without_errors_says_so(searches):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2))
+    problem = Problem(X=X, y=X[:, 0] * X[:, 1] > 0, hidden_layer_sizes=(8,))
+    result = LocalSearch(polish="none")(problem, Budget(rounds=3000, threads=1))
+    assert 0 < searches[0].rounds < 3000
+    assert result.objective == 0 and result.message == "nothing left to improve"
+
+
 def test_rounds_are_counted(searches):
     result = LocalSearch()(problem_of(1), Budget(rounds=20, threads=1))
     assert result.nodes == searches[0].rounds == 20

@@ -294,16 +294,20 @@ class _Watch:
             self.message = "the start that was asked for is found"
             return True
         if self._budget.rounds is not None:
-            self.message = "round limit reached"
-            return rounds >= self._budget.rounds
+            return self._ended("round limit reached", rounds >= self._budget.rounds)
         patience = _MIN_ROUNDS
         if held_out:
             patience = _MIN_JUDGED
             best = -(run.chosen.accuracy or 0.0) if run.chosen is not None else np.inf
         if best < self._best:
             self._best, self._rounds_of_best = best, rounds
-        self.message = f"{rounds - self._rounds_of_best} rounds brought no improvement"
-        return rounds > max(patience, _PATIENCE * self._rounds_of_best)
+        over = rounds > max(patience, _PATIENCE * self._rounds_of_best)
+        return self._ended(f"{rounds - self._rounds_of_best} rounds brought no improvement", over)
+
+    def _ended(self, why: str, over: bool) -> bool:
+        """Return whether the search is over, and keep why if it is."""
+        self.message = why if over else self.message
+        return over
 
     def _judge(self) -> None:
         """Judge local optima on the held-out data; not so many that this takes most of the time."""
