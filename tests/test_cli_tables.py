@@ -405,3 +405,30 @@ def test_a_target_of_many_numbers_and_labels_that_differ_by_blanks_are_warned_of
     assert code == 0 and "'a' (lines 2, 6), ' a' (line 3). They are read as one" in err
     table.write_text("x,y\n1, 0\n2,0\n3, b\n4, b\n".replace("b", "1"))
     assert run("train", table, *words)[::2] == (0, "")
+
+
+def test_labels_that_are_nearly_the_same_are_named(run, tmp_path):
+    table, out = tmp_path / "t.csv", tmp_path / "m.json"
+    words = ("--target", "y", "--hidden", "none", "--test-fraction", 0, "--quiet", "--time-limit", 0.5, "--out", out)
+    table.write_text("x,y\n1,1\n2,1.0\n3,2\n4,2.0\n5,1\n")
+    code, _, err = run("train", table, *words)
+    assert code == 0 and "only in how a number is written: '1' (lines 2, 6), '1.0' (line 3), '2' (line 4)" in err
+    assert bdnn.load(out).classes_.tolist() == [1, 2]
+    table.write_text("x,y\n1,no\n2,No\n3,yes\n4,no\n")
+    code, _, err = run("train", table, *words)
+    assert code == 0 and "labels that differ only by upper and lower case are different classes: 'No', 'no'" in err
+    assert bdnn.load(out).classes_.tolist() == ["No", "no", "yes"]
+
+
+def test_rows_that_differ_by_seconds_only_stay_together(run, tmp_path):
+    rng, table = np.random.default_rng(0), tmp_path / "t.csv"
+    rows = [f"{a:.3f},2024-03-{k % 28 + 1:02d} {k % 24:02d}" for k, a in enumerate(rng.normal(size=30))]
+    labels = rng.integers(0, 2, 300)
+    times = rng.integers(0, 60, (300, 2))
+    lines = [f"{rows[k % 30]}:{s:02d}:{t:02d},{y}" for k, ((s, t), y) in enumerate(zip(times, labels, strict=True))]
+    table.write_text("\n".join(["a,when,y", *lines]) + "\n")
+    features, y = (read := bdnn.tables.read_table(table, "y")).features, read.labels
+    training, held_out = split(features.numbers(), y, 0.25, 0)
+    assert {k % 30 for k in training} & {k % 30 for k in held_out} == set()
+    training, held_out = split(features.numbers(whole_hours=False), y, 0.25, 0)
+    assert {k % 30 for k in training} & {k % 30 for k in held_out}

@@ -13,11 +13,12 @@ from bdnn.errors import InputError
 from bdnn.labels import listed
 from bdnn.types import Bools, Indices
 
-SPLIT_VERSION = 2
+SPLIT_VERSION = 3
 """The rule by which rows are held out today; model files say by which rule theirs were."""
 
-SPLIT_VERSIONS = (1, 2)
-"""Rule 1 draws rows, and equal ones may come to both sides. Rule 2 keeps equal rows together."""
+SPLIT_VERSIONS = (1, 2, 3)
+"""Rule 1 draws rows, and equal ones may come to both sides. Rule 2 keeps equal rows together. Rule 3 does so for rows
+that differ by minutes and seconds of dates only, too, which no input tells."""
 
 Rows = Indices
 
@@ -43,8 +44,8 @@ def split(
     Returns
     -------
     training, held_out : ndarray of int
-        Sorted. By rule 2 rows of equal inputs are on one side, whatever their labels, every class is among the training
-        rows, and the number of held-out rows of each class is near its part.
+        Sorted. By rules 2 and 3 rows of equal inputs are on one side, whatever their labels, every class is among the
+        training rows, and the number of held-out rows of each class is near its part.
 
     Raises
     ------

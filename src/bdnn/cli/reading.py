@@ -126,11 +126,9 @@ def read_training_table(
             raise InputError(f"{error}; another column is taken with --target") from None
         hint = regression_hint(what, table.labels)
         if table.merged:
-            warnings.warn(
-                f"{what} has labels that differ only by blanks: {table.merged}. They are read as one: "
-                f"blanks around labels do not count",
-                stacklevel=2,
-            )
+            how = "by blanks around them" if table.labels.dtype.kind == "U" else "in how a number is written"
+            alike = f"{what} has labels that differ only {how}: {table.merged}. They are read as one"
+            warnings.warn(alike, stacklevel=2)
     try:
         rows, held_out = split_rows(table.features, table.labels, test_fraction, choice.seed, split_version)
     except InputError as error:
@@ -178,7 +176,7 @@ def split_rows(
     if test_fraction == 0:
         return rows, rows[:0]
     try:
-        return split(features.numbers(), labels, test_fraction, seed, version)
+        return split(features.numbers(whole_hours=version > 2), labels, test_fraction, seed, version)
     except InputError as error:
         raise InputError(
             f"cannot hold out {test_fraction:g} of the rows ({error}); if these are classes, train on all rows with "

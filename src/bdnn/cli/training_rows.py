@@ -35,7 +35,7 @@ def training_rows_of(model: Model, table: Table, X: Array) -> Array | None:
         trained_on = len(rows) - math.ceil(validated * len(rows))
         if validated and info.split > 1:
             seed = drawn_seed(np.random.RandomState(settings.get("random_state")))
-            columns = table.features.take(rows).numbers()
+            columns = table.features.take(rows).numbers(whole_hours=info.split > 2)
             trained_on = len(split(columns, labels[rows], validated, seed, info.split)[0])
     except InputError:
         return None

@@ -260,8 +260,8 @@ def _split_as_then(content: Certificate, data: Path, choice: TableChoice) -> _Fo
     every: list[_Found] = []
     for version in reversed(SPLIT_VERSIONS):
         found = _found(content, data, choice, version)
-        if every and np.array_equal(found.read.rows, every[0].read.rows):
-            break
+        if any(np.array_equal(found.read.rows, other.read.rows) for other in every):
+            continue
         every.append(found)
         X, labels, given = found.data
         weights = weighted_rows(content.class_weight, labels, content.classes, given)

@@ -100,12 +100,17 @@ class RawTable:
         """Return some columns in the order of names; `what` names the table in an InputError if one is missing."""
         return RawTable(tuple(self.columns[j] for j in places(what, self.names, names)))
 
-    def numbers(self) -> Floats:
-        """Return numbers, of shape (m, n), that are equal where cells are equal, and NaN where they are missing."""
+    def numbers(self, whole_hours: bool = True) -> Floats:
+        """Return numbers, of shape (m, n), that are equal where cells are equal, and NaN where they are missing.
+
+        Dates of the same hour are equal, unless they are to be told apart: no input tells minutes.
+        """
         out = np.empty((len(self), len(self.columns)))
         for j, column in enumerate(self.columns):
             values = column.values
-            out[:, j] = values.astype(np.int64) if column.kind == "date" else values
+            if column.kind == "date":
+                values = (values.astype("datetime64[h]") if whole_hours else values).astype(np.int64)
+            out[:, j] = values
             if column.kind not in ("numeric", "boolean"):
                 out[column.missing, j] = np.nan
         return out

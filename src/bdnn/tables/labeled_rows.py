@@ -27,6 +27,7 @@ from bdnn.tables.options import Reading
 from bdnn.tables.reading import read_table
 from bdnn.tables.scan import Scan, parts_of
 from bdnn.tables.table import Table
+from bdnn.tables.target import labels_of
 
 if TYPE_CHECKING:
     from bdnn.types import Array, Bools, Floats, Indices
@@ -171,7 +172,7 @@ class LabeledRows:
             )
         used = np.flatnonzero(~gaps)
         if classes is None:
-            each = label_rules.from_text([bare[i] for i in used.tolist()]) if len(used) else np.zeros(0)
+            each = labels_of([bare[i] for i in used.tolist()]) if len(used) else np.zeros(0)
             self.classes, codes = np.unique(each, return_inverse=True)
         else:
             self.classes, codes = classes, known[used]

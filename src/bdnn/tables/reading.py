@@ -21,6 +21,7 @@ from bdnn.tables.layout import is_unnamed
 from bdnn.tables.options import Reading
 from bdnn.tables.scan import Scan
 from bdnn.tables.table import Table
+from bdnn.tables.target import differ_by_case, labels_of, written_twice
 from bdnn.tables.useless import without_useless
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ class _Task:
         labels = None
         kept, merged = np.arange(n_rows), ""
         if target is not None:
-            labels, kept, merged = self._labels(file, scan, index[target], target, n_rows)
+            labels, kept, merged = self._labels(file, scan, index[target], target, n_rows, notes)
         weight = None if self.weight is None else self._weights(file, scan, index[self.weight], n_rows)[kept]
         carried = {name: scan.texts(index[name]) for name in self.carry}
         table, n_unlabeled = RawTable(tuple(columns)), n_rows - len(kept)
@@ -258,8 +259,10 @@ class _Task:
             raise InputError(f"{file.name} has no feature columns; its columns are {quoted(names.all)}")
         return wanted
 
-    def _labels(self, file: TableFile, scan: Scan, j: int, target: str, n_rows: int) -> tuple[Array, Array, str]:
-        """Return the labels of the rows that have one, these rows, and which labels differ only by blanks."""
+    def _labels(
+        self, file: TableFile, scan: Scan, j: int, target: str, n_rows: int, notes: list[str]
+    ) -> tuple[Array, Array, str]:
+        """Return the labels of the rows that have one, these rows, and which labels are written in several ways."""
         what = f"the target column {target!r} of {file.name}"
         texts = sorted(scan.texts_of(j))
         codes = scan.codes({j: texts}, n_rows)[j]
@@ -283,8 +286,18 @@ class _Task:
         if classes is None or self.classes is None:
             used = np.flatnonzero(~gaps)
             place = np.cumsum(~gaps) - 1
-            labels = label_rules.from_text([bare[c] for c in used.tolist()])[place[codes]]
-            return labels, kept, self._merged(file, texts, bare, codes, kept) if labels.dtype.kind == "U" else ""
+            each = labels_of([bare[c] for c in used.tolist()])
+            if alike := differ_by_case(each):
+                notes.append(
+                    f"labels that differ only by upper and lower case are different classes: {quoted(alike)} (write "
+                    f"them alike if they are one)"
+                )
+            # that blanks around numbers do not count goes without saying
+            written = texts if each.dtype.kind == "U" else bare
+            several = used[written_twice(each.tolist(), [written[c] for c in used.tolist()])]
+            rows = np.flatnonzero(np.isin(codes, several))
+            merged = self._places(file, kept[rows], [written[c] for c in codes[rows].tolist()]) if len(rows) else ""
+            return each[place[codes]], kept, merged
         unknown = np.flatnonzero(classes[codes] < 0)
         if len(unknown):
             shown = self._places(file, kept[unknown], [bare[c] for c in codes[unknown].tolist()])
@@ -298,14 +311,6 @@ class _Task:
     def _places(file: TableFile, rows: Array, cells: Sequence[str]) -> str:
         shown = label_rules.places_text(zip(cells, file.lines(rows.tolist()), strict=True), file.word)
         return f"{shown}, rows from 0" if file.word == "row" else shown
-
-    def _merged(self, file: TableFile, texts: Sequence[str], bare: Sequence[str], codes: Array, kept: Array) -> str:
-        """Return the labels, with their lines, that differ from others only by blanks around them."""
-        several = np.array([bare.count(text) > 1 for text in bare]) if len(set(bare)) < len(bare) else np.zeros(0)
-        if not several.any():
-            return ""
-        rows = np.flatnonzero(several[codes])
-        return self._places(file, kept[rows], [texts[c] for c in codes[rows].tolist()])
 
     def _weights(self, file: TableFile, scan: Scan, j: int, n_rows: int) -> Floats:
         """Return the weights of rows."""

@@ -41,7 +41,8 @@ class Table:
     n_unlabeled : int
         Rows of the file that were left out because they have no label.
     merged : str
-        Labels that differ only by blanks around them and were read as one, with their lines; empty if there are none.
+        Labels that differ only by blanks around them, or in how a number is written, and were read as one, with their
+        lines; empty if there are none.
     notes : tuple of str
         What was assumed, one sentence each.
     decimal : str
