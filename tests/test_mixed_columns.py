@@ -370,3 +370,9 @@ def test_damaged_encoders_in_files_are_refused(change, message, ensemble, tmp_pa
     (tmp_path / "model.json").write_text(json.dumps(data))
     with pytest.raises(ModelFileError, match=message):
         load(tmp_path / "model.json")
+
+
+def test_a_lazy_frame_is_answered_with_what_to_do():
+    lazy = polars_frame().lazy()
+    with pytest.raises(InputError, match=r"X is a LazyFrame.*give X\.collect\(\)"):
+        BDNNClassifier(time_limit=1).fit(lazy, [0, 1] * 2)

@@ -28,7 +28,15 @@ def is_frame(X: object) -> bool:
 
 
 def is_plain(X: Any, categorical: Categorical) -> bool:
-    """Return whether all columns are numbers of the kinds that NumPy has, so that X is an array of numbers as it is."""
+    """Return whether all columns are numbers of the kinds that NumPy has, so that X is an array of numbers as it is.
+
+    Raises
+    ------
+    InputError
+        If X is a query of polars.
+    """
+    if hasattr(X, "lazy") and hasattr(X, "collect"):
+        raise InputError("X is a LazyFrame, which is a query and holds no rows yet: give X.collect()")
     if not (categorical is None or isinstance(categorical, str)):
         return False
     if isinstance(X, RawTable):

@@ -291,7 +291,7 @@ class _Watch:
             self.message, self.late = "time limit reached", True
             return True
         if not self._descends and self._search.started:
-            self.message = "the start that was asked for is found"
+            self.message = "trained by gradients only"
             return True
         if self._budget.rounds is not None:
             return self._ended("round limit reached", rounds >= self._budget.rounds)
