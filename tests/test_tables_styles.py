@@ -112,6 +112,13 @@ ERRORS = {
     "money": ("x,y\n" + "".join(f"${i + 1}.50,{i % 2}\n" for i in range(30)), "currencies.*--drop x"),
     "footer": (table() + "(30 rows)\n", "line 32: 1 cells"),
     "excel": (b"PK\x03\x04" + b"x" * 99, "Excel.*CSV"),
+    "json lines": ('{"a": 1, "y": 0}\n' * 9, "JSON Lines.*read_json.*lines=True"),
+    "json": ('[{"a": 1,\n "y": 0}]\n', "JSON array.*read_json"),
+    "json, one object": ('{\n"a": [1, 2],\n"y": [0, 1]}\n', "is JSON and not a table"),
+    "arff": ("% made by hand\n@RELATION r\n@attribute a real\n@data\n1\n", "ARFF.*one line of names"),
+    "libsvm": ("1 1:0.5 4:2\n0\n0 2:1\n", "LIBSVM.*load_svmlight_file"),
+    "html": ("<table><tr><td>a</td></tr></table>\n", "HTML.*read_html"),
+    "xml": ('<?xml version="1.0"?>\n<Workbook/>\n', "XML.*save the sheet as CSV"),
     "binary": (bytes(range(256)) * 9, "neither a text file nor a Parquet"),
     "damaged parquet": (b"PAR1" + b"x" * 99, "cannot be read as a table"),
 }
@@ -123,6 +130,11 @@ def test_what_cannot_be_read_says_what_to_type(write, case):
     with pytest.raises(InputError, match=message) as error:
         read_table(write(data), GUESS, tidy=True)
     assert len(str(error.value)) < 700
+
+
+@pytest.mark.parametrize("text", ['j,y\n"{""a"": 1}",0\n"[1]",1\n', "1 10:30 12:45\n0 11:30 12:50\n", "[a],{b}\n1,2\n"])
+def test_tables_that_only_look_like_other_files(write, text):
+    assert read_table(write(text)).names
 
 
 def kinds(read):

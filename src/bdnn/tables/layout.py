@@ -25,11 +25,8 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bar
 _RARE = ("^", "~", "\x1f", "\x01", ":")  # these are used only where no other delimiter makes columns
 _COMMENTS = ("#", "%", "//")
 _TRIED_LINES = 2000  # lines of the sample that are tried; later ones look the same
-_MOST_UNITS = 3  # rows below the header: units, kinds of averages, and one more
 _MOST_NARROW = 0.4  # share of rows of another length, above which a delimiter makes no table
 _SEP = re.compile(r'^"?sep=(.)"?$', re.IGNORECASE)
-_MADE_UP = re.compile(r"column\d+")  # names that are given to columns without one
-_CONSECUTIVE = 3  # numbers 0, 1, 2 or 1, 2, 3 in a first line are names, as pandas writes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +61,6 @@ class Layout:
     decimal: str
     comment: str
     notes: tuple[str, ...]
-
-
-def is_unnamed(name: str) -> bool:
-    """Return whether a name in a header is only what programs write where they have no name."""
-    return name == "" or name.lower().startswith("unnamed: ") or bool(re.fullmatch(r"\.\.\.\d+", name))
 
 
 def find_layout(
@@ -179,18 +171,6 @@ def _is_name_line(text: str, below: Sequence[str]) -> bool:
     return bool(re.match(r"^#\s*(id|nr|no)?[,;\t|]", text)) and not below[0].lstrip().startswith("#")
 
 
-def _names_in_comment(above: Sequence[str], delimiter: str, width: int, comment: str) -> list[str] | None:
-    """Return names from the last comment line above data without a header, as ``numpy.savetxt`` writes them."""
-    if not comment or not above:
-        return None
-    text = above[-1].strip().lstrip(comment).strip()
-    for row in rows([text], delimiter):
-        names = [cell.strip() for cell in row.cells]
-        if len(names) == width and not any(map(is_number, names)) and all(names):
-            return names
-    return None
-
-
 def _some_rows(lines: Sequence[str], delimiter: str, complete: bool, comment: str = "") -> list[Row]:
     """Return rows, up to the first one that is not CSV; the last one may be cut off."""
     found: list[Row] = []
@@ -257,14 +237,6 @@ def _first_of_table(table: Sequence[Row]) -> int:
     return 0
 
 
-def _number(cell: str, decimal: str) -> bool:
-    return is_number(cell.replace(",", ".") if decimal == "," else cell)
-
-
-def _gap(cell: str) -> bool:
-    return is_missing(cell) or cell in ("-", "--", ".", "\\N")
-
-
 def _decimal(table: Sequence[Row], delimiter: str) -> str:
     """Return a comma if there are columns whose cells are numbers only with decimal commas, and none with points."""
     if delimiter == ",":
@@ -281,58 +253,3 @@ def _decimal(table: Sequence[Row], delimiter: str) -> str:
         elif not with_comma and any("." in cell for cell in cells) and all(map(is_number, cells)):
             points += 1
     return "," if commas > points else "."
-
-
-def _is_header(names: Sequence[str], body: Sequence[Sequence[str]], decimal: str) -> bool:
-    """Return whether a first row names the columns below it, by what these columns hold."""
-    names_over_numbers = numbers = names_over_text = text = 0
-    for j, name in enumerate(names):
-        column = [row[j].strip() for row in body if j < len(row)]
-        known = [cell for cell in column if not _gap(cell)]
-        if _gap(name) or (not known and not _number(name, decimal)):
-            continue
-        if not known or all(_number(cell, decimal) for cell in known):
-            numbers += _number(name, decimal)
-            names_over_numbers += not _number(name, decimal)
-        else:
-            levels = set(known)
-            text += name in levels
-            names_over_text += name not in levels and 2 * len(levels) <= len(known)
-    whole = [int(name) for name in names if name.isdecimal()]
-    if names_over_numbers:
-        return numbers == 0 or (len(whole) == numbers and len(set(whole)) == numbers)
-    if numbers:
-        follow = len(whole) >= _CONSECUTIVE and whole[0] in (0, 1) and whole == list(range(whole[0], whole[-1] + 1))
-        return follow and len(whole) == numbers and not text and len(body) > 1
-    return text == 0 or names_over_text > text
-
-
-def _units(below: Sequence[Row], decimal: str) -> int:
-    """Return how many rows below the header hold units: text, or nothing, above nothing but numbers."""
-    count = 0
-    while count < min(_MOST_UNITS, len(below) - 1):
-        rest = below[count + 1 :]
-        told = False
-        for j, cell in enumerate(text.strip() for text in below[count].cells):
-            known = [row.cells[j].strip() for row in rest if j < len(row.cells) and not _gap(row.cells[j].strip())]
-            # kinds of averages are in the row below the units
-            known = known[_MOST_UNITS - 1 - count :] or known
-            if known and all(_number(other, decimal) for other in known):
-                if _number(cell, decimal):
-                    return count
-                told = told or not _gap(cell)
-            elif cell in known and not _gap(cell):
-                return count
-        if not told:
-            return count
-        count += 1
-    return count
-
-
-def _with_row_names(names: list[str], body: Sequence[Sequence[str]]) -> list[str]:
-    """Return names, plus one for each column without one in the header: row names in front, or blanks at the end."""
-    width = Counter(len(row) for row in body).most_common(1)[0][0] if body else len(names)
-    if width == len(names) + 1:
-        ended = all(len(row) < width or not row[-1].strip() for row in body)
-        return [*names, ""] if ended else ["", *names]
-    return names
