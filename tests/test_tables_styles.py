@@ -205,6 +205,31 @@ def test_columns_are_read_as_a_model_has_them(write):
             read_table(write(f"size\n3\n{cell}\n"), None, ["size"], known={"size": Known("numeric")})
 
 
+def test_a_model_finds_the_names_that_its_table_does_not_have(write):
+    rows = "".join(f"{i % 30},{i % 7},{i % 5 * 1.5},{'ab'[i % 2]},{i % 3},{i % 2}\n" for i in range(40))
+    path = write("age,v,v,,,y\n" + rows)
+    trained = read_table(path, GUESS)
+    assert trained.names == ("age", "v", "v_1", "column4", "column5")
+    known = {name: Known("categorical" if name == "column4" else "numeric") for name in trained.names}
+    np.testing.assert_array_equal(read_table(path, "y", tuple(known), known=known).X[:, 2], trained.X[:, 2])
+    # a header of other columns is one, too
+    with pytest.raises(InputError, match="has no columns 'v_1', 'column4', 'column5'; its columns are 'age', 'v', 'x'"):
+        read_table(write("age,v,x\n1,2,3\n4,5,6\n"), None, tuple(known), known=known)
+
+
+def test_a_line_that_holds_a_name_that_the_user_gave_is_the_header(write):
+    path = write(
+        "2021,2023,2024,y\n" + "".join(f"{i % 9},{i % 7},{i % 5},{'no' if i % 2 else 'yes'}\n" for i in range(40))
+    )
+    assert read_table(path, GUESS).header is False
+    for read in (
+        read_table(path, "y"),
+        read_table(path, GUESS, drop=["2021,2023"]),
+        read_table(path, GUESS, reading=Reading(kinds={"2024": "categorical"})),
+    ):
+        assert read.header and read.names[-1] == "2024" and read.target == "y" and len(read.labels) == 40
+
+
 def test_what_the_first_lines_do_not_show(write, monkeypatch):
     monkeypatch.setattr("bdnn.tables.source._SAMPLE_BYTES", 2**10)
     text = "x;y\n" + "".join(f"{i % 7};{i % 2}\n" for i in range(600)) + "1,5;0\n"

@@ -67,7 +67,12 @@ class TableFile:
 
 @contextmanager
 def table_file(
-    path: str | os.PathLike[str] | DataSet, reading: Reading, expected: Sequence[str] = (), *, copied: bool = False
+    path: str | os.PathLike[str] | DataSet,
+    reading: Reading,
+    expected: Sequence[str] = (),
+    asked: Sequence[str] = (),
+    *,
+    copied: bool = False,
 ) -> Iterator[TableFile]:
     """Open a file; what is temporary is deleted at the end.
 
@@ -79,6 +84,8 @@ def table_file(
         The settings for reading that are given.
     expected : sequence of str
         Columns that a model needs.
+    asked : sequence of str
+        Columns that the user named.
     copied : bool
         Whether to read it row by row in any case, which finds the fault of a file that the reader refuses.
 
@@ -99,12 +106,12 @@ def table_file(
         return
     with ExitStack() as stack:
         try:
-            opened = _csv(source, reading, expected, copied, stack)
+            opened = _csv(source, reading, expected, asked, copied, stack)
         except NotInEncodingError:
             if reading.encoding is not None or not source.is_utf8:
                 raise
             # the first bytes were UTF-8, but later ones are not
-            opened = _csv(source.in_windows_1252(), reading, expected, copied, stack)
+            opened = _csv(source.in_windows_1252(), reading, expected, asked, copied, stack)
         yield opened
 
 
@@ -127,7 +134,9 @@ def _parquet(source: Source) -> TableFile:
     )  # fmt: skip
 
 
-def _csv(source: Source, reading: Reading, expected: Sequence[str], copied: bool, stack: ExitStack) -> TableFile:
+def _csv(
+    source: Source, reading: Reading, expected: Sequence[str], asked: Sequence[str], copied: bool, stack: ExitStack
+) -> TableFile:
     layout = find_layout(
         source.name,
         source.sample,
@@ -136,6 +145,7 @@ def _csv(source: Source, reading: Reading, expected: Sequence[str], copied: bool
         decimal=reading.decimal,
         header=reading.header,
         expected=expected,
+        asked=asked,
     )
     notes = [*_notes(source), *layout.notes]
     width = len(layout.names)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from bdnn.columns import quoted
 from bdnn.errors import InputError
-from bdnn.labels import is_missing, is_number
+from bdnn.labels import is_number
+from bdnn.tables.header import gap, is_header, is_wanted, names_in_comment, number, units, with_row_names
 from bdnn.tables.rows import Row, rows
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", "": "blanks"}
@@ -72,6 +73,7 @@ def find_layout(
     decimal: str | None = None,
     header: bool | None = None,
     expected: Sequence[str] = (),
+    asked: Sequence[str] = (),
 ) -> Layout:
     """Return how a text is laid out.
 
@@ -89,6 +91,8 @@ def find_layout(
         Whether there is one; None to find out.
     expected : sequence of str
         Names of columns that a model needs: a line that holds half of them is a header.
+    asked : sequence of str
+        Names of columns that the user gave: a line that holds one of them is a header.
 
     Raises
     ------
@@ -97,9 +101,9 @@ def find_layout(
     """
     lines = list(itertools.islice(io.StringIO(sample, newline=""), _TRIED_LINES))
     complete = whole and len(lines) < _TRIED_LINES
-    skipped, comment, asked = _before(lines)
+    skipped, comment, separator = _before(lines)
     given = delimiter is not None
-    delimiter = _found_delimiter(lines[skipped:], asked, complete) if delimiter is None else delimiter
+    delimiter = _found_delimiter(lines[skipped:], separator, complete) if delimiter is None else delimiter
     table = _some_rows(lines[skipped:], delimiter, complete, comment)
     if not table:
         raise InputError(f"{name} is empty; a table with a header line and at least one row is needed")
@@ -107,13 +111,12 @@ def find_layout(
     decimal_found = _decimal(table[top:], delimiter) if decimal is None else decimal
     width = Counter(len(row.cells) for row in table[top:]).most_common(1)[0][0]
     names, body = [cell.strip() for cell in table[top].cells], [row.cells for row in table[top + 1 :]]
-    from_comment = _names_in_comment(lines[:skipped], delimiter, width, comment) if top == 0 else None
+    from_comment = names_in_comment(lines[:skipped], delimiter, width, comment) if top == 0 else None
     notes: list[str] = []
-    known = [text for text in expected if text in names]
-    if header is None and expected and all(map(_MADE_UP.fullmatch, expected)) and not known:
-        header = False
     if header is None:
-        header = (2 * len(known) >= len(expected)) if known else _is_header(names, body, decimal_found)
+        header = is_wanted(names, body, expected, asked)
+        if header is None:
+            header = is_header(names, body, decimal_found)
         if not header and from_comment is None:
             notes.append(
                 "the first line looks like data, so the columns are named column1, column2, … (write a line of names "
@@ -122,12 +125,12 @@ def find_layout(
     in_comment = not header and from_comment is not None
     if header:
         start, below = table[top].last, table[top + 1 :]
-        n_units = _units(below, decimal_found)
+        n_units = units(below, decimal_found)
         if n_units:
             shown = quoted([cell.strip() for cell in below[0].cells])
             notes.append(f"the row below the header is left out: it holds units ({shown})")
             start = below[n_units - 1].last
-        names = _with_row_names(names, [row.cells for row in below[n_units:]])
+        names = with_row_names(names, [row.cells for row in below[n_units:]])
     elif in_comment and from_comment is not None:
         names, header, start, n_units = from_comment, True, table[top].first - 1, 0
         notes.append("the names of the columns are read from the comment line above the data")
@@ -150,16 +153,16 @@ def find_layout(
 def _before(lines: Sequence[str]) -> tuple[int, str, str | None]:
     """Return how many lines at the top are blank, comments or name the delimiter; the comment sign; that delimiter."""
     comment, asked = "", None
-    for number, line in enumerate(lines):
+    for index, line in enumerate(lines):
         text = line.strip()
         if found := _SEP.match(text):
             asked = found[1]
         elif text and (sign := next((sign for sign in _COMMENTS if text.startswith(sign)), None)):
-            if number + 1 < len(lines) and _is_name_line(text, lines[number + 1 :]):
-                return number, "", asked
+            if index + 1 < len(lines) and _is_name_line(text, lines[index + 1 :]):
+                return index, "", asked
             comment = sign
         elif text:
-            return number, comment, asked
+            return index, comment, asked
     return len(lines), comment, asked
 
 
@@ -244,11 +247,11 @@ def _decimal(table: Sequence[Row], delimiter: str) -> str:
     commas = points = 0
     columns = itertools.zip_longest(*(row.cells for row in table[1:]), fillvalue="")
     for column in columns:
-        cells = [cell.strip() for cell in column if not _gap(cell.strip())]
+        cells = [cell.strip() for cell in column if not gap(cell.strip())]
         if not cells:
             continue
         with_comma = [cell for cell in cells if "," in cell]
-        if with_comma and all(_number(cell, ",") for cell in cells):
+        if with_comma and all(number(cell, ",") for cell in cells):
             commas += 1
         elif not with_comma and any("." in cell for cell in cells) and all(map(is_number, cells)):
             points += 1

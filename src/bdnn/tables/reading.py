@@ -16,8 +16,8 @@ from bdnn.errors import InputError, UnknownLabelError
 from bdnn.tables import advice, database
 from bdnn.tables.cells import Known
 from bdnn.tables.file import TableFile, table_file
+from bdnn.tables.header import Called, called
 from bdnn.tables.kinds import Reader
-from bdnn.tables.layout import is_unnamed
 from bdnn.tables.options import Reading
 from bdnn.tables.scan import Scan
 from bdnn.tables.table import Table
@@ -32,15 +32,6 @@ GUESS = ""
 
 _TARGETS = ("target", "label", "class", "y")
 _PLAIN = Reading()
-
-
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """Names of columns: what the file calls them, or column1, column2 and so on; repeats have a number behind."""
-
-    all: tuple[str, ...]
-    unnamed: frozenset[str]
-    repeats: Mapping[str, str]
 
 
 def read_table(
@@ -115,8 +106,9 @@ def read_table(
         dict(known or {}), weight, tuple(ids), tuple(carry), tuple(carry_if_any), tidy, check,
     )  # fmt: skip
     expected = tuple(known or ()) or tuple(features or ())
+    asked = [name for name in (target, weight, *task.drop, *task.ids, *task.carry, *reading.kinds) if name]
     for copied in (False, True):
-        with table_file(path, reading, expected, copied=copied) as file:
+        with table_file(path, reading, expected, asked, copied=copied) as file:
             try:
                 return task.read(file)
             except database.failures() as error:
@@ -146,7 +138,7 @@ class _Task:
 
     def read(self, file: TableFile) -> Table:
         """Return the table."""
-        names = _named(file)
+        names = called(file.names, file.header)
         kinds = {name: kind for key, kind in self.reading.kinds.items() for name in split_names([key], names.all)}
         there = [name for name in self.carry_if_any if name in names.all and name not in self.carry]
         dropped = split_names(self.drop, names.all)
@@ -159,7 +151,7 @@ class _Task:
         )
         return named._read(file, names)
 
-    def _read(self, file: TableFile, names: _Names) -> Table:
+    def _read(self, file: TableFile, names: Called) -> Table:
         notes = list(file.notes)
         if gone := [name for name in self.carry_if_any if name not in names.all]:
             notes.append(f"there is no {listed(gone)} to name the rows, as in the training")
@@ -230,7 +222,7 @@ class _Task:
             file.header, found.forms, len(file.columns), self.drop, self.ids,
         )  # fmt: skip
 
-    def _wanted(self, file: TableFile, names: _Names, target: str | None) -> list[str]:
+    def _wanted(self, file: TableFile, names: Called, target: str | None) -> list[str]:
         """Return the columns of the inputs."""
         kinds = self.reading.kinds
         asked = [*([target] if target is not None else []), *([self.weight] if self.weight else [])]
@@ -337,20 +329,3 @@ def split_names(words: Iterable[str], names: Sequence[str]) -> list[str]:
     for word in words:
         found += [word] if word in names or "," not in word else [part.strip() for part in word.split(",")]
     return list(dict.fromkeys(found))
-
-
-def _named(file: TableFile) -> _Names:
-    """Return the names of columns; those without one are called by their position, from 1."""
-    names: list[str] = []
-    unnamed, repeats = set(), {}
-    for j, name in enumerate(file.names, start=1):
-        own = f"column{j}"
-        if file.header and is_unnamed(name) and own not in file.names:
-            unnamed.add(own)
-            name = own
-        if name in names:
-            free = (f"{name}_{k}" for k in range(1, len(file.names) + 1))
-            new = next(other for other in free if other not in file.names and other not in names)
-            repeats[new], name = name, new
-        names.append(name)
-    return _Names(tuple(names), frozenset(unnamed), repeats)
