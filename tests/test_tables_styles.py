@@ -68,6 +68,8 @@ STYLES = {
     ),
     "trailing commas": (table(last=",").replace("lab,", "lab", 1), ["no value is known"]),
     "blank lines": (table().replace("\n", "\n\n", 5) + "\n   \n", []),
+    "header again": (table() + "x,z,lab\n", ["the header is there again in line 32"]),
+    "header twice again": (table().replace("b\n", "b\nx, z,lab\n", 2), ["again in 2 lines, the first is 2"]),
     "nul": (table().replace("4.44", "4.\x0044"), ["NUL"]),
     "wine": (table(";").replace("x;z;lab", '"x";"z";"lab"'), ["semicolons"]),
     "spaces around": (table().replace(",", " , "), []),

@@ -213,7 +213,8 @@ def _rows(source: Source, layout: Layout) -> Iterator[tuple[list[str], int]]:
     try:
         for row in rows(itertools.islice(source.lines(), layout.start, None), layout.delimiter, layout.comment):
             line = layout.start + row.first
-            yield row.cells, line
+            if layout.is_row(row.cells):
+                yield row.cells, line
             line = layout.start + row.last
     except csv.Error as error:
         raise InputError(

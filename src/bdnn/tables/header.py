@@ -58,6 +58,11 @@ def called(written: Sequence[str], header: bool = True) -> Called:
     return Called(tuple(names), frozenset(unnamed), repeats)
 
 
+def stripped(cells: Sequence[str]) -> tuple[str, ...]:
+    """Return cells without blanks around them."""
+    return tuple(cell.strip() for cell in cells)
+
+
 def number(cell: str, decimal: str) -> bool:
     """Return whether a cell is a number with a decimal sign."""
     return is_number(cell.replace(",", ".") if decimal == "," else cell)

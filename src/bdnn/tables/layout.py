@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from bdnn.columns import quoted
 from bdnn.errors import InputError
 from bdnn.labels import is_number
-from bdnn.tables.header import gap, is_header, is_wanted, names_in_comment, number, units, with_row_names
+from bdnn.tables.header import gap, is_header, is_wanted, names_in_comment, number, stripped, units, with_row_names
 from bdnn.tables.rows import Row, rows
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", "": "blanks"}
@@ -52,6 +52,8 @@ class Layout:
         The text with which lines that are not rows begin; empty if there are none.
     notes : tuple of str
         What was found to differ from the rule.
+    again : tuple of str
+        The header if it is there again among the rows, which are no rows then; empty if it is not.
     """
 
     delimiter: str
@@ -62,6 +64,11 @@ class Layout:
     decimal: str
     comment: str
     notes: tuple[str, ...]
+    again: tuple[str, ...] = ()
+
+    def is_row(self, cells: Sequence[str]) -> bool:
+        """Return whether cells are a row, and not the header again."""
+        return not self.again or len(cells) != len(self.again) or stripped(cells) != self.again
 
 
 def find_layout(
@@ -110,7 +117,11 @@ def find_layout(
     top = _first_of_table(table)
     decimal_found = _decimal(table[top:], delimiter) if decimal is None else decimal
     width = Counter(len(row.cells) for row in table[top:]).most_common(1)[0][0]
-    names, body = [cell.strip() for cell in table[top].cells], [row.cells for row in table[top + 1 :]]
+    written = stripped(table[top].cells)
+    repeated = _repeated(written, table[top + 1 :])
+    places_again = {row.first for row in repeated}
+    table = [row for row in table if row.first not in places_again]
+    names, body = list(written), [row.cells for row in table[top + 1 :]]
     from_comment = names_in_comment(lines[:skipped], delimiter, width, comment) if top == 0 else None
     notes: list[str] = []
     if header is None:
@@ -127,10 +138,13 @@ def find_layout(
         start, below = table[top].last, table[top + 1 :]
         n_units = units(below, decimal_found)
         if n_units:
-            shown = quoted([cell.strip() for cell in below[0].cells])
+            shown = quoted(stripped(below[0].cells))
             notes.append(f"the row below the header is left out: it holds units ({shown})")
             start = below[n_units - 1].last
         names = with_row_names(names, [row.cells for row in below[n_units:]])
+        if repeated:
+            lines_again = [skipped + row.first for row in repeated]
+            notes.append(f"the header is there again{_in_lines(lines_again)}: such lines are left out")
     elif in_comment and from_comment is not None:
         names, header, start, n_units = from_comment, True, table[top].first - 1, 0
         notes.append("the names of the columns are read from the comment line above the data")
@@ -138,7 +152,8 @@ def find_layout(
         start, n_units = table[top].first - 1, 0
         names = [f"column{j + 1}" for j in range(width)]
     start += skipped
-    plain = start == (1 + n_units if header and not in_comment else 0) and not comment
+    again = written if header and not in_comment and repeated else ()
+    plain = start == (1 + n_units if header and not in_comment else 0) and not comment and not again
     before = skipped + table[top].first - 1
     if any(line.strip() for line in lines[:before]) and not in_comment:
         what = "header" if header else "data"
@@ -147,7 +162,19 @@ def find_layout(
         notes.insert(0, f"{DELIMITERS.get(delimiter, f'characters {delimiter!r}')} separate the columns (--delimiter)")
     if decimal is None and decimal_found == ",":
         notes.append("commas are decimal signs (--decimal)")
-    return Layout(delimiter, tuple(names), header, start, plain, decimal_found, comment, tuple(notes))
+    return Layout(delimiter, tuple(names), header, start, plain, decimal_found, comment, tuple(notes), again)
+
+
+def _repeated(names: tuple[str, ...], below: Sequence[Row]) -> list[Row]:
+    """Return the rows that are equal to a first one of names, as in files that were joined."""
+    if len(names) < 2 or any(is_number(name) or not name for name in names):
+        return []
+    return [row for row in below if len(row.cells) == len(names) and stripped(row.cells) == names]
+
+
+def _in_lines(numbers: Sequence[int]) -> str:
+    """Return where something is, with the first of several lines."""
+    return f" in line {numbers[0]}" if len(numbers) == 1 else f" in {len(numbers)} lines, the first is {numbers[0]}"
 
 
 def _before(lines: Sequence[str]) -> tuple[int, str, str | None]:
