@@ -53,7 +53,7 @@ STYLES = {
     "uci, semicolons": (table(";", ",", head=""), ["semicolons", "column1", "decimal"]),
     "write.csv": (with_row_names(",", '"","x","z","lab"'), ["row numbers"]),
     "write.csv2": (with_row_names(";", '"";"x";"z";"lab"', ","), ["semicolons", "decimal", "row numbers"]),
-    "write.table": (with_row_names(" ", '"x" "z" "lab"'), ["blanks", "row numbers"]),
+    "write.table": (with_row_names(" ", '"x" "z" "lab"'), ["blanks", "names of rows", "row numbers"]),
     "pandas": (with_row_names(",", ",x,z,lab"), ["row numbers"]),
     "savetxt": ("# x,z,lab\n" + table(head=""), ["comment line"]),
     "matlab": ("% made by hand\n%\n" + table(), ["2 lines are left out"]),
@@ -102,7 +102,11 @@ def test_styles(write, style):
 
 ERRORS = {
     "ragged": (table() + "1,2\n", "line 32: 2 cells, but the header has 3; write missing cells"),
-    "ragged, long": (table() + "1,2,a,7\n", "line 32: 4 cells.*in quotes"),
+    "ragged, long": (table() + "1,2,a,7\n", "line 32: 4 cells.*in double quotes, or give another --delimiter$"),
+    "ragged, all of them": (
+        "who,x,lab\n" + "".join(f"Doe, {('Ann', 'Bob')[i % 2]},{i},{i % 2}\n" for i in range(9)),
+        "line 2: 4 cells, but the header has 3; put text that holds ',' in double quotes, or .*add the name",
+    ),
     "quote": (table() + '"1,2,a\n', "line 32: not a CSV file.*quote"),
     "names": (table(head="x,y,y"), "more than one column 'y'"),
     "slip": (table().replace("0.37", "unknown"), "'x'.*'unknown' in line 3: .*--na unknown .*--categorical x"),

@@ -203,7 +203,9 @@ def _ragged(source: Source, layout: Layout, cells: list[str], line: int) -> Inpu
     advice = "write missing cells as empty ones"
     if len(cells) > width:
         sign = {"\t": "a tab", "": "blanks"}.get(layout.delimiter, repr(layout.delimiter))
-        advice = f"put text that holds {sign} in quotes, or give another --delimiter"
+        advice = f"put text that holds {sign} in double quotes, or give another --delimiter"
+        if layout.header and len(cells) == width + 1 and line == layout.start + 1:
+            advice += ", or add the name that the header lacks"
     return InputError(f"{source.name}, line {line}: {len(cells)} cells, but {than}; {advice}")
 
 

@@ -160,9 +160,14 @@ def units(below: Sequence[Row], decimal: str) -> int:
 
 
 def with_row_names(names: list[str], body: Sequence[Sequence[str]]) -> list[str]:
-    """Return names, plus one for each column without one in the header: row names in front, or blanks at the end."""
+    """Return names, plus one for a column without one in the header: names of rows in front, or blanks at the end.
+
+    Names of rows are all different; other rows are longer than the header by mistake.
+    """
     width = Counter(len(row) for row in body).most_common(1)[0][0] if body else len(names)
-    if width == len(names) + 1:
-        ended = all(len(row) < width or not row[-1].strip() for row in body)
-        return [*names, ""] if ended else ["", *names]
-    return names
+    if width != len(names) + 1:
+        return names
+    if all(len(row) < width or not row[-1].strip() for row in body):
+        return [*names, ""]
+    first = [row[0].strip() for row in body if len(row) == width]
+    return ["", *names] if len(set(first)) == len(first) else names

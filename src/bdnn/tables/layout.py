@@ -142,6 +142,10 @@ def find_layout(
             notes.append(f"the row below the header is left out: it holds units ({shown})")
             start = below[n_units - 1].last
         names = with_row_names(names, [row.cells for row in below[n_units:]])
+        if len(names) > len(written) and names[0] == "":
+            notes.append(
+                "the header has no name for the first column, whose cells all differ: it is taken to hold names of rows"
+            )
         if repeated:
             lines_again = [skipped + row.first for row in repeated]
             notes.append(f"the header is there again{_in_lines(lines_again)}: such lines are left out")
