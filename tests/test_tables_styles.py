@@ -61,6 +61,8 @@ STYLES = {
     "toa5": ('"TOA5","CR1000","1","2","3"\n"x","z","lab"\n"V","m",""\n"Avg","Smp",""\n' + table(head=""),
              ["1 line is left out", "units ('V', 'm', '')"]),
     "units": (table().replace("lab\n", "lab\n[m/s],°C,-\n", 1), ["units"]),
+    "psql": (table("|", head=" x | z | lab ", last=" ").replace("\n", "\n---+---+---\n", 1), ["bars", "a rule"]),
+    "titles": ("Report;;\n;;\n;2024;\n" + table(";"), ["semicolons", "3 lines are left out before the header"]),
     "comment between": (("# a\n" + table()).replace("\n", "\n# b\n", 9), ["left out"]),
     "air quality": (
         table(";", ",", last=";;") + ";;;;\n;;;;\n",
@@ -234,6 +236,11 @@ def test_a_line_that_holds_a_name_that_the_user_gave_is_the_header(write):
         read_table(path, GUESS, reading=Reading(kinds={"2024": "categorical"})),
     ):
         assert read.header and read.names[-1] == "2024" and read.target == "y" and len(read.labels) == 40
+
+
+def test_a_second_line_of_names_is_said(write):
+    notes = read_table(write(table(head="Person,,Env\nAge,Income,lab")), GUESS).notes
+    assert any("units, or names ('Age', 'Income', 'lab'); if these are the names, remove" in note for note in notes)
 
 
 def test_what_the_first_lines_do_not_show(write, monkeypatch):

@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bdnn.columns import quoted
 from bdnn.labels import is_missing, is_number
 from bdnn.tables.rows import Row, rows
 
 _MOST_UNITS = 3  # rows below the header: units, kinds of averages, and one more
+_MOST_TITLES = 20  # lines above the header that hold one cell at most
+_RULE = re.compile(r"[-+=:|\s]{3,}")
 _MADE_UP = re.compile(r"column\d+")  # names that are given to columns without one
 _CONSECUTIVE = 3  # numbers 0, 1, 2 or 1, 2, 3 in a first line are names, as pandas writes them
 
@@ -138,9 +141,12 @@ def is_header(names: Sequence[str], body: Sequence[Sequence[str]], decimal: str)
 
 
 def units(below: Sequence[Row], decimal: str) -> int:
-    """Return how many rows below the header hold units: text, or nothing, above nothing but numbers."""
+    """Return how many rows below the header hold units: text, or nothing, above nothing but numbers; or are rules."""
     count = 0
     while count < min(_MOST_UNITS, len(below) - 1):
+        if _is_rule(below[count].cells):
+            count += 1
+            continue
         rest = below[count + 1 :]
         told = False
         for j, cell in enumerate(text.strip() for text in below[count].cells):
@@ -157,6 +163,45 @@ def units(below: Sequence[Row], decimal: str) -> int:
             return count
         count += 1
     return count
+
+
+def _is_rule(cells: Sequence[str]) -> bool:
+    filled = list(filter(None, stripped(cells)))
+    return bool(filled) and all(map(_RULE.fullmatch, filled))
+
+
+def units_note(names: Sequence[str], cells: Sequence[str]) -> str:
+    """Return a note on the row below the header, which is left out."""
+    if _is_rule(cells):
+        return "the line below the header is left out: it is a rule"
+    shown, alone = stripped(cells), len(set(names)) == len(names) and all(names)
+    if alone or not all(shown) or len(set(shown)) < len(shown):
+        return f"the row below the header is left out: it holds units ({quoted(shown)})"
+    return (
+        f"the row below the header is left out: it holds units, or names ({quoted(shown)}); if these are the names, "
+        f"remove the line above them"
+    )
+
+
+def with_whole_rules(table: Sequence[Row], width: int) -> list[Row]:
+    """Return rows in which a line such as ``---+---`` has a cell for each column."""
+    return [
+        Row(row.cells * width, row.first, row.last)
+        if len(row.cells) == 1 and _is_rule(row.cells) and index < 2
+        else row
+        for index, row in enumerate(table)
+    ]
+
+
+def below_titles(table: Sequence[Row], top: int) -> int:
+    """Return the index of what may be the header, below titles: rows of the usual length of one filled cell at most."""
+    for index, row in enumerate(table[top : top + _MOST_TITLES], start=top):
+        cells = stripped(row.cells)
+        filled = list(filter(None, cells))
+        if len(filled) > 1 or (len(cells) < 3 and cells[-1]):
+            whole = len(filled) == len(cells) == len(set(cells)) > 1
+            return index if whole and not any(map(is_number, cells)) else top
+    return top
 
 
 def with_row_names(names: list[str], body: Sequence[Sequence[str]]) -> list[str]:

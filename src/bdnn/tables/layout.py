@@ -14,10 +14,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bdnn.columns import quoted
 from bdnn.errors import InputError
 from bdnn.labels import is_number
-from bdnn.tables.header import gap, is_header, is_wanted, names_in_comment, number, stripped, units, with_row_names
+from bdnn.tables.header import (
+    below_titles,
+    gap,
+    is_header,
+    is_wanted,
+    names_in_comment,
+    number,
+    stripped,
+    units,
+    units_note,
+    with_row_names,
+    with_whole_rules,
+)
 from bdnn.tables.rows import Row, rows
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", "": "blanks"}
@@ -114,8 +125,8 @@ def find_layout(
     table = _some_rows(lines[skipped:], delimiter, complete, comment)
     if not table:
         raise InputError(f"{name} is empty; a table with a header line and at least one row is needed")
-    top = _first_of_table(table)
-    decimal_found = _decimal(table[top:], delimiter) if decimal is None else decimal
+    table = with_whole_rules(table, Counter(len(row.cells) for row in table).most_common(1)[0][0])
+    top, decimal_found = _top(table, delimiter, decimal)
     width = Counter(len(row.cells) for row in table[top:]).most_common(1)[0][0]
     written = stripped(table[top].cells)
     repeated = _repeated(written, table[top + 1 :])
@@ -138,8 +149,7 @@ def find_layout(
         start, below = table[top].last, table[top + 1 :]
         n_units = units(below, decimal_found)
         if n_units:
-            shown = quoted(stripped(below[0].cells))
-            notes.append(f"the row below the header is left out: it holds units ({shown})")
+            notes.append(units_note(written, below[0].cells))
             start = below[n_units - 1].last
         names = with_row_names(names, [row.cells for row in below[n_units:]])
         if len(names) > len(written) and names[0] == "":
@@ -167,6 +177,16 @@ def find_layout(
     if decimal is None and decimal_found == ",":
         notes.append("commas are decimal signs (--decimal)")
     return Layout(delimiter, tuple(names), header, start, plain, decimal_found, comment, tuple(notes), again)
+
+
+def _top(table: Sequence[Row], delimiter: str, decimal: str | None) -> tuple[int, str]:
+    """Return the index of the header or the first row of data, below titles, and the decimal sign."""
+    first = _first_of_table(table)
+    for top in (below_titles(table, first), first):
+        found = _decimal(table[top:], delimiter) if decimal is None else decimal
+        if top == first or is_header(stripped(table[top].cells), [row.cells for row in table[top + 1 :]], found):
+            break
+    return top, found
 
 
 def _repeated(names: tuple[str, ...], below: Sequence[Row]) -> list[Row]:
