@@ -63,7 +63,11 @@ STYLES = {
     "units": (table().replace("lab\n", "lab\n[m/s],°C,-\n", 1), ["units"]),
     "psql": (table("|", head=" x | z | lab ", last=" ").replace("\n", "\n---+---+---\n", 1), ["bars", "a rule"]),
     "titles": ("Report;;\n;;\n;2024;\n" + table(";"), ["semicolons", "3 lines are left out before the header"]),
-    "comment between": (("# a\n" + table()).replace("\n", "\n# b\n", 9), ["left out"]),
+    "comment between": (
+        ("# a\n" + table()).replace("\n", "\n# b\n", 9),
+        ["2 lines are left out before the header", "among the rows: in 8 lines, the first is 4"],
+    ),
+    "comment below": (table() + "  # made by hand, in 2020\n#\n", ["among the rows: in 2 lines, the first is 32"]),
     "air quality": (
         table(";", ",", last=";;") + ";;;;\n;;;;\n",
         ["semicolons", "decimal", "2 rows are", "without a name"],
@@ -118,7 +122,11 @@ ERRORS = {
     "thousands": ("x,y\n" + "".join(f'"{i + 1},234",{i % 2}\n' for i in range(30)), "thousands.*--categorical x"),
     "thousands, german": ("x;y\n" + "".join(f"{i + 1}.234,5;{i % 2}\n" for i in range(30)), "thousands"),
     "money": ("x,y\n" + "".join(f"${i + 1}.50,{i % 2}\n" for i in range(30)), "currencies.*--drop x"),
-    "footer": (table() + "(30 rows)\n", "line 32: 1 cells"),
+    "footer": (
+        table() + "(30 rows)\n",
+        r"line 32: 1 cell, but the header has 3; if this is a note \('\(30 rows\)'\) and no row, remove the line",
+    ),
+    "totals": (table() + "Total,9.1,\n", "'Total' in line 32.*may hold totals of the rows above it.*: remove it"),
     "excel": (b"PK\x03\x04" + b"x" * 99, "Excel.*CSV"),
     "json lines": ('{"a": 1, "y": 0}\n' * 9, "JSON Lines.*read_json.*lines=True"),
     "json": ('[{"a": 1,\n "y": 0}]\n', "JSON array.*read_json"),
@@ -236,6 +244,13 @@ def test_a_line_that_holds_a_name_that_the_user_gave_is_the_header(write):
         read_table(path, GUESS, reading=Reading(kinds={"2024": "categorical"})),
     ):
         assert read.header and read.names[-1] == "2024" and read.target == "y" and len(read.labels) == 40
+
+
+def test_a_row_of_totals_among_text_is_said(write):
+    text = "city,x,y\n" + "".join(f"{('Ulm', 'Bonn')[i % 2]},{i % 7},{i % 3 % 2}\n" for i in range(30))
+    assert not any("totals" in note for note in read_table(write(text), "y").notes)
+    notes = read_table(write(text + "Total:,90,1\n"), "y").notes
+    assert "line 32 may hold totals of the rows above it ('Total:'): remove it if it does" in notes
 
 
 def test_a_second_line_of_names_is_said(write):

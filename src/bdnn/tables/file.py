@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bdnn.errors import InputError
+from bdnn.labels import is_number
 from bdnn.tables import database
+from bdnn.tables.advice import cut
 from bdnn.tables.database import Column
 from bdnn.tables.dataset import DataSet, is_pattern, open_parquet
 from bdnn.tables.layout import Layout, find_layout
@@ -51,6 +53,8 @@ class TableFile:
         Returns the numbers of the lines of rows; of a Parquet file those of the rows.
     word : str
         What these numbers count: ``line`` or ``row``.
+    totals : str
+        The note on a last row that may hold totals; empty without one.
     """
 
     name: str
@@ -63,6 +67,7 @@ class TableFile:
     notes: tuple[str, ...]
     lines: Callable[[Sequence[int]], list[int]]
     word: str = "line"
+    totals: str = ""
 
 
 @contextmanager
@@ -161,8 +166,9 @@ def _csv(
         return _lines(source, layout, wanted)
 
     return TableFile(
-        source.name, table, columns, layout.names, layout.header, layout.decimal, layout.delimiter, tuple(notes), lines
-    )
+        source.name, table, columns, layout.names, layout.header, layout.decimal, layout.delimiter, tuple(notes), lines,
+        totals=layout.totals,
+    )  # fmt: skip
 
 
 def _notes(source: Source) -> Iterator[str]:
@@ -200,13 +206,17 @@ def _copy_rows(source: Source, layout: Layout, copy: Path) -> int:
 def _ragged(source: Source, layout: Layout, cells: list[str], line: int) -> InputError:
     width = len(layout.names)
     than = f"the header has {width}" if layout.header else f"other rows have {width}"
+    filled = [cell.strip() for cell in cells if cell.strip()]
     advice = "write missing cells as empty ones"
     if len(cells) > width:
         sign = {"\t": "a tab", "": "blanks"}.get(layout.delimiter, repr(layout.delimiter))
         advice = f"put text that holds {sign} in double quotes, or give another --delimiter"
         if layout.header and len(cells) == width + 1 and line == layout.start + 1:
             advice += ", or add the name that the header lacks"
-    return InputError(f"{source.name}, line {line}: {len(cells)} cells, but {than}; {advice}")
+    elif len(filled) == 1 and not is_number(filled[0]):
+        advice = f"if this is a note ({cut(filled[0])!r}) and no row, remove the line; if it is a row, {advice}"
+    count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+    return InputError(f"{source.name}, line {line}: {count}, but {than}; {advice}")
 
 
 def _rows(source: Source, layout: Layout) -> Iterator[tuple[list[str], int]]:

@@ -36,6 +36,7 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bar
 
 _RARE = ("^", "~", "\x1f", "\x01", ":")  # these are used only where no other delimiter makes columns
 _COMMENTS = ("#", "%", "//")
+_TOTALS = frozenset({"total", "totals", "grand total", "sum", "average", "mean", "summe", "gesamt", "insgesamt"})
 _TRIED_LINES = 2000  # lines of the sample that are tried; later ones look the same
 _MOST_NARROW = 0.4  # share of rows of another length, above which a delimiter makes no table
 _SEP = re.compile(r'^"?sep=(.)"?$', re.IGNORECASE)
@@ -65,6 +66,8 @@ class Layout:
         What was found to differ from the rule.
     again : tuple of str
         The header if it is there again among the rows, which are no rows then; empty if it is not.
+    totals : str
+        The note on a last row that may hold totals; empty without one.
     """
 
     delimiter: str
@@ -76,6 +79,7 @@ class Layout:
     comment: str
     notes: tuple[str, ...]
     again: tuple[str, ...] = ()
+    totals: str = ""
 
     def is_row(self, cells: Sequence[str]) -> bool:
         """Return whether cells are a row, and not the header again."""
@@ -126,6 +130,8 @@ def find_layout(
     if not table:
         raise InputError(f"{name} is empty; a table with a header line and at least one row is needed")
     table = with_whole_rules(table, Counter(len(row.cells) for row in table).most_common(1)[0][0])
+    if not comment and (comment := _comment_among(table)):
+        table = [row for row in table if not row.cells[0].lstrip().startswith(comment)]
     top, decimal_found = _top(table, delimiter, decimal)
     width = Counter(len(row.cells) for row in table[top:]).most_common(1)[0][0]
     written = stripped(table[top].cells)
@@ -174,9 +180,26 @@ def find_layout(
         notes.insert(0, f"{before} line{'s are' if before > 1 else ' is'} left out before the {what}")
     if not given and delimiter != ",":
         notes.insert(0, f"{DELIMITERS.get(delimiter, f'characters {delimiter!r}')} separate the columns (--delimiter)")
+    first_data = skipped + table[top].last
+    inside = [i for i, line in enumerate(lines, 1) if i > first_data and comment and line.lstrip().startswith(comment)]
+    if inside:
+        notes.append(f"lines that begin with {comment!r} are left out among the rows:{_in_lines(inside)}")
+    totals = _totals([Row(r.cells, skipped + r.first, skipped + r.last) for r in table[top + 1 :]]) if complete else ""
+    if totals:
+        notes.append(totals)
     if decimal is None and decimal_found == ",":
         notes.append("commas are decimal signs (--decimal)")
-    return Layout(delimiter, tuple(names), header, start, plain, decimal_found, comment, tuple(notes), again)
+    return Layout(delimiter, tuple(names), header, start, plain, decimal_found, comment, tuple(notes), again, totals)
+
+
+def _comment_among(table: Sequence[Row]) -> str:
+    """Return the sign of comments where all rows that begin with it are of another length; empty if there is none."""
+    width = Counter(len(row.cells) for row in table).most_common(1)[0][0]
+    for sign in _COMMENTS:
+        marked = [row for row in table[1:] if row.cells[0].lstrip().startswith(sign)]
+        if marked and all(len(row.cells) != width for row in marked):
+            return sign
+    return ""
 
 
 def _top(table: Sequence[Row], delimiter: str, decimal: str | None) -> tuple[int, str]:
@@ -187,6 +210,16 @@ def _top(table: Sequence[Row], delimiter: str, decimal: str | None) -> tuple[int
         if top == first or is_header(stripped(table[top].cells), [row.cells for row in table[top + 1 :]], found):
             break
     return top, found
+
+
+def _totals(body: Sequence[Row]) -> str:
+    """Return a note on a last row with a word for totals that no other row has in its column; empty without one."""
+    for j, cell in enumerate(stripped(body[-1].cells) if len(body) > 1 else ()):
+        if cell.lower().rstrip(":") in _TOTALS and not any(
+            row.cells[j].strip().lower() == cell.lower() for row in body[:-1] if j < len(row.cells)
+        ):
+            return f"line {body[-1].first} may hold totals of the rows above it ({cell!r}): remove it if it does"
+    return ""
 
 
 def _repeated(names: tuple[str, ...], below: Sequence[Row]) -> list[Row]:

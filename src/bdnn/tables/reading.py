@@ -196,7 +196,12 @@ class _Task:
             file.name, scan, index, n_rows, self.reading.kinds, self.known, where,
             day_first=file.decimal == "," or file.delimiter == ";", free_decimal=free, tidy=self.tidy,
         )  # fmt: skip
-        found = reader.read(wanted)
+        try:
+            found = reader.read(wanted)
+        except InputError as error:
+            if not file.totals:
+                raise
+            raise InputError(f"{error}; {file.totals}") from None
         columns = found.columns
         if self.tidy:
             columns, left_out = without_useless(
