@@ -246,6 +246,12 @@ def test_a_line_that_holds_a_name_that_the_user_gave_is_the_header(write):
         assert read.header and read.names[-1] == "2024" and read.target == "y" and len(read.labels) == 40
 
 
+def test_a_last_column_without_a_name_is_the_target_if_it_is_filled(write):
+    read = read_table(write(table(head="x,z,")), GUESS, tidy=True)
+    assert read.target == "column3" and read.names == ("x", "z") and read.labels.tolist() == LABELS
+    assert "the target is the last column, which has no name and is called 'column3' (--target)" in read.notes
+
+
 def test_a_row_of_totals_among_text_is_said(write):
     text = "city,x,y\n" + "".join(f"{('Ulm', 'Bonn')[i % 2]},{i % 7},{i % 3 % 2}\n" for i in range(30))
     assert not any("totals" in note for note in read_table(write(text), "y").notes)

@@ -155,10 +155,15 @@ class _Task:
         notes = list(file.notes)
         if gone := [name for name in self.carry_if_any if name not in names.all]:
             notes.append(f"there is no {listed(gone)} to name the rows, as in the training")
+        scan = Scan(file.table, file.columns, self.reading.markers, file.decimal)
         target = self.target
         if target == GUESS:
             others = {*self.drop, *self.ids, self.weight, *self.carry}
-            target, how = guessed_target([name for name in names.all if name not in others], names.unnamed)
+
+            def filled(name: str) -> bool:
+                return any(map(str.strip, scan.texts_of(names.all.index(name))))
+
+            target, how = guessed_target([name for name in names.all if name not in others], names.unnamed, filled)
             notes.append(how)
         wanted = self._wanted(file, names, target)
         used = [
@@ -177,7 +182,6 @@ class _Task:
             advice.refuse_types(
                 file.name, [c for c in there[asked:] if c[0] not in self.carry], "take another column than"
             )
-        scan = Scan(file.table, file.columns, self.reading.markers, file.decimal)
         n_rows, n_before = scan.leave_out_blank_tail(sorted(set(index.values())))
         if not n_rows:
             raise InputError(f"{file.name} has a header but no rows")
@@ -317,15 +321,22 @@ class _Task:
         return weights
 
 
-def guessed_target(free: Sequence[str], unnamed: Collection[str] = ()) -> tuple[str, str]:
-    """Return the target among columns that may be it, some of them without a name, and a note on it."""
+def guessed_target(
+    free: Sequence[str], unnamed: Collection[str] = (), filled: Callable[[str], bool] | None = None
+) -> tuple[str, str]:
+    """Return the target among columns that may be it, and a note on it.
+
+    Some columns have no name; these are skipped at the end if they are not filled.
+    """
     for word in _TARGETS:
         if fitting := [name for name in free if name.lower() == word]:
             return fitting[0], f"the target is column {fitting[0]!r} (--target)"
-    named = [name for name in free if name not in unnamed]
-    if not named:
-        raise InputError(f"there is no target column among {quoted(free)}; give --target")
-    return named[-1], f"the target is the last column, {named[-1]!r} (--target)"
+    for name in reversed(free):
+        if name not in unnamed:
+            return name, f"the target is the last column, {name!r} (--target)"
+        if filled is not None and filled(name):
+            return name, f"the target is the last column, which has no name and is called {name!r} (--target)"
+    raise InputError(f"there is no target column among {quoted(free)}; give --target")
 
 
 def split_names(words: Iterable[str], names: Sequence[str]) -> list[str]:
