@@ -10,6 +10,7 @@ import pytest
 
 from bdnn.errors import InputError
 from bdnn.tables import GUESS, Known, Reading, read_table
+from bdnn.tables.layout import find_layout
 
 ROWS = [(i * 37 % 500 / 100, (i * 17 % 70 - 30) / 10, "ab"[i % 2]) for i in range(30)]
 X = np.array([(a, b) for a, b, _ in ROWS])
@@ -250,6 +251,12 @@ def test_a_last_column_without_a_name_is_the_target_if_it_is_filled(write):
     read = read_table(write(table(head="x,z,")), GUESS, tidy=True)
     assert read.target == "column3" and read.names == ("x", "z") and read.labels.tolist() == LABELS
     assert "the target is the last column, which has no name and is called 'column3' (--target)" in read.notes
+
+
+def test_points_before_three_digits_do_not_say_that_points_are_decimal_signs():
+    for cells, decimal in (("1.234;12.345;1,5", ","), ("1.234;2.50;1,5", "."), ("0.234;2.500;1,5", ".")):
+        text = "a;b;c;y\n" + f"{cells};0\n{cells};1\n" * 9
+        assert find_layout("t", text, True).decimal == decimal, cells
 
 
 def test_a_row_of_totals_among_text_is_said(write):

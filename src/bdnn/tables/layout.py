@@ -39,6 +39,7 @@ _COMMENTS = ("#", "%", "//")
 _TOTALS = frozenset({"total", "totals", "grand total", "sum", "average", "mean", "summe", "gesamt", "insgesamt"})
 _TRIED_LINES = 2000  # lines of the sample that are tried; later ones look the same
 _MOST_NARROW = 0.4  # share of rows of another length, above which a delimiter makes no table
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")
 _SEP = re.compile(r'^"?sep=(.)"?$', re.IGNORECASE)
 
 
@@ -325,7 +326,10 @@ def _first_of_table(table: Sequence[Row]) -> int:
 
 
 def _decimal(table: Sequence[Row], delimiter: str) -> str:
-    """Return a comma if there are columns whose cells are numbers only with decimal commas, and none with points."""
+    """Return a comma if more columns are numbers only with decimal commas than with points.
+
+    Points before three digits in all cells may separate thousands and do not count.
+    """
     if delimiter == ",":
         return "."
     commas = points = 0
@@ -337,6 +341,6 @@ def _decimal(table: Sequence[Row], delimiter: str) -> str:
         with_comma = [cell for cell in cells if "," in cell]
         if with_comma and all(number(cell, ",") for cell in cells):
             commas += 1
-        elif not with_comma and any("." in cell for cell in cells) and all(map(is_number, cells)):
-            points += 1
+        elif not with_comma and all(map(is_number, cells)):
+            points += any("." in cell and not _THOUSANDS.fullmatch(cell) for cell in cells)
     return "," if commas > points else "."
