@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from bdnn.errors import InputError
 
-_SEEN_LINES = 50  # lines that a file in LIBSVM's format is recognized from
+_SEEN_LINES = 50  # lines that a file of lines is recognized from
 _MARK_UP = {"<!doctype html": "read_html({})[0]", "<html": "read_html({})[0]", "<table": "read_html({})[0]"}
-_ARRAY = re.compile(r'\[\s*(?:\{\s*["}]|\[)')
+_ARRAY = re.compile(r'\[\s*(?:\{\s*["}]|\[\s*[-\d"])')
 _OBJECT = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*[\w"{\[+-]')
 _PAIRS = re.compile(r"[+-]?\d+(?:\.\d+)?((?:\s+\d+:[+-]?\d\S*)*)\s*(?:#.*)?")
 _MINUTES = re.compile(r"[0-5]\d")
@@ -33,7 +33,8 @@ def refuse_foreign(name: str, sample: str) -> None:
         If it is; the message says how to convert the file.
     """
     text = sample.lstrip("\ufeff \t\r\n")
-    found = _json(text) or _mark_up(text) or _arff(text) or _libsvm(text.splitlines()[:_SEEN_LINES])
+    lines = text.split("\n", _SEEN_LINES)[:_SEEN_LINES]
+    found = _json(text) or _mark_up(text) or _arff(lines) or _libsvm(lines)
     if found:
         what, how = found
         raise InputError(f"{name} is {what} and not a table of lines and cells; {how.format(repr(name))}")
@@ -68,8 +69,8 @@ def _mark_up(text: str) -> tuple[str, str] | None:
     return None
 
 
-def _arff(text: str) -> tuple[str, str] | None:
-    first = next((line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("%")), "")
+def _arff(lines: Sequence[str]) -> tuple[str, str] | None:
+    first = next((line for line in lines if line.strip() and not line.lstrip().startswith("%")), "")
     if not first.lstrip().lower().startswith("@relation"):
         return None
     return "an ARFF file", "write one line of names in place of the lines up to @data, and save it as CSV"

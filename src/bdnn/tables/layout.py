@@ -227,7 +227,7 @@ def _repeated(names: tuple[str, ...], below: Sequence[Row]) -> list[Row]:
     """Return the rows that are equal to a first one of names, as in files that were joined."""
     if len(names) < 2 or any(is_number(name) or not name for name in names):
         return []
-    return [row for row in below if len(row.cells) == len(names) and stripped(row.cells) == names]
+    return [row for row in below if row.cells[0].strip() == names[0] and stripped(row.cells) == names]
 
 
 def _in_lines(numbers: Sequence[int]) -> str:
