@@ -39,6 +39,12 @@ _COMMENTS = ("#", "%", "//")
 _TOTALS = frozenset({"total", "totals", "grand total", "sum", "average", "mean", "summe", "gesamt", "insgesamt"})
 _TRIED_LINES = 2000  # lines of the sample that are tried; later ones look the same
 _MOST_NARROW = 0.4  # share of rows of another length, above which a delimiter makes no table
+_HEADERLESS = (
+    "the first line looks like data, so the columns are named column1, column2, … (write a line of names above it if "
+    "it is a header)"
+)
+_NAMED_ABOVE = "the names of the columns are read from the comment line above the data"
+_ROW_NAMES = "the header has no name for the first column, whose cells all differ: it is taken to hold names of rows"
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")
 _SEP = re.compile(r'^"?sep=(.)"?$', re.IGNORECASE)
 
@@ -135,62 +141,47 @@ def find_layout(
         table = [row for row in table if not row.cells[0].lstrip().startswith(comment)]
     top, decimal_found = _top(table, delimiter, decimal)
     width = Counter(len(row.cells) for row in table[top:]).most_common(1)[0][0]
-    written = stripped(table[top].cells)
-    repeated = _repeated(written, table[top + 1 :])
+    repeated = _repeated(stripped(table[top].cells), table[top + 1 :])
     places_again = {row.first for row in repeated}
-    table = [row for row in table if row.first not in places_again]
-    names, body = list(written), [row.cells for row in table[top + 1 :]]
+    table = [row for row in table[top:] if row.first not in places_again]
     from_comment = names_in_comment(lines[:skipped], delimiter, width, comment) if top == 0 else None
-    notes: list[str] = []
     if header is None:
-        header = is_wanted(names, body, expected, asked)
-        if header is None:
-            header = is_header(names, body, decimal_found)
-        if not header and from_comment is None:
-            notes.append(
-                "the first line looks like data, so the columns are named column1, column2, … (write a line of names "
-                "above it if it is a header)"
-            )
-    in_comment = not header and from_comment is not None
-    if header:
-        start, below = table[top].last, table[top + 1 :]
-        n_units = units(below, decimal_found)
-        if n_units:
-            notes.append(units_note(written, below[0].cells))
-            start = below[n_units - 1].last
-        names = with_row_names(names, [row.cells for row in below[n_units:]])
-        if len(names) > len(written) and names[0] == "":
-            notes.append(
-                "the header has no name for the first column, whose cells all differ: it is taken to hold names of rows"
-            )
-        if repeated:
-            lines_again = [skipped + row.first for row in repeated]
-            notes.append(f"the header is there again{_in_lines(lines_again)}: such lines are left out")
-    elif in_comment and from_comment is not None:
-        names, header, start, n_units = from_comment, True, table[top].first - 1, 0
-        notes.append("the names of the columns are read from the comment line above the data")
-    else:
-        start, n_units = table[top].first - 1, 0
-        names = [f"column{j + 1}" for j in range(width)]
-    start += skipped
-    again = written if header and not in_comment and repeated else ()
-    plain = start == (1 + n_units if header and not in_comment else 0) and not comment and not again
-    before = skipped + table[top].first - 1
-    if any(line.strip() for line in lines[:before]) and not in_comment:
-        what = "header" if header else "data"
-        notes.insert(0, f"{before} line{'s are' if before > 1 else ' is'} left out before the {what}")
+        header = is_wanted(stripped(table[0].cells), [row.cells for row in table[1:]], expected, asked)
+    judged = header is None
+    if header is None:
+        header = is_header(stripped(table[0].cells), [row.cells for row in table[1:]], decimal_found)
+    notes: list[str] = []
+    before = skipped + table[0].first - 1
     if not given and delimiter != ",":
-        notes.insert(0, f"{DELIMITERS.get(delimiter, f'characters {delimiter!r}')} separate the columns (--delimiter)")
-    first_data = skipped + table[top].last
-    inside = [i for i, line in enumerate(lines, 1) if i > first_data and comment and line.lstrip().startswith(comment)]
-    if inside:
+        notes.append(f"{DELIMITERS.get(delimiter, f'characters {delimiter!r}')} separate the columns (--delimiter)")
+    if any(line.strip() for line in lines[:before]) and (header or from_comment is None):
+        what = "header" if header else "data"
+        notes.append(f"{before} line{'s are' if before > 1 else ' is'} left out before the {what}")
+    if header:
+        names, n_above, some = _below_header(table, decimal_found)
+        notes += some
+        first_row = table[n_above - 1].last + 1
+    else:
+        names, n_above, first_row = from_comment or [f"column{j + 1}" for j in range(width)], 0, table[0].first
+        if from_comment is not None:
+            notes.append(_NAMED_ABOVE)
+        elif judged:
+            notes.append(_HEADERLESS)
+    start = skipped + first_row - 1
+    again = stripped(table[0].cells) if header and repeated else ()
+    if again:
+        notes.append(f"the header is there again{_in_lines([skipped + r.first for r in repeated])}: it is left out")
+    if inside := [i for i, line in enumerate(lines, 1) if comment and i > start and line.lstrip().startswith(comment)]:
         notes.append(f"lines that begin with {comment!r} are left out among the rows:{_in_lines(inside)}")
-    totals = _totals([Row(r.cells, skipped + r.first, skipped + r.last) for r in table[top + 1 :]]) if complete else ""
-    if totals:
+    if totals := _totals(table[n_above:], skipped) if complete else "":
         notes.append(totals)
     if decimal is None and decimal_found == ",":
         notes.append("commas are decimal signs (--decimal)")
-    return Layout(delimiter, tuple(names), header, start, plain, decimal_found, comment, tuple(notes), again, totals)
+    plain = start == n_above and not comment and not again
+    return Layout(
+        delimiter, tuple(names), header or from_comment is not None, start, plain, decimal_found, comment, tuple(notes),
+        again, totals,
+    )  # fmt: skip
 
 
 def _comment_among(table: Sequence[Row]) -> str:
@@ -213,13 +204,25 @@ def _top(table: Sequence[Row], delimiter: str, decimal: str | None) -> tuple[int
     return top, found
 
 
-def _totals(body: Sequence[Row]) -> str:
+def _below_header(table: Sequence[Row], decimal: str) -> tuple[list[str], int, list[str]]:
+    """Return the names in a header, how many rows it and the units below it are, and notes."""
+    written, n_units = stripped(table[0].cells), units(table[1:], decimal)
+    notes = [units_note(written, table[1].cells)] if n_units else []
+    names = with_row_names(list(written), [row.cells for row in table[1 + n_units :]])
+    if len(names) > len(written) and names[0] == "":
+        notes.append(_ROW_NAMES)
+    return names, 1 + n_units, notes
+
+
+def _totals(body: Sequence[Row], skipped: int) -> str:
     """Return a note on a last row with a word for totals that no other row has in its column; empty without one."""
     for j, cell in enumerate(stripped(body[-1].cells) if len(body) > 1 else ()):
         if cell.lower().rstrip(":") in _TOTALS and not any(
             row.cells[j].strip().lower() == cell.lower() for row in body[:-1] if j < len(row.cells)
         ):
-            return f"line {body[-1].first} may hold totals of the rows above it ({cell!r}): remove it if it does"
+            return (
+                f"line {skipped + body[-1].first} may hold totals of the rows above it ({cell!r}): remove it if it does"
+            )
     return ""
 
 
