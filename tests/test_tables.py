@@ -78,7 +78,7 @@ def test_missing_values_take_the_lower_median_of_the_given_rows(write):
         ("a,t\n", "no rows"),
         ("a,b\n1,2\n", "no column 't'"),
         ("t\n1\n", "no feature columns"),
-        ("a,t\n1,0\n1\n", "line 3: 1 cells, but the header has 2"),
+        ("a,t\n1,0\n1\n", "line 3: 1 cell, but the header has 2"),
         ("a,t\n1,0\n\n-nan,1\n", "column 'a' of .* holds '-nan' in line 4"),
         ("a,t\n1,0\ninf,1\n", "holds 'inf' in line 3"),
         ("a,t\n1e999,0\n", "holds '1e999' in line 2"),

@@ -10,6 +10,7 @@ import pytest
 
 from bdnn.errors import InputError
 from bdnn.tables import GUESS, Known, Reading, read_table
+from bdnn.tables.layout import find_layout
 
 ROWS = [(i * 37 % 500 / 100, (i * 17 % 70 - 30) / 10, "ab"[i % 2]) for i in range(30)]
 X = np.array([(a, b) for a, b, _ in ROWS])
@@ -53,7 +54,7 @@ STYLES = {
     "uci, semicolons": (table(";", ",", head=""), ["semicolons", "column1", "decimal"]),
     "write.csv": (with_row_names(",", '"","x","z","lab"'), ["row numbers"]),
     "write.csv2": (with_row_names(";", '"";"x";"z";"lab"', ","), ["semicolons", "decimal", "row numbers"]),
-    "write.table": (with_row_names(" ", '"x" "z" "lab"'), ["blanks", "row numbers"]),
+    "write.table": (with_row_names(" ", '"x" "z" "lab"'), ["blanks", "names of rows", "row numbers"]),
     "pandas": (with_row_names(",", ",x,z,lab"), ["row numbers"]),
     "savetxt": ("# x,z,lab\n" + table(head=""), ["comment line"]),
     "matlab": ("% made by hand\n%\n" + table(), ["2 lines are left out"]),
@@ -61,13 +62,21 @@ STYLES = {
     "toa5": ('"TOA5","CR1000","1","2","3"\n"x","z","lab"\n"V","m",""\n"Avg","Smp",""\n' + table(head=""),
              ["1 line is left out", "units ('V', 'm', '')"]),
     "units": (table().replace("lab\n", "lab\n[m/s],°C,-\n", 1), ["units"]),
-    "comment between": (("# a\n" + table()).replace("\n", "\n# b\n", 9), ["left out"]),
+    "psql": (table("|", head=" x | z | lab ", last=" ").replace("\n", "\n---+---+---\n", 1), ["bars", "a rule"]),
+    "titles": ("Report;;\n;;\n;2024;\n" + table(";"), ["semicolons", "3 lines are left out before the header"]),
+    "comment between": (
+        ("# a\n" + table()).replace("\n", "\n# b\n", 9),
+        ["2 lines are left out before the header", "among the rows: in 8 lines, the first is 4"],
+    ),
+    "comment below": (table() + "  # made by hand, in 2020\n#\n", ["among the rows: in 2 lines, the first is 32"]),
     "air quality": (
         table(";", ",", last=";;") + ";;;;\n;;;;\n",
         ["semicolons", "decimal", "2 rows are", "without a name"],
     ),
     "trailing commas": (table(last=",").replace("lab,", "lab", 1), ["no value is known"]),
     "blank lines": (table().replace("\n", "\n\n", 5) + "\n   \n", []),
+    "header again": (table() + "x,z,lab\n", ["the header is there again in line 32"]),
+    "header twice again": (table().replace("b\n", "b\nx, z,lab\n", 2), ["again in 2 lines, the first is 2"]),
     "nul": (table().replace("4.44", "4.\x0044"), ["NUL"]),
     "wine": (table(";").replace("x;z;lab", '"x";"z";"lab"'), ["semicolons"]),
     "spaces around": (table().replace(",", " , "), []),
@@ -100,7 +109,11 @@ def test_styles(write, style):
 
 ERRORS = {
     "ragged": (table() + "1,2\n", "line 32: 2 cells, but the header has 3; write missing cells"),
-    "ragged, long": (table() + "1,2,a,7\n", "line 32: 4 cells.*in quotes"),
+    "ragged, long": (table() + "1,2,a,7\n", "line 32: 4 cells.*in double quotes, or give another --delimiter$"),
+    "ragged, all of them": (
+        "who,x,lab\n" + "".join(f"Doe, {('Ann', 'Bob')[i % 2]},{i},{i % 2}\n" for i in range(9)),
+        "line 2: 4 cells, but the header has 3; put text that holds ',' in double quotes, or .*add the name",
+    ),
     "quote": (table() + '"1,2,a\n', "line 32: not a CSV file.*quote"),
     "names": (table(head="x,y,y"), "more than one column 'y'"),
     "slip": (table().replace("0.37", "unknown"), "'x'.*'unknown' in line 3: .*--na unknown .*--categorical x"),
@@ -110,8 +123,19 @@ ERRORS = {
     "thousands": ("x,y\n" + "".join(f'"{i + 1},234",{i % 2}\n' for i in range(30)), "thousands.*--categorical x"),
     "thousands, german": ("x;y\n" + "".join(f"{i + 1}.234,5;{i % 2}\n" for i in range(30)), "thousands"),
     "money": ("x,y\n" + "".join(f"${i + 1}.50,{i % 2}\n" for i in range(30)), "currencies.*--drop x"),
-    "footer": (table() + "(30 rows)\n", "line 32: 1 cells"),
+    "footer": (
+        table() + "(30 rows)\n",
+        r"line 32: 1 cell, but the header has 3; if this is a note \('\(30 rows\)'\) and no row, remove the line",
+    ),
+    "totals": (table() + "Total,9.1,\n", "'Total' in line 32.*may hold totals of the rows above it.*: remove it"),
     "excel": (b"PK\x03\x04" + b"x" * 99, "Excel.*CSV"),
+    "json lines": ('{"a": 1, "y": 0}\n' * 9, "JSON Lines.*read_json.*lines=True"),
+    "json": ('[{"a": 1,\n "y": 0}]\n', "JSON array.*read_json"),
+    "json, one object": ('{\n"a": [1, 2],\n"y": [0, 1]}\n', "is JSON and not a table"),
+    "arff": ("% made by hand\n@RELATION r\n@attribute a real\n@data\n1\n", "ARFF.*one line of names"),
+    "libsvm": ("1 1:0.5 4:2\n0\n0 2:1\n", "LIBSVM.*load_svmlight_file"),
+    "html": ("<table><tr><td>a</td></tr></table>\n", "HTML.*read_html"),
+    "xml": ('<?xml version="1.0"?>\n<Workbook/>\n', "XML.*save the sheet as CSV"),
     "binary": (bytes(range(256)) * 9, "neither a text file nor a Parquet"),
     "damaged parquet": (b"PAR1" + b"x" * 99, "cannot be read as a table"),
 }
@@ -123,6 +147,11 @@ def test_what_cannot_be_read_says_what_to_type(write, case):
     with pytest.raises(InputError, match=message) as error:
         read_table(write(data), GUESS, tidy=True)
     assert len(str(error.value)) < 700
+
+
+@pytest.mark.parametrize("text", ['j,y\n"{""a"": 1}",0\n"[1]",1\n', "1 10:30 12:45\n0 11:30 12:50\n", "[a],{b}\n1,2\n"])
+def test_tables_that_only_look_like_other_files(write, text):
+    assert read_table(write(text)).names
 
 
 def kinds(read):
@@ -191,6 +220,55 @@ def test_columns_are_read_as_a_model_has_them(write):
                           ("1_0", "'1_0' in line 3; accepted are")):  # fmt: skip
         with pytest.raises(InputError, match=message):
             read_table(write(f"size\n3\n{cell}\n"), None, ["size"], known={"size": Known("numeric")})
+
+
+def test_a_model_finds_the_names_that_its_table_does_not_have(write):
+    rows = "".join(f"{i % 30},{i % 7},{i % 5 * 1.5},{'ab'[i % 2]},{i % 3},{i % 2}\n" for i in range(40))
+    path = write("age,v,v,,,y\n" + rows)
+    trained = read_table(path, GUESS)
+    assert trained.names == ("age", "v", "v_1", "column4", "column5")
+    known = {name: Known("categorical" if name == "column4" else "numeric") for name in trained.names}
+    np.testing.assert_array_equal(read_table(path, "y", tuple(known), known=known).X[:, 2], trained.X[:, 2])
+    # a header of other columns is one, too
+    with pytest.raises(InputError, match="has no columns 'v_1', 'column4', 'column5'; its columns are 'age', 'v', 'x'"):
+        read_table(write("age,v,x\n1,2,3\n4,5,6\n"), None, tuple(known), known=known)
+
+
+def test_a_line_that_holds_a_name_that_the_user_gave_is_the_header(write):
+    path = write(
+        "2021,2023,2024,y\n" + "".join(f"{i % 9},{i % 7},{i % 5},{'no' if i % 2 else 'yes'}\n" for i in range(40))
+    )
+    assert read_table(path, GUESS).header is False
+    for read in (
+        read_table(path, "y"),
+        read_table(path, GUESS, drop=["2021,2023"]),
+        read_table(path, GUESS, reading=Reading(kinds={"2024": "categorical"})),
+    ):
+        assert read.header and read.names[-1] == "2024" and read.target == "y" and len(read.labels) == 40
+
+
+def test_a_last_column_without_a_name_is_the_target_if_it_is_filled(write):
+    read = read_table(write(table(head="x,z,")), GUESS, tidy=True)
+    assert read.target == "column3" and read.names == ("x", "z") and read.labels.tolist() == LABELS
+    assert "the target is the last column, which has no name and is called 'column3' (--target)" in read.notes
+
+
+def test_points_before_three_digits_do_not_say_that_points_are_decimal_signs():
+    for cells, decimal in (("1.234;12.345;1,5", ","), ("1.234;2.50;1,5", "."), ("0.234;2.500;1,5", ".")):
+        text = "a;b;c;y\n" + f"{cells};0\n{cells};1\n" * 9
+        assert find_layout("t", text, True).decimal == decimal, cells
+
+
+def test_a_row_of_totals_among_text_is_said(write):
+    text = "city,x,y\n" + "".join(f"{('Ulm', 'Bonn')[i % 2]},{i % 7},{i % 3 % 2}\n" for i in range(30))
+    assert not any("totals" in note for note in read_table(write(text), "y").notes)
+    notes = read_table(write(text + "Total:,90,1\n"), "y").notes
+    assert "line 32 may hold totals of the rows above it ('Total:'): remove it if it does" in notes
+
+
+def test_a_second_line_of_names_is_said(write):
+    notes = read_table(write(table(head="Person,,Env\nAge,Income,lab")), GUESS).notes
+    assert any("units, or names ('Age', 'Income', 'lab'); if these are the names, remove" in note for note in notes)
 
 
 def test_what_the_first_lines_do_not_show(write, monkeypatch):

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bdnn.errors import InputError
+from bdnn.labels import is_number
 from bdnn.tables import database
+from bdnn.tables.advice import cut
 from bdnn.tables.database import Column
 from bdnn.tables.dataset import DataSet, is_pattern, open_parquet
 from bdnn.tables.layout import Layout, find_layout
@@ -51,6 +53,8 @@ class TableFile:
         Returns the numbers of the lines of rows; of a Parquet file those of the rows.
     word : str
         What these numbers count: ``line`` or ``row``.
+    totals : str
+        The note on a last row that may hold totals; empty without one.
     """
 
     name: str
@@ -63,11 +67,17 @@ class TableFile:
     notes: tuple[str, ...]
     lines: Callable[[Sequence[int]], list[int]]
     word: str = "line"
+    totals: str = ""
 
 
 @contextmanager
 def table_file(
-    path: str | os.PathLike[str] | DataSet, reading: Reading, expected: Sequence[str] = (), *, copied: bool = False
+    path: str | os.PathLike[str] | DataSet,
+    reading: Reading,
+    expected: Sequence[str] = (),
+    asked: Sequence[str] = (),
+    *,
+    copied: bool = False,
 ) -> Iterator[TableFile]:
     """Open a file; what is temporary is deleted at the end.
 
@@ -79,6 +89,8 @@ def table_file(
         The settings for reading that are given.
     expected : sequence of str
         Columns that a model needs.
+    asked : sequence of str
+        Columns that the user named.
     copied : bool
         Whether to read it row by row in any case, which finds the fault of a file that the reader refuses.
 
@@ -99,12 +111,12 @@ def table_file(
         return
     with ExitStack() as stack:
         try:
-            opened = _csv(source, reading, expected, copied, stack)
+            opened = _csv(source, reading, expected, asked, copied, stack)
         except NotInEncodingError:
             if reading.encoding is not None or not source.is_utf8:
                 raise
             # the first bytes were UTF-8, but later ones are not
-            opened = _csv(source.in_windows_1252(), reading, expected, copied, stack)
+            opened = _csv(source.in_windows_1252(), reading, expected, asked, copied, stack)
         yield opened
 
 
@@ -127,7 +139,9 @@ def _parquet(source: Source) -> TableFile:
     )  # fmt: skip
 
 
-def _csv(source: Source, reading: Reading, expected: Sequence[str], copied: bool, stack: ExitStack) -> TableFile:
+def _csv(
+    source: Source, reading: Reading, expected: Sequence[str], asked: Sequence[str], copied: bool, stack: ExitStack
+) -> TableFile:
     layout = find_layout(
         source.name,
         source.sample,
@@ -136,6 +150,7 @@ def _csv(source: Source, reading: Reading, expected: Sequence[str], copied: bool
         decimal=reading.decimal,
         header=reading.header,
         expected=expected,
+        asked=asked,
     )
     notes = [*_notes(source), *layout.notes]
     width = len(layout.names)
@@ -151,8 +166,9 @@ def _csv(source: Source, reading: Reading, expected: Sequence[str], copied: bool
         return _lines(source, layout, wanted)
 
     return TableFile(
-        source.name, table, columns, layout.names, layout.header, layout.decimal, layout.delimiter, tuple(notes), lines
-    )
+        source.name, table, columns, layout.names, layout.header, layout.decimal, layout.delimiter, tuple(notes), lines,
+        totals=layout.totals,
+    )  # fmt: skip
 
 
 def _notes(source: Source) -> Iterator[str]:
@@ -190,11 +206,17 @@ def _copy_rows(source: Source, layout: Layout, copy: Path) -> int:
 def _ragged(source: Source, layout: Layout, cells: list[str], line: int) -> InputError:
     width = len(layout.names)
     than = f"the header has {width}" if layout.header else f"other rows have {width}"
+    filled = [cell.strip() for cell in cells if cell.strip()]
     advice = "write missing cells as empty ones"
     if len(cells) > width:
         sign = {"\t": "a tab", "": "blanks"}.get(layout.delimiter, repr(layout.delimiter))
-        advice = f"put text that holds {sign} in quotes, or give another --delimiter"
-    return InputError(f"{source.name}, line {line}: {len(cells)} cells, but {than}; {advice}")
+        advice = f"put text that holds {sign} in double quotes, or give another --delimiter"
+        if layout.header and len(cells) == width + 1 and line == layout.start + 1:
+            advice += ", or add the name that the header lacks"
+    elif len(filled) == 1 and not is_number(filled[0]):
+        advice = f"if this is a note ({cut(filled[0])!r}) and no row, remove the line; if it is a row, {advice}"
+    count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+    return InputError(f"{source.name}, line {line}: {count}, but {than}; {advice}")
 
 
 def _rows(source: Source, layout: Layout) -> Iterator[tuple[list[str], int]]:
@@ -203,7 +225,8 @@ def _rows(source: Source, layout: Layout) -> Iterator[tuple[list[str], int]]:
     try:
         for row in rows(itertools.islice(source.lines(), layout.start, None), layout.delimiter, layout.comment):
             line = layout.start + row.first
-            yield row.cells, line
+            if layout.is_row(row.cells):
+                yield row.cells, line
             line = layout.start + row.last
     except csv.Error as error:
         raise InputError(

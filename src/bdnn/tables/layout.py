@@ -14,9 +14,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bdnn.columns import quoted
 from bdnn.errors import InputError
-from bdnn.labels import is_missing, is_number
+from bdnn.labels import is_number
+from bdnn.tables.header import (
+    below_titles,
+    gap,
+    is_header,
+    is_wanted,
+    names_in_comment,
+    number,
+    stripped,
+    units,
+    units_note,
+    with_row_names,
+    with_whole_rules,
+)
 from bdnn.tables.rows import Row, rows
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", "": "blanks"}
@@ -24,12 +36,17 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bar
 
 _RARE = ("^", "~", "\x1f", "\x01", ":")  # these are used only where no other delimiter makes columns
 _COMMENTS = ("#", "%", "//")
+_TOTALS = frozenset({"total", "totals", "grand total", "sum", "average", "mean", "summe", "gesamt", "insgesamt"})
 _TRIED_LINES = 2000  # lines of the sample that are tried; later ones look the same
-_MOST_UNITS = 3  # rows below the header: units, kinds of averages, and one more
 _MOST_NARROW = 0.4  # share of rows of another length, above which a delimiter makes no table
+_HEADERLESS = (
+    "the first line looks like data, so the columns are named column1, column2, … (write a line of names above it if "
+    "it is a header)"
+)
+_NAMED_ABOVE = "the names of the columns are read from the comment line above the data"
+_ROW_NAMES = "the header has no name for the first column, whose cells all differ: it is taken to hold names of rows"
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")
 _SEP = re.compile(r'^"?sep=(.)"?$', re.IGNORECASE)
-_MADE_UP = re.compile(r"column\d+")  # names that are given to columns without one
-_CONSECUTIVE = 3  # numbers 0, 1, 2 or 1, 2, 3 in a first line are names, as pandas writes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +71,10 @@ class Layout:
         The text with which lines that are not rows begin; empty if there are none.
     notes : tuple of str
         What was found to differ from the rule.
+    again : tuple of str
+        The header if it is there again among the rows, which are no rows then; empty if it is not.
+    totals : str
+        The note on a last row that may hold totals; empty without one.
     """
 
     delimiter: str
@@ -64,11 +85,12 @@ class Layout:
     decimal: str
     comment: str
     notes: tuple[str, ...]
+    again: tuple[str, ...] = ()
+    totals: str = ""
 
-
-def is_unnamed(name: str) -> bool:
-    """Return whether a name in a header is only what programs write where they have no name."""
-    return name == "" or name.lower().startswith("unnamed: ") or bool(re.fullmatch(r"\.\.\.\d+", name))
+    def is_row(self, cells: Sequence[str]) -> bool:
+        """Return whether cells are a row, and not the header again."""
+        return not self.again or len(cells) != len(self.again) or stripped(cells) != self.again
 
 
 def find_layout(
@@ -80,6 +102,7 @@ def find_layout(
     decimal: str | None = None,
     header: bool | None = None,
     expected: Sequence[str] = (),
+    asked: Sequence[str] = (),
 ) -> Layout:
     """Return how a text is laid out.
 
@@ -97,6 +120,8 @@ def find_layout(
         Whether there is one; None to find out.
     expected : sequence of str
         Names of columns that a model needs: a line that holds half of them is a header.
+    asked : sequence of str
+        Names of columns that the user gave: a line that holds one of them is a header.
 
     Raises
     ------
@@ -105,69 +130,127 @@ def find_layout(
     """
     lines = list(itertools.islice(io.StringIO(sample, newline=""), _TRIED_LINES))
     complete = whole and len(lines) < _TRIED_LINES
-    skipped, comment, asked = _before(lines)
+    skipped, comment, separator = _before(lines)
     given = delimiter is not None
-    delimiter = _found_delimiter(lines[skipped:], asked, complete) if delimiter is None else delimiter
+    delimiter = _found_delimiter(lines[skipped:], separator, complete) if delimiter is None else delimiter
     table = _some_rows(lines[skipped:], delimiter, complete, comment)
     if not table:
         raise InputError(f"{name} is empty; a table with a header line and at least one row is needed")
-    top = _first_of_table(table)
-    decimal_found = _decimal(table[top:], delimiter) if decimal is None else decimal
+    table = with_whole_rules(table, Counter(len(row.cells) for row in table).most_common(1)[0][0])
+    if not comment and (comment := _comment_among(table)):
+        table = [row for row in table if not row.cells[0].lstrip().startswith(comment)]
+    top, decimal_found = _top(table, delimiter, decimal)
     width = Counter(len(row.cells) for row in table[top:]).most_common(1)[0][0]
-    names, body = [cell.strip() for cell in table[top].cells], [row.cells for row in table[top + 1 :]]
-    from_comment = _names_in_comment(lines[:skipped], delimiter, width, comment) if top == 0 else None
-    notes: list[str] = []
-    known = [text for text in expected if text in names]
-    if header is None and expected and all(map(_MADE_UP.fullmatch, expected)) and not known:
-        header = False
+    repeated = _repeated(stripped(table[top].cells), table[top + 1 :])
+    places_again = {row.first for row in repeated}
+    table = [row for row in table[top:] if row.first not in places_again]
+    from_comment = names_in_comment(lines[:skipped], delimiter, width, comment) if top == 0 else None
     if header is None:
-        header = (2 * len(known) >= len(expected)) if known else _is_header(names, body, decimal_found)
-        if not header and from_comment is None:
-            notes.append(
-                "the first line looks like data, so the columns are named column1, column2, … (write a line of names "
-                "above it if it is a header)"
-            )
-    in_comment = not header and from_comment is not None
-    if header:
-        start, below = table[top].last, table[top + 1 :]
-        n_units = _units(below, decimal_found)
-        if n_units:
-            shown = quoted([cell.strip() for cell in below[0].cells])
-            notes.append(f"the row below the header is left out: it holds units ({shown})")
-            start = below[n_units - 1].last
-        names = _with_row_names(names, [row.cells for row in below[n_units:]])
-    elif in_comment and from_comment is not None:
-        names, header, start, n_units = from_comment, True, table[top].first - 1, 0
-        notes.append("the names of the columns are read from the comment line above the data")
-    else:
-        start, n_units = table[top].first - 1, 0
-        names = [f"column{j + 1}" for j in range(width)]
-    start += skipped
-    plain = start == (1 + n_units if header and not in_comment else 0) and not comment
-    before = skipped + table[top].first - 1
-    if any(line.strip() for line in lines[:before]) and not in_comment:
-        what = "header" if header else "data"
-        notes.insert(0, f"{before} line{'s are' if before > 1 else ' is'} left out before the {what}")
+        header = is_wanted(stripped(table[0].cells), [row.cells for row in table[1:]], expected, asked)
+    judged = header is None
+    if header is None:
+        header = is_header(stripped(table[0].cells), [row.cells for row in table[1:]], decimal_found)
+    notes: list[str] = []
+    before = skipped + table[0].first - 1
     if not given and delimiter != ",":
-        notes.insert(0, f"{DELIMITERS.get(delimiter, f'characters {delimiter!r}')} separate the columns (--delimiter)")
+        notes.append(f"{DELIMITERS.get(delimiter, f'characters {delimiter!r}')} separate the columns (--delimiter)")
+    if any(line.strip() for line in lines[:before]) and (header or from_comment is None):
+        what = "header" if header else "data"
+        notes.append(f"{before} line{'s are' if before > 1 else ' is'} left out before the {what}")
+    if header:
+        names, n_above, some = _below_header(table, decimal_found)
+        notes += some
+        first_row = table[n_above - 1].last + 1
+    else:
+        names, n_above, first_row = from_comment or [f"column{j + 1}" for j in range(width)], 0, table[0].first
+        if from_comment is not None:
+            notes.append(_NAMED_ABOVE)
+        elif judged:
+            notes.append(_HEADERLESS)
+    start = skipped + first_row - 1
+    again = stripped(table[0].cells) if header and repeated else ()
+    if again:
+        notes.append(f"the header is there again{_in_lines([skipped + r.first for r in repeated])}: it is left out")
+    if inside := [i for i, line in enumerate(lines, 1) if comment and i > start and line.lstrip().startswith(comment)]:
+        notes.append(f"lines that begin with {comment!r} are left out among the rows:{_in_lines(inside)}")
+    if totals := _totals(table[n_above:], skipped) if complete else "":
+        notes.append(totals)
     if decimal is None and decimal_found == ",":
         notes.append("commas are decimal signs (--decimal)")
-    return Layout(delimiter, tuple(names), header, start, plain, decimal_found, comment, tuple(notes))
+    plain = start == n_above and not comment and not again
+    return Layout(
+        delimiter, tuple(names), header or from_comment is not None, start, plain, decimal_found, comment, tuple(notes),
+        again, totals,
+    )  # fmt: skip
+
+
+def _comment_among(table: Sequence[Row]) -> str:
+    """Return the sign of comments where all rows that begin with it are of another length; empty if there is none."""
+    width = Counter(len(row.cells) for row in table).most_common(1)[0][0]
+    for sign in _COMMENTS:
+        marked = [row for row in table[1:] if row.cells[0].lstrip().startswith(sign)]
+        if marked and all(len(row.cells) != width for row in marked):
+            return sign
+    return ""
+
+
+def _top(table: Sequence[Row], delimiter: str, decimal: str | None) -> tuple[int, str]:
+    """Return the index of the header or the first row of data, below titles, and the decimal sign."""
+    first = _first_of_table(table)
+    for top in (below_titles(table, first), first):
+        found = _decimal(table[top:], delimiter) if decimal is None else decimal
+        if top == first or is_header(stripped(table[top].cells), [row.cells for row in table[top + 1 :]], found):
+            break
+    return top, found
+
+
+def _below_header(table: Sequence[Row], decimal: str) -> tuple[list[str], int, list[str]]:
+    """Return the names in a header, how many rows it and the units below it are, and notes."""
+    written, n_units = stripped(table[0].cells), units(table[1:], decimal)
+    notes = [units_note(written, table[1].cells)] if n_units else []
+    names = with_row_names(list(written), [row.cells for row in table[1 + n_units :]])
+    if len(names) > len(written) and names[0] == "":
+        notes.append(_ROW_NAMES)
+    return names, 1 + n_units, notes
+
+
+def _totals(body: Sequence[Row], skipped: int) -> str:
+    """Return a note on a last row with a word for totals that no other row has in its column; empty without one."""
+    for j, cell in enumerate(stripped(body[-1].cells) if len(body) > 1 else ()):
+        if cell.lower().rstrip(":") in _TOTALS and not any(
+            row.cells[j].strip().lower() == cell.lower() for row in body[:-1] if j < len(row.cells)
+        ):
+            return (
+                f"line {skipped + body[-1].first} may hold totals of the rows above it ({cell!r}): remove it if it does"
+            )
+    return ""
+
+
+def _repeated(names: tuple[str, ...], below: Sequence[Row]) -> list[Row]:
+    """Return the rows that are equal to a first one of names, as in files that were joined."""
+    if len(names) < 2 or any(is_number(name) or not name for name in names):
+        return []
+    return [row for row in below if row.cells[0].strip() == names[0] and stripped(row.cells) == names]
+
+
+def _in_lines(numbers: Sequence[int]) -> str:
+    """Return where something is, with the first of several lines."""
+    return f" in line {numbers[0]}" if len(numbers) == 1 else f" in {len(numbers)} lines, the first is {numbers[0]}"
 
 
 def _before(lines: Sequence[str]) -> tuple[int, str, str | None]:
     """Return how many lines at the top are blank, comments or name the delimiter; the comment sign; that delimiter."""
     comment, asked = "", None
-    for number, line in enumerate(lines):
+    for index, line in enumerate(lines):
         text = line.strip()
         if found := _SEP.match(text):
             asked = found[1]
         elif text and (sign := next((sign for sign in _COMMENTS if text.startswith(sign)), None)):
-            if number + 1 < len(lines) and _is_name_line(text, lines[number + 1 :]):
-                return number, "", asked
+            if index + 1 < len(lines) and _is_name_line(text, lines[index + 1 :]):
+                return index, "", asked
             comment = sign
         elif text:
-            return number, comment, asked
+            return index, comment, asked
     return len(lines), comment, asked
 
 
@@ -177,18 +260,6 @@ def _is_name_line(text: str, below: Sequence[str]) -> bool:
     Only what follows it distinguishes it from a comment that holds a header; other comments are not headers.
     """
     return bool(re.match(r"^#\s*(id|nr|no)?[,;\t|]", text)) and not below[0].lstrip().startswith("#")
-
-
-def _names_in_comment(above: Sequence[str], delimiter: str, width: int, comment: str) -> list[str] | None:
-    """Return names from the last comment line above data without a header, as ``numpy.savetxt`` writes them."""
-    if not comment or not above:
-        return None
-    text = above[-1].strip().lstrip(comment).strip()
-    for row in rows([text], delimiter):
-        names = [cell.strip() for cell in row.cells]
-        if len(names) == width and not any(map(is_number, names)) and all(names):
-            return names
-    return None
 
 
 def _some_rows(lines: Sequence[str], delimiter: str, complete: bool, comment: str = "") -> list[Row]:
@@ -257,82 +328,22 @@ def _first_of_table(table: Sequence[Row]) -> int:
     return 0
 
 
-def _number(cell: str, decimal: str) -> bool:
-    return is_number(cell.replace(",", ".") if decimal == "," else cell)
-
-
-def _gap(cell: str) -> bool:
-    return is_missing(cell) or cell in ("-", "--", ".", "\\N")
-
-
 def _decimal(table: Sequence[Row], delimiter: str) -> str:
-    """Return a comma if there are columns whose cells are numbers only with decimal commas, and none with points."""
+    """Return a comma if more columns are numbers only with decimal commas than with points.
+
+    Points before three digits in all cells may separate thousands and do not count.
+    """
     if delimiter == ",":
         return "."
     commas = points = 0
     columns = itertools.zip_longest(*(row.cells for row in table[1:]), fillvalue="")
     for column in columns:
-        cells = [cell.strip() for cell in column if not _gap(cell.strip())]
+        cells = [cell.strip() for cell in column if not gap(cell.strip())]
         if not cells:
             continue
         with_comma = [cell for cell in cells if "," in cell]
-        if with_comma and all(_number(cell, ",") for cell in cells):
+        if with_comma and all(number(cell, ",") for cell in cells):
             commas += 1
-        elif not with_comma and any("." in cell for cell in cells) and all(map(is_number, cells)):
-            points += 1
+        elif not with_comma and all(map(is_number, cells)):
+            points += any("." in cell and not _THOUSANDS.fullmatch(cell) for cell in cells)
     return "," if commas > points else "."
-
-
-def _is_header(names: Sequence[str], body: Sequence[Sequence[str]], decimal: str) -> bool:
-    """Return whether a first row names the columns below it, by what these columns hold."""
-    names_over_numbers = numbers = names_over_text = text = 0
-    for j, name in enumerate(names):
-        column = [row[j].strip() for row in body if j < len(row)]
-        known = [cell for cell in column if not _gap(cell)]
-        if _gap(name) or (not known and not _number(name, decimal)):
-            continue
-        if not known or all(_number(cell, decimal) for cell in known):
-            numbers += _number(name, decimal)
-            names_over_numbers += not _number(name, decimal)
-        else:
-            levels = set(known)
-            text += name in levels
-            names_over_text += name not in levels and 2 * len(levels) <= len(known)
-    whole = [int(name) for name in names if name.isdecimal()]
-    if names_over_numbers:
-        return numbers == 0 or (len(whole) == numbers and len(set(whole)) == numbers)
-    if numbers:
-        follow = len(whole) >= _CONSECUTIVE and whole[0] in (0, 1) and whole == list(range(whole[0], whole[-1] + 1))
-        return follow and len(whole) == numbers and not text and len(body) > 1
-    return text == 0 or names_over_text > text
-
-
-def _units(below: Sequence[Row], decimal: str) -> int:
-    """Return how many rows below the header hold units: text, or nothing, above nothing but numbers."""
-    count = 0
-    while count < min(_MOST_UNITS, len(below) - 1):
-        rest = below[count + 1 :]
-        told = False
-        for j, cell in enumerate(text.strip() for text in below[count].cells):
-            known = [row.cells[j].strip() for row in rest if j < len(row.cells) and not _gap(row.cells[j].strip())]
-            # kinds of averages are in the row below the units
-            known = known[_MOST_UNITS - 1 - count :] or known
-            if known and all(_number(other, decimal) for other in known):
-                if _number(cell, decimal):
-                    return count
-                told = told or not _gap(cell)
-            elif cell in known and not _gap(cell):
-                return count
-        if not told:
-            return count
-        count += 1
-    return count
-
-
-def _with_row_names(names: list[str], body: Sequence[Sequence[str]]) -> list[str]:
-    """Return names, plus one for each column without one in the header: row names in front, or blanks at the end."""
-    width = Counter(len(row) for row in body).most_common(1)[0][0] if body else len(names)
-    if width == len(names) + 1:
-        ended = all(len(row) < width or not row[-1].strip() for row in body)
-        return [*names, ""] if ended else ["", *names]
-    return names

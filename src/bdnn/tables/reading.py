@@ -16,8 +16,8 @@ from bdnn.errors import InputError, UnknownLabelError
 from bdnn.tables import advice, database
 from bdnn.tables.cells import Known
 from bdnn.tables.file import TableFile, table_file
+from bdnn.tables.header import Called, called
 from bdnn.tables.kinds import Reader
-from bdnn.tables.layout import is_unnamed
 from bdnn.tables.options import Reading
 from bdnn.tables.scan import Scan
 from bdnn.tables.table import Table
@@ -33,15 +33,6 @@ GUESS = ""
 
 _TARGETS = ("target", "label", "class", "y")
 _PLAIN = Reading()
-
-
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """Names of columns: what the file calls them, or column1, column2 and so on; repeats have a number behind."""
-
-    all: tuple[str, ...]
-    unnamed: frozenset[str]
-    repeats: Mapping[str, str]
 
 
 def read_table(
@@ -116,8 +107,9 @@ def read_table(
         dict(known or {}), weight, tuple(ids), tuple(carry), tuple(carry_if_any), tidy, check,
     )  # fmt: skip
     expected = tuple(known or ()) or tuple(features or ())
+    asked = [name for name in (target, weight, *task.drop, *task.ids, *task.carry, *reading.kinds) if name]
     for copied in (False, True):
-        with table_file(path, reading, expected, copied=copied) as file:
+        with table_file(path, reading, expected, asked, copied=copied) as file:
             try:
                 return task.read(file)
             except database.failures() as error:
@@ -147,7 +139,7 @@ class _Task:
 
     def read(self, file: TableFile) -> Table:
         """Return the table."""
-        names = _named(file)
+        names = called(file.names, file.header)
         kinds = {name: kind for key, kind in self.reading.kinds.items() for name in split_names([key], names.all)}
         there = [name for name in self.carry_if_any if name in names.all and name not in self.carry]
         dropped = split_names(self.drop, names.all)
@@ -160,14 +152,19 @@ class _Task:
         )
         return named._read(file, names)
 
-    def _read(self, file: TableFile, names: _Names) -> Table:
+    def _read(self, file: TableFile, names: Called) -> Table:
         notes = list(file.notes)
         if gone := [name for name in self.carry_if_any if name not in names.all]:
             notes.append(f"there is no {listed(gone)} to name the rows, as in the training")
+        scan = Scan(file.table, file.columns, self.reading.markers, file.decimal)
         target = self.target
         if target == GUESS:
             others = {*self.drop, *self.ids, self.weight, *self.carry}
-            target, how = guessed_target([name for name in names.all if name not in others], names.unnamed)
+
+            def filled(name: str) -> bool:
+                return any(map(str.strip, scan.texts_of(names.all.index(name))))
+
+            target, how = guessed_target([name for name in names.all if name not in others], names.unnamed, filled)
             notes.append(how)
         wanted = self._wanted(file, names, target)
         used = [
@@ -186,7 +183,6 @@ class _Task:
             advice.refuse_types(
                 file.name, [c for c in there[asked:] if c[0] not in self.carry], "take another column than"
             )
-        scan = Scan(file.table, file.columns, self.reading.markers, file.decimal)
         n_rows, n_before = scan.leave_out_blank_tail(sorted(set(index.values())))
         if not n_rows:
             raise InputError(f"{file.name} has a header but no rows")
@@ -205,7 +201,12 @@ class _Task:
             file.name, scan, index, n_rows, self.reading.kinds, self.known, where,
             day_first=file.decimal == "," or file.delimiter == ";", free_decimal=free, tidy=self.tidy,
         )  # fmt: skip
-        found = reader.read(wanted)
+        try:
+            found = reader.read(wanted)
+        except InputError as error:
+            if not file.totals:
+                raise
+            raise InputError(f"{error}; {file.totals}") from None
         columns = found.columns
         if self.tidy:
             columns, left_out = without_useless(
@@ -231,7 +232,7 @@ class _Task:
             file.header, found.forms, len(file.columns), self.drop, self.ids,
         )  # fmt: skip
 
-    def _wanted(self, file: TableFile, names: _Names, target: str | None) -> list[str]:
+    def _wanted(self, file: TableFile, names: Called, target: str | None) -> list[str]:
         """Return the columns of the inputs."""
         kinds = self.reading.kinds
         asked = [*([target] if target is not None else []), *([self.weight] if self.weight else [])]
@@ -325,15 +326,22 @@ class _Task:
         return weights
 
 
-def guessed_target(free: Sequence[str], unnamed: Collection[str] = ()) -> tuple[str, str]:
-    """Return the target among columns that may be it, some of them without a name, and a note on it."""
+def guessed_target(
+    free: Sequence[str], unnamed: Collection[str] = (), filled: Callable[[str], bool] | None = None
+) -> tuple[str, str]:
+    """Return the target among columns that may be it, and a note on it.
+
+    Some columns have no name; these are skipped at the end if they are not filled.
+    """
     for word in _TARGETS:
         if fitting := [name for name in free if name.lower() == word]:
             return fitting[0], f"the target is column {fitting[0]!r} (--target)"
-    named = [name for name in free if name not in unnamed]
-    if not named:
-        raise InputError(f"there is no target column among {quoted(free)}; give --target")
-    return named[-1], f"the target is the last column, {named[-1]!r} (--target)"
+    for name in reversed(free):
+        if name not in unnamed:
+            return name, f"the target is the last column, {name!r} (--target)"
+        if filled is not None and filled(name):
+            return name, f"the target is the last column, which has no name and is called {name!r} (--target)"
+    raise InputError(f"there is no target column among {quoted(free)}; give --target")
 
 
 def split_names(words: Iterable[str], names: Sequence[str]) -> list[str]:
@@ -342,20 +350,3 @@ def split_names(words: Iterable[str], names: Sequence[str]) -> list[str]:
     for word in words:
         found += [word] if word in names or "," not in word else [part.strip() for part in word.split(",")]
     return list(dict.fromkeys(found))
-
-
-def _named(file: TableFile) -> _Names:
-    """Return the names of columns; those without one are called by their position, from 1."""
-    names: list[str] = []
-    unnamed, repeats = set(), {}
-    for j, name in enumerate(file.names, start=1):
-        own = f"column{j}"
-        if file.header and is_unnamed(name) and own not in file.names:
-            unnamed.add(own)
-            name = own
-        if name in names:
-            free = (f"{name}_{k}" for k in range(1, len(file.names) + 1))
-            new = next(other for other in free if other not in file.names and other not in names)
-            repeats[new], name = name, new
-        names.append(name)
-    return _Names(tuple(names), frozenset(unnamed), repeats)

@@ -22,6 +22,7 @@ from typing import IO, cast
 
 from bdnn.errors import InputError, OutputError
 from bdnn.tables import database
+from bdnn.tables.foreign import refuse_foreign
 
 STANDARD_INPUT = Path("-")
 """The path that stands for standard input."""
@@ -145,7 +146,7 @@ def open_source(path: str | os.PathLike[str], encoding: str | None = None) -> So
     Raises
     ------
     InputError
-        If it is neither text nor a Parquet file, or is damaged.
+        If it is neither text nor a Parquet file, is text but no table, or is damaged.
     OSError
         If it cannot be read.
     """
@@ -173,15 +174,9 @@ def open_source(path: str | os.PathLike[str], encoding: str | None = None) -> So
         raise InputError(f"{source.name} is empty; a table with a header line and at least one row is needed")
     if encoding is None:
         encoding = _encoding(source.name, raw, whole)
-        if encoding is None:
-            return source.in_windows_1252()
-    try:
-        return _with_text(source, raw, encoding, whole)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{source.name} is not a text file in {encoding.upper()} ({error.reason} at byte {error.start}); give "
-            f"another --encoding, or leave it out"
-        ) from None
+    found = source.in_windows_1252() if encoding is None else _in_encoding(source, raw, encoding, whole)
+    refuse_foreign(found.name, found.sample)
+    return found
 
 
 @contextlib.contextmanager
@@ -297,6 +292,16 @@ def _with_text(source: Source, raw: bytes, encoding: str, whole: bool) -> Source
         cut = max(text.rfind("\n"), text.rfind("\r"))
         text = text[: cut + 1] if cut >= 0 else text
     return replace(source, encoding=encoding, sample=text, whole=whole, zeros=zeros)
+
+
+def _in_encoding(source: Source, raw: bytes, encoding: str, whole: bool) -> Source:
+    try:
+        return _with_text(source, raw, encoding, whole)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{source.name} is not a text file in {encoding.upper()} ({error.reason} at byte {error.start}); give "
+            f"another --encoding, or leave it out"
+        ) from None
 
 
 def unlimited_cells() -> None:
