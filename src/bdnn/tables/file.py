@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bdnn.tables.options import Reading
 
 _DIRECT = ("none", "gzip", "zstd")  # the reader itself unpacks these
+_SMALL = 2**23  # bytes of a file whose cells are kept: they take up to eight times as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class TableFile:
         What these numbers count: ``line`` or ``row``.
     totals : str
         The note on a last row that may hold totals; empty without one.
+    small : bool
+        Whether its cells take little memory.
     """
 
     name: str
@@ -68,6 +71,7 @@ class TableFile:
     lines: Callable[[Sequence[int]], list[int]]
     word: str = "line"
     totals: str = ""
+    small: bool = False
 
 
 @contextmanager
@@ -156,10 +160,12 @@ def _csv(
     width = len(layout.names)
     direct = layout.plain and layout.delimiter and source.is_utf8 and not source.zeros and source.packed in _DIRECT
     table = database.csv_table(source.path, source.packed, layout.delimiter, layout.start, width)
+    plain = source.path if source.packed == "none" else None
     if copied or not direct:
         copy = stack.enter_context(temporary_file())
         longest = _copy_rows(source, layout, copy)
         table = database.csv_table(copy, "none", ",", 0, width, longest)
+        plain = copy
     columns = tuple(Column(f"c{j}") for j in range(width))
 
     def lines(wanted: Sequence[int]) -> list[int]:
@@ -167,7 +173,7 @@ def _csv(
 
     return TableFile(
         source.name, table, columns, layout.names, layout.header, layout.decimal, layout.delimiter, tuple(notes), lines,
-        totals=layout.totals,
+        totals=layout.totals, small=plain is not None and plain.stat().st_size <= _SMALL,
     )  # fmt: skip
 
 

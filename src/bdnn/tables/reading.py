@@ -157,6 +157,8 @@ class _Task:
         if gone := [name for name in self.carry_if_any if name not in names.all]:
             notes.append(f"there is no {listed(gone)} to name the rows, as in the training")
         scan = Scan(file.table, file.columns, self.reading.markers, file.decimal)
+        if file.small:
+            scan.keep()
         target = self.target
         if target == GUESS:
             others = {*self.drop, *self.ids, self.weight, *self.carry}

@@ -1,7 +1,7 @@
 """Queries of a table in a file: DuckDB reads every cell as text and turns it into numbers, dates and codes of levels.
 
-Nothing is kept in a database. Each query scans the file again and reads only the columns that it is about, so memory
-does not depend on the length of cells or on columns that are not needed.
+Only the cells of small files are kept in a database. Of others each query scans the file again and reads only the
+columns that it is about, so memory does not depend on the length of cells or on columns that are not needed.
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ class Scan:
     def _texts_at_once(self) -> int:
         """Columns whose different cells one query counts: a file of text is read anew by each query."""
         return self.at_once if any(not column.kind for column in self.columns) else min(self.at_once, _TEXTS_AT_ONCE)
+
+    def keep(self) -> None:
+        """Keep all cells in memory, so that later queries need not read the file."""
+        self._db.execute(f"CREATE TEMP TABLE cells AS SELECT * FROM {self.table}")
+        self.table = "cells"
 
     def leave_out_blank_tail(self, used: Sequence[int]) -> tuple[int, int]:
         """Leave out the last rows without any text from now on; return how many rows there are, and were.
