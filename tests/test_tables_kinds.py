@@ -145,7 +145,7 @@ def test_what_would_be_many_levels_by_mistake_is_refused(write, case):
 NOTES = {
     "unknown": (["3", "4", "unknown"], "'unknown' in line 4.* --na unknown says .*--categorical b that"),
     "percent": (["5%", "10%"], "'5%' in line 2 and is read as text: .*--categorical b"),
-    "thousands": (["1,000", "2,000"], "'1,000' in line 2 and is read as text"),
+    "euros": (["5 €", "10 €"], "'5 €' in line 2 and is read as text"),
     "rooms": (
         ["A4", "B5", "12"],
         r"holds numbers and text .'A4' in line 2. and is read as text; --categorical b that it is$",
@@ -167,6 +167,85 @@ def test_few_levels_that_look_like_numbers_are_text_and_said_so(write, case):
     assert not read_table(write("b", cells * 12), "y", reading=Reading(kinds=kinds), tidy=True).notes
     plain = read_table(write("b", ["red", "green", "v1.2"] * 12), "y", tidy=True)
     assert not plain.notes
+
+
+def german(tmp_path, cells, other="0,5"):
+    """Write a file with semicolons, and with decimal commas in another column."""
+    path = tmp_path / "t.csv"
+    path.write_text("b;z;y\n" + "".join(f"{cell};{i % 7}{other[1:]};{i % 2}\n" for i, cell in enumerate(cells)))
+    return path
+
+
+THOUSANDS = {
+    "points": (["263", "80.157", "1.234.567", "-4.273"], ["263", "80157", "1234567", "-4273"], "points separate"),
+    "German": (["4.273,73", "80.157", "0,5"], ["4273.73", "80157", "0.5"], "points separate"),
+    "commas": (["4,273.73", "6.5"], ["4273.73", "6.5"], "commas separate"),
+    "Swiss": (["4'273,73", "6,5"], ["4273.73", "6.5"], "apostrophes separate"),
+    "blanks": (["4 273,73", "7"], ["4273.73", "7"], "blanks separate"),
+    "decimal points": (["79.5", "1.234"], ["79.5", "1.234"], "with decimal points"),
+}
+
+
+@pytest.mark.parametrize("case", THOUSANDS)
+@pytest.mark.parametrize("known", [False, True])
+def test_points_where_decimals_have_commas_separate_thousands_or_all_are_decimal_signs(tmp_path, case, known):
+    cells, plain, note = THOUSANDS[case]
+    path = german(tmp_path, cells * 9)
+    as_before = {"b": Known("numeric"), "z": Known("numeric")} if known else None
+    read = read_table(path, "y", ["b", "z"], known=as_before)
+    assert read.X[: len(cells), 0].tolist() == list(map(float, plain)) and read.X[0, 1] == 0.5
+    (said,) = (text for text in read.notes if "'b'" in text)
+    assert note in said and ("--categorical b reads" in said) is not known
+    text = Reading(kinds={"b": "categorical"})
+    assert read_table(path, "y", reading=text).features.columns[0].kind == "categorical"
+
+
+def test_points_that_are_neither_are_refused_where_decimals_have_commas(tmp_path):
+    for cells in (["8,5", "79.0", "80.157"], ["4,5", "1.5"]):
+        for reading in (Reading(), Reading(decimal=","), Reading(kinds={"b": "numeric"})):
+            with pytest.raises(InputError, match=r"column 'b' .*holds '(79.0|1.5)' in line 3.*(-0,5|sign is a comma)"):
+                read_table(german(tmp_path, [*cells, *(f"{i},5" for i in range(30))]), "y", reading=reading)
+    with pytest.raises(InputError, match="decimal sign is a comma, and points do not"):
+        read_table(german(tmp_path, [f"{i}.25" for i in range(30)]), "y", reading=Reading(decimal=","))
+
+
+def test_weights_with_points_are_refused_where_decimals_have_commas(tmp_path):
+    path = german(tmp_path, ["80.157", "1"] * 9)
+    with pytest.raises(InputError, match=r"column 'b' .*holds '80.157'"):
+        read_table(path, "y", ["z"], weight="b")
+
+
+@pytest.mark.parametrize(
+    ("cells", "plain", "note"),
+    [(["1,424", "943"], [1424, 943], "'1,424' in line 2 is 1424; --decimal , if they are decimal signs"),
+     (["1,000", "2,000"], [1000, 2000], "commas separate"), (["1,282,118", "1"], [1282118, 1], "commas separate")],
+)  # fmt: skip
+def test_commas_that_separate_thousands_are_left_out_and_said_so(write, cells, plain, note):
+    path = write("b", cells * 9)
+    read = read_table(path, "y", tidy=True)
+    assert read.X[:2, 0].tolist() == plain and note in read.notes[-1]
+    if "--decimal" in note:
+        assert read_table(path, "y", reading=Reading(decimal=",")).X[0, 0] == 1.424
+
+
+@pytest.mark.parametrize("place", [0, 200])
+def test_text_among_numbers_with_separators_is_a_slip(write, place):
+    cells = [f"{i},273.73" for i in range(1, 300)]
+    with pytest.raises(InputError, match=f"holds numbers, and 'odd' in line {place + 2}: correct .* --na odd"):
+        read_table(write("b", [*cells[:place], "odd", *cells[place:]]), "y")
+    with pytest.raises(InputError, match="holds numbers, and '1,27,3' in line 2"):
+        read_table(write("b", ["1,27,3", *cells]), "y")
+    missing = read_table(write("b", ["n.a.", *cells]), "y").features.columns[0]
+    assert np.isnan(missing.values[0]) and missing.values[1] == 1273.73
+
+
+def test_decimal_signs_that_may_separate_thousands_are_said_so(tmp_path):
+    path = german(tmp_path, ["256", "6.814", "1.053"] * 9, other="0")
+    read = read_table(path, "y")
+    assert read.X[1, 0] == 6.814 and "three digits follow" in read.notes[-1] and "--decimal , says" in read.notes[-1]
+    assert read_table(path, "y", reading=Reading(decimal=",")).X[1, 0] == 6814
+    for cells in (["0.814", "6.125"], ["6.81", "6.814"], ["256", "14"]):
+        assert not any("digits" in note for note in read_table(german(tmp_path, cells * 9, other="0"), "y").notes)
 
 
 def test_a_kind_that_does_not_fit_is_no_missing_value(write):

@@ -49,7 +49,9 @@ def text_profile(cells: Mapping[str, int], markers: Markers, decimal: str) -> Te
 
 
 def _with_point(text: str, decimal: str) -> str:
-    return text.replace(",", ".") if decimal == "," else text
+    if decimal == ".":
+        return text
+    return "" if "." in text else text.replace(",", ".")
 
 
 def level_names(texts: Sequence[str], known: Known | None) -> dict[str, str]:

@@ -15,7 +15,8 @@ from bdnn.errors import InputError
 from bdnn.tables import advice
 from bdnn.tables.cells import Known, is_date, level_names, means_a_number, text_profile
 from bdnn.tables.columns import Columns
-from bdnn.tables.database import Column, Profile, TextProfile
+from bdnn.tables.database import Column, Profile, TextProfile, literal
+from bdnn.tables.notation import Notation, notations
 from bdnn.tables.scan import Scan
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y",
          "%d.%m.%y")  # fmt: skip
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _FORMATS = ("", *(day + time for day in _DAYS for time in _TIMES))
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_THOUSANDS = re.compile(Notation(",", ".").pattern)
 _ODD = "isinf(v) OR isnan(v) OR contains(t, '_')"  # numbers that are none for us
 _TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}  # true is 1, and false is 0
 # text among more different numbers than codes of classes have, or among numbers that mostly differ, is a slip
@@ -109,6 +110,7 @@ class Reader:
         found.left_out = useless
         names = [name for name in names if name not in useless]
         numeric = [name for name in names if kinds[name] == "numeric"]
+        self._note_ambiguous(numeric, found)
         numbers = dict(zip(numeric, self.scan.numbers([self.names[n] for n in numeric], self.n_rows), strict=True))
         for name, values in numbers.items():
             self._note_rounded(name, values, found)
@@ -139,6 +141,18 @@ class Reader:
         )
         if odd := [(row, cell) for row, cell in large if int(cell[:_DIGITS]) != float(cell[:_DIGITS])]:
             found.notes.append(advice.rounded(name, self._shown(odd[:1])))
+
+    def _note_ambiguous(self, numeric: Sequence[str], found: Columns) -> None:
+        """Say where decimal signs could separate thousands, in files that are written as where decimals have commas."""
+        if not (self.day_first and self.free_decimal):
+            return
+        columns = [
+            j for name in numeric if not self._column(name).kind and (j := self.names[name]) not in self.scan.written
+        ]
+        if unclear := self.scan.ambiguous(columns):
+            found.notes.append(
+                advice.ambiguous([name for name in numeric if self.names[name] in unclear], self.scan.decimal)
+            )
 
     def _column(self, name: str) -> Column:
         return self.scan.columns[self.names[name]]
@@ -191,6 +205,8 @@ class Reader:
         wanted, j = self._wanted(name), self.names[name]
         if wanted in ("numeric", "boolean"):
             if profile.truths + profile.numbers < profile.known or (wanted == "numeric" and profile.numbers):
+                if wanted == "numeric" and self._otherwise_written(name, self.scan.places(j, "v IS NULL"), found):
+                    return "numeric"
                 raise self._not_of_kind(name, wanted, some=profile.truths + profile.numbers > 0)
             return "boolean"
         if wanted == "categorical":
@@ -205,22 +221,38 @@ class Reader:
         if self._date_form(name, profile, found):
             return "date"
         others = self.scan.places(j, "v IS NULL")
+        if self._otherwise_written(name, others, found):
+            return "numeric"
         if others:  # without others these are codes with leading zeros, of which that is said
             self._check_slips(name, profile, others, found)
         return "categorical"
 
+    def _otherwise_written(self, name: str, others: list[tuple[int, str]], found: Columns) -> bool:
+        """Find out how numbers are written, given the first cells that are no plain ones; return whether all are.
+
+        If only the cells that are given are, another cell is added to these.
+        """
+        j, decimal = self.names[name], self.scan.decimal
+        for way in notations([text for _, text in others], decimal, free=self.free_decimal):
+            if strays := self.scan.places(j, f"NOT regexp_full_match(t, {literal(way.pattern)})", 1):
+                others += strays
+                return False
+            self.scan.written[j] = way
+            shown, given = self._shown(others[:1]), name in self.known or name in self.asked
+            found.notes.append(advice.other_notation(name, way, shown, others[0][1], given=given, decimal=decimal))
+            return True
+        return False
+
     def _check_slips(self, name: str, profile: TextProfile, others: list[tuple[int, str]], found: Columns) -> None:
         """Raise an error if a column of numbers or dates holds some cells that are none; say so if it may be text."""
-        what, shown, cell, markers = self._what(name), self._shown(others[:1]), others[0][1], self.scan.markers
-        written = all(advice.is_written_number(text) for _, text in others)
+        what, markers = self._what(name), self.scan.markers
+        strays = [place for place in others if not advice.is_written_number(place[1])]
+        written, mostly_written = not strays, 2 * len(strays) < len(others)
+        shown, cell = self._shown((strays if mostly_written and strays else others)[:1]), (strays or others)[0][1]
         # levels come again and again, measures do not
         many = profile.different > _FEW_CODES or 2 * profile.different > profile.known > 2
-        if not profile.numbers:
-            if written and many:
-                raise advice.written(what, shown, name)
-            if written:
-                found.notes.append(advice.written_text(name, shown))
-            elif slips := self._date_slips(name, profile):
+        if not profile.numbers and not mostly_written:
+            if slips := self._date_slips(name, profile):
                 if many:
                     raise advice.slip(what, "dates", self._shown(slips[:1]), slips[0][1], name, markers)
                 found.notes.append(
@@ -229,14 +261,17 @@ class Reader:
             elif all(_CLOCK.fullmatch(text) for _, text in others):
                 found.notes.append(advice.clock_text(name, shown))
             return
-        if all(means_a_number(text) for _, text in others):
+        with_points = written and self.scan.decimal == ","
+        if profile.numbers and not with_points and all(means_a_number(text) for _, text in others):
             raise self._no_number(name, others)
-        mostly = 2 * profile.numbers >= profile.known
-        many = profile.different_numbers > _FEW_CODES or 2 * profile.different_numbers > profile.numbers
-        if mostly and many and profile.numbers > 1:
+        mostly = mostly_written or 2 * profile.numbers >= profile.known
+        if not mostly_written:
+            many = profile.different_numbers > _FEW_CODES or 2 * profile.different_numbers > profile.numbers > 1
+        if mostly and many:
             if written:
-                raise advice.written(what, shown, name)
-            raise advice.slip(what, "numbers", shown, cell, name, markers, profile.known - profile.numbers)
+                raise advice.written(what, shown, cell, name, self.scan.decimal)
+            count = 1 if mostly_written else profile.known - profile.numbers
+            raise advice.slip(what, "numbers", shown, cell, name, markers, count)
         option = advice.na_option(markers, cell) if mostly else ""
         note = advice.written_text(name, shown) if written else advice.mixed(name, "numbers", shown, option)
         found.notes.append(note)
@@ -308,7 +343,9 @@ class Reader:
         return ", ".join(f"{c!r} in {line}" if line else repr(c) for c, line in zip(cells, lines, strict=True))
 
     def _no_number(self, name: str, places: list[tuple[int, str]]) -> InputError:
-        return advice.no_number(self._what(name), self._shown(places[:1]), places[0][1], self.scan.markers)
+        return advice.no_number(
+            self._what(name), self._shown(places[:1]), places[0][1], self.scan.markers, self.scan.decimal
+        )
 
     def _what(self, name: str) -> str:
         return f"column {name!r} of {self.what}"
