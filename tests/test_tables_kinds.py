@@ -269,6 +269,63 @@ def test_repeated_names_get_numbers(tmp_path):
         read_table(path, "kg")
 
 
+DATES = {
+    "%d-%b-%y": ("05-Feb-24", "17-Mar-24"),
+    "%B %d, %Y": ("February 5, 2024", "May 17, 2024"),
+    "%b %d, %Y": ("Feb 05, 2024", "May 17, 2024"),
+    "%d. %B %Y": ("5. February 2024", "17. May 2024"),
+    "%d/%b/%Y:%H:%M:%S %z": ("05/Feb/2024:01:00:00 +0100", "17/Mar/2024:12:00:00 -0100"),
+    "%a, %d %b %Y %H:%M:%S %z": ("Mon, 05 Feb 2024 01:00:00 +0100", "Sun, 17 Mar 2024 00:30:00 +0000"),
+    "%a, %d %b %Y %H:%M:%S GMT": ("Mon, 05 Feb 2024 00:00:00 GMT", "Sun, 17 Mar 2024 00:00:00 GMT"),
+    "%Y-%m": ("2024-02", "2024-11"),
+    "%m/%Y": ("02/2024", "11/2024"),
+    "%b %Y": ("Feb 2024", "Nov 2024"),
+    "%G-W%V": ("2024-W06", "2024-W11"),
+}
+
+
+@pytest.mark.parametrize("form", DATES)
+def test_dates_are_found_in_many_formats_and_read_in_new_files(write, form):
+    path = write("d", [*DATES[form], "NaT", ""] * 9)
+    read = read_table(path, "y", tidy=True)
+    when, first = read.features.columns[0], "2024-02-01" if form in ("%Y-%m", "%m/%Y", "%b %Y") else "2024-02-05"
+    assert read.forms == {"d": form} and when.kind == "date" and when.values[0] == np.datetime64(first)
+    assert when.missing[:4].tolist() == [False, False, True, True] and f"of the format {form}," in read.notes[-1]
+    again = read_table(path, "y", ["d"], known={"d": Known("date", form=form)}).features.columns[0]
+    np.testing.assert_array_equal(again.values, when.values)
+
+
+@pytest.mark.parametrize("cell", ["{}. März 2024", "{}.3.", "Mar {}th", "2024 KW {}", "{} Mai 24", "{} de mars"])
+def test_what_looks_like_dates_is_said_to(write, cell):
+    path = write("d", [cell.format(i % 28 + 1) for i in range(60)])
+    read = read_table(path, "y")
+    looks = [note for note in read.notes if "looks like dates" in note]
+    assert bool(looks) is ("de mars" not in cell) and read.features.columns[0].kind == "categorical"
+    assert not read_table(path, "y", reading=Reading(kinds={"d": "categorical"})).notes
+
+
+@pytest.mark.parametrize(
+    "cells", [["Mark 5", "June 2x"], ["10.20.30.40", "1.2.3.4"], ["2.0.10", "0.1.12"], ["nat", "dmz 1"]]
+)
+def test_what_does_not_look_like_dates(write, cells):
+    read = read_table(write("d", cells * 9), "y")
+    assert not read.notes and len(read.features.columns[0].levels) == 2
+
+
+@pytest.mark.parametrize("german_first", [False, True])
+def test_dates_of_two_formats_are_refused_and_both_named(write, german_first):
+    iso, german = ([f"2024-03-{i % 28 + 1:02d}" for i in range(100)], [f"{i % 28 + 1:02d}.03.2024" for i in range(99)])
+    path = write("d", [*german, *iso] if german_first else [*iso, *german])
+    with pytest.raises(InputError) as error:
+        read_table(path, "y")
+    lines = (101, 2) if german_first else (2, 102)
+    assert (
+        f"two formats, 100 of the format 2026-01-31 ('2024-03-01' in line {lines[0]}) and 99 of the format %d.%m.%Y "
+        f"('01.03.2024' in line {lines[1]}): write all of them in one format, or" in str(error.value)
+    )
+    assert "--na" not in str(error.value)
+
+
 def test_advice_on_dates(write):
     days = [f"{i % 28 + 1:02d}.01.2020" for i in range(40)]
     known = {"d": Known("date", form="%d.%m.%Y")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Container, Mapping, Sequence
@@ -175,6 +176,28 @@ def no_date(
     if free:
         options.append(f'--types FILE with {{"{name}": "date:%d/%m/%Y"}} gives another format')
     return InputError("; ".join([f"{what} must hold dates {how}{why}, but holds {shown}", *options]))
+
+
+def two_formats(
+    what: str, counts: Sequence[int], formats: Sequence[str], shown: Sequence[str], name: str
+) -> InputError:
+    """Return an error about dates of two formats."""
+    each = " and ".join(
+        f"{count} of the format {form or '2026-01-31'} ({cell})"
+        for count, form, cell in zip(counts, formats, shown, strict=True)
+    )
+    return InputError(
+        f"{what} holds dates of two formats, {each}: write all of them in one format, or {_way_out(name)}"
+    )
+
+
+def like_dates(name: str, shown: str) -> str:
+    """Return a note on what looks like dates."""
+    return (
+        f"column {name!r} looks like dates ({shown}), but of no format that is known: write dates such as 2026-01-31, "
+        f"give the format by --types FILE with {json.dumps({name: 'date:%d.%m.%Y'})}, or say with --categorical "
+        f"{shlex.quote(name)} that it is text"
+    )
 
 
 def clock_text(name: str, shown: str) -> str:

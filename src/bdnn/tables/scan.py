@@ -145,8 +145,8 @@ class Scan:
         return found
 
     def count_dates(self, column: int, formats: Sequence[str]) -> list[int]:
-        """Return how many cells of a column are dates by each format; empty is the format 2026-01-31 12:00:00."""
-        asked = ", ".join(f"count({_date('t', form)})" for form in formats)
+        """Return how many cells of a column are dates by each format, or NaT; empty is 2026-01-31 12:00:00."""
+        asked = ", ".join(f"count({_date('t', form)}) + count_if(t = 'NaT')" for form in formats)
         inner = f"SELECT {self._text(column)} AS t FROM {self.table}{self._where}"
         return [int(count) for count in self._row(f"SELECT {asked} FROM ({inner})")] if formats else []
 
@@ -226,9 +226,13 @@ class Scan:
         rows = self._db.execute(f"SELECT row, t FROM ({query}) WHERE {known} LIMIT {most}").fetchall()
         return [(int(row), text) for row, text in rows]
 
+    def first_date(self, column: int, form: str) -> list[tuple[int, str]]:
+        """Return the first row, from 0, and the cell of a column that is a date of a format, for a message."""
+        return self.places(column, f"{_date('t', form)} IS NOT NULL", 1)
+
     def not_dates(self, column: int, form: str) -> list[tuple[int, str]]:
         """Return the first rows, from 0, and the cells of a column that are not dates of a format, for a message."""
-        return self.places(column, f"{_date('t', form)} IS NULL")
+        return self.places(column, f"{_date('t', form)} IS NULL AND t <> 'NaT'")
 
     def _row(self, query: str) -> tuple[Any, ...]:
         answer = self._db.execute(query).fetchone()
