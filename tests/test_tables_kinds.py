@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bdnn.encoding.fitting import fit_encoder
 from bdnn.encoding.kinds import as_kind
 from bdnn.errors import InputError
 from bdnn.estimators.frames import raw_table
+from bdnn.problem import Problem
 from bdnn.tables import Known, Reading, read_table
 
 
@@ -143,12 +145,23 @@ def test_what_would_be_many_levels_by_mistake_is_refused(write, case):
 
 
 NOTES = {
-    "unknown": (["3", "4", "unknown"], "'unknown' in line 4.* --na unknown says .*--categorical b that"),
+    "unknown": (
+        ["3", "4", "unknown"],
+        "'unknown' in line 4.* with --na unknown that .* with --categorical b that it is",
+    ),
+    "kilograms": (
+        ["72 kg", "8.5 kg", "1,072 kg"],
+        "numbers with words .'72 kg' in line 2., which are read as text: write",
+    ),
+    "before": (["ca. 5", "ca. 7"], "numbers with words .'ca. 5' in line 2"),
+    "durations": (["3h 20m", "1h 5m"], "'3h 20m' in line 2.*all in one unit, or say with --categorical b"),
+    "ISO durations": (["PT5M3S", "PT20M"], "'PT5M3S' in line 2.*all in one unit"),
+    "feet": (["5'11", "6'2"], "5'11.* in line 2.*all in one unit"),
     "percent": (["5%", "10%"], "'5%' in line 2 and is read as text: .*--categorical b"),
     "euros": (["5 €", "10 €"], "'5 €' in line 2 and is read as text"),
     "rooms": (
         ["A4", "B5", "12"],
-        r"holds numbers and text .'A4' in line 2. and is read as text; --categorical b that it is$",
+        r"holds numbers and text .'A4' in line 2. and is read as text; say with --categorical b that it is text$",
     ),
     "codes": (["1_1", "1_2"], "'1_1' in line 2 and is read as text"),
     "dates": (["2020-01-01", "2020-01-02", "soon"], "holds dates and text .'soon' in line 4.* --na soon"),
@@ -165,8 +178,8 @@ def test_few_levels_that_look_like_numbers_are_text_and_said_so(write, case):
     assert any(re.search(note, said) for said in read.notes), read.notes
     kinds = {"b": "categorical"}
     assert not read_table(write("b", cells * 12), "y", reading=Reading(kinds=kinds), tidy=True).notes
-    plain = read_table(write("b", ["red", "green", "v1.2"] * 12), "y", tidy=True)
-    assert not plain.notes
+    for levels in (["red", "green", "v1.2"], ["12A", "12B", "7C", "9D"], ["20-29", "30-39"], ["Ulm 01", "Ulm 02"]):
+        assert not read_table(write("b", levels * 12), "y", tidy=True).notes
 
 
 def german(tmp_path, cells, other="0,5"):
@@ -250,10 +263,35 @@ def test_decimal_signs_that_may_separate_thousands_are_said_so(tmp_path):
 
 def test_a_kind_that_does_not_fit_is_no_missing_value(write):
     for kind, cell in (("numeric", "red"), ("boolean", "Y")):
+        path = write("b", [cell, "zz"] * 9)
         with pytest.raises(
             InputError, match=f"but holds '{cell}' in line 2; --categorical b reads the column as text$"
         ):
-            read_table(write("b", [cell, "zz"] * 9), "y", reading=Reading(kinds={"b": kind}))
+            read_table(path, "y", reading=Reading(kinds={"b": kind}))
+        accepted = "plain numbers such as 12 or -0.5" if kind == "numeric" else "true and false, or 1 and 0"
+        with pytest.raises(InputError, match=f"'{cell}' in line 2; write {accepted}, and leave missing cells empty$"):
+            read_table(path, "y", ["b"], known={"b": Known(kind)})
+
+
+def test_the_advice_on_columns_that_are_left_out_keeps_them(write):
+    for cells, kind, kept in (
+        ([f"who{i}" for i in range(40)], "categorical", False), ([f"who{i}" for i in range(20)], "categorical", True),
+        (["red"] * 40, "categorical", False), (["7"] * 40, "numeric", True),
+        (list(map(str, range(40))), "numeric", True), ([""] * 40, "numeric", False),
+    ):  # fmt: skip
+        path = write("id", cells)
+        left_out = [note for note in read_table(path, "y", tidy=True).notes if "is left out" in note]
+        assert [f"(--{kind} id keeps it)" in note for note in left_out] == [kept]
+        if kept:
+            columns = read_table(path, "y", reading=Reading(kinds={"id": kind}), tidy=True).features
+            assert fit_encoder(columns, np.zeros(len(cells), dtype=int)).columns[0].used
+
+
+def test_numbers_that_are_too_large_are_named_by_their_column():
+    X, y = np.array([[1.0, 2.0], [3.0, 1e200]]), [0, 1]
+    for names, said in ((None, "column 1 .from 0.;"), (("a", "b"), "column 'b';")):
+        with pytest.raises(InputError, match=f"above 1e.150 in {said} rescale that column"):
+            Problem(X=X, y=y, feature_names=names)
 
 
 def test_repeated_names_get_numbers(tmp_path):

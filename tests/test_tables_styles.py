@@ -151,7 +151,7 @@ def test_kinds_of_columns(write):
         "leading zeros",
         "'one' is left out: the same",
         "'w' is left out: equal to column 'v'",
-        "differs in all rows (--categorical note keeps it)",
+        "'note' is left out: text that differs in all rows; ",
         "'gone' is left out: no value",
         "format %d/%m/%Y",
     ):

@@ -95,11 +95,14 @@ def no_number(what: str, shown: str, cell: str, markers: Markers, decimal: str =
     )
 
 
-def not_of_kind(said: str, name: str, cells: Sequence[str], markers: Markers, *, free: bool) -> InputError:
+def not_of_kind(said: str, kind: str, name: str, cells: Sequence[str], markers: Markers, *, free: bool) -> InputError:
     """Return an error about a column that must be of a kind; its kind is free without a model."""
     options = [f"{o} says that this means a missing value" for c in cells if (o := na_option(markers, c))]
     if free:
         options.append(f"--categorical {shlex.quote(name)} reads the column as text")
+    else:
+        accepted = "plain numbers such as 12 or -0.5" if kind == "numeric" else "true and false, or 1 and 0"
+        options.append(f"write {accepted}, and leave missing cells empty")
     return InputError("; ".join([said, *options]))
 
 
@@ -118,10 +121,11 @@ def slip(what: str, kind: str, shown: str, cell: str, name: str, markers: Marker
 
 def mixed(name: str, kind: str, shown: str, option: str) -> str:
     """Return a note on text among few numbers or dates; it names an option that makes it missing if it may be."""
-    missing = f"{option} says that this means a missing value, " if option else ""
+    missing = f"say with {option} that this means a missing value, or " if option else ""
     word = shlex.quote(name)
     return (
-        f"column {name!r} holds {kind} and text ({shown}) and is read as text; {missing}--categorical {word} that it is"
+        f"column {name!r} holds {kind} and text ({shown}) and is read as text; {missing}say with --categorical "
+        f"{word} that it is text"
     )
 
 
@@ -197,6 +201,14 @@ def like_dates(name: str, shown: str) -> str:
         f"column {name!r} looks like dates ({shown}), but of no format that is known: write dates such as 2026-01-31, "
         f"give the format by --types FILE with {json.dumps({name: 'date:%d.%m.%Y'})}, or say with --categorical "
         f"{shlex.quote(name)} that it is text"
+    )
+
+
+def units(name: str, shown: str) -> str:
+    """Return a note on numbers with units."""
+    return (
+        f"column {name!r} holds numbers with words ({shown}), which are read as text: write plain numbers, all in one "
+        f"unit, or say with --categorical {shlex.quote(name)} that it is text"
     )
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bdnn.encoding.fitting import FEW_LEVELS
 from bdnn.encoding.raw import Kind, RawColumn
 from bdnn.errors import InputError
 from bdnn.tables import advice
 from bdnn.tables.cells import Known, level_names, means_a_number, text_profile
-from bdnn.tables.columns import Columns
+from bdnn.tables.columns import Columns, Reason
 from bdnn.tables.database import Column, Profile, TextProfile, literal
 from bdnn.tables.dates import formats_of
 from bdnn.tables.notation import Notation, notations
@@ -81,7 +82,7 @@ class Reader:
         """
         found = Columns(decimal=self.scan.decimal)
         kinds: dict[str, Kind] = {}
-        useless: dict[str, str] = {}
+        useless: dict[str, Reason] = {}
         checked = [name for name in names if self._column(name).kind in ("", "numeric")]
         profiles = dict(zip(checked, self.scan.profiles([self.names[n] for n in checked]), strict=True))
         if self._turns_to_commas(profiles):
@@ -303,14 +304,14 @@ class Reader:
             must += ", by --numeric," if kind == "numeric" else ", by --types,"
         said = f"{self._at(name).what} {must} but holds {self._at(name).shown(others[:1])}"
         return advice.not_of_kind(
-            said, name, [cell for _, cell in others[:1] if some], self.scan.markers, free=name not in self.known
+            said, kind, name, [cell for _, cell in others[:1] if some], self.scan.markers, free=name not in self.known
         )
 
 
-def _too_many(profile: TextProfile) -> str:
-    """Return why the levels of a column say nothing about other rows, or an empty string."""
+def _too_many(profile: TextProfile) -> Reason | None:
+    """Return why the levels of a column say nothing about other rows, or nothing if they may."""
     if profile.different == profile.known > 2:
-        return "text that differs in all rows"
+        return Reason("text that differs in all rows", keepable=profile.known <= FEW_LEVELS)
     if profile.different > _MANY_LEVELS and 2 * profile.different > profile.known:
-        return "text that differs in most rows"
-    return ""
+        return Reason("text that differs in most rows")
+    return None

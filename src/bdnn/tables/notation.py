@@ -8,6 +8,15 @@ from dataclasses import dataclass
 
 _SEPARATORS = {",": "commas", ".": "points", "'": "apostrophes", "\u2019": "apostrophes", " ": "blanks",
                "\u00a0": "blanks", "\u202f": "blanks", "\u2009": "blanks", "": ""}  # fmt: skip
+_MOST_UNITS = 3  # different ones in a column; more are parts of codes
+_DIGITS = r"[0-9](?:[0-9.,' ]*[0-9])?"
+_UNIT_BEHIND = re.compile(rf"[+-]?{_DIGITS} ?([^\W\d_][^\d,;:]{{0,15}})")
+_UNIT_BEFORE = re.compile(rf"([^\W\d_]{{2,12}}\.?) (?!0[0-9]){_DIGITS}")
+# 3h 20m, PT5M3S, 5'11"
+_DURATION = re.compile(
+    r"P(?:T?[0-9.]+[YMWDHS])+|[0-9]+ ?(?:[^\W\d_]{1,7}|['\u2032]),? ?[0-9.]+ ?(?:[^\W\d_]{1,7}|[\"\u2033])?"
+    r"(?: ?[0-9.]+ ?[^\W\d_]{1,7})?"
+)
 _ONE_GROUP = "[+-]?[1-9][0-9]{0,2}"
 
 
@@ -69,3 +78,14 @@ def notations(cells: Sequence[str], decimal: str, *, free: bool) -> list[Notatio
 def one_group(decimal: str) -> str:
     """Return the regular expression of numbers whose decimal sign could as well separate thousands, such as 1.234."""
     return f"{_ONE_GROUP}{re.escape(decimal)}[0-9]{{3}}"
+
+
+def have_units(cells: Sequence[str]) -> bool:
+    """Return whether most of some cells are a number and a unit, one of few, or a duration such as 3h 20m."""
+    if 2 * sum(_DURATION.fullmatch(cell) is not None for cell in cells) > len(cells):
+        return True
+    for pattern in (_UNIT_BEHIND, _UNIT_BEFORE):
+        units = [found[1].lower() for cell in cells if (found := pattern.fullmatch(cell))]
+        if 2 * len(units) > len(cells) and len(set(units)) <= _MOST_UNITS:
+            return True
+    return False

@@ -11,6 +11,7 @@ from bdnn.tables import advice
 from bdnn.tables.cells import means_a_number
 from bdnn.tables.database import TextProfile
 from bdnn.tables.dates import formats_of, look_like_dates
+from bdnn.tables.notation import have_units
 from bdnn.tables.scan import Scan
 
 # text among more different numbers than codes of classes have, or among numbers that mostly differ, is a slip
@@ -88,6 +89,8 @@ def notes_on_slips(at: CellsOf, profile: TextProfile, others: list[tuple[int, st
             notes.append(advice.clock_text(name, shown))
         elif look_like_dates(texts):
             notes.append(advice.like_dates(name, shown))
+        elif have_units(texts):
+            notes.append(advice.units(name, shown))
         return notes
     with_points = written and at.scan.decimal == ","
     if profile.numbers and not with_points and all(means_a_number(text) for _, text in others):
@@ -128,7 +131,7 @@ def _date_slips(at: CellsOf, profile: TextProfile, *, many: bool) -> list[tuple[
 
 
 def _best(at: CellsOf, places: Sequence[tuple[int, str]]) -> tuple[str, int]:
-    """Return the format of most dates among those of which most of some cells are, and how many cells of all have it."""
+    """Return the format of most dates, if most of some cells are of it, and how many of all cells are."""
     formats = formats_of([text for _, text in places], _MOSTLY) if places else []
     counts = at.scan.count_dates(at.j, formats)
     best = max(counts, default=0)
