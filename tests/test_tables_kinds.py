@@ -287,6 +287,20 @@ def test_the_advice_on_columns_that_are_left_out_keeps_them(write):
             assert fit_encoder(columns, np.zeros(len(cells), dtype=int)).columns[0].used
 
 
+@pytest.mark.parametrize(
+    ("name", "cell", "said"),
+    [("rowid", lambda i: 1000 + 3 * i + i % 2, True), ("customer_id", lambda i: 7 * i, True),
+     ("customerId", lambda i: 7 * i, True), ("time", lambda i: 7 * i, False), ("paid", lambda i: 7 * i, False),
+     ("id", lambda i: -(-1) ** i * i, False), ("id", lambda i: i + i // 2 * 0.5, False)],
+)  # fmt: skip
+def test_numbers_of_rows_that_leave_out_some_are_said_to_be(write, name, cell, said):
+    read = read_table(write(name, [str(cell(i)) for i in range(30)]), "y", tidy=True)
+    word = f"column '{name}' holds whole numbers that rise from row to row, as names of rows do (--id {name} leaves"
+    assert read.names[0] == name and any(note.startswith(word) for note in read.notes) is said
+    kinds = {name: "numeric"}
+    assert not read_table(write(name, [str(cell(i)) for i in range(30)]), "y", reading=Reading(kinds=kinds)).notes
+
+
 def test_numbers_that_are_too_large_are_named_by_their_column():
     X, y = np.array([[1.0, 2.0], [3.0, 1e200]]), [0, 1]
     for names, said in ((None, "column 1 .from 0.;"), (("a", "b"), "column 'b';")):

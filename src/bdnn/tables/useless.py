@@ -21,6 +21,9 @@ _NUMBERING = re.compile(
     re.IGNORECASE,
 )
 
+_NAME_OF_ID = re.compile(r".*[ _.-][Ii][Dd]|.*[a-z0-9](?:Id|ID)")
+_FEW_ROWS = 20  # whose numbers may rise by chance
+
 
 def without_useless(
     columns: Sequence[RawColumn], left_out: Mapping[str, Reason], unnamed: Collection[str], asked: Collection[str]
@@ -49,8 +52,9 @@ def without_useless(
     texts = {*left_out, *(column.name for column in columns if column.kind == "categorical")}
     dates = {column.name for column in columns if column.kind == "date"}
     reasons: dict[Reason, list[str]] = {}
-    for name, reason in left_out.items():
-        reasons.setdefault(reason, []).append(name)
+    for name, why in left_out.items():
+        reasons.setdefault(why, []).append(name)
+    rising: list[str] = []
     seen: dict[tuple[str, bytes], str] = {}
     for column in columns:
         reason = None if column.name in asked else _uselessness(column, column.name in unnamed)
@@ -58,6 +62,8 @@ def without_useless(
             key = _content(column)
             reason = Reason(f"equal to column {seen[key]!r}") if key in seen else None
             seen.setdefault(key, column.name)
+        if not reason and column.name not in asked and _names_rows(column):
+            rising.append(column.name)
         if reason:
             reasons.setdefault(reason, []).append(column.name)
         else:
@@ -73,7 +79,22 @@ def without_useless(
         shown = "columns without a name" if several and set(names) <= set(unnamed) else listed(names)
         keeps = f" ({option} {name} keeps {'the first of them' if several else 'it'})" if reason.keepable else ""
         notes.append(f"{shown} {'are' if several else 'is'} left out: {reason.words}{keeps}")
+    for name in rising:
+        notes.append(
+            f"column {name!r} holds whole numbers that rise from row to row, as names of rows do (--id "
+            f"{shlex.quote(name)} leaves it out)"
+        )
     return kept, notes
+
+
+def _names_rows(column: RawColumn) -> bool:
+    """Return whether a column may hold the names of rows, by its name and by its numbers, which rise."""
+    values = column.values
+    if column.kind != "numeric" or len(values) < _FEW_ROWS:
+        return False
+    if not (_NUMBERING.fullmatch(column.name) or _NAME_OF_ID.fullmatch(column.name)):
+        return False
+    return bool((values[1:] > values[:-1]).all() and (values == np.rint(values)).all())
 
 
 def _uselessness(column: RawColumn, unnamed: bool) -> Reason | None:
