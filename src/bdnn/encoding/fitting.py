@@ -32,7 +32,7 @@ import numpy as np
 from bdnn.encoding.codes import PARTS, ColumnCode
 from bdnn.encoding.encoder import Encoder
 from bdnn.encoding.kinds import counts_of, level_text, lower_median
-from bdnn.encoding.raw import RawColumn, RawTable
+from bdnn.encoding.raw import FEW_LEVELS, RawColumn, RawTable
 from bdnn.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 INDICATORS = ("auto", "always", "never")
 
-FEW_LEVELS = 20  # the default of `max_categories`
 _FOLDS = 5  # the usual number, enough for a yes or no
 _ERRORS = 0.5  # of 200 columns whose gaps mean nothing, 4 to 9 % get a bit, and few that matter are missed
 _RANGES = 10  # fine enough for any simple dependence, coarse enough for counts of few rows

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.encoding.fitting import FEW_LEVELS
-from bdnn.encoding.raw import Kind, RawColumn
+from bdnn.encoding.raw import FEW_LEVELS, Kind, RawColumn
 from bdnn.errors import InputError
 from bdnn.tables import advice
 from bdnn.tables.cells import Known, level_names, means_a_number, text_profile
