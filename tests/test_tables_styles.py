@@ -120,8 +120,11 @@ ERRORS = {
     "notation": (table().replace("0.37", "0x1F"), "'0x1F' in line 3; accepted are"),
     "infinite": ('a,"b\nc",lab\n1,"2\n",a\n\n2,inf,b\n3,1,a\n', "holds 'inf' in line 6"),
     "after a preamble": ("Logger\n\n" + table() + "inf,1,a\n", "'inf' in line 34"),
-    "thousands": ("x,y\n" + "".join(f'"{i + 1},234",{i % 2}\n' for i in range(30)), "thousands.*--categorical x"),
-    "thousands, german": ("x;y\n" + "".join(f"{i + 1}.234,5;{i % 2}\n" for i in range(30)), "thousands"),
+    "thousands": (
+        "x,y\n" + "".join(f'1\'{i + 100},{i % 2}\n"1,{i + 100}",0\n' for i in range(30)),
+        "thousands.*--drop x",
+    ),
+    "thousands and units": ("x;y\n" + "".join(f"{i + 1}.234,5 €;{i % 2}\n" for i in range(30)), "currencies"),
     "money": ("x,y\n" + "".join(f"${i + 1}.50,{i % 2}\n" for i in range(30)), "currencies.*--drop x"),
     "footer": (
         table() + "(30 rows)\n",
@@ -177,7 +180,7 @@ def test_kinds_of_columns(write):
         "leading zeros",
         "'one' is left out: the same",
         "'w' is left out: equal to column 'v'",
-        "differs in all rows (--categorical note keeps it)",
+        "'note' is left out: text that differs in all rows; ",
         "'gone' is left out: no value",
         "format %d/%m/%Y",
     ):

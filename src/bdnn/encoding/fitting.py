@@ -32,7 +32,7 @@ import numpy as np
 from bdnn.encoding.codes import PARTS, ColumnCode
 from bdnn.encoding.encoder import Encoder
 from bdnn.encoding.kinds import counts_of, level_text, lower_median
-from bdnn.encoding.raw import RawColumn, RawTable
+from bdnn.encoding.raw import FEW_LEVELS, RawColumn, RawTable
 from bdnn.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 INDICATORS = ("auto", "always", "never")
 
-_FEW_LEVELS = 20  # the default of `max_categories`
 _FOLDS = 5  # the usual number, enough for a yes or no
 _ERRORS = 0.5  # of 200 columns whose gaps mean nothing, 4 to 9 % get a bit, and few that matter are missed
 _RANGES = 10  # fine enough for any simple dependence, coarse enough for counts of few rows
@@ -69,7 +68,7 @@ class EncoderOptions:
         If one is not as described.
     """
 
-    max_categories: int | None = _FEW_LEVELS
+    max_categories: int | None = FEW_LEVELS
     min_frequency: int | float | None = None
     missing_indicator: str = "auto"
     thresholds: int | None = None
@@ -198,7 +197,7 @@ def _categorical_code(column: RawColumn, n_known: int, options: EncoderOptions) 
     # the most frequent first, and equally frequent ones in the order of their text
     order = sorted(np.flatnonzero(counts).tolist(), key=lambda level: (-counts[level], column.levels[level]))
     fill = column.levels[order[0]]
-    if len(order) == n_known > (cap or _FEW_LEVELS):
+    if len(order) == n_known > (cap or FEW_LEVELS):
         return ColumnCode(column.name, "categorical", fill, used=False)
     least = options.min_frequency or 1
     least = least if _whole(least) else least * n_known

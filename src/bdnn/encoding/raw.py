@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["numeric", "boolean", "categorical", "date"]
 
+FEW_LEVELS = 20
+"""The default of `max_categories`: as many values of text may differ in all rows without naming these."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RawColumn:

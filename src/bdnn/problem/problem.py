@@ -157,7 +157,7 @@ class Problem:
                 value.setflags(write=False)
             object.__setattr__(self, name, value)
 
-        X = _finite_matrix(self.X, copy)
+        X = _finite_matrix(self.X, copy, self.feature_names)
         m, n = X.shape
         put("feature_names", _feature_names(self.feature_names, self.X, n))
         y = label_array("y", self.y)
@@ -309,7 +309,7 @@ def _is_frozen(values: NDArray[Any]) -> bool:
     return owner is None or isinstance(owner, bytes)
 
 
-def _finite_matrix(X: ArrayLike, copy: bool) -> Reals:
+def _finite_matrix(X: ArrayLike, copy: bool, names: Sequence[str] | None = None) -> Reals:
     values = real_numbers("X", X, single=True)
     if values.ndim != 2 or values.shape[0] < 1:
         raise InputError(f"X must have shape (m, n) with at least one row, got {values.shape}")
@@ -323,10 +323,17 @@ def _finite_matrix(X: ArrayLike, copy: bool) -> Reals:
     if not np.all(np.isfinite(values)):
         bad = np.argwhere(~np.isfinite(values))[0]
         raise InputError(
-            f"X holds NaN or infinity (first in row {bad[0]}, column {bad[1]}); remove or impute such values"
+            f"X holds NaN or infinity (first in row {bad[0]}, column {_in_words(bad[1], names)}); remove or impute "
+            f"such values"
         )
     column = int(np.argmax(np.abs(values).max(axis=0)))
-    raise InputError(f"X holds values above {_LARGEST_VALUE:g} in column {column}; rescale that column")
+    raise InputError(
+        f"X holds values above {_LARGEST_VALUE:g} in column {_in_words(column, names)}; rescale that column"
+    )
+
+
+def _in_words(column: int, names: Sequence[str] | None) -> str:
+    return f"{column} (from 0)" if names is None or column >= len(names) else repr(names[column])
 
 
 def checked_weights(sample_weight: ArrayLike | None, m: int, copy: bool) -> Floats:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Container, Mapping, Sequence
 
+from bdnn.columns import listed
 from bdnn.errors import InputError
+from bdnn.labels import is_number
 from bdnn.tables.database import READABLE, Column, Markers
+from bdnn.tables.notation import Notation, one_group
 
 EXACT = 2.0**53  # larger whole numbers are rounded to doubles
 _MOST_SHOWN = 40  # characters of a cell in a message
@@ -79,23 +83,26 @@ def na_option(markers: Markers, cell: str) -> str:
     return f"--na{'=' if words.startswith('-') else ' '}{shlex.quote(words)}"
 
 
-def no_number(what: str, shown: str, cell: str, markers: Markers) -> InputError:
+def no_number(what: str, shown: str, cell: str, markers: Markers, decimal: str = ".") -> InputError:
     """Return an error about a cell that is not accepted as a number."""
     option = na_option(markers, cell)
     words = "empty cells, '?' or NA"
     if markers.given is not None:
         words = " or ".join(["empty cells", *map(repr, markers.given)])
     return InputError(
-        f"{what} holds {shown}; accepted are finite decimal numbers such as 12, -0.5 or 1.5e3, and {words} for missing "
-        f"values{f'; {option} reads it as missing' if option else ''}"
+        f"{what} holds {shown}; accepted are finite decimal numbers such as 12, -0{decimal}5 or 1{decimal}5e3, and "
+        f"{words} for missing values{f'; {option} reads it as missing' if option else ''}"
     )
 
 
-def not_of_kind(said: str, name: str, cells: Sequence[str], markers: Markers, *, free: bool) -> InputError:
+def not_of_kind(said: str, kind: str, name: str, cells: Sequence[str], markers: Markers, *, free: bool) -> InputError:
     """Return an error about a column that must be of a kind; its kind is free without a model."""
     options = [f"{o} says that this means a missing value" for c in cells if (o := na_option(markers, c))]
     if free:
         options.append(f"--categorical {shlex.quote(name)} reads the column as text")
+    else:
+        accepted = "plain numbers such as 12 or -0.5" if kind == "numeric" else "true and false, or 1 and 0"
+        options.append(f"write {accepted}, and leave missing cells empty")
     return InputError("; ".join([said, *options]))
 
 
@@ -114,19 +121,44 @@ def slip(what: str, kind: str, shown: str, cell: str, name: str, markers: Marker
 
 def mixed(name: str, kind: str, shown: str, option: str) -> str:
     """Return a note on text among few numbers or dates; it names an option that makes it missing if it may be."""
-    missing = f"{option} says that this means a missing value, " if option else ""
+    missing = f"say with {option} that this means a missing value, or " if option else ""
     word = shlex.quote(name)
     return (
-        f"column {name!r} holds {kind} and text ({shown}) and is read as text; {missing}--categorical {word} that it is"
+        f"column {name!r} holds {kind} and text ({shown}) and is read as text; {missing}say with --categorical "
+        f"{word} that it is text"
     )
 
 
-_NOT_READ = "numbers with separators of thousands, currencies, percent signs or their like are not read"
+_NOT_READ = "numbers with currencies, percent signs or their like are not read"
 
 
-def written(what: str, shown: str, name: str) -> InputError:
+def written(what: str, shown: str, cell: str, name: str, decimal: str) -> InputError:
     """Return an error about numbers in another notation."""
-    return InputError(f"{what} holds {shown}: {_NOT_READ}; write plain numbers, or {_way_out(name)}")
+    why = _NOT_READ
+    if decimal == "," and is_number(cell):
+        why = "the decimal sign is a comma, and points do not separate thousands in all cells"
+    elif cell[-1:].isdigit():
+        why += ", nor are separators of thousands that not all cells agree on"
+    return InputError(f"{what} holds {shown}: {why}; write plain numbers, or {_way_out(name)}")
+
+
+def other_notation(name: str, way: Notation, shown: str, cell: str, *, given: bool, decimal: str) -> str:
+    """Return a note on numbers with separators of thousands, or with another decimal sign than the file."""
+    options = [] if given else [f"--categorical {shlex.quote(name)} reads the column as text"]
+    if way == Notation(",", ".") and re.fullmatch(one_group(","), cell) and decimal == ".":
+        options.insert(0, "--decimal , if they are decimal signs")
+    how = f"column {name!r} is read as numbers {way.in_words()}: {shown} is {way.plain(cell)}"
+    return "; ".join([how, *options])
+
+
+def ambiguous(names: Sequence[str], decimal: str) -> str:
+    """Return a note on numbers whose decimal sign could separate thousands."""
+    signs, other = ("points", ",") if decimal == "." else ("commas", ".")
+    columns = "in each of these columns" if len(names) > 1 else "in it"
+    return (
+        f"{listed(names)}: {signs} are read as decimal signs, but three digits follow each of them {columns}, as if "
+        f"they separated thousands; --decimal {other} says that they do"
+    )
 
 
 def written_text(name: str, shown: str) -> str:
@@ -148,6 +180,36 @@ def no_date(
     if free:
         options.append(f'--types FILE with {{"{name}": "date:%d/%m/%Y"}} gives another format')
     return InputError("; ".join([f"{what} must hold dates {how}{why}, but holds {shown}", *options]))
+
+
+def two_formats(
+    what: str, counts: Sequence[int], formats: Sequence[str], shown: Sequence[str], name: str
+) -> InputError:
+    """Return an error about dates of two formats."""
+    each = " and ".join(
+        f"{count} of the format {form or '2026-01-31'} ({cell})"
+        for count, form, cell in zip(counts, formats, shown, strict=True)
+    )
+    return InputError(
+        f"{what} holds dates of two formats, {each}: write all of them in one format, or {_way_out(name)}"
+    )
+
+
+def like_dates(name: str, shown: str) -> str:
+    """Return a note on what looks like dates."""
+    return (
+        f"column {name!r} looks like dates ({shown}), but of no format that is known: write dates such as 2026-01-31, "
+        f"give the format by --types FILE with {json.dumps({name: 'date:%d.%m.%Y'})}, or say with --categorical "
+        f"{shlex.quote(name)} that it is text"
+    )
+
+
+def units(name: str, shown: str) -> str:
+    """Return a note on numbers with units."""
+    return (
+        f"column {name!r} holds numbers with words ({shown}), which are read as text: write plain numbers, all in one "
+        f"unit, or say with --categorical {shlex.quote(name)} that it is text"
+    )
 
 
 def clock_text(name: str, shown: str) -> str:

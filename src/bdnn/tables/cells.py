@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from bdnn.encoding.raw import Kind
 from bdnn.labels import is_missing, is_number
@@ -49,7 +48,9 @@ def text_profile(cells: Mapping[str, int], markers: Markers, decimal: str) -> Te
 
 
 def _with_point(text: str, decimal: str) -> str:
-    return text.replace(",", ".") if decimal == "," else text
+    if decimal == ".":
+        return text
+    return "" if "." in text else text.replace(",", ".")
 
 
 def level_names(texts: Sequence[str], known: Known | None) -> dict[str, str]:
@@ -71,19 +72,6 @@ def _other_text(level: str, known: frozenset[str]) -> str:
     elif level + ".0" in known:
         other = level + ".0"
     return other if other in known else level
-
-
-def is_date(text: str, form: str) -> bool:
-    """Return whether text is a date of a format; the empty format is one that begins with year, month and day."""
-    try:
-        if form:
-            datetime.strptime(text, form)
-        else:
-            datetime.fromisoformat(text.replace("/", "-").strip()[:10])
-    except ValueError:
-        # 2026-1-2 is a date for the database
-        return not form and re.match(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}\b", text) is not None
-    return True
 
 
 def means_a_number(text: str) -> bool:

@@ -10,29 +10,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bdnn.encoding.raw import Kind, RawColumn
+from bdnn.encoding.raw import FEW_LEVELS, Kind, RawColumn
 from bdnn.errors import InputError
 from bdnn.tables import advice
-from bdnn.tables.cells import Known, is_date, level_names, means_a_number, text_profile
-from bdnn.tables.columns import Columns
-from bdnn.tables.database import Column, Profile, TextProfile
+from bdnn.tables.cells import Known, level_names, means_a_number, text_profile
+from bdnn.tables.columns import Columns, Reason
+from bdnn.tables.database import Column, Profile, TextProfile, literal
+from bdnn.tables.dates import formats_of
+from bdnn.tables.notation import Notation, notations
 from bdnn.tables.scan import Scan
+from bdnn.tables.slips import CellsOf, notes_on_slips
 
 if TYPE_CHECKING:
     from bdnn.types import Array, Floats
 
-_DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%m/%d/%y", "%d/%m/%y",
-         "%d.%m.%y")  # fmt: skip
-_TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-_FORMATS = ("", *(day + time for day in _DAYS for time in _TIMES))
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_THOUSANDS = re.compile(Notation(",", ".").pattern)
 _ODD = "isinf(v) OR isnan(v) OR contains(t, '_')"  # numbers that are none for us
 _TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}  # true is 1, and false is 0
-# text among more different numbers than codes of classes have, or among numbers that mostly differ, is a slip
-_FEW_CODES = 20
 _DIGITS = 310  # of the largest double; Python makes no integers of thousands of digits
-_TRIED_CELLS = 16  # which show whether a column holds dates at all
-_CLOCK = re.compile(r"\d{1,2}[:.]\d\d(?:[:.]\d\d(?:\.\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?")
 # of more different texts than this, most of them in one row only, no level says anything about another row
 _MANY_LEVELS = 1000
 
@@ -86,7 +81,7 @@ class Reader:
         """
         found = Columns(decimal=self.scan.decimal)
         kinds: dict[str, Kind] = {}
-        useless: dict[str, str] = {}
+        useless: dict[str, Reason] = {}
         checked = [name for name in names if self._column(name).kind in ("", "numeric")]
         profiles = dict(zip(checked, self.scan.profiles([self.names[n] for n in checked]), strict=True))
         if self._turns_to_commas(profiles):
@@ -109,6 +104,7 @@ class Reader:
         found.left_out = useless
         names = [name for name in names if name not in useless]
         numeric = [name for name in names if kinds[name] == "numeric"]
+        self._note_ambiguous(numeric, found)
         numbers = dict(zip(numeric, self.scan.numbers([self.names[n] for n in numeric], self.n_rows), strict=True))
         for name, values in numbers.items():
             self._note_rounded(name, values, found)
@@ -138,7 +134,19 @@ class Reader:
             self.names[name], f"abs(v) >= {advice.EXACT!r} AND regexp_full_match(t, '[+-]?[0-9]+')"
         )
         if odd := [(row, cell) for row, cell in large if int(cell[:_DIGITS]) != float(cell[:_DIGITS])]:
-            found.notes.append(advice.rounded(name, self._shown(odd[:1])))
+            found.notes.append(advice.rounded(name, self._at(name).shown(odd[:1])))
+
+    def _note_ambiguous(self, numeric: Sequence[str], found: Columns) -> None:
+        """Say where decimal signs could separate thousands, in files that are written as where decimals have commas."""
+        if not (self.day_first and self.free_decimal):
+            return
+        columns = [
+            j for name in numeric if not self._column(name).kind and (j := self.names[name]) not in self.scan.written
+        ]
+        if unclear := self.scan.ambiguous(columns):
+            found.notes.append(
+                advice.ambiguous([name for name in numeric if self.names[name] in unclear], self.scan.decimal)
+            )
 
     def _column(self, name: str) -> Column:
         return self.scan.columns[self.names[name]]
@@ -174,8 +182,8 @@ class Reader:
         if profile.odd and (odd := self.scan.places(self.names[name], _ODD)):
             plain = self.scan.places(self.names[name], f"v IS NOT NULL AND NOT ({_ODD})", 1)
             if stated or wanted == "numeric" or plain or not all("_" in cell for _, cell in odd):
-                raise self._no_number(name, odd)
-            found.notes.append(advice.written_text(name, self._shown(odd[:1])))
+                raise self._at(name).no_number(odd)
+            found.notes.append(advice.written_text(name, self._at(name).shown(odd[:1])))
             return None  # codes such as 1_1 and 1_2
         if wanted == "boolean":
             return None
@@ -191,6 +199,8 @@ class Reader:
         wanted, j = self._wanted(name), self.names[name]
         if wanted in ("numeric", "boolean"):
             if profile.truths + profile.numbers < profile.known or (wanted == "numeric" and profile.numbers):
+                if wanted == "numeric" and self._otherwise_written(name, self.scan.places(j, "v IS NULL"), found):
+                    return "numeric"
                 raise self._not_of_kind(name, wanted, some=profile.truths + profile.numbers > 0)
             return "boolean"
         if wanted == "categorical":
@@ -205,58 +215,32 @@ class Reader:
         if self._date_form(name, profile, found):
             return "date"
         others = self.scan.places(j, "v IS NULL")
+        if self._otherwise_written(name, others, found):
+            return "numeric"
         if others:  # without others these are codes with leading zeros, of which that is said
-            self._check_slips(name, profile, others, found)
+            found.notes += notes_on_slips(self._at(name), profile, others)
         return "categorical"
 
-    def _check_slips(self, name: str, profile: TextProfile, others: list[tuple[int, str]], found: Columns) -> None:
-        """Raise an error if a column of numbers or dates holds some cells that are none; say so if it may be text."""
-        what, shown, cell, markers = self._what(name), self._shown(others[:1]), others[0][1], self.scan.markers
-        written = all(advice.is_written_number(text) for _, text in others)
-        # levels come again and again, measures do not
-        many = profile.different > _FEW_CODES or 2 * profile.different > profile.known > 2
-        if not profile.numbers:
-            if written and many:
-                raise advice.written(what, shown, name)
-            if written:
-                found.notes.append(advice.written_text(name, shown))
-            elif slips := self._date_slips(name, profile):
-                if many:
-                    raise advice.slip(what, "dates", self._shown(slips[:1]), slips[0][1], name, markers)
-                found.notes.append(
-                    advice.mixed(name, "dates", self._shown(slips[:1]), advice.na_option(markers, slips[0][1]))
-                )
-            elif all(_CLOCK.fullmatch(text) for _, text in others):
-                found.notes.append(advice.clock_text(name, shown))
-            return
-        if all(means_a_number(text) for _, text in others):
-            raise self._no_number(name, others)
-        mostly = 2 * profile.numbers >= profile.known
-        many = profile.different_numbers > _FEW_CODES or 2 * profile.different_numbers > profile.numbers
-        if mostly and many and profile.numbers > 1:
-            if written:
-                raise advice.written(what, shown, name)
-            raise advice.slip(what, "numbers", shown, cell, name, markers, profile.known - profile.numbers)
-        option = advice.na_option(markers, cell) if mostly else ""
-        note = advice.written_text(name, shown) if written else advice.mixed(name, "numbers", shown, option)
-        found.notes.append(note)
+    def _otherwise_written(self, name: str, others: list[tuple[int, str]], found: Columns) -> bool:
+        """Find out how numbers are written, given the first cells that are no plain ones; return whether all are.
 
-    def _date_slips(self, name: str, profile: TextProfile) -> list[tuple[int, str]]:
-        """Return the first cells that are no dates in a column most of whose cells are dates of one format."""
-        j = self.names[name]
-        some = [text for _, text in self.scan.places(j, "TRUE", _TRIED_CELLS)]
-        formats = [form for form in _FORMATS if 2 * sum(is_date(text, form) for text in some) >= len(some)]
-        counts = self.scan.count_dates(j, formats)
-        best = max(counts, default=0)
-        return self.scan.not_dates(j, formats[counts.index(best)]) if 2 * best >= profile.known else []
+        If only the cells that are given are, another cell is added to these.
+        """
+        j, decimal = self.names[name], self.scan.decimal
+        for way in notations([text for _, text in others], decimal, free=self.free_decimal):
+            if strays := self.scan.places(j, f"NOT regexp_full_match(t, {literal(way.pattern)})", 1):
+                others += strays
+                return False
+            self.scan.written[j] = way
+            shown, given = self._at(name).shown(others[:1]), name in self.known or name in self.asked
+            found.notes.append(advice.other_notation(name, way, shown, others[0][1], given=given, decimal=decimal))
+            return True
+        return False
 
     def _date_form(self, name: str, profile: TextProfile, found: Columns, *, must: bool = False) -> str:
         """Find the format of a column of dates; return whether there is one."""
         given = self.known[name].form if name in self.known else self.asked.get(name, "").partition(":")[2] or None
-        ends = (profile.low, profile.high)
-        formats = (
-            [given] if given is not None else [form for form in _FORMATS if all(is_date(end, form) for end in ends)]
-        )
+        formats = formats_of((profile.low, profile.high)) if given is None else [given]
         counts = self.scan.count_dates(self.names[name], formats)
         fitting = [form for form, count in zip(formats, counts, strict=True) if count == profile.known]
         if not fitting:
@@ -265,7 +249,7 @@ class Reader:
                 best = tried[counts.index(max(counts))] if counts else ""
                 slips = self.scan.not_dates(self.names[name], best)[:1] or [(-1, profile.low)]
                 raise advice.no_date(
-                    self._what(name), self._shown(slips), slips[0][1], given, name, self.scan.markers,
+                    self._at(name).what, self._at(name).shown(slips), slips[0][1], given, name, self.scan.markers,
                     free=name not in self.known,
                 )  # fmt: skip
             return ""
@@ -302,16 +286,8 @@ class Reader:
         code_of = np.array([-1 if text is None else place[names[text]] for text in texts], dtype=np.int32)
         return RawColumn(name, kind, code_of[codes], tuple(levels))
 
-    def _shown(self, places: Sequence[tuple[int, str]]) -> str:
-        lines = self.where([row for row, _ in places]) if places and places[0][0] >= 0 else [""] * len(places)
-        cells = [advice.cut(cell) for _, cell in places]
-        return ", ".join(f"{c!r} in {line}" if line else repr(c) for c, line in zip(cells, lines, strict=True))
-
-    def _no_number(self, name: str, places: list[tuple[int, str]]) -> InputError:
-        return advice.no_number(self._what(name), self._shown(places[:1]), places[0][1], self.scan.markers)
-
-    def _what(self, name: str) -> str:
-        return f"column {name!r} of {self.what}"
+    def _at(self, name: str) -> CellsOf:
+        return CellsOf(name, self.what, self.scan, self.names[name], self.where)
 
     def _not_of_kind(
         self, name: str, kind: str, places: list[tuple[int, str]] | None = None, *, some: bool = True
@@ -319,22 +295,22 @@ class Reader:
         """Return an error about a column of another kind, of which some cells may be of the kind that is wanted."""
         others = self.scan.places(self.names[name], "v IS NULL") if places is None else places
         if kind == "numeric" and (slips := [place for place in others if means_a_number(place[1])]):
-            return self._no_number(name, slips)
+            return self._at(name).no_number(slips)
         must = "must hold numbers" if kind == "numeric" else "must hold true and false"
         if name in self.known:
             must += ", as in the training,"
         else:
             must += ", by --numeric," if kind == "numeric" else ", by --types,"
-        said = f"{self._what(name)} {must} but holds {self._shown(others[:1])}"
+        said = f"{self._at(name).what} {must} but holds {self._at(name).shown(others[:1])}"
         return advice.not_of_kind(
-            said, name, [cell for _, cell in others[:1] if some], self.scan.markers, free=name not in self.known
+            said, kind, name, [cell for _, cell in others[:1] if some], self.scan.markers, free=name not in self.known
         )
 
 
-def _too_many(profile: TextProfile) -> str:
-    """Return why the levels of a column say nothing about other rows, or an empty string."""
+def _too_many(profile: TextProfile) -> Reason | None:
+    """Return why the levels of a column say nothing about other rows, or nothing if they may."""
     if profile.different == profile.known > 2:
-        return "text that differs in all rows"
+        return Reason("text that differs in all rows", keepable=profile.known <= FEW_LEVELS)
     if profile.different > _MANY_LEVELS and 2 * profile.different > profile.known:
-        return "text that differs in most rows"
-    return ""
+        return Reason("text that differs in most rows")
+    return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from bdnn.tables.database import Column, Markers, Profile, TextProfile, connection, literal
+from bdnn.tables.notation import Notation, one_group
 
 if TYPE_CHECKING:
     from bdnn.types import Array, Floats
@@ -23,6 +24,7 @@ _MANY_BYTES = 2**25  # of these texts, which are there several times for a momen
 _COLUMNS_AT_ONCE = 250  # of one query, whose text and state grow with them
 _TEXTS_AT_ONCE = 16  # of a Parquet file, whose columns are read one by one: what counts texts takes megabytes each
 _VALUES_AT_ONCE = 2**21  # cells of one answer: 16 MB, which is there twice for a moment; a quarter of larger tables
+_FIRST_ROWS = 1000  # that are looked at before all
 _ROWS_NAMED = 64  # places that are looked up for a message
 
 
@@ -51,6 +53,7 @@ class Scan:
     ) -> None:  # fmt: skip
         self.table, self.columns, self.markers, self.decimal = table, tuple(columns), markers, decimal
         self.at_once = min(at_once, _COLUMNS_AT_ONCE)
+        self.written: dict[int, Notation] = {}  # columns whose numbers are written in another way
         self._db = connection(threads)
         self._where = ""
 
@@ -149,8 +152,8 @@ class Scan:
         return found
 
     def count_dates(self, column: int, formats: Sequence[str]) -> list[int]:
-        """Return how many cells of a column are dates by each format; empty is the format 2026-01-31 12:00:00."""
-        asked = ", ".join(f"count({_date('t', form)})" for form in formats)
+        """Return how many cells of a column are dates by each format, or NaT; empty is 2026-01-31 12:00:00."""
+        asked = ", ".join(f"count({_date('t', form)}) + count_if(t = 'NaT')" for form in formats)
         inner = f"SELECT {self._text(column)} AS t FROM {self.table}{self._where}"
         return [int(count) for count in self._row(f"SELECT {asked} FROM ({inner})")] if formats else []
 
@@ -189,6 +192,24 @@ class Scan:
             self._db.execute(f"DROP TABLE {name}t")
         return {j: np.asarray(values, dtype=np.int32) for j, values in codes.items()}
 
+    def ambiguous(self, columns: Sequence[int]) -> list[int]:
+        """Return the columns in which each number with a decimal sign has three digits behind it, such as 1.234."""
+        sign, pattern = literal(self.decimal), literal(one_group(self.decimal))
+        for limit in (f" LIMIT {_FIRST_ROWS}", ""):  # the first rows rule out most columns
+            found: list[int] = []
+            for part in parts_of(columns, self.at_once):
+                cells = ", ".join(f"{self._raw(j)} AS c{j}" for j in part)
+                asked = ", ".join(
+                    f"count_if(contains(c{j}, {sign})), "
+                    f"count_if(contains(c{j}, {sign}) AND NOT regexp_full_match({self._trimmed(f'c{j}')}, {pattern}))"
+                    for j in part
+                )
+                source = f"SELECT * FROM (SELECT {cells} FROM {self.table}{self._where}){limit}"
+                figures = self._row(f"SELECT {asked} FROM ({source})")
+                found += [j for j, n, others in zip(part, figures[::2], figures[1::2], strict=True) if n and not others]
+            columns = found
+        return list(columns)
+
     def texts(self, column: int) -> list[str]:
         """Return the cells of a column as they are written, empty where there is none."""
         rows = self._db.execute(f"SELECT {self._raw(column)} FROM {self.table}{self._where}").fetchall()
@@ -212,9 +233,13 @@ class Scan:
         rows = self._db.execute(f"SELECT row, t FROM ({query}) WHERE {known} LIMIT {most}").fetchall()
         return [(int(row), text) for row, text in rows]
 
+    def first_date(self, column: int, form: str) -> list[tuple[int, str]]:
+        """Return the first row, from 0, and the cell of a column that is a date of a format, for a message."""
+        return self.places(column, f"{_date('t', form)} IS NOT NULL", 1)
+
     def not_dates(self, column: int, form: str) -> list[tuple[int, str]]:
         """Return the first rows, from 0, and the cells of a column that are not dates of a format, for a message."""
-        return self.places(column, f"{_date('t', form)} IS NULL")
+        return self.places(column, f"{_date('t', form)} IS NULL AND t <> 'NaT'")
 
     def _row(self, query: str) -> tuple[Any, ...]:
         answer = self._db.execute(query).fetchone()
@@ -240,7 +265,11 @@ class Scan:
             return f"CAST({column.sql} AS DOUBLE)"
         if column.kind == "date":
             return "CAST(NULL AS DOUBLE)"
-        text = column.sql if self.decimal == "." else f"replace({column.sql}, ',', '.')"
+        text = column.sql
+        if way := self.written.get(j):
+            text = f"replace(replace({text}, {literal(way.separator)}, ''), ',', '.')"
+        elif self.decimal == ",":  # a point is no decimal sign then
+            text = f"CASE WHEN NOT contains({text}, '.') THEN replace({text}, ',', '.') END"
         return f"coalesce(TRY_CAST({text} AS DOUBLE), TRY_CAST({self._trimmed(text)} AS DOUBLE))"
 
     def _known_number(self, j: int) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from bdnn.columns import listed
 from bdnn.encoding.raw import RawColumn
 from bdnn.tables.advice import EXACT
+from bdnn.tables.columns import Reason
 
 _LONG_SEQUENCE = 100  # 0, 1, 2, … are row numbers from this length on, whatever their name; a measure may be shorter
 _NUMBERING = re.compile(
@@ -20,9 +21,12 @@ _NUMBERING = re.compile(
     re.IGNORECASE,
 )
 
+_NAME_OF_ID = re.compile(r".*[ _.-][Ii][Dd]|.*[a-z0-9](?:Id|ID)")
+_FEW_ROWS = 20  # whose numbers may rise by chance
+
 
 def without_useless(
-    columns: Sequence[RawColumn], left_out: Mapping[str, str], unnamed: Collection[str], asked: Collection[str]
+    columns: Sequence[RawColumn], left_out: Mapping[str, Reason], unnamed: Collection[str], asked: Collection[str]
 ) -> tuple[list[RawColumn], list[str]]:
     """Leave out columns that cannot help any network, unless they are asked for or nothing would be left.
 
@@ -30,7 +34,7 @@ def without_useless(
     ----------
     columns : sequence of RawColumn
         As read.
-    left_out : mapping of str to str
+    left_out : mapping of str to Reason
         Columns that were left out before, and why.
     unnamed : collection of str
         Names of columns that the file does not name.
@@ -47,16 +51,19 @@ def without_useless(
     kept: list[RawColumn] = []
     texts = {*left_out, *(column.name for column in columns if column.kind == "categorical")}
     dates = {column.name for column in columns if column.kind == "date"}
-    reasons: dict[str, list[str]] = {}
-    for name, reason in left_out.items():
-        reasons.setdefault(reason, []).append(name)
+    reasons: dict[Reason, list[str]] = {}
+    for name, why in left_out.items():
+        reasons.setdefault(why, []).append(name)
+    rising: list[str] = []
     seen: dict[tuple[str, bytes], str] = {}
     for column in columns:
-        reason = "" if column.name in asked else _uselessness(column, column.name in unnamed)
+        reason = None if column.name in asked else _uselessness(column, column.name in unnamed)
         if not reason and column.name not in asked:
             key = _content(column)
-            reason = f"equal to column {seen[key]!r}" if key in seen else ""
+            reason = Reason(f"equal to column {seen[key]!r}") if key in seen else None
             seen.setdefault(key, column.name)
+        if not reason and column.name not in asked and _names_rows(column):
+            rising.append(column.name)
         if reason:
             reasons.setdefault(reason, []).append(column.name)
         else:
@@ -70,27 +77,42 @@ def without_useless(
             option, name = "--types", "FILE"
         several = len(names) > 1
         shown = "columns without a name" if several and set(names) <= set(unnamed) else listed(names)
+        keeps = f" ({option} {name} keeps {'the first of them' if several else 'it'})" if reason.keepable else ""
+        notes.append(f"{shown} {'are' if several else 'is'} left out: {reason.words}{keeps}")
+    for name in rising:
         notes.append(
-            f"{shown} {'are' if several else 'is'} left out: {reason} ({option} {name} keeps "
-            f"{'the first of them' if several else 'it'})"
+            f"column {name!r} holds whole numbers that rise from row to row, as names of rows do (--id "
+            f"{shlex.quote(name)} leaves it out)"
         )
     return kept, notes
 
 
-def _uselessness(column: RawColumn, unnamed: bool) -> str:
-    """Return why a column says nothing about rows that are not in the table, or an empty string."""
+def _names_rows(column: RawColumn) -> bool:
+    """Return whether a column may hold the names of rows, by its name and by its numbers, which rise."""
+    values = column.values
+    if column.kind != "numeric" or len(values) < _FEW_ROWS:
+        return False
+    if not (_NUMBERING.fullmatch(column.name) or _NAME_OF_ID.fullmatch(column.name)):
+        return False
+    return bool((values[1:] > values[:-1]).all() and (values == np.rint(values)).all())
+
+
+def _uselessness(column: RawColumn, unnamed: bool) -> Reason | None:
+    """Return why a column says nothing about rows that are not in the table, or nothing if it may."""
     missing, n_rows = column.missing, len(column.values)
     if missing.all():
-        return "no value is known"
+        return Reason("no value is known", keepable=False)
     if missing.any() or n_rows < 2:
-        return ""
+        return None
     values = column.values
     if (values == values[0]).all():
         rounded = column.kind == "numeric" and abs(values[0]) >= EXACT
-        return f"the same in all rows{', rounded to doubles' if rounded else ''}"
+        words = f"the same in all rows{', rounded to doubles' if rounded else ''}"
+        return Reason(words, keepable=column.kind != "categorical")
     numbering = unnamed or n_rows >= _LONG_SEQUENCE or _NUMBERING.fullmatch(column.name)
     counts = column.kind == "numeric" and numbering and values[0] in (0, 1)
-    return "row numbers" if counts and np.array_equal(values, np.arange(values[0], values[0] + n_rows)) else ""
+    numbers = counts and np.array_equal(values, np.arange(values[0], values[0] + n_rows))
+    return Reason("row numbers") if numbers else None
 
 
 def _content(column: RawColumn) -> tuple[str, bytes]:
