@@ -323,8 +323,7 @@ def _finite_matrix(X: ArrayLike, copy: bool, names: Sequence[str] | None = None)
     if not np.all(np.isfinite(values)):
         bad = np.argwhere(~np.isfinite(values))[0]
         raise InputError(
-            f"X holds NaN or infinity (first in row {bad[0]}, column {_in_words(bad[1], names)}); remove or impute "
-            f"such values"
+            f"X holds NaN or infinity (first in row {bad[0]}, column {bad[1]}); remove or impute such values"
         )
     column = int(np.argmax(np.abs(values).max(axis=0)))
     raise InputError(
