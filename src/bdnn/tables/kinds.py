@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bdnn.types import Array, Floats
 
 _THOUSANDS = re.compile(Notation(",", ".").pattern)
+_DIGIT_OR_DATE = re.compile("[0-9]|NaT")
 _ODD = "isinf(v) OR isnan(v) OR contains(t, '_')"  # numbers that are none for us
 _TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}  # true is 1, and false is 0
 _DIGITS = 310  # of the largest double; Python makes no integers of thousands of digits
@@ -98,7 +99,7 @@ class Reader:
         for name in texts:
             few = cells[name]
             profile = profiles_of_many[name] if few is None else text_profile(few, self.scan.markers, self.scan.decimal)
-            kinds[name] = self._kind_of_text(name, profile, found)
+            kinds[name] = self._kind_of_text(name, profile, few, found)
             if self.tidy and kinds[name] == "categorical" and not self._wanted(name) and (why := _too_many(profile)):
                 useless[name] = why
         found.left_out = useless
@@ -195,7 +196,7 @@ class Reader:
             return None
         return "numeric"
 
-    def _kind_of_text(self, name: str, profile: TextProfile, found: Columns) -> Kind:
+    def _kind_of_text(self, name: str, profile: TextProfile, few: Mapping[str, int] | None, found: Columns) -> Kind:
         wanted, j = self._wanted(name), self.names[name]
         if wanted in ("numeric", "boolean"):
             if profile.truths + profile.numbers < profile.known or (wanted == "numeric" and profile.numbers):
@@ -212,6 +213,8 @@ class Reader:
             return "boolean"
         if not profile.known:
             return "numeric"
+        if few is not None and not profile.numbers and not any(map(_DIGIT_OR_DATE.search, few)):
+            return "categorical"  # there is nothing to be said of words alone
         if self._date_form(name, profile, found):
             return "date"
         others = self.scan.places(j, "v IS NULL")

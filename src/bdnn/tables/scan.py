@@ -6,7 +6,7 @@ columns that it is about, so memory does not depend on the length of cells or on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -86,31 +86,22 @@ class Scan:
         return int(last), int(count)
 
     def profiles(self, columns: Sequence[int]) -> list[Profile]:
-        """Return what columns look like.
-
-        Their cells are put one below the other, so that a query is planned for one column, not for hundreds.
-        """
+        """Return what columns look like."""
         found: list[Profile] = []
         words = ", ".join(map(literal, (*self.markers.everywhere, *self.markers.numbers)))
+        text = "CASE WHEN v IS NULL THEN c END"
         figures = (
-            "count(*), count(v), count(TRY_CAST(replace(t, ',', '.') AS DOUBLE)), "
-            f"count_if(c IS NULL OR coalesce(lower({self._trimmed('t')}) IN ({words}), FALSE)), "
+            f"count(*), count(v), count(TRY_CAST(replace({text}, ',', '.') AS DOUBLE)), "
+            f"count_if(c IS NULL OR coalesce(lower({self._trimmed(text)}) IN ({words}), FALSE)), "
             "count_if(c >= '00' AND c < '0:' AND NOT contains(c, '.') AND NOT contains(c, ',')), "
             # NaN is larger than infinity here
             "coalesce(NOT isfinite(min(v)) OR NOT isfinite(max(v)) OR max(contains(c, '_')), FALSE)"
         )
         for part in parts_of(columns, self.at_once):
-            numbers, raw = (", ".join(map(each, part)) for each in (self._number, self._raw))
-            cells = (
-                f"SELECT unnest(range({len(part)})) AS j, unnest([{raw}]) AS c, unnest([{numbers}]) AS v "
-                f"FROM (SELECT * FROM {self.table}{self._where})"
-            )
-            source = f"SELECT j, c, v, CASE WHEN v IS NULL THEN c END AS t FROM ({cells})"
-            answer = self._db.execute(f"SELECT {figures} FROM ({source}) GROUP BY j ORDER BY j").fetchall()
-            for *counts, odd in answer:
+            for *counts, odd in self._of_each(figures, part, {"c": self._raw, "v": self._number}):
                 rows, known, commas, gaps, padded = (int(count or 0) for count in counts)
                 found.append(Profile(rows, known, commas, gaps, padded, bool(odd)))
-        return found or [Profile(0, 0, 0, 0, 0, False)] * len(columns)
+        return found
 
     def different(self, columns: Sequence[int]) -> list[dict[str, int] | None]:
         """Return the different cells of columns, as they are written, and how often they occur; None if there are many.
@@ -119,14 +110,14 @@ class Scan:
         """
         found: list[dict[str, int] | None] = []
         for part in parts_of(columns, self._texts_at_once):
-            about = ", ".join(f"approx_count_distinct({self._raw(j)}), max(strlen({self._raw(j)}))" for j in part)
-            figures = self._row(f"SELECT {about} FROM {self.table}{self._where}")
-            sizes = zip(part, figures[::2], figures[1::2], strict=True)
-            few = [j for j, n, most in sizes if n <= _MANY_TEXTS and n * (most or 0) <= _MANY_BYTES]
-            counts = {}
-            if few:
-                asked = ", ".join(f"histogram(coalesce({self._raw(j)}, ''))" for j in few)
-                counts = dict(zip(few, self._row(f"SELECT {asked} FROM {self.table}{self._where}"), strict=True))
+            sizes = self._of_each("approx_count_distinct(c), max(strlen(c))", part, {"c": self._raw})
+            few = [
+                j
+                for j, (n, most) in zip(part, sizes, strict=True)
+                if n <= _MANY_TEXTS and n * (most or 0) <= _MANY_BYTES
+            ]
+            histograms = self._of_each("histogram(coalesce(c, ''))", few, {"c": self._raw}) if few else []
+            counts = {j: histogram for j, (histogram,) in zip(few, histograms, strict=True)}
             found += [{str(t): int(n) for t, n in (counts[j] or {}).items()} if j in counts else None for j in part]
         return found
 
@@ -240,6 +231,17 @@ class Scan:
     def not_dates(self, column: int, form: str) -> list[tuple[int, str]]:
         """Return the first rows, from 0, and the cells of a column that are not dates of a format, for a message."""
         return self.places(column, f"{_date('t', form)} IS NULL AND t <> 'NaT'")
+
+    def _of_each(
+        self, figures: str, columns: Sequence[int], cells: Mapping[str, Callable[[int], str]]
+    ) -> list[tuple[Any, ...]]:
+        """Return the same figures of each of some columns, of names that stand for some text or number of a cell.
+
+        Cells are put one below the other, so that a query is planned for one column, not for hundreds.
+        """
+        lists = ", ".join(f"unnest([{', '.join(map(each, columns))}]) AS {name}" for name, each in cells.items())
+        source = f"SELECT unnest(range({len(columns)})) AS j, {lists} FROM (SELECT * FROM {self.table}{self._where})"
+        return self._db.execute(f"SELECT {figures} FROM ({source}) GROUP BY j ORDER BY j").fetchall()
 
     def _row(self, query: str) -> tuple[Any, ...]:
         answer = self._db.execute(query).fetchone()
