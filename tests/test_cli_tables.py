@@ -432,3 +432,19 @@ def test_rows_that_differ_by_seconds_only_stay_together(run, tmp_path):
     assert {k % 30 for k in training} & {k % 30 for k in held_out} == set()
     training, held_out = split(features.numbers(whole_hours=False), y, 0.25, 0)
     assert {k % 30 for k in training} & {k % 30 for k in held_out}
+
+
+def test_a_copy_of_the_target_is_named(run, tmp_path):
+    table, words = tmp_path / "t.csv", ("--target", "y", "--hidden", "none", "--quiet", "--time-limit", 0.5)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=40).round(3).tolist(), rng.integers(0, 3, 40).tolist()
+    lines = [f"{a},{'pqr'[b]},{min(b, 1)},{b}" for a, b in zip(x, y, strict=True)]
+    table.write_text("\n".join(["x,again,nearly,y", *lines]) + "\n")
+    code, _, err = run("train", table, *words, "--out", tmp_path / "m.json")
+    said = "column 'again' says the same as the target 'y' in every row"
+    assert code == 0 and err.count("says the same as the target") == 1
+    assert f"{said}; if it is not known when a prediction is made, --drop again leaves it out" in err
+    table.write_text("\n".join(["x,again,nearly,y", *lines[:19]]) + "\n")
+    assert "says the same" not in run("train", table, *words, "--out", tmp_path / "n.json")[2]
+    table.write_text("\n".join(["x,again,nearly,y", *lines, "0.5,p,0,2"]) + "\n")
+    assert "says the same" not in run("train", table, *words, "--out", tmp_path / "o.json")[2]

@@ -224,3 +224,11 @@ def rounded(name: str, shown: str) -> str:
         f"column {name!r} holds whole numbers beyond 2^53 ({shown}), which are rounded; --categorical {word} reads "
         f"them as text, --id {word} as names of rows"
     )
+
+
+def copy_of_target(name: str, target: str | None) -> str:
+    """Return a note on a column that says the same as the target in every row."""
+    return (
+        f"column {name!r} says the same as the target {target!r} in every row; if it is not known when a prediction is "
+        f"made, --drop {shlex.quote(name)} leaves it out"
+    )

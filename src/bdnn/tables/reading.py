@@ -21,7 +21,7 @@ from bdnn.tables.kinds import Reader
 from bdnn.tables.options import Reading
 from bdnn.tables.scan import Scan
 from bdnn.tables.table import Table
-from bdnn.tables.target import differ_by_case, labels_of, written_twice
+from bdnn.tables.target import copies, differ_by_case, labels_of, written_twice
 from bdnn.tables.useless import without_useless
 
 if TYPE_CHECKING:
@@ -229,6 +229,8 @@ class _Task:
         if n_unlabeled:
             table = table.take(kept)
             carried = {name: [cells[i] for i in kept.tolist()] for name, cells in carried.items()}
+        if self.tidy and labels is not None:
+            notes += [advice.copy_of_target(name, target) for name in copies(table, labels)]
         return Table(
             table, labels, kept, target, weight, carried, n_unlabeled, merged, tuple(notes), found.decimal,
             file.header, found.forms, len(file.columns), self.drop, self.ids,

@@ -12,8 +12,11 @@ from bdnn.labels import from_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bdnn.encoding.raw import RawTable
     from bdnn.types import Array
 
+_FEWEST_ROWS = 20  # of which a column may be called a copy of the target
+_FIRST_ROWS = 1000  # that are looked at before all
 # a whole number as programs write it among integers and among numbers with decimals: 2 and 2.0
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0+)?")
 
@@ -67,3 +70,38 @@ def differ_by_case(labels: Array) -> list[str]:
     """
     texts = np.unique(labels).tolist() if labels.dtype.kind == "U" else []
     return [texts[k] for k in written_twice([text.casefold() for text in texts], texts)]
+
+
+def copies(columns: RawTable, labels: Array) -> list[str]:
+    """Return the columns that say the same as the labels in every row, one value for each label.
+
+    Parameters
+    ----------
+    columns : RawTable
+        Of m rows.
+    labels : ndarray of shape (m,)
+        Their labels.
+
+    Returns
+    -------
+    list of str
+        Names; none where there are few rows or only one label.
+    """
+    if len(labels) < _FEWEST_ROWS:
+        return []
+    found = list(columns.columns)
+    for rows in (slice(_FIRST_ROWS), slice(None)):
+        codes = np.unique(labels[rows], return_inverse=True)[1].ravel()
+        found = [column for column in found if _same(column.values[rows], codes)]
+        if not found:
+            return []
+    return [column.name for column in found]
+
+
+def _same(values: Array, codes: Array) -> bool:
+    """Return whether values and codes from 0 on are the same but for their names, and come again."""
+    n_codes = int(codes.max()) + 1
+    different, places = np.unique(values, return_inverse=True)
+    if not 2 <= n_codes <= len(codes) // 2 or len(different) != n_codes:
+        return False
+    return len(np.unique(places.ravel() * n_codes + codes)) == n_codes
