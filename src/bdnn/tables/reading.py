@@ -247,6 +247,8 @@ class _Task:
                 hint = "; the file has no line of names: write one above the data"
             elif len(names.all) == 1:
                 hint = "; if it has more columns, give their --delimiter"
+            elif not hint and set(absent) <= set(self.features or ()):
+                hint = "; the model needs it, with empty cells where its values are not known"
             raise InputError(f"{file.name} has no {listed(absent)}; its columns are {quoted(names.all)}{hint}")
         if self.features is not None:
             wanted = list(self.features)
