@@ -43,8 +43,8 @@ NOTE = (
     "100; draws 2 to 4 were not looked at before. Methods on warped rows share the same 6,000: the images, and copies "
     "that are turned by up to 12 degrees, stretched and sheared by up to 10% and moved by up to 1.5 pixels. The "
     "straight-through network has the processor time of ours there. Drawing the rows is not counted. A number in "
-    "parentheses says of how many draws a mean is, where it is fewer. Draw 0 was measured after the others, on another "
-    "machine."
+    "parentheses says of how many draws a mean is, where it is fewer. Draws 3 and 4 were measured before the others, "
+    "on another machine."
 )
 TEACHER_NOTE = (
     "What the labels of a teacher change, on draws 100 and 101, on which recipes are chosen: one network of 178 "
