@@ -113,6 +113,11 @@ def test_bad_settings(kind):
         DataSplitting(**kind)(problem_of(0))
 
 
+def test_settings_may_be_integers_of_numpy():
+    settings = {"max_splits": np.int64(0), "batch_size": np.int32(3)}
+    assert DataSplitting(**settings)(problem_of(0), Budget(seconds=20)).network is not None
+
+
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=str)
 def test_point_losses_sum_to_the_audited_loss(settings):
     problem = problem_of(7, points=30, **settings)

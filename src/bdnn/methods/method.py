@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
+import numpy as np
+
 from bdnn.backends.threads import INTERRUPTED
 from bdnn.budget import Budget
 from bdnn.errors import InputError
@@ -124,7 +126,8 @@ class TrainingMethod(ABC):
             choice(name, getattr(holder, name), options)
         for name, others in cls.counts.items():
             value = getattr(holder, name)
-            if not any(type(value) is type(other) and value == other for other in others):
+            plain = int(value) if isinstance(value, np.integer) else value
+            if not any(type(plain) is type(other) and plain == other for other in others):
                 positive_integer(name, value)
 
     @abstractmethod
